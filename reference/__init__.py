@@ -1,0 +1,1 @@
+"""What the package is held against: the paper's programs written literally, instances and comparisons."""
