@@ -1,0 +1,32 @@
+"""Named errors and warnings: what the user catches or filters."""
+
+from sklearn.exceptions import ConvergenceWarning
+
+__all__ = [
+    "CertificateError",
+    "ConvergenceWarning",
+    "ProgramSizeWarning",
+    "SolverError",
+    "SolverNotAvailableError",
+    "UnsupportedOptionWarning",
+]
+
+
+class SolverError(RuntimeError):
+    """A solver could not take the problem at all; the message names the remedy."""
+
+
+class SolverNotAvailableError(SolverError):
+    """The solver is not installed, has no licence, or its licence limits the size."""
+
+
+class CertificateError(RuntimeError):
+    """Two bounds contradict each other by more than rounding: a bug, never a result."""
+
+
+class ProgramSizeWarning(UserWarning):
+    """A CVXPY program is about to be built that may not fit in memory."""
+
+
+class UnsupportedOptionWarning(UserWarning):
+    """The solver has no option for a limit that was asked of it."""
