@@ -1,0 +1,323 @@
+"""Activation patterns 1[X g >= 0]: the masks that index every convex program of the package.
+
+Notation and programs: Mishkin, Sahiner & Pilanci, ICML 2022, arXiv 2202.01331.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import linprog
+
+from cvxrelu._validation import BoolArray, FloatArray, check_bool_matrix, check_matrix, read_only
+
+_BLOCK_BYTES = 2**25
+_MARGIN_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True, eq=False, repr=False, init=False)
+class ActivationPatterns:
+    """Activation patterns of a data matrix X (n, d) and, where known, the gates that made them.
+
+    Patterns and gates are kept exactly as given, duplicates and zero patterns included; see `unique`.
+    Instances are immutable: both arrays are read-only copies.
+
+    Parameters
+    ----------
+    D : array_like of shape (n, P), bool or 0/1
+        One pattern in each column.
+    G : array_like of shape (d, P), optional
+        Gates: column i is a vector g with ``D[:, i] == (X @ g >= 0)``. None for masks without gates.
+
+    Raises
+    ------
+    ValueError
+        If D or G is empty or not 2-D, if G holds NaN or infinite entries, or if their numbers of columns
+        differ.
+    TypeError
+        If D holds anything but booleans or 0/1, or G anything but real numbers.
+
+    References
+    ----------
+    Mishkin, Sahiner & Pilanci, "Fast Convex Optimization for Two-Layer ReLU Networks", ICML 2022,
+    arXiv 2202.01331.
+    """
+
+    D: BoolArray
+    G: FloatArray | None
+
+    def __init__(self, D: ArrayLike, G: ArrayLike | None = None) -> None:
+        mask = check_bool_matrix("D", D)
+        gates = None if G is None else check_matrix("G", G, "(d, P)")
+        if gates is not None and gates.shape[1] != mask.shape[1]:
+            raise ValueError(
+                f"G must have one column for each column of D; got G of shape {gates.shape} and D of shape {mask.shape}"
+            )
+        object.__setattr__(self, "D", read_only(mask))
+        object.__setattr__(self, "G", None if gates is None else read_only(gates))
+
+    @classmethod
+    def from_gates(cls, X: ArrayLike, G: ArrayLike) -> Self:
+        """Return the distinct patterns 1[X G >= 0] of the gates G.
+
+        The first gate of each pattern is kept, in the order of G; all-zero patterns are dropped, as their
+        neurons are inactive on every row.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, d)
+            The data.
+        G : array_like of shape (d, m)
+            One gate in each column.
+
+        Returns
+        -------
+        ActivationPatterns
+            P <= m patterns with their gates.
+
+        Raises
+        ------
+        ValueError
+            If X or G is empty, not 2-D or not finite, if their shapes do not match, or if every pattern is
+            all-zero.
+        TypeError
+            If X or G does not hold real numbers.
+        """
+        data = check_matrix("X", X)
+        gates = check_matrix("G", G, "(d, P)")
+        if gates.shape[0] != data.shape[1]:
+            raise ValueError(
+                f"G must have one row for each feature of X; got G of shape {gates.shape} for X of shape {data.shape}"
+            )
+        D = np.empty((data.shape[0], gates.shape[1]), dtype=np.bool_)
+        for rows in _row_blocks(*D.shape):
+            np.greater_equal(data[rows] @ gates, 0.0, out=D[rows])
+        kept = _first_nonzero(D)
+        return cls(D[:, kept], gates[:, kept])
+
+    @property
+    def n(self) -> int:
+        """Number n of rows, one for each example."""
+        return int(self.D.shape[0])
+
+    @property
+    def n_patterns(self) -> int:
+        """Number P of patterns."""
+        return int(self.D.shape[1])
+
+    def __len__(self) -> int:
+        """Return the number P of patterns."""
+        return self.n_patterns
+
+    def __repr__(self) -> str:
+        """Return the counts, not the entries."""
+        gates = "no gates" if self.G is None else f"gates in {self.G.shape[0]} features"
+        return f"ActivationPatterns({self.n_patterns} patterns of {self.n} rows, {gates})"
+
+    def unique(self) -> "ActivationPatterns":
+        """Return the distinct non-zero patterns, each with its first gate, in order of first occurrence.
+
+        Raises
+        ------
+        ValueError
+            If every pattern is all-zero.
+        """
+        kept = _first_nonzero(self.D)
+        return ActivationPatterns(self.D[:, kept], None if self.G is None else self.G[:, kept])
+
+    def witnesses(self, X: ArrayLike) -> tuple[FloatArray, BoolArray]:
+        """Return a strict interior point of each cone K_i = {w : (2 D_ji - 1) x_j'w >= 0 for all rows j}.
+
+        The gate is the witness if its products with the non-zero rows have the signs of the pattern beyond
+        rounding. Otherwise a linear program maximises the margin m subject to
+        (2 D_ji - 1) x_j'w >= m ||x_j|| and |w|_inf <= 1, and its w is a witness if the margin, computed anew
+        from w, exceeds 1e-9. Zero rows constrain nothing.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, d)
+            The data that the patterns were made for.
+
+        Returns
+        -------
+        W : ndarray of shape (d, P), float64
+            Witnesses: (2 D_ji - 1) x_j'w_i > 0 in float64 for all x_j != 0; zero where none was found.
+        found : ndarray of shape (P,), bool
+            Whether a witness was found.
+
+        Raises
+        ------
+        ValueError
+            If X is empty, not 2-D or not finite, or has other rows or features than the patterns.
+        TypeError
+            If X does not hold real numbers.
+        """
+        units = _unit_rows(self._checked(X))
+        nonzero = units.any(axis=1)
+        units, active = units[nonzero], self.D[nonzero]
+        d = units.shape[1]
+        W = np.zeros((d, self.n_patterns))
+        found = np.zeros(self.n_patterns, dtype=np.bool_)
+        if self.G is not None:
+            gates = _unit_rows(self.G.T).T
+            found[:] = True
+            for rows in _row_blocks(*active.shape):
+                cosines = units[rows] @ gates
+                found &= (np.where(active[rows], cosines, -cosines) > _rounding(d)).all(axis=0)
+            W[:, found] = self.G[:, found]
+        for i in np.flatnonzero(~found).tolist():
+            signed = np.where(active[:, i, None], units, -units)
+            w = _widest_direction(signed)
+            # The margin of w itself: the program's own m is only accurate to its feasibility tolerance.
+            margin = (signed @ w).min(initial=np.inf)
+            if margin > max(_MARGIN_TOLERANCE, _rounding(d) * float(np.linalg.norm(w))):
+                W[:, i] = w
+                found[i] = True
+        return W, found
+
+    def is_singular(self, X: ArrayLike) -> BoolArray:
+        """Return which patterns are singular for X: no interior point of their cone was found.
+
+        K_i - K_i = R^d, so that any u splits into v - w with v, w in K_i, iff K_i has an interior point: the
+        pattern is then non-singular. The equivalence of gated and ReLU networks holds for non-singular
+        patterns only (arXiv 2202.01331, v4). Singular: x_1 = -x_2 != 0, both active. False is proven by a
+        witness; True covers cones too thin for the margin tolerance of `witnesses`.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, d)
+            The data that the patterns were made for.
+
+        Returns
+        -------
+        ndarray of shape (P,), bool
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `witnesses` does.
+        """
+        return ~self.witnesses(X)[1]
+
+    def check_matches(self, X: ArrayLike) -> None:
+        """Raise if the patterns were made for another X.
+
+        Numbers of rows are compared and, where gates are known, numbers of features and D with 1[X G >= 0].
+        Products within rounding of zero, 8 d eps ||x_j|| ||g|| with eps of the precision of X, may have
+        either sign.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, d)
+            The data.
+
+        Raises
+        ------
+        ValueError
+            If X is empty, not 2-D or not finite, or the patterns were made for another X.
+        TypeError
+            If X does not hold real numbers.
+        """
+        data = self._checked(X)
+        if self.G is None:
+            return
+        units, gates = _unit_rows(data), _unit_rows(self.G.T).T
+        rounding = 8 * data.shape[1] * np.finfo(data.dtype).eps
+        differing = 0
+        for rows in _row_blocks(*self.D.shape):
+            cosines = units[rows] @ gates
+            wrong = (self.D[rows] != (cosines >= 0.0)) & (np.abs(cosines) > rounding)
+            differing += int(np.count_nonzero(wrong))
+        if differing:
+            raise ValueError(
+                f"X does not match the patterns: D differs from 1[X G >= 0] at {differing} of {self.D.size} "
+                "entries, so the patterns were made for another X; make them anew with "
+                "ActivationPatterns.from_gates(X, patterns.G)"
+            )
+
+    def _checked(self, X: ArrayLike) -> FloatArray:
+        data = check_matrix("X", X)
+        if data.shape[0] != self.n:
+            raise ValueError(
+                f"X must have one row for each row of the patterns, {self.n}; got X of shape {data.shape}: "
+                "the patterns were made for another X"
+            )
+        if self.G is not None and data.shape[1] != self.G.shape[0]:
+            raise ValueError(
+                f"X must have one feature for each row of the gates, {self.G.shape[0]}; "
+                f"got X of shape {data.shape}: the patterns were made for another X"
+            )
+        return data
+
+
+def unique_columns(D: ArrayLike) -> NDArray[np.intp]:
+    """Return the index of the first occurrence of each distinct non-zero column of D, ascending.
+
+    Parameters
+    ----------
+    D : array_like of shape (n, P), bool or 0/1
+        The columns.
+
+    Returns
+    -------
+    ndarray of shape (k,), int
+        k <= P indices; none if every column is zero.
+
+    Raises
+    ------
+    ValueError
+        If D is empty or not 2-D.
+    TypeError
+        If D holds anything but booleans or 0/1.
+    """
+    packed = np.ascontiguousarray(np.packbits(check_bool_matrix("D", D), axis=0).T)
+    first: dict[bytes, int] = {}
+    for i in np.flatnonzero(packed.any(axis=1)).tolist():
+        first.setdefault(packed[i].tobytes(), i)
+    return np.fromiter(first.values(), dtype=np.intp, count=len(first))
+
+
+def _first_nonzero(D: BoolArray) -> NDArray[np.intp]:
+    kept = unique_columns(D)
+    if kept.size == 0:
+        raise ValueError(f"no pattern is left: all {D.shape[1]} gates are inactive on every row of X")
+    return kept
+
+
+def _row_blocks(n: int, n_patterns: int) -> Iterator[slice]:
+    step = max(1, _BLOCK_BYTES // (8 * n_patterns))
+    for start in range(0, n, step):
+        yield slice(start, start + step)
+
+
+def _unit_rows(A: NDArray[np.floating[Any]]) -> FloatArray:
+    """Return the rows of A over their norms, in float64; zero rows stay zero."""
+    rows = np.asarray(A, dtype=np.float64)
+    # Scaled first: the squares of tiny or huge entries would under- or overflow.
+    largest = np.abs(rows).max(axis=1, keepdims=True)
+    rows = rows / np.where(largest > 0.0, largest, 1.0)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(norms > 0.0, norms, 1.0)
+
+
+def _rounding(d: int) -> float:
+    """Bound of the error of a product of rounded unit vectors, with room for that of the vectors' own."""
+    return float(2 * (d + 4) * np.finfo(np.float64).eps)
+
+
+def _widest_direction(signed: FloatArray) -> FloatArray:
+    """Return w in the unit box that maximises the least product with the unit rows ``signed``."""
+    d = signed.shape[1]
+    rows = np.unique(signed, axis=0)
+    result = linprog(
+        np.append(np.zeros(d), -1.0),
+        A_ub=np.column_stack([-rows, np.ones(len(rows))]),
+        b_ub=np.zeros(len(rows)),
+        # The margin has no lower bound: with one, 0, HiGHS misses or fails on cones thinner than 1e-7.
+        bounds=[(-1.0, 1.0)] * d + [(None, np.sqrt(d))],
+        # The tightest that HiGHS allows: its default, 1e-7, is wider than the cones told apart here.
+        options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
+    )
+    return np.zeros(d) if result.x is None else np.asarray(result.x[:d])
