@@ -1,0 +1,428 @@
+"""One contract for all losses: gradients, conjugates, domains, CVXPY expressions; targets they accept."""
+
+import dataclasses
+import math
+
+import cvxpy as cp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cvxrelu import losses
+from cvxrelu.losses import Huber, Logistic, Loss, SoftmaxCrossEntropy, Squared, get_loss
+
+LOSSES = [get_loss(name) for name in losses._LOSSES] + [Huber(0.3)]
+BOUNDED = [loss for loss in LOSSES if not isinstance(loss, Squared)]
+SEEDS = st.integers(0, 2**32 - 1)
+SCALES = st.sampled_from([1e-3, 1.0, 30.0])
+
+each_loss = pytest.mark.parametrize("loss", LOSSES, ids=repr)
+each_bounded = pytest.mark.parametrize("loss", BOUNDED, ids=repr)
+properties = settings(max_examples=40, deadline=None, derandomize=True)
+
+
+def sizes(loss, rng, most_rows=6):
+    return int(rng.integers(1, most_rows + 1)), int(rng.integers(2 if loss.name == "softmax" else 1, 5))
+
+
+def targets(loss, rng, n, c):
+    if loss.name == "logistic":
+        return rng.choice([-1.0, 1.0], (n, c))
+    if loss.name == "softmax":
+        return np.eye(c)[rng.integers(c, size=n)]
+    return rng.standard_normal((n, c))
+
+
+def domain_point(loss, rng, Y):
+    """Return a point of the domain of F*, its faces included, made without the loss."""
+    n = len(Y)
+    if loss.name == "logistic":
+        return -Y * np.clip(rng.uniform(-0.5, 1.5, Y.shape), 0, 1) / n
+    if loss.name == "softmax":
+        weights = rng.exponential(size=Y.shape) * (rng.random(Y.shape) < 0.7) + 1e-3 * Y
+        return (weights / weights.sum(axis=1, keepdims=True) - Y) / n
+    if loss.name == "huber":
+        return np.clip(rng.uniform(-2, 2, Y.shape), -1, 1) * loss.delta / n
+    return rng.standard_normal(Y.shape)
+
+
+def problem(loss, seed, scale=1.0):
+    rng = np.random.default_rng(seed)
+    n, c = sizes(loss, rng)
+    Y = targets(loss, rng, n, c)
+    return rng, scale * rng.standard_normal((n, c)), Y
+
+
+def terms(loss, f, t, Y):
+    """Return the size of the terms that Fenchel-Young adds up."""
+    return 1 + loss.value(f, Y) + np.sum(np.abs(t) * (np.abs(f) + np.abs(Y)))
+
+
+@pytest.mark.parametrize(
+    ("loss", "f", "Y", "expected"),
+    [
+        (Squared(), [[3.0], [1.0]], [[1.0], [2.0]], (4 + 1) / 4),
+        (Squared(), [[3.0, 1.0]], [[1.0, 2.0]], (4 + 1) / 2),
+        (Logistic(), [[0.0], [math.log(3)]], [[1.0], [-1.0]], (math.log(2) + math.log(4)) / 2),
+        (
+            SoftmaxCrossEntropy(),
+            [[math.log(3), 0.0], [0.0, 0.0]],
+            [[1.0, 0.0], [0.0, 1.0]],
+            math.log(8 / 3) / 2,
+        ),
+        (Huber(), [[0.5], [3.0]], [[0.0], [0.0]], (0.125 + 2.5) / 2),
+        (Huber(2.0), [[-3.0, 1.0]], [[0.0, 0.0]], 2 * 3 - 2 + 0.5),
+    ],
+)
+def test_values_by_hand(loss, f, Y, expected):
+    assert loss.value(np.array(f), np.array(Y)) == pytest.approx(expected, rel=1e-15)
+
+
+@each_loss
+@properties
+@given(seed=SEEDS, scale=SCALES)
+def test_gradient_is_that_of_the_value(loss, seed, scale):
+    _, f, Y = problem(loss, seed, scale)
+    if loss.name == "huber":  # differences across a kink of the gradient are less exact
+        f = np.where(np.abs(np.abs(f - Y) - loss.delta) < 1e-3, Y, f)
+    step = 1e-5
+    numeric = np.empty_like(f)
+    for index in np.ndindex(f.shape):
+        move = np.zeros_like(f)
+        move[index] = step
+        numeric[index] = (loss.value(f + move, Y) - loss.value(f - move, Y)) / (2 * step)
+    np.testing.assert_allclose(loss.gradient(f, Y), numeric, rtol=0, atol=1e-9 * (1 + loss.value(f, Y)))
+
+
+@each_loss
+@properties
+@given(seed=SEEDS, scale=SCALES)
+def test_fenchel_young(loss, seed, scale):
+    rng, f, Y = problem(loss, seed, scale)
+    t = domain_point(loss, rng, Y)
+    excess = loss.value(f, Y) + loss.conjugate(t, Y) - np.sum(t * f)
+    assert excess < np.inf
+    assert excess >= -1e-13 * terms(loss, f, t, Y)
+
+
+@each_loss
+@properties
+@given(seed=SEEDS, scale=SCALES)
+def test_fenchel_young_is_an_equality_at_the_gradient(loss, seed, scale):
+    _, f, Y = problem(loss, seed, scale)
+    t = loss.gradient(f, Y)
+    excess = loss.value(f, Y) + loss.conjugate(t, Y) - np.sum(t * f)
+    assert abs(excess) <= 1e-13 * terms(loss, f, t, Y)
+
+
+@pytest.mark.parametrize("c", [2, 50, 1000])
+@each_loss
+def test_conjugate_is_finite_at_gradients_of_many_sizes(loss, c):
+    rng = np.random.default_rng(c)
+    for n in (1, 3, 7, 49, 1000):
+        Y = targets(loss, rng, n, c)
+        for scale in (1e-8, 1.0, 1e3, 1e8):
+            assert loss.conjugate(loss.gradient(scale * rng.standard_normal((n, c)), Y), Y) < np.inf
+
+
+@pytest.mark.parametrize(
+    ("loss", "Y", "t", "expected"),
+    [
+        (Squared(), [[1.0], [2.0]], [[3.0], [-1.0]], 10 + 3 - 2),
+        (Logistic(), [[1.0], [-1.0]], [[-0.25], [0.25]], -math.log(2)),
+        (Logistic(), [[1.0], [-1.0]], [[-0.5], [0.0]], 0.0),
+        (SoftmaxCrossEntropy(), [[1.0, 0.0]], [[-0.5, 0.5]], -math.log(2)),
+        (SoftmaxCrossEntropy(), [[1.0, 0.0]], [[-1.0, 1.0]], 0.0),
+        (Huber(2.0), [[1.0], [3.0]], [[1.0], [-1.0]], 2 + 1 - 3),
+    ],
+)
+def test_conjugate_by_hand_inside_and_on_the_boundary(loss, Y, t, expected):
+    assert loss.conjugate(np.array(t), np.array(Y)) == pytest.approx(expected, rel=1e-15, abs=1e-15)
+
+
+@pytest.mark.parametrize("excess", [1e-13, 1e-3, 10.0])
+@pytest.mark.parametrize(
+    ("loss", "Y", "inside", "outwards"),
+    [
+        (Logistic(), [[1.0]], [[-1.0]], [[-1.0]]),
+        (Logistic(), [[-1.0]], [[0.0]], [[-1.0]]),
+        (SoftmaxCrossEntropy(), [[1.0, 0.0, 0.0]], [[-0.5, 0.5, 0.0]], [[0.5, 0.5, -1.0]]),
+        (SoftmaxCrossEntropy(), [[1.0, 0.0, 0.0]], [[-0.5, 0.5, 0.0]], [[0.0, 1.0, 0.0]]),
+        (SoftmaxCrossEntropy(), [[1.0, 0.0, 0.0]], [[-0.5, 0.5, 0.0]], [[-1.0, 0.0, 0.0]]),
+        (Huber(1.0), [[5.0]], [[1.0]], [[1.0]]),
+        (Huber(1.0), [[5.0]], [[-1.0]], [[-1.0]]),
+    ],
+)
+def test_conjugate_is_infinite_just_outside_the_domain(loss, Y, inside, outwards, excess):
+    Y, inside, outwards = np.array(Y), np.array(inside), np.array(outwards)
+    two_ulps = 5e-16 * outwards
+    assert loss.conjugate(inside + two_ulps, Y) == pytest.approx(loss.conjugate(inside, Y), abs=1e-15)
+    assert loss.conjugate(inside + excess * outwards, Y) == np.inf
+
+
+@each_bounded
+def test_one_entry_outside_the_domain_is_enough(loss):
+    rng = np.random.default_rng(0)
+    Y = targets(loss, rng, 6, 3)
+    t = loss.gradient(rng.standard_normal(Y.shape), Y)
+    assert loss.conjugate(t, Y) < np.inf
+    t[4, 1] += 1.0
+    assert loss.conjugate(t, Y) == np.inf
+
+
+@each_loss
+@properties
+@given(seed=SEEDS, scale=st.sampled_from([1e-3, 1.0, 1e3, 1e9]))
+def test_project_domain_is_the_projection(loss, seed, scale):
+    rng, t, Y = problem(loss, seed, scale)
+    p = loss.project_domain(t, Y)
+    for _ in range(5):
+        z = domain_point(loss, rng, Y)
+        spread = np.linalg.norm(t - p) + np.linalg.norm(z - p)
+        assert np.sum((t - p) * (z - p)) <= 1e-15 * (1 + np.linalg.norm(t)) * spread
+        np.testing.assert_allclose(loss.project_domain(z, Y), z, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("c", [2, 3, 10, 300])
+@each_loss
+def test_projections_and_their_shrinkings_have_finite_conjugates(loss, c):
+    rng = np.random.default_rng(c)
+    for n in (1, 3, 7, 49, 100):
+        Y = targets(loss, rng, n, c)
+        for scale in (0.0, 1e-9, 1e-2, 1.0, 1e3, 1e12, 1e20):
+            p = loss.project_domain(scale * rng.standard_normal((n, c)), Y)
+            for alpha in (0.0, 1e-9, 1 / 3, rng.random(), 1 - 2**-53, 1.0):
+                assert loss.conjugate(alpha * p, Y) < np.inf
+
+
+def test_projection_of_a_huge_row_is_a_vertex():
+    Y = np.array([[0.0, 1.0, 0.0]])
+    np.testing.assert_array_equal(
+        SoftmaxCrossEntropy().project_domain(np.array([[1e20, 9e19, 0.0]]), Y) + Y, [[1, 0, 0]]
+    )
+
+
+def test_projection_onto_a_large_simplex_keeps_its_sums():
+    rng = np.random.default_rng(0)
+    Y = np.eye(5, 20_000)
+    t = (rng.random(Y.shape) / Y.shape[1] - 0.5 * Y) / len(Y)
+    p = len(Y) * SoftmaxCrossEntropy().project_domain(t, Y) + Y
+    np.testing.assert_allclose([math.fsum(row) for row in p], 1.0, rtol=0, atol=1e-14)
+
+
+@each_loss
+def test_projection_is_float64_even_of_float32(loss):
+    rng = np.random.default_rng(0)
+    Y = targets(loss, rng, 5, 3)
+    t = loss.gradient(rng.standard_normal((5, 3)).astype(np.float32), Y.astype(np.float32))
+    p = loss.project_domain(t, Y)
+    assert p.dtype == np.float64
+    assert loss.conjugate(p, Y) < np.inf
+    np.testing.assert_allclose(p, t, rtol=0, atol=1e-6)
+
+
+@each_loss
+@properties
+@given(seed=SEEDS, scale=SCALES)
+def test_gradient_is_lipschitz(loss, seed, scale):
+    rng, f, Y = problem(loss, seed, scale)
+    g = f + scale * rng.standard_normal(f.shape)
+    change = np.linalg.norm(loss.gradient(f, Y) - loss.gradient(g, Y))
+    rounding = 1e-15 * (1 + np.linalg.norm(f) + np.linalg.norm(g) + np.linalg.norm(Y))
+    assert change <= loss.smoothness(len(Y)) * (np.linalg.norm(f - g) + rounding)
+
+
+@each_loss
+def test_lipschitz_constant_is_attained(loss):
+    Y = targets(loss, np.random.default_rng(0), 3, 2)
+    steepest = np.zeros_like(Y) if loss.name in ("logistic", "softmax") else Y
+    move = np.zeros_like(Y)
+    move[1] = [1e-4, -1e-4]
+    change = loss.gradient(steepest + move, Y) - loss.gradient(steepest - move, Y)
+    ratio = np.linalg.norm(change) / np.linalg.norm(2 * move)
+    assert loss.smoothness(3) == pytest.approx(ratio, rel=1e-7)
+
+
+@each_loss
+@properties
+@given(seed=SEEDS, limit=st.sampled_from([0.0, 0.2, 1.0, 3.0, np.inf]))
+def test_best_scale_stays_within_the_limit_and_the_domain(loss, seed, limit):
+    _, f, Y = problem(loss, seed)
+    t = loss.gradient(f, Y)
+    scale = loss.best_scale(t, Y, limit)
+    assert 0 <= scale <= limit
+    assert loss.conjugate(scale * t, Y) < np.inf
+
+
+@properties
+@given(seed=SEEDS, limit=st.sampled_from([0.0, 0.2, 1.0, 3.0]))
+def test_best_scale_of_the_squared_loss_is_the_best(seed, limit):
+    _, f, Y = problem(Squared(), seed)
+    t = Squared().gradient(f, Y)
+    best = Squared().conjugate(Squared().best_scale(t, Y, limit) * t, Y)
+    for scale in np.linspace(0, limit, 31):
+        assert best <= Squared().conjugate(scale * t, Y) + 1e-14 * terms(Squared(), f, t, Y)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1.0, 1e100])
+def test_best_scale_of_the_squared_loss_in_closed_form(size):
+    Y = np.array([[1.0], [2.0]])
+    assert Squared().best_scale(-size * Y, Y, np.inf) == pytest.approx(1 / (2 * size), rel=1e-14)
+    assert Squared().best_scale(-size * Y, Y, 0.25 / size) == 0.25 / size
+    assert Squared().best_scale(size * Y, Y, np.inf) == 0
+    assert Squared().best_scale(0 * Y, Y, np.inf) == 0
+
+
+@each_bounded
+def test_best_scale_of_other_losses_never_leaves_the_domain(loss):
+    Y = targets(loss, np.random.default_rng(0), 3, 2)
+    assert loss.best_scale(np.zeros_like(Y), Y, np.inf) == 1
+    assert loss.best_scale(np.zeros_like(Y), Y, 0.3) == 0.3
+
+
+@each_loss
+@properties
+@given(seed=SEEDS)
+def test_expression_has_the_value(loss, seed):
+    _, f, Y = problem(loss, seed)
+    variable = cp.Variable(f.shape, value=f)
+    for given_targets in (Y, cp.Parameter(Y.shape, value=Y)):
+        expression = loss.expression(variable, given_targets)
+        assert expression.value == pytest.approx(loss.value(f, Y), rel=1e-12)
+        assert expression.shape == ()
+
+
+@each_loss
+@properties
+@given(seed=SEEDS)
+def test_conjugate_expression_has_the_value_and_the_domain(loss, seed):
+    rng, f, Y = problem(loss, seed)
+    variable = cp.Variable(f.shape)
+    conjugate, domain = loss.conjugate_expression(variable, cp.Parameter(Y.shape, value=Y))
+    for t in (loss.gradient(f, Y), domain_point(loss, rng, Y)):
+        variable.value = t
+        assert max((np.max(part.violation()) for part in domain), default=0) <= 1e-14
+        assert conjugate.value == pytest.approx(loss.conjugate(t, Y), rel=1e-12, abs=1e-12)
+    exchange = np.zeros_like(t)
+    exchange[:, 0] += 3
+    exchange[:, -1] -= 3
+    for outside in (t + 3, t - 3, t + exchange, t - exchange):
+        variable.value = outside
+        violated = any(np.max(part.violation()) > 1e-3 for part in domain)
+        assert violated == (loss.conjugate(outside, Y) == np.inf)
+
+
+@each_loss
+def test_expressions_are_dpp_with_labelled_constraints(loss):
+    Y = targets(loss, np.random.default_rng(0), 4, 2)
+    parameter = cp.Parameter(Y.shape, value=Y)
+    affine = np.ones((4, 3)) @ cp.Variable((3, 2)) + 1
+    assert cp.Problem(cp.Minimize(loss.expression(affine, parameter))).is_dcp(dpp=True)
+    conjugate, domain = loss.conjugate_expression(affine, parameter)
+    assert cp.Problem(cp.Maximize(-conjugate), domain).is_dcp(dpp=True)
+    assert all(part.label.startswith("domain") for part in domain)
+    assert bool(domain) == (loss in BOUNDED)
+
+
+@each_loss
+def test_a_solver_finds_the_conjugate_and_the_biconjugate(loss):
+    rng = np.random.default_rng(3)
+    Y = targets(loss, rng, 4, 3)
+    f = rng.standard_normal(Y.shape)
+    t = loss.gradient(rng.standard_normal(Y.shape), Y)
+    variable, parameter = cp.Variable(Y.shape), cp.Parameter(Y.shape, value=Y)
+    supremum = cp.Maximize(cp.sum(cp.multiply(t, variable)) - loss.expression(variable, parameter))
+    assert cp.Problem(supremum).solve(solver="CLARABEL") == pytest.approx(loss.conjugate(t, Y), abs=1e-7)
+    conjugate, domain = loss.conjugate_expression(variable, parameter)
+    dual = cp.Problem(cp.Maximize(cp.sum(cp.multiply(f, variable)) - conjugate), domain)
+    assert dual.solve(solver="CLARABEL") == pytest.approx(loss.value(f, Y), abs=1e-7)
+    np.testing.assert_allclose(variable.value, loss.gradient(f, Y), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("margin", [-1e4, -40.0, -1.0, 1.0, 40.0, 1e4])
+def test_extreme_margins_lose_nothing(margin):
+    exact = max(-margin, 0.0) + math.log1p(math.exp(-abs(margin)))
+    slope = -1 / (1 + math.exp(margin)) if margin < 700 else 0.0
+    assert Logistic().value(np.array([[-margin]]), np.array([[-1.0]])) == pytest.approx(exact, rel=1e-14, abs=0)
+    assert Logistic().gradient(np.array([[margin]]), np.ones((1, 1)))[0, 0] == pytest.approx(slope, rel=1e-14)
+    f, Y = np.array([[1e3, 1e3 + margin]]), np.array([[0.0, 1.0]])
+    assert SoftmaxCrossEntropy().value(f, Y) == pytest.approx(exact, rel=1e-14, abs=1e-15)
+    assert SoftmaxCrossEntropy().gradient(f, Y)[0] == pytest.approx([-slope, slope], rel=1e-14, abs=1e-16)
+
+
+@each_loss
+def test_precision_follows_the_arrays(loss):
+    rng = np.random.default_rng(0)
+    Y = targets(loss, rng, 5, 3)
+    f = rng.standard_normal(Y.shape)
+    single = loss.gradient(f.astype(np.float32), Y.astype(np.float32))
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, loss.gradient(f, Y), rtol=0, atol=1e-6)
+    value = loss.value(f.astype(np.float32), Y.astype(np.float32))
+    assert type(value) is float
+    assert value == pytest.approx(loss.value(f, Y), rel=1e-5)
+
+
+@each_loss
+def test_targets_of_its_own_kind_are_accepted_and_arguments_left_alone(loss):
+    rng = np.random.default_rng(0)
+    Y = targets(loss, rng, 5, 3)
+    f = rng.standard_normal(Y.shape)
+    t = loss.gradient(f, Y)
+    for array in (Y, f, t):
+        array.flags.writeable = False
+    loss.check_targets(Y)
+    loss.value(f, Y)
+    loss.conjugate(t, Y)
+    loss.project_domain(t, Y)
+    loss.best_scale(t, Y, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("loss", "Y", "message"),
+    [
+        ("logistic", [[1], [-1], [0.5]], r"y must hold labels -1 or \+1.*got 0.5 in row 2, column 0$"),
+        ("logistic", [[1, 0], [1, 1]], r"got 0 in row 0, column 1; .*2 \* y - 1"),
+        ("logistic", [[1], [0], [-1]], r"got 0 in row 1, column 0$"),
+        ("softmax", [[1], [0]], r"y must hold one-hot rows.*two or more classes.*got shape \(2, 1\)"),
+        ("softmax", [[1, 0], [1, 1]], r"y must hold one-hot rows.*got \[1.0, 1.0\] in row 1"),
+        ("softmax", [[1, 0], [0, 1], [0, 0]], r"got \[0.0, 0.0\] in row 2"),
+        ("softmax", [[0.5, 0.5]], r"got \[0.5, 0.5\] in row 0"),
+        ("softmax", [[2, -1]], r"got \[2.0, -1.0\] in row 0"),
+    ],
+)
+def test_targets_of_another_kind_are_named(loss, Y, message):
+    with pytest.raises(ValueError, match=message):
+        get_loss(loss).check_targets(np.array(Y, dtype=float))
+
+
+def test_get_loss():
+    assert get_loss("huber") == Huber(1.0)
+    loss = Huber(2)
+    assert get_loss(loss) is loss
+    for name in losses._LOSSES:
+        assert get_loss(name).name == name
+    with pytest.raises(ValueError, match="loss must be one of 'huber', 'logistic', 'softmax', 'squared'; got 'l2'"):
+        get_loss("l2")
+    for wrong in (None, 3, Squared):
+        with pytest.raises(TypeError, match=r"loss must be a Loss or one of squared, .*, huber; got"):
+            get_loss(wrong)
+
+
+def test_huber_checks_its_parameter():
+    assert repr(Huber(2)) == "Huber(delta=2.0)"
+    for wrong in (0, -1.0, np.inf, np.nan):
+        with pytest.raises(ValueError, match="delta must be a finite number > 0"):
+            Huber(wrong)
+    with pytest.raises(TypeError, match="delta must be a finite number > 0; got '1'"):
+        Huber("1")
+
+
+@each_loss
+def test_losses_are_values(loss):
+    assert isinstance(loss, Loss)
+    assert loss == dataclasses.replace(loss)
+    assert hash(loss) == hash(dataclasses.replace(loss))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        loss.name = "other"
