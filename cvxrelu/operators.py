@@ -1,0 +1,76 @@
+"""The linear map A u = sum_i D_i X u_i and its adjoint, without the n x (P d) matrix."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cvxrelu._validation import BoolArray, FloatArray
+
+_BLOCK_BYTES = 2**25
+
+
+class GatedOperator:
+    """A and A' on (X, D), in row blocks of bounded memory.
+
+    ``A u`` for u (c, P, d) is the prediction (n, c) with column k equal to sum_i D_i X u_{k,i};
+    ``A' t`` for t (n, c) is the array (c, P, d) with block (k, i) equal to X' D_i t_k.
+    Both are one matrix product of the mask with an array of c d columns.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d), float32 or float64
+        The data; products are computed in its precision.
+    D : ndarray of shape (n, P), bool
+        The activation patterns.
+    block_bytes : int
+        Memory of the temporaries of one row block: (P + 2 c d) floats for each of its rows. It holds at
+        least one row.
+    """
+
+    def __init__(self, X: FloatArray, D: BoolArray, block_bytes: int = _BLOCK_BYTES) -> None:
+        self.X = X
+        self.D = D
+        self.block_bytes = block_bytes
+
+    @property
+    def n_features(self) -> int:
+        """Number d of features."""
+        return int(self.X.shape[1])
+
+    @property
+    def n_patterns(self) -> int:
+        """Number P of patterns."""
+        return int(self.D.shape[1])
+
+    def forward(self, U: FloatArray) -> FloatArray:
+        """Return A u (n, c) for weights U (c, P, d)."""
+        c = U.shape[0]
+        d = self.n_features
+        columns = np.ascontiguousarray(U.transpose(1, 0, 2), dtype=self.X.dtype).reshape(-1, c * d)
+        f = np.empty((self.X.shape[0], c), dtype=self.X.dtype)
+        for rows, mask in self._row_blocks(c):
+            products = (mask @ columns).reshape(-1, c, d)
+            f[rows] = np.einsum("rcd,rd->rc", products, self.X[rows])
+        return f
+
+    def adjoint(self, t: FloatArray) -> FloatArray:
+        """Return A' t (c, P, d) for t (n, c)."""
+        c = t.shape[1]
+        d = self.n_features
+        t = t.astype(self.X.dtype, copy=False)
+        Z = np.zeros((self.n_patterns, c * d), dtype=self.X.dtype)
+        for rows, mask in self._row_blocks(c):
+            weighted = t[rows][:, :, None] * self.X[rows][:, None, :]
+            Z += mask.T @ weighted.reshape(-1, c * d)
+        return np.ascontiguousarray(Z.reshape(-1, c, d).transpose(1, 0, 2))
+
+    def _row_blocks(self, c: int) -> Iterator[tuple[slice, NDArray[np.floating]]]:
+        row_bytes = (self.n_patterns + 2 * c * self.n_features) * self.X.itemsize
+        step = min(len(self.X), max(1, self.block_bytes // row_bytes))
+        buffer = np.empty((step, self.n_patterns), dtype=self.X.dtype)
+        for start in range(0, len(self.X), step):
+            rows = slice(start, start + step)
+            mask = buffer[: len(self.X[rows])]
+            mask[:] = self.D[rows]
+            yield rows, mask

@@ -1,0 +1,65 @@
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import cvxrelu as cr
+
+
+def expanded(X, D):
+    return np.hstack([D[:, [i]] * X for i in range(D.shape[1])])
+
+
+@st.composite
+def operators(draw):
+    n, d, P, c = (draw(st.integers(1, 7)) for _ in range(4))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    X, D = rng.standard_normal((n, d)), rng.random((n, P)) < 0.5
+    return cr.GatedOperator(X, D, block_bytes=draw(st.sampled_from([1, 200, 2**20]))), c, rng
+
+
+@settings(deadline=None, max_examples=50)
+@given(operators())
+def test_forward_and_adjoint_are_those_of_the_expanded_matrix(drawn):
+    operator, c, rng = drawn
+    n, d, P = *operator.X.shape, operator.D.shape[1]
+    A = expanded(operator.X, operator.D)
+    U, t = rng.standard_normal((c, P, d)), rng.standard_normal((n, c))
+    np.testing.assert_allclose(operator.forward(U), A @ U.reshape(c, -1).T, atol=1e-12)
+    np.testing.assert_allclose(operator.adjoint(t), (A.T @ t).T.reshape(c, P, d), atol=1e-12)
+
+
+@settings(deadline=None, max_examples=50)
+@given(operators())
+def test_adjoint_identity(drawn):
+    operator, c, rng = drawn
+    U = rng.standard_normal((c, operator.n_patterns, operator.n_features))
+    t = rng.standard_normal((len(operator.X), c))
+    assert np.vdot(operator.forward(U), t) == pytest.approx(np.vdot(U, operator.adjoint(t)), abs=1e-11)
+
+
+def test_float32_stays_float32():
+    rng = np.random.default_rng(0)
+    X, D = rng.standard_normal((50, 4)).astype(np.float32), rng.random((50, 7)) < 0.5
+    operator = cr.GatedOperator(X, D)
+    U, t = rng.standard_normal((2, 7, 4)), rng.standard_normal((50, 2))
+    double = cr.GatedOperator(X.astype(float), D)
+    for result, exact in ((operator.forward(U), double.forward(U)), (operator.adjoint(t), double.adjoint(t))):
+        assert result.dtype == np.float32
+        np.testing.assert_allclose(result, exact, rtol=1e-4, atol=1e-4)
+
+
+def test_memory_is_bounded_by_the_row_block():
+    rng = np.random.default_rng(0)
+    n, d, P, budget = 4000, 20, 300, 2**20
+    operator = cr.GatedOperator(rng.standard_normal((n, d)), rng.random((n, P)) < 0.5, block_bytes=budget)
+    U, t = rng.standard_normal((1, P, d)), rng.standard_normal((n, 1))
+    tracemalloc.start()
+    operator.forward(U)
+    operator.adjoint(t)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # The block's temporaries and a few copies of weights and predictions; the mask alone is 9.6 MB in float64.
+    assert peak < budget + 8 * (4 * P * d + 4 * n)
