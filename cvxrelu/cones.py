@@ -1,0 +1,147 @@
+"""Geometry of the pattern cones K_i = {w : (2 D_ji - 1) x_j'w >= 0 for all rows j}.
+
+The polar cone is K_i^o = {-Xt_i'g : g >= 0} with Xt_i = (2 D_i - I) X, so the projection of z onto K_i is
+z + Xt_i'g at the non-negative least-squares solution g: the multipliers (DESIGN: Moreau decomposition).
+"""
+
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.optimize import linprog, nnls
+
+from cvxrelu._validation import FloatArray
+from cvxrelu.patterns import ActivationPatterns
+
+_BLOCK_BYTES = 2**25
+_NUDGE = 1.01
+
+
+class PatternCones:
+    """The P cones of the patterns of X, with projections, multipliers and repairs.
+
+    Blocks are numbered ``b``; block b belongs to pattern ``b % P``. Everything is computed in float64.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d)
+        The data.
+    patterns : ActivationPatterns
+        The patterns of X.
+    """
+
+    def __init__(self, X: FloatArray, patterns: ActivationPatterns) -> None:
+        self.X = np.asarray(X, dtype=np.float64)
+        self.patterns = patterns
+        norms = np.linalg.norm(self.X, axis=1)
+        self._rows = np.flatnonzero(norms)
+        self._norms = norms[self._rows]
+        self._unit = self.X[self._rows] / self._norms[:, None]
+
+    @cached_property
+    def _witnesses(self) -> tuple[FloatArray, np.ndarray]:
+        return self.patterns.witnesses(self.X)
+
+    def violations(self, blocks: FloatArray) -> FloatArray:
+        """Return max_j (-(2 D_ji - 1) x_j'w)_+ for each block w of ``blocks`` (..., P, d): shape (..., P)."""
+        n_patterns, d = blocks.shape[-2:]
+        stacked = blocks.reshape(-1, n_patterns, d)
+        worst = np.zeros(stacked.shape[:2])
+        step = max(1, _BLOCK_BYTES // (8 * n_patterns))
+        for start in range(0, self.X.shape[0], step):
+            signs = np.where(self.patterns.D[start : start + step], 1.0, -1.0)
+            for k, weights in enumerate(stacked):
+                short = -signs * (self.X[start : start + step] @ weights.T)
+                np.maximum(worst[k], short.max(axis=0), out=worst[k])
+        return worst.reshape(blocks.shape[:-1]) + 0.0  # no negative zeros
+
+    def euclidean_multipliers(self, z: FloatArray, block: int, scale: FloatArray | None = None) -> FloatArray:
+        """Return g >= 0 (n,) that minimises ||scale * (z + Xt_i'g)||_2, by non-negative least squares.
+
+        With ``scale`` None, z + Xt_i'g is the projection of z onto K_i. A solver that gives up yields zeros:
+        any g >= 0 is a valid proof, only a weaker one.
+        """
+        gamma = np.zeros(self.X.shape[0])
+        size = np.linalg.norm(z)
+        if size == 0.0:
+            return gamma
+        generators = self._signed_rows(block).T
+        target = -z / size
+        if scale is not None:
+            generators = generators * scale[:, None]
+            target = target * scale
+        lengths = np.linalg.norm(generators, axis=0)
+        used = lengths > 0.0
+        try:
+            solution, _ = nnls(generators[:, used] / lengths[used], target)
+        except RuntimeError:
+            return gamma
+        gamma[self._rows[used]] = size * solution / (lengths[used] * self._norms[used])
+        return gamma
+
+    def chebyshev_multipliers(self, z: FloatArray, block: int) -> FloatArray:
+        """Return g >= 0 (n,) that minimises ||z + Xt_i'g||_inf, by a linear program; zeros if that fails."""
+        gamma = np.zeros(self.X.shape[0])
+        size = np.abs(z).max()
+        if size == 0.0:
+            return gamma
+        generators = self._signed_rows(block).T
+        ones = np.ones((len(z), 1))
+        result = linprog(
+            np.append(np.zeros(generators.shape[1]), 1.0),
+            A_ub=np.block([[generators, -ones], [-generators, -ones]]),
+            b_ub=np.concatenate([-z, z]) / size,
+            bounds=(0.0, None),
+        )
+        if result.status == 0 and result.x is not None:
+            gamma[self._rows] = size * np.maximum(result.x[:-1], 0.0) / self._norms
+        return gamma
+
+    def shift_block(self, z: FloatArray, gamma: FloatArray, block: int) -> FloatArray:
+        """Return z + Xt_i'g for one block."""
+        signs = np.where(self.patterns.D[:, block % len(self.patterns)], 1.0, -1.0)
+        shifted: FloatArray = z + (signs * gamma) @ self.X
+        return shifted
+
+    def shift(self, Z: FloatArray, multipliers: sp.csr_array) -> FloatArray:
+        """Return z_b + Xt_i'g_b for each row b of Z (B, d) and of ``multipliers`` (B, n)."""
+        entries = multipliers.tocoo()
+        b, j = entries.coords
+        signs = np.where(self.patterns.D[j, b % len(self.patterns)], 1.0, -1.0)
+        signed = sp.csr_array((entries.data * signs, (b, j)), shape=multipliers.shape)
+        shifted: FloatArray = Z + signed @ self.X
+        return shifted
+
+    def activations(self, W: FloatArray, multipliers: sp.csr_array) -> FloatArray:
+        """Return g_b' Xt_i w_b, the complementarity of each row b of W (B, d): shape (B,)."""
+        products: FloatArray = np.sum(self.shift(np.zeros_like(W), multipliers) * W, axis=1)
+        return products
+
+    def repair(self, w: FloatArray, block: int) -> FloatArray:
+        """Return a point of the cone near w: its projection, nudged along the witness of a strict interior.
+
+        Rounding keeps a projection from being exactly feasible. In a non-singular cone the witness leads to
+        a point whose products are non-negative in whatever order they are summed. In a singular cone the
+        projection is kept if its violation is within the rounding of the products themselves; if not, it
+        is replaced by zero, which is in every cone.
+        """
+        rows = self._signed_rows(block)
+        if (rows @ w).min(initial=0.0) >= 0.0:
+            return w
+        point = self.shift_block(w, self.euclidean_multipliers(w, block), block)
+        guard = 4 * len(w) * np.finfo(np.float64).eps * np.linalg.norm(point)
+        directions, found = self._witnesses
+        i = block % len(self.patterns)
+        if not found[i]:
+            return point if (rows @ point).min() >= -guard else np.zeros_like(point)
+        margins = rows @ point
+        short = margins < guard
+        gains = rows @ directions[:, i]
+        step = np.max((guard - margins[short]) / gains[short], initial=0.0)
+        nudged = point + _NUDGE * step * directions[:, i]
+        return nudged if (rows @ nudged).min() >= 0.0 else np.zeros_like(point)
+
+    def _signed_rows(self, block: int) -> FloatArray:
+        signs = np.where(self.patterns.D[self._rows, block % len(self.patterns)], 1.0, -1.0)
+        rows: FloatArray = signs[:, None] * self._unit
+        return rows

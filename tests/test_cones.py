@@ -1,0 +1,137 @@
+import cvxpy as cp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import cvxrelu as cr
+from cvxrelu.cones import PatternCones
+from cvxrelu.penalties import FeatureGroupL1
+from cvxrelu.polar import cone_multipliers
+from tests.cases import make_data
+
+
+def signed(X, D, i):
+    return (2.0 * D[:, i] - 1)[:, None] * X
+
+
+def project(R, z):
+    w = cp.Variable(len(z))
+    cp.Problem(cp.Minimize(cp.sum_squares(w - z)), [R @ w >= 0]).solve(
+        solver="CLARABEL", tol_gap_abs=1e-10, tol_gap_rel=1e-10, tol_feas=1e-10
+    )
+    return w.value
+
+
+@pytest.mark.parametrize("shape", ["tall", "wide", "collinear"])
+def test_euclidean_multipliers_give_the_projection(shape):
+    X = make_data(shape)
+    patterns = cr.sample_patterns(X, 5)
+    cones = PatternCones(X, patterns)
+    rng = np.random.default_rng(0)
+    for i in range(len(patterns)):
+        z = rng.standard_normal(X.shape[1])
+        gamma = cones.euclidean_multipliers(z, i)
+        p = cones.shift_block(z, gamma, i)
+        assert (gamma >= 0).all()
+        # Feasible and as near as the interior-point answer: the projection is unique.
+        assert (signed(X, patterns.D, i) @ p).min() >= -1e-12
+        nearest = project(signed(X, patterns.D, i), z)
+        assert np.sum((p - z) ** 2) == pytest.approx(np.sum((nearest - z) ** 2), rel=1e-8)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["tall", "wide", "collinear"]))
+def test_projection_satisfies_moreau(seed, shape):
+    rng = np.random.default_rng(seed)
+    X = make_data(shape, seed)
+    patterns = cr.sample_patterns(X, 4, seed=seed)
+    cones = PatternCones(X, patterns)
+    z = rng.standard_normal(X.shape[1]) * 10.0 ** rng.integers(-6, 7)
+    p = cones.shift_block(z, cones.euclidean_multipliers(z, 0), 0)
+    scale = np.linalg.norm(z)
+    assert (signed(X, patterns.D, 0) @ p).min() >= -1e-9 * scale * np.linalg.norm(X, axis=1).max()
+    assert abs(p @ (z - p)) <= 1e-9 * scale**2
+
+
+def test_chebyshev_multipliers_are_optimal():
+    X = make_data("tall")
+    patterns = cr.sample_patterns(X, 5)
+    cones = PatternCones(X, patterns)
+    rng = np.random.default_rng(3)
+    for i in range(len(patterns)):
+        z = rng.standard_normal(3)
+        gamma = cones.chebyshev_multipliers(z, i)
+        assert (gamma >= 0).all()
+        g = cp.Variable(len(X), nonneg=True)
+        best = cp.Problem(cp.Minimize(cp.norm_inf(z + signed(X, patterns.D, i).T @ g))).solve(solver="CLARABEL")
+        assert np.abs(cones.shift_block(z, gamma, i)).max() == pytest.approx(best, abs=1e-7)
+
+
+def test_feature_multipliers_minimise_the_largest_group():
+    X = make_data("tall")
+    patterns = cr.sample_patterns(X, 4)
+    cones = PatternCones(X, patterns)
+    Z = np.random.default_rng(5).standard_normal((2 * len(patterns), 3))
+    gamma = cone_multipliers(Z, cones, FeatureGroupL1(), 0.0, None)
+    found = np.linalg.norm(cones.shift(Z, gamma), axis=0).max()
+    g = cp.Variable((len(Z), len(X)), nonneg=True)
+    rows = [Z[b] + signed(X, patterns.D, b % len(patterns)).T @ g[b] for b in range(len(Z))]
+    best = cp.Problem(cp.Minimize(cp.max(cp.norm(cp.vstack(rows), 2, axis=0)))).solve(solver="CLARABEL")
+    assert (gamma.data >= 0).all()
+    assert best <= found * (1 + 1e-6)
+    assert found <= best * (1 + 1e-5)
+
+
+def test_only_blocks_that_matter_are_projected():
+    X = make_data("tall")
+    patterns = cr.sample_patterns(X, 6)
+    cones = PatternCones(X, patterns)
+    Z = np.random.default_rng(0).standard_normal((len(patterns), 3))
+    sizes = np.linalg.norm(Z, axis=1)
+    gamma = cone_multipliers(Z, cones, cr.GroupL1(), float(np.median(sizes)), None)
+    untouched = np.diff(gamma.indptr) == 0
+    assert untouched[sizes <= np.median(sizes)].all()
+    exact = [np.linalg.norm(cones.shift_block(z, cones.euclidean_multipliers(z, b), b)) for b, z in enumerate(Z)]
+    found = np.linalg.norm(cones.shift(Z, gamma), axis=1)
+    assert max(found.max(), np.median(sizes)) == pytest.approx(max(max(exact), np.median(sizes)))
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["tall", "wide", "collinear"]), st.sampled_from([1e-9, 1.0]))
+def test_repair_is_exact_in_non_singular_cones(seed, shape, size):
+    rng = np.random.default_rng(seed)
+    X = make_data(shape, seed)
+    patterns = cr.sample_patterns(X, 4, seed=seed)
+    cones = PatternCones(X, patterns)
+    inside = rng.random() * patterns.G[:, 0]
+    point = cones.repair(inside + size * rng.standard_normal(X.shape[1]), 0)
+    blocks = np.zeros((1, len(patterns), X.shape[1]))
+    blocks[0, 0] = point
+    assert cones.violations(blocks).max() == 0.0
+    # Summed in another order the products may not turn negative either.
+    assert (signed(X[:, ::-1].copy(), patterns.D, 0) @ point[::-1].copy() >= 0.0).all()
+
+
+def test_repair_moves_no_further_than_the_projection_needs():
+    X = make_data("tall")
+    patterns = cr.sample_patterns(X, 3)
+    cones = PatternCones(X, patterns)
+    w = np.random.default_rng(1).standard_normal(3)
+    p = project(signed(X, patterns.D, 0), w)
+    assert np.linalg.norm(cones.repair(w, 0) - w) <= np.linalg.norm(p - w) + 1e-6
+
+
+def test_repair_leaves_points_of_the_cone_alone():
+    X = make_data("tall")
+    patterns = cr.sample_patterns(X, 3)
+    w = 0.3 * patterns.G[:, 1]
+    assert PatternCones(X, patterns).repair(w, 1) is w
+
+
+def test_repair_in_singular_cones():
+    X = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]])
+    D = np.array([[1, 0], [1, 0], [1, 1]], dtype=bool)  # both cones are the half line w_1 = 0, w_2 >= 0
+    cones = PatternCones(X, cr.ActivationPatterns(D))
+    np.testing.assert_allclose(cones.repair(np.array([0.5, 2.0]), 0), [0.0, 2.0], atol=1e-15)
+    np.testing.assert_allclose(cones.repair(np.array([0.5, -2.0]), 1), [0.0, 0.0], atol=1e-15)
