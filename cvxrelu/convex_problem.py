@@ -1,0 +1,324 @@
+"""What the convex programs share: validated data, objective, dual bound, lam_max."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import FrozenInstanceError, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.linalg import LinearOperator, lsmr
+
+from cvxrelu._validation import (
+    FloatArray,
+    check_matrix,
+    check_number,
+    check_numeric,
+    check_targets,
+    read_only,
+)
+from cvxrelu.losses import Loss, get_loss
+from cvxrelu.operators import GatedOperator
+from cvxrelu.patterns import ActivationPatterns
+from cvxrelu.penalties import NormPenalty, Penalty, get_penalty
+
+if TYPE_CHECKING:
+    import cvxpy as cp
+
+Weights = FloatArray | tuple[FloatArray, FloatArray]
+_FEASIBILITY = 1e-12
+_CORRECTIONS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class DualPoint:
+    """A dual feasible point: the proof of a lower bound.
+
+    Attributes
+    ----------
+    t : ndarray of shape (n, c)
+        The dual variable, in the scale of the gradient of F.
+    multipliers : csr_array of shape (2 c P, n), or None
+        Multipliers g >= 0 of the cones, one row for each block in the order (V or W, output, pattern).
+        None for gated problems.
+    value : float
+        The dual objective there: a lower bound of the optimal value.
+    """
+
+    t: FloatArray
+    multipliers: sp.csr_array | None
+    value: float
+
+
+class ConvexProblem(ABC):
+    """Common part of `ConvexGatedReLU` and `ConvexReLU`; see there."""
+
+    def __init__(
+        self,
+        X: Any,
+        y: Any,
+        patterns: ActivationPatterns,
+        lam: float = 1e-3,
+        loss: str | Loss = "squared",
+        penalty: str | Penalty = "group_l1",
+    ) -> None:
+        data = check_matrix("X", X)
+        if not isinstance(patterns, ActivationPatterns):
+            raise TypeError(
+                "patterns must be an ActivationPatterns, from sample_patterns(X, n_gates) or "
+                f"ActivationPatterns(D, G); got {type(patterns).__name__}"
+            )
+        targets = check_targets(y, len(data))
+        patterns.check_matches(data)
+        self._set("X", read_only(data))
+        self._set("y", read_only(targets[:, 0] if np.ndim(y) == 1 else targets))
+        self._set("patterns", patterns)
+        self._set("lam", check_number("lam", lam, minimum=0.0))
+        self._set("loss", get_loss(loss))
+        self._set("penalty", get_penalty(penalty))
+        self.loss.check_targets(targets)
+        self._check_penalty()
+
+    X: FloatArray
+    y: FloatArray
+    patterns: ActivationPatterns
+    lam: float
+    loss: Loss
+    penalty: Penalty
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise FrozenInstanceError(f"cannot assign to {name!r}: problems are frozen; build a new one")
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(n={self.n}, d={self.d}, n_outputs={self.n_outputs}, "
+            f"n_patterns={len(self.patterns)}, lam={self.lam:g}, loss={self.loss!r}, penalty={self.penalty!r})"
+        )
+
+    @property
+    def n(self) -> int:
+        """Number of rows of X."""
+        return int(self.X.shape[0])
+
+    @property
+    def d(self) -> int:
+        """Number of features."""
+        return int(self.X.shape[1])
+
+    @property
+    def n_outputs(self) -> int:
+        """Number c of outputs."""
+        return int(self.Y.shape[1])
+
+    @cached_property
+    def Y(self) -> FloatArray:
+        """Targets as a float64 array (n, c)."""
+        return self.y.reshape(self.n, -1).astype(np.float64)
+
+    @cached_property
+    def operator(self) -> GatedOperator:
+        """A on (X, D) in float64: every reported figure comes from it, whatever the precision of X."""
+        return GatedOperator(self.X.astype(np.float64, copy=False), self.patterns.D)
+
+    def with_lam(self, lam: float) -> Self:
+        """Return the same problem at another regularisation strength, sharing the validated data."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._set("lam", check_number("lam", lam, minimum=0.0))
+        return other
+
+    # Primal
+
+    @abstractmethod
+    def blocks(self, weights: Weights) -> FloatArray:
+        """Return the weights as one float64 array of blocks, checked: (c, P, d) or (2, c, P, d)."""
+
+    @abstractmethod
+    def weights(self, blocks: FloatArray) -> Weights:
+        """Return an array of blocks as weights: the inverse of `blocks`."""
+
+    @abstractmethod
+    def _combined(self, blocks: FloatArray) -> FloatArray:
+        """Return the gated weights (c, P, d) with the same prediction."""
+
+    @abstractmethod
+    def violation(self, weights: Weights) -> float:
+        """Return the largest violation of a cone constraint, max (-(2 D - I) X w)_+, in units of activation."""
+
+    @abstractmethod
+    def repair(self, weights: Weights) -> Weights:
+        """Return weights in their cones, near the given ones."""
+
+    @abstractmethod
+    def _check_penalty(self) -> None: ...
+
+    def zero_weights(self) -> Weights:
+        """Return the weights of the empty network."""
+        return self.weights(np.zeros(self._blocks_shape()))
+
+    @abstractmethod
+    def _blocks_shape(self) -> tuple[int, ...]: ...
+
+    def predict(self, weights: Weights) -> FloatArray:
+        """Return the prediction A u (n, c) on the rows of X."""
+        return self.operator.forward(self._combined(self.blocks(weights)))
+
+    def objective(self, weights: Weights) -> float:
+        """Return F(A u) + lam * Omega(u); whether the cones hold is for `violation` to say."""
+        blocks = self.blocks(weights)
+        prediction = self.operator.forward(self._combined(blocks))
+        regulariser = self.lam * self.penalty.value(blocks) if self.lam > 0.0 else 0.0
+        return self.loss.value(prediction, self.Y) + regulariser
+
+    # Dual
+
+    def gradient_point(self, weights: Weights) -> FloatArray:
+        """Return t = grad F(A u) (n, c), the dual variable that belongs to the weights."""
+        return self.loss.gradient(self.predict(weights), self.Y)
+
+    @abstractmethod
+    def polar_argument(
+        self, t: FloatArray, multipliers: sp.csr_array | None, weights: Weights | None = None
+    ) -> tuple[FloatArray, sp.csr_array | None]:
+        """Return the argument of the penalty's conjugate at t, with the multipliers that it contains.
+
+        C-GReLU: -A't. C-ReLU: -+A't + Xt'g; multipliers g that are not given are computed, with the weights
+        as a hint where their minimisation is not separable.
+        """
+
+    def lam_max(self) -> float:
+        """Return the smallest lam at which zero weights are optimal.
+
+        It is the polar norm of A' grad F(0), over the cones for C-ReLU (exact, but for feature_group_l1
+        with cones, where it is the upper end of an interval of relative width 1e-6). Infinite for penalties
+        that are not norms, unless the gradient vanishes.
+        """
+        start = self.loss.gradient(np.zeros_like(self.Y), self.Y)
+        if isinstance(self.penalty, NormPenalty):
+            argument, _ = self.with_lam(0.0).polar_argument(start, None)
+            return self.penalty.polar(argument)
+        return 0.0 if not np.any(self.operator.adjoint(start)) else np.inf
+
+    def dual_objective(self, t: Any, multipliers: Any = None) -> float:
+        """Return the dual objective -F*(t) - R*(argument) at t (n, c), -inf if t is not dual feasible.
+
+        Feasible means: to 1e-12 of lam, or within the rounding of the products themselves.
+
+        Parameters
+        ----------
+        t : array of shape (n, c) or (n,)
+            The dual variable.
+        multipliers : sparse or dense array of shape (2 c P, n), optional
+            Multipliers g >= 0 of the cones (C-ReLU only); by default the best ones are computed.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit, an entry is not finite, or a multiplier is negative.
+        """
+        point = self._check_dual(t)
+        argument, _ = self.polar_argument(point, self.check_multipliers(multipliers))
+        slack = max(_FEASIBILITY * self.lam, self._rounding(point))
+        return -self.loss.conjugate(point, self.Y) - self._conjugate(argument, slack)
+
+    def dual_point(self, t: Any, multipliers: Any = None, weights: Weights | None = None) -> DualPoint:
+        """Return a dual feasible point made from any t (n, c): the lower bound that t gives.
+
+        t is moved into the domain of F* and, for norm penalties, shrunk until the polar norm of the argument is
+        at most lam; at lam = 0 it is projected onto the null space of A', where no multipliers are needed. The
+        point t = 0, always feasible, is returned where it is better. ``t`` and ``multipliers`` are those of
+        `dual_objective`; ``weights`` only help to find multipliers.
+        """
+        point = self.loss.project_domain(self._check_dual(t), self.Y)
+        if not self._regularised:
+            point, multipliers = self._annihilate(point), None
+        argument, gamma = self.polar_argument(point, self.check_multipliers(multipliers), weights)
+        scale, conjugate = 1.0, 0.0
+        if not self._regularised:
+            conjugate = self._conjugate(argument, self._rounding(point))
+            scale = self.loss.best_scale(point, self.Y, np.inf)
+        elif isinstance(self.penalty, NormPenalty):
+            size = self.penalty.polar(argument)
+            scale = self.loss.best_scale(point, self.Y, self.lam / size if size > 0.0 else np.inf)
+        else:
+            conjugate = self._conjugate(argument, 0.0)
+        point = scale * point
+        value = -self.loss.conjugate(point, self.Y) - conjugate
+        gamma = None if gamma is None else gamma * scale
+        origin = -self.loss.conjugate(np.zeros_like(point), self.Y)
+        if not value >= origin:
+            return DualPoint(np.zeros_like(point), None if gamma is None else 0.0 * gamma, origin)
+        return DualPoint(point, gamma, value)
+
+    @property
+    def _regularised(self) -> bool:
+        return self.lam > 0.0 and self.penalty.name != "none"
+
+    def _conjugate(self, argument: FloatArray, slack: float) -> float:
+        if not self._regularised:
+            return 0.0 if np.linalg.norm(argument, axis=-1).max() <= slack else np.inf
+        if isinstance(self.penalty, NormPenalty):
+            return 0.0 if self.penalty.polar(argument) <= self.lam + slack else np.inf
+        return self.penalty.conjugate(argument, self.lam)
+
+    def _rounding(self, t: FloatArray) -> float:
+        """Return a bound of the rounding error of ||X' D_i t_k||, over all i and k."""
+        largest = np.linalg.norm(np.abs(self.operator.X).T @ np.abs(t), axis=0).max()
+        return float((self.n + 2) * np.finfo(np.float64).eps * largest)
+
+    def _annihilate(self, t: FloatArray) -> FloatArray:
+        """Return a point of the domain of F* near t with A't = 0 to rounding, or t if none is found.
+
+        The least correction of t may leave the domain, which t touches where a loss is flat or linear:
+        entries that meet its boundary stay there, and the others are corrected again.
+        """
+        free = np.ones(t.shape)
+        point = t
+        for _ in range(_CORRECTIONS):
+            moved = point - self._correction(point, free)
+            point = self.loss.project_domain(moved, self.Y)
+            if self._is_annihilated(point):
+                return point
+            free *= np.abs(point - moved) <= 8 * np.finfo(np.float64).eps * np.abs(moved).max()
+        return t
+
+    def _is_annihilated(self, t: FloatArray) -> bool:
+        return self._conjugate(self.operator.adjoint(t), self._rounding(t)) == 0.0
+
+    def _correction(self, t: FloatArray, free: FloatArray) -> FloatArray:
+        """Return the smallest s on the free entries with A's = A't, by LSMR."""
+        shape = (self.n_outputs, len(self.patterns), self.d)
+        At = LinearOperator(
+            (int(np.prod(shape)), t.size),
+            matvec=lambda s: self.operator.adjoint(free * s.reshape(t.shape)).ravel(),
+            rmatvec=lambda u: (free * self.operator.forward(u.reshape(shape))).ravel(),
+            dtype=np.float64,
+        )
+        total = np.zeros_like(t)
+        for _ in range(3):  # iterative refinement: one pass leaves a residue of its own tolerance
+            if self._is_annihilated(t - total):
+                break
+            rest = self.operator.adjoint(t - total).ravel()
+            total += lsmr(At, rest, atol=1e-15, btol=1e-15, conlim=0.0, maxiter=20 * self.n)[0].reshape(t.shape)
+        return total
+
+    def _check_dual(self, t: Any) -> FloatArray:
+        point = check_numeric("t", t).astype(np.float64)
+        if point.shape not in {self.Y.shape, self.y.shape}:
+            raise ValueError(f"t must have the shape {self.Y.shape} of the predictions; got {point.shape}")
+        return point.reshape(self.Y.shape)
+
+    @abstractmethod
+    def check_multipliers(self, multipliers: Any) -> sp.csr_array | None:
+        """Return multipliers as a sparse array (2 c P, n), checked; None for gated problems."""
+
+    def to_cvxpy(self, form: Literal["primal", "dual"] = "primal") -> cp.Problem:
+        """Return the program as a `cvxpy.Problem`; see `cvxrelu.programs.build_program`."""
+        from cvxrelu.programs import build_program  # programs read problems: the one import that points back
+
+        return build_program(self, form)

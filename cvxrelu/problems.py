@@ -1,0 +1,170 @@
+"""The convex programs C-GReLU and C-ReLU: their weights, cones and dual left sides."""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from cvxrelu._validation import FloatArray, check_numeric
+from cvxrelu.cones import PatternCones
+from cvxrelu.convex_problem import ConvexProblem, Weights
+from cvxrelu.polar import cone_multipliers
+
+
+class ConvexGatedReLU(ConvexProblem):
+    """C-GReLU: the training of a gated-ReLU network with fixed gates, as a convex program.
+
+    minimise over U (c, P, d):  F(sum_i D_i X U_i) + lam * Omega(U),   F(f) = (1/n) sum_j loss(f_j, y_j).
+
+    With the default penalty, Omega(U) = sum ||U_{k,i}||_2, it has the optimal value of NC-GReLU with weight
+    decay (Mishkin, Sahiner & Pilanci 2022). Squared loss is 1/2 ||f_j - y_j||^2; the
+    paper has no 1/n, and the authors' package divides by 2 n c.
+
+    Parameters
+    ----------
+    X : array of shape (n, d)
+        Dense data; float32 and float64 are kept, integers become float64. A copy is held, read-only.
+    y : array of shape (n,) or (n, c)
+        Targets: real for "squared" and "huber", -1/+1 for "logistic", one-hot rows for "softmax".
+    patterns : ActivationPatterns
+        Patterns of X: `sample_patterns`, or the user's own.
+    lam : float
+        Regularisation strength, >= 0.
+    loss : str or Loss
+        "squared", "logistic", "softmax", "huber".
+    penalty : str or Penalty
+        "group_l1", "feature_group_l1", "l1", "squared_l2", "nuclear" (the exact weight decay of c > 1), "none".
+
+    Raises
+    ------
+    TypeError, ValueError
+        With the argument, what it got and what it accepts; nothing is solved.
+    """
+
+    def blocks(self, weights: Weights) -> FloatArray:
+        """Return the weights U as a float64 array (c, P, d)."""
+        return _check_block_array("U", weights, self._blocks_shape())
+
+    def weights(self, blocks: FloatArray) -> FloatArray:
+        """Return U."""
+        return blocks
+
+    def violation(self, weights: Weights) -> float:
+        """Return 0: a gated problem has no cones."""
+        self.blocks(weights)
+        return 0.0
+
+    def repair(self, weights: Weights) -> FloatArray:
+        """Return the weights as they are."""
+        return self.blocks(weights)
+
+    def polar_argument(
+        self, t: FloatArray, multipliers: sp.csr_array | None, weights: Weights | None = None
+    ) -> tuple[FloatArray, None]:
+        """Return -A't (c, P, d)."""
+        return -self.operator.adjoint(t), None
+
+    def _combined(self, blocks: FloatArray) -> FloatArray:
+        return blocks
+
+    def _blocks_shape(self) -> tuple[int, ...]:
+        return (self.n_outputs, len(self.patterns), self.d)
+
+    def _check_penalty(self) -> None:
+        pass
+
+    def check_multipliers(self, multipliers: Any) -> None:
+        """Refuse multipliers: a gated problem has no cones."""
+        if multipliers is not None:
+            raise ValueError("multipliers must be None for ConvexGatedReLU, which has no cones")
+
+
+class ConvexReLU(ConvexProblem):
+    """C-ReLU: the training of a ReLU network whose neurons have the given patterns, as a convex program.
+
+    minimise over V, W (c, P, d):  F(sum_i D_i X (V_i - W_i)) + lam * (Omega(V) + Omega(W))
+    subject to                     (2 D_i - I) X V_{k,i} >= 0,  (2 D_i - I) X W_{k,i} >= 0.
+
+    With all patterns of X, the default penalty and c = 1 its value is that of NC-ReLU with weight decay (Pilanci
+    & Ergen 2020; Mishkin, Sahiner & Pilanci 2022); with some of them, an upper bound of it. For
+    feature_group_l1 the groups hold the entries of V and W together. Parameters and errors are those of
+    `ConvexGatedReLU`; the nuclear norm is not offered.
+    """
+
+    def blocks(self, weights: Weights) -> FloatArray:
+        """Return the pair (V, W) as a float64 array (2, c, P, d)."""
+        if not isinstance(weights, tuple | list) or len(weights) != 2:
+            raise TypeError(
+                "weights of ConvexReLU must be a pair (V, W) of arrays of shape (c, P, d); "
+                f"got {type(weights).__name__}"
+            )
+        shape = self._blocks_shape()[1:]
+        return np.stack([_check_block_array(name, part, shape) for name, part in zip("VW", weights, strict=True)])
+
+    def weights(self, blocks: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return (V, W)."""
+        return blocks[0], blocks[1]
+
+    @cached_property
+    def cones(self) -> PatternCones:
+        """The cones K_i of the patterns."""
+        return PatternCones(self.operator.X, self.patterns)
+
+    def violation(self, weights: Weights) -> float:
+        """Return the largest violation of a cone constraint, max (-(2 D - I) X w)_+, in units of activation."""
+        return float(self.cones.violations(self.blocks(weights)).max())
+
+    def repair(self, weights: Weights) -> tuple[FloatArray, FloatArray]:
+        """Return weights in their cones: blocks that miss them are projected, then nudged along a witness."""
+        blocks = self.blocks(weights).copy()
+        flat = blocks.reshape(-1, self.d)
+        for b in np.flatnonzero(self.cones.violations(blocks).ravel() > 0.0):
+            flat[b] = self.cones.repair(flat[b], int(b))
+        return self.weights(blocks)
+
+    def polar_argument(
+        self, t: FloatArray, multipliers: sp.csr_array | None, weights: Weights | None = None
+    ) -> tuple[FloatArray, sp.csr_array]:
+        """Return -+A't + Xt'g (2, c, P, d) and the multipliers g."""
+        Z = self.operator.adjoint(t)
+        argument = np.stack([-Z, Z]).reshape(-1, self.d)
+        if multipliers is None:
+            hint = None if weights is None else self.blocks(weights).reshape(-1, self.d)
+            enough = self.lam if self._regularised else self._rounding(t)
+            multipliers = cone_multipliers(argument, self.cones, self.penalty, enough, hint)
+        shifted = self.cones.shift(argument, multipliers)
+        return shifted.reshape(self._blocks_shape()), multipliers
+
+    def _combined(self, blocks: FloatArray) -> FloatArray:
+        difference: FloatArray = blocks[0] - blocks[1]
+        return difference
+
+    def _blocks_shape(self) -> tuple[int, ...]:
+        return (2, self.n_outputs, len(self.patterns), self.d)
+
+    def _check_penalty(self) -> None:
+        if self.penalty.name == "nuclear":
+            raise ValueError(
+                "penalty 'nuclear' is for ConvexGatedReLU (exact weight decay of many outputs); "
+                "ConvexReLU accepts 'group_l1', 'feature_group_l1', 'l1', 'squared_l2', 'none'"
+            )
+
+    def check_multipliers(self, multipliers: Any) -> sp.csr_array | None:
+        """Return multipliers as a sparse array (2 c P, n); ValueError on shape, sign or non-finite entries."""
+        if multipliers is None:
+            return None
+        gamma = sp.csr_array(multipliers, dtype=np.float64)
+        shape = (2 * self.n_outputs * len(self.patterns), self.n)
+        if gamma.shape != shape:
+            raise ValueError(f"multipliers must have shape (2 c P, n) = {shape}; got {gamma.shape}")
+        if not np.isfinite(gamma.data).all() or (gamma.data < 0.0).any():
+            raise ValueError(f"multipliers must be finite and >= 0; got {gamma.data.min()!r} as the smallest")
+        return gamma
+
+
+def _check_block_array(name: str, value: Any, shape: tuple[int, ...]) -> FloatArray:
+    array = check_numeric(name, value).astype(np.float64)
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape (c, P, d) = {shape}; got {array.shape}")
+    return array

@@ -1,0 +1,102 @@
+"""Small problems that cover the corners: n < d and n > d, c = 1 and 3, duplicate, zero and collinear data."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+import cvxrelu as cr
+
+GATED_PENALTIES = ("group_l1", "feature_group_l1", "l1", "squared_l2", "nuclear", "none")
+RELU_PENALTIES = tuple(name for name in GATED_PENALTIES if name != "nuclear")
+LOSSES = ("squared", "huber", "logistic", "softmax")
+
+
+def make_data(shape: str, seed: int = 0) -> np.ndarray:
+    """Return X of a named shape.
+
+    "tall" and "collinear" have a duplicate, a zero, an opposite and a parallel row; in "tripled" each row comes
+    three times.
+    """
+    rng = np.random.default_rng(seed)
+    if shape == "tripled":
+        return np.repeat(rng.standard_normal((6, 3)), 3, axis=0)
+    if shape == "wide":
+        return rng.standard_normal((6, 8))
+    X = rng.standard_normal((12, 3))
+    X[1] = X[0]
+    X[2] = 0.0
+    X[3] = -X[4]
+    X[5] = 2.5 * X[6]
+    if shape == "collinear":
+        X = np.column_stack([X, X[:, 0] - 2 * X[:, 1], np.ones(12), np.zeros(12)])
+    return X
+
+
+def make_targets(loss: str, X: np.ndarray, c: int, seed: int = 0) -> np.ndarray:
+    """Return targets; classes differ on neighbouring rows, and "tripled" data meet all of up to three."""
+    rng = np.random.default_rng(seed + 1)
+    n = len(X)
+    if loss in ("squared", "huber"):
+        return 2.0 * rng.standard_normal((n, c))
+    k = c if loss == "softmax" else 2
+    classes = (rng.integers(k, size=(n // 3, c)).repeat(3, axis=0) + np.arange(n)[:, None] % 3) % k
+    return np.eye(c)[classes[:, 0]] if loss == "softmax" else 2.0 * classes - 1.0
+
+
+def make_problem(
+    kind: str,
+    loss: str = "squared",
+    penalty: str = "group_l1",
+    *,
+    shape: str = "tall",
+    c: int = 1,
+    ratio: float = 0.1,
+    n_gates: int = 6,
+    seed: int = 0,
+) -> cr.ConvexGatedReLU | cr.ConvexReLU:
+    """Return a problem at ``ratio`` of its lam_max (of lam = ratio for penalties that have none)."""
+    X = make_data(shape, seed)
+    cls = cr.ConvexReLU if kind == "relu" else cr.ConvexGatedReLU
+    patterns = cr.sample_patterns(X, n_gates, seed=seed)
+    problem = cls(X, make_targets(loss, X, c, seed), patterns, lam=1.0, loss=loss, penalty=penalty)
+    lam_max = problem.lam_max()
+    return problem.with_lam(ratio * (lam_max if np.isfinite(lam_max) else 1.0))
+
+
+@dataclass(frozen=True)
+class Case:
+    """The arguments of `make_problem`, with a readable name."""
+
+    kind: str
+    loss: str
+    penalty: str
+    shape: str
+    c: int
+    ratio: float = 0.1
+
+    def build(self) -> cr.ConvexGatedReLU | cr.ConvexReLU:
+        return make_problem(self.kind, self.loss, self.penalty, shape=self.shape, c=self.c, ratio=self.ratio)
+
+    def __str__(self) -> str:
+        return f"{self.kind}-{self.loss}-{self.penalty}-{self.shape}-c{self.c}"
+
+
+def all_cases() -> Iterator[Case]:
+    """Every loss with every penalty, gated and ReLU; shapes and numbers of outputs take turns."""
+    shapes = ("tall", "wide", "collinear")
+    turn = 0
+    for kind, penalties in (("gated", GATED_PENALTIES), ("relu", RELU_PENALTIES)):
+        for loss in LOSSES:
+            for penalty in penalties:
+                c = 3 if loss == "softmax" or turn % 2 else 1
+                # Unregularised, data must not be fitted: the optimum would be zero, or not attained.
+                shape = "tripled" if penalty == "none" else shapes[turn % 3]
+                yield Case(kind, loss, penalty, shape, c)
+                turn += 1
+
+
+def random_weights(problem: cr.ConvexGatedReLU | cr.ConvexReLU, rng: np.random.Generator):
+    """Return random weights, projected into the cones for C-ReLU."""
+    blocks = rng.standard_normal(problem.blocks(problem.zero_weights()).shape)
+    return problem.repair(problem.weights(blocks))
