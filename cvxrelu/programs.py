@@ -1,0 +1,145 @@
+"""C-GReLU, C-ReLU and their duals as CVXPY problems, vectorised, with ``y`` and ``lam`` as Parameters."""
+
+import warnings
+from typing import Literal
+
+import cvxpy as cp
+import numpy as np
+import scipy.sparse as sp
+
+from cvxrelu._validation import FloatArray, check_choice
+from cvxrelu.convex_problem import ConvexProblem, Weights
+from cvxrelu.exceptions import ProgramSizeWarning
+from cvxrelu.problems import ConvexReLU
+
+# Backend of CVXPY that compiles these programs fastest: one large constant matrix, few atoms.
+CANON_BACKEND = "SCIPY"
+_LARGE_PROGRAM = 2 * 10**8
+
+
+def build_program(problem: ConvexProblem, form: Literal["primal", "dual"] = "primal") -> cp.Problem:
+    """Return a convex program of the problem as a `cvxpy.Problem` with named parts.
+
+    Parameters ``y`` (n, c) and ``lam`` are CVXPY Parameters: give them other values and solve again without
+    recompiling. More constraints join by ``cp.Problem(prog.objective, prog.constraints + [...])``.
+
+    primal
+        Variables ``U`` (c P, d), or ``V`` and ``W`` (c P, d), row k P + i being block (k, i), and the prediction
+        ``f`` (n, c). Constraints labelled "prediction", and "cone_V" and "cone_W" for C-ReLU: arrays (n, c P).
+    dual
+        Variables ``t`` (n, c) and, for C-ReLU, the multipliers ``g`` and ``h`` (c P, n) of the cones of V and W
+        (DESIGN section 4). Its value is the optimal value of the primal.
+
+    Parameters
+    ----------
+    problem : ConvexGatedReLU or ConvexReLU
+        The problem.
+    form : {"primal", "dual"}
+        Which of the two.
+
+    Raises
+    ------
+    ValueError
+        If ``form`` is another word.
+
+    Warns
+    -----
+    ProgramSizeWarning
+        If the program's matrix would have more than 2e8 non-zeros.
+    """
+    check_choice("form", form, ("primal", "dual"))
+    _warn_if_large(problem, form)
+    y = cp.Parameter(problem.Y.shape, name="y", value=problem.Y)
+    lam = cp.Parameter(nonneg=True, name="lam", value=problem.lam)
+    return _primal(problem, y, lam) if form == "primal" else _dual(problem, y, lam)
+
+
+def read_weights(problem: ConvexProblem, program: cp.Problem) -> Weights:
+    """Return the weights that a solved primal program holds, in the shapes of ``problem``.
+
+    Raises
+    ------
+    ValueError
+        If the program has no such variables, or was not solved.
+    """
+    names = ("V", "W") if isinstance(problem, ConvexReLU) else ("U",)
+    shape = (problem.n_outputs, len(problem.patterns), problem.d)
+    parts = []
+    for name in names:
+        variable = program.var_dict.get(name)
+        if variable is None or variable.value is None:
+            raise ValueError(f"program must be a solved primal program with variable {name!r}; it has no value")
+        parts.append(np.asarray(variable.value).reshape(shape))
+    return problem.weights(np.stack(parts) if len(parts) == 2 else parts[0])
+
+
+def read_dual(problem: ConvexProblem, program: cp.Problem) -> tuple[FloatArray, FloatArray | None]:
+    """Return the dual variable t (n, c) and multipliers (2 c P, n) or None that a solved program holds."""
+    if "t" in program.var_dict:
+        values = [program.var_dict[name].value for name in "tgh" if name in program.var_dict]
+    else:
+        duals = {constraint.label: constraint.dual_value for constraint in program.constraints}
+        values = [duals[name] for name in ("prediction", "cone_V", "cone_W") if name in duals]
+    if any(value is None for value in values):
+        raise ValueError("program must be solved first; it holds no dual values")
+    t, *multipliers = (np.asarray(value) for value in values)
+    if "t" not in program.var_dict:
+        t, multipliers = -t, [gamma.T for gamma in multipliers]
+    return t.reshape(problem.Y.shape), np.maximum(np.vstack(multipliers), 0.0) if multipliers else None
+
+
+def _primal(problem: ConvexProblem, y: cp.Parameter, lam: cp.Parameter) -> cp.Problem:
+    c, n_patterns = problem.n_outputs, len(problem.patterns)
+    names = ("V", "W") if isinstance(problem, ConvexReLU) else ("U",)
+    variables = [cp.Variable((c * n_patterns, problem.d), name=name) for name in names]
+    combined = variables[0] - variables[1] if len(variables) == 2 else variables[0]
+    f = cp.Variable(problem.Y.shape, name="f")
+    A = _expanded_matrix(problem)
+    outputs = [A @ cp.vec(combined[k * n_patterns : (k + 1) * n_patterns], order="F") for k in range(c)]
+    constraints = [(f == cp.reshape(cp.hstack(outputs), f.shape, order="F")).set_label("prediction")]
+    if isinstance(problem, ConvexReLU):
+        signs = np.tile(np.where(problem.patterns.D, 1.0, -1.0), (1, c))
+        for variable in variables:
+            inside = cp.multiply(signs, problem.operator.X @ variable.T) >= 0
+            constraints.append(inside.set_label(f"cone_{variable.name()}"))
+    stacked = cp.vstack(variables) if len(variables) == 2 else variables[0]
+    objective = problem.loss.expression(f, y) + lam * problem.penalty.expression(stacked, c)
+    return cp.Problem(cp.Minimize(objective), constraints)
+
+
+def _dual(problem: ConvexProblem, y: cp.Parameter, lam: cp.Parameter) -> cp.Problem:
+    c, n_patterns, d = problem.n_outputs, len(problem.patterns), problem.d
+    t = cp.Variable(problem.Y.shape, name="t")
+    At = _expanded_matrix(problem).T
+    left = cp.vstack([cp.reshape(At @ t[:, k], (n_patterns, d), order="F") for k in range(c)])
+    constraints = []
+    if isinstance(problem, ConvexReLU):
+        signs = np.tile(np.where(problem.patterns.D, 1.0, -1.0).T, (c, 1))
+        g, h = (cp.Variable((c * n_patterns, problem.n), name=name) for name in "gh")
+        constraints += [(g >= 0).set_label("multipliers_V"), (h >= 0).set_label("multipliers_W")]
+        X = problem.operator.X
+        argument = cp.vstack([-left + cp.multiply(signs, g) @ X, left + cp.multiply(signs, h) @ X])
+    else:
+        argument = -left
+    conjugate, domain = problem.loss.conjugate_expression(t, y)
+    term, ball = problem.penalty.conjugate_constraints(argument, lam, c)
+    return cp.Problem(cp.Maximize(-conjugate - term), constraints + domain + ball)
+
+
+def _expanded_matrix(problem: ConvexProblem) -> sp.csc_array:
+    """Return A (n, P d) sparse, column j P + i = D_i x_{.j}: what a column-major vec of U_k multiplies."""
+    X, D = problem.operator.X, problem.patterns.D
+    return sp.hstack([sp.csc_array(D * X[:, [j]]) for j in range(problem.d)], format="csc")
+
+
+def _warn_if_large(problem: ConvexProblem, form: str) -> None:
+    nonzeros = problem.n_outputs * problem.d * int(problem.patterns.D.sum())
+    if isinstance(problem, ConvexReLU):
+        nonzeros += 2 * problem.n_outputs * problem.n * len(problem.patterns) * problem.d
+    if nonzeros > _LARGE_PROGRAM:
+        warnings.warn(
+            f"the {form} program will have about {nonzeros:.1e} non-zeros, {12e-9 * nonzeros:.0f} GB for its matrix "
+            "and several times that while it is compiled and factorised; fewer patterns or rows make it smaller",
+            ProgramSizeWarning,
+            stacklevel=4,
+        )
