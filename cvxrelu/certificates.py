@@ -1,0 +1,148 @@
+"""Certificates of optimality: two bounds recomputed from weights and data, trusting no solver."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from cvxrelu._validation import FloatArray
+from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
+from cvxrelu.exceptions import CertificateError
+from cvxrelu.problems import ConvexReLU
+
+_CONTRADICTION = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """Proven bounds around the optimal value of a convex program, and the point that attains the upper one.
+
+    Attributes
+    ----------
+    lower : float
+        Dual objective at the dual feasible point ``dual``: no weights with these patterns are better.
+    upper : float
+        Objective of the feasible point ``weights``, in the units of the problem's objective.
+    max_violation : float
+        Largest violation of a cone by the weights that were given, in units of activation: what was repaired.
+    kkt_residual : float
+        Of ``weights``: the larger of the natural residual ||u - prox_R(u + s)||, s = -grad plus the cones'
+        multipliers' part, and the complementarity of those multipliers. Zero if and only if optimal.
+    scope : str
+        What the lower bound holds for. "patterns": all networks whose neurons have the problem's patterns.
+    rigor : str
+        "floating_point": computed in float64, exact to the rounding of the products.
+    weights : ndarray or pair of ndarrays
+        The feasible (repaired) weights.
+    dual : DualPoint
+        The proof of ``lower``.
+    problem : ConvexGatedReLU or ConvexReLU
+        What it is a certificate of.
+    """
+
+    lower: float
+    upper: float
+    max_violation: float
+    kkt_residual: float
+    weights: Weights
+    dual: DualPoint
+    problem: ConvexProblem
+    scope: Literal["patterns"] = "patterns"
+    rigor: Literal["floating_point"] = "floating_point"
+
+    @property
+    def gap(self) -> float:
+        """Upper less lower bound: how far from optimal the weights can be at most."""
+        return self.upper - self.lower
+
+    @property
+    def rel_gap(self) -> float:
+        """``gap`` over the absolute value of ``upper``; 0 if the gap is 0."""
+        return self.gap / max(abs(self.upper), np.finfo(np.float64).tiny) if self.gap > 0.0 else 0.0
+
+    @property
+    def n_active(self) -> int:
+        """Number of non-zero blocks: the neurons of the network."""
+        return count_active(self.problem, self.weights)
+
+    def __str__(self) -> str:
+        lines = [
+            ("problem", repr(self.problem)),
+            ("upper bound", f"{self.upper:.10g}  (objective of the feasible weights)"),
+            ("lower bound", f"{self.lower:.10g}  (dual objective of a feasible dual point)"),
+            ("gap", f"{self.gap:.3e}  (relative {self.rel_gap:.3e})"),
+            ("cone violation", f"{self.max_violation:.3e}  (repaired)"),
+            ("KKT residual", f"{self.kkt_residual:.3e}"),
+            ("active blocks", f"{self.n_active}"),
+            ("scope", f"{self.scope}: optimal among networks whose neurons have the given patterns"),
+            ("rigor", self.rigor),
+        ]
+        return "\n".join(f"{name:<15} {value}" for name, value in lines)
+
+
+def certify(problem: ConvexProblem, solution_or_weights: Any, dual: Any = None) -> Certificate:
+    """Return proven bounds around the optimal value, from weights and data alone.
+
+    The weights are first repaired into their cones; the upper bound is the objective of the repaired point. The
+    lower bound is the best of the dual feasible points made from the gradient at the weights and from the dual
+    variables offered; what is offered is moved to feasibility first, so that nothing is taken on trust.
+
+    Parameters
+    ----------
+    problem : ConvexGatedReLU or ConvexReLU
+        The problem.
+    solution_or_weights : Solution, or weights
+        Weights U (c, P, d), or the pair (V, W), each (c, P, d); or a solution that holds them.
+    dual : DualPoint, or array of shape (n, c), optional
+        Another dual variable to try, feasible or not.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If weights or dual variable do not fit the problem or are not finite.
+    CertificateError
+        If the bounds contradict each other by more than rounding, which would be a bug.
+    """
+    weights = getattr(solution_or_weights, "weights", solution_or_weights)
+    dual = getattr(solution_or_weights, "dual", None) if dual is None else dual
+    violation = problem.violation(weights)
+    feasible = problem.repair(weights)
+    upper = problem.objective(feasible)
+
+    t = problem.gradient_point(feasible)
+    argument, multipliers = problem.polar_argument(t, None, feasible)
+    points = [problem.dual_point(t, multipliers)]
+    if dual is not None:
+        offered = getattr(dual, "t", dual)
+        points.append(problem.dual_point(offered, weights=feasible))
+        if getattr(dual, "multipliers", None) is not None:
+            points.append(problem.dual_point(offered, dual.multipliers))
+    best = max(points, key=lambda point: point.value)
+    if best.value - upper > _CONTRADICTION * max(1.0, abs(upper)):
+        raise CertificateError(
+            f"lower bound {best.value!r} exceeds upper bound {upper!r} for {problem!r}: please report this"
+        )
+    return Certificate(
+        lower=min(best.value, upper),
+        upper=upper,
+        max_violation=violation,
+        kkt_residual=_kkt_residual(problem, feasible, argument, multipliers),
+        weights=feasible,
+        dual=best,
+        problem=problem,
+    )
+
+
+def count_active(problem: ConvexProblem, weights: Weights) -> int:
+    """Return the number of non-zero blocks."""
+    return int(np.any(problem.blocks(weights), axis=-1).sum())
+
+
+def _kkt_residual(problem: ConvexProblem, weights: Weights, argument: FloatArray, multipliers: Any) -> float:
+    blocks = problem.blocks(weights)
+    # Continuous in the weights, unlike the distance to the subdifferential, which jumps at zeros.
+    stationarity = float(np.linalg.norm(blocks - problem.penalty.prox(blocks + argument, problem.lam)))
+    if not isinstance(problem, ConvexReLU):
+        return stationarity
+    complementarity = problem.cones.activations(blocks.reshape(-1, problem.d), multipliers)
+    return max(stationarity, float(np.abs(complementarity).max()))
