@@ -1,0 +1,250 @@
+"""Two-layer networks, and the exact maps between them and the weights of the convex programs."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cvxrelu._validation import (
+    FloatArray,
+    check_matrix,
+    check_number,
+    check_numeric,
+    check_targets,
+    read_only,
+)
+from cvxrelu.convex_problem import ConvexProblem, Weights
+from cvxrelu.losses import Loss, get_loss
+from cvxrelu.patterns import ActivationPatterns, unique_columns
+from cvxrelu.problems import ConvexReLU
+
+
+@dataclass(frozen=True, eq=False)
+class ReLUNetwork:
+    """A two-layer ReLU network: h(x) = sum_i (x'W1_i)_+ w2_i.
+
+    A bias is the weight of the constant column of X. No neurons (m = 0) is the zero network.
+
+    Parameters
+    ----------
+    W1 : array of shape (m, d)
+        First layer.
+    w2 : array of shape (m,) or (m, c)
+        Second layer.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If shapes do not fit or an entry is not a finite number.
+    """
+
+    W1: FloatArray
+    w2: FloatArray
+
+    def __post_init__(self) -> None:
+        W1, w2 = _check_layers(self.W1, self.w2)
+        object.__setattr__(self, "W1", W1)
+        object.__setattr__(self, "w2", w2)
+
+    @property
+    def n_neurons(self) -> int:
+        """Number m of neurons."""
+        return len(self.W1)
+
+    def hidden(self, X: FloatArray) -> FloatArray:
+        """Return the activations of the neurons (n, m) on the rows of X (n, d)."""
+        return np.maximum(_check_rows(X, self.W1.shape[1]) @ self.W1.T, 0.0)
+
+    def predict(self, X: FloatArray) -> FloatArray:
+        """Return the predictions on the rows of X (n, d): (n,) or (n, c), as w2 has one axis or two."""
+        return self.hidden(X) @ self.w2
+
+    def objective(self, X: FloatArray, y: FloatArray, lam: float, loss: str | Loss = "squared") -> float:
+        """Return F(h(X)) + lam/2 (||W1||_F^2 + ||w2||_F^2), the non-convex objective (NC-ReLU)."""
+        return _weight_decay_objective(self, X, y, lam, loss)
+
+
+@dataclass(frozen=True, eq=False)
+class GatedReLUNetwork:
+    """A two-layer gated-ReLU network: h(x) = sum_i 1[x'g_i >= 0] (x'W1_i) w2_i.
+
+    Parameters
+    ----------
+    G : array of shape (d, m)
+        The gate of each neuron.
+    W1 : array of shape (m, d)
+        First layer.
+    w2 : array of shape (m,) or (m, c)
+        Second layer.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If shapes do not fit or an entry is not a finite number.
+    """
+
+    G: FloatArray
+    W1: FloatArray
+    w2: FloatArray
+
+    def __post_init__(self) -> None:
+        W1, w2 = _check_layers(self.W1, self.w2)
+        gates = np.asarray(self.G)
+        if gates.shape != W1.T.shape:
+            raise ValueError(f"G must have shape (d, m) = {W1.T.shape}, one gate a neuron; got {gates.shape}")
+        object.__setattr__(self, "G", read_only(check_matrix("G", gates, "(d, m)") if gates.size else gates))
+        object.__setattr__(self, "W1", W1)
+        object.__setattr__(self, "w2", w2)
+
+    @property
+    def n_neurons(self) -> int:
+        """Number m of neurons."""
+        return len(self.W1)
+
+    def hidden(self, X: FloatArray) -> FloatArray:
+        """Return the activations of the neurons (n, m) on the rows of X (n, d)."""
+        rows = _check_rows(X, self.W1.shape[1])
+        return np.where(rows @ self.G >= 0.0, rows @ self.W1.T, 0.0)
+
+    def predict(self, X: FloatArray) -> FloatArray:
+        """Return the predictions on the rows of X (n, d): (n,) or (n, c), as w2 has one axis or two."""
+        return self.hidden(X) @ self.w2
+
+    def objective(self, X: FloatArray, y: FloatArray, lam: float, loss: str | Loss = "squared") -> float:
+        """Return F(h(X)) + lam/2 (||W1||_F^2 + ||w2||_F^2), the non-convex objective (NC-GReLU)."""
+        return _weight_decay_objective(self, X, y, lam, loss)
+
+
+Network = ReLUNetwork | GatedReLUNetwork
+
+
+def to_network(problem: ConvexProblem, weights: Weights) -> Network:
+    """Return the network of the convex program's weights; zero blocks vanish.
+
+    A block v becomes the neuron (v / sqrt||v||, +sqrt||v||), a block of W the one with the opposite second
+    layer (Pilanci & Ergen 2020; DESIGN section 3). Under "nuclear", the block U_i (d, c) becomes one neuron for
+    each singular value s: (sqrt(s) a, sqrt(s) b'). For group_l1 and nuclear the network's objective with weight
+    decay is the convex one, to rounding, when the blocks are in their cones.
+
+    Parameters
+    ----------
+    problem : ConvexGatedReLU or ConvexReLU
+        The problem of the weights.
+    weights : ndarray (c, P, d), or pair of them
+        U, or (V, W).
+
+    Raises
+    ------
+    ValueError
+        If the weights do not fit, or a gated problem's patterns hold no gates (a mask alone says
+        nothing about new data).
+    """
+    blocks = problem.blocks(weights)
+    if isinstance(problem, ConvexReLU):
+        W1, w2, used = _one_output_neurons(np.concatenate(list(blocks), axis=1))
+        signs = np.where(used < len(problem.patterns), 1.0, -1.0)
+        return ReLUNetwork(W1, _match_targets(w2 * signs[:, None], problem))
+    if problem.patterns.G is None:
+        raise ValueError("patterns.G must be given to make a GatedReLUNetwork; these patterns are masks only")
+    neurons = _singular_neurons if problem.penalty.name == "nuclear" else _one_output_neurons
+    W1, w2, used = neurons(blocks)
+    return GatedReLUNetwork(problem.patterns.G[:, used], W1, _match_targets(w2, problem))
+
+
+def to_convex(network: Network, X: FloatArray) -> tuple[ActivationPatterns, Weights]:
+    """Return the patterns of a network's neurons on X, and the convex weights with the same predictions there.
+
+    A ReLU neuron (a, b) becomes the block |b_k| a in the pattern of a, in V where b_k > 0, in W where b_k < 0; a
+    gated one the block b_k a in the pattern of its gate. Blocks of equal place add up: the convex objective with
+    group_l1 is at most that of the network, where each neuron feeds one output (with gated neurons that feed
+    several, the one with nuclear is).
+
+    Parameters
+    ----------
+    network : ReLUNetwork or GatedReLUNetwork
+        The network, with at least one neuron that is active on some row.
+    X : array of shape (n, d)
+        The data that the patterns are taken on.
+
+    Raises
+    ------
+    ValueError
+        If X does not fit, or no neuron is active on any row.
+    """
+    rows = _check_rows(X, network.W1.shape[1])
+    gates = network.G if isinstance(network, GatedReLUNetwork) else network.W1.T
+    active = rows @ gates >= 0.0
+    if not active.any():
+        raise ValueError("network must have a neuron that is active on some row of X; it has none")
+    first = unique_columns(active)
+    patterns = ActivationPatterns(active[:, first], gates[:, first])
+    place = {column.tobytes(): i for i, column in enumerate(patterns.D.T)}
+    index = np.array([place.get(column.tobytes(), -1) for column in active.T])
+    w2 = network.w2.reshape(network.n_neurons, -1)
+    kept = index >= 0  # a neuron that is active nowhere has no pattern, and no part in the predictions
+    positive, negative = (
+        _scatter(index[kept], np.maximum(sign * w2[kept], 0.0), network.W1[kept], len(patterns)) for sign in (1.0, -1.0)
+    )
+    if isinstance(network, GatedReLUNetwork):
+        return patterns, positive - negative
+    return patterns, (positive, negative)
+
+
+def _scatter(index: np.ndarray, w2: FloatArray, W1: FloatArray, n_patterns: int) -> FloatArray:
+    blocks = np.zeros((n_patterns, w2.shape[1], W1.shape[1]))
+    np.add.at(blocks, index, w2[:, :, None] * W1[:, None, :])
+    return blocks.transpose(1, 0, 2).copy()
+
+
+def _one_output_neurons(blocks: FloatArray) -> tuple[FloatArray, FloatArray, np.ndarray]:
+    """Return W1 (m, d), w2 (m, c) >= 0 and the pattern of each neuron, for blocks (c, P, d)."""
+    outputs, used = np.any(blocks, axis=-1).nonzero()
+    vectors = blocks[outputs, used]
+    # Scaled before the norm: squares of very small or large entries leave the range of float64.
+    largest = np.abs(vectors).max(axis=1, keepdims=True)
+    sizes = np.linalg.norm(vectors / largest, axis=1, keepdims=True) * largest
+    w2 = np.zeros((len(used), len(blocks)))
+    w2[np.arange(len(used)), outputs] = np.sqrt(sizes[:, 0])
+    return vectors / np.sqrt(sizes), w2, used
+
+
+def _singular_neurons(blocks: FloatArray) -> tuple[FloatArray, FloatArray, np.ndarray]:
+    """Return W1, w2 and patterns from the singular vectors of each U_i (c, d)."""
+    used = np.any(blocks, axis=(0, 2)).nonzero()[0]
+    left, sizes, right = np.linalg.svd(blocks[:, used].transpose(1, 0, 2), full_matrices=False)
+    keep = sizes > 0.0
+    roots = np.sqrt(sizes)[:, :, None]
+    W1, w2 = roots * right, roots * left.transpose(0, 2, 1)
+    return W1[keep], w2[keep], np.repeat(used, keep.sum(axis=1))
+
+
+def _match_targets(w2: FloatArray, problem: ConvexProblem) -> FloatArray:
+    return w2[:, 0] if problem.y.ndim == 1 else w2
+
+
+def _check_layers(W1: FloatArray, w2: FloatArray) -> tuple[FloatArray, FloatArray]:
+    first, second = np.asarray(W1), np.asarray(w2)
+    if first.ndim != 2 or second.ndim not in (1, 2) or len(first) != len(second):
+        raise ValueError(f"W1 and w2 must have shapes (m, d) and (m,) or (m, c); got {first.shape} and {second.shape}")
+    if first.size:
+        first, second = check_numeric("W1", first), check_numeric("w2", second)
+    return read_only(first), read_only(second)
+
+
+def _check_rows(X: FloatArray, d: int) -> FloatArray:
+    rows = check_matrix("X", X)
+    if rows.shape[1] != d:
+        raise ValueError(f"X must have the {d} columns that the network was trained on; got {rows.shape[1]}")
+    return rows
+
+
+def _weight_decay_objective(network: Network, X: FloatArray, y: FloatArray, lam: float, loss: str | Loss) -> float:
+    lam = check_number("lam", lam, minimum=0.0)
+    measure = get_loss(loss)
+    prediction = network.predict(X)
+    targets = check_targets(y, len(prediction))
+    prediction = prediction.reshape(len(prediction), -1)
+    if prediction.shape != targets.shape:
+        raise ValueError(f"y must have {prediction.shape[1]} columns, one an output; got {targets.shape[1]}")
+    measure.check_targets(targets)
+    decay = 0.5 * lam * (np.sum(network.W1**2) + np.sum(network.w2**2))
+    return measure.value(prediction, targets) + float(decay)
