@@ -1,0 +1,82 @@
+"""The answer of a solve: weights, bounds, how it ended, and the network."""
+
+from dataclasses import dataclass
+
+from cvxrelu.certificates import Certificate
+from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
+from cvxrelu.networks import Network, to_network
+from cvxrelu.status import Status
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """A feasible point of a convex program with its certificate.
+
+    Attributes
+    ----------
+    weights : ndarray (c, P, d), or pair of ndarrays (c, P, d)
+        U of C-GReLU, or (V, W) of C-ReLU: feasible, repaired where the solver's answer missed its cones.
+    status : Status
+        "optimal" if and only if the certified relative gap is at most the tolerance; else how the solver ended.
+    solver : str
+        The solver that was used, in CVXPY's spelling.
+    solver_status : str
+        The solver's own word for how it ended: information, never evidence.
+    certificate : Certificate
+        The bounds, recomputed from weights and data.
+    n_iter : int or None
+        Iterations; None where the solver does not say.
+    time : float
+        Seconds in all, certificate included.
+    compile_time : float
+        Seconds for building and compiling the CVXPY program.
+    solve_time : float or None
+        Seconds in the solver, as it reports them; None where it does not.
+    history : tuple of dict
+        A record for each check of an iterative solver; empty for CVXPY's, which do not show theirs.
+    problem : ConvexGatedReLU or ConvexReLU
+        What was solved.
+    """
+
+    weights: Weights
+    status: Status
+    solver: str
+    solver_status: str
+    certificate: Certificate
+    n_iter: int | None
+    time: float
+    compile_time: float
+    solve_time: float | None
+    history: tuple[dict[str, float], ...]
+    problem: ConvexProblem
+
+    @property
+    def objective(self) -> float:
+        """Objective of the weights, re-evaluated: the upper bound."""
+        return self.certificate.upper
+
+    @property
+    def lower(self) -> float:
+        """Certified lower bound of the optimal value."""
+        return self.certificate.lower
+
+    @property
+    def gap(self) -> float:
+        """Certified gap, objective - lower."""
+        return self.certificate.gap
+
+    @property
+    def dual(self) -> DualPoint:
+        """Dual feasible point that proves ``lower``."""
+        return self.certificate.dual
+
+    def network(self) -> Network:
+        """Return the network of the weights; see `cvxrelu.networks.to_network`."""
+        return to_network(self.problem, self.weights)
+
+    def __repr__(self) -> str:
+        return (
+            f"Solution(status={self.status.value!r}, objective={self.objective:.8g}, lower={self.lower:.8g}, "
+            f"rel_gap={self.certificate.rel_gap:.1e}, n_active={self.certificate.n_active}, "
+            f"solver={self.solver!r}, time={self.time:.2f})"
+        )

@@ -1,0 +1,29 @@
+"""How a solve ended: a word for programs, a sentence of advice for people."""
+
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """Outcome of `cvxrelu.solve`; only OPTIMAL says that the certified gap is within the tolerance."""
+
+    OPTIMAL = "optimal"
+    INACCURATE = "inaccurate"
+    MAX_ITER = "max_iter"
+    TIME_LIMIT = "time_limit"
+    FAILED = "failed"
+
+    @property
+    def advice(self) -> str:
+        """A sentence that says what happened and what to do about it."""
+        return _ADVICE[self]
+
+
+_ADVICE = {
+    Status.OPTIMAL: "The certified relative gap is within tol.",
+    Status.INACCURATE: "The solver stopped by its own test, short of the certified gap that was asked: "
+    "try another solver (CLARABEL is the most accurate of the open ones) or scale the columns of X.",
+    Status.MAX_ITER: "The iteration limit was reached first: raise max_iter or tol.",
+    Status.TIME_LIMIT: "The time limit was reached first: raise time_limit or tol.",
+    Status.FAILED: "The solver broke down and left no point; zero weights are returned: "
+    "try another solver or scale the columns of X.",
+}

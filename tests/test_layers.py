@@ -1,0 +1,64 @@
+"""The one-way order of the modules, read from their imports."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "cvxrelu"
+LAYERS = [
+    {"_version", "_validation", "exceptions", "status"},
+    {"patterns", "losses", "penalties"},
+    {"gates", "operators", "cones"},
+    {"polar", "convex_problem"},
+    {"problems"},
+    {"programs", "certificates"},
+    {"solvers"},
+    {"networks"},
+    {"solution"},
+    {"solve"},
+    {"__init__"},
+    {"tables", "demo"},
+    {"cli"},
+    {"__main__"},
+]
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+
+
+def modules():
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room(path):
+    """The module, or the folder it is in."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imports(path):
+    """Modules of the package imported at module level (a function's own import may point back)."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "cvxrelu":
+            yield node.module.split(".")[1] if "." in node.module else "__init__"
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == "cvxrelu":
+                    yield "__init__"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_one_way(path):
+    own = room(path)
+    for imported in imports(path):
+        assert RANK[imported] < RANK[own] or (imported == own and path.parent != PACKAGE), imported
+
+
+@pytest.mark.parametrize("own", ["programs", "certificates", "problems"])
+def test_views_of_a_problem_are_independent(own):
+    names = set(imports(PACKAGE / f"{own}.py"))
+    assert names
+    assert not names & {"solvers", "solve"} | (names & {"programs"} if own == "certificates" else set())
+
+
+def test_modules_are_short():
+    long = {path.name: n for path in modules() if (n := len(path.read_text().splitlines())) > 450}
+    assert not long

@@ -1,0 +1,308 @@
+import warnings
+
+import cvxpy as cp
+import numpy as np
+import pytest
+
+import cvxrelu as cr
+from cvxrelu.solvers import backends
+from cvxrelu.solvers.cvxpy_solver import _solver_options
+from tests.cases import all_cases, make_data, make_problem
+
+CASES = list(all_cases())
+# ECOS 2.0.14 ends with "NUMERICAL PROBLEMS" here, in the line search of its exponential cones.
+ECOS_BREAKS_DOWN = {"relu-logistic-l1-tall-c1"}
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_solvers_agree_within_their_certified_gaps(case):
+    """Clarabel, ECOS and SCS, primal and dual, and the certificates' intervals."""
+    problem = case.build()
+    without_ecos = case.penalty == "nuclear" or str(case) in ECOS_BREAKS_DOWN
+    solvers = ["CLARABEL", "SCS"] if without_ecos else ["CLARABEL", "ECOS", "SCS"]
+    solutions = []
+    for solver in solvers:
+        tol = 1e-4 if solver == "SCS" else 1e-6
+        solution = cr.solve(problem, solver, tol=tol)
+        assert solution.status == "optimal", solution
+        assert solution.certificate.rel_gap <= tol
+        assert problem.violation(solution.weights) <= 1e-12
+        assert problem.objective(solution.weights) == solution.objective
+        solutions.append(solution)
+    lower = max(solution.lower for solution in solutions)
+    upper = min(solution.objective for solution in solutions)
+    assert lower <= upper * (1 + 1e-12)  # every interval holds the optimum: they overlap
+    if case.penalty != "none":
+        dual = problem.to_cvxpy("dual").solve(solver="CLARABEL")
+        accuracy = 1e-6 * max(1.0, upper)  # the solver's own, on its own value
+        assert lower - accuracy <= dual <= upper + accuracy
+
+
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+@pytest.mark.parametrize("ratio", [0.9, 0.3, 1e-2, 1e-4])
+def test_from_near_lam_max_to_near_zero(kind, ratio):
+    solution = cr.solve(make_problem(kind, shape="collinear", ratio=ratio), tol=1e-6)
+    assert solution.status == "optimal"
+    assert solution.certificate.rel_gap <= 1e-6
+
+
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+def test_badly_scaled_columns(kind):
+    X = make_data("tall") * np.array([1e-4, 1.0, 1e4])
+    y = np.random.default_rng(0).standard_normal(12)
+    cls = cr.ConvexReLU if kind == "relu" else cr.ConvexGatedReLU
+    problem = cls(X, y, cr.sample_patterns(X, 5))
+    problem = problem.with_lam(0.1 * problem.lam_max())
+    solution = cr.solve(problem, tol=1e-5)
+    assert solution.status == "optimal"
+    assert solution.certificate.rel_gap <= 1e-5
+
+
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+@pytest.mark.parametrize("factor", [1.0, 1.5, 1e6])
+def test_at_and_above_lam_max_the_answer_is_exactly_zero(kind, factor):
+    problem = make_problem(kind, ratio=1.0)
+    solution = cr.solve(problem.with_lam(problem.lam_max() * factor))
+    assert solution.status == "optimal"
+    assert not problem.blocks(solution.weights).any()
+    assert solution.network().n_neurons == 0
+    assert solution.certificate.rel_gap <= 1e-12
+
+
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+@pytest.mark.parametrize("value", [0.0, 1.0, -3.0])
+def test_constant_targets(kind, value):
+    X = make_data("tall")
+    cls = cr.ConvexReLU if kind == "relu" else cr.ConvexGatedReLU
+    solution = cr.solve(cls(X, np.full(12, value), cr.sample_patterns(X, 5), lam=1e-2))
+    assert solution.status == "optimal"
+    assert solution.certificate.rel_gap <= 1e-6
+    if value == 0.0:
+        assert solution.objective == solution.gap == 0.0
+
+
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+def test_one_pattern_is_the_group_lasso(kind):
+    """P = 1 with all rows active and a wide cone is ||X u - y||^2 / 2n + lam ||u||: solved by CVXPY as that."""
+    rng = np.random.default_rng(0)
+    X = np.abs(rng.standard_normal((15, 3))) + 0.5
+    y = X @ [1.0, 2.0, 3.0] + 0.1 * rng.standard_normal(15)
+    patterns = cr.ActivationPatterns(np.ones((15, 1), bool), np.ones((3, 1)))
+    cls = cr.ConvexReLU if kind == "relu" else cr.ConvexGatedReLU
+    u = cp.Variable(3)
+    value = cp.Problem(cp.Minimize(cp.sum_squares(X @ u - y) / 30 + 0.01 * cp.norm(u))).solve(solver="CLARABEL")
+    assert (X @ u.value > 0).all()
+    assert cr.solve(cls(X, y, patterns, lam=0.01)).objective == pytest.approx(value, rel=1e-6)
+
+
+def test_permuting_rows_features_and_patterns_changes_nothing():
+    problem = make_problem("relu")
+    rng = np.random.default_rng(0)
+    rows, features, order = (rng.permutation(k) for k in (problem.n, problem.d, len(problem.patterns)))
+    patterns = cr.ActivationPatterns(problem.patterns.D[rows][:, order], problem.patterns.G[features][:, order])
+    other = cr.ConvexReLU(problem.X[rows][:, features], problem.y[rows], patterns, problem.lam)
+    assert cr.solve(other).objective == pytest.approx(cr.solve(problem).objective, rel=2e-6)
+
+
+def test_solution_tells_all():
+    problem = make_problem("relu")
+    solution = cr.solve(problem)
+    assert solution.problem is problem
+    assert solution.solver == "CLARABEL"
+    assert solution.solver_status == "optimal"
+    assert solution.n_iter > 3
+    assert solution.time >= solution.compile_time + solution.solve_time > 0.0
+    assert solution.gap == solution.objective - solution.lower >= 0.0
+    assert solution.history == ()
+    assert solution.network().objective(problem.X, problem.y, problem.lam) == pytest.approx(
+        solution.objective, rel=1e-12
+    )
+    assert "status='optimal'" in repr(solution)
+
+
+def test_negligible_blocks_are_dropped():
+    problem = make_problem("gated", shape="collinear", ratio=0.5)
+    solution = cr.solve(problem)
+    sizes = np.linalg.norm(solution.weights, axis=-1)
+    assert 0 < (sizes == 0.0).sum() < sizes.size
+    assert sizes[sizes > 0.0].min() > 1e-6 * sizes.max()
+
+
+# Limits and failures
+
+
+def test_iteration_limit_warns_and_keeps_the_best_point():
+    problem = make_problem("relu")
+    with pytest.warns(cr.ConvergenceWarning, match=r"relative gap of .* above tol = 1.00e-06 .*raise max_iter"):
+        solution = cr.solve(problem, max_iter=3)
+    assert solution.status == "max_iter"
+    assert solution.certificate.rel_gap > 1e-6
+    assert problem.violation(solution.weights) <= 1e-12
+    exact = cr.solve(problem)
+    assert solution.lower <= exact.objective
+    assert solution.objective >= exact.lower
+
+
+def test_time_limit_warns():
+    with pytest.warns(cr.ConvergenceWarning, match="raise time_limit"):
+        solution = cr.solve(make_problem("relu", n_gates=30), time_limit=1e-6)
+    assert solution.status == "time_limit"
+
+
+def test_status_is_optimal_only_with_the_certified_gap(monkeypatch):
+    """A solver that claims success at a poor point is not believed."""
+    problem = make_problem("gated")
+    original = cp.Problem.solve
+
+    def solve_badly(program, *args, **kwargs):
+        value = original(program, *args, **kwargs)
+        program.var_dict["U"].value = program.var_dict["U"].value * 1.01
+        return value
+
+    monkeypatch.setattr(cp.Problem, "solve", solve_badly)
+    with pytest.warns(cr.ConvergenceWarning, match="its own word: 'optimal'"):
+        solution = cr.solve(problem, tol=1e-9)
+    assert solution.status == "inaccurate"
+    assert solution.certificate.rel_gap > 1e-9
+
+
+def test_a_solver_that_breaks_down_returns_zero_weights(monkeypatch):
+    def fail(program, *args, **kwargs):
+        raise cp.error.SolverError("numerical trouble")
+
+    problem = make_problem("relu")
+    monkeypatch.setattr(cp.Problem, "solve", fail)
+    monkeypatch.setattr(backends, "availability", lambda solver: backends.Availability.OK)
+    with pytest.warns(cr.ConvergenceWarning, match="broke down"):
+        solution = cr.solve(problem)
+    assert solution.status == "failed"
+    assert solution.solver_status == "numerical trouble"
+    assert solution.objective == problem.objective(problem.zero_weights())
+    assert 0.0 <= solution.lower <= solution.objective
+
+
+def test_missing_solver_names_the_remedy(monkeypatch):
+    monkeypatch.setattr(cp, "installed_solvers", lambda: ["CLARABEL", "SCS"])
+    with pytest.raises(cr.SolverNotAvailableError, match="MOSEK is not installed: run 'pip install mosek'.*CLARABEL"):
+        cr.solve(make_problem("gated"), "MOSEK")
+    assert backends.availability("MOSEK") == "missing"
+
+
+def test_licence_trouble_is_told_apart_from_failure(monkeypatch):
+    original = cp.Problem.solve
+    limit = [0]
+
+    class LicenceError(Exception):
+        pass
+
+    def solve_small(program, *args, **kwargs):
+        if program.size_metrics.num_scalar_variables > limit[0]:
+            raise LicenceError("1234")
+        return original(program, *args, **kwargs)
+
+    monkeypatch.setattr(cp.Problem, "solve", solve_small)
+    monkeypatch.setitem(backends.BACKENDS, "CLARABEL", backends.Backend("clarabel", licensed=True))
+    problem = make_problem("gated")
+    with pytest.raises(cr.SolverNotAvailableError, match="CLARABEL is installed but does not run.*licence"):
+        cr.solve(problem, "CLARABEL")
+    limit[0] = 10
+    with pytest.raises(cr.SolverNotAvailableError, match="licence of solver CLARABEL limits the size"):
+        cr.solve(problem, "CLARABEL")
+
+
+def test_a_solver_that_cannot_take_the_cones():
+    with pytest.raises(cr.SolverError, match="OSQP cannot take squared loss with penalty group_l1.*CLARABEL"):
+        cr.solve(make_problem("gated"), "OSQP")
+    with pytest.raises(cr.SolverError, match="ECOS cannot take squared loss with penalty nuclear"):
+        cr.solve(make_problem("gated", penalty="nuclear", c=3), "ECOS")
+
+
+def test_quadratic_programs_take_quadratic_solvers():
+    problem = make_problem("relu", penalty="squared_l2")
+    osqp = cr.solve(problem, "OSQP", tol=1e-4)
+    assert osqp.status == "optimal"
+    assert abs(osqp.objective - cr.solve(problem).objective) <= osqp.gap + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"solver": "MAGIC"}, ValueError, "solver must be one of .*'CLARABEL'.*'auto'; got 'MAGIC'"),
+        ({"solver": "clarabel"}, ValueError, "got 'clarabel'"),
+        ({"tol": 0.0}, ValueError, "tol must be a finite number > 0; got 0.0"),
+        ({"tol": -1.0}, ValueError, "tol must be"),
+        ({"tol": "small"}, TypeError, "tol must be"),
+        ({"max_iter": 0}, ValueError, "max_iter must be an integer >= 1; got 0"),
+        ({"max_iter": 2.5}, TypeError, "max_iter must be an integer"),
+        ({"time_limit": 0}, ValueError, "time_limit must be a finite number > 0"),
+        ({"magic": 3}, TypeError, "unrecognized solver setting 'magic'"),
+    ],
+)
+def test_bad_arguments(arguments, error, message):
+    with pytest.raises(error, match=message):
+        cr.solve(make_problem("gated"), **arguments)
+
+
+def test_problem_must_be_one():
+    with pytest.raises(TypeError, match="problem must be a ConvexGatedReLU or ConvexReLU; got ndarray"):
+        cr.solve(np.ones(3))
+
+
+# Options
+
+
+def test_tolerance_and_limits_reach_each_solver():
+    assert _solver_options("CLARABEL", 1e-6, 7, 2.0) == {
+        "tol_gap_abs": 1e-8,
+        "tol_gap_rel": 1e-8,
+        "tol_feas": 1e-8,
+        "max_iter": 7,
+        "time_limit": 2.0,
+        "accept_unknown": True,
+    }
+    assert _solver_options("SCS", 1e-4, 7, 2.0) == {
+        "eps_abs": pytest.approx(1e-6),
+        "eps_rel": pytest.approx(1e-6),
+        "max_iters": 7,
+        "time_limit_secs": 2.0,
+    }
+    assert _solver_options("ECOS", 1e-6, 7, None)["max_iters"] == 7
+    mosek = _solver_options("MOSEK", 1e-6, 7, 2.0)
+    assert mosek["mosek_params"]["MSK_DPAR_OPTIMIZER_MAX_TIME"] == 2.0
+    assert set(mosek) == {"mosek_params", "accept_unknown"}
+    assert _solver_options("GUROBI", 1e-9, None, None)["FeasibilityTol"] == 1e-9  # the least that it takes
+
+
+def test_a_limit_that_a_solver_lacks_is_said():
+    with pytest.warns(cr.UnsupportedOptionWarning, match="ECOS has no option for time_limit"):
+        cr.solve(make_problem("gated"), "ECOS", time_limit=60)
+
+
+def test_a_smaller_tol_gives_a_smaller_gap():
+    problem = make_problem("gated", shape="collinear")
+    assert cr.solve(problem, tol=1e-9).certificate.rel_gap <= 1e-9
+
+
+def test_extra_keywords_pass_through():
+    with pytest.warns(cr.ConvergenceWarning):
+        limited = cr.solve(make_problem("gated"), "CLARABEL", tol_gap_rel=0.5, tol_gap_abs=0.5, tol_feas=0.5)
+    assert limited.n_iter < cr.solve(make_problem("gated"), "CLARABEL").n_iter
+
+
+def test_verbose_shows_the_solvers_log(capfd):
+    cr.solve(make_problem("gated"))
+    assert capfd.readouterr().out == ""
+    cr.solve(make_problem("gated"), verbose=True)
+    assert "Clarabel" in capfd.readouterr().out
+
+
+def test_no_warning_escapes_from_a_good_solve():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for solver in ("CLARABEL", "ECOS", "SCS"):
+            cr.solve(make_problem("relu"), solver, tol=1e-3)
+
+
+def test_installed_solvers_are_available():
+    for solver in ("CLARABEL", "ECOS", "SCS"):
+        assert backends.availability(solver) == "ok"
