@@ -74,14 +74,20 @@ def read_weights(problem: ConvexProblem, program: cp.Problem) -> Weights:
 
 
 def read_dual(problem: ConvexProblem, program: cp.Problem) -> tuple[FloatArray, FloatArray | None]:
-    """Return the dual variable t (n, c) and multipliers (2 c P, n) or None that a solved program holds."""
+    """Return the dual variable t (n, c) and multipliers (2 c P, n) or None that a solved program holds.
+
+    Raises
+    ------
+    ValueError
+        If it holds none, or not finite ones.
+    """
     if "t" in program.var_dict:
         values = [program.var_dict[name].value for name in "tgh" if name in program.var_dict]
     else:
         duals = {constraint.label: constraint.dual_value for constraint in program.constraints}
         values = [duals[name] for name in ("prediction", "cone_V", "cone_W") if name in duals]
-    if any(value is None for value in values):
-        raise ValueError("program must be solved first; it holds no dual values")
+    if any(value is None or not np.isfinite(value).all() for value in values):
+        raise ValueError("program must be solved first; it holds no finite dual values")
     t, *multipliers = (np.asarray(value) for value in values)
     if "t" not in program.var_dict:
         t, multipliers = -t, [gamma.T for gamma in multipliers]

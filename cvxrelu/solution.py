@@ -25,15 +25,16 @@ class Solution:
     certificate : Certificate
         The bounds, recomputed from weights and data.
     n_iter : int or None
-        Iterations; None where the solver does not say.
+        Iterations of the run that gave the answer; None where the solver does not say.
     time : float
         Seconds in all, certificate included.
     compile_time : float
         Seconds for building and compiling the CVXPY program.
     solve_time : float or None
-        Seconds in the solver, as it reports them; None where it does not.
+        Seconds in the solver in that run, as it reports them; None where it does not.
     history : tuple of dict
-        A record for each check of an iterative solver; empty for CVXPY's, which do not show theirs.
+        A record ("objective", "lower", "time" since the start) for each check of the gap: for CVXPY's solvers,
+        which do not show their iterations, one for each run.
     problem : ConvexGatedReLU or ConvexReLU
         What was solved.
     """

@@ -5,7 +5,6 @@ from enum import StrEnum
 from typing import Any
 
 import cvxpy as cp
-import numpy as np
 
 from cvxrelu.exceptions import SolverNotAvailableError
 
@@ -91,19 +90,18 @@ def solver_names() -> list[str]:
 
 
 def availability(solver: str) -> Availability:
-    """Return whether a CVXPY solver can be used, by solving tiny programs with it.
+    """Return whether a CVXPY solver can be used; those that need a licence are tried on small programs.
 
-    A licensed solver is tried on 3 variables and, as the licences that come with pip packages allow a few
-    hundred, on 1,200.
+    They are tried with 3 variables and, as the licences that come with pip packages allow a few hundred, with
+    1,200.
     """
     if solver not in cp.installed_solvers():
         return Availability.MISSING
-    backend = BACKENDS.get(solver)
-    if not _solves_least_norm(solver, 3):
+    if solver not in BACKENDS or not BACKENDS[solver].licensed:
+        return Availability.OK
+    if not _solves(solver, 3):
         return Availability.NO_LICENCE
-    if backend is not None and backend.licensed and not _solves_least_norm(solver, 1200):
-        return Availability.SIZE_LIMITED
-    return Availability.OK
+    return Availability.OK if _solves(solver, 1200) else Availability.SIZE_LIMITED
 
 
 def require_available(solver: str) -> None:
@@ -125,23 +123,18 @@ def require_available(solver: str) -> None:
 
 def explain_failure(solver: str) -> str | None:
     """Return why a solver that raised cannot be used here, with the remedy; None if it can be."""
-    state = availability(solver)
-    if state == Availability.NO_LICENCE:
-        return (
-            f"solver {solver} is installed but does not run, most likely for want of a licence: set one up, "
-            "or use CLARABEL"
-        )
-    if state == Availability.SIZE_LIMITED:
-        return (
-            f"the licence of solver {solver} limits the size of programs, and this one is larger: "
-            "get a full licence, or use CLARABEL"
-        )
-    return None
+    remedies = {
+        Availability.NO_LICENCE: f"solver {solver} is installed but does not run, most likely for want of a licence: "
+        "set one up, or use CLARABEL",
+        Availability.SIZE_LIMITED: f"the licence of solver {solver} limits the size of programs, and this one is "
+        "larger: get a full licence, or use CLARABEL",
+    }
+    return remedies.get(availability(solver))
 
 
-def _solves_least_norm(solver: str, n: int) -> bool:
+def _solves(solver: str, n: int) -> bool:
     x = cp.Variable(n)
-    program = cp.Problem(cp.Minimize(cp.norm(x - np.ones(n)) + cp.sum(x)), [x >= 0])
+    program = cp.Problem(cp.Minimize(cp.sum_squares(x - 1) + cp.norm(x)), [x >= 0])
     try:
         program.solve(solver=solver)
     except Exception:  # each solver raises licence errors of a class of its own

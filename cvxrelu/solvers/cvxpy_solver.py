@@ -1,7 +1,9 @@
 """Solve a problem's CVXPY program with any solver that CVXPY knows."""
 
+import contextlib
 import time
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import cvxpy as cp
@@ -15,8 +17,9 @@ from cvxrelu.solvers.result import RawResult
 from cvxrelu.status import Status
 
 _NEGLIGIBLE = 1e-6
-# The certified gap is first order in the error of the dual point: a solver must go further than that gap.
-_TOL_SHARE = 1e-2
+# The certified gap is first order in the error of the dual point: a solver must go further than that gap. Where
+# that is not far enough it is run again at a smaller share.
+_TOL_SHARES = (1e-2, 1e-4, 1e-6)
 
 
 def solve_cvxpy(
@@ -28,8 +31,11 @@ def solve_cvxpy(
     time_limit: float | None,
     verbose: bool,
     options: dict[str, Any],
-) -> RawResult:
-    """Solve the primal program; see `cvxrelu.solve` for the parameters.
+) -> Iterator[RawResult]:
+    """Solve the primal program, compiled once, again and again at smaller tolerances of the solver.
+
+    The caller stops when the certified gap is small enough; there is nothing more to come when a limit was
+    reached, the solver broke down, or its tolerance cannot be made smaller. See `cvxrelu.solve` for the parameters.
 
     Raises
     ------
@@ -39,8 +45,10 @@ def solve_cvxpy(
         If it cannot take a program of this kind.
     """
     require_available(solver)
+    backend = BACKENDS.get(solver, Backend(solver.lower()))
+    limits = _limits(solver, backend, max_iter, time_limit)
     started = time.perf_counter()
-    program = build_program(problem)
+    program = _times_n(problem, build_program(problem))
     try:
         program.get_problem_data(solver, canon_backend=CANON_BACKEND)
     except cp.error.SolverError as error:
@@ -49,8 +57,26 @@ def solve_cvxpy(
             f"({error}): use CLARABEL or SCS, which take all of them"
         ) from error
     compile_time = time.perf_counter() - started
-    settings = _solver_options(solver, tol, max_iter, time_limit) | options
-    failure = None
+    previous = None
+    for share in _TOL_SHARES:
+        settings = _settings(backend, max(share * tol, backend.floor), limits) | options
+        if settings == previous:
+            return
+        previous = settings
+        failure = _run(program, solver, verbose, settings)
+        result = _read(problem, program, failure, tol, max_iter, compile_time)
+        yield result
+        if result.status is not Status.INACCURATE:
+            return
+
+
+def _times_n(problem: ConvexProblem, program: cp.Problem) -> cp.Problem:
+    """Return the program with its objective times n: solvers' tolerances are made for duals of order 1, not 1/n."""
+    return cp.Problem(cp.Minimize(problem.n * program.objective.expr), program.constraints)
+
+
+def _run(program: cp.Problem, solver: str, verbose: bool, settings: dict[str, Any]) -> str | None:
+    """Solve the program; return what the solver said if it broke down."""
     with warnings.catch_warnings():
         # What CVXPY would warn of, an inaccurate solution, the certificate measures.
         warnings.filterwarnings("ignore", message="Solution may be inaccurate")
@@ -61,19 +87,31 @@ def solve_cvxpy(
         except Exception as error:  # each solver raises licence errors of a class of its own
             reason = explain_failure(solver)
             if reason is not None:
-                raise SolverNotAvailableError(reason) from error
+                raise SolverNotAvailableError(f"{reason} (its own words: {error})") from error
             if not isinstance(error, cp.error.SolverError):
                 raise
-            failure = str(error)
+            return str(error)
+    return None
+
+
+def _read(
+    problem: ConvexProblem,
+    program: cp.Problem,
+    failure: str | None,
+    tol: float,
+    max_iter: int | None,
+    compile_time: float,
+) -> RawResult:
     stats = program.solver_stats
-    solve_time = getattr(stats, "solve_time", None)
     n_iter = getattr(stats, "num_iters", None)
-    try:
-        weights = _drop_negligible(problem, read_weights(problem, program), tol)
-        t, multipliers = read_dual(problem, program)
-        status = _status(program.status, n_iter, max_iter)
-    except (ValueError, TypeError):  # no values, or NaN
-        weights, t, multipliers, status = problem.zero_weights(), None, None, Status.FAILED
+    weights, t, multipliers, status = problem.zero_weights(), None, None, Status.FAILED
+    if failure is None:
+        with contextlib.suppress(ValueError):  # no values, or NaN
+            weights = _drop_negligible(problem, read_weights(problem, program), tol)
+            status = _status(program.status, n_iter, max_iter)
+            t, multipliers = read_dual(problem, program)
+            t = t / problem.n
+            multipliers = None if multipliers is None else multipliers / problem.n
     return RawResult(
         weights=weights,
         t=t,
@@ -82,30 +120,30 @@ def solve_cvxpy(
         solver_status=failure or str(program.status),
         n_iter=n_iter,
         compile_time=compile_time,
-        solve_time=solve_time,
+        solve_time=getattr(stats, "solve_time", None),
     )
 
 
-def _solver_options(solver: str, tol: float, max_iter: int | None, time_limit: float | None) -> dict[str, Any]:
-    backend = BACKENDS.get(solver, Backend(solver.lower()))
-    settings: dict[str, Any] = dict.fromkeys(backend.tol, max(_TOL_SHARE * tol, backend.floor))
+def _limits(solver: str, backend: Backend, max_iter: int | None, time_limit: float | None) -> dict[str, Any]:
+    """Return the limits under the solver's own names; warn of those that it has no name for."""
+    limits: dict[str, Any] = {}
     for name, option, value in (
         ("max_iter", backend.max_iter, max_iter),
         ("time_limit", backend.time_limit, time_limit),
     ):
-        if value is None:
-            continue
-        if option is None:
+        if value is not None and option is None:
             warnings.warn(
-                f"{solver} has no option for {name}; it will not be kept to",
-                UnsupportedOptionWarning,
-                stacklevel=4,
+                f"{solver} has no option for {name}; it will not be kept to", UnsupportedOptionWarning, stacklevel=5
             )
-        else:
-            settings[option] = value
-    if backend.nested is not None:
-        settings = {backend.nested: settings}
-    return settings | backend.always
+        elif value is not None and option is not None:
+            limits[option] = value
+    return limits
+
+
+def _settings(backend: Backend, solver_tol: float, limits: dict[str, Any]) -> dict[str, Any]:
+    """Return the keywords for CVXPY's solve."""
+    settings = dict.fromkeys(backend.tol, solver_tol) | limits
+    return ({backend.nested: settings} if backend.nested is not None else settings) | backend.always
 
 
 def _status(solver_status: str, n_iter: int | None, max_iter: int | None) -> Status:
