@@ -155,7 +155,9 @@ def test_prox_solves_its_inclusion(penalty, seed, step):
     rng, shape = draw(penalty, seed)
     U = 2 * weights(rng, shape)
     p = penalty.prox(U, step)
-    assert penalty.subdifferential_distance(p, U - p, step) <= 1e-14 * (step + np.linalg.norm(U))
+    # Singular vectors are as exact as their singular value is large; all else is to the last digits.
+    accuracy = 1e-12 if penalty.name == "nuclear" else 1e-14
+    assert penalty.subdifferential_distance(p, U - p, step) <= accuracy * (step + np.linalg.norm(U))
 
 
 @each_penalty
@@ -295,7 +297,7 @@ def test_distance_is_at_most_that_to_any_subgradient(penalty, seed, lam):
 def test_distance_is_the_limit_of_the_proximal_residual(penalty, seed, lam):
     # prox(U + h G) - U = h (G - projection of G onto lam dOmega(U)) + O(h^2): independent of its formula.
     rng, shape = draw(penalty, seed)
-    U, G = 2 * weights(rng, shape), 2 * weights(rng, shape)
+    U, G = np.round(2 * weights(rng, shape)), 2 * weights(rng, shape)  # whole numbers: zero or not small
     distance = penalty.subdifferential_distance(U, G, lam)
     residuals = [np.linalg.norm(penalty.prox(U + h * G, h * lam) - U) / h for h in (2e-6, 1e-6)]
     extrapolated = 2 * residuals[1] - residuals[0]
