@@ -1,0 +1,22 @@
+"""The README's Python runs as it stands."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+
+def test_readme_snippets_run(capsys):
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    snippets = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert len(snippets) == 2
+    namespace: dict = {}
+    for snippet in snippets:
+        exec(snippet, namespace)
+    certificate = namespace["solution"].certificate
+    assert certificate.rel_gap <= 1e-6
+    assert namespace["network"].objective(namespace["X"], namespace["y"], lam=0.01) == pytest.approx(certificate.upper)
+    assert namespace["weights"][0][0, :, 0].min() >= -1e-7
+    gaps = [float(line.split()[1]) for line in capsys.readouterr().out.splitlines() if re.match(r"0\.\d+ ", line)]
+    assert len(gaps) == 3
+    assert max(gaps) <= 1e-4
