@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "cvxrelu"
 LAYERS = [
-    {"_version", "_validation", "exceptions", "status"},
+    {"_version", "_validation", "exceptions", "status", "settings"},
     {"patterns", "losses", "penalties"},
     {"gates", "operators", "cones"},
     {"polar", "convex_problem"},
@@ -18,7 +18,9 @@ LAYERS = [
     {"solution"},
     {"solve"},
     {"__init__"},
-    {"tables", "demo"},
+    {"tables"},
+    {"experiments"},
+    {"demo", "report"},
     {"cli"},
     {"__main__"},
 ]

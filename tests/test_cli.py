@@ -1,0 +1,303 @@
+import dataclasses
+import json
+import math
+import subprocess
+import sys
+
+import cvxpy as cp
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import cvxrelu as cr
+from cvxrelu.cli import app
+from cvxrelu.demo import failed_checks, load_demo_split
+from cvxrelu.experiments import Duality, run_experiment, solve_dual
+from cvxrelu.report import record
+from cvxrelu.settings import Kind, Settings
+
+
+def invoke(*arguments):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "120"})
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    assert "Traceback" not in result.output
+    return result
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A function that writes a table of three features, ``target`` and more columns, and returns its path."""
+
+    def write(target="regression", **columns):
+        rng = np.random.default_rng(0)
+        X = rng.standard_normal((40, 3))
+        hidden = np.maximum(X[:, 0], 0.0) - np.abs(X[:, 1])
+        targets = {
+            "regression": 1000.0 + 50.0 * hidden,
+            "labels": np.where(hidden > np.median(hidden), "yes", "no"),
+            "constant": np.full(40, 3.5),
+        }
+        frame = pd.DataFrame(X, columns=["a", "b", "size [m2]"]).assign(**columns, y=targets[target])
+        frame.to_csv(tmp_path / "data.csv", index=False)
+        return tmp_path / "data.csv"
+
+    return write
+
+
+def solve_json(*arguments, code=0):
+    result = invoke("solve", *arguments, "--json")
+    assert result.exit_code == code, result.output
+
+    def refuse(token):
+        raise AssertionError(f"{token} is not JSON")
+
+    return json.loads(result.stdout, parse_constant=refuse)
+
+
+@pytest.fixture(scope="module")
+def demo_run():
+    return run_experiment(load_demo_split(0), Settings(Kind.RELU, 2, 1e-2))
+
+
+def test_demo_proves_and_says_for_what():
+    result = invoke("demo", "--gated-patterns", 6, "--relu-patterns", 2, "--lam", 0.01)
+    assert result.exit_code == 0, result.output
+    for words in ("gated ReLU", "dual value", "relative gap", "accuracy, test", "Proved: to a relative gap of"):
+        assert words in result.stdout
+    text = " ".join(result.stdout.split())
+    assert "optimal among all two-layer networks of its kind, of any width, whose neurons have the given" in text
+    assert "Not claimed: anything about networks with other patterns" in text
+    assert result.stderr == ""
+
+
+def test_demo_fails_when_the_gap_is_above_the_tolerance():
+    result = invoke("demo", "--gated-patterns", 3, "--relu-patterns", 1, "--tol", 1e-17)
+    assert result.exit_code == 3
+    assert "check failed: gated ReLU: the certified relative gap" in result.stderr
+    assert "Proved" not in result.stdout
+
+
+def test_demo_checks_hold_of_a_real_run(demo_run):
+    dual = solve_dual(demo_run)
+    assert failed_checks(demo_run, dual) == []
+    assert dual.value <= demo_run.solution.objective * (1 + 1e-12)
+    split = demo_run.split
+    assert split.X_train.shape == (455, 31)
+    assert set(split.y_train) == {-1.0, 1.0}
+
+
+@pytest.mark.parametrize("error", [2e-6, -2e-6, math.nan])
+def test_demo_check_of_duality_is_reached(demo_run, error):
+    value = demo_run.solution.objective * (1 + error)
+    (sentence,) = failed_checks(demo_run, Duality(value, 0.0))
+    assert "ReLU: strong duality was not shown" in sentence
+
+
+def test_demo_survives_a_dual_program_that_breaks_down(demo_run, monkeypatch):
+    def break_down(*arguments, **options):
+        raise cp.error.SolverError("no progress")
+
+    monkeypatch.setattr(cp.Problem, "solve", break_down)
+    dual = solve_dual(demo_run)
+    assert dual.value == -math.inf
+    (sentence,) = failed_checks(demo_run, dual)
+    assert "strong duality was not shown" in sentence
+    assert "(none)" in sentence
+
+
+@pytest.mark.parametrize("error", [2e-8, -2e-8, math.nan])
+def test_demo_check_of_the_network_is_reached(demo_run, error):
+    forged = dataclasses.replace(demo_run, network_objective=demo_run.network_objective + error)
+    (sentence,) = failed_checks(forged, Duality(demo_run.solution.lower, 0.0))
+    assert "objectives of network and convex program differ" in sentence
+
+
+def test_demo_check_of_the_certificate_is_reached(demo_run):
+    certificate = dataclasses.replace(demo_run.solution.certificate, lower=0.0)
+    forged = dataclasses.replace(demo_run, solution=dataclasses.replace(demo_run.solution, certificate=certificate))
+    (sentence,) = failed_checks(forged, Duality(demo_run.solution.lower, 0.0))
+    assert "certified relative gap, 1.0e+00, is above" in sentence
+
+
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+@pytest.mark.parametrize("target", ["regression", "labels"])
+def test_solve_shows_a_certified_network(table, kind, target):
+    path = table(target, k=2.0)
+    result = invoke("solve", path, "--target", "y", "--kind", kind, "--gates", 8)
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    assert "Rows: 32 to train, 8 to test." in result.stdout
+    assert "Left out, constant on the training rows: k." in result.stdout
+    assert "Certified: the objective of this network is within" in result.stdout
+    assert "Networks with other patterns may do better" in " ".join(result.stdout.split())
+    if target == "labels":
+        assert "'no' is -1, 'yes' is +1" in result.stdout
+        assert "accuracy, test" in result.stdout
+    else:
+        assert "RMSE is in its own units" in result.stdout
+        assert "R^2, test" in result.stdout
+
+
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+@pytest.mark.parametrize(
+    ("target", "loss"), [("regression", "squared"), ("regression", "huber"), ("labels", "logistic")]
+)
+def test_json_holds_consistent_numbers(table, kind, target, loss):
+    path = table(target)
+    found = solve_json(path, "--target", "y", "--kind", kind, "--gates", 6, "--loss", loss)
+    assert found["lower"] <= found["objective"]
+    assert found["gap"] == found["objective"] - found["lower"]
+    assert found["rel_gap"] <= found["tol"] == 1e-6
+    assert found["network_objective"] == pytest.approx(found["objective"], abs=1e-12)
+    assert found["status"] == "optimal"
+    assert found["scope"] == "patterns"
+    assert found["features"] == ["a", "b", "size [m2]"]
+    assert (found["n_train"], found["n_test"], found["n_patterns"]) == (32, 8, 6)
+    if target == "labels":
+        assert found["labels"] == ["no", "yes"]
+        assert 0.5 <= found["train"]["accuracy"] <= 1.0
+    else:
+        assert 0.0 < found["train"]["r2"] < 1.0
+
+
+def test_rmse_is_in_units_of_the_target(table):
+    path = table("regression")
+    found = solve_json(path, "--target", "y", "--lam-ratio", 1, "--test-size", 0)
+    assert found["n_neurons"] == 0
+    assert found["train"]["rmse"] == pytest.approx(pd.read_csv(path)["y"].std(ddof=0))
+    assert found["train"]["r2"] == pytest.approx(0.0, abs=1e-12)
+    assert found["test"] == {}
+
+
+def test_lam_ratio_is_a_share_of_lam_max(table):
+    path = table()
+    half, whole = (solve_json(path, "--target", "y", "--lam-ratio", r)["lam"] for r in (0.5, 1))
+    assert half == pytest.approx(whole / 2)
+    assert solve_json(path, "--target", "y", "--lam", half)["lam"] == half
+
+
+def test_constant_target_is_an_empty_network(table):
+    path = table("constant")
+    found = solve_json(path, "--target", "y")
+    assert found["n_neurons"] == 0
+    assert found["objective"] == 0.0
+    assert found["train"] == {"rmse": 0.0}
+    result = invoke("solve", path, "--target", "y", "--lam-ratio", 0.1)
+    assert result.exit_code == 0
+    assert "The optimal network is empty" in result.stdout
+
+
+def test_only_constant_features(table, tmp_path):
+    (tmp_path / "flat.csv").write_text("a,y\n1,2\n1,3\n1,5\n")
+    found = solve_json(tmp_path / "flat.csv", "--target", "y", "--test-size", 0)
+    assert found["constant_features"] == ["a"]
+
+
+def test_two_rows_are_enough(tmp_path):
+    (tmp_path / "two.csv").write_text("a,y\n1,2\n2,3\n")
+    assert solve_json(tmp_path / "two.csv", "--target", "y", "--task", "regression")["n_train"] == 1
+    assert solve_json(tmp_path / "two.csv", "--target", "y", "--test-size", 0)["train"] == {"accuracy": 1.0}
+
+
+def test_solver_names_in_any_case(table):
+    assert solve_json(table(), "--target", "y", "--solver", "ecos", "--gates", 5)["solver"] == "ECOS"
+
+
+def test_not_converged_warns_shows_and_exits_3(table):
+    path = table()
+    result = invoke("solve", path, "--target", "y", "--max-iter", 2, "--gates", 10)
+    assert result.exit_code == 3
+    assert result.stderr.count("\n") == 1
+    assert result.stderr.startswith("warning: CLARABEL ended with a certified relative gap of")
+    assert "relative gap" in result.stdout
+    found = solve_json(path, "--target", "y", "--max-iter", 2, "--gates", 10, code=3)
+    assert found["status"] == "max_iter"
+    assert found["rel_gap"] > found["tol"]
+
+
+BAD_OPTIONS = {
+    "negative lam": (["--lam", -1], ["lam must be a finite number >= 0", "-1"]),
+    "lam nan": (["--lam", "nan"], ["lam must be a finite number >= 0", "nan"]),
+    "negative ratio": (["--lam-ratio", -1], ["lam ratio must be a finite number >= 0"]),
+    "two lams": (["--lam", 1, "--lam-ratio", 1], ["--lam or --lam-ratio, not both"]),
+    "no gates": (["--gates", 0], ["--gates", "1"]),
+    "unknown kind": (["--kind", "tanh"], ["--kind", "gated", "relu"]),
+    "unknown solver": (["--solver", "simplex"], ["solver must be one of", "'CLARABEL'", "'SIMPLEX'"]),
+    "test size": (["--test-size", 1], ["test size must be"]),
+    "tol": (["--tol", 0], ["tol must be a finite number > 0"]),
+    "max iter": (["--max-iter", 0], ["max_iter must be an integer >= 1"]),
+    "time limit": (["--time-limit", "inf"], ["time_limit must be a finite number"]),
+    "logistic": (["--loss", "logistic"], ["loss 'logistic' is for classification"]),
+    "no classes": (["--task", "classification"], ["40 distinct", "two classes"]),
+    "solver cannot": (["--solver", "OSQP"], ["solver OSQP cannot take", "use CLARABEL or SCS"]),
+}
+
+
+@pytest.mark.parametrize(("options", "words"), BAD_OPTIONS.values(), ids=BAD_OPTIONS)
+def test_bad_options(table, options, words):
+    result = invoke("solve", table(), "--target", "y", *options)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    for word in words:
+        assert word in result.stderr
+
+
+@pytest.mark.parametrize("json_flag", [[], ["--json"]])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, ["cannot read", "No such file"]),
+        ("", ["is empty"]),
+        ("a,b\n1,2\n3,4\n", ["no column 'y'", "'a', 'b'"]),
+        ("[b],y\n1,2\n,4\n", ["missing value in column '[b]', line 3 (1 in all)"]),
+        ("a,y\n1,2\nred,4\n", ["column 'a'", "'red'", "line 3"]),
+    ],
+)
+def test_bad_tables_are_one_line(tmp_path, text, words, json_flag):
+    path = tmp_path / "data.csv"
+    if text is not None:
+        path.write_text(text)
+    result = invoke("solve", path, "--target", "y", *json_flag)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    for word in words:
+        assert word in result.stderr
+
+
+def test_missing_solver_names_the_remedy(table, monkeypatch):
+    monkeypatch.setattr("cvxpy.installed_solvers", lambda: ["CLARABEL"])
+    result = invoke("solve", table(), "--target", "y", "--solver", "ECOS")
+    assert result.exit_code == 2
+    assert "solver ECOS is not installed: run 'pip install ecos'" in result.stderr
+
+
+def test_the_same_errors_from_the_demo():
+    for options, word in ([("--lam", "nan"), "lam must be"], [("--solver", "simplex"), "solver must be one of"]):
+        result = invoke("demo", "--relu-patterns", 1, *options)
+        assert result.exit_code == 2
+        assert result.stderr.startswith("error: ")
+        assert word in result.stderr
+
+
+def test_record_has_no_infinite_numbers(demo_run):
+    odd = dataclasses.replace(demo_run, network_objective=math.inf, test={"rmse": math.nan})
+    assert record(odd)["network_objective"] is None
+    assert record(odd)["test"] == {"rmse": None}
+
+
+def test_version_and_help():
+    assert invoke("--version").stdout == f"cvxrelu {cr.__version__}\n"
+    for arguments in ([], ["demo"], ["solve"]):
+        result = invoke(*arguments, "--help")
+        assert result.exit_code == 0
+        assert "Exit codes:" in result.stdout
+        assert not arguments or f"Example: cvxrelu {arguments[0]}" in result.stdout
+
+
+def test_runs_as_a_module():
+    result = subprocess.run([sys.executable, "-m", "cvxrelu", "--version"], capture_output=True, text=True, check=True)
+    assert result.stdout == f"cvxrelu {cr.__version__}\n"
+    assert result.stderr == ""
