@@ -44,6 +44,10 @@ class Loss(ABC):
         """Return grad F(f) (n, c), with its factor 1/n."""
 
     @abstractmethod
+    def bregman(self, step: FloatArray, f: FloatArray, Y: FloatArray) -> float:
+        """Return F(f + step) - F(f) - <grad F(f), step> >= 0, with no cancellation for small steps."""
+
+    @abstractmethod
     def conjugate(self, t: FloatArray, Y: FloatArray) -> float:
         """Return F*(t) = sup_f <t, f> - F(f); infinite outside its domain, a convex set that contains 0."""
 
@@ -100,6 +104,10 @@ class Squared(Loss):
     def gradient(self, f: FloatArray, Y: FloatArray) -> FloatArray:
         """Return (f - Y) / n."""
         return (f - Y) / len(Y)
+
+    def bregman(self, step: FloatArray, f: FloatArray, Y: FloatArray) -> float:
+        """Return 1/(2n) ||step||_F^2."""
+        return float(np.sum(step * step)) / (2 * len(Y))
 
     def conjugate(self, t: FloatArray, Y: FloatArray) -> float:
         """Return n/2 ||t||_F^2 + <t, Y>, finite everywhere."""
@@ -165,6 +173,12 @@ class Logistic(Loss):
         gradient: FloatArray = -Y * expit(-Y * f) / len(Y)
         return gradient
 
+    def bregman(self, step: FloatArray, f: FloatArray, Y: FloatArray) -> float:
+        """Return (1/n) sum log(1 + E[phi(z)]), phi(z) = e^z - 1 - z, z the centred step of the two classes."""
+        p = expit(f)
+        excess = p * _exp_excess((1 - p) * step) + (1 - p) * _exp_excess(-p * step)
+        return float(np.sum(np.log1p(excess))) / len(Y)
+
     def conjugate(self, t: FloatArray, Y: FloatArray) -> float:
         """Return (1/n) sum a log a + (1 - a) log(1 - a), a = -n Y t; infinite unless all a are in [0, 1]."""
         a = -len(Y) * Y * _double(t)
@@ -224,6 +238,12 @@ class SoftmaxCrossEntropy(Loss):
         """Return (softmax(f_j) - y_j) / n in each row."""
         gradient: FloatArray = (softmax(f, axis=1) - Y) / len(Y)
         return gradient
+
+    def bregman(self, step: FloatArray, f: FloatArray, Y: FloatArray) -> float:
+        """Return (1/n) sum log(1 + E_p[phi(z)]), phi(z) = e^z - 1 - z, z = step - E_p[step], p = softmax(f)."""
+        p = softmax(f, axis=1)
+        centred = step - np.sum(p * step, axis=1, keepdims=True)
+        return float(np.sum(np.log1p(np.sum(p * _exp_excess(centred), axis=1)))) / len(Y)
 
     def conjugate(self, t: FloatArray, Y: FloatArray) -> float:
         """Return (1/n) sum p log p, p = n t + Y; infinite unless the rows of p are in the simplex."""
@@ -288,6 +308,16 @@ class Huber(Loss):
         """Return f - Y, clipped to [-delta, delta], over n."""
         return np.clip(f - Y, -self.delta, self.delta) / len(Y)
 
+    def bregman(self, step: FloatArray, f: FloatArray, Y: FloatArray) -> float:
+        """Return (1/n) sum m^2/2 + m b, m the step between the kinks -delta and delta, b the one beyond them."""
+        before = f - Y
+        after = before + step
+        kinked = np.clip(after, -self.delta, self.delta)
+        start = np.clip(before, -self.delta, self.delta)
+        # Where both ends are between the kinks the step itself is exact; their difference would cancel.
+        moved = np.where((kinked == after) & (start == before), step, kinked - start)
+        return float(np.sum(moved * (0.5 * moved + (after - kinked)))) / len(Y)
+
     def conjugate(self, t: FloatArray, Y: FloatArray) -> float:
         """Return n/2 ||t||_F^2 + <t, Y>; infinite unless all |n t_jk| <= delta."""
         bound = self.delta / len(Y)
@@ -335,6 +365,13 @@ def get_loss(loss: str | Loss) -> Loss:
     if not isinstance(loss, str):
         raise TypeError(f"loss must be a Loss or one of {', '.join(_LOSSES)}; got {loss!r}")
     return _LOSSES[check_choice("loss", loss, _LOSSES)]()
+
+
+def _exp_excess(z: FloatArray) -> FloatArray:
+    """Return e^z - 1 - z, exact to relative rounding: by its series where the subtraction would cancel."""
+    series = 0.5 * z * z * (1 + z / 3 * (1 + z / 4 * (1 + z / 5 * (1 + z / 6 * (1 + z / 7)))))
+    # Beyond 700 e^z overflows: the step is far too long, and the cap is large enough to say so.
+    return np.where(np.abs(z) < 0.1, series, np.expm1(np.minimum(z, 700.0)) - z)
 
 
 def _double(t: FloatArray) -> FloatArray:

@@ -25,13 +25,14 @@ class GatedOperator:
         The activation patterns.
     block_bytes : int
         Memory of the temporaries of one row block: (P + 2 c d) floats for each of its rows. It holds at
-        least one row.
+        least one row. A mask that fits into one block is kept from call to call.
     """
 
     def __init__(self, X: FloatArray, D: BoolArray, block_bytes: int = _BLOCK_BYTES) -> None:
         self.X = X
         self.D = D
         self.block_bytes = block_bytes
+        self._mask: FloatArray | None = None
 
     @property
     def n_features(self) -> int:
@@ -66,6 +67,9 @@ class GatedOperator:
         return np.ascontiguousarray(Z.reshape(-1, c, d).transpose(1, 0, 2))
 
     def _row_blocks(self, c: int) -> Iterator[tuple[slice, NDArray[np.floating]]]:
+        if self._mask is not None:
+            yield slice(None), self._mask
+            return
         row_bytes = (self.n_patterns + 2 * c * self.n_features) * self.X.itemsize
         step = min(len(self.X), max(1, self.block_bytes // row_bytes))
         buffer = np.empty((step, self.n_patterns), dtype=self.X.dtype)
@@ -73,4 +77,6 @@ class GatedOperator:
             rows = slice(start, start + step)
             mask = buffer[: len(self.X[rows])]
             mask[:] = self.D[rows]
+            if step == len(self.X):
+                self._mask = mask  # one block holds it all: converted once
             yield rows, mask

@@ -54,6 +54,14 @@ def build_program(problem: ConvexProblem, form: Literal["primal", "dual"] = "pri
     return _primal(problem, y, lam) if form == "primal" else _dual(problem, y, lam)
 
 
+def times_n(problem: ConvexProblem, program: cp.Problem) -> cp.Problem:
+    """Return the program with its objective times n, a sum over rows: what solvers' tolerances are made for.
+
+    Dual values of its constraints are n times as large too.
+    """
+    return cp.Problem(type(program.objective)(problem.n * program.objective.expr), program.constraints)
+
+
 def read_weights(problem: ConvexProblem, program: cp.Problem) -> Weights:
     """Return the weights that a solved primal program holds, in the shapes of ``problem``.
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from cvxrelu.certificates import Certificate
 from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
 from cvxrelu.networks import Network, to_network
+from cvxrelu.solvers.result import Record
 from cvxrelu.status import Status
 
 
@@ -32,9 +33,8 @@ class Solution:
         Seconds for building and compiling the CVXPY program.
     solve_time : float or None
         Seconds in the solver in that run, as it reports them; None where it does not.
-    history : tuple of dict
-        A record ("objective", "lower", "time" since the start) for each check of the gap: for CVXPY's solvers,
-        which do not show their iterations, one for each run.
+    history : tuple of Record
+        A record for each check of the gap: for CVXPY's solvers, which do not show their iterations, one a run.
     problem : ConvexGatedReLU or ConvexReLU
         What was solved.
     """
@@ -48,7 +48,7 @@ class Solution:
     time: float
     compile_time: float
     solve_time: float | None
-    history: tuple[dict[str, float], ...]
+    history: tuple[Record, ...]
     problem: ConvexProblem
 
     @property

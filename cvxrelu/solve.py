@@ -12,7 +12,7 @@ from cvxrelu.exceptions import ConvergenceWarning
 from cvxrelu.solution import Solution
 from cvxrelu.solvers.backends import solver_names
 from cvxrelu.solvers.cvxpy_solver import solve_cvxpy
-from cvxrelu.solvers.result import RawResult
+from cvxrelu.solvers.result import RawResult, Record
 from cvxrelu.status import Status
 
 
@@ -79,8 +79,7 @@ def solve(
     name = "CLARABEL" if solver == "auto" else solver
     if problem.lam >= problem.lam_max():
         name = "none"
-        zero = RawResult(problem.zero_weights(), None, None, Status.OPTIMAL, "lam >= lam_max", 0, 0.0, 0.0)
-        results: Iterable[RawResult] = [zero]
+        results: Iterable[RawResult] = [_zero_result(problem)]
     else:
         results = solve_cvxpy(
             problem, name, tol=tol, max_iter=max_iter, time_limit=time_limit, verbose=verbose, options=options
@@ -105,23 +104,33 @@ def solve(
         time=clock.perf_counter() - started,
         compile_time=result.compile_time,
         solve_time=result.solve_time,
-        history=tuple({"objective": run.upper, "lower": run.lower, "time": seconds} for run, _, seconds in runs),
+        history=result.history or tuple(record for _, _, record in runs),
         problem=problem,
     )
 
 
 def _certified_runs(
     problem: ConvexProblem, results: Iterable[RawResult], tol: float, started: float
-) -> list[tuple[Certificate, RawResult, float]]:
-    """Certify the results of a solver as they come, until one is good enough; with the seconds since the start."""
+) -> list[tuple[Certificate, RawResult, Record]]:
+    """Certify the results of a solver as they come, until one is good enough."""
     runs = []
     for result in results:
-        offered = None
-        if result.t is not None:
-            multipliers = None if result.multipliers is None else problem.check_multipliers(result.multipliers)
-            offered = DualPoint(result.t, multipliers, float("nan"))
+        offered = None if result.t is None else DualPoint(result.t, result.multipliers, float("nan"))
         certificate = certify(problem, result.weights, offered)
-        runs.append((certificate, result, clock.perf_counter() - started))
+        record = Record(
+            n_iter=result.n_iter,
+            time=clock.perf_counter() - started,
+            objective=certificate.upper,
+            lower=certificate.lower,
+            violation=certificate.max_violation,
+        )
+        runs.append((certificate, result, record))
         if certificate.rel_gap <= tol:
             break
     return runs
+
+
+def _zero_result(problem: ConvexProblem) -> RawResult:
+    return RawResult(
+        weights=problem.zero_weights(), status=Status.OPTIMAL, solver_status="lam >= lam_max", n_iter=0, solve_time=0.0
+    )

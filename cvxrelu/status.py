@@ -10,6 +10,9 @@ class Status(StrEnum):
     INACCURATE = "inaccurate"
     MAX_ITER = "max_iter"
     TIME_LIMIT = "time_limit"
+    STALLED = "stalled"
+    STOPPED = "stopped"
+    INTERRUPTED = "interrupted"
     FAILED = "failed"
 
     @property
@@ -24,6 +27,10 @@ _ADVICE = {
     "try another solver (CLARABEL is the most accurate of the open ones) or scale the columns of X.",
     Status.MAX_ITER: "The iteration limit was reached first: raise max_iter or tol.",
     Status.TIME_LIMIT: "The time limit was reached first: raise time_limit or tol.",
+    Status.STALLED: "The gap no longer shrinks, in the precision of X: pass X in float64 if it is float32, scale its "
+    "columns, or accept the gap.",
+    Status.STOPPED: "The callback asked to stop.",
+    Status.INTERRUPTED: "Interrupted by Ctrl-C: the best point so far is returned.",
     Status.FAILED: "The solver broke down and left no point; zero weights are returned: "
     "try another solver or scale the columns of X.",
 }

@@ -113,9 +113,7 @@ def test_solution_tells_all():
     assert solution.n_iter > 3
     assert solution.time >= solution.compile_time + solution.solve_time > 0.0
     assert solution.gap == solution.objective - solution.lower >= 0.0
-    assert [(record["objective"], record["lower"]) for record in solution.history] == [
-        (solution.objective, solution.lower)
-    ]
+    assert [(record.objective, record.lower) for record in solution.history] == [(solution.objective, solution.lower)]
     assert solution.network().objective(problem.X, problem.y, problem.lam) == pytest.approx(
         solution.objective, rel=1e-12
     )
@@ -288,9 +286,9 @@ def test_runs_again_at_smaller_tolerances_until_the_gap_is_certified(monkeypatch
     assert seen == pytest.approx([1e-7, 1e-9])
     assert solution.status == "optimal"
     first, second = solution.history
-    assert first["objective"] - first["lower"] > 1e-5 * first["objective"]
-    assert (second["objective"], second["lower"]) == (solution.objective, solution.lower)
-    assert 0.0 < first["time"] < second["time"] <= solution.time
+    assert first.gap > 1e-5 * first.objective
+    assert (second.objective, second.lower) == (solution.objective, solution.lower)
+    assert 0.0 < first.time < second.time <= solution.time
 
 
 def test_a_limit_that_a_solver_lacks_is_said():

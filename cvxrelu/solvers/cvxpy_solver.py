@@ -11,7 +11,7 @@ import numpy as np
 
 from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.exceptions import SolverError, SolverNotAvailableError, UnsupportedOptionWarning
-from cvxrelu.programs import CANON_BACKEND, build_program, read_dual, read_weights
+from cvxrelu.programs import CANON_BACKEND, build_program, read_dual, read_weights, times_n
 from cvxrelu.solvers.backends import BACKENDS, Backend, explain_failure, require_available
 from cvxrelu.solvers.result import RawResult
 from cvxrelu.status import Status
@@ -48,7 +48,7 @@ def solve_cvxpy(
     backend = BACKENDS.get(solver, Backend(solver.lower()))
     limits = _limits(solver, backend, max_iter, time_limit)
     started = time.perf_counter()
-    program = _times_n(problem, build_program(problem))
+    program = times_n(problem, build_program(problem))
     try:
         program.get_problem_data(solver, canon_backend=CANON_BACKEND)
     except cp.error.SolverError as error:
@@ -68,11 +68,6 @@ def solve_cvxpy(
         yield result
         if result.status is not Status.INACCURATE:
             return
-
-
-def _times_n(problem: ConvexProblem, program: cp.Problem) -> cp.Problem:
-    """Return the program with its objective times n: solvers' tolerances are made for duals of order 1, not 1/n."""
-    return cp.Problem(cp.Minimize(problem.n * program.objective.expr), program.constraints)
 
 
 def _run(program: cp.Problem, solver: str, verbose: bool, settings: dict[str, Any]) -> str | None:
@@ -104,14 +99,15 @@ def _read(
 ) -> RawResult:
     stats = program.solver_stats
     n_iter = getattr(stats, "num_iters", None)
-    weights, t, multipliers, status = problem.zero_weights(), None, None, Status.FAILED
+    weights, status = problem.zero_weights(), Status.FAILED
+    t, multipliers = None, None
     if failure is None:
         with contextlib.suppress(ValueError):  # no values, or NaN
             weights = _drop_negligible(problem, read_weights(problem, program), tol)
             status = _status(program.status, n_iter, max_iter)
-            t, multipliers = read_dual(problem, program)
-            t = t / problem.n
-            multipliers = None if multipliers is None else multipliers / problem.n
+            scaled, gamma = read_dual(problem, program)
+            t = scaled / problem.n
+            multipliers = None if gamma is None else problem.check_multipliers(gamma / problem.n)
     return RawResult(
         weights=weights,
         t=t,

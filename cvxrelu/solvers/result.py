@@ -2,12 +2,47 @@
 
 from dataclasses import dataclass
 
+import scipy.sparse as sp
+
 from cvxrelu._validation import FloatArray
 from cvxrelu.convex_problem import Weights
 from cvxrelu.status import Status
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One check of the gap on the way.
+
+    Attributes
+    ----------
+    n_iter : int or None
+        Iterations so far.
+    time : float
+        Seconds since the start.
+    objective : float
+        Best objective of a feasible point so far.
+    lower : float
+        Best lower bound so far.
+    violation : float
+        Violation of the cones before repair, in units of activation.
+    step : float or None
+        Step size, for methods that have one.
+    """
+
+    n_iter: int | None
+    time: float
+    objective: float
+    lower: float
+    violation: float = 0.0
+    step: float | None = None
+
+    @property
+    def gap(self) -> float:
+        """Certified gap at the check."""
+        return self.objective - self.lower
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class RawResult:
     """A solver's own answer.
 
@@ -17,7 +52,7 @@ class RawResult:
         Best weights found, not necessarily in their cones.
     t : ndarray of shape (n, c), or None
         The solver's dual variable.
-    multipliers : ndarray of shape (2 c P, n), or None
+    multipliers : csr_array of shape (2 c P, n), or None
         The solver's multipliers of the cones.
     status : Status
         How the solver says that it ended.
@@ -25,15 +60,20 @@ class RawResult:
         The same in the solver's (CVXPY's) own words.
     n_iter : int or None
         Iterations; None where the solver does not say.
-    compile_time, solve_time : float or None
-        Seconds spent on building and compiling the program, and in the solver itself.
+    compile_time : float
+        Seconds spent on building and compiling a CVXPY program.
+    solve_time : float or None
+        Seconds in the solver itself; None where the solver does not say.
+    history : tuple of Record
+        The checks of a native solver.
     """
 
     weights: Weights
-    t: FloatArray | None
-    multipliers: FloatArray | None
+    t: FloatArray | None = None
+    multipliers: sp.csr_array | None = None
     status: Status
     solver_status: str
     n_iter: int | None
-    compile_time: float
+    compile_time: float = 0.0
     solve_time: float | None
+    history: tuple[Record, ...] = ()
