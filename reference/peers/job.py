@@ -1,0 +1,138 @@
+"""What the scripts of the peers environment share: arguments, problem, answer and the check of the answer.
+
+NumPy is imported inside the functions, because the environment variables that limit its threads are read when it is
+loaded, and `parse` sets them.
+
+OUT.npz holds
+
+- U (1, P, d), or V and W (1, P, d): float64, in the order of the given gates, zero for gates that the peer dropped;
+- seconds (repeats,): wall-clock time of each solve, without imports, conversion of the data and patterns;
+- iterations (repeats,): -1 where the peer does not tell;
+- metadata: a JSON string with versions, threads, settings, and `objective`, the formula evaluated in float64.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """X (n, d), y (n,), gates G (d, P) and the strength lam of the penalty."""
+
+    X: Array
+    y: Array
+    G: Array
+    lam: float
+
+    def patterns(self) -> NDArray[np.bool_]:
+        """D (n, P), 1[X G >= 0]."""
+        return self.X @ self.G >= 0
+
+    def objective(self, blocks: Sequence[Array]) -> float:
+        """Evaluate the objective literally at blocks (P, d): [U] for the gated problem, [V, W] for the ReLU problem."""
+        import numpy as np
+
+        U = blocks[0] if len(blocks) == 1 else blocks[0] - blocks[1]
+        D = self.patterns()
+        prediction = sum(D[:, i] * (self.X @ U[i]) for i in range(len(U)))
+        penalty = sum(np.linalg.norm(block[i]) for block in blocks for i in range(len(block)))
+        return float(np.sum((prediction - self.y) ** 2) / (2 * len(self.y)) + self.lam * penalty)
+
+    def violation(self, blocks: Sequence[Array]) -> dict[str, float]:
+        """Largest entry and l2 norm of (-(2 D_i - I) X B_i)_+ over all blocks B_i (P, d)."""
+        import numpy as np
+
+        signs = 2.0 * self.patterns() - 1
+        excess = np.stack([np.maximum(-signs * (self.X @ block.T), 0) for block in blocks])
+        return {"max": float(excess.max()), "l2": float(np.linalg.norm(excess))}
+
+
+@dataclass(frozen=True, eq=False)
+class Solve:
+    """One solve: blocks (P, d) in the order of the gates, seconds, iterations (-1: unknown), what the peer says."""
+
+    blocks: Sequence[Array]
+    seconds: float
+    iterations: int
+    details: dict[str, Any]
+
+
+def parser(description: str, solvers: Sequence[str], max_iters: int) -> argparse.ArgumentParser:
+    """Build the command line that all peers have in common; each script adds its own options."""
+    arguments = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False
+    )
+    arguments.add_argument("problem", type=Path, help="X, y, G and lam, an .npz file")
+    arguments.add_argument("out", type=Path, help="the .npz file to write")
+    arguments.add_argument("--solver", choices=solvers, required=True)
+    arguments.add_argument("--tol", type=float, required=True, help="tolerance in the peer's own meaning of the word")
+    arguments.add_argument("--dtype", choices=("float64", "float32"), default="float64")
+    arguments.add_argument("--max-iters", type=int, default=max_iters)
+    arguments.add_argument("--threads", type=int, default=1)
+    arguments.add_argument("--repeats", type=int, default=1, help="number of fresh solves")
+    return arguments
+
+
+def parse(arguments: argparse.ArgumentParser) -> argparse.Namespace:
+    """Parse the command line and limit the threads of the libraries that are yet to be loaded."""
+    options = arguments.parse_args()
+    if options.threads < 1 or options.repeats < 1:
+        arguments.error("--threads and --repeats must be at least 1")
+    for variable in THREAD_VARIABLES:
+        os.environ[variable] = str(options.threads)
+    return options
+
+
+def load(path: Path) -> Problem:
+    """Read X, y, G and lam in float64."""
+    import numpy as np
+
+    with np.load(path) as arrays:
+        X, y, G = (np.asarray(arrays[name], dtype=np.float64) for name in ("X", "y", "G"))
+        lam = float(arrays["lam"])
+    if not (X.ndim == G.ndim == 2 and y.shape == X.shape[:1] and len(G) == X.shape[1]):
+        raise ValueError(f"X (n, d), y (n,) and G (d, P) do not fit: {X.shape}, {y.shape}, {G.shape}")
+    return Problem(X, y, G, lam)
+
+
+def save(options: argparse.Namespace, problem: Problem, solves: Sequence[Solve], packages: Sequence[str]) -> None:
+    """Write OUT.npz: the weights of the last solve, the times of all, and the metadata, which is printed as well."""
+    import numpy as np
+
+    blocks = [np.asarray(block, dtype=np.float64) for block in solves[-1].blocks]
+    metadata = {
+        "versions": {name: version(name) for name in packages} | {"python": platform.python_version()},
+        "machine": platform.machine(),
+        "threads": options.threads,
+        "settings": {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()},
+        "objective": problem.objective(blocks),
+        "violation": problem.violation(blocks) if len(blocks) == 2 else None,
+    } | solves[-1].details
+    arrays: dict[str, Any] = {
+        "seconds": np.array([solve.seconds for solve in solves]),
+        "iterations": np.array([solve.iterations for solve in solves]),
+        "metadata": np.array(json.dumps(metadata)),
+    }
+    names = ["U"] if len(blocks) == 1 else ["V", "W"]
+    arrays |= {name: block[np.newaxis] for name, block in zip(names, blocks, strict=True)}
+    np.savez(options.out, **arrays)
+    seconds = ", ".join(f"{solve.seconds:.3f}" for solve in solves)
+    print(f"seconds {seconds}; iterations {solves[-1].iterations}")
+    print(json.dumps(metadata, indent=2))

@@ -1,0 +1,99 @@
+"""Solve one problem with pyscnn (import name scnn), the authors' package of arXiv 2202.01331.
+
+For the peers environment only; see `reference.peers` for the problem and `reference.peers.job` for the files.
+
+    rfista   the gated problem, by restarted accelerated proximal gradient; returns U
+    al       the ReLU problem, by an augmented Lagrangian over it; returns V and W
+
+What pyscnn does with what it is given:
+
+- Its loss is ||f - y||^2 / (2 n), as ours. Columns are scaled unless it is told not to; here it is told not to.
+- Its patterns are 1[X g > 0], ours 1[X g >= 0]: the same unless x_j'g = 0 in its floating-point type; `differences`
+  in the metadata counts the entries that differ in rows x_j != 0. It sorts the patterns, keeps the first gate of each
+  and drops the pattern without active rows. Gates that it dropped get zero weights here, which is an optimal choice.
+- `tol` bounds the *squared* norm of the minimum-norm subgradient, and for al also the squared norm of the violation.
+- On a CPU it computes with NumPy and only imports PyTorch; --backend torch has it compute with PyTorch instead.
+- The iteration limit of al is on the sum of the inner iterations. Its option delta is ignored by the package.
+
+Timed is the call of its optimisation procedure, with its metrics off: they would be computed in every iteration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from reference.peers.job import Problem, Solve, load, parse, parser, save
+
+
+def solve(problem: Problem, options: argparse.Namespace) -> Solve:
+    """Solve afresh, by the steps of `scnn.optimize.optimize_model`, so that one of them can be timed."""
+    import lab
+    import numpy as np
+    from scnn.metrics import Metrics
+    from scnn.models import ConvexGatedReLU, ConvexReLU
+    from scnn.private import interface
+    from scnn.regularizers import NeuronGL1
+    from scnn.solvers import AL, RFISTA
+
+    X, y, G = problem.X, problem.y, problem.G
+    if options.solver == "rfista":
+        model = ConvexGatedReLU(G)
+        solver = RFISTA(model, max_iters=options.max_iters, tol=options.tol)
+    else:
+        model = ConvexReLU(G)
+        solver = AL(model, max_primal_iters=options.max_iters, tol=options.tol, constraint_tol=options.tol)
+    metrics = Metrics(objective=False, grad_norm=False, time=False)
+    penalty = NeuronGL1(problem.lam)
+
+    logger = interface.get_logger("scnn")
+    interface.set_device("cpu", options.dtype)
+    lab.set_backend(options.backend)
+    train, test, _ = interface.process_data(X, y[:, np.newaxis], None, None, unitize_data=False)
+    internal = interface.build_internal_model(model, penalty, train[0])
+    procedure = interface.build_optimizer(solver, penalty, metrics)
+    names = interface.build_metrics_tuple(metrics)
+
+    start = time.perf_counter()
+    status, internal, _ = procedure(logger, internal, lambda model: model, train, test, names)
+    seconds = time.perf_counter() - start
+
+    weights = lab.to_np(internal.weights).astype(np.float64).reshape(-1, internal.p, X.shape[1])
+    gates, patterns = lab.to_np(internal.U), lab.to_np(internal.D) > 0
+    position = {gate.tobytes(): i for i, gate in reversed(list(enumerate(G.astype(gates.dtype).T)))}
+    kept = [position[gate.tobytes()] for gate in gates.T]
+    blocks = np.zeros((len(weights), G.shape[1], X.shape[1]))
+    blocks[:, kept] = weights
+    return Solve(
+        list(blocks),
+        seconds,
+        int(status["iterations" if options.solver == "rfista" else "total_inner_iterations"]),
+        {
+            "converged": bool(status.get("success", False)),
+            "objective_by_peer": float(internal.objective(*train, ignore_lagrange_penalty=True)),
+            "gates_kept": len(kept),
+            "differences": int(np.sum((patterns != problem.patterns()[:, kept])[X.any(axis=1)])),
+        },
+    )
+
+
+def main() -> None:
+    """Read the command line, solve as often as it says, write the answer."""
+    arguments = parser("Solve one problem with pyscnn.", ("rfista", "al"), max_iters=10_000)
+    arguments.add_argument("--backend", choices=("numpy", "torch"), default="numpy", help="pyscnn's arithmetic")
+    options = parse(arguments)
+
+    import torch
+
+    torch.set_num_threads(options.threads)
+    problem = load(options.problem)
+    solves = [solve(problem, options) for _ in range(options.repeats)]
+    save(options, problem, solves, ("pyscnn", "torch", "numpy", "scipy", "opt_einsum", "linalg_backends"))
+
+
+if __name__ == "__main__":
+    main()
