@@ -29,11 +29,18 @@ from cvxrelu.problems import ConvexGatedReLU, ConvexReLU
 from cvxrelu.programs import read_dual, read_weights
 from cvxrelu.solution import Solution
 from cvxrelu.solve import solve
+from cvxrelu.solvers.augmented_lagrangian import AugmentedLagrangian
+from cvxrelu.solvers.least_squares import LeastSquares
+from cvxrelu.solvers.proximal import ProximalOptions
+from cvxrelu.solvers.result import Record
+from cvxrelu.solvers.rfista import RFISTA
 from cvxrelu.status import Status
 
 __all__ = [
     "L1",
+    "RFISTA",
     "ActivationPatterns",
+    "AugmentedLagrangian",
     "Certificate",
     "CertificateError",
     "ConvergenceWarning",
@@ -45,13 +52,16 @@ __all__ = [
     "GatedReLUNetwork",
     "GroupL1",
     "Huber",
+    "LeastSquares",
     "Logistic",
     "Loss",
     "NoPenalty",
     "Nuclear",
     "Penalty",
     "ProgramSizeWarning",
+    "ProximalOptions",
     "ReLUNetwork",
+    "Record",
     "SoftmaxCrossEntropy",
     "Solution",
     "SolverError",

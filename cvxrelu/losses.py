@@ -175,8 +175,8 @@ class Logistic(Loss):
 
     def bregman(self, step: FloatArray, f: FloatArray, Y: FloatArray) -> float:
         """Return (1/n) sum log(1 + E[phi(z)]), phi(z) = e^z - 1 - z, z the centred step of the two classes."""
-        p = expit(f)
-        excess = p * _exp_excess((1 - p) * step) + (1 - p) * _exp_excess(-p * step)
+        p, q = expit(f), expit(-f)  # 1 - p would lose the small one
+        excess = p * _exp_excess(q * step) + q * _exp_excess(-p * step)
         return float(np.sum(np.log1p(excess))) / len(Y)
 
     def conjugate(self, t: FloatArray, Y: FloatArray) -> float:

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from cvxrelu._validation import BoolArray, FloatArray
 
 _BLOCK_BYTES = 2**25
+_POWER_ITERATIONS = 100
+_POWER_ACCURACY = 1e-4
+_POWER_SAFETY = 1.05
 
 
 class GatedOperator:
@@ -65,6 +68,19 @@ class GatedOperator:
             weighted = t[rows][:, :, None] * self.X[rows][:, None, :]
             Z += mask.T @ weighted.reshape(-1, c * d)
         return np.ascontiguousarray(Z.reshape(-1, c, d).transpose(1, 0, 2))
+
+    def squared_norm(self) -> float:
+        """Return an upper estimate of ||A||_2^2: the power method's value, to 1e-4, and 5 % on top."""
+        U = np.random.default_rng(0).standard_normal((1, self.n_patterns, self.n_features))
+        size = 0.0
+        for _ in range(_POWER_ITERATIONS):
+            U = U / max(float(np.linalg.norm(U)), float(np.finfo(np.float64).tiny))
+            image = self.forward(U).astype(np.float64)
+            previous, size = size, float(np.vdot(image, image))
+            if abs(size - previous) <= _POWER_ACCURACY * size:
+                break
+            U = self.adjoint(image).astype(np.float64)
+        return _POWER_SAFETY * size
 
     def _row_blocks(self, c: int) -> Iterator[tuple[slice, NDArray[np.floating]]]:
         if self._mask is not None:

@@ -20,7 +20,7 @@ class Solution:
     status : Status
         "optimal" if and only if the certified relative gap is at most the tolerance; else how the solver ended.
     solver : str
-        The solver that was used, in CVXPY's spelling.
+        The solver that was used: a native one's name, or CVXPY's spelling.
     solver_status : str
         The solver's own word for how it ended: information, never evidence.
     certificate : Certificate

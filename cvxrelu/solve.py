@@ -5,24 +5,33 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from cvxrelu._validation import check_choice, check_integer, check_number
 from cvxrelu.certificates import Certificate, certify
-from cvxrelu.convex_problem import ConvexProblem, DualPoint
-from cvxrelu.exceptions import ConvergenceWarning
+from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
+from cvxrelu.exceptions import ConvergenceWarning, UnsupportedOptionWarning
 from cvxrelu.solution import Solution
+from cvxrelu.solvers.augmented_lagrangian import AugmentedLagrangian
 from cvxrelu.solvers.backends import solver_names
 from cvxrelu.solvers.cvxpy_solver import solve_cvxpy
+from cvxrelu.solvers.least_squares import LeastSquares
+from cvxrelu.solvers.monitor import Callback, Limits
+from cvxrelu.solvers.native import NATIVE_SOLVERS, NativeSolver, takes
 from cvxrelu.solvers.result import RawResult, Record
+from cvxrelu.solvers.rfista import RFISTA
 from cvxrelu.status import Status
 
 
 def solve(
     problem: ConvexProblem,
-    solver: str = "auto",
+    solver: str | NativeSolver = "auto",
     *,
     tol: float = 1e-6,
     max_iter: int | None = None,
     time_limit: float | None = None,
+    start: Weights | None = None,
+    callback: Callback | None = None,
     verbose: bool = False,
     **options: Any,
 ) -> Solution:
@@ -32,26 +41,32 @@ def solve(
     ----------
     problem : ConvexGatedReLU or ConvexReLU
         The problem.
-    solver : str
-        The name of a CVXPY solver as CVXPY spells it ("CLARABEL", "ECOS", "SCS", "MOSEK", ...), or "auto":
-        CLARABEL. These solvers ignore warm starts.
+    solver : str or native solver
+        "auto"; a native solver (`RFISTA`, `AugmentedLagrangian`, `LeastSquares`), configured or by name; or a CVXPY
+        solver as CVXPY spells it ("CLARABEL", "ECOS", "SCS", "MOSEK", ...). "auto" takes LeastSquares where the
+        problem is one, RFISTA for all other gated problems, CLARABEL for ReLU problems.
     tol : float
-        Relative certified gap that is asked for: (upper - lower) <= tol * |upper|. The solver's own tolerances
-        are set to a hundredth of it; where that leaves the gap too large, it is run twice more at smaller ones.
+        Relative certified gap that is asked for: (upper - lower) <= tol * |upper|. For CVXPY's solvers, their own
+        tolerances are set to a hundredth of it; where that leaves the gap too large, they run twice more at smaller
+        ones.
     max_iter : int, optional
-        Limit of the solver's iterations, in each of its runs.
+        Limit of the solver's iterations (of CVXPY's solvers, in each run).
     time_limit : float, optional
-        Limit of the solver's time in seconds, in each of its runs, for those that have one.
+        Limit of the solver's time in seconds (of CVXPY's solvers, in each run, for those that have one).
+    start : ndarray or pair of ndarrays, optional
+        Weights to start from. CVXPY's solvers cannot, and warn.
+    callback : callable, optional
+        Called with a `Record` at each check of the gap; the native solvers stop where it returns a true value.
     verbose : bool
-        Show the solver's log. It solves n times the objective, a sum over the rows.
+        Print each check; of CVXPY's solvers, show the log. They solve n times the objective, a sum over the rows.
     **options
-        Passed through to the solver, over what is said above.
+        Passed through to a CVXPY solver, over what is said above.
 
     Returns
     -------
     Solution
         With the best feasible point, its certificate and the true status. Where lam is at least lam_max, the
-        exact answer zero, with status "optimal" and no solver run.
+        exact answer zero, with status "optimal" and no solver run. On Ctrl-C a native solver returns what it has.
 
     Raises
     ------
@@ -60,7 +75,7 @@ def solve(
     SolverNotAvailableError
         If the solver is not installed, has no licence, or its licence limits the size.
     SolverError
-        If the solver cannot take this kind of program.
+        If the solver cannot take this kind of problem.
 
     Warns
     -----
@@ -69,24 +84,38 @@ def solve(
     """
     if not isinstance(problem, ConvexProblem):
         raise TypeError(f"problem must be a ConvexGatedReLU or ConvexReLU; got {type(problem).__name__}")
-    check_choice("solver", solver, ["auto", *solver_names()])
+    chosen = _choose(problem, solver)
     tol = check_number("tol", tol, minimum=0.0, strict=True)
     if max_iter is not None:
         max_iter = check_integer("max_iter", max_iter, minimum=1)
     if time_limit is not None:
         time_limit = check_number("time_limit", time_limit, minimum=0.0, strict=True)
+    if start is not None:
+        problem.blocks(start)
     started = clock.perf_counter()
-    name = "CLARABEL" if solver == "auto" else solver
+    name = chosen if isinstance(chosen, str) else type(chosen).__name__
     if problem.lam >= problem.lam_max():
         name = "none"
         results: Iterable[RawResult] = [_zero_result(problem)]
-    else:
+    elif isinstance(chosen, str):
+        if start is not None:
+            warnings.warn(f"{name} cannot start from given weights", UnsupportedOptionWarning, stacklevel=2)
         results = solve_cvxpy(
             problem, name, tol=tol, max_iter=max_iter, time_limit=time_limit, verbose=verbose, options=options
         )
+    else:
+        if options:
+            raise TypeError(f"{name} takes its options when it is made: solver={name}(...); got {', '.join(options)}")
+        limits = Limits(
+            tol=tol,
+            max_iter=max_iter or chosen.max_iter,
+            time_limit=time_limit,
+            callback=_with_printer(callback) if verbose else callback,
+        )
+        results = [chosen.run(problem, start, limits)]
     runs = _certified_runs(problem, results, tol, started)
     certificate, result, _ = min(runs, key=lambda run: run[0].gap)
-    status = Status.OPTIMAL if certificate.rel_gap <= tol else result.status
+    status = _final_status(certificate, result, tol)
     if status is not Status.OPTIMAL:
         warnings.warn(
             f"{name} ended with a certified relative gap of {certificate.rel_gap:.2e}, above tol = {tol:.2e} "
@@ -107,6 +136,41 @@ def solve(
         history=result.history or tuple(record for _, _, record in runs),
         problem=problem,
     )
+
+
+def _choose(problem: ConvexProblem, solver: Any) -> str | NativeSolver:
+    """Return the solver that is meant: a native one, or the name of one of CVXPY's."""
+    chosen: NativeSolver
+    if isinstance(solver, RFISTA | AugmentedLagrangian | LeastSquares):
+        chosen = solver
+    elif solver == "auto":
+        candidates: list[NativeSolver] = [LeastSquares(), RFISTA()]
+        return next((native for native in candidates if takes(native, problem)), "CLARABEL")
+    else:
+        check_choice("solver", solver, ["auto", *NATIVE_SOLVERS, *solver_names()])
+        if solver not in NATIVE_SOLVERS:
+            return str(solver)
+        chosen = NATIVE_SOLVERS[solver]()
+    chosen.check_problem(problem)
+    return chosen
+
+
+def _final_status(certificate: Certificate, result: RawResult, tol: float) -> Status:
+    if certificate.rel_gap <= tol:
+        return Status.OPTIMAL
+    return Status.INACCURATE if result.status is Status.OPTIMAL else result.status
+
+
+def _with_printer(callback: Callback | None) -> Callback:
+    def show(record: Record) -> Any:
+        relative = record.gap / max(abs(record.objective), float(np.finfo(np.float64).tiny))
+        print(
+            f"{record.n_iter:>8} iterations {record.time:9.2f} s  objective {record.objective:.8g}  "
+            f"lower {record.lower:.8g}  relative gap {relative:.1e}  violation {record.violation:.1e}"
+        )
+        return callback(record) if callback is not None else None
+
+    return show
 
 
 def _certified_runs(

@@ -426,3 +426,36 @@ def test_losses_are_values(loss):
     assert hash(loss) == hash(dataclasses.replace(loss))
     with pytest.raises(dataclasses.FrozenInstanceError):
         loss.name = "other"
+
+
+@each_loss
+@properties
+@given(seed=SEEDS, scale=SCALES, size=st.sampled_from([1e-2, 1.0, 50.0]))
+def test_bregman_distance_is_its_definition(loss, seed, scale, size):
+    rng, f, Y = problem(loss, seed, scale)
+    step = size * rng.standard_normal(f.shape)
+    ahead, slope = loss.value(f + step, Y), float(np.vdot(loss.gradient(f, Y), step))
+    expected = ahead - loss.value(f, Y) - slope
+    rounding = 1e-14 * (len(Y) + 1) * (1 + ahead + loss.value(f, Y) + abs(slope))
+    assert loss.bregman(step, f, Y) == pytest.approx(expected, rel=1e-12, abs=rounding)
+
+
+@each_loss
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bregman_distance_of_tiny_steps_does_not_cancel(loss, dtype):
+    # Halving a tiny step quarters the distance: a difference of values would be rounding noise here.
+    rng, f, Y = problem(loss, 3)
+    f, Y = (0.1 * f + 0.1 * Y).astype(dtype), Y.astype(dtype)
+    step = (1e-7 * (1.0 + rng.random(f.shape))).astype(dtype) * np.arange(1, f.shape[1] + 1, dtype=dtype)
+    whole, half = loss.bregman(step, f, Y), loss.bregman(0.5 * step, f, Y)
+    assert whole > 0.0 or (loss.name == "huber" and (np.abs(f - Y) > loss.delta).all())
+    assert half == pytest.approx(0.25 * whole, rel=1e-5)
+
+
+@each_loss
+@properties
+@given(seed=SEEDS, scale=SCALES)
+def test_bregman_distance_is_at_most_the_smoothness_bound(loss, seed, scale):
+    rng, f, Y = problem(loss, seed, scale)
+    step = rng.standard_normal(f.shape)
+    assert 0.0 <= loss.bregman(step, f, Y) <= 0.5 * loss.smoothness(len(Y)) * np.sum(step**2) * (1 + 1e-12)

@@ -122,7 +122,7 @@ def test_solution_tells_all():
 
 def test_negligible_blocks_are_dropped():
     problem = make_problem("gated", shape="collinear", ratio=0.5)
-    solution = cr.solve(problem)
+    solution = cr.solve(problem, "CLARABEL")
     sizes = np.linalg.norm(solution.weights, axis=-1)
     assert 0 < (sizes == 0.0).sum() < sizes.size
     assert sizes[sizes > 0.0].min() > 1e-6 * sizes.max()
@@ -161,7 +161,7 @@ def test_status_is_optimal_only_with_the_certified_gap(monkeypatch):
 
     monkeypatch.setattr(cp.Problem, "solve", solve_badly)
     with pytest.warns(cr.ConvergenceWarning, match="its own word: 'optimal"):
-        solution = cr.solve(problem)
+        solution = cr.solve(problem, "CLARABEL")
     assert solution.status == "inaccurate"
     assert solution.certificate.rel_gap > 1e-6
 
@@ -235,7 +235,7 @@ def test_quadratic_programs_take_quadratic_solvers():
         ({"max_iter": 0}, ValueError, "max_iter must be an integer >= 1; got 0"),
         ({"max_iter": 2.5}, TypeError, "max_iter must be an integer"),
         ({"time_limit": 0}, ValueError, "time_limit must be a finite number > 0"),
-        ({"magic": 3}, TypeError, "unrecognized solver setting 'magic'"),
+        ({"solver": "CLARABEL", "magic": 3}, TypeError, "unrecognized solver setting 'magic'"),
     ],
 )
 def test_bad_arguments(arguments, error, message):
@@ -282,7 +282,7 @@ def test_runs_again_at_smaller_tolerances_until_the_gap_is_certified(monkeypatch
         return original(program, *args, **(kwargs | loose))
 
     monkeypatch.setattr(cp.Problem, "solve", solve_poorly_once)
-    solution = cr.solve(problem, tol=1e-5)
+    solution = cr.solve(problem, "CLARABEL", tol=1e-5)
     assert seen == pytest.approx([1e-7, 1e-9])
     assert solution.status == "optimal"
     first, second = solution.history
@@ -308,9 +308,9 @@ def test_extra_keywords_pass_through():
 
 
 def test_verbose_shows_the_solvers_log(capfd):
-    cr.solve(make_problem("gated"))
+    cr.solve(make_problem("gated"), "CLARABEL")
     assert capfd.readouterr().out == ""
-    cr.solve(make_problem("gated"), verbose=True)
+    cr.solve(make_problem("gated"), "CLARABEL", verbose=True)
     assert "Clarabel" in capfd.readouterr().out
 
 

@@ -1,0 +1,99 @@
+"""Squared loss without a penalty or with the squared l2 one: linear least squares, exactly."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+from scipy.sparse.linalg import LinearOperator, lsmr
+
+from cvxrelu._validation import FloatArray, check_integer
+from cvxrelu.convex_problem import ConvexProblem, Weights
+from cvxrelu.exceptions import SolverError
+from cvxrelu.problems import ConvexGatedReLU
+from cvxrelu.solvers.monitor import Limits
+from cvxrelu.solvers.result import RawResult
+from cvxrelu.status import Status
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeastSquares:
+    """Least squares for C-GReLU with squared loss, and no penalty (or lam = 0) or squared l2.
+
+    With at most ``dense_rows`` rows: the kernel A A' = (X X') o (D D') of size n x n and its eigenvalues or Cholesky
+    factor, in n^2 numbers. With more: SciPy's LSMR on the operator, with damping sqrt(lam n). At lam = 0 the solution
+    of least norm.
+
+    Parameters
+    ----------
+    dense_rows : int
+        Largest n for which the kernel is formed.
+    max_iter : int
+        Iteration limit of LSMR, where `cvxrelu.solve` is given none.
+    """
+
+    dense_rows: int = 3_000
+    max_iter: int = 10_000
+
+    def __post_init__(self) -> None:
+        check_integer("dense_rows", self.dense_rows, minimum=0)
+        check_integer("max_iter", self.max_iter, minimum=1)
+
+    def check_problem(self, problem: ConvexProblem) -> None:
+        """Raise SolverError if the problem is not a linear least-squares problem."""
+        quadratic = problem.penalty.name in ("none", "squared_l2") or problem.lam == 0.0
+        if not (isinstance(problem, ConvexGatedReLU) and problem.loss.name == "squared" and quadratic):
+            raise SolverError(
+                "LeastSquares solves ConvexGatedReLU with squared loss and penalty 'none' or 'squared_l2', or lam = 0; "
+                f"got {problem!r}"
+            )
+
+    def run(self, problem: ConvexProblem, start: Weights | None, limits: Limits) -> RawResult:
+        """Solve the problem; a start is of no use here. See `cvxrelu.solve`."""
+        self.check_problem(problem)
+        started = time.perf_counter()
+        damping = problem.n * problem.lam if problem.penalty.name == "squared_l2" else 0.0
+        if problem.n <= self.dense_rows:
+            weights, n_iter = _by_kernel(problem, damping), 1
+        else:
+            weights, n_iter = _by_lsmr(problem, damping, limits)
+        return RawResult(
+            weights=weights,
+            status=Status.MAX_ITER if n_iter >= limits.max_iter > 1 else Status.INACCURATE,
+            solver_status=f"LeastSquares: {'kernel' if problem.n <= self.dense_rows else 'LSMR'}",
+            n_iter=n_iter,
+            solve_time=time.perf_counter() - started,
+        )
+
+
+def _by_kernel(problem: ConvexProblem, damping: float) -> FloatArray:
+    """Return A'a with (A A' + damping I) a = Y, in the least-squares sense where that is singular."""
+    X, D = problem.operator.X, problem.patterns.D.astype(np.float64)
+    kernel = (X @ X.T) * (D @ D.T)
+    if damping > 0.0:
+        kernel[np.diag_indices_from(kernel)] += damping
+        dual = scipy.linalg.cho_solve(scipy.linalg.cho_factor(kernel, overwrite_a=True), problem.Y)
+    else:
+        values, vectors = scipy.linalg.eigh(kernel, overwrite_a=True)
+        kept = values > problem.n * np.finfo(np.float64).eps * max(values[-1], 0.0)
+        dual = vectors[:, kept] @ ((vectors[:, kept].T @ problem.Y) / values[kept, None])
+    return problem.operator.adjoint(dual)
+
+
+def _by_lsmr(problem: ConvexProblem, damping: float, limits: Limits) -> tuple[FloatArray, int]:
+    shape = (1, len(problem.patterns), problem.d)
+    A = LinearOperator(
+        (problem.n, int(np.prod(shape))),
+        matvec=lambda u: problem.operator.forward(u.reshape(shape))[:, 0],
+        rmatvec=lambda t: problem.operator.adjoint(t.reshape(-1, 1)).ravel(),
+        dtype=np.float64,
+    )
+    accuracy = min(1e-8, limits.tol)
+    outputs, n_iter = [], 0
+    for target in problem.Y.T:
+        answer = lsmr(
+            A, target, damp=np.sqrt(damping), atol=accuracy, btol=accuracy, conlim=0.0, maxiter=limits.max_iter
+        )
+        outputs.append(answer[0].reshape(shape[1:]))
+        n_iter = max(n_iter, answer[2])
+    return np.stack(outputs), n_iter
