@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, lsmr
 
 from cvxrelu._validation import (
@@ -132,6 +133,14 @@ class ConvexProblem(ABC):
         other._set("lam", check_number("lam", lam, minimum=0.0))
         return other
 
+    def restrict(self, index: NDArray[np.intp]) -> Self:
+        """Return the problem with the patterns of ``index`` only."""
+        other = object.__new__(type(self))
+        other.__dict__.update({name: self.__dict__[name] for name in ("X", "y", "lam", "loss", "penalty")})
+        gates = None if self.patterns.G is None else self.patterns.G[:, index]
+        other._set("patterns", ActivationPatterns(self.patterns.D[:, index], gates))
+        return other
+
     # Primal
 
     @abstractmethod
@@ -183,13 +192,32 @@ class ConvexProblem(ABC):
 
     @abstractmethod
     def polar_argument(
-        self, t: FloatArray, multipliers: sp.csr_array | None, weights: Weights | None = None
+        self,
+        t: FloatArray,
+        multipliers: sp.csr_array | None,
+        weights: Weights | None = None,
+        *,
+        exhaustive: bool = False,
     ) -> tuple[FloatArray, sp.csr_array | None]:
         """Return the argument of the penalty's conjugate at t, with the multipliers that it contains.
 
         C-GReLU: -A't. C-ReLU: -+A't + Xt'g; multipliers g that are not given are computed, with the weights
-        as a hint where their minimisation is not separable.
+        as a hint where their minimisation is not separable: for all blocks above lam if ``exhaustive``, else for
+        those that decide the largest.
         """
+
+    def left_sides(self, t: FloatArray) -> tuple[FloatArray, sp.csr_array | None]:
+        """Return the largest left side of the dual constraints of each pattern (P,), and its multipliers.
+
+        For penalties that add up over patterns. A pattern with a left side below lam has zero weights if t is
+        optimal. Over the cones, left sides above lam are exact (an upper bound for "l1"), the others upper bounds.
+        """
+        argument, multipliers = self.polar_argument(t, None, exhaustive=True)
+        order = {"l1": np.inf, "group_l1": 2}.get(self.penalty.name)
+        if order is None:
+            return np.linalg.norm(argument.transpose(1, 0, 2), ord=2, axis=(1, 2)), multipliers
+        norms = np.linalg.norm(argument, ord=order, axis=-1)
+        return norms.reshape(-1, norms.shape[-1]).max(axis=0), multipliers
 
     def lam_max(self) -> float:
         """Return the smallest lam at which zero weights are optimal.

@@ -14,7 +14,12 @@ _REWEIGHTED_WIDTH = 1e-6
 
 
 def cone_multipliers(
-    Z: FloatArray, cones: PatternCones, penalty: Penalty, enough: float, weights: FloatArray | None
+    Z: FloatArray,
+    cones: PatternCones,
+    penalty: Penalty,
+    enough: float,
+    weights: FloatArray | None,
+    exhaustive: bool = False,
 ) -> sp.csr_array:
     """Return multipliers (B, n) >= 0 for the blocks Z (B, d) of the dual's left sides.
 
@@ -34,14 +39,16 @@ def cone_multipliers(
         The norm that is small enough: lam.
     weights : ndarray of shape (B, d) or None
         Present weights, a start for the feature groups.
+    exhaustive : bool
+        Minimise for all blocks above ``enough``, those below the largest minimum too.
     """
     if penalty.name == "feature_group_l1":
         return _feature_multipliers(Z, cones, enough, weights)
     if penalty.name == "l1":
-        return _largest_first(Z, cones.chebyshev_multipliers, cones, np.inf, enough)
+        return _largest_first(Z, cones.chebyshev_multipliers, cones, np.inf, enough, exhaustive)
     if penalty.name == "squared_l2":
         return _stack({b: cones.euclidean_multipliers(Z[b], b) for b in range(len(Z))}, Z, cones)
-    return _largest_first(Z, cones.euclidean_multipliers, cones, 2, enough)
+    return _largest_first(Z, cones.euclidean_multipliers, cones, 2, enough, exhaustive)
 
 
 def _largest_first(
@@ -50,6 +57,7 @@ def _largest_first(
     cones: PatternCones,
     order: float,
     enough: float,
+    exhaustive: bool,
 ) -> sp.csr_array:
     sizes = np.linalg.norm(Z, ord=order, axis=1)
     worst = enough
@@ -58,8 +66,8 @@ def _largest_first(
         if sizes[b] <= worst:
             break
         rows[b] = minimise(Z[b], b)
-        shifted = cones.shift_block(Z[b], rows[b], b)
-        worst = max(worst, float(np.linalg.norm(shifted, ord=order)))
+        if not exhaustive:
+            worst = max(worst, float(np.linalg.norm(cones.shift_block(Z[b], rows[b], b), ord=order)))
     return _stack(rows, Z, cones)
 
 

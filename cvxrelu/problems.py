@@ -60,7 +60,12 @@ class ConvexGatedReLU(ConvexProblem):
         return self.blocks(weights)
 
     def polar_argument(
-        self, t: FloatArray, multipliers: sp.csr_array | None, weights: Weights | None = None
+        self,
+        t: FloatArray,
+        multipliers: sp.csr_array | None,
+        weights: Weights | None = None,
+        *,
+        exhaustive: bool = False,
     ) -> tuple[FloatArray, None]:
         """Return -A't (c, P, d)."""
         return -self.operator.adjoint(t), None
@@ -124,7 +129,12 @@ class ConvexReLU(ConvexProblem):
         return self.weights(blocks)
 
     def polar_argument(
-        self, t: FloatArray, multipliers: sp.csr_array | None, weights: Weights | None = None
+        self,
+        t: FloatArray,
+        multipliers: sp.csr_array | None,
+        weights: Weights | None = None,
+        *,
+        exhaustive: bool = False,
     ) -> tuple[FloatArray, sp.csr_array]:
         """Return -+A't + Xt'g (2, c, P, d) and the multipliers g."""
         Z = self.operator.adjoint(t)
@@ -132,7 +142,7 @@ class ConvexReLU(ConvexProblem):
         if multipliers is None:
             hint = None if weights is None else self.blocks(weights).reshape(-1, self.d)
             enough = self.lam if self._regularised else self._rounding(t)
-            multipliers = cone_multipliers(argument, self.cones, self.penalty, enough, hint)
+            multipliers = cone_multipliers(argument, self.cones, self.penalty, enough, hint, exhaustive)
         shifted = self.cones.shift(argument, multipliers)
         return shifted.reshape(self._blocks_shape()), multipliers
 

@@ -10,9 +10,9 @@ from tests.cases import make_problem
 @pytest.fixture(params=[1, 3])
 def model(request):
     problem = make_problem("relu", c=request.param)
-    model = PenalisedModel(problem, delta=0.7)
     rng = np.random.default_rng(0)
     shape = problem.blocks(problem.zero_weights()).shape
+    model = PenalisedModel(problem, delta=0.7, gamma=np.zeros((problem.n, np.prod(shape[:3]))))
     model.update_multipliers(model.image(rng.standard_normal(shape)))
     return problem, model, rng, shape
 

@@ -132,6 +132,41 @@ def test_least_squares(shape, c, dense_rows):
     np.testing.assert_allclose(solution.weights, least_norm, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("kind", "penalty", "c"),
+    [("gated", "group_l1", 1), ("gated", "l1", 3), ("gated", "nuclear", 3), ("relu", "group_l1", 1), ("relu", "l1", 1)],
+)
+def test_working_sets_of_patterns_change_nothing(kind, penalty, c):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 4))
+    Y = np.abs(X[:, :1]) @ np.ones((1, c)) - X[:, 1:2] * rng.standard_normal((1, c))
+    cls, solver = {
+        "gated": (cr.ConvexGatedReLU, cr.RFISTA),
+        "relu": (cr.ConvexReLU, cr.AugmentedLagrangian),
+    }[kind]
+    problem = cls(X, Y, cr.sample_patterns(X, 80), penalty=penalty)
+    assert len(problem.patterns) > 40  # more than the first working set holds
+    problem = problem.with_lam(0.02 * problem.lam_max())
+    whole = cr.solve(problem, solver(screen=False), tol=1e-3)
+    parts = cr.solve(problem, solver(screen=True), tol=1e-3)
+    for solution in (whole, parts):
+        assert_agrees(problem, solution, 1e-3)
+
+
+def test_a_restricted_problem_is_the_problem_on_its_patterns():
+    problem = make_problem("relu")
+    index = np.array([0, 2])
+    part = problem.restrict(index)
+    V, W = np.random.default_rng(0).standard_normal((2, 1, len(problem.patterns), problem.d))
+    V[:, [1, 3]], W[:, [1, 3]] = 0.0, 0.0
+    np.testing.assert_array_equal(part.patterns.D, problem.patterns.D[:, index])
+    weights = (V[:, index], W[:, index])
+    whole = np.zeros_like(V), np.zeros_like(W)
+    whole[0][:, index], whole[1][:, index] = weights
+    assert part.objective(weights) == pytest.approx(problem.objective(whole), rel=1e-14)
+    assert part.violation(weights) == problem.violation(whole)
+
+
 def test_auto_takes_what_suits():
     assert cr.solve(make_problem("gated")).solver == "RFISTA"
     assert cr.solve(make_problem("gated", penalty="squared_l2")).solver == "LeastSquares"

@@ -1,12 +1,12 @@
 """The augmented Lagrangian method for C-ReLU, on R-FISTA subproblems."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray, check_integer, check_number
 from cvxrelu.convex_problem import ConvexProblem, Weights
@@ -16,12 +16,13 @@ from cvxrelu.problems import ConvexReLU
 from cvxrelu.solvers.monitor import Candidate, Limits, watch
 from cvxrelu.solvers.proximal import Iterate, ProximalOptions, iterate
 from cvxrelu.solvers.result import RawResult
+from cvxrelu.solvers.screening import can_screen, screened
 
 _WINDOW = (1e-3, 1e-2)
 _FIRST_TOLERANCE = 1e-3
 _TOLERANCE = 1e-6
 _SUBPROBLEM_ITERATIONS = 2_000
-_EXACT_SHARE = 0.2
+_SMALLEST_DELTA = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +31,8 @@ class AugmentedLagrangian:
 
     Minimises F + lam * Omega + delta/2 sum (gamma / delta - (2 D - I) X w)_+^2 over V and W by R-FISTA, then updates
     gamma <- (gamma - delta (2 D - I) X w)_+, each subproblem started from the last one. Each check repairs the point
-    into its cones and certifies the gap with gamma, or with the best multipliers where time allows. Memory: some ten
-    arrays of n x 2 c P numbers for the cones, beside the mask.
+    into its cones and certifies the gap. Memory: one array of n x 2 c P numbers for the multipliers, and some ten of
+    n x 2 c P' for the P' patterns worked on, beside the mask.
 
     Parameters
     ----------
@@ -40,12 +41,15 @@ class AugmentedLagrangian:
         of the first subproblems is below 1e-2, halved until it is above 1e-3.
     inner : ProximalOptions
         How the subproblems are solved.
+    screen : bool
+        Work on working sets of patterns where the penalty adds up over patterns (group_l1, l1).
     max_iter : int
         Limit of inner iterations in all, where `cvxrelu.solve` is given none.
     """
 
     delta: Literal["window"] | float = "window"
     inner: ProximalOptions = field(default_factory=ProximalOptions)
+    screen: bool = True
     max_iter: int = 100_000
 
     def __post_init__(self) -> None:
@@ -61,37 +65,40 @@ class AugmentedLagrangian:
     def run(self, problem: ConvexProblem, start: Weights | None, limits: Limits) -> RawResult:
         """Solve the problem from ``start`` (zero by default); see `cvxrelu.solve`."""
         self.check_problem(problem)
-        return watch(problem, self._candidates(problem, start, limits), limits, "AugmentedLagrangian")
+        first = problem.blocks(problem.zero_weights() if start is None else start)
+        state = _State.at_start(problem, self.delta)
+        if self.screen and can_screen(problem):
+            candidates = screened(
+                problem, first, limits, lambda sub, index, u: self._candidates(sub, u, limits, state, index)
+            )
+        else:
+            everything = np.arange(len(problem.patterns))
+            candidates = self._candidates(problem, first, limits, state, everything)
+        return watch(problem, candidates, limits, "AugmentedLagrangian")
 
-    def _candidates(self, problem: ConvexProblem, start: Weights | None, limits: Limits) -> Iterator[Candidate]:
-        delta = 100.0 / problem.n if self.delta == "window" else float(self.delta)
-        model = PenalisedModel(problem, delta)
-        u = problem.blocks(problem.zero_weights() if start is None else start).astype(problem.X.dtype)
-        in_window = self.delta == "window"
-        tolerance = _FIRST_TOLERANCE
-        step: float | None = None
+    def _candidates(
+        self,
+        problem: ConvexProblem,
+        start: FloatArray,
+        limits: Limits,
+        state: "_State",
+        index: NDArray[np.intp],
+    ) -> Iterator[Candidate]:
+        """Yield the point of each subproblem on the patterns of ``index``; the state is kept for the next ones."""
+        model = PenalisedModel(problem, state.delta, state.multipliers_of(index))
+        u = start.astype(problem.X.dtype)
         count = 0
-        clock = _ExactClock()
         while True:
             remaining = min(_SUBPROBLEM_ITERATIONS, limits.max_iter - count)
-            point, used = _solve_subproblem(model, u, step, self.inner, tolerance, remaining)
-            u, step, count = point.u, point.step, count + used
-            violation = model.squared_violation(point.z)
-            if in_window and violation > _WINDOW[1]:
-                model.delta, step = 2.0 * model.delta, 0.5 * step
+            point, used = _solve_subproblem(model, u, state.step, self.inner, state.tolerance, remaining)
+            u, state.step, count = point.u, point.step, count + used
+            state.after_subproblem(model, model.squared_violation(point.z), last=count >= limits.max_iter)
+            if state.in_window:
                 continue
-            if in_window and violation < _WINDOW[0] and count < limits.max_iter and violation > 0.0:
-                model.delta, step, tolerance = 0.5 * model.delta, 2.0 * step, 0.5 * tolerance
-                in_window = model.delta > 1e-6 / problem.n
-                continue
-            if in_window:
-                in_window, tolerance = False, _TOLERANCE
             model.update_multipliers(point.z)
-            if 2.0 * violation < tolerance:
-                tolerance *= 0.5
-            multipliers = None if clock.affordable() else model.sparse_multipliers()
-            yield Candidate(weights=problem.weights(u), n_iter=count, step=step, multipliers=multipliers)
-            clock.checked(exact=multipliers is None)
+            state.keep_multipliers(index, model.gamma)
+            multipliers = model.sparse_multipliers()
+            yield Candidate(weights=problem.weights(u), n_iter=count, step=point.step, multipliers=multipliers)
 
 
 def _solve_subproblem(
@@ -110,23 +117,48 @@ def _solve_subproblem(
     return point, count
 
 
-class _ExactClock:
-    """Keeps the checks with exact multipliers, a projection for each block, to a share of the time."""
+@dataclass
+class _State:
+    """What one subproblem hands to the next, also on other patterns: delta, step, tolerance, all multipliers."""
 
-    def __init__(self) -> None:
-        self._started = time.perf_counter()
-        self._before = self._started
-        self._spent = 0.0
+    delta: float
+    in_window: bool
+    gamma: FloatArray
+    tolerance: float = _FIRST_TOLERANCE
+    step: float | None = None
 
-    def affordable(self) -> bool:
-        """Say whether an exact check is due, and note the time."""
-        self._before = time.perf_counter()
-        return self._spent <= _EXACT_SHARE * (self._before - self._started)
+    @classmethod
+    def at_start(cls, problem: ConvexProblem, delta: Literal["window"] | float) -> Self:
+        """Return the state before the first subproblem: no multipliers, delta = 100 / n or the given one."""
+        gamma = np.zeros((problem.n, 2, problem.n_outputs, len(problem.patterns)), dtype=problem.X.dtype)
+        if delta == "window":
+            return cls(delta=100.0 / problem.n, in_window=True, gamma=gamma)
+        return cls(delta=float(delta), in_window=False, gamma=gamma, tolerance=_TOLERANCE)
 
-    def checked(self, *, exact: bool) -> None:
-        """Note the time that the check took."""
-        if exact:
-            self._spent += time.perf_counter() - self._before
+    def multipliers_of(self, index: NDArray[np.intp]) -> FloatArray:
+        """Return the multipliers (n, 2 c |index|) of some patterns."""
+        return self.gamma[..., index].reshape(len(self.gamma), -1)
+
+    def keep_multipliers(self, index: NDArray[np.intp], gamma: FloatArray) -> None:
+        """Store the multipliers of some patterns."""
+        self.gamma[..., index] = gamma.reshape(*self.gamma.shape[:3], len(index))
+
+    def after_subproblem(self, model: "PenalisedModel", squared_violation: float, *, last: bool) -> None:
+        """Move delta in the window, or leave it; after it, let the tolerance follow the violation."""
+        if self.in_window and not last:
+            factor = 1.0
+            if squared_violation > _WINDOW[1]:
+                factor = 2.0
+            elif 0.0 < squared_violation < _WINDOW[0] and self.delta > _SMALLEST_DELTA / len(self.gamma):
+                factor, self.tolerance = 0.5, 0.5 * self.tolerance
+            if factor != 1.0:
+                self.delta, self.step = factor * self.delta, None if self.step is None else self.step / factor
+                model.delta = self.delta
+                return
+        if self.in_window:
+            self.in_window, self.tolerance = False, _TOLERANCE
+        if 2.0 * squared_violation < self.tolerance:
+            self.tolerance *= 0.5
 
 
 class PenalisedModel:
@@ -135,15 +167,15 @@ class PenalisedModel:
     Images are arrays (n, c + 2 c P): the prediction A (V - W), then the activations (2 D - I) X w of each block.
     """
 
-    def __init__(self, problem: ConvexProblem, delta: float) -> None:
+    def __init__(self, problem: ConvexProblem, delta: float, gamma: FloatArray) -> None:
         dtype = problem.X.dtype
         self.delta = delta
+        self.gamma = gamma
         self._problem = problem
         self._c = problem.n_outputs
         self._operator = GatedOperator(problem.X, problem.patterns.D)
         self._Y = problem.Y.astype(dtype)
         self._signs = np.tile(np.where(problem.patterns.D, 1.0, -1.0).astype(dtype), (1, 2 * self._c))
-        self._gamma = np.zeros_like(self._signs)
 
     def image(self, u: FloatArray) -> FloatArray:
         """Return predictions and activations."""
@@ -164,14 +196,18 @@ class PenalisedModel:
         return np.hstack([f, -self._pressure(z)])
 
     def bregman(self, step: FloatArray, z: FloatArray) -> float:
-        """Return the Bregman distance of F and of the quadratic penalties, free of cancellation."""
-        before = self._gamma - self.delta * z[:, self._c :]
-        moved = -self.delta * step[:, self._c :]
-        after = before + moved
-        kept = np.where(after > 0.0, 0.5 * moved * moved, before * (0.5 * before - after))
-        distance = np.where(before > 0.0, kept, 0.5 * np.maximum(after, 0.0) ** 2)
+        """Return the Bregman distance of F and of the quadratic penalties, free of cancellation.
+
+        With pressure p = a_+ and slack m = (-a)_+ at a = gamma - delta q, that of a_+^2 / 2 is q^2/2 + p m' for
+        the change q of p and the slack m' after the step: sums of non-negative terms.
+        """
+        pressure = self._pressure(z)
+        slack = pressure - (self.gamma - self.delta * z[:, self._c :])
+        moved = -self.delta * step[:, self._c :] - slack
+        change = np.maximum(moved, -pressure)
+        distance = 0.5 * np.vdot(change, change) + np.vdot(pressure, change - moved)
         loss = self._problem.loss.bregman(step[:, : self._c], z[:, : self._c], self._Y)
-        return loss + float(np.sum(distance)) / self.delta
+        return loss + float(distance) / self.delta
 
     def prox(self, u: FloatArray, step: float) -> FloatArray:
         """Return the prox of step * lam * Omega."""
@@ -195,12 +231,12 @@ class PenalisedModel:
 
     def update_multipliers(self, z: FloatArray) -> None:
         """Set gamma to (gamma - delta (2 D - I) X w)_+."""
-        self._gamma = self._pressure(z)
+        self.gamma = self._pressure(z)
 
     def sparse_multipliers(self) -> sp.csr_array:
         """Return gamma as a sparse array (2 c P, n)."""
-        return sp.csr_array(self._gamma.T.astype(np.float64))
+        return sp.csr_array(self.gamma.T.astype(np.float64))
 
     def _pressure(self, z: FloatArray) -> FloatArray:
-        pressure: FloatArray = np.maximum(self._gamma - self.delta * z[:, self._c :], 0.0)
+        pressure: FloatArray = np.maximum(self.gamma - self.delta * z[:, self._c :], 0.0)
         return pressure

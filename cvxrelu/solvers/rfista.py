@@ -14,6 +14,7 @@ from cvxrelu.problems import ConvexGatedReLU
 from cvxrelu.solvers.monitor import Candidate, Limits, watch
 from cvxrelu.solvers.proximal import ProximalOptions, iterate
 from cvxrelu.solvers.result import RawResult
+from cvxrelu.solvers.screening import can_screen, screened
 
 _FIRST_CHECK = 10
 _CHECK_GROWTH = 1.1
@@ -39,6 +40,8 @@ class RFISTA:
         Whether the next step tried is longer: after a step accepted with a wide margin, always, or never.
     step : float, optional
         First step tried; by default 1 / L, with L by the power method.
+    screen : bool
+        Iterate on working sets of patterns where the penalty adds up over patterns (group_l1, l1, nuclear).
     max_iter : int
         Iteration limit, where `cvxrelu.solve` is given none.
     """
@@ -48,6 +51,7 @@ class RFISTA:
     restart: Literal["gradient", "value", "none"] = "gradient"
     step_rule: Literal["lassplore", "forward_track", "keep"] = "lassplore"
     step: float | None = None
+    screen: bool = True
     max_iter: int = 10_000
 
     def __post_init__(self) -> None:
@@ -67,18 +71,35 @@ class RFISTA:
     def run(self, problem: ConvexProblem, start: Weights | None, limits: Limits) -> RawResult:
         """Solve the problem from ``start`` (zero by default); see `cvxrelu.solve`."""
         self.check_problem(problem)
-        return watch(problem, self._candidates(problem, start, limits), limits, "RFISTA")
+        first = problem.blocks(problem.zero_weights() if start is None else start)
+        if self.screen and can_screen(problem):
+            state = _Step(self.step)
+            candidates = screened(
+                problem, first, limits, lambda sub, _, blocks: self._candidates(sub, blocks, limits, state)
+            )
+        else:
+            candidates = self._candidates(problem, first, limits, _Step(self.step))
+        return watch(problem, candidates, limits, "RFISTA")
 
-    def _candidates(self, problem: ConvexProblem, start: Weights | None, limits: Limits) -> Iterator[Candidate]:
-        model = GatedModel(problem)
-        first = problem.blocks(problem.zero_weights() if start is None else start).astype(problem.X.dtype)
+    def _candidates(
+        self, problem: ConvexProblem, start: FloatArray, limits: Limits, last: "_Step"
+    ) -> Iterator[Candidate]:
         names = {field.name for field in fields(ProximalOptions)}
         options = ProximalOptions(**{name: getattr(self, name) for name in names})
         next_check = _FIRST_CHECK
-        for count, point in enumerate(iterate(model, first, self.step, options), start=1):
+        points = iterate(GatedModel(problem), start.astype(problem.X.dtype), last.size, options)
+        for count, point in enumerate(points, start=1):
+            last.size = point.step
             if count >= next_check or count >= limits.max_iter:
                 next_check = int(max(count + _FIRST_CHECK, _CHECK_GROWTH * count))
                 yield Candidate(weights=problem.weights(point.u), n_iter=count, step=point.step)
+
+
+@dataclass
+class _Step:
+    """The last step size, where the next working set starts."""
+
+    size: float | None
 
 
 class GatedModel:
