@@ -10,19 +10,21 @@ from rich.table import Table as Grid
 from cvxrelu._version import __version__
 from cvxrelu.experiments import Duality, Run
 from cvxrelu.settings import Task
+from cvxrelu.solution import Solution
 from cvxrelu.tables import Split
 
 Section = dict[str, str]
 _NAMES_SHOWN = 5
+_SHORT = {"AugmentedLagrangian": "aug. Lagrangian"}
 
 
-def results_grid(runs: Sequence[Run], duals: Sequence[Duality] = ()) -> Grid:
-    """Return a table with one column for each run, and its dual program's value where given."""
+def results_grid(runs: Sequence[Run], duals: Sequence[Duality] = (), natives: Sequence[Solution] = ()) -> Grid:
+    """Return a table with one column for each run, and its dual program and a native solver's answer where given."""
     grid = Grid()
     grid.add_column("")
     for run in runs:
         grid.add_column(run.settings.kind.label, justify="right", no_wrap=True)
-    columns = [_sections(run, dual) for run, dual in zip_longest(runs, duals)]
+    columns = [_sections(*column) for column in zip_longest(runs, duals, natives)]
     for sections in zip(*columns, strict=True):
         for name in sections[0]:
             grid.add_row(name, *(section[name] for section in sections))
@@ -106,7 +108,7 @@ def record(run: Run) -> dict[str, Any]:
     return {name: _finite(value) for name, value in fields.items()}
 
 
-def _sections(run: Run, dual: Duality | None) -> list[Section]:
+def _sections(run: Run, dual: Duality | None, native: Solution | None) -> list[Section]:
     solution, certificate = run.solution, run.solution.certificate
     problem = solution.problem
     convex = {"convex program, primal value": _value(solution.objective)}
@@ -115,7 +117,7 @@ def _sections(run: Run, dual: Duality | None) -> list[Section]:
         convex["convex program, dual value"] = _value(dual.value)
         convex["difference"] = f"{solution.objective - dual.value:.1e}"
         seconds = {"seconds, primal + dual": f"{solution.time:.2f} + {dual.seconds:.2f}"}
-    return [
+    sections = [
         {"patterns": str(len(problem.patterns)), "lam": f"{problem.lam:.4g}"},
         convex,
         {
@@ -131,6 +133,16 @@ def _sections(run: Run, dual: Duality | None) -> list[Section]:
         _score_rows(run),
         seconds,
     ]
+    if native is not None:
+        sections.append(
+            {
+                "native solver": _SHORT.get(native.solver, native.solver),
+                "its objective": _value(native.objective),
+                "its relative gap": f"{native.certificate.rel_gap:.1e}",
+                "its seconds": f"{native.time:.2f}",
+            }
+        )
+    return sections
 
 
 def _score_rows(run: Run) -> Section:

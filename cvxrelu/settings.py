@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+_MIXED_CASE = {name.lower(): name for name in ("auto", "AugmentedLagrangian", "LeastSquares")}
+
 
 class Kind(StrEnum):
     """The activation of the network."""
@@ -51,7 +53,7 @@ class Settings:
     seed : int
         Seed of the gates.
     solver : str
-        "auto" or the name of a CVXPY solver, in any case.
+        "auto" or the name of a solver, in any case.
     tol, max_iter, time_limit
         As in `cvxrelu.solve`.
     """
@@ -70,4 +72,4 @@ class Settings:
     @property
     def solver_name(self) -> str:
         """The solver as `cvxrelu.solve` spells it."""
-        return "auto" if self.solver.lower() == "auto" else self.solver.upper()
+        return _MIXED_CASE.get(self.solver.lower(), self.solver.upper())

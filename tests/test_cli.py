@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import cvxrelu as cr
 from cvxrelu.cli import app
-from cvxrelu.demo import failed_checks, load_demo_split
+from cvxrelu.demo import Outcome, failed_checks, load_demo_split
 from cvxrelu.experiments import Duality, run_experiment, solve_dual
 from cvxrelu.report import record
 from cvxrelu.settings import Kind, Settings
@@ -63,7 +63,14 @@ def demo_run():
 def test_demo_proves_and_says_for_what():
     result = invoke("demo", "--gated-patterns", 6, "--relu-patterns", 2, "--lam", 0.01)
     assert result.exit_code == 0, result.output
-    for words in ("gated ReLU", "dual value", "relative gap", "accuracy, test", "Proved: to a relative gap of"):
+    for words in (
+        "gated ReLU",
+        "dual value",
+        "relative gap",
+        "accuracy, test",
+        "native solver",
+        "Proved: to a relative gap of",
+    ):
         assert words in result.stdout
     text = " ".join(result.stdout.split())
     assert "optimal among all two-layer networks of its kind, of any width, whose neurons have the given" in text
@@ -80,7 +87,7 @@ def test_demo_fails_when_the_gap_is_above_the_tolerance():
 
 def test_demo_checks_hold_of_a_real_run(demo_run):
     dual = solve_dual(demo_run)
-    assert failed_checks(demo_run, dual) == []
+    assert failed_checks(Outcome(demo_run, dual, demo_run.solution)) == []
     assert dual.value <= demo_run.solution.objective * (1 + 1e-12)
     split = demo_run.split
     assert split.X_train.shape == (455, 31)
@@ -90,7 +97,7 @@ def test_demo_checks_hold_of_a_real_run(demo_run):
 @pytest.mark.parametrize("error", [2e-6, -2e-6, math.nan])
 def test_demo_check_of_duality_is_reached(demo_run, error):
     value = demo_run.solution.objective * (1 + error)
-    (sentence,) = failed_checks(demo_run, Duality(value, 0.0))
+    (sentence,) = failed_checks(Outcome(demo_run, Duality(value, 0.0), demo_run.solution))
     assert "ReLU: strong duality was not shown" in sentence
 
 
@@ -101,7 +108,7 @@ def test_demo_survives_a_dual_program_that_breaks_down(demo_run, monkeypatch):
     monkeypatch.setattr(cp.Problem, "solve", break_down)
     dual = solve_dual(demo_run)
     assert dual.value == -math.inf
-    (sentence,) = failed_checks(demo_run, dual)
+    (sentence,) = failed_checks(Outcome(demo_run, dual, demo_run.solution))
     assert "strong duality was not shown" in sentence
     assert "(none)" in sentence
 
@@ -109,15 +116,23 @@ def test_demo_survives_a_dual_program_that_breaks_down(demo_run, monkeypatch):
 @pytest.mark.parametrize("error", [2e-8, -2e-8, math.nan])
 def test_demo_check_of_the_network_is_reached(demo_run, error):
     forged = dataclasses.replace(demo_run, network_objective=demo_run.network_objective + error)
-    (sentence,) = failed_checks(forged, Duality(demo_run.solution.lower, 0.0))
+    (sentence,) = failed_checks(Outcome(forged, Duality(demo_run.solution.lower, 0.0), demo_run.solution))
     assert "objectives of network and convex program differ" in sentence
 
 
 def test_demo_check_of_the_certificate_is_reached(demo_run):
     certificate = dataclasses.replace(demo_run.solution.certificate, lower=0.0)
     forged = dataclasses.replace(demo_run, solution=dataclasses.replace(demo_run.solution, certificate=certificate))
-    (sentence,) = failed_checks(forged, Duality(demo_run.solution.lower, 0.0))
+    (sentence,) = failed_checks(Outcome(forged, Duality(demo_run.solution.lower, 0.0), demo_run.solution))
     assert "certified relative gap, 1.0e+00, is above" in sentence
+
+
+def test_demo_check_of_the_native_solver_is_reached(demo_run):
+    solution = demo_run.solution
+    too_good = dataclasses.replace(solution.certificate, lower=0.0, upper=0.99 * solution.lower)
+    native = dataclasses.replace(solution, solver="RFISTA", certificate=too_good)
+    (sentence,) = failed_checks(Outcome(demo_run, Duality(solution.lower, 0.0), native))
+    assert "certified intervals of RFISTA and CLARABEL do not meet" in sentence
 
 
 @pytest.mark.parametrize("kind", ["gated", "relu"])
@@ -206,7 +221,7 @@ def test_solver_names_in_any_case(table):
 
 def test_not_converged_warns_shows_and_exits_3(table):
     path = table()
-    result = invoke("solve", path, "--target", "y", "--max-iter", 2, "--gates", 10)
+    result = invoke("solve", path, "--target", "y", "--max-iter", 2, "--gates", 10, "--solver", "CLARABEL")
     assert result.exit_code == 3
     assert result.stderr.count("\n") == 1
     assert result.stderr.startswith("warning: CLARABEL ended with a certified relative gap of")
