@@ -1,6 +1,7 @@
 """Two-layer ReLU and gated-ReLU networks, trained to certified global optimality by convex programs."""
 
 from cvxrelu._version import __version__
+from cvxrelu.baselines import TrainingRun, train_network
 from cvxrelu.certificates import Certificate, certify
 from cvxrelu.convex_problem import DualPoint
 from cvxrelu.exceptions import (
@@ -69,6 +70,7 @@ __all__ = [
     "Squared",
     "SquaredL2",
     "Status",
+    "TrainingRun",
     "UnsupportedOptionWarning",
     "__version__",
     "certify",
@@ -78,4 +80,5 @@ __all__ = [
     "solve",
     "to_convex",
     "to_network",
+    "train_network",
 ]
