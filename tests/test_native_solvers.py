@@ -105,6 +105,24 @@ def test_float32_ends_at_its_attainable_accuracy_and_says_so(loss):
     assert stalled.certificate.rel_gap <= 1e-5
 
 
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+def test_float32_ends_on_working_sets_too(kind):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 4)).astype(np.float32)
+    y = np.abs(X[:, 0]) - X[:, 1]
+    cls, solver = {
+        "gated": (cr.ConvexGatedReLU, cr.RFISTA(max_iter=10**6)),
+        "relu": (cr.ConvexReLU, cr.AugmentedLagrangian(max_iter=10**6)),
+    }[kind]
+    problem = cls(X, y, cr.sample_patterns(X, 60))
+    problem = problem.with_lam(0.1 * problem.lam_max())
+    with pytest.warns(cr.ConvergenceWarning, match="precision of X"):
+        solution = cr.solve(problem, solver, tol=1e-14)
+    assert solution.status == "stalled"
+    assert solution.n_iter < 10**5
+    assert solution.certificate.rel_gap <= 1e-4
+
+
 @pytest.mark.parametrize("case", [case for case in RELU if case.penalty != "none"], ids=str)
 def test_augmented_lagrangian_agrees_with_clarabel(case):
     problem = case.build()

@@ -101,10 +101,11 @@ def _reason_to_stop(history: list[Record], limits: Limits, eps: float) -> Status
         return Status.MAX_ITER
     if limits.time_limit is not None and record.time >= limits.time_limit:
         return Status.TIME_LIMIT
-    return Status.STALLED if _stalled(history, eps) else None
+    return Status.STALLED if stalled(history, eps) else None
 
 
-def _stalled(history: list[Record], eps: float) -> bool:
+def stalled(history: list[Record], eps: float) -> bool:
+    """Return whether the gap has moved by no more than rounding in the last 30 % of at least 500 iterations."""
     latest = history[-1]
     if latest.n_iter is None or latest.n_iter < _STALL_MINIMUM:
         return False

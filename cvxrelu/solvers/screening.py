@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.convex_problem import ConvexProblem
-from cvxrelu.solvers.monitor import Candidate, Limits
+from cvxrelu.solvers.monitor import Candidate, Limits, stalled
+from cvxrelu.solvers.result import Record
 
 # Solves the problem restricted to the patterns of an index, from blocks of that size, and yields its points.
 InnerSolver = Callable[[ConvexProblem, NDArray[np.intp], FloatArray], Iterator[Candidate]]
@@ -33,6 +34,7 @@ def screened(problem: ConvexProblem, start: FloatArray, limits: Limits, inner: I
     one over all patterns; the caller certifies each point over all patterns, and so decides when to stop.
     """
     started = time.perf_counter()
+    eps = float(np.finfo(problem.X.dtype).eps)
     blocks, n_iter, step = start, 0, 0.0
     while True:
         weights = problem.weights(blocks)
@@ -42,13 +44,19 @@ def screened(problem: ConvexProblem, start: FloatArray, limits: Limits, inner: I
         index = _working_set(blocks, sides)
         restricted = problem.restrict(index)
         target = _INNER_SHARE * _gap(problem, blocks, multipliers)
+        history: list[Record] = []
         for candidate in inner(restricted, index, np.ascontiguousarray(blocks[..., index, :])):
             inside = restricted.blocks(candidate.weights)
             upper = restricted.objective(candidate.weights)
             gap = _gap(restricted, inside, candidate.multipliers)
-            if gap <= max(target, _LAST_SHARE * limits.tol * abs(upper)):
+            if history:
+                gap = min(gap, history[-1].gap)
+            seconds = time.perf_counter() - started
+            history.append(Record(n_iter=candidate.n_iter, time=seconds, objective=upper, lower=upper - gap))
+            if gap <= max(target, _LAST_SHARE * limits.tol * abs(upper)) or stalled(history, eps):
                 break
-            if n_iter + candidate.n_iter >= limits.max_iter or _expired(started, limits):
+            expired = limits.time_limit is not None and seconds >= limits.time_limit
+            if expired or n_iter + candidate.n_iter >= limits.max_iter:
                 break
         n_iter, step = n_iter + candidate.n_iter, candidate.step
         blocks = np.zeros_like(blocks)
@@ -68,7 +76,3 @@ def _gap(problem: ConvexProblem, blocks: FloatArray, multipliers: object) -> flo
     weights = problem.weights(blocks)
     point = problem.dual_point(problem.gradient_point(weights), multipliers)
     return problem.objective(weights) - point.value
-
-
-def _expired(started: float, limits: Limits) -> bool:
-    return limits.time_limit is not None and time.perf_counter() - started >= limits.time_limit
