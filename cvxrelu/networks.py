@@ -1,5 +1,6 @@
 """Two-layer networks, and the exact maps between them and the weights of the convex programs."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +19,42 @@ from cvxrelu.patterns import ActivationPatterns, unique_columns
 from cvxrelu.problems import ConvexReLU
 
 
+class _TwoLayerNetwork(ABC):
+    """What both kinds of networks share: all but the activation."""
+
+    W1: FloatArray
+    w2: FloatArray
+
+    @property
+    def n_neurons(self) -> int:
+        """Number m of neurons."""
+        return len(self.W1)
+
+    @abstractmethod
+    def hidden(self, X: FloatArray) -> FloatArray:
+        """Return the activations of the neurons (n, m) on the rows of X (n, d)."""
+
+    def predict(self, X: FloatArray) -> FloatArray:
+        """Return the predictions on the rows of X (n, d): (n,) or (n, c), as w2 has one axis or two."""
+        prediction: FloatArray = self.hidden(X) @ self.w2
+        return prediction
+
+    def objective(self, X: FloatArray, y: FloatArray, lam: float, loss: str | Loss = "squared") -> float:
+        """Return F(h(X)) + lam/2 (||W1||_F^2 + ||w2||_F^2), the non-convex objective (NC-ReLU, NC-GReLU)."""
+        lam = check_number("lam", lam, minimum=0.0)
+        measure = get_loss(loss)
+        prediction = self.predict(X)
+        targets = check_targets(y, len(prediction))
+        prediction = prediction.reshape(len(prediction), -1)
+        if prediction.shape != targets.shape:
+            raise ValueError(f"y must have {prediction.shape[1]} columns, one an output; got {targets.shape[1]}")
+        measure.check_targets(targets)
+        decay = 0.5 * lam * (np.sum(self.W1**2) + np.sum(self.w2**2))
+        return measure.value(prediction, targets) + float(decay)
+
+
 @dataclass(frozen=True, eq=False)
-class ReLUNetwork:
+class ReLUNetwork(_TwoLayerNetwork):
     """A two-layer ReLU network: h(x) = sum_i (x'W1_i)_+ w2_i.
 
     A bias is the weight of the constant column of X. No neurons (m = 0) is the zero network.
@@ -45,26 +80,13 @@ class ReLUNetwork:
         object.__setattr__(self, "W1", W1)
         object.__setattr__(self, "w2", w2)
 
-    @property
-    def n_neurons(self) -> int:
-        """Number m of neurons."""
-        return len(self.W1)
-
     def hidden(self, X: FloatArray) -> FloatArray:
         """Return the activations of the neurons (n, m) on the rows of X (n, d)."""
         return np.maximum(_check_rows(X, self.W1.shape[1]) @ self.W1.T, 0.0)
 
-    def predict(self, X: FloatArray) -> FloatArray:
-        """Return the predictions on the rows of X (n, d): (n,) or (n, c), as w2 has one axis or two."""
-        return self.hidden(X) @ self.w2
-
-    def objective(self, X: FloatArray, y: FloatArray, lam: float, loss: str | Loss = "squared") -> float:
-        """Return F(h(X)) + lam/2 (||W1||_F^2 + ||w2||_F^2), the non-convex objective (NC-ReLU)."""
-        return _weight_decay_objective(self, X, y, lam, loss)
-
 
 @dataclass(frozen=True, eq=False)
-class GatedReLUNetwork:
+class GatedReLUNetwork(_TwoLayerNetwork):
     """A two-layer gated-ReLU network: h(x) = sum_i 1[x'g_i >= 0] (x'W1_i) w2_i.
 
     Parameters
@@ -95,23 +117,10 @@ class GatedReLUNetwork:
         object.__setattr__(self, "W1", W1)
         object.__setattr__(self, "w2", w2)
 
-    @property
-    def n_neurons(self) -> int:
-        """Number m of neurons."""
-        return len(self.W1)
-
     def hidden(self, X: FloatArray) -> FloatArray:
         """Return the activations of the neurons (n, m) on the rows of X (n, d)."""
         rows = _check_rows(X, self.W1.shape[1])
         return np.where(rows @ self.G >= 0.0, rows @ self.W1.T, 0.0)
-
-    def predict(self, X: FloatArray) -> FloatArray:
-        """Return the predictions on the rows of X (n, d): (n,) or (n, c), as w2 has one axis or two."""
-        return self.hidden(X) @ self.w2
-
-    def objective(self, X: FloatArray, y: FloatArray, lam: float, loss: str | Loss = "squared") -> float:
-        """Return F(h(X)) + lam/2 (||W1||_F^2 + ||w2||_F^2), the non-convex objective (NC-GReLU)."""
-        return _weight_decay_objective(self, X, y, lam, loss)
 
 
 Network = ReLUNetwork | GatedReLUNetwork
@@ -235,16 +244,3 @@ def _check_rows(X: FloatArray, d: int) -> FloatArray:
     if rows.shape[1] != d:
         raise ValueError(f"X must have the {d} columns that the network was trained on; got {rows.shape[1]}")
     return rows
-
-
-def _weight_decay_objective(network: Network, X: FloatArray, y: FloatArray, lam: float, loss: str | Loss) -> float:
-    lam = check_number("lam", lam, minimum=0.0)
-    measure = get_loss(loss)
-    prediction = network.predict(X)
-    targets = check_targets(y, len(prediction))
-    prediction = prediction.reshape(len(prediction), -1)
-    if prediction.shape != targets.shape:
-        raise ValueError(f"y must have {prediction.shape[1]} columns, one an output; got {targets.shape[1]}")
-    measure.check_targets(targets)
-    decay = 0.5 * lam * (np.sum(network.W1**2) + np.sum(network.w2**2))
-    return measure.value(prediction, targets) + float(decay)
