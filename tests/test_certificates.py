@@ -32,7 +32,7 @@ def test_certificate_from_weights_alone(case):
     assert certificate.kkt_residual <= 1e-4
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.sampled_from(CASES), st.integers(0, 2**32 - 1))
 def test_bounds_hold_for_random_weights_and_duals(case, seed):
     rng = np.random.default_rng(seed)

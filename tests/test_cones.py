@@ -40,7 +40,7 @@ def test_euclidean_multipliers_give_the_projection(shape):
         assert np.sum((p - z) ** 2) == pytest.approx(np.sum((nearest - z) ** 2), rel=1e-8)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["tall", "wide", "collinear"]))
 def test_projection_satisfies_moreau(seed, shape):
     rng = np.random.default_rng(seed)
@@ -97,7 +97,7 @@ def test_only_blocks_that_matter_are_projected():
     assert max(found.max(), np.median(sizes)) == pytest.approx(max(max(exact), np.median(sizes)))
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["tall", "wide", "collinear"]), st.sampled_from([1e-9, 1.0]))
 def test_repair_is_exact_in_non_singular_cones(seed, shape, size):
     rng = np.random.default_rng(seed)

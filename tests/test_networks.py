@@ -16,7 +16,7 @@ def sparse_weights(problem, rng):
     return problem.weights(blocks * (rng.random(blocks.shape[:-1]) < 0.7)[..., None])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     SEEDS,
     st.sampled_from(["gated", "relu"]),
@@ -35,7 +35,7 @@ def test_network_has_the_predictions_and_objective_of_the_convex_weights(seed, k
     assert network.n_neurons == np.any(problem.blocks(weights), axis=-1).sum()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(SEEDS, st.sampled_from(["gated", "relu"]), st.sampled_from([1, 3]))
 def test_round_trip_from_convex_weights_never_raises_the_objective(seed, kind, c):
     rng = np.random.default_rng(seed)
@@ -49,7 +49,7 @@ def test_round_trip_from_convex_weights_never_raises_the_objective(seed, kind, c
     assert again.violation(back) <= 1e-12
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(SEEDS, st.sampled_from(["gated", "relu"]), st.integers(1, 12))
 def test_round_trip_from_a_network_never_raises_the_objective(seed, kind, m):
     """Unbalanced neurons, several in one pattern, dead ones: the convex point and its network are no worse."""
@@ -70,7 +70,7 @@ def test_round_trip_from_a_network_never_raises_the_objective(seed, kind, m):
     assert mapped.objective(X, y, lam) == pytest.approx(problem.objective(weights), rel=1e-9)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(SEEDS)
 def test_nuclear_weights_become_vector_output_neurons(seed):
     rng = np.random.default_rng(seed)

@@ -20,7 +20,7 @@ def operators(draw):
     return cr.GatedOperator(X, D, block_bytes=draw(st.sampled_from([1, 200, 2**20]))), c, rng
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(operators())
 def test_forward_and_adjoint_are_those_of_the_expanded_matrix(drawn):
     operator, c, rng = drawn
@@ -31,7 +31,7 @@ def test_forward_and_adjoint_are_those_of_the_expanded_matrix(drawn):
     np.testing.assert_allclose(operator.adjoint(t), (A.T @ t).T.reshape(c, P, d), atol=1e-12)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(operators())
 def test_adjoint_identity(drawn):
     operator, c, rng = drawn
