@@ -16,6 +16,7 @@ from cvxrelu.gates import sample_patterns
 from cvxrelu.losses import Huber, Logistic, Loss, SoftmaxCrossEntropy, Squared
 from cvxrelu.networks import GatedReLUNetwork, ReLUNetwork, to_convex, to_network
 from cvxrelu.operators import GatedOperator
+from cvxrelu.paths import Path, regularization_path
 from cvxrelu.patterns import ActivationPatterns
 from cvxrelu.penalties import (
     L1,
@@ -58,6 +59,7 @@ __all__ = [
     "Loss",
     "NoPenalty",
     "Nuclear",
+    "Path",
     "Penalty",
     "ProgramSizeWarning",
     "ProximalOptions",
@@ -76,6 +78,7 @@ __all__ = [
     "certify",
     "read_dual",
     "read_weights",
+    "regularization_path",
     "sample_patterns",
     "solve",
     "to_convex",

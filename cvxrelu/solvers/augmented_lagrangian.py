@@ -23,6 +23,7 @@ _FIRST_TOLERANCE = 1e-3
 _TOLERANCE = 1e-6
 _SUBPROBLEM_ITERATIONS = 2_000
 _SMALLEST_DELTA = 1e-6
+_SHARE = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,7 @@ class AugmentedLagrangian:
         state = _State.at_start(problem, self.delta)
         if self.screen and can_screen(problem):
             candidates = screened(
-                problem, first, limits, lambda sub, index, u: self._candidates(sub, u, limits, state, index)
+                problem, first, limits, lambda sub, index, u: self._candidates(sub, u, limits, state, index), _SHARE
             )
         else:
             everything = np.arange(len(problem.patterns))

@@ -18,6 +18,7 @@ from cvxrelu.solvers.screening import can_screen, screened
 
 _FIRST_CHECK = 10
 _CHECK_GROWTH = 1.1
+_SHARE = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,7 @@ class RFISTA:
         if self.screen and can_screen(problem):
             state = _Step(self.step)
             candidates = screened(
-                problem, first, limits, lambda sub, _, blocks: self._candidates(sub, blocks, limits, state)
+                problem, first, limits, lambda sub, _, u: self._candidates(sub, u, limits, state), _SHARE
             )
         else:
             candidates = self._candidates(problem, first, limits, _Step(self.step))

@@ -15,9 +15,8 @@ from cvxrelu.solvers.result import Record
 InnerSolver = Callable[[ConvexProblem, NDArray[np.intp], FloatArray], Iterator[Candidate]]
 
 _SEPARABLE = ("group_l1", "l1", "nuclear")
-_SMALLEST = 20
-_GROWTH = 2
-_INNER_SHARE = 0.1
+_SMALLEST = 12
+_GROWTH = 1.5
 _LAST_SHARE = 0.5
 
 
@@ -26,12 +25,14 @@ def can_screen(problem: ConvexProblem) -> bool:
     return problem.penalty.name in _SEPARABLE and problem.lam > 0.0 and len(problem.patterns) > _SMALLEST
 
 
-def screened(problem: ConvexProblem, start: FloatArray, limits: Limits, inner: InnerSolver) -> Iterator[Candidate]:
+def screened(
+    problem: ConvexProblem, start: FloatArray, limits: Limits, inner: InnerSolver, share: float
+) -> Iterator[Candidate]:
     """Yield points of the whole problem, each the solution on a working set of patterns.
 
-    The set holds the active patterns and those with the largest left sides of the dual constraints, at least 20 in
-    all and at least twice as many as are active. On it the inner solver runs until its own gap is a tenth of the last
-    one over all patterns; the caller certifies each point over all patterns, and so decides when to stop.
+    The set holds the active patterns and those with the largest left sides of the dual constraints, at least 12 in
+    all and at least half as many again as are active. On it the inner solver runs until its own gap is ``share`` of
+    the last one over all patterns; the caller certifies each point over all patterns, and so decides when to stop.
     """
     started = time.perf_counter()
     eps = float(np.finfo(problem.X.dtype).eps)
@@ -43,7 +44,7 @@ def screened(problem: ConvexProblem, start: FloatArray, limits: Limits, inner: I
             yield Candidate(weights=weights, n_iter=n_iter, step=step, multipliers=multipliers)
         index = _working_set(blocks, sides)
         restricted = problem.restrict(index)
-        target = _INNER_SHARE * _gap(problem, blocks, multipliers)
+        target = share * _gap(problem, blocks, multipliers)
         history: list[Record] = []
         for candidate in inner(restricted, index, np.ascontiguousarray(blocks[..., index, :])):
             inside = restricted.blocks(candidate.weights)
@@ -66,7 +67,7 @@ def screened(problem: ConvexProblem, start: FloatArray, limits: Limits, inner: I
 def _working_set(blocks: FloatArray, sides: FloatArray) -> NDArray[np.intp]:
     used = np.any(blocks, axis=-1)
     active = np.any(used, axis=tuple(range(used.ndim - 1)))
-    size = max(_SMALLEST, _GROWTH * int(active.sum()))
+    size = max(_SMALLEST, int(_GROWTH * active.sum()))
     first = np.argsort(-np.where(active, np.inf, sides), kind="stable")[:size]
     return np.sort(first)
 

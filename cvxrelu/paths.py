@@ -1,0 +1,360 @@
+"""Regularisation paths: a convex program at many lams, each point certified and started from the one before."""
+
+import hashlib
+import os
+import pathlib
+import time as clock
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cvxrelu._validation import FloatArray, check_integer, check_number, check_numeric
+from cvxrelu.certificates import Certificate, certify
+from cvxrelu.convex_problem import ConvexProblem, Weights
+from cvxrelu.exceptions import ConvergenceWarning, UnsupportedOptionWarning
+from cvxrelu.networks import Network
+from cvxrelu.solution import Solution
+from cvxrelu.solve import solve
+from cvxrelu.solvers.native import NativeSolver
+from cvxrelu.status import Status
+
+_LISTED = 10
+_UNREADABLE = (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Path:
+    """The finished points of a regularisation path, k of them, in the order of descending lam.
+
+    Attributes
+    ----------
+    solutions : tuple of Solution
+        The finished points. Those that were loaded have ``solver_status`` "loaded" and no ``n_iter``.
+    requested : ndarray of shape (m,)
+        All lams that were asked for, descending; the first k of them are finished.
+    halted : Status or None
+        "stopped" by the callback or "interrupted" by Ctrl-C, where that left lams unsolved; else None.
+    """
+
+    solutions: tuple[Solution, ...]
+    requested: FloatArray
+    halted: Status | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every lam that was asked for has a point (its status says whether it reached the tolerance)."""
+        return self.halted is None
+
+    @property
+    def lams(self) -> FloatArray:
+        """Regularisation strengths of the points (k,), descending."""
+        return self.requested[: len(self)]
+
+    @property
+    def weights(self) -> tuple[Weights, ...]:
+        """The k weights: each U (c, P, d), or a pair (V, W) of them."""
+        return tuple(solution.weights for solution in self.solutions)
+
+    @property
+    def certificates(self) -> tuple[Certificate, ...]:
+        """The k certificates."""
+        return tuple(solution.certificate for solution in self.solutions)
+
+    @property
+    def objectives(self) -> FloatArray:
+        """Objectives of the weights (k,): upper bounds of the optimal values."""
+        return np.array([certificate.upper for certificate in self.certificates])
+
+    @property
+    def lowers(self) -> FloatArray:
+        """Certified lower bounds of the optimal values (k,)."""
+        return np.array([certificate.lower for certificate in self.certificates])
+
+    @property
+    def gaps(self) -> FloatArray:
+        """Certified relative gaps (k,), in the units of ``tol``."""
+        return np.array([certificate.rel_gap for certificate in self.certificates])
+
+    @property
+    def n_active(self) -> NDArray[np.intp]:
+        """Numbers of non-zero blocks (k,)."""
+        return np.array([certificate.n_active for certificate in self.certificates], dtype=np.intp)
+
+    @property
+    def status(self) -> tuple[Status, ...]:
+        """The k statuses; "optimal" if and only if the certified relative gap is at most the tolerance."""
+        return tuple(solution.status for solution in self.solutions)
+
+    def network(self, i: int) -> Network:
+        """Return the network of point i; see `cvxrelu.to_network`."""
+        return self.solutions[i].network()
+
+    def __len__(self) -> int:
+        return len(self.solutions)
+
+    def __repr__(self) -> str:
+        k = len(self)
+        lines = [f"Path({k} of {len(self.requested)} points, {self.halted or 'complete'})"]
+        if k:
+            lines.append(f"{'':>5}  {'lam':>10}  {'objective':>13}  {'rel. gap':>8}  {'active':>6}  status")
+        for i in np.unique(np.linspace(0, k - 1, min(k, _LISTED)).astype(int)):
+            certificate = self.certificates[i]
+            lines.append(
+                f"{i:>5}  {self.lams[i]:>10.4g}  {certificate.upper:>13.8g}  {certificate.rel_gap:>8.1e}  "
+                f"{certificate.n_active:>6}  {self.status[i]}"
+            )
+        return "\n".join(lines)
+
+
+def regularization_path(
+    problem: ConvexProblem,
+    lams: Any = None,
+    *,
+    n_lams: int = 50,
+    eps: float = 1e-3,
+    solver: str | NativeSolver = "auto",
+    tol: float = 1e-4,
+    max_iter: int | None = None,
+    time_limit: float | None = None,
+    callback: Callable[[Solution], Any] | None = None,
+    save_to: str | os.PathLike[str] | None = None,
+    verbose: bool = False,
+) -> Path:
+    """Solve a convex program at descending lams, each started from the weights before, each certified.
+
+    The dual point of the lam before is offered to each certificate too. The weights and certificates of all points
+    are kept in memory: k times the c P d (C-ReLU: 2 c P d) numbers of one, beside their dual points.
+
+    Parameters
+    ----------
+    problem : ConvexGatedReLU or ConvexReLU
+        The problem; its own lam plays no part.
+    lams : array of shape (m,), optional
+        Regularisation strengths > 0 in any order, no two equal. By default ``n_lams`` values, evenly spaced in
+        their logarithm, from lam_max (where zero weights are optimal) down to ``eps`` * lam_max.
+    n_lams : int
+        Number of lams where none are given.
+    eps : float
+        Smallest lam over the largest, in (0, 1), where none are given.
+    solver, max_iter, time_limit
+        As in `cvxrelu.solve`, for each point. CVXPY's solvers start each point afresh.
+    tol : float
+        Relative certified gap that is asked for at each point.
+    callback : callable, optional
+        Called with the `Solution` of each point when it is finished (and saved), of loaded ones too; a true value
+        stops the path.
+    save_to : str or path, optional
+        Folder that each point is written to as it comes: an npz file without pickled objects, with weights and dual
+        variable. A path that is called again with the same folder goes on from there. Points found in the folder are
+        certified anew, from weights and data; where the gap misses tol, or the file is damaged, they are solved again.
+    verbose : bool
+        Print a line for each point.
+
+    Returns
+    -------
+    Path
+        The finished points. On Ctrl-C, those that were finished until then, with ``complete`` False.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not understood; if lams are not given and lam_max is zero or infinite; if the folder
+        holds points of another problem. Nothing is solved.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Once for the path, if points missed tol: how many, which, and the largest gap.
+    UserWarning
+        Once for the path, if files were damaged.
+    """
+    if not isinstance(problem, ConvexProblem):
+        raise TypeError(f"problem must be a ConvexGatedReLU or ConvexReLU; got {type(problem).__name__}")
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be callable; got {callback!r}")
+    tol = check_number("tol", tol, minimum=0.0, strict=True)
+    requested = _default_lams(problem, n_lams, eps) if lams is None else _check_lams(lams)
+    store = None if save_to is None else _Store(save_to, problem)
+    solutions: list[Solution] = []
+    halted = None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", ".* cannot start from given weights", UnsupportedOptionWarning)
+        try:
+            for lam in requested:
+                problem = problem.with_lam(float(lam))  # from the last one, so that what it has cached is shared
+                previous = solutions[-1].certificate if solutions else None
+                solution = None if store is None else store.load(problem)
+                if solution is None or solution.certificate.rel_gap > tol:
+                    known = [one.weights for one in (previous, solution) if one is not None]
+                    start = min(known, key=problem.objective, default=None)
+                    solution = solve(problem, solver, tol=tol, max_iter=max_iter, time_limit=time_limit, start=start)
+                    if solution.status is Status.INTERRUPTED:
+                        raise KeyboardInterrupt
+                    if solution.solver != "none":
+                        warnings.simplefilter("ignore", UnsupportedOptionWarning)  # said once a path
+                    solution = _with_dual_of(previous, solution, tol)
+                    if store is not None:
+                        store.save(solution)
+                solutions.append(solution)
+                if verbose:
+                    print(f"{len(solutions):>4}/{len(requested)}  lam = {lam:.4e}  {solution!r}")
+                if callback is not None and callback(solution):
+                    halted = Status.STOPPED
+                    break
+        except KeyboardInterrupt:
+            halted = Status.INTERRUPTED
+    if store is not None and store.damaged:
+        warnings.warn(
+            f"damaged files in {store.folder}, whose points are solved again: {', '.join(store.damaged)}", stacklevel=2
+        )
+    _warn_of_gaps(solutions, tol)
+    return Path(tuple(solutions), requested, halted if len(solutions) < len(requested) else None)
+
+
+class _Store:
+    """A folder with one npz file a point: lam, weights, t, objective, lower, fingerprint of the problem."""
+
+    def __init__(self, folder: str | os.PathLike[str], problem: ConvexProblem) -> None:
+        self.folder = pathlib.Path(folder)
+        self.fingerprint = _fingerprint(problem)
+        self.damaged: list[str] = []
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ValueError(f"save_to must be a folder; {self.folder} is a file")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for path in sorted(self.folder.glob("lam_*.npz")):
+            try:
+                found = str(*_read(path, "fingerprint"))
+            except _UNREADABLE:
+                continue  # damaged: for `load` to say, if it is needed
+            if found != self.fingerprint:
+                raise ValueError(
+                    f"save_to must be a folder of this problem's points; {path} belongs to another problem (X, y, "
+                    "patterns, loss, penalty or kind differ): choose another folder"
+                )
+
+    def load(self, problem: ConvexProblem) -> Solution | None:
+        """Return the point found for the problem's lam, with a new certificate; None if there is no sound file."""
+        started = clock.perf_counter()
+        path = self._path(problem.lam)
+        if not path.exists():
+            return None
+        try:
+            blocks, t = _read(path, "weights", "t")
+            if blocks.shape != problem.blocks(problem.zero_weights()).shape:
+                raise ValueError(f"weights of shape {blocks.shape}")
+            certificate = certify(problem, problem.weights(blocks), t)
+        except _UNREADABLE:
+            self.damaged.append(path.name)
+            return None
+        return Solution(
+            weights=certificate.weights,
+            status=Status.OPTIMAL,  # kept only where it is
+            solver="none",
+            solver_status="loaded",
+            certificate=certificate,
+            n_iter=None,
+            time=clock.perf_counter() - started,
+            compile_time=0.0,
+            solve_time=None,
+            history=(),
+            problem=problem,
+        )
+
+    def save(self, solution: Solution) -> None:
+        """Write a point: the file is there in full or not at all. Its bounds are for people; nothing reads them."""
+        path = self._path(solution.problem.lam)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        try:
+            with temporary.open("wb") as file:
+                np.savez(
+                    file,
+                    lam=solution.problem.lam,
+                    weights=solution.problem.blocks(solution.weights),
+                    t=solution.dual.t,
+                    objective=solution.objective,
+                    lower=solution.lower,
+                    fingerprint=self.fingerprint,
+                )
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _path(self, lam: float) -> pathlib.Path:
+        # Twelve digits: the default lams are found again where lam_max differs in its last bits.
+        return self.folder / f"lam_{lam:.12e}.npz"
+
+
+def _read(path: pathlib.Path, *names: str) -> list[NDArray[Any]]:
+    with path.open("rb") as handle:  # numpy leaves a file open that it cannot read
+        file = np.load(handle, allow_pickle=False)
+        return [file[name] for name in names]
+
+
+def _fingerprint(problem: ConvexProblem) -> str:
+    """Return a hash of what a point belongs to, lam apart."""
+    digest = hashlib.sha256(f"{type(problem).__name__} {problem.loss!r} {problem.penalty!r}".encode())
+    for array in (problem.X, problem.y, problem.patterns.D):
+        digest.update(f" {array.dtype.str} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _check_lams(lams: Any) -> FloatArray:
+    """Return lams (m,) as float64, descending."""
+    array = check_numeric("lams", lams).astype(np.float64)
+    if array.ndim != 1:
+        raise ValueError(f"lams must be a 1-D array; got shape {array.shape}")
+    if array.min() <= 0.0:
+        raise ValueError(f"lams must be positive; got {array.min():g}")
+    descending = np.sort(array)[::-1]
+    equal = descending[1:] == descending[:-1]
+    if equal.any():
+        raise ValueError(f"lams must be distinct; got {descending[1:][equal][0]:g} more than once")
+    return descending
+
+
+def _default_lams(problem: ConvexProblem, n_lams: int, eps: float) -> FloatArray:
+    n_lams = check_integer("n_lams", n_lams, minimum=1)
+    if not check_number("eps", eps, minimum=0.0, strict=True) < 1.0:
+        raise ValueError(f"eps must be a number in (0, 1); got {eps!r}")
+    lam_max = problem.lam_max()
+    if not 0.0 < lam_max < np.inf:
+        reason = "no lam makes zero weights optimal" if lam_max > 0.0 else "zero weights are optimal at every lam"
+        raise ValueError(f"lams must be given for {problem!r}: {reason} (lam_max = {lam_max:g})")
+    lams: FloatArray = lam_max * np.geomspace(1.0, eps, n_lams)
+    return lams
+
+
+def _with_dual_of(previous: Certificate | None, solution: Solution, tol: float) -> Solution:
+    """Return the solution with the better lower bound: its own, or that of the dual point of another lam."""
+    problem = solution.problem
+    if previous is None:
+        return solution
+    offered = problem.dual_point(previous.dual.t, previous.dual.multipliers)
+    if offered.value <= solution.lower:
+        return solution
+    certificate = certify(problem, solution.weights, offered)
+    status = Status.OPTIMAL if certificate.rel_gap <= tol else solution.status
+    return replace(solution, certificate=certificate, weights=certificate.weights, status=status)
+
+
+def _warn_of_gaps(solutions: list[Solution], tol: float) -> None:
+    missed = [solution for solution in solutions if solution.status is not Status.OPTIMAL]
+    if not missed:
+        return
+    worst = max(missed, key=lambda solution: solution.certificate.rel_gap)
+    listed = ", ".join(f"{solution.problem.lam:.4g}" for solution in missed[:_LISTED])
+    warnings.warn(
+        f"{len(missed)} of {len(solutions)} points of the path ended with a certified relative gap above "
+        f"tol = {tol:.2e} (lam = {listed}{', ...' if missed[_LISTED:] else ''}); the largest is "
+        f"{worst.certificate.rel_gap:.2e}, at lam = {worst.problem.lam:.4g}. {worst.status.advice}",
+        ConvergenceWarning,
+        stacklevel=3,
+    )
