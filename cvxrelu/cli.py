@@ -57,7 +57,7 @@ def demo(
     solver: Solver = "CLARABEL",
     tol: Tol = 1e-6,
 ) -> None:
-    """Prove two networks optimal on real data, in half a minute.
+    """Prove two networks optimal on real data, in under a minute.
 
     The convex programs of a gated ReLU and a ReLU network and their duals are solved on scikit-learn's
     breast-cancer data, and by the native solvers beside. The answers become networks, and all values must
