@@ -113,7 +113,7 @@ def solve(
             callback=_with_printer(callback) if verbose else callback,
         )
         results = [chosen.run(problem, start, limits)]
-    runs = _certified_runs(problem, results, tol, started)
+    runs = _certified_runs(problem, results, tol, started, callback)
     certificate, result, _ = min(runs, key=lambda run: run[0].gap)
     status = _final_status(certificate, result, tol)
     if status is not Status.OPTIMAL:
@@ -174,7 +174,7 @@ def _with_printer(callback: Callback | None) -> Callback:
 
 
 def _certified_runs(
-    problem: ConvexProblem, results: Iterable[RawResult], tol: float, started: float
+    problem: ConvexProblem, results: Iterable[RawResult], tol: float, started: float, callback: Callback | None
 ) -> list[tuple[Certificate, RawResult, Record]]:
     """Certify the results of a solver as they come, until one is good enough."""
     runs = []
@@ -189,6 +189,8 @@ def _certified_runs(
             violation=certificate.max_violation,
         )
         runs.append((certificate, result, record))
+        if callback is not None and not result.history:  # a native solver has told of its own checks
+            callback(record)
         if certificate.rel_gap <= tol:
             break
     return runs

@@ -324,3 +324,10 @@ def test_no_warning_escapes_from_a_good_solve():
 def test_installed_solvers_are_available():
     for solver in ("CLARABEL", "ECOS", "SCS"):
         assert backends.availability(solver) == "ok"
+
+
+def test_the_callback_is_told_of_each_run():
+    seen = []
+    solution = cr.solve(make_problem("relu"), "CLARABEL", callback=seen.append)
+    assert tuple(seen) == solution.history
+    assert len(seen) == 1

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from cvxrelu._validation import FloatArray
 from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
 from cvxrelu.solvers.result import RawResult, Record
 from cvxrelu.status import Status
@@ -47,7 +46,9 @@ def watch(problem: ConvexProblem, candidates: Iterable[Candidate], limits: Limit
     """
     started = time.perf_counter()
     history: list[Record] = []
-    best_weights, best_dual, upper = problem.zero_weights(), None, problem.objective(problem.zero_weights())
+    best_weights = problem.zero_weights()
+    upper = problem.objective(best_weights)
+    best_dual: DualPoint | None = None
     status = Status.MAX_ITER
     try:
         for candidate in candidates:
@@ -77,7 +78,7 @@ def watch(problem: ConvexProblem, candidates: Iterable[Candidate], limits: Limit
         status = Status.INTERRUPTED
     return RawResult(
         weights=best_weights,
-        t=_t(best_dual),
+        t=None if best_dual is None else best_dual.t,
         multipliers=None if best_dual is None else best_dual.multipliers,
         status=status,
         solver_status=f"{name}: {status.value}",
@@ -85,10 +86,6 @@ def watch(problem: ConvexProblem, candidates: Iterable[Candidate], limits: Limit
         solve_time=time.perf_counter() - started,
         history=tuple(history),
     )
-
-
-def _t(point: DualPoint | None) -> FloatArray | None:
-    return None if point is None else point.t
 
 
 def _reason_to_stop(history: list[Record], limits: Limits, eps: float) -> Status | None:
