@@ -29,6 +29,7 @@ from cvxrelu.penalties import (
 )
 from cvxrelu.problems import ConvexGatedReLU, ConvexReLU
 from cvxrelu.programs import read_dual, read_weights
+from cvxrelu.scaling import ColumnScaling
 from cvxrelu.solution import Solution
 from cvxrelu.solve import solve
 from cvxrelu.solvers.augmented_lagrangian import AugmentedLagrangian
@@ -45,6 +46,7 @@ __all__ = [
     "AugmentedLagrangian",
     "Certificate",
     "CertificateError",
+    "ColumnScaling",
     "ConvergenceWarning",
     "ConvexGatedReLU",
     "ConvexReLU",

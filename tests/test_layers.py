@@ -15,6 +15,7 @@ LAYERS = [
     {"programs", "certificates"},
     {"solvers"},
     {"networks"},
+    {"scaling"},
     {"baselines"},
     {"solution"},
     {"solve"},

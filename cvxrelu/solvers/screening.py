@@ -1,4 +1,8 @@
-"""Working sets of patterns: solve on few of them, price all with one dual point, take in those that matter."""
+"""Working sets of patterns: solve on few of them, price all with one dual point, take in those that matter.
+
+Patterns that a dual point and its gap prove to be zero at every optimum (the gap-safe rule of Ndiaye, Fercoq, Gramfort
+& Salmon 2017) are priced no more.
+"""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray
-from cvxrelu.convex_problem import ConvexProblem
+from cvxrelu.convex_problem import ConvexProblem, DualPoint
 from cvxrelu.solvers.monitor import Candidate, Limits, stalled
 from cvxrelu.solvers.result import Record
 
@@ -18,6 +22,8 @@ _SEPARABLE = ("group_l1", "l1", "nuclear")
 _SMALLEST = 12
 _GROWTH = 1.5
 _LAST_SHARE = 0.5
+_WORTH_DROPPING = 0.1
+_ROUNDING = 1e-12
 
 
 def can_screen(problem: ConvexProblem) -> bool:
@@ -36,15 +42,26 @@ def screened(
     """
     started = time.perf_counter()
     eps = float(np.finfo(problem.X.dtype).eps)
+    alive = np.arange(len(problem.patterns))
+    part, norms = problem, pattern_norms(problem)
     blocks, n_iter, step = start, 0, 0.0
     while True:
-        weights = problem.weights(blocks)
-        sides, multipliers = problem.left_sides(problem.gradient_point(weights))
+        weights = part.weights(blocks[..., alive, :])
+        t = part.gradient_point(weights)
+        sides, multipliers = part.left_sides(t)
         if n_iter:
-            yield Candidate(weights=weights, n_iter=n_iter, step=step, multipliers=multipliers)
-        index = _working_set(blocks, sides)
-        restricted = problem.restrict(index)
-        target = share * _gap(problem, blocks, multipliers)
+            whole = multipliers if part is problem else None
+            yield Candidate(weights=problem.weights(blocks), n_iter=n_iter, step=step, multipliers=whole)
+        working = _working_set(blocks[..., alive, :], sides)
+        index = alive[working]
+        restricted = part.restrict(working)
+        point = part.dual_point(t, multipliers)
+        gap = part.objective(part.repair(weights)) - point.value
+        target = share * gap
+        zero = gap_safe(part, t, sides, point, gap, norms)
+        zero[working] = False
+        if zero.sum() > _WORTH_DROPPING * len(zero):
+            alive, norms, part = alive[~zero], norms[~zero], part.restrict(np.flatnonzero(~zero))
         history: list[Record] = []
         for candidate in inner(restricted, index, np.ascontiguousarray(blocks[..., index, :])):
             inside = restricted.blocks(candidate.weights)
@@ -70,6 +87,44 @@ def _working_set(blocks: FloatArray, sides: FloatArray) -> NDArray[np.intp]:
     size = max(_SMALLEST, int(_GROWTH * active.sum()))
     first = np.argsort(-np.where(active, np.inf, sides), kind="stable")[:size]
     return np.sort(first)
+
+
+def gap_safe(
+    problem: ConvexProblem, t: FloatArray, sides: FloatArray, point: DualPoint, gap: float, norms: FloatArray
+) -> NDArray[np.bool_]:
+    """Return which patterns (P,) are zero at every optimum, proved by a dual feasible point and its gap.
+
+    F* is 1/L-strongly convex where F is L-smooth, so the optimal t lies within sqrt(2 L gap) of the point; a left side
+    moves by at most ||D_i X||_2 times that, over the cones too, as projections do not expand.
+
+    Parameters
+    ----------
+    problem : ConvexProblem
+        With a penalty that adds up over patterns.
+    t : ndarray of shape (n, c)
+        Where the left sides were taken.
+    sides : ndarray of shape (P,)
+        The largest left side of each pattern there: `ConvexProblem.left_sides`.
+    point : DualPoint
+        A multiple of t that is dual feasible.
+    gap : float
+        Objective of a feasible point less the value of the dual point.
+    norms : ndarray of shape (P,)
+        Upper bounds of ||D_i X||_2: `pattern_norms`.
+    """
+    rounding = _ROUNDING * (abs(point.value) + abs(gap))
+    radius = np.sqrt(2.0 * problem.loss.smoothness(problem.n) * (max(gap, 0.0) + rounding))
+    scale = np.linalg.norm(point.t) / max(float(np.linalg.norm(t)), float(np.finfo(np.float64).tiny))
+    proved: NDArray[np.bool_] = scale * sides + radius * norms < problem.lam
+    return proved
+
+
+def pattern_norms(problem: ConvexProblem) -> FloatArray:
+    """Return upper bounds (P,) of ||D_i X||_2: the lesser of ||X||_2 and the Frobenius norm of D_i X."""
+    X = problem.operator.X
+    squared = np.einsum("ij,ij->i", X, X) @ problem.patterns.D
+    norms: FloatArray = np.minimum(np.linalg.norm(X, 2), np.sqrt(squared))
+    return norms
 
 
 def _gap(problem: ConvexProblem, blocks: FloatArray, multipliers: object) -> float:
