@@ -1,6 +1,6 @@
 """Small problems that cover the corners: n < d and n > d, c = 1 and 3, duplicate, zero and collinear data."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,12 +15,14 @@ LOSSES = ("squared", "huber", "logistic", "softmax")
 def make_data(shape: str, seed: int = 0) -> np.ndarray:
     """Return X of a named shape.
 
-    "tall" and "collinear" have a duplicate, a zero, an opposite and a parallel row; in "tripled" each row comes
-    three times.
+    "tall" and "collinear" have a duplicate, a zero, an opposite and a parallel row; in "doubled" and "tripled" each
+    row comes two or three times.
     """
     rng = np.random.default_rng(seed)
     if shape == "tripled":
         return np.repeat(rng.standard_normal((6, 3)), 3, axis=0)
+    if shape == "doubled":
+        return np.repeat(rng.standard_normal((6, 3)), 2, axis=0)
     if shape == "wide":
         return rng.standard_normal((6, 8))
     X = rng.standard_normal((12, 3))
@@ -54,12 +56,20 @@ def make_problem(
     ratio: float = 0.1,
     n_gates: int = 6,
     seed: int = 0,
+    columns: Sequence[float] = (1.0,),
+    dtype: type = np.float64,
 ) -> cr.ConvexGatedReLU | cr.ConvexReLU:
-    """Return a problem at ``ratio`` of its lam_max (of lam = ratio for penalties that have none)."""
+    """Return a problem at ``ratio`` of its lam_max (of lam = ratio for penalties that have none).
+
+    The columns of X are multiplied by ``columns``, in turn; the patterns are those of the well-scaled X in any case.
+    """
     X = make_data(shape, seed)
-    cls = cr.ConvexReLU if kind == "relu" else cr.ConvexGatedReLU
+    Y = make_targets(loss, X, c, seed)
+    scales = np.resize(np.array(columns), X.shape[1])
     patterns = cr.sample_patterns(X, n_gates, seed=seed)
-    problem = cls(X, make_targets(loss, X, c, seed), patterns, lam=1.0, loss=loss, penalty=penalty)
+    patterns = cr.ActivationPatterns(patterns.D, patterns.G / scales[:, None])
+    cls = cr.ConvexReLU if kind == "relu" else cr.ConvexGatedReLU
+    problem = cls((X * scales).astype(dtype), Y.astype(dtype), patterns, lam=1.0, loss=loss, penalty=penalty)
     lam_max = problem.lam_max()
     return problem.with_lam(ratio * (lam_max if np.isfinite(lam_max) else 1.0))
 
@@ -100,3 +110,20 @@ def random_weights(problem: cr.ConvexGatedReLU | cr.ConvexReLU, rng: np.random.G
     """Return random weights, projected into the cones for C-ReLU."""
     blocks = rng.standard_normal(problem.blocks(problem.zero_weights()).shape)
     return problem.repair(problem.weights(blocks))
+
+
+def assert_agrees(problem, solution, tol):
+    """The solution is certified to tol, and its interval meets Clarabel's."""
+    assert solution.status == "optimal", solution
+    assert_honest(problem, solution, tol)
+
+
+def assert_honest(problem, solution, tol):
+    """Whether certified to tol or not: the status says so, and the interval of the feasible point meets Clarabel's."""
+    assert (solution.status == "optimal") == (solution.certificate.rel_gap <= tol), solution
+    assert problem.violation(solution.weights) <= 1e-12
+    assert problem.objective(solution.weights) == solution.objective
+    reference = cr.solve(problem, "CLARABEL", tol=1e-6)
+    rounding = 1e-12 * max(1.0, abs(reference.objective))
+    assert max(solution.lower, reference.lower) <= min(solution.objective, reference.objective) + rounding
+    assert abs(solution.objective - reference.objective) <= solution.gap + reference.gap + rounding

@@ -1,42 +1,10 @@
-"""The native solvers against Clarabel: every answer within the sum of the certified gaps."""
-
-import warnings
+"""The native solvers: variants, working sets, limits and control; test_cross_checks.py has the grid of problems."""
 
 import numpy as np
 import pytest
 
 import cvxrelu as cr
-from tests.cases import all_cases, make_data, make_problem
-
-GATED = [case for case in all_cases() if case.kind == "gated"]
-RELU = [case for case in all_cases() if case.kind == "relu"]
-RATIOS = (0.9, 0.1, 1e-2, 1e-4)
-
-
-def assert_agrees(problem, solution, tol):
-    """The solution is certified to tol, and its interval meets Clarabel's."""
-    reference = cr.solve(problem, "CLARABEL", tol=1e-6)
-    assert solution.status == "optimal", solution
-    assert solution.certificate.rel_gap <= tol
-    assert problem.violation(solution.weights) <= 1e-12
-    rounding = 1e-12 * max(1.0, abs(reference.objective))
-    assert max(solution.lower, reference.lower) <= min(solution.objective, reference.objective) + rounding
-    assert abs(solution.objective - reference.objective) <= solution.gap + reference.gap + rounding
-
-
-@pytest.mark.parametrize("case", GATED, ids=str)
-def test_rfista_agrees_with_clarabel(case):
-    problem = case.build()
-    assert_agrees(problem, cr.solve(problem, "RFISTA", tol=1e-5), 1e-5)
-
-
-@pytest.mark.parametrize("ratio", RATIOS)
-@pytest.mark.parametrize("shape", ["tall", "wide", "collinear"])
-@pytest.mark.parametrize("loss", ["squared", "logistic"])
-def test_rfista_from_near_lam_max_to_near_zero(loss, shape, ratio):
-    problem = make_problem("gated", loss, shape=shape, ratio=ratio)
-    solution = cr.solve(problem, cr.RFISTA(max_iter=50_000), tol=1e-4)
-    assert_agrees(problem, solution, 1e-4)
+from tests.cases import assert_agrees, make_problem
 
 
 @pytest.mark.parametrize(
@@ -73,20 +41,6 @@ def test_acceleration_and_restarts_pay():
     assert rfista < fista < plain
 
 
-@pytest.mark.parametrize("columns", [(1e-4, 1.0, 1e4), (1.0, 100.0, 1.0)])
-def test_badly_scaled_columns_are_never_called_optimal_wrongly(columns):
-    X = make_data("tall") * np.array(columns)
-    y = np.random.default_rng(0).standard_normal(12)
-    problem = cr.ConvexGatedReLU(X, y, cr.sample_patterns(X, 5))
-    problem = problem.with_lam(0.1 * problem.lam_max())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", cr.ConvergenceWarning)
-        solution = cr.solve(problem, "RFISTA", tol=1e-5)
-    reference = cr.solve(problem, "CLARABEL", tol=1e-5)
-    assert (solution.status == "optimal") == (solution.certificate.rel_gap <= 1e-5)
-    assert abs(solution.objective - reference.objective) <= solution.gap + reference.gap
-
-
 @pytest.mark.parametrize("loss", ["squared", "logistic", "softmax", "huber"])
 def test_float32_ends_at_its_attainable_accuracy_and_says_so(loss):
     problem = make_problem("gated", loss, c=3, shape="collinear")
@@ -121,12 +75,6 @@ def test_float32_ends_on_working_sets_too(kind):
     assert solution.status == "stalled"
     assert solution.n_iter < 10**5
     assert solution.certificate.rel_gap <= 1e-4
-
-
-@pytest.mark.parametrize("case", [case for case in RELU if case.penalty != "none"], ids=str)
-def test_augmented_lagrangian_agrees_with_clarabel(case):
-    problem = case.build()
-    assert_agrees(problem, cr.solve(problem, "AugmentedLagrangian", tol=1e-3), 1e-3)
 
 
 @pytest.mark.parametrize("delta", ["window", 0.1, 1.0, 10.0])
