@@ -37,6 +37,7 @@ from cvxrelu.solvers.least_squares import LeastSquares
 from cvxrelu.solvers.proximal import ProximalOptions
 from cvxrelu.solvers.result import Record
 from cvxrelu.solvers.rfista import RFISTA
+from cvxrelu.solvers.working_set import WorkingSet
 from cvxrelu.status import Status
 
 __all__ = [
@@ -76,6 +77,7 @@ __all__ = [
     "Status",
     "TrainingRun",
     "UnsupportedOptionWarning",
+    "WorkingSet",
     "__version__",
     "certify",
     "read_dual",

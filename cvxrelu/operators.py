@@ -1,6 +1,7 @@
 """The linear map A u = sum_i D_i X u_i and its adjoint, without the n x (P d) matrix."""
 
 from collections.abc import Iterator
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,17 @@ class GatedOperator:
     def n_patterns(self) -> int:
         """Number P of patterns."""
         return int(self.D.shape[1])
+
+    def take(self, index: NDArray[np.intp]) -> Self:
+        """Return the operator of the patterns of ``index``."""
+        part = type(self)(self.X, self.D[:, index], self.block_bytes)
+        if self._mask is not None:
+            part._mask = self._mask[:, index]
+        return part
+
+    def astype(self, dtype: type[np.floating]) -> Self:
+        """Return the operator in another precision."""
+        return type(self)(self.X.astype(dtype), self.D, self.block_bytes)
 
     def forward(self, U: FloatArray) -> FloatArray:
         """Return A u (n, c) for weights U (c, P, d)."""

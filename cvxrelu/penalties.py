@@ -86,6 +86,10 @@ class NormPenalty(Penalty):
     def polar(self, Z: FloatArray) -> float:
         """Return the dual norm, sup <Z, U> over Omega(U) <= 1."""
 
+    def pattern_polar(self, Z: FloatArray) -> FloatArray:
+        """Return the dual norm of each pattern's part Z[..., i, :] (P,), for norms that add up over patterns."""
+        raise NotImplementedError(f"{self.name} does not add up over patterns")
+
     def conjugate(self, Z: FloatArray, lam: float) -> float:
         """Return 0 if polar(Z) <= lam, else infinity."""
         return 0.0 if self.polar(_double(Z)) <= lam else np.inf
@@ -131,6 +135,10 @@ class GroupL1(_SumOfGroupNorms):
     """
 
     name: ClassVar[str] = "group_l1"
+
+    def pattern_polar(self, Z: FloatArray) -> FloatArray:
+        """Return the largest norm of a block of each pattern."""
+        return _largest_of_pattern(self._norms(Z))
 
     def _norms(self, U: FloatArray) -> FloatArray:
         norms: FloatArray = np.sqrt(np.sum(U * U, axis=-1, keepdims=True))
@@ -178,6 +186,10 @@ class L1(_SumOfGroupNorms):
 
     name: ClassVar[str] = "l1"
 
+    def pattern_polar(self, Z: FloatArray) -> FloatArray:
+        """Return the largest |z| of each pattern."""
+        return _largest_of_pattern(self._norms(Z))
+
     def _norms(self, U: FloatArray) -> FloatArray:
         return np.abs(U)
 
@@ -214,7 +226,12 @@ class Nuclear(NormPenalty):
 
     def polar(self, Z: FloatArray) -> float:
         """Return the largest singular value of all Z[:, i, :]."""
-        return float(np.max(np.linalg.svd(_matrices(Z), compute_uv=False)))
+        return float(np.max(self.pattern_polar(Z)))
+
+    def pattern_polar(self, Z: FloatArray) -> FloatArray:
+        """Return the largest singular value of each Z[:, i, :]."""
+        sizes: FloatArray = np.linalg.svd(_matrices(Z), compute_uv=False)[:, 0]
+        return sizes
 
     def subdifferential_distance(self, U: FloatArray, G: FloatArray, lam: float) -> float:
         """Return the distance of G to lam * dOmega(U), pattern by pattern from U_i = Q1 diag(s) R1'.
@@ -343,6 +360,12 @@ def _double(U: FloatArray) -> FloatArray:
 
 def _indicator_of_zero(Z: FloatArray) -> float:
     return np.inf if np.any(Z) else 0.0
+
+
+def _largest_of_pattern(sizes: FloatArray) -> FloatArray:
+    """Return the maximum over all axes but that of the patterns, of sizes (..., P, d)."""
+    largest: FloatArray = sizes.max(axis=-1).reshape(-1, sizes.shape[-2]).max(axis=0)
+    return largest
 
 
 def _matrices(U: FloatArray) -> FloatArray:

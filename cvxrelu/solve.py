@@ -20,6 +20,7 @@ from cvxrelu.solvers.monitor import Callback, Limits
 from cvxrelu.solvers.native import NATIVE_SOLVERS, NativeSolver, takes
 from cvxrelu.solvers.result import RawResult, Record
 from cvxrelu.solvers.rfista import RFISTA
+from cvxrelu.solvers.working_set import WorkingSet
 from cvxrelu.status import Status
 
 
@@ -141,7 +142,7 @@ def solve(
 def _choose(problem: ConvexProblem, solver: Any) -> str | NativeSolver:
     """Return the solver that is meant: a native one, or the name of one of CVXPY's."""
     chosen: NativeSolver
-    if isinstance(solver, RFISTA | AugmentedLagrangian | LeastSquares):
+    if isinstance(solver, WorkingSet | RFISTA | AugmentedLagrangian | LeastSquares):
         chosen = solver
     elif solver == "auto":
         candidates: list[NativeSolver] = [LeastSquares(), RFISTA()]

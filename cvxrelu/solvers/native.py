@@ -9,6 +9,7 @@ from cvxrelu.solvers.least_squares import LeastSquares
 from cvxrelu.solvers.monitor import Limits
 from cvxrelu.solvers.result import RawResult
 from cvxrelu.solvers.rfista import RFISTA
+from cvxrelu.solvers.working_set import WorkingSet
 
 
 class NativeSolver(Protocol):
@@ -25,8 +26,8 @@ class NativeSolver(Protocol):
         """Solve the problem."""
 
 
-NATIVE_SOLVERS: dict[str, type[RFISTA] | type[AugmentedLagrangian] | type[LeastSquares]] = {
-    solver.__name__: solver for solver in (RFISTA, AugmentedLagrangian, LeastSquares)
+NATIVE_SOLVERS: dict[str, type[RFISTA] | type[AugmentedLagrangian] | type[LeastSquares] | type[WorkingSet]] = {
+    solver.__name__: solver for solver in (WorkingSet, RFISTA, AugmentedLagrangian, LeastSquares)
 }
 
 

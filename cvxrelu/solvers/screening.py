@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray
-from cvxrelu.convex_problem import ConvexProblem, DualPoint
+from cvxrelu.convex_problem import ConvexProblem
 from cvxrelu.solvers.monitor import Candidate, Limits, stalled
 from cvxrelu.solvers.result import Record
 
 # Solves the problem restricted to the patterns of an index, from blocks of that size, and yields its points.
 InnerSolver = Callable[[ConvexProblem, NDArray[np.intp], FloatArray], Iterator[Candidate]]
 
-_SEPARABLE = ("group_l1", "l1", "nuclear")
+SEPARABLE = ("group_l1", "l1", "nuclear")
 _SMALLEST = 12
 _GROWTH = 1.5
 _LAST_SHARE = 0.5
@@ -28,7 +28,7 @@ _ROUNDING = 1e-12
 
 def can_screen(problem: ConvexProblem) -> bool:
     """Return whether the penalty adds up over patterns and sets whole ones to zero, and there are enough of them."""
-    return problem.penalty.name in _SEPARABLE and problem.lam > 0.0 and len(problem.patterns) > _SMALLEST
+    return problem.penalty.name in SEPARABLE and problem.lam > 0.0 and len(problem.patterns) > _SMALLEST
 
 
 def screened(
@@ -52,13 +52,13 @@ def screened(
         if n_iter:
             whole = multipliers if part is problem else None
             yield Candidate(weights=problem.weights(blocks), n_iter=n_iter, step=step, multipliers=whole)
-        working = _working_set(blocks[..., alive, :], sides)
+        working = choose_patterns(blocks[..., alive, :], sides, _SMALLEST, _GROWTH)
         index = alive[working]
         restricted = part.restrict(working)
         point = part.dual_point(t, multipliers)
         gap = part.objective(part.repair(weights)) - point.value
         target = share * gap
-        zero = gap_safe(part, t, sides, point, gap, norms)
+        zero = gap_safe(part, _multiple(point.t, t) * sides, point.value, gap, norms)
         zero[working] = False
         if zero.sum() > _WORTH_DROPPING * len(zero):
             alive, norms, part = alive[~zero], norms[~zero], part.restrict(np.flatnonzero(~zero))
@@ -81,16 +81,17 @@ def screened(
         blocks[..., index, :] = inside
 
 
-def _working_set(blocks: FloatArray, sides: FloatArray) -> NDArray[np.intp]:
+def choose_patterns(blocks: FloatArray, sides: FloatArray, smallest: int, growth: float) -> NDArray[np.intp]:
+    """Return the active patterns and those with the largest left sides, ``growth`` times as many as are active."""
     used = np.any(blocks, axis=-1)
     active = np.any(used, axis=tuple(range(used.ndim - 1)))
-    size = max(_SMALLEST, int(_GROWTH * active.sum()))
+    size = max(smallest, int(growth * active.sum()))
     first = np.argsort(-np.where(active, np.inf, sides), kind="stable")[:size]
     return np.sort(first)
 
 
 def gap_safe(
-    problem: ConvexProblem, t: FloatArray, sides: FloatArray, point: DualPoint, gap: float, norms: FloatArray
+    problem: ConvexProblem, sides: FloatArray, lower: float, gap: float, norms: FloatArray
 ) -> NDArray[np.bool_]:
     """Return which patterns (P,) are zero at every optimum, proved by a dual feasible point and its gap.
 
@@ -101,21 +102,18 @@ def gap_safe(
     ----------
     problem : ConvexProblem
         With a penalty that adds up over patterns.
-    t : ndarray of shape (n, c)
-        Where the left sides were taken.
     sides : ndarray of shape (P,)
-        The largest left side of each pattern there: `ConvexProblem.left_sides`.
-    point : DualPoint
-        A multiple of t that is dual feasible.
+        The largest left side of each pattern at the dual feasible point, or an upper bound.
+    lower : float
+        The dual objective there.
     gap : float
-        Objective of a feasible point less the value of the dual point.
+        Objective of a feasible point less ``lower``.
     norms : ndarray of shape (P,)
         Upper bounds of ||D_i X||_2: `pattern_norms`.
     """
-    rounding = _ROUNDING * (abs(point.value) + abs(gap))
+    rounding = _ROUNDING * (abs(lower) + abs(gap))
     radius = np.sqrt(2.0 * problem.loss.smoothness(problem.n) * (max(gap, 0.0) + rounding))
-    scale = np.linalg.norm(point.t) / max(float(np.linalg.norm(t)), float(np.finfo(np.float64).tiny))
-    proved: NDArray[np.bool_] = scale * sides + radius * norms < problem.lam
+    proved: NDArray[np.bool_] = sides + radius * norms < problem.lam
     return proved
 
 
@@ -125,6 +123,11 @@ def pattern_norms(problem: ConvexProblem) -> FloatArray:
     squared = np.einsum("ij,ij->i", X, X) @ problem.patterns.D
     norms: FloatArray = np.minimum(np.linalg.norm(X, 2), np.sqrt(squared))
     return norms
+
+
+def _multiple(point: FloatArray, t: FloatArray) -> float:
+    """Return the factor between t and the dual feasible point made from it."""
+    return float(np.linalg.norm(point)) / max(float(np.linalg.norm(t)), float(np.finfo(np.float64).tiny))
 
 
 def _gap(problem: ConvexProblem, blocks: FloatArray, multipliers: object) -> float:

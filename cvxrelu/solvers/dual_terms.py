@@ -1,0 +1,203 @@
+"""The conjugate F* as a Newton method on the dual sees it: gradient, inverse Hessian, and how far a step may go.
+
+Where F* is smooth inside its domain (squared, logistic, softmax) the method works on F* itself, and steps stop short
+of the boundary. Huber's F* is a quadratic on a box; there F(f) = min_s 1/(2n) ||f - Y - s||^2 + delta/n ||s||_1 makes
+s one more block of the proximal-point method, and the box goes away.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import logit
+
+from cvxrelu._validation import FloatArray
+from cvxrelu.losses import Huber, Logistic, Loss, SoftmaxCrossEntropy, Squared
+
+_INSIDE = 0.9
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Gradient of the dual term at a point, and its inverse Hessian Q, which acts within rows.
+
+    Q v = diagonal * v - coupling * (sum of coupling * v over the row).
+
+    Attributes
+    ----------
+    gradient : ndarray of shape (n, c)
+        The predictions that belong to the point.
+    diagonal : ndarray of shape (n, c)
+        Diagonal part of Q.
+    coupling : ndarray of shape (n, c), or None
+        What couples the outputs; None where Q is diagonal.
+    """
+
+    gradient: FloatArray
+    diagonal: FloatArray
+    coupling: FloatArray | None = None
+
+    def respond(self, v: FloatArray) -> FloatArray:
+        """Return Q v."""
+        if self.coupling is None:
+            return self.diagonal * v
+        response: FloatArray = self.diagonal * v - self.coupling * np.sum(self.coupling * v, axis=1, keepdims=True)
+        return response
+
+
+class DualTerm(ABC):
+    """F* for one loss and one Y (n, c)."""
+
+    constant_curvature = False
+
+    def __init__(self, loss: Loss, Y: FloatArray) -> None:
+        self.loss = loss
+        self.Y = Y
+
+    @abstractmethod
+    def rows(self, t: FloatArray, sigma: float) -> Rows:
+        """Return gradient and inverse Hessian at t (n, c) for the proximal-point parameter sigma."""
+
+    def gradient(self, t: FloatArray, sigma: float) -> FloatArray:
+        """Return the gradient at t."""
+        return self.rows(t, sigma).gradient
+
+    def longest_step(self, t: FloatArray, step: FloatArray) -> float:
+        """Return how much of the step may be taken inside the domain."""
+        return np.inf
+
+    def moved(self, t: FloatArray, step: FloatArray) -> FloatArray:
+        """Return t + step, on the domain's affine hull to rounding."""
+        return t + step
+
+    def largest_multiple(self, t: FloatArray) -> float:
+        """Return the largest multiple of t that is in the domain of F*, 1 or less where t is inside."""
+        return np.inf
+
+    def start(self, f: FloatArray) -> FloatArray:
+        """Return a point t for the predictions f (n, c), inside the domain, and centre the term there."""
+        return self.loss.gradient(f, self.Y)
+
+    def recentre(self, t: FloatArray, sigma: float) -> None:  # noqa: B027
+        """Take the proximal-point step of what the term itself holds: nothing, but for Huber's."""
+
+
+class SquaredTerm(DualTerm):
+    """n/2 ||t||^2 + <t, Y>."""
+
+    constant_curvature = True
+
+    def rows(self, t: FloatArray, sigma: float) -> Rows:
+        """Return n t + Y and 1/n."""
+        n = len(t)
+        return Rows(n * t + self.Y, np.full(t.shape, 1.0 / n))
+
+
+class HuberTerm(DualTerm):
+    """The squared term with a block s (n, c) under delta/n ||.||_1: s+ = soft(s + sigma t, sigma delta / n)."""
+
+    def __init__(self, loss: Loss, Y: FloatArray) -> None:
+        assert isinstance(loss, Huber)
+        super().__init__(loss, Y)
+        self.delta = loss.delta
+        self.centre: FloatArray = np.zeros_like(Y)
+
+    def rows(self, t: FloatArray, sigma: float) -> Rows:
+        """Return n t + Y + s+, and 1/(n + sigma) where s+ is not zero, 1/n where it is."""
+        n = len(t)
+        s = self._prox(t, sigma)
+        return Rows(n * t + self.Y + s, 1.0 / (n + sigma * (s != 0.0)))
+
+    def start(self, f: FloatArray) -> FloatArray:
+        """Return the gradient at f and keep the part of the residual beyond delta."""
+        residual = f - self.Y
+        self.centre = residual - np.clip(residual, -self.delta, self.delta)
+        return self.loss.gradient(f, self.Y)
+
+    def largest_multiple(self, t: FloatArray) -> float:
+        """Return what brings the largest entry of t into the box."""
+        largest = float(np.abs(t).max())
+        return self.delta / (len(t) * largest) if largest > 0.0 else np.inf
+
+    def recentre(self, t: FloatArray, sigma: float) -> None:
+        """Set s to s+."""
+        self.centre = self._prox(t, sigma)
+
+    def _prox(self, t: FloatArray, sigma: float) -> FloatArray:
+        moved = self.centre + sigma * t
+        threshold = sigma * self.delta / len(t)
+        shrunk: FloatArray = moved - np.clip(moved, -threshold, threshold)
+        return shrunk
+
+
+class LogisticTerm(DualTerm):
+    """(1/n) sum a log a + (1 - a) log(1 - a), a = -n Y t in (0, 1)."""
+
+    def rows(self, t: FloatArray, sigma: float) -> Rows:
+        """Return -Y logit(a) and a (1 - a) / n."""
+        a = -len(t) * self.Y * t
+        return Rows(-self.Y * logit(a), a * (1.0 - a) / len(t))
+
+    def longest_step(self, t: FloatArray, step: FloatArray) -> float:
+        """Keep a inside (0, 1)."""
+        a, change = -len(t) * self.Y * t, -len(t) * self.Y * step
+        return _INSIDE * min(_until_zero(a, change), _until_zero(1.0 - a, -change))
+
+    def start(self, f: FloatArray) -> FloatArray:
+        """Return the gradient at f, moved off the boundary where it has rounded to it."""
+        n = len(f)
+        a = -n * self.Y * self.loss.gradient(f, self.Y)
+        t: FloatArray = -self.Y * np.clip(a, 1e-12, 1.0 - 1e-12) / n
+        return t
+
+
+class SoftmaxTerm(DualTerm):
+    """(1/n) sum p log p, p = n t + Y in the open simplex; gradients are unique up to a constant in each row."""
+
+    def rows(self, t: FloatArray, sigma: float) -> Rows:
+        """Return log p and Q = (diag(p) - p p') / n in each row."""
+        n = len(t)
+        p = n * t + self.Y
+        return Rows(np.log(p), p / n, p / np.sqrt(n))
+
+    def longest_step(self, t: FloatArray, step: FloatArray) -> float:
+        """Keep p positive."""
+        return _INSIDE * _until_zero(len(t) * t + self.Y, len(t) * step)
+
+    def moved(self, t: FloatArray, step: FloatArray) -> FloatArray:
+        """Return t + step with row sums that do not drift."""
+        n = len(t)
+        p = n * (t + step) + self.Y
+        moved: FloatArray = (p / p.sum(axis=1, keepdims=True) - self.Y) / n
+        return moved
+
+    def start(self, f: FloatArray) -> FloatArray:
+        """Return the gradient at f, moved off the boundary where it has rounded to it."""
+        n = len(f)
+        p = np.maximum(n * self.loss.gradient(f, self.Y) + self.Y, 1e-12)
+        t: FloatArray = (p / p.sum(axis=1, keepdims=True) - self.Y) / n
+        return t
+
+
+_TERMS: dict[type[Loss], type[DualTerm]] = {
+    Squared: SquaredTerm,
+    Huber: HuberTerm,
+    Logistic: LogisticTerm,
+    SoftmaxCrossEntropy: SoftmaxTerm,
+}
+
+
+def dual_term(loss: Loss, Y: FloatArray) -> DualTerm:
+    """Return the dual term of a loss of the package."""
+    return _TERMS[type(loss)](loss, Y)
+
+
+def has_dual_term(loss: Loss) -> bool:
+    """Return whether the loss is one of the package's own."""
+    return type(loss) in _TERMS
+
+
+def _until_zero(value: FloatArray, change: FloatArray) -> float:
+    """Return the largest step for which value + step * change stays non-negative; at least 1 needs no limit."""
+    falling = change < 0.0
+    return float(np.min(value[falling] / -change[falling], initial=np.inf))

@@ -1,0 +1,125 @@
+"""The fastest certified solver: working sets of patterns with fast local convergence."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cvxrelu._validation import FloatArray, check_integer
+from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
+from cvxrelu.exceptions import SolverError
+from cvxrelu.operators import GatedOperator
+from cvxrelu.penalties import NormPenalty
+from cvxrelu.problems import ConvexGatedReLU
+from cvxrelu.solvers.dual_terms import has_dual_term
+from cvxrelu.solvers.monitor import Candidate, Limits, watch
+from cvxrelu.solvers.proximal_newton import Budget, ProximalNewton
+from cvxrelu.solvers.result import RawResult
+from cvxrelu.solvers.screening import SEPARABLE, choose_patterns, gap_safe, pattern_norms
+
+_SMALLEST = 20
+_GROWTH = 2.0
+_SHARE = 0.3
+_LAST_SHARE = 0.5
+_WORTH_DROPPING = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkingSet:
+    """Working sets of patterns, each solved by a semismooth Newton method on the dual of proximal-point steps.
+
+    Solves `ConvexGatedReLU` with the penalties that add up over patterns and set whole ones to zero (group_l1, l1,
+    nuclear), lam > 0 and every loss of the package, in float64. Each outer iteration prices all patterns with one
+    masked product, drops those that are proved to be zero (gap-safe), and solves on the active ones and those with the
+    largest left sides of the dual constraints to a share of the gap. Iterations are Newton steps.
+
+    Parameters
+    ----------
+    max_iter : int
+        Limit of Newton steps, where `cvxrelu.solve` is given none.
+    """
+
+    max_iter: int = 2_000
+
+    def __post_init__(self) -> None:
+        check_integer("max_iter", self.max_iter, minimum=1)
+
+    def check_problem(self, problem: ConvexProblem) -> None:
+        """Raise SolverError if the problem is not of this kind."""
+        if not isinstance(problem, ConvexGatedReLU):
+            raise SolverError("WorkingSet solves ConvexGatedReLU; use CLARABEL or AugmentedLagrangian for ConvexReLU")
+        if problem.penalty.name not in SEPARABLE or problem.lam == 0.0 or not has_dual_term(problem.loss):
+            raise SolverError(
+                f"WorkingSet needs lam > 0, a penalty of {', '.join(SEPARABLE)} and a loss of the package; "
+                f"got {problem!r}: use RFISTA"
+            )
+
+    def run(self, problem: ConvexProblem, start: Weights | None, limits: Limits) -> RawResult:
+        """Solve the problem from ``start`` (zero by default); see `cvxrelu.solve`."""
+        self.check_problem(problem)
+        blocks = problem.blocks(problem.zero_weights() if start is None else start)
+        return watch(problem, _candidates(problem, blocks, limits), limits, "WorkingSet")
+
+
+def _candidates(problem: ConvexProblem, blocks: FloatArray, limits: Limits) -> Iterator[Candidate]:
+    """Yield the solution on each working set, until rounding ends all progress."""
+    deadline = np.inf if limits.time_limit is None else time.perf_counter() + limits.time_limit
+    budget = Budget(steps=limits.max_iter, deadline=deadline)
+    prediction = problem.operator.forward(blocks) if blocks.any() else np.zeros_like(problem.Y)
+    upper = problem.loss.value(prediction, problem.Y) + problem.lam * problem.penalty.value(blocks)
+    inner = ProximalNewton(problem, prediction)
+    patterns = _Patterns(problem)
+    warm, exhausted = bool(blocks.any()), False
+    while True:
+        point = patterns.price(inner.t)
+        if warm or inner.n_steps:
+            yield Candidate(weights=blocks, n_iter=inner.n_steps, step=inner.sigma, objective=upper, dual=point)
+        if exhausted:
+            return
+        gap = upper - point.value
+        patterns.drop(gap, blocks)
+        index, operator, Z = patterns.choose(blocks)
+        target = max(_SHARE * gap, _LAST_SHARE * limits.tol * abs(upper))
+        u = np.ascontiguousarray(blocks[:, index])
+        solved, upper = inner.minimise(operator, index, u, Z, target, budget)
+        exhausted = inner.exhausted
+        blocks = np.zeros_like(blocks)
+        blocks[:, index] = solved
+
+
+class _Patterns:
+    """The patterns that are not yet proved to be zero, and what the last pricing said of them."""
+
+    def __init__(self, problem: ConvexProblem) -> None:
+        self.problem = problem
+        self._operator = problem.operator
+        self._alive = np.arange(len(problem.patterns))
+        self._norms = pattern_norms(problem)
+
+    def price(self, t: FloatArray) -> DualPoint:
+        """Return the dual feasible multiple of t on the patterns that are left."""
+        problem = self.problem
+        self._Z = self._operator.adjoint(t)
+        assert isinstance(problem.penalty, NormPenalty)
+        self._sides = problem.penalty.pattern_polar(self._Z)
+        size = float(self._sides.max())
+        self._scale = problem.loss.best_scale(t, problem.Y, problem.lam / size if size > 0.0 else np.inf)
+        point = self._scale * t
+        self._lower = -problem.loss.conjugate(point, problem.Y)
+        return DualPoint(point, None, self._lower)
+
+    def drop(self, gap: float, blocks: FloatArray) -> None:
+        """Leave out patterns that the gap proves to be zero, if they are many."""
+        zero = gap_safe(self.problem, self._scale * self._sides, self._lower, gap, self._norms)
+        zero &= ~np.any(blocks[:, self._alive], axis=(0, 2))
+        if zero.sum() > _WORTH_DROPPING * len(zero):
+            kept = np.flatnonzero(~zero)
+            self._alive, self._norms, self._sides = self._alive[kept], self._norms[kept], self._sides[kept]
+            self._operator, self._Z = self._operator.take(kept), self._Z[:, kept]
+
+    def choose(self, blocks: FloatArray) -> tuple[NDArray[np.intp], GatedOperator, FloatArray]:
+        """Return the indices of the working set, A on it, and A't."""
+        place = choose_patterns(blocks[:, self._alive], self._sides, _SMALLEST, _GROWTH)
+        return self._alive[place], self._operator.take(place), np.ascontiguousarray(self._Z[:, place])
