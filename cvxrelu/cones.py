@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from scipy.optimize import linprog, nnls
 
 from cvxrelu._validation import FloatArray
+from cvxrelu.cone_projection import ConeProjector, row_norms
 from cvxrelu.patterns import ActivationPatterns
 
 _BLOCK_BYTES = 2**25
@@ -54,6 +55,23 @@ class PatternCones:
                 short = -signs * (self.X[start : start + step] @ weights.T)
                 np.maximum(worst[k], short.max(axis=0), out=worst[k])
         return worst.reshape(blocks.shape[:-1]) + 0.0  # no negative zeros
+
+    def projection_multipliers(self, Z: FloatArray, enough: float) -> sp.csr_array:
+        """Return multipliers (B, n) >= 0 that make z_b + Xt_b'g_b the projections of the rows of Z (B, d).
+
+        Rows whose norm is at most ``enough`` get none; those whose projection is shown to be no longer need not be
+        exact.
+        """
+        projector = ConeProjector(self.X, self.patterns.D, len(Z))
+        blocks = np.flatnonzero(row_norms(Z) > enough)
+        projector.project(blocks, Z[blocks], enough)
+        return projector.multipliers(blocks, Z[blocks])
+
+    def project(self, w: FloatArray, block: int) -> FloatArray:
+        """Return the projection of w (d,) onto the cone of the block."""
+        projector = ConeProjector(self.X, self.patterns.D, len(self.patterns))
+        projected: FloatArray = projector.project(np.array([block % len(self.patterns)]), w[None])[0]
+        return projected
 
     def euclidean_multipliers(self, z: FloatArray, block: int, scale: FloatArray | None = None) -> FloatArray:
         """Return g >= 0 (n,) that minimises ||scale * (z + Xt_i'g)||_2, by non-negative least squares.
@@ -128,7 +146,7 @@ class PatternCones:
         rows = self._signed_rows(block)
         if (rows @ w).min(initial=0.0) >= 0.0:
             return w
-        point = self.shift_block(w, self.euclidean_multipliers(w, block), block)
+        point = self.project(w, block)
         guard = 4 * len(w) * np.finfo(np.float64).eps * np.linalg.norm(point)
         directions, found = self._witnesses
         i = block % len(self.patterns)

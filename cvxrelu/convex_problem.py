@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 Weights = FloatArray | tuple[FloatArray, FloatArray]
 _FEASIBILITY = 1e-12
 _CORRECTIONS = 10
+_SAFE_SIZE = 1e50  # t between its reciprocal and itself: products with X, and their squares, stay normal numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,11 +215,8 @@ class ConvexProblem(ABC):
         optimal. Over the cones, left sides above lam are exact (an upper bound for "l1"), the others upper bounds.
         """
         argument, multipliers = self.polar_argument(t, None, exhaustive=True)
-        order = {"l1": np.inf, "group_l1": 2}.get(self.penalty.name)
-        if order is None:
-            return np.linalg.norm(argument.transpose(1, 0, 2), ord=2, axis=(1, 2)), multipliers
-        norms = np.linalg.norm(argument, ord=order, axis=-1)
-        return norms.reshape(-1, norms.shape[-1]).max(axis=0), multipliers
+        assert isinstance(self.penalty, NormPenalty)
+        return self.penalty.pattern_polar(argument), multipliers
 
     def lam_max(self) -> float:
         """Return the smallest lam at which zero weights are optimal.
@@ -229,8 +228,12 @@ class ConvexProblem(ABC):
         start = self.loss.gradient(np.zeros_like(self.Y), self.Y)
         if isinstance(self.penalty, NormPenalty):
             argument, _ = self.with_lam(0.0).polar_argument(start, None)
-            return self.penalty.polar(argument)
+            return float(_homogeneous(self.penalty.polar, argument))
         return 0.0 if not np.any(self.operator.adjoint(start)) else np.inf
+
+    @abstractmethod
+    def zero_is_optimal(self) -> bool:
+        """Return whether lam is at least `lam_max`."""
 
     def dual_objective(self, t: Any, multipliers: Any = None) -> float:
         """Return the dual objective -F*(t) - R*(argument) at t (n, c), -inf if t is not dual feasible.
@@ -242,17 +245,21 @@ class ConvexProblem(ABC):
         t : array of shape (n, c) or (n,)
             The dual variable.
         multipliers : sparse or dense array of shape (2 c P, n), optional
-            Multipliers g >= 0 of the cones (C-ReLU only); by default the best ones are computed.
+            Multipliers g >= 0 of the cones (C-ReLU only); by default the best ones are computed, none at lam = 0.
 
         Raises
         ------
         ValueError
             If shapes do not fit, an entry is not finite, or a multiplier is negative.
         """
-        point = self._check_dual(t)
-        argument, _ = self.polar_argument(point, self.check_multipliers(multipliers))
-        slack = max(_FEASIBILITY * self.lam, self._rounding(point))
-        return -self.loss.conjugate(point, self.Y) - self._conjugate(argument, slack)
+        point, gamma = self._check_dual(t), self.check_multipliers(multipliers)
+        if gamma is None and not self._regularised:
+            gamma = self._no_multipliers()
+        with np.errstate(over="ignore", invalid="ignore"):  # a t with squares that overflow is far too large
+            value = -self.loss.conjugate(point, self.Y)
+            if value > -np.inf:
+                value -= self._conjugate(self.polar_argument(point, gamma)[0], point)
+        return value if value > -np.inf else -np.inf
 
     def dual_point(self, t: Any, multipliers: Any = None, weights: Weights | None = None) -> DualPoint:
         """Return a dual feasible point made from any t (n, c): the lower bound that t gives.
@@ -262,45 +269,57 @@ class ConvexProblem(ABC):
         point t = 0, always feasible, is returned where it is better. ``t`` and ``multipliers`` are those of
         `dual_objective`; ``weights`` only help to find multipliers.
         """
-        point = self.loss.project_domain(self._check_dual(t), self.Y)
-        if not self._regularised:
-            point, multipliers = self._annihilate(point), None
-        argument, gamma = self.polar_argument(point, self.check_multipliers(multipliers), weights)
+        point, gamma = self._check_dual(t), self.check_multipliers(multipliers)
+        size = float(np.abs(point).max())
+        if size > 0.0 and not 1.0 / _SAFE_SIZE <= size <= _SAFE_SIZE:
+            point, gamma = point / size, None
+        point = self.loss.project_domain(point, self.Y)
         scale, conjugate = 1.0, 0.0
         if not self._regularised:
-            conjugate = self._conjugate(argument, self._rounding(point))
+            point, gamma = self._annihilate(point), self._no_multipliers()
             scale = self.loss.best_scale(point, self.Y, np.inf)
-        elif isinstance(self.penalty, NormPenalty):
-            size = self.penalty.polar(argument)
-            scale = self.loss.best_scale(point, self.Y, self.lam / size if size > 0.0 else np.inf)
         else:
-            conjugate = self._conjugate(argument, 0.0)
+            argument, gamma = self.polar_argument(point, gamma, weights)
+            if isinstance(self.penalty, NormPenalty):
+                size = float(_homogeneous(self.penalty.polar, argument))
+                scale = self.loss.best_scale(point, self.Y, self.lam / size if size > 0.0 else np.inf)
+            else:
+                conjugate = self.penalty.conjugate(argument, self.lam)
         point = scale * point
         value = -self.loss.conjugate(point, self.Y) - conjugate
-        gamma = None if gamma is None else gamma * scale
         origin = -self.loss.conjugate(np.zeros_like(point), self.Y)
         if not value >= origin:
-            return DualPoint(np.zeros_like(point), None if gamma is None else 0.0 * gamma, origin)
-        return DualPoint(point, gamma, value)
+            return DualPoint(np.zeros_like(point), self._no_multipliers(), origin)
+        return DualPoint(point, None if gamma is None else gamma * scale, value)
 
     @property
     def _regularised(self) -> bool:
         return self.lam > 0.0 and self.penalty.name != "none"
 
-    def _conjugate(self, argument: FloatArray, slack: float) -> float:
+    def _no_multipliers(self) -> sp.csr_array | None:
+        """Return multipliers that are all zero, None for gated problems."""
+        return self.polar_argument(np.zeros_like(self.Y), None)[1]
+
+    def _conjugate(self, argument: FloatArray, t: FloatArray) -> float:
         if not self._regularised:
-            return 0.0 if np.linalg.norm(argument, axis=-1).max() <= slack else np.inf
+            return 0.0 if bool(np.all(np.abs(argument) <= self._roundings(t))) else np.inf
         if isinstance(self.penalty, NormPenalty):
-            return 0.0 if self.penalty.polar(argument) <= self.lam + slack else np.inf
+            slack = max(_FEASIBILITY * self.lam, self._rounding(t))
+            return 0.0 if float(_homogeneous(self.penalty.polar, argument)) <= self.lam + slack else np.inf
         return self.penalty.conjugate(argument, self.lam)
 
     def _rounding(self, t: FloatArray) -> float:
         """Return a bound of the rounding error of ||X' D_i t_k||, over all i and k."""
-        largest = np.linalg.norm(np.abs(self.operator.X).T @ np.abs(t), axis=0).max()
-        return float((self.n + 2) * np.finfo(np.float64).eps * largest)
+        return float(np.linalg.norm(self._roundings(t), axis=-1).max())
+
+    def _roundings(self, t: FloatArray) -> FloatArray:
+        """Return bounds (c, 1, d) of the rounding errors of the entries of X' D_i t_k, for every i."""
+        sums = np.abs(self.operator.X).T @ np.abs(t)
+        bounds: FloatArray = (self.n + 2) * np.finfo(np.float64).eps * sums.T[:, None, :]
+        return bounds
 
     def _annihilate(self, t: FloatArray) -> FloatArray:
-        """Return a point of the domain of F* near t with A't = 0 to rounding, or t if none is found.
+        """Return a point of the domain of F* near t with A't = 0 to rounding, or 0 if none is found.
 
         The least correction of t may leave the domain, which t touches where a loss is flat or linear:
         entries that meet its boundary stay there, and the others are corrected again.
@@ -313,25 +332,31 @@ class ConvexProblem(ABC):
             if self._is_annihilated(point):
                 return point
             free *= np.abs(point - moved) <= 8 * np.finfo(np.float64).eps * np.abs(moved).max()
-        return t
+        return np.zeros_like(t)
 
     def _is_annihilated(self, t: FloatArray) -> bool:
-        return self._conjugate(self.operator.adjoint(t), self._rounding(t)) == 0.0
+        largest = float(np.abs(t).max())
+        if largest == 0.0:
+            return True
+        unit = t / largest
+        return bool(np.all(np.abs(self.operator.adjoint(unit)) <= self._roundings(unit)))
 
     def _correction(self, t: FloatArray, free: FloatArray) -> FloatArray:
-        """Return the smallest s on the free entries with A's = A't, by LSMR."""
+        """Return the smallest s on the free entries with A's = A't, by LSMR on columns of unit norm."""
+        norms = np.hypot.reduce(self.operator.X, axis=0)
+        norms[norms == 0.0] = 1.0
         shape = (self.n_outputs, len(self.patterns), self.d)
         At = LinearOperator(
             (int(np.prod(shape)), t.size),
-            matvec=lambda s: self.operator.adjoint(free * s.reshape(t.shape)).ravel(),
-            rmatvec=lambda u: (free * self.operator.forward(u.reshape(shape))).ravel(),
+            matvec=lambda s: (self.operator.adjoint(free * s.reshape(t.shape)) / norms).ravel(),
+            rmatvec=lambda u: (free * self.operator.forward(u.reshape(shape) / norms)).ravel(),
             dtype=np.float64,
         )
         total = np.zeros_like(t)
         for _ in range(3):  # iterative refinement: one pass leaves a residue of its own tolerance
             if self._is_annihilated(t - total):
                 break
-            rest = self.operator.adjoint(t - total).ravel()
+            rest = (self.operator.adjoint(t - total) / norms).ravel()
             total += lsmr(At, rest, atol=1e-15, btol=1e-15, conlim=0.0, maxiter=20 * self.n)[0].reshape(t.shape)
         return total
 
@@ -350,3 +375,9 @@ class ConvexProblem(ABC):
         from cvxrelu.programs import build_program  # programs read problems: the one import that points back
 
         return build_program(self, form)
+
+
+def _homogeneous(norm: Callable[[FloatArray], Any], Z: FloatArray) -> Any:
+    """Return norm(Z), by a Z of unit size: the squares of tiny or huge entries would be lost."""
+    largest = float(np.abs(Z).max())
+    return largest * norm(Z / largest) if 0.0 < largest < np.inf else norm(Z)

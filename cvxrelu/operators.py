@@ -19,7 +19,7 @@ class GatedOperator:
 
     ``A u`` for u (c, P, d) is the prediction (n, c) with column k equal to sum_i D_i X u_{k,i};
     ``A' t`` for t (n, c) is the array (c, P, d) with block (k, i) equal to X' D_i t_k.
-    Both are one matrix product of the mask with an array of c d columns.
+    Both are one matrix product: of the mask with an array of c d columns, or of X with one of c P, the fewer.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class GatedOperator:
     D : ndarray of shape (n, P), bool
         The activation patterns.
     block_bytes : int
-        Memory of the temporaries of one row block: (P + 2 c d) floats for each of its rows. It holds at
+        Memory of the temporaries of one row block: P + 2 c min(P, d) floats for each of its rows. It holds at
         least one row. A mask that fits into one block is kept from call to call.
     """
 
@@ -63,8 +63,13 @@ class GatedOperator:
         """Return A u (n, c) for weights U (c, P, d)."""
         c = U.shape[0]
         d = self.n_features
-        columns = np.ascontiguousarray(U.transpose(1, 0, 2), dtype=self.X.dtype).reshape(-1, c * d)
         f = np.empty((self.X.shape[0], c), dtype=self.X.dtype)
+        if self.n_patterns < d:
+            columns = U.reshape(-1, d).T.astype(self.X.dtype, copy=False)
+            for rows, mask in self._row_blocks(c):
+                f[rows] = np.einsum("rcp,rp->rc", (self.X[rows] @ columns).reshape(len(mask), c, -1), mask)
+            return f
+        columns = np.ascontiguousarray(U.transpose(1, 0, 2), dtype=self.X.dtype).reshape(-1, c * d)
         for rows, mask in self._row_blocks(c):
             products = (mask @ columns).reshape(-1, c, d)
             f[rows] = np.einsum("rcd,rd->rc", products, self.X[rows])
@@ -75,6 +80,12 @@ class GatedOperator:
         c = t.shape[1]
         d = self.n_features
         t = t.astype(self.X.dtype, copy=False)
+        if self.n_patterns < d:
+            Z = np.zeros((c * self.n_patterns, d), dtype=self.X.dtype)
+            for rows, mask in self._row_blocks(c):
+                weighted = t[rows][:, :, None] * mask[:, None, :]
+                Z += weighted.reshape(len(mask), -1).T @ self.X[rows]
+            return Z.reshape(c, -1, d)
         Z = np.zeros((self.n_patterns, c * d), dtype=self.X.dtype)
         for rows, mask in self._row_blocks(c):
             weighted = t[rows][:, :, None] * self.X[rows][:, None, :]
@@ -98,7 +109,7 @@ class GatedOperator:
         if self._mask is not None:
             yield slice(None), self._mask
             return
-        row_bytes = (self.n_patterns + 2 * c * self.n_features) * self.X.itemsize
+        row_bytes = (self.n_patterns + 2 * c * min(self.n_patterns, self.n_features)) * self.X.itemsize
         step = min(len(self.X), max(1, self.block_bytes // row_bytes))
         buffer = np.empty((step, self.n_patterns), dtype=self.X.dtype)
         for start in range(0, len(self.X), step):

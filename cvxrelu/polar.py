@@ -48,7 +48,7 @@ def cone_multipliers(
         return _largest_first(Z, cones.chebyshev_multipliers, cones, np.inf, enough, exhaustive)
     if penalty.name == "squared_l2":
         return _stack({b: cones.euclidean_multipliers(Z[b], b) for b in range(len(Z))}, Z, cones)
-    return _largest_first(Z, cones.euclidean_multipliers, cones, 2, enough, exhaustive)
+    return cones.projection_multipliers(Z, enough)
 
 
 def _largest_first(

@@ -7,6 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from cvxrelu._validation import FloatArray, check_numeric
+from cvxrelu.cone_projection import row_norms
 from cvxrelu.cones import PatternCones
 from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.polar import cone_multipliers
@@ -58,6 +59,10 @@ class ConvexGatedReLU(ConvexProblem):
     def repair(self, weights: Weights) -> FloatArray:
         """Return the weights as they are."""
         return self.blocks(weights)
+
+    def zero_is_optimal(self) -> bool:
+        """Return whether lam is at least `lam_max`."""
+        return self.lam >= self.lam_max()
 
     def polar_argument(
         self,
@@ -127,6 +132,15 @@ class ConvexReLU(ConvexProblem):
         for b in np.flatnonzero(self.cones.violations(blocks).ravel() > 0.0):
             flat[b] = self.cones.repair(flat[b], int(b))
         return self.weights(blocks)
+
+    def zero_is_optimal(self) -> bool:
+        """Return whether lam is at least `lam_max`; one block whose projection is longer is enough to say no."""
+        if self.penalty.name == "group_l1":
+            Z = self.operator.adjoint(self.loss.gradient(np.zeros_like(self.Y), self.Y)).reshape(-1, self.d)
+            longest = int(np.argmax(row_norms(Z)))
+            if any(np.linalg.norm(self.cones.project(z, longest)) > self.lam for z in (Z[longest], -Z[longest])):
+                return False
+        return self.lam >= self.lam_max()
 
     def polar_argument(
         self,

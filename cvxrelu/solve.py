@@ -43,9 +43,9 @@ def solve(
     problem : ConvexGatedReLU or ConvexReLU
         The problem.
     solver : str or native solver
-        "auto"; a native solver (`RFISTA`, `AugmentedLagrangian`, `LeastSquares`), configured or by name; or a CVXPY
-        solver as CVXPY spells it ("CLARABEL", "ECOS", "SCS", "MOSEK", ...). "auto" takes LeastSquares where the
-        problem is one, RFISTA for all other gated problems, CLARABEL for ReLU problems.
+        "auto"; a native solver (`WorkingSet`, `RFISTA`, `AugmentedLagrangian`, `LeastSquares`), configured or by name;
+        or a CVXPY solver as CVXPY spells it ("CLARABEL", "ECOS", "SCS", "MOSEK", ...). "auto" takes the first of
+        LeastSquares, WorkingSet and RFISTA that can take the problem, and CLARABEL for ReLU problems.
     tol : float
         Relative certified gap that is asked for: (upper - lower) <= tol * |upper|. For CVXPY's solvers, their own
         tolerances are set to a hundredth of it; where that leaves the gap too large, they run twice more at smaller
@@ -95,7 +95,7 @@ def solve(
         problem.blocks(start)
     started = clock.perf_counter()
     name = chosen if isinstance(chosen, str) else type(chosen).__name__
-    if problem.lam >= problem.lam_max():
+    if problem.zero_is_optimal():
         name = "none"
         results: Iterable[RawResult] = [_zero_result(problem)]
     elif isinstance(chosen, str):
@@ -145,13 +145,12 @@ def _choose(problem: ConvexProblem, solver: Any) -> str | NativeSolver:
     if isinstance(solver, WorkingSet | RFISTA | AugmentedLagrangian | LeastSquares):
         chosen = solver
     elif solver == "auto":
-        candidates: list[NativeSolver] = [LeastSquares(), RFISTA()]
+        candidates: list[NativeSolver] = [LeastSquares(), WorkingSet(), RFISTA()]
         return next((native for native in candidates if takes(native, problem)), "CLARABEL")
-    else:
-        check_choice("solver", solver, ["auto", *NATIVE_SOLVERS, *solver_names()])
-        if solver not in NATIVE_SOLVERS:
-            return str(solver)
+    elif isinstance(solver, str) and solver in NATIVE_SOLVERS:
         chosen = NATIVE_SOLVERS[solver]()
+    else:
+        return check_choice("solver", solver, ["auto", *NATIVE_SOLVERS, *solver_names()])
     chosen.check_problem(problem)
     return chosen
 

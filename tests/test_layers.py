@@ -9,7 +9,8 @@ PACKAGE = Path(__file__).parents[1] / "cvxrelu"
 LAYERS = [
     {"_version", "_validation", "exceptions", "status", "settings"},
     {"patterns", "losses", "penalties"},
-    {"gates", "operators", "cones"},
+    {"gates", "operators", "cone_projection"},
+    {"cones"},
     {"polar", "convex_problem"},
     {"problems"},
     {"programs", "certificates"},

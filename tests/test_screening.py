@@ -19,7 +19,8 @@ def screen(problem, weights):
     sides, multipliers = problem.left_sides(t)
     point = problem.dual_point(t, multipliers)
     gap = problem.objective(feasible) - point.value
-    return gap_safe(problem, t, sides, point, gap, pattern_norms(problem))
+    scale = np.linalg.norm(point.t) / np.linalg.norm(t)
+    return gap_safe(problem, scale * sides, point.value, gap, pattern_norms(problem))
 
 
 def solved(problem):

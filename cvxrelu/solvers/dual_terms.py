@@ -66,6 +66,15 @@ class DualTerm(ABC):
         """Return how much of the step may be taken inside the domain."""
         return np.inf
 
+    def value(self, t: FloatArray, sigma: float) -> float:
+        """Return the term at t, for the proximal-point parameter sigma."""
+        return self.loss.conjugate(t, self.Y)
+
+    def bound(self, t: FloatArray, lam: float, largest: float) -> float:
+        """Return -F* at the best multiple of t that is dual feasible, for left sides of at most ``largest`` at t."""
+        limit = min(lam / largest if largest > 0.0 else np.inf, self.largest_multiple(t))
+        return -self.loss.conjugate(self.loss.best_scale(t, self.Y, limit) * t, self.Y)
+
     def moved(self, t: FloatArray, step: FloatArray) -> FloatArray:
         """Return t + step, on the domain's affine hull to rounding."""
         return t + step
@@ -107,6 +116,11 @@ class HuberTerm(DualTerm):
         n = len(t)
         s = self._prox(t, sigma)
         return Rows(n * t + self.Y + s, 1.0 / (n + sigma * (s != 0.0)))
+
+    def value(self, t: FloatArray, sigma: float) -> float:
+        """Return n/2 ||t||^2 + <t, Y> + ||s+||^2 / (2 sigma)."""
+        s = self._prox(t, sigma)
+        return float(0.5 * len(t) * np.vdot(t, t) + np.vdot(t, self.Y) + np.vdot(s, s) / (2.0 * sigma))
 
     def start(self, f: FloatArray) -> FloatArray:
         """Return the gradient at f and keep the part of the residual beyond delta."""
@@ -187,14 +201,13 @@ _TERMS: dict[type[Loss], type[DualTerm]] = {
 }
 
 
+LOSSES = tuple(_TERMS)
+SEPARABLE_LOSSES = (Squared, Huber, Logistic)
+
+
 def dual_term(loss: Loss, Y: FloatArray) -> DualTerm:
     """Return the dual term of a loss of the package."""
     return _TERMS[type(loss)](loss, Y)
-
-
-def has_dual_term(loss: Loss) -> bool:
-    """Return whether the loss is one of the package's own."""
-    return type(loss) in _TERMS
 
 
 def _until_zero(value: FloatArray, change: FloatArray) -> float:

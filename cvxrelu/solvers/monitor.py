@@ -30,12 +30,19 @@ class Limits:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Candidate:
-    """A point of a native solver that is worth a check: weights, and the dual variables that go with them."""
+    """A point of a native solver that is worth a check: weights, and the dual variables that go with them.
+
+    A solver that has computed objective and dual point of the feasible weights on its way gives them: they go into
+    the history, and the answer is certified from weights and dual variable all the same.
+    """
 
     weights: Weights
     n_iter: int
     step: float
     multipliers: Any = None
+    objective: float | None = None
+    dual: DualPoint | None = None
+    violation: float = 0.0
 
 
 def watch(problem: ConvexProblem, candidates: Iterable[Candidate], limits: Limits, name: str) -> RawResult:
@@ -52,13 +59,17 @@ def watch(problem: ConvexProblem, candidates: Iterable[Candidate], limits: Limit
     status = Status.MAX_ITER
     try:
         for candidate in candidates:
-            violation = problem.violation(candidate.weights)
-            feasible = problem.repair(candidate.weights)
-            objective = problem.objective(feasible)
+            if candidate.objective is None:
+                violation = problem.violation(candidate.weights)
+                feasible = problem.repair(candidate.weights)
+                objective = problem.objective(feasible)
+            else:
+                violation, feasible, objective = candidate.violation, candidate.weights, candidate.objective
             if objective <= upper:
                 best_weights, upper = feasible, objective
-            t = problem.gradient_point(candidate.weights)
-            point = problem.dual_point(t, candidate.multipliers)
+            point = candidate.dual
+            if point is None:
+                point = problem.dual_point(problem.gradient_point(candidate.weights), candidate.multipliers)
             if best_dual is None or point.value > best_dual.value:
                 best_dual = point
             record = Record(
@@ -74,6 +85,8 @@ def watch(problem: ConvexProblem, candidates: Iterable[Candidate], limits: Limit
             if reason is not None:
                 status = reason
                 break
+        else:
+            status = Status.STALLED  # a solver that has no more to offer
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
     return RawResult(

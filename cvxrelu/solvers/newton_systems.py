@@ -27,6 +27,7 @@ _MOST_COLUMNS = 8000
 _EXPECTED_CG = 20.0
 _DIRECT_CG = 3
 _SKINNY = 1.5
+_OVERHEAD = 4e6
 _ROUNDING = 1e-6
 _CG_LIMIT = 300
 _CG_TOLERANCE = 0.1
@@ -94,8 +95,8 @@ class NewtonSystems:
         """Return the predicted work of the three ways, in float64 operations of a large matrix product."""
         n, d = self.operator.X.shape
         c, k = step.gradient.shape[1], len(step.active)
-        iteration = 0.5 * _SKINNY * 4.0 * n * k * d * c
-        iterative = (self._expected_iterations + 2.0) * iteration
+        iteration = 0.5 * _SKINNY * 4.0 * n * k * d * c + _OVERHEAD
+        iterative = (self._expected_iterations + 5.0) * iteration
         if not isinstance(step.jacobian, GroupJacobian) or k * d > _MOST_COLUMNS:
             columns = np.inf
         else:

@@ -5,8 +5,6 @@ with gradient  grad F*(t) - A p(t),  p(t) = prox_{sigma lam Omega}(u - sigma A't
 on the patterns where p is not zero (Li, Sun & Toh 2018; Zhang, Zhang, Sun & Toh 2020 for group norms).
 """
 
-import time
-from dataclasses import dataclass
 from enum import Enum, auto
 
 import numpy as np
@@ -15,12 +13,13 @@ from cvxrelu._validation import FloatArray
 from cvxrelu.convex_problem import ConvexProblem
 from cvxrelu.operators import GatedOperator
 from cvxrelu.penalties import NormPenalty
+from cvxrelu.solvers.budget import Budget
 from cvxrelu.solvers.dual_terms import dual_term
 from cvxrelu.solvers.newton_systems import NewtonStep, NewtonSystems
 from cvxrelu.solvers.prox_jacobians import prox_jacobian
 
 _FIRST_SIGMA = 0.1
-_SIGMA_GROWTH = 5.0
+_SIGMA_GROWTH = 10.0
 _SIGMA_DROP = 0.1
 _SMALLEST_SIGMA = 1e-6
 _INEXACTNESS = 0.25
@@ -29,7 +28,6 @@ _SLOPE_DROP = 0.5
 _SEARCH_DROP = 0.3
 _SEARCHES = 20
 _ROUNDINGS = 16.0
-_EPS = float(np.finfo(np.float64).eps)
 
 
 class _End(Enum):
@@ -38,14 +36,6 @@ class _End(Enum):
     DONE = auto()
     CONVERGED = auto()
     FAILED = auto()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Budget:
-    """When the inner iteration must end: Newton steps in all, and a moment of `time.perf_counter`."""
-
-    steps: int
-    deadline: float
 
 
 class ProximalNewton:
@@ -64,6 +54,7 @@ class ProximalNewton:
         self.term = dual_term(problem.loss, problem.Y)
         self.t = self.term.start(prediction)
         X = problem.operator.X
+        self._eps = float(np.finfo(problem.X.dtype).eps)
         row = max(float(np.einsum("ij,ij->", X, X)) / problem.n, float(np.finfo(np.float64).tiny))
         self._strength = 1.0 / problem.loss.smoothness(problem.n)
         self._first_sigma = _FIRST_SIGMA * self._strength / row
@@ -117,7 +108,7 @@ class ProximalNewton:
                 self.exhausted = self.sigma < _SMALLEST_SIGMA * self._first_sigma
             else:
                 moved = float(np.linalg.norm(v - u))
-                self.exhausted = moved <= _ROUNDINGS * _EPS * float(np.linalg.norm(v))
+                self.exhausted = moved <= _ROUNDINGS * self._eps * float(np.linalg.norm(v))
                 self.term.recentre(self.t, self.sigma)
                 self.sigma = min(_SIGMA_GROWTH * self.sigma, self._largest_sigma)
                 u = v
@@ -145,10 +136,10 @@ class ProximalNewton:
             self._Z = Z
             if upper - self._dual_value(Z) <= target:
                 return v, upper, _End.DONE
-            if self.n_steps >= budget.steps or time.perf_counter() >= budget.deadline:
+            if budget.spent(self.n_steps):
                 return v, upper, _End.DONE
             squared = float(np.vdot(gradient, gradient))
-            rounding = _EPS * (np.linalg.norm(rows.gradient) + np.linalg.norm(prediction))
+            rounding = self._eps * (np.linalg.norm(rows.gradient) + np.linalg.norm(prediction))
             moved = float(np.sum((v - u) ** 2))
             if squared <= max(_INEXACTNESS * self._strength / sigma * moved, float(_ROUNDINGS * rounding) ** 2):
                 return v, upper, _End.CONVERGED
@@ -204,9 +195,5 @@ class ProximalNewton:
 
     def _dual_value(self, Z: FloatArray) -> float:
         """Return the dual objective at the best feasible multiple of t, for A't = Z (c, k, d)."""
-        problem = self.problem
-        assert isinstance(problem.penalty, NormPenalty)
-        size = problem.penalty.polar(Z)
-        limit = min(problem.lam / size if size > 0.0 else np.inf, self.term.largest_multiple(self.t))
-        scale = problem.loss.best_scale(self.t, problem.Y, limit)
-        return -problem.loss.conjugate(scale * self.t, problem.Y)
+        assert isinstance(self.problem.penalty, NormPenalty)
+        return self.term.bound(self.t, self.problem.lam, self.problem.penalty.polar(Z))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import eigvalsh
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.convex_problem import ConvexProblem
@@ -121,7 +122,9 @@ def pattern_norms(problem: ConvexProblem) -> FloatArray:
     """Return upper bounds (P,) of ||D_i X||_2: the lesser of ||X||_2 and the Frobenius norm of D_i X."""
     X = problem.operator.X
     squared = np.einsum("ij,ij->i", X, X) @ problem.patterns.D
-    norms: FloatArray = np.minimum(np.linalg.norm(X, 2), np.sqrt(squared))
+    gram = X.T @ X if len(X) > X.shape[1] else X @ X.T
+    largest = (1.0 + _ROUNDING) * eigvalsh(gram, subset_by_index=(len(gram) - 1, len(gram) - 1))[0]
+    norms: FloatArray = np.sqrt(np.minimum(largest, squared))
     return norms
 
 

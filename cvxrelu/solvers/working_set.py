@@ -1,6 +1,5 @@
 """The fastest certified solver: working sets of patterns with fast local convergence."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,10 +11,12 @@ from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
 from cvxrelu.exceptions import SolverError
 from cvxrelu.operators import GatedOperator
 from cvxrelu.penalties import NormPenalty
-from cvxrelu.problems import ConvexGatedReLU
-from cvxrelu.solvers.dual_terms import has_dual_term
+from cvxrelu.problems import ConvexReLU
+from cvxrelu.solvers.budget import Budget
+from cvxrelu.solvers.dual_terms import LOSSES, SEPARABLE_LOSSES
 from cvxrelu.solvers.monitor import Candidate, Limits, watch
-from cvxrelu.solvers.proximal_newton import Budget, ProximalNewton
+from cvxrelu.solvers.proximal_newton import ProximalNewton
+from cvxrelu.solvers.relu_working_set import relu_candidates
 from cvxrelu.solvers.result import RawResult
 from cvxrelu.solvers.screening import SEPARABLE, choose_patterns, gap_safe, pattern_norms
 
@@ -31,9 +32,16 @@ class WorkingSet:
     """Working sets of patterns, each solved by a semismooth Newton method on the dual of proximal-point steps.
 
     Solves `ConvexGatedReLU` with the penalties that add up over patterns and set whole ones to zero (group_l1, l1,
-    nuclear), lam > 0 and every loss of the package, in float64. Each outer iteration prices all patterns with one
-    masked product, drops those that are proved to be zero (gap-safe), and solves on the active ones and those with the
-    largest left sides of the dual constraints to a share of the gap. Iterations are Newton steps.
+    nuclear), lam > 0 and every loss of the package. Each outer iteration prices all patterns with one masked product,
+    drops those that are proved to be zero (gap-safe), and solves on the active ones and those with the largest left
+    sides of the dual constraints to a share of the gap. Products are computed in the precision of X.
+
+    Solves `ConvexReLU` with group_l1 and the losses that are sums over entries (squared, Huber, logistic) by the same
+    method with exact projections onto the cones, in float64: a block keeps the tight rows of its last projection, and
+    its multipliers bound it from above until it is projected again. Memory: 8 d^2 bytes for each block so projected,
+    at most 2 c P of them.
+
+    Iterations are Newton steps.
 
     Parameters
     ----------
@@ -48,29 +56,36 @@ class WorkingSet:
 
     def check_problem(self, problem: ConvexProblem) -> None:
         """Raise SolverError if the problem is not of this kind."""
-        if not isinstance(problem, ConvexGatedReLU):
-            raise SolverError("WorkingSet solves ConvexGatedReLU; use CLARABEL or AugmentedLagrangian for ConvexReLU")
-        if problem.penalty.name not in SEPARABLE or problem.lam == 0.0 or not has_dual_term(problem.loss):
+        cones = isinstance(problem, ConvexReLU)
+        penalties = ("group_l1",) if cones else SEPARABLE
+        losses = SEPARABLE_LOSSES if cones else LOSSES
+        if problem.penalty.name not in penalties or problem.lam == 0.0 or not isinstance(problem.loss, losses):
+            names = ", ".join(loss.name for loss in losses)
+            other = "CLARABEL or AugmentedLagrangian" if cones else "RFISTA"
             raise SolverError(
-                f"WorkingSet needs lam > 0, a penalty of {', '.join(SEPARABLE)} and a loss of the package; "
-                f"got {problem!r}: use RFISTA"
+                f"WorkingSet solves {type(problem).__name__} with lam > 0, penalty {', '.join(penalties)} and loss "
+                f"{names}; got {problem!r}: use {other}"
             )
 
     def run(self, problem: ConvexProblem, start: Weights | None, limits: Limits) -> RawResult:
         """Solve the problem from ``start`` (zero by default); see `cvxrelu.solve`."""
         self.check_problem(problem)
         blocks = problem.blocks(problem.zero_weights() if start is None else start)
-        return watch(problem, _candidates(problem, blocks, limits), limits, "WorkingSet")
+        if isinstance(problem, ConvexReLU):
+            candidates = relu_candidates(problem, blocks, limits)
+        else:
+            candidates = _gated_candidates(problem, blocks, limits)
+        return watch(problem, candidates, limits, "WorkingSet")
 
 
-def _candidates(problem: ConvexProblem, blocks: FloatArray, limits: Limits) -> Iterator[Candidate]:
+def _gated_candidates(problem: ConvexProblem, blocks: FloatArray, limits: Limits) -> Iterator[Candidate]:
     """Yield the solution on each working set, until rounding ends all progress."""
-    deadline = np.inf if limits.time_limit is None else time.perf_counter() + limits.time_limit
-    budget = Budget(steps=limits.max_iter, deadline=deadline)
-    prediction = problem.operator.forward(blocks) if blocks.any() else np.zeros_like(problem.Y)
+    budget = Budget.of(limits)
+    operator = problem.operator if problem.X.dtype == np.float64 else GatedOperator(problem.X, problem.patterns.D)
+    prediction = operator.forward(blocks) if blocks.any() else np.zeros_like(problem.Y)
     upper = problem.loss.value(prediction, problem.Y) + problem.lam * problem.penalty.value(blocks)
     inner = ProximalNewton(problem, prediction)
-    patterns = _Patterns(problem)
+    patterns = _Patterns(problem, operator)
     warm, exhausted = bool(blocks.any()), False
     while True:
         point = patterns.price(inner.t)
@@ -92,9 +107,9 @@ def _candidates(problem: ConvexProblem, blocks: FloatArray, limits: Limits) -> I
 class _Patterns:
     """The patterns that are not yet proved to be zero, and what the last pricing said of them."""
 
-    def __init__(self, problem: ConvexProblem) -> None:
+    def __init__(self, problem: ConvexProblem, operator: GatedOperator) -> None:
         self.problem = problem
-        self._operator = problem.operator
+        self._operator = operator
         self._alive = np.arange(len(problem.patterns))
         self._norms = pattern_norms(problem)
 

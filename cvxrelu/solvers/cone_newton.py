@@ -1,0 +1,275 @@
+"""Proximal-point steps of the C-ReLU program on a working set, by semismooth Newton on their duals.
+
+A step from the centre u with parameter s is the minimum over t (n, c) of
+psi(t) = F*(t) + sum_b (||p_b|| - s lam)_+^2 / (2 s),  p_b = proj_K(u_b - s A_b't),
+and moves u_b to (1 - s lam / ||p_b||)_+ p_b. Blocks b = (sign, output, pattern) have A_b = +-D_i X.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import blas, lapack
+
+from cvxrelu._validation import BoolArray, FloatArray
+from cvxrelu.cone_projection import ConeProjector, IndexArray, row_norms
+from cvxrelu.convex_problem import ConvexProblem
+from cvxrelu.solvers.budget import Budget
+from cvxrelu.solvers.dual_terms import DualTerm
+
+_FIRST_SIGMA = 3.0
+_LARGEST_SIGMA = 1e9
+_GROWTH = 4.0
+_INEXACT = 0.25  # residual of a step, relative to what it moves
+_ARMIJO = 1e-4
+_SLACK = 1e-2  # of the cones, per relative gap: exact projections do not pay far from the optimum
+_LEAST_SLACK = 1e-3
+_MAX_NEWTON = 50
+_MAX_STEPS = 30
+_MAX_HALVINGS = 30
+
+
+class WorkingBlocks:
+    """The maps A_b and their adjoints for some of the blocks (sign, output, pattern) of a problem."""
+
+    def __init__(self, X: FloatArray, D: BoolArray, n_outputs: int, ids: IndexArray) -> None:
+        n_patterns = D.shape[1]
+        self.ids = ids
+        self.X = X
+        self._columns = np.ascontiguousarray(X.T)
+        self._signs = np.where(ids < n_outputs * n_patterns, 1.0, -1.0)
+        self._masks = np.ascontiguousarray(D[:, ids % n_patterns].T, dtype=np.float64)
+        outputs = (ids // n_patterns) % n_outputs
+        self._of_output = [np.flatnonzero(outputs == k) for k in range(n_outputs)]
+
+    def adjoint(self, t: FloatArray) -> FloatArray:
+        """Return A_b't_k for t (n, c), each block for its output: shape (B, d)."""
+        products = np.empty((len(self.ids), self.X.shape[1]))
+        for k, blocks in enumerate(self._of_output):
+            products[blocks] = self._masks[blocks] @ (t[:, k, None] * self.X)
+        products *= self._signs[:, None]
+        return products
+
+    def forward(self, active: IndexArray, u: FloatArray) -> FloatArray:
+        """Return sum_b A_b u_b (n, c) over the blocks at the sorted places ``active``."""
+        f = np.zeros((len(self.X), len(self._of_output)))
+        for k, chosen in self._by_output(active):
+            blocks = active[chosen]
+            signed = self._signs[blocks, None] * u[chosen]
+            f[:, k] = np.einsum("ij,ij->i", self._masks[blocks].T @ signed, self.X)
+        return f
+
+    def solve(
+        self, active: IndexArray, roots: FloatArray, counts: IndexArray, response: FloatArray, g: FloatArray
+    ) -> FloatArray:
+        """Return (Q^-1 + sum_b A_b Y_b'Y_b A_b')^-1 g for the diagonal Q > 0, ``response`` (n, c).
+
+        The rows of all Y_b, ``counts`` (B,) for each active block, are stacked in ``roots`` (m, d).
+        """
+        z = response * g
+        scale = np.sqrt(response)
+        owner = np.repeat(np.arange(len(active)), counts)
+        for k, chosen in self._by_output(active):
+            rows = roots[np.isin(owner, chosen)] if len(chosen) < len(active) else roots
+            B = rows @ self._columns
+            B *= np.repeat(self._masks[active[chosen]], counts[chosen], axis=0)
+            B *= scale[:, k]
+            z[:, k] = scale[:, k] * _solve_shifted(B, scale[:, k] * g[:, k])
+        return z
+
+    def _by_output(self, active: IndexArray) -> list[tuple[int, IndexArray]]:
+        if len(self._of_output) == 1:
+            return [(0, np.arange(len(active)))] if len(active) else []
+        parts = ((k, np.flatnonzero(np.isin(active, blocks))) for k, blocks in enumerate(self._of_output))
+        return [(k, chosen) for k, chosen in parts if len(chosen)]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """psi at a point t, with A_b't of the working blocks, and the primal point that belongs to it.
+
+    ``active`` are the blocks with ||p_b|| > s lam, ``p``, ``sizes``, ``shares`` and ``u`` their p_b, ||p_b||,
+    1 - s lam / ||p_b|| and shrunk p_b; ``response`` is the diagonal of the inverse Hessian of F*. ``largest`` bounds
+    the left sides of the dual constraints of the working set.
+    """
+
+    t: FloatArray
+    products: FloatArray
+    active: IndexArray
+    p: FloatArray
+    sizes: FloatArray
+    shares: FloatArray
+    u: FloatArray
+    prediction: FloatArray
+    gradient: FloatArray
+    response: FloatArray
+    value: float
+    largest: float
+    slack: float
+
+
+class ConeNewton:
+    """Proximal-point steps on working sets: sigma and the faces of the cones go on from one set to the next.
+
+    Parameters
+    ----------
+    problem : ConvexReLU
+        With group_l1 penalty.
+    term : DualTerm
+        F* of its loss, which must act on the entries of t one by one.
+    projector : ConeProjector
+        Projections onto the cones of all blocks.
+    """
+
+    def __init__(self, problem: ConvexProblem, term: DualTerm, projector: ConeProjector) -> None:
+        self.problem = problem
+        self.term = term
+        self.projector = projector
+        X = problem.operator.X
+        row = max(float(np.mean(np.einsum("ij,ij->i", X, X))), float(np.finfo(np.float64).tiny))
+        self.sigma = _FIRST_SIGMA / (problem.loss.smoothness(problem.n) * row)
+        self.n_steps = 0
+        self._largest_sigma = _LARGEST_SIGMA * self.sigma
+
+    def minimise(
+        self, blocks: WorkingBlocks, centre: FloatArray, t: FloatArray, gap: float, target: float, budget: Budget
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return blocks u (B, d) in their cones and t (n, c) with a duality gap of the working set below ``target``.
+
+        ``gap`` is the present relative gap. The target may be missed if rounding stops the steps.
+        """
+        slack = _SLACK * min(1.0, gap)
+        slack = slack if slack >= _LEAST_SLACK else 0.0
+        products = blocks.adjoint(t)
+        for _ in range(_MAX_STEPS):
+            point, finished = self._step(blocks, centre, t, products, slack, target, budget)
+            t, products = point.t, point.products
+            centre = np.zeros_like(centre)
+            centre[point.active] = point.u
+            if finished:
+                break
+            self.term.recentre(t, self.sigma)
+            self.sigma = min(_GROWTH * self.sigma, self._largest_sigma)
+        return centre, min(1.0, self.term.largest_multiple(t)) * t
+
+    def _step(
+        self,
+        blocks: WorkingBlocks,
+        centre: FloatArray,
+        t: FloatArray,
+        products: FloatArray,
+        slack: float,
+        target: float,
+        budget: Budget,
+    ) -> tuple[Evaluation, bool]:
+        """Return the end of one proximal-point step, and whether the gap is below its target or cannot shrink."""
+        point = self._evaluate(blocks, centre, t, products, slack)
+        for _ in range(_MAX_NEWTON):
+            finished = self._gap(point) <= target or budget.spent(self.n_steps)
+            if finished or self._is_solved(point, centre):
+                if point.slack == 0.0:
+                    return point, finished
+                point = self._evaluate(blocks, centre, point.t, point.products, 0.0)
+                continue
+            self.n_steps += 1
+            following = self._newton(blocks, centre, point, slack)
+            if following is None:
+                return self._evaluate(blocks, centre, point.t, point.products, 0.0), True
+            point = following
+        return self._evaluate(blocks, centre, point.t, point.products, 0.0), False
+
+    def _evaluate(
+        self, blocks: WorkingBlocks, centre: FloatArray, t: FloatArray, products: FloatArray, slack: float
+    ) -> Evaluation:
+        threshold = self.sigma * self.problem.lam
+        active, p, sizes = self._project(blocks.ids, centre - self.sigma * products, threshold, slack)
+        rows = self.term.rows(t, self.sigma)
+        shares = 1.0 - threshold / sizes
+        u = shares[:, None] * p
+        prediction = blocks.forward(active, u)
+        return Evaluation(
+            t=t,
+            products=products,
+            active=active,
+            p=p,
+            sizes=sizes,
+            shares=shares,
+            u=u,
+            prediction=prediction,
+            gradient=rows.gradient - prediction,
+            response=rows.diagonal,
+            value=self.term.value(t, self.sigma) + float(np.sum((sizes - threshold) ** 2)) / (2 * self.sigma),
+            largest=float(self.projector.bounds(blocks.ids, -products).max()),
+            slack=slack,
+        )
+
+    def _project(
+        self, ids: IndexArray, x: FloatArray, threshold: float, slack: float
+    ) -> tuple[IndexArray, FloatArray, FloatArray]:
+        """Return the places of the blocks whose projections are longer than the threshold, those, and their lengths."""
+        places = np.flatnonzero(self.projector.bounds(ids, x) > threshold)
+        p = self.projector.project(ids[places], x[places], threshold, slack)
+        sizes = row_norms(p)
+        longer = sizes > threshold
+        return places[longer], p[longer], sizes[longer]
+
+    def _gap(self, point: Evaluation) -> float:
+        norms = float(np.sum(point.shares * point.sizes))
+        upper = self.problem.loss.value(point.prediction, self.problem.Y) + self.problem.lam * norms
+        return upper - self.term.bound(point.t, self.problem.lam, point.largest)
+
+    def _is_solved(self, point: Evaluation, centre: FloatArray) -> bool:
+        moved = np.sum(centre**2) - np.sum(centre[point.active] ** 2) + np.sum((point.u - centre[point.active]) ** 2)
+        residual = np.sum(point.gradient**2 * point.response)
+        return bool(residual <= _INEXACT / self.sigma * moved)
+
+    def _newton(self, blocks: WorkingBlocks, centre: FloatArray, point: Evaluation, slack: float) -> Evaluation | None:
+        """Return the point after one Newton step with line search, None if no step makes psi smaller."""
+        step = -blocks.solve(point.active, *self._roots(blocks, point), point.response, point.gradient)
+        change = blocks.adjoint(step)
+        slope = float(np.vdot(point.gradient, step))
+        rounding = 1e-14 * abs(point.value)
+        length = min(1.0, self.term.longest_step(point.t, step))
+        for _ in range(_MAX_HALVINGS):
+            t, products = point.t + length * step, point.products + length * change
+            trial = self._evaluate(blocks, centre, t, products, slack)
+            excess = trial.value - point.value - length * slope
+            if excess <= (_ARMIJO - 1.0) * length * slope + rounding:
+                return trial
+            quadratic = -slope * length**2 / (2 * excess)
+            length = min(max(quadratic, 0.1 * length), 0.6 * length)
+        return None
+
+    def _roots(self, blocks: WorkingBlocks, point: Evaluation) -> tuple[FloatArray, IndexArray]:
+        """Return the stacked rows of Y_b and their numbers; Y_b'Y_b is sigma times the derivative of the shrunk p_b.
+
+        That is w^2 N N' + (1 - w^2) q q' for the face's basis N, q = p / ||p|| and w^2 = 1 - sigma lam / ||p||,
+        the square of w N N' + (1 - w) q q'.
+        """
+        basis, free = self.projector.faces(blocks.ids[point.active])
+        directions = point.p / point.sizes[:, None]
+        w = np.sqrt(point.shares)
+        inner = np.matmul(basis, directions[:, :, None])[:, :, 0] * (1.0 - w)[:, None]
+        roots = w[:, None, None] * basis + inner[:, :, None] * directions[:, None, :]
+        return np.sqrt(self.sigma) * roots[free], free.sum(axis=1)
+
+
+def _solve_shifted(B: FloatArray, g: FloatArray) -> FloatArray:
+    """Return (I + B'B)^-1 g for B (m, n), by a Cholesky factor of the smaller of I + B'B and I + BB'."""
+    m, n = B.shape
+    if m < n:
+        solution: FloatArray = g - B.T @ _cholesky_solve(blas.dsyrk(1.0, B.T, trans=1), B @ g)
+        return solution
+    return _cholesky_solve(blas.dsyrk(1.0, B.T), g)
+
+
+def _cholesky_solve(gram: FloatArray, g: FloatArray) -> FloatArray:
+    """Return (I + gram)^-1 g from the upper triangle of gram; a larger shift if rounding makes it indefinite."""
+    shift = 1.0
+    while True:
+        shifted = gram.copy(order="F")
+        shifted.ravel(order="K")[:: len(gram) + 1] += shift
+        factor, failed = lapack.dpotrf(shifted, overwrite_a=1, clean=0)
+        if not failed:
+            solution: FloatArray = lapack.dpotrs(factor, g)[0]
+            return solution
+        shift = max(10.0 * shift, 1e-14 * float(np.trace(gram)))
