@@ -29,7 +29,7 @@ app = typer.Typer(
 
 Lam = Annotated[float, typer.Option(help="Strength of the weight decay.")]
 Seed = Annotated[int, typer.Option(min=0, metavar="<int>", help="Of the split and the gates.")]
-Solver = Annotated[str, typer.Option(help="RFISTA, CLARABEL, ECOS, SCS, ...: native, or those of CVXPY.")]
+Solver = Annotated[str, typer.Option(help="WorkingSet, RFISTA, CLARABEL, ECOS, ...: native, or those of CVXPY.")]
 Tol = Annotated[float, typer.Option(help="Relative gap that counts as proved.")]
 
 

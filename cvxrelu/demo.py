@@ -9,15 +9,14 @@ from sklearn.datasets import load_breast_cancer
 
 from cvxrelu.exceptions import ConvergenceWarning
 from cvxrelu.experiments import Duality, Run, run_experiment, solve_dual
-from cvxrelu.settings import Kind, Settings, Task
+from cvxrelu.settings import Settings, Task
 from cvxrelu.solution import Solution
 from cvxrelu.solve import solve
 from cvxrelu.tables import Split, Table, split_table
 
 _SAME_OBJECTIVE = 1e-8
 _ROUNDING = 1e-12
-# The augmented Lagrangian method is first order: on the cones it is shown at an accuracy that it reaches in seconds.
-_NATIVE = {Kind.GATED: ("RFISTA", 1e-6), Kind.RELU: ("AugmentedLagrangian", 1e-3)}
+_NATIVE = "WorkingSet"
 _NATIVE_SECONDS = 30.0
 _TEST_SIZE = 0.2
 
@@ -53,11 +52,10 @@ def run_demo(split: Split, all_settings: Sequence[Settings], progress: Callable[
         run = run_experiment(split, settings)
         progress(f"{settings.kind.label}: dual program")
         dual = solve_dual(run)
-        name, tol = _NATIVE[settings.kind]
-        progress(f"{settings.kind.label}: {name}")
+        progress(f"{settings.kind.label}: {_NATIVE}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the table shows how far it came
-            native = solve(run.solution.problem, name, tol=tol, time_limit=_NATIVE_SECONDS)
+            native = solve(run.solution.problem, _NATIVE, tol=settings.tol, time_limit=_NATIVE_SECONDS)
         outcomes.append(Outcome(run, dual, native))
     return outcomes
 

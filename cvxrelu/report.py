@@ -15,7 +15,6 @@ from cvxrelu.tables import Split
 
 Section = dict[str, str]
 _NAMES_SHOWN = 5
-_SHORT = {"AugmentedLagrangian": "aug. Lagrangian"}
 
 
 def results_grid(runs: Sequence[Run], duals: Sequence[Duality] = (), natives: Sequence[Solution] = ()) -> Grid:
@@ -136,7 +135,7 @@ def _sections(run: Run, dual: Duality | None, native: Solution | None) -> list[S
     if native is not None:
         sections.append(
             {
-                "native solver": _SHORT.get(native.solver, native.solver),
+                "native solver": native.solver,
                 "its objective": _value(native.objective),
                 "its relative gap": f"{native.certificate.rel_gap:.1e}",
                 "its seconds": f"{native.time:.2f}",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-_MIXED_CASE = {name.lower(): name for name in ("auto", "AugmentedLagrangian", "LeastSquares")}
+_MIXED_CASE = {name.lower(): name for name in ("auto", "WorkingSet", "AugmentedLagrangian", "LeastSquares")}
 
 
 class Kind(StrEnum):

@@ -106,7 +106,7 @@ def test_permuting_rows_features_and_patterns_changes_nothing():
 
 def test_solution_tells_all():
     problem = make_problem("relu")
-    solution = cr.solve(problem)
+    solution = cr.solve(problem, "CLARABEL")
     assert solution.problem is problem
     assert solution.solver == "CLARABEL"
     assert solution.solver_status == "optimal"
@@ -143,9 +143,10 @@ def test_iteration_limit_warns_and_keeps_the_best_point():
     assert solution.objective >= exact.lower
 
 
-def test_time_limit_warns():
+@pytest.mark.parametrize("solver", ["WorkingSet", "CLARABEL"])
+def test_time_limit_warns(solver):
     with pytest.warns(cr.ConvergenceWarning, match="raise time_limit"):
-        solution = cr.solve(make_problem("relu", n_gates=30), time_limit=1e-6)
+        solution = cr.solve(make_problem("relu", n_gates=30), solver, time_limit=1e-6)
     assert solution.status == "time_limit"
 
 
@@ -174,7 +175,7 @@ def test_a_solver_that_breaks_down_returns_zero_weights(monkeypatch):
     monkeypatch.setattr(cp.Problem, "solve", fail)
     monkeypatch.setattr(backends, "availability", lambda solver: backends.Availability.OK)
     with pytest.warns(cr.ConvergenceWarning, match="broke down"):
-        solution = cr.solve(problem)
+        solution = cr.solve(problem, "CLARABEL")
     assert solution.status == "failed"
     assert solution.solver_status == "numerical trouble"
     assert solution.objective == problem.objective(problem.zero_weights())

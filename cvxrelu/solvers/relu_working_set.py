@@ -39,11 +39,12 @@ def relu_candidates(problem: ConvexReLU, blocks: FloatArray, limits: Limits) -> 
     """
     search = _Search(problem, blocks, limits.tol)
     budget = Budget.of(limits)
-    best, idle = np.inf, 0
+    best, idle, started = np.inf, 0, bool(blocks.any())
     while idle < _IDLE_ROUNDS:
         candidate = search.price()
-        if blocks.any() or search.newton.n_steps:
+        if started:
             yield candidate
+        started = True
         gap = search.upper - search.dual.value
         idle = 0 if gap < _PROGRESS * best else idle + 1
         best = min(best, gap)

@@ -86,13 +86,14 @@ def _gated_candidates(problem: ConvexProblem, blocks: FloatArray, limits: Limits
     upper = problem.loss.value(prediction, problem.Y) + problem.lam * problem.penalty.value(blocks)
     inner = ProximalNewton(problem, prediction)
     patterns = _Patterns(problem, operator)
-    warm, exhausted = bool(blocks.any()), False
+    started, exhausted = bool(blocks.any()), False
     while True:
         point = patterns.price(inner.t)
-        if warm or inner.n_steps:
+        if started:
             yield Candidate(weights=blocks, n_iter=inner.n_steps, step=inner.sigma, objective=upper, dual=point)
         if exhausted:
             return
+        started = True
         gap = upper - point.value
         patterns.drop(gap, blocks)
         index, operator, Z = patterns.choose(blocks)
