@@ -110,7 +110,7 @@ class GatedOperator:
             yield slice(None), self._mask
             return
         row_bytes = (self.n_patterns + 2 * c * min(self.n_patterns, self.n_features)) * self.X.itemsize
-        step = min(len(self.X), max(1, self.block_bytes // row_bytes))
+        step = min(len(self.X), max(1, self.block_bytes // max(row_bytes, 1)))
         buffer = np.empty((step, self.n_patterns), dtype=self.X.dtype)
         for start in range(0, len(self.X), step):
             rows = slice(start, start + step)

@@ -63,3 +63,57 @@ def test_memory_is_bounded_by_the_row_block():
     tracemalloc.stop()
     # The block's temporaries and a few copies of weights and predictions; the mask alone is 9.6 MB in float64.
     assert peak < budget + 8 * (4 * P * d + 4 * n)
+
+
+@settings(max_examples=50)
+@given(operators(), st.booleans(), st.data())
+def test_taken_patterns_are_those_of_the_index(drawn, used_before, data):
+    """Also where the mask has been converted before, for indices out of order or repeated."""
+    operator, c, rng = drawn
+    if used_before:
+        operator.adjoint(np.ones((len(operator.X), c)))
+    index = np.array(
+        data.draw(st.lists(st.integers(0, operator.n_patterns - 1), min_size=1, max_size=9)), dtype=np.intp
+    )
+    part = operator.take(index)
+    again = part.take(np.arange(len(index))[::-1])
+    np.testing.assert_array_equal(part.D, operator.D[:, index])
+    assert (part.n_patterns, part.n_features) == (len(index), operator.n_features)
+    assert part.block_bytes == operator.block_bytes
+    for one, chosen in ((part, index), (again, index[::-1])):
+        A = expanded(operator.X, operator.D[:, chosen])
+        U, t = rng.standard_normal((c, len(index), operator.n_features)), rng.standard_normal((len(operator.X), c))
+        for _ in range(2):
+            np.testing.assert_allclose(one.forward(U), A @ U.reshape(c, -1).T, atol=1e-12)
+            np.testing.assert_allclose(one.adjoint(t), (A.T @ t).T.reshape(U.shape), atol=1e-12)
+    U = rng.standard_normal((c, operator.n_patterns, operator.n_features))
+    whole = expanded(operator.X, operator.D) @ U.reshape(c, -1).T
+    np.testing.assert_allclose(operator.forward(U), whole, atol=1e-12)  # left as it was
+
+
+@pytest.mark.parametrize("used_before", [True, False])
+def test_no_pattern_at_all(used_before):
+    rng = np.random.default_rng(0)
+    operator = cr.GatedOperator(rng.standard_normal((5, 3)), rng.random((5, 4)) < 0.5)
+    if used_before:
+        operator.adjoint(np.ones((5, 2)))
+    nothing = operator.take(np.zeros(0, dtype=np.intp))
+    np.testing.assert_array_equal(nothing.forward(np.zeros((2, 0, 3))), np.zeros((5, 2)))
+    assert nothing.adjoint(np.ones((5, 2))).shape == (2, 0, 3)
+
+
+@pytest.mark.parametrize(("n_patterns", "n_features"), [(7, 4), (4, 7)])
+def test_astype_is_the_operator_of_the_rounded_data(n_patterns, n_features):
+    rng = np.random.default_rng(0)
+    X, D = rng.standard_normal((50, n_features)), rng.random((50, n_patterns)) < 0.5
+    operator = cr.GatedOperator(X, D, block_bytes=1000)
+    U, t = rng.standard_normal((2, n_patterns, n_features)), rng.standard_normal((50, 2))
+    before = operator.forward(U)
+    single = operator.astype(np.float32)
+    rounded = cr.GatedOperator(X.astype(np.float32), D)
+    assert single.forward(U).dtype == single.adjoint(t).dtype == np.float32
+    assert single.block_bytes == operator.block_bytes
+    np.testing.assert_allclose(single.forward(U), rounded.forward(U), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(single.adjoint(t), rounded.adjoint(t), rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(operator.forward(U), before)
+    assert single.astype(np.float64).forward(U).dtype == np.float64

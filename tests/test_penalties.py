@@ -211,6 +211,32 @@ def test_polar_is_the_dual_norm(penalty, seed):
     assert np.sum(Z * U) == pytest.approx(penalty.polar(Z) * penalty.value(U), rel=1e-13)
 
 
+@pytest.mark.parametrize("penalty", [GroupL1(), L1(), Nuclear()], ids=lambda penalty: penalty.name)
+@properties
+@given(seed=SEEDS)
+def test_pattern_polars_are_the_polars_of_the_patterns(penalty, seed):
+    rng, shape = draw(penalty, seed)
+    Z = weights(rng, shape)
+    sizes = penalty.pattern_polar(Z)
+    assert sizes.shape == (shape[-2],)
+    alone = [penalty.polar(Z[..., [i], :]) for i in range(shape[-2])]
+    np.testing.assert_allclose(sizes, alone, rtol=1e-14)
+    assert sizes.max() == pytest.approx(penalty.polar(Z), rel=1e-14)
+    assert penalty.pattern_polar(Z.astype(np.float32)).dtype == np.float32
+
+
+@pytest.mark.parametrize(("name", "expected"), [("group_l1", [5, 13]), ("l1", [4, 12]), ("nuclear", [5, None])])
+def test_pattern_polars_by_hand(name, expected):
+    Z = np.array([[[3.0, -4.0], [5.0, 12.0]], [[0.0, 0.0], [0.0, 1.0]]])
+    expected = np.array([np.sqrt(85 + np.sqrt(85**2 - 25)) if size is None else size for size in expected])
+    np.testing.assert_allclose(get_penalty(name).pattern_polar(Z), expected, rtol=1e-14)
+
+
+def test_feature_groups_have_no_pattern_polars():
+    with pytest.raises(NotImplementedError, match="feature_group_l1 does not add up over patterns"):
+        FeatureGroupL1().pattern_polar(np.ones((1, 2, 3)))
+
+
 @each_norm
 @properties
 @given(seed=SEEDS)

@@ -80,7 +80,7 @@ class DualTerm(ABC):
         return t + step
 
     def largest_multiple(self, t: FloatArray) -> float:
-        """Return the largest multiple of t that is in the domain of F*, 1 or less where t is inside."""
+        """Return the largest multiple of t that is in the domain of F*, at least 1 where t is inside."""
         return np.inf
 
     def start(self, f: FloatArray) -> FloatArray:

@@ -5,9 +5,10 @@ A on the active patterns. The way with the least predicted work is taken at each
 
 - in the rows, n x n by Cholesky: A M A' is a Hadamard product of XX' with products of masks, n^2 k operations and not
   n^2 k d;
-- in the columns, by conjugate gradients in float32 until the residual in the rows is a tenth of g. They are
-  preconditioned by a Cholesky factor of the k d x k d matrix, with the blocks X'(D_i D_j)X kept from step to step (one
-  or two iterations), or by its diagonal blocks and a coarse space of the directions of the active blocks.
+- in the columns, by conjugate gradients in float32 (in float64 where they are small) until the residual in the rows is
+  a tenth of g. They are preconditioned by a Cholesky factor of the k d x k d matrix, with the blocks X'(D_i D_j)X kept
+  from step to step (one or two iterations), or by its diagonal blocks and a coarse space of the directions of the
+  active blocks.
 """
 
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ _MOST_COLUMNS = 8000
 _EXPECTED_CG = 20.0
 _DIRECT_CG = 3
 _SKINNY = 1.5
+_SMALL = 1e6
 _OVERHEAD = 4e6
 _ROUNDING = 1e-6
 _CG_LIMIT = 300
@@ -146,22 +148,26 @@ class NewtonSystems:
         system = _Columns.of(self.operator.take(step.active), step, np.float64)
         right = system.adjoint(step.gradient)
         goal = _CG_TOLERANCE * system.shift * float(np.linalg.norm(step.gradient))
-        rough = _Columns.of(self._single.take(step.active), step, np.float32)
+        small = right.size * len(step.gradient) <= _SMALL
+        dtype: type[np.floating] = np.float64 if small else np.float32
+        rough = system if small else _Columns.of(self._single.take(step.active), step, dtype)
         precondition: _Preconditioner | None = self._dense_preconditioner(step.active, rough) if dense else None
         if precondition is None:
             precondition = self._coarse_preconditioner(step.active, rough)
         x, r, total = np.zeros_like(right), right, 0
         for _ in range(_REFINEMENTS):
             largest = float(np.abs(r).max())
-            scaled = (r / largest).astype(np.float32)
+            scaled: FloatArray = (r / largest).astype(dtype)
             part, count, left = _conjugate_gradients(rough, scaled, precondition, goal / largest)
-            x, total = x + largest * part, total + count
+            x, total = x + largest * part.astype(np.float64), total + count
             if left * largest <= goal or total >= _CG_LIMIT:
                 break
             r = right - system.shift * x - system.adjoint(system.forward(x))
         if not dense:
             self._expected_iterations = _CAUTION * total
-        return -step.rows.respond(step.gradient - system.forward(x))
+        found = -step.rows.respond(step.gradient - system.forward(x))
+        # A solve that rounding has spoilt may point uphill; without the low-rank part it cannot.
+        return found if np.vdot(found, step.gradient) < 0.0 else -step.rows.respond(step.gradient)
 
     def _dense_preconditioner(self, active: np.ndarray, system: "_Columns") -> "_CholeskyFactors | None":
         """Return the factors of shift I + M^(1/2) A'(nQ)A M^(1/2) of each output, without couplings, or None."""
@@ -188,13 +194,13 @@ class NewtonSystems:
         A, M, Q, shift = system.A, system.M, system.Q, system.shift
         d = A.n_features
         if isinstance(M, GroupJacobian) and self.constant_curvature and d <= _BLOCK_FEATURES:
-            eye = np.eye(d, dtype=np.float32)
+            eye = np.eye(d, dtype=A.X.dtype)
             root = np.sqrt(M.shrinkage)[..., None, None]
             half = root * eye + (1 - root) * (M.directions[..., :, None] * M.directions[..., None, :])
             inverse: FloatArray = np.linalg.inv(half @ self._diagonal_blocks(active, A) @ half + shift * eye)
         else:
             squares = GatedOperator(A.X**2, A.D)
-            inverse = 1.0 / (M.diagonal(squares.adjoint(Q.diagonal)) + shift)
+            inverse = 1.0 / (M.diagonal(squares.adjoint(Q.diagonal)) + A.X.dtype.type(shift))
         if not isinstance(M, GroupJacobian):
             return _CoarsePreconditioner(inverse, None, [])
         mask = _mask(A)

@@ -23,7 +23,7 @@ class ProxJacobian(ABC):
 
     @abstractmethod
     def diagonal(self, a: FloatArray) -> FloatArray:
-        """Return the diagonal of M^(1/2) diag(a) M^(1/2), or an upper bound of it."""
+        """Return the diagonal of M^(1/2) diag(a) M^(1/2), or an estimate of it."""
 
     @abstractmethod
     def astype(self, dtype: type[np.floating]) -> Self:
@@ -116,7 +116,7 @@ class SpectralJacobian(ProxJacobian):
         return np.ascontiguousarray(half.transpose(1, 0, 2))
 
     def diagonal(self, a: FloatArray) -> FloatArray:
-        """Return a: M is at most the identity."""
+        """Return a, a rough estimate: M is at most the identity."""
         return a
 
     def astype(self, dtype: type[np.floating]) -> Self:
@@ -153,9 +153,9 @@ def _spectral_jacobian(w: FloatArray, threshold: float) -> SpectralJacobian:
     left, s, right = np.linalg.svd(w.transpose(1, 0, 2), full_matrices=False)
     p = np.maximum(s - threshold, 0.0)
     apart = s[:, :, None] - s[:, None, :]
-    same = np.broadcast_to((s > threshold)[:, :, None].astype(w.dtype), apart.shape)
+    same = (s[:, :, None] + s[:, None, :] > 2.0 * threshold).astype(w.dtype)
     differences = p[:, :, None] - p[:, None, :]
-    symmetric = np.divide(differences, apart, out=same.copy(), where=np.abs(apart) > 1e-12 * s[:, :1, None])
+    symmetric = np.divide(differences, apart, out=same, where=np.abs(apart) > 1e-12 * s[:, :1, None])
     sums = s[:, :, None] + s[:, None, :]
     antisymmetric = np.divide(p[:, :, None] + p[:, None, :], sums, out=np.zeros_like(sums), where=sums > 0.0)
     outside = np.divide(p, s, out=np.zeros_like(s), where=s > 0.0)

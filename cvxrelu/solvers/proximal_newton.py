@@ -21,6 +21,7 @@ from cvxrelu.solvers.prox_jacobians import prox_jacobian
 _FIRST_SIGMA = 0.1
 _SIGMA_GROWTH = 10.0
 _SIGMA_DROP = 0.1
+_RECOVERY = 2.0
 _SMALLEST_SIGMA = 1e-6
 _INEXACTNESS = 0.25
 _STEPS_PER_CENTRE = 50
@@ -110,6 +111,7 @@ class ProximalNewton:
                 moved = float(np.linalg.norm(v - u))
                 self.exhausted = moved <= _ROUNDINGS * self._eps * float(np.linalg.norm(v))
                 self.term.recentre(self.t, self.sigma)
+                self._largest_sigma *= _RECOVERY
                 self.sigma = min(_SIGMA_GROWTH * self.sigma, self._largest_sigma)
                 u = v
             if self.exhausted:

@@ -59,7 +59,7 @@ class WorkingSet:
         cones = isinstance(problem, ConvexReLU)
         penalties = ("group_l1",) if cones else SEPARABLE
         losses = SEPARABLE_LOSSES if cones else LOSSES
-        if problem.penalty.name not in penalties or problem.lam == 0.0 or not isinstance(problem.loss, losses):
+        if problem.penalty.name not in penalties or problem.lam == 0.0 or type(problem.loss) not in losses:
             names = ", ".join(loss.name for loss in losses)
             other = "CLARABEL or AugmentedLagrangian" if cones else "RFISTA"
             raise SolverError(
@@ -90,7 +90,15 @@ def _gated_candidates(problem: ConvexProblem, blocks: FloatArray, limits: Limits
     while True:
         point = patterns.price(inner.t)
         if started:
-            yield Candidate(weights=blocks, n_iter=inner.n_steps, step=inner.sigma, objective=upper, dual=point)
+            # Values of float32 products are good enough to go on by, not to be reported.
+            exact = problem.X.dtype == np.float64
+            yield Candidate(
+                weights=blocks,
+                n_iter=inner.n_steps,
+                step=inner.sigma,
+                objective=upper if exact else None,
+                dual=point if exact else problem.dual_point(inner.t),
+            )
         if exhausted:
             return
         started = True
