@@ -1,8 +1,11 @@
 """Run a reference computation, by name."""
 
 import argparse
+from pathlib import Path
 
-from reference import bench, compile_time
+from reference import ablation, bench, compile_time, race
+from reference.race_cases import KINDS
+from reference.race_peers import Effort
 
 
 def main() -> None:
@@ -15,11 +18,46 @@ def main() -> None:
     command = commands.add_parser("bench", help=bench.measure.__doc__)
     command.add_argument("--repeats", type=int, default=5, help="number of runs; medians are printed (default: 5)")
     command.add_argument("--threads", type=int, default=2, help="threads on both sides (default: 2)")
+    command = commands.add_parser("ablation", help=ablation.measure.__doc__)
+    command.add_argument("--repeats", type=int, default=3, help="number of runs; medians are printed (default: 3)")
+    command.add_argument("--threads", type=int, default=1, help="threads (default: 1)")
+    command = commands.add_parser("race", help=race.measure.__doc__)
+    command.add_argument("kind", choices=KINDS, help="which problems")
+    command.add_argument("--solver", default="auto", help="ours, as cvxrelu.solve spells it (default: auto)")
+    command.add_argument("--tol", type=float, help="certified gap asked of ours (default: 1e-6; path: 1e-4)")
+    command.add_argument("--cases", type=_names, default=[], help="data sets or cases, comma separated (default: all)")
+    command.add_argument("--peers", type=_names, default=[], help="peers, comma separated (default: all)")
+    command.add_argument("--repeats", type=int, default=5, help="number of runs; medians are printed (default: 5)")
+    command.add_argument("--threads", type=int, default=1, help="threads on all sides (default: 1)")
+    command.add_argument("--timeout", type=float, default=150.0, help="seconds for one solve (default: 150)")
+    command.add_argument("--out", type=Path, help="file of the results (default: build/race-KIND.json)")
+    command.add_argument("--resume", action="store_true", help="go on from the cases that the file holds")
     arguments = parser.parse_args()
     if arguments.command == "compile-time":
         print(compile_time.measure(arguments.gates, arguments.repeats))
+    elif arguments.command == "ablation":
+        print(ablation.measure(arguments.repeats, arguments.threads))
+    elif arguments.command == "race":
+        print(race.measure(_plan(arguments)))
     else:
         print(bench.measure(arguments.repeats, arguments.threads))
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _plan(arguments: argparse.Namespace) -> race.Plan:
+    return race.Plan(
+        kind=arguments.kind,
+        solver=arguments.solver,
+        tol=arguments.tol,
+        cases=arguments.cases,
+        peers=arguments.peers,
+        effort=Effort(arguments.repeats, arguments.threads, arguments.timeout),
+        out=arguments.out,
+        go_on=arguments.resume,
+    )
 
 
 if __name__ == "__main__":

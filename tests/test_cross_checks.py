@@ -251,7 +251,6 @@ def test_no_solver_claims_more_than_it_has(problem, max_iter, tol, data):
 # Known errors of the bounds, each to be mended in `ConvexProblem.dual_point`
 
 
-@pytest.mark.xfail(strict=True, reason="norms of tiny arrays underflow to 0: the whole ray of t passes for feasible")
 @pytest.mark.parametrize("kind", ["gated", "relu"])
 @pytest.mark.parametrize("penalty", ["group_l1", "feature_group_l1", "none"])
 def test_a_tiny_dual_point_proves_no_more_than_its_direction(kind, penalty):
@@ -261,7 +260,6 @@ def test_a_tiny_dual_point_proves_no_more_than_its_direction(kind, penalty):
     assert certificate.lower <= reference.objective * (1 + 1e-9)
 
 
-@pytest.mark.xfail(strict=True, raises=cr.CertificateError, reason="corrected again and again, t underflows as above")
 def test_fitted_data_without_a_penalty_have_the_optimum_zero():
     problem = make_problem("gated", penalty="none", shape="wide", c=3)
     with warnings.catch_warnings():
@@ -270,7 +268,6 @@ def test_fitted_data_without_a_penalty_have_the_optimum_zero():
     assert 0.0 <= solution.lower <= solution.objective <= 1e-12
 
 
-@pytest.mark.xfail(strict=True, reason="A't = 0 is tested with the rounding of the largest column for all of them")
 @pytest.mark.parametrize(
     ("columns", "solver"),
     [(BAD_COLUMNS, "RFISTA"), ((1e-8, 1e8, 1e8), "RFISTA"), ((1e-8, 1e8, 1e8), "LeastSquares")],

@@ -6,7 +6,9 @@ loaded, and `parse` sets them.
 OUT.npz holds
 
 - U (1, P, d), or V and W (1, P, d): float64, in the order of the given gates, zero for gates that the peer dropped;
-- seconds (repeats,): wall-clock time of each solve, without imports, conversion of the data and patterns;
+- path (n_lams, 1, P, d), or (n_lams, 2, P, d) for V and W, where PROBLEM.npz holds lams and the peer follows them:
+  the weights at each lam that it reached; U, V and W are those of the last;
+- seconds (repeats,): time of each solve, without imports, conversion of the data and patterns;
 - iterations (repeats,): -1 where the peer does not tell;
 - metadata: a JSON string with versions, threads, settings, and `objective`, the formula evaluated in float64.
 """
@@ -29,17 +31,18 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """X (n, d), y (n,), gates G (d, P) and the strength lam of the penalty."""
+    """X (n, d), y (n,), gates G (d, P), the strength lam of the penalty, and the descending path that ends there."""
 
     X: Array
     y: Array
     G: Array
     lam: float
+    lams: Array | None = None
 
     def patterns(self) -> NDArray[np.bool_]:
         """D (n, P), 1[X G >= 0]."""
@@ -66,12 +69,16 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class Solve:
-    """One solve: blocks (P, d) in the order of the gates, seconds, iterations (-1: unknown), what the peer says."""
+    """One solve: blocks (P, d) in the order of the gates, seconds, iterations (-1: unknown), what the peer says.
+
+    Of a path, also the blocks at each lam, (n_lams, 1 or 2, P, d).
+    """
 
     blocks: Sequence[Array]
     seconds: float
     iterations: int
     details: dict[str, Any]
+    path: Array | None = None
 
 
 def parser(description: str, solvers: Sequence[str], max_iters: int) -> argparse.ArgumentParser:
@@ -101,15 +108,18 @@ def parse(arguments: argparse.ArgumentParser) -> argparse.Namespace:
 
 
 def load(path: Path) -> Problem:
-    """Read X, y, G and lam in float64."""
+    """Read X, y, G, lam and, where there are any, lams in float64."""
     import numpy as np
 
     with np.load(path) as arrays:
         X, y, G = (np.asarray(arrays[name], dtype=np.float64) for name in ("X", "y", "G"))
         lam = float(arrays["lam"])
+        lams = np.asarray(arrays["lams"], dtype=np.float64) if "lams" in arrays else None
     if not (X.ndim == G.ndim == 2 and y.shape == X.shape[:1] and len(G) == X.shape[1]):
         raise ValueError(f"X (n, d), y (n,) and G (d, P) do not fit: {X.shape}, {y.shape}, {G.shape}")
-    return Problem(X, y, G, lam)
+    if lams is not None and not (lams.ndim == 1 and lams[-1] == lam and np.all(np.diff(lams) < 0)):
+        raise ValueError(f"lams must descend to lam = {lam}, got {lams}")
+    return Problem(X, y, G, lam, lams)
 
 
 def save(options: argparse.Namespace, problem: Problem, solves: Sequence[Solve], packages: Sequence[str]) -> None:
@@ -132,6 +142,8 @@ def save(options: argparse.Namespace, problem: Problem, solves: Sequence[Solve],
     }
     names = ["U"] if len(blocks) == 1 else ["V", "W"]
     arrays |= {name: block[np.newaxis] for name, block in zip(names, blocks, strict=True)}
+    if solves[-1].path is not None:
+        arrays["path"] = solves[-1].path
     np.savez(options.out, **arrays)
     seconds = ", ".join(f"{solve.seconds:.3f}" for solve in solves)
     print(f"seconds {seconds}; iterations {solves[-1].iterations}")

@@ -6,9 +6,10 @@ For the peers environment only; see `reference.peers` for the problem and `refer
     relu    two groups for each gate, with linear constraints (2 D_i - I) X v >= 0; returns V and W
 
 adelie's Gaussian loss with weights 1/n is 1/(2n) ||f - y||^2 up to a constant, as ours; what it is given is not
-scaled, and there is no intercept. `tol` is the tolerance of its coordinate descent; the constraints' own tolerances
-are left at their defaults. The path has --path-size values of lam, in geometric progression from the smallest one with
-the zero solution of the gated problem to the one asked for; at a loose tolerance the answer depends on it.
+scaled, and there is no intercept. `tol` is the tolerance of its coordinate descent, --constraint-tol that of the
+non-negative least squares in the constraints: a looser one is faster and violates them more. The path is that of
+PROBLEM.npz, if it holds lams; else it has --path-size values of lam, in geometric progression from the smallest one
+with the zero solution of the gated problem to the one asked for. At a loose tolerance the answer depends on it.
 
 Timed is the call of its solver over the whole path, which includes the set-up of its state; the matrix and the
 constraints are built before. Iterations are not reported.
@@ -35,7 +36,10 @@ def solve(problem: Problem, options: argparse.Namespace) -> Solve:
     D = problem.patterns()
     gated = options.solver == "gated"
     n_groups = D.shape[1] if gated else 2 * D.shape[1]
-    lam_max = float(np.linalg.norm((D * problem.y[:, np.newaxis]).T @ problem.X, axis=1).max()) / n
+    lams = problem.lams
+    if lams is None:
+        lam_max = float(np.linalg.norm((D * problem.y[:, np.newaxis]).T @ problem.X, axis=1).max()) / n
+        lams = np.geomspace(problem.lam, max(lam_max, problem.lam), options.path_size)[::-1]
 
     X = np.asfortranarray(problem.X, dtype=options.dtype)
     y = problem.y.astype(options.dtype)
@@ -46,7 +50,8 @@ def solve(problem: Problem, options: argparse.Namespace) -> Solve:
             np.ascontiguousarray((2 * D[:, [i]] - 1.0) * problem.X, dtype=options.dtype) for i in range(D.shape[1])
         ]
         lower, upper = np.zeros(n, dtype=options.dtype), np.full(n, np.finfo(options.dtype).max, dtype=options.dtype)
-        constraints = [adelie.constraint.linear(cone, lower, upper) for cone in cones + cones]
+        configs = {"nnls_tol": options.constraint_tol, "pinball_tol": options.constraint_tol}
+        constraints = [adelie.constraint.linear(cone, lower, upper, configs=configs) for cone in cones + cones]
 
     start = time.perf_counter()
     state = adelie.grpnet(
@@ -56,7 +61,7 @@ def solve(problem: Problem, options: argparse.Namespace) -> Solve:
         groups=np.arange(0, n_groups * d, d),
         alpha=1,
         penalty=np.ones(n_groups, dtype=options.dtype),
-        lmda_path=np.geomspace(problem.lam, max(lam_max, problem.lam), options.path_size)[::-1],
+        lmda_path=lams,
         max_iters=options.max_iters,
         tol=options.tol,
         newton_tol=1e-12 if options.dtype == "float64" else 1e-6,  # the default cannot be reached in float32
@@ -67,16 +72,22 @@ def solve(problem: Problem, options: argparse.Namespace) -> Solve:
     )
     seconds = time.perf_counter() - start
 
-    solved = len(state.lmdas) == options.path_size
-    coefficients = state.betas[-1].toarray().astype(np.float64).reshape(n_groups, d)
-    blocks = [coefficients] if gated else [coefficients[: D.shape[1]], coefficients[D.shape[1] :]]
-    return Solve(blocks, seconds, -1, {"converged": solved, "lam": float(state.lmdas[-1])})
+    betas = state.betas if problem.lams is not None else state.betas[-1:]
+    path = betas.toarray().astype(np.float64).reshape(betas.shape[0], -1, D.shape[1], d)
+    return Solve(
+        blocks=list(path[-1]),
+        seconds=seconds,
+        iterations=-1,
+        details={"converged": len(state.lmdas) == len(lams), "lam": float(state.lmdas[-1])},
+        path=None if problem.lams is None else path,
+    )
 
 
 def main() -> None:
     """Read the command line, solve as often as it says, write the answer."""
     arguments = parser("Solve one problem with adelie.", ("gated", "relu"), max_iters=100_000)
-    arguments.add_argument("--path-size", type=int, default=10, help="values of lam down to the one asked for")
+    arguments.add_argument("--path-size", type=int, default=10, help="values of lam, if none are given")
+    arguments.add_argument("--constraint-tol", type=float, default=1e-7, help="of the constraints (adelie's default)")
     options = parse(arguments)
     problem = load(options.problem)
     solves = [solve(problem, options) for _ in range(options.repeats)]

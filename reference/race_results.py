@@ -1,0 +1,252 @@
+"""What a race has found: the settings tried, the choice among them, ratios, the table and the file."""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+INTERIOR_POINTS = ("CLARABEL", "ECOS")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a peer at one setting.
+
+    ``accuracy`` is the relative suboptimality of its answer after repair into the cones, ``violation`` that before
+    it; both are None where no answer came, and then ``seconds`` are those that it was given and ``note`` says why.
+    """
+
+    setting: str
+    seconds: float
+    accuracy: float | None = None
+    violation: float | None = None
+    compile_seconds: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A peer's result on one case: all trials, the chosen one, and the seconds of the chosen setting's runs.
+
+    Where ``reached`` is false, the chosen trial is the most accurate one, and its seconds are a lower bound.
+    """
+
+    peer: str
+    asked: float
+    reached: bool
+    chosen: Trial
+    seconds: list[float]
+    trials: list[Trial]
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def median(self) -> float:
+        """Median seconds."""
+        return float(np.median(self.seconds))
+
+
+@dataclass(frozen=True)
+class Ours:
+    """Our result on one case; of a path, the largest gap and violation, and the active blocks of its last point.
+
+    ``lower`` and ``upper`` are the tightest certified interval of the optimum that is known: what peers are judged
+    by. For a path they are None: there the peers are judged by our objectives.
+    """
+
+    solver: str
+    seconds: list[float]
+    reached: bool
+    gap: float
+    violation: float
+    active: int
+    lower: float | None = None
+    upper: float | None = None
+
+    @property
+    def median(self) -> float:
+        """Median seconds."""
+        return float(np.median(self.seconds))
+
+    @property
+    def width(self) -> float:
+        """Relative width of the interval of the optimum; 0 where there is none."""
+        if self.lower is None or self.upper is None:
+            return 0.0
+        return max(self.upper - self.lower, 0.0) / abs(self.upper)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One case: sizes, our result, the peers' results, the machine's load when it began."""
+
+    case: str
+    n: int
+    d: int
+    n_patterns: int
+    lam: float
+    load: float
+    ours: Ours
+    entries: list[Entry]
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A peer's time over ours, exact or a bound: ">=" where the peer, "<=" where we missed the accuracy."""
+
+    value: float
+    mark: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.mark}{self.value:.3g}"
+
+
+def choose(trials: Sequence[Trial], accuracy: float) -> tuple[Trial, bool]:
+    """Return the fastest trial within the accuracy, and whether there is one; else the most accurate trial.
+
+    Where no trial gave an answer, the one that was given the most time.
+    """
+    answers = [(trial.accuracy, trial) for trial in trials if trial.accuracy is not None]
+    reached = [trial for achieved, trial in answers if achieved <= accuracy]
+    if reached:
+        return min(reached, key=lambda trial: trial.seconds), True
+    if answers:
+        return min(answers, key=lambda answer: answer[0])[1], False
+    return max(trials, key=lambda trial: trial.seconds), False
+
+
+def best_entry(entries: Sequence[Entry]) -> Entry | None:
+    """Return the fastest peer that reached its accuracy, else the one with the smallest bound of its time.
+
+    Only peers that were asked for the most that was asked for count.
+    """
+    asked = min((entry.asked for entry in entries), default=0.0)
+    equal = [entry for entry in entries if entry.asked == asked]
+    return min(equal, key=lambda entry: (not entry.reached, entry.median), default=None)
+
+
+def ratio(ours: Ours, entry: Entry) -> Ratio:
+    """Return the peer's time over ours."""
+    mark = {(True, True): "", (True, False): ">=", (False, True): "<=", (False, False): "?"}
+    return Ratio(entry.median / ours.median, mark[ours.reached, entry.reached])
+
+
+def geometric_mean(ratios: Sequence[Ratio]) -> Ratio:
+    """Return the geometric mean: a bound if bounds of one kind are among the ratios, "?" if of both kinds."""
+    marks = {each.mark for each in ratios} - {""}
+    mark = marks.pop() if len(marks) == 1 else "?" if marks else ""
+    return Ratio(float(np.exp(np.mean([np.log(each.value) for each in ratios]))), mark)
+
+
+def table(results: Sequence[Result]) -> list[str]:
+    """Return the table: a line for each case and peer, with the case's own figures on its first line."""
+    widths = (34, 5, 3, 4, 9, 6, 8, 8, 9, 8)
+    names = ("case", "n", "d", "P", "lam", "active", "ours, s", "our gap", "violation", "interval")
+    peer_names = f"{'peer':<9} {'peer, s':>10} {'accuracy':>9} {'violation':>9} {'ratio':>9}  setting"
+    lines = [f"{_row(names, widths)}  {peer_names}"]
+    for result in results:
+        ours = result.ours
+        figures = _row(
+            (
+                result.case,
+                result.n,
+                result.d,
+                result.n_patterns,
+                f"{result.lam:.3e}",
+                ours.active,
+                f"{ours.median:.3g}",
+                f"{ours.gap:.1e}{'' if ours.reached else '!'}",
+                f"{ours.violation:.3g}",
+                "-" if ours.lower is None else f"{ours.width:.1e}",
+            ),
+            widths,
+        )
+        for i, entry in enumerate(result.entries):
+            lines.append((figures if i == 0 else " " * len(figures)) + "  " + _entry_line(ours, entry))
+        if not result.entries:
+            lines.append(figures)
+    return lines
+
+
+def summary(results: Sequence[Result]) -> list[str]:
+    """Return the geometric mean and the smallest of the ratios of each peer, and of the best peer in each case."""
+    lines = []
+    for peer in dict.fromkeys(entry.peer for result in results for entry in result.entries):
+        lines += _mean_line(peer, ((result, [e for e in result.entries if e.peer == peer]) for result in results))
+    lines += _mean_line(
+        "best interior point", ((r, [e for e in r.entries if e.peer in INTERIOR_POINTS]) for r in results)
+    )
+    lines += _mean_line("best peer", ((result, result.entries) for result in results))
+    return lines
+
+
+def save(path: Path, header: dict[str, Any], results: Sequence[Result]) -> None:
+    """Write the file, in full or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps({"header": header, "results": [asdict(result) for result in results]}, indent=1))
+    os.replace(temporary, path)
+
+
+def resume(path: Path, header: dict[str, Any]) -> list[Result]:
+    """Return the results in the file, none if there is no file.
+
+    Raises
+    ------
+    ValueError
+        If they are those of another race: other settings, versions or another machine.
+    """
+    if not path.exists():
+        return []
+    content = json.loads(path.read_text())
+    found = content["header"]
+    different = [key for key in header | found if header.get(key) != found.get(key)]
+    if different:
+        listed = "; ".join(f"{key}: {found.get(key)} there, {header.get(key)} here" for key in different)
+        raise ValueError(f"{path} holds another race, which cannot be gone on with ({listed})")
+    return [_result(entry) for entry in content["results"]]
+
+
+def _result(found: dict[str, Any]) -> Result:
+    entries = [
+        Entry(**entry | {"chosen": Trial(**entry["chosen"]), "trials": [Trial(**trial) for trial in entry["trials"]]})
+        for entry in found["entries"]
+    ]
+    return Result(**found | {"ours": Ours(**found["ours"]), "entries": entries})
+
+
+def _row(cells: Sequence[object], widths: Sequence[int]) -> str:
+    first, *others = zip(cells, widths, strict=True)
+    return f"{first[0]!s:<{first[1]}}" + "".join(f" {cell!s:>{width}}" for cell, width in others)
+
+
+def _entry_line(ours: Ours, entry: Entry) -> str:
+    chosen = entry.chosen
+    seconds = f"{'' if entry.reached else '>='}{entry.median:.3g}"
+    accuracy = "none" if chosen.accuracy is None else f"{chosen.accuracy:.1e}"
+    violation = "-" if chosen.violation is None else f"{chosen.violation:.1e}"
+    remarks = [
+        chosen.setting,
+        "" if entry.reached else f"{entry.asked:g} not reached",
+        "" if chosen.compile_seconds is None else f"compiled in {chosen.compile_seconds:.3g} s",
+        chosen.note,
+    ]
+    figures = f"{entry.peer:<9} {seconds:>10} {accuracy:>9} {violation:>9} {ratio(ours, entry)!s:>9}"
+    return f"{figures}  {'; '.join(remark for remark in remarks if remark)}"
+
+
+def _mean_line(name: str, chosen: Iterable[tuple[Result, Sequence[Entry]]]) -> list[str]:
+    """Return one line on the best of the entries chosen in each case, or none where there are none."""
+    pairs = [
+        (ratio(result.ours, best), result.case)
+        for result, entries in chosen
+        if (best := best_entry(entries)) is not None
+    ]
+    if not pairs:
+        return []
+    smallest, case = min(pairs, key=lambda pair: pair[0].value)
+    mean = geometric_mean([pair[0] for pair in pairs])
+    return [f"{name + ' / ours':<28} geometric mean {mean!s:>8} of {len(pairs)}; smallest {smallest!s:>8} ({case})"]
