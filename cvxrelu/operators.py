@@ -12,6 +12,7 @@ _BLOCK_BYTES = 2**25
 _POWER_ITERATIONS = 100
 _POWER_ACCURACY = 1e-4
 _POWER_SAFETY = 1.05
+_FEW = 0.5
 
 
 class GatedOperator:
@@ -60,7 +61,10 @@ class GatedOperator:
         return type(self)(self.X.astype(dtype), self.D, self.block_bytes)
 
     def forward(self, U: FloatArray) -> FloatArray:
-        """Return A u (n, c) for weights U (c, P, d)."""
+        """Return A u (n, c) for weights U (c, P, d); patterns of zero weights cost nothing if they are the most."""
+        active = np.flatnonzero(np.any(U, axis=(0, 2)))
+        if len(active) < _FEW * self.n_patterns:
+            return self.take(active).forward(U[:, active])
         c = U.shape[0]
         d = self.n_features
         f = np.empty((self.X.shape[0], c), dtype=self.X.dtype)

@@ -32,6 +32,16 @@ def test_forward_and_adjoint_are_those_of_the_expanded_matrix(drawn):
 
 
 @settings(max_examples=50)
+@given(operators(), st.floats(0.0, 1.0))
+def test_patterns_of_zero_weights_add_nothing(drawn, share):
+    operator, c, rng = drawn
+    P, d = operator.n_patterns, operator.n_features
+    U = rng.standard_normal((c, P, d)) * (rng.random((1, P, 1)) < share)
+    expected = expanded(operator.X, operator.D) @ U.reshape(c, -1).T
+    np.testing.assert_allclose(operator.forward(U), expected, atol=1e-12)
+
+
+@settings(max_examples=50)
 @given(operators())
 def test_adjoint_identity(drawn):
     operator, c, rng = drawn
