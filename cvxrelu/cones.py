@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 from scipy.optimize import linprog, nnls
 
 from cvxrelu._validation import FloatArray
@@ -67,11 +68,11 @@ class PatternCones:
         projector.project(blocks, Z[blocks], enough)
         return projector.multipliers(blocks, Z[blocks])
 
-    def project(self, w: FloatArray, block: int) -> FloatArray:
-        """Return the projection of w (d,) onto the cone of the block."""
-        projector = ConeProjector(self.X, self.patterns.D, len(self.patterns))
-        projected: FloatArray = projector.project(np.array([block % len(self.patterns)]), w[None])[0]
-        return projected
+    def project(self, W: FloatArray, blocks: NDArray[np.intp]) -> FloatArray:
+        """Return the projections of the rows of W (B, d) onto the cones of the blocks (B,), which differ."""
+        if len(blocks) == 0:
+            return W
+        return ConeProjector(self.X, self.patterns.D, int(blocks.max()) + 1).project(blocks, W)
 
     def euclidean_multipliers(self, z: FloatArray, block: int, scale: FloatArray | None = None) -> FloatArray:
         """Return g >= 0 (n,) that minimises ||scale * (z + Xt_i'g)||_2, by non-negative least squares.
@@ -135,19 +136,24 @@ class PatternCones:
         products: FloatArray = np.sum(self.shift(np.zeros_like(W), multipliers) * W, axis=1)
         return products
 
-    def repair(self, w: FloatArray, block: int) -> FloatArray:
-        """Return a point of the cone near w: its projection, nudged along the witness of a strict interior.
+    def repair(self, W: FloatArray, blocks: NDArray[np.intp]) -> FloatArray:
+        """Return points of the cones near the rows of W (B, d), whose blocks (B,) differ.
 
-        Rounding keeps a projection from being exactly feasible. In a non-singular cone the witness leads to
-        a point whose products are non-negative in whatever order they are summed. In a singular cone the
-        projection is kept if its violation is within the rounding of the products themselves; if not, it
-        is replaced by zero, which is in every cone.
+        Those that miss their cones are projected and nudged along the witness of a strict interior: rounding keeps a
+        projection from being exactly feasible. In a non-singular cone the witness leads to a point whose products are
+        non-negative in whatever order they are summed. In a singular cone the projection is kept if its violation is
+        within the rounding of the products themselves; if not, it is replaced by zero, which is in every cone.
         """
+        outside = [(self._signed_rows(int(b)) @ w).min(initial=0.0) < 0.0 for w, b in zip(W, blocks, strict=True)]
+        repaired = W.copy()
+        places = np.flatnonzero(outside)
+        for place, point in zip(places, self.project(W[places], blocks[places]), strict=True):
+            repaired[place] = self._nudge(point, int(blocks[place]))
+        return repaired
+
+    def _nudge(self, point: FloatArray, block: int) -> FloatArray:
         rows = self._signed_rows(block)
-        if (rows @ w).min(initial=0.0) >= 0.0:
-            return w
-        point = self.project(w, block)
-        guard = 4 * len(w) * np.finfo(np.float64).eps * np.linalg.norm(point)
+        guard = 4 * len(point) * np.finfo(np.float64).eps * np.linalg.norm(point)
         directions, found = self._witnesses
         i = block % len(self.patterns)
         if not found[i]:

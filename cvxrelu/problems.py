@@ -129,15 +129,15 @@ class ConvexReLU(ConvexProblem):
         """Return weights in their cones: blocks that miss them are projected, then nudged along a witness."""
         blocks = self.blocks(weights).copy()
         flat = blocks.reshape(-1, self.d)
-        for b in np.flatnonzero(self.cones.violations(blocks).ravel() > 0.0):
-            flat[b] = self.cones.repair(flat[b], int(b))
+        outside = np.flatnonzero(self.cones.violations(blocks).ravel() > 0.0)
+        flat[outside] = self.cones.repair(flat[outside], outside)
         return self.weights(blocks)
 
     def zero_is_optimal(self) -> bool:
         """Return whether lam is at least `lam_max`; one block whose projection is longer is enough to say no."""
         if self.penalty.name == "group_l1":
             Z = self.operator.adjoint(self.loss.gradient(np.zeros_like(self.Y), self.Y)).reshape(-1, self.d)
-            longest = int(np.argmax(row_norms(Z)))
+            longest = np.array([np.argmax(row_norms(Z))])
             if any(np.linalg.norm(self.cones.project(z, longest)) > self.lam for z in (Z[longest], -Z[longest])):
                 return False
         return self.lam >= self.lam_max()
