@@ -216,7 +216,7 @@ class ConvexProblem(ABC):
         """
         argument, multipliers = self.polar_argument(t, None, exhaustive=True)
         assert isinstance(self.penalty, NormPenalty)
-        return self.penalty.pattern_polar(argument), multipliers
+        return _homogeneous(self.penalty.pattern_polar, argument), multipliers
 
     def lam_max(self) -> float:
         """Return the smallest lam at which zero weights are optimal.

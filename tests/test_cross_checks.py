@@ -248,7 +248,7 @@ def test_no_solver_claims_more_than_it_has(problem, max_iter, tol, data):
     assert recomputed.lower <= reference.objective + rounding
 
 
-# Known errors of the bounds, each to be mended in `ConvexProblem.dual_point`
+# Bounds that were once wrong
 
 
 @pytest.mark.parametrize("kind", ["gated", "relu"])

@@ -188,6 +188,49 @@ def test_dual_point_at_lam_zero_is_annihilated():
     assert np.abs(problem.operator.adjoint(point.t)).max() <= 1e-14
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+def test_column_scales_do_not_change_the_bound_at_lam_zero(loss):
+    problem = make_problem("gated", loss, shape="tripled", c=3, ratio=0.0)
+    t = problem.gradient_point(problem.zero_weights())
+    points = [
+        type(problem)(problem.X * scales, problem.Y, cr.ActivationPatterns(problem.patterns.D), 0.0, loss).dual_point(t)
+        for scales in ([1.0, 1.0, 1.0], [1e-8, 1.0, 1e8], [1e150, 1e-150, 0.0])
+    ]
+    assert points[0].value > 0.01
+    assert points[1].value == pytest.approx(points[0].value, rel=1e-9)
+    assert points[2].value >= points[0].value * (1 - 1e-9)  # one column less
+
+
+@pytest.mark.parametrize(
+    ("kind", "penalty"), [("gated", name) for name in GATED_PENALTIES] + [("relu", name) for name in RELU_PENALTIES]
+)
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.filterwarnings("ignore::cvxrelu.ConvergenceWarning")  # the solver is to give a feasible point
+def test_dual_points_of_any_size_give_valid_bounds(kind, loss, penalty):
+    """No product underflows to a false proof, none overflows with a warning."""
+    problem = make_problem(kind, loss, penalty, shape="tripled", c=3)
+    t = np.random.default_rng(0).standard_normal(problem.Y.shape)
+    for each in (problem, problem.with_lam(0.0)):
+        upper = each.objective(cr.solve(each, "CLARABEL", tol=1e-5).weights)
+        for size in (5e-324, 1e-310, 1e-165, 1e-155, 1e-51, 1e51, 1e155, 1e200, 1e307):
+            for direction in (t, -problem.Y):
+                point = each.dual_point(size * direction)
+                assert point.value <= upper * (1 + 1e-9)
+                assert each.dual_objective(point.t, point.multipliers) == pytest.approx(point.value, abs=1e-10)
+                assert each.dual_objective(size * direction) <= upper * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("penalty", [name for name in GATED_PENALTIES if name not in ("squared_l2", "none")])
+def test_lam_max_and_bounds_follow_the_scale_of_the_data(penalty):
+    problem = make_problem("gated", penalty=penalty, c=3)
+    for scale in (1e-170, 1e170):
+        scaled = cr.ConvexGatedReLU(problem.X * scale, problem.Y, cr.ActivationPatterns(problem.patterns.D), 0.0)
+        scaled = type(problem)(scaled.X, scaled.Y, scaled.patterns, problem.lam * scale, penalty=penalty)
+        assert scaled.lam_max() == pytest.approx(problem.lam_max() * scale, rel=1e-12)
+        t = problem.gradient_point(problem.zero_weights())
+        assert scaled.dual_point(t).value == pytest.approx(problem.dual_point(t).value, rel=1e-12)
+
+
 def test_dual_arguments_are_checked(data):
     problem = cr.ConvexReLU(*data)
     t = np.zeros(12)
