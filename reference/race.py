@@ -148,4 +148,5 @@ def _closing(header: dict[str, Any], results: list[Result]) -> list[str]:
         for entry in result.entries:
             versions |= {name: found for name, found in entry.versions.items() if name not in header["versions"]}
     packages = ", ".join(f"{name} {found}" for name, found in versions.items())
-    return [f"{header['machine']}; {header['threads']} thread(s) on all sides; {packages}"]
+    load = max((result.load for result in results), default=0.0)
+    return [f"{header['machine']}, load before a case at most {load:.1f}; {header['threads']} thread(s); {packages}"]

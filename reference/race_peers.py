@@ -122,7 +122,8 @@ def run_peer(
         except subprocess.TimeoutExpired:
             raise NoAnswerError(f"stopped after {limit:.3g} s", limit) from None
         if done.returncode != 0:
-            raise NoAnswerError(f"failed: {(done.stderr.strip().splitlines() or ['no message'])[-1][:200]}")
+            words = done.stderr.strip().splitlines() or ["no message"]
+            raise NoAnswerError(f"failed with status {done.returncode}: {words[-1][:200]}")
         return read_answer(out)
 
 
