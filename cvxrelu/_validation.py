@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -111,8 +111,8 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
     return str(value)
 
 
-def read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """Return a C-ordered copy that cannot be written to."""
-    frozen = np.array(array, order="C", copy=True)
+def read_only(array: NDArray[Any], order: Literal["C", "F"] = "C") -> NDArray[Any]:
+    """Return a copy that cannot be written to."""
+    frozen = np.array(array, order=order, copy=True)
     frozen.flags.writeable = False
     return frozen

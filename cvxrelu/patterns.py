@@ -55,7 +55,7 @@ class ActivationPatterns:
             raise ValueError(
                 f"G must have one column for each column of D; got G of shape {gates.shape} and D of shape {mask.shape}"
             )
-        object.__setattr__(self, "D", read_only(mask))
+        object.__setattr__(self, "D", read_only(mask, order="F"))  # patterns are picked by column
         object.__setattr__(self, "G", None if gates is None else read_only(gates))
 
     @classmethod

@@ -50,6 +50,18 @@ def test_adjoint_identity(drawn):
     assert np.vdot(operator.forward(U), t) == pytest.approx(np.vdot(U, operator.adjoint(t)), abs=1e-11)
 
 
+def test_the_last_product_is_kept_and_cannot_be_spoilt():
+    rng = np.random.default_rng(0)
+    operator = cr.GatedOperator(rng.standard_normal((9, 4)), rng.random((9, 7)) < 0.5)
+    t = rng.standard_normal((9, 2))
+    first = operator.adjoint(t)
+    assert operator.adjoint(t.copy()) is first
+    with pytest.raises(ValueError, match="read-only"):
+        first[0] = 0.0
+    t *= 2.0
+    np.testing.assert_allclose(operator.adjoint(t), 2.0 * first)
+
+
 def test_float32_stays_float32():
     rng = np.random.default_rng(0)
     X, D = rng.standard_normal((50, 4)).astype(np.float32), rng.random((50, 7)) < 0.5
@@ -61,9 +73,9 @@ def test_float32_stays_float32():
         np.testing.assert_allclose(result, exact, rtol=1e-4, atol=1e-4)
 
 
-def test_memory_is_bounded_by_the_row_block():
+def test_memory_is_bounded_by_block_and_tile():
     rng = np.random.default_rng(0)
-    n, d, P, budget = 4000, 20, 300, 2**20
+    n, d, P, budget, tile = 4000, 20, 1500, 2**20, 2**21
     operator = cr.GatedOperator(rng.standard_normal((n, d)), rng.random((n, P)) < 0.5, block_bytes=budget)
     U, t = rng.standard_normal((1, P, d)), rng.standard_normal((n, 1))
     tracemalloc.start()
@@ -71,8 +83,8 @@ def test_memory_is_bounded_by_the_row_block():
     operator.adjoint(t)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    # The block's temporaries and a few copies of weights and predictions; the mask alone is 9.6 MB in float64.
-    assert peak < budget + 8 * (4 * P * d + 4 * n)
+    # The temporaries, X', a few copies of weights and predictions; the mask alone is 48 MB in float64.
+    assert peak < budget + tile + 8 * (4 * P * d + 4 * n + n * d)
 
 
 @settings(max_examples=50)

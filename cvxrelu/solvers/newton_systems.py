@@ -62,13 +62,12 @@ class NewtonSystems:
     """
 
     operator: GatedOperator
-    _single: GatedOperator
     _names: np.ndarray
 
     def __init__(self, constant_curvature: bool) -> None:
         self.constant_curvature = constant_curvature
         self._expected_iterations = _EXPECTED_CG
-        self._kernel: FloatArray | None = None
+        self._precise_from = np.inf
         self._gram = np.zeros((0, 0), dtype=np.float32)
         self._gram_names = np.zeros(0, dtype=np.intp)
         self._blocks: dict[int, FloatArray] = {}
@@ -76,11 +75,12 @@ class NewtonSystems:
     def enter(self, operator: GatedOperator, index: np.ndarray) -> None:
         """Go on with a working set: A on its patterns, and their indices (k,) among all patterns."""
         self.operator = operator
-        self._single = operator.astype(np.float32)
+        self._rounded: GatedOperator | None = None
         self._names = index
-        kept = np.flatnonzero(np.isin(self._gram_names, index))
-        columns = _columns_of(kept, operator.n_features)
-        self._gram_names, self._gram = self._gram_names[kept], self._gram[np.ix_(columns, columns)]
+        if len(self._gram_names):
+            kept = np.flatnonzero(np.isin(self._gram_names, index))
+            columns = _columns_of(kept, operator.n_features)
+            self._gram_names, self._gram = self._gram_names[kept], self._gram[np.ix_(columns, columns)]
 
     def direction(self, step: NewtonStep) -> FloatArray:
         """Return dt (n, c)."""
@@ -115,33 +115,60 @@ class NewtonSystems:
             rows = 2.0 * n * n * used + c * (n**3 / 3.0 + 20.0 * n * n)
         return rows, columns, iterative
 
+    @property
+    def _single(self) -> GatedOperator:
+        """A on the working set in float32."""
+        if self._rounded is None:
+            self._rounded = self.operator.astype(np.float32)
+        return self._rounded
+
     def _in_rows(self, step: NewtonStep) -> FloatArray | None:
-        """Solve by Cholesky of I + sigma R A M A' R, R = Q^(1/2), one output after the other."""
+        """Solve in the rows: factors in float32, refined by exact products; in float64 where conditioning asks."""
+        if step.sigma < self._precise_from:
+            A, M, Q = self.operator.take(step.active), step.jacobian, step.rows
+            factors = self._row_factors(step, np.float32)
+            if factors is not None:
+                found = factors.solve(-step.gradient)
+                goal = _CG_TOLERANCE * float(np.linalg.norm(step.gradient))
+                for _ in range(_REFINEMENTS):
+                    moved = step.sigma * A.forward(M.half(M.half(A.adjoint(found))))
+                    left = step.gradient + found / Q.diagonal + moved
+                    size = float(np.linalg.norm(left))
+                    if size <= goal:
+                        return found
+                    if not size < np.inf:
+                        break
+                    found = found - factors.solve(left)
+            self._precise_from = step.sigma
+        factors = self._row_factors(step, np.float64)
+        return None if factors is None else factors.solve(-step.gradient)
+
+    def _row_factors(self, step: NewtonStep, dtype: type[np.floating]) -> "_RowFactors | None":
+        """Return the Cholesky factors of I + sigma R A M A' R, R = Q^(1/2), of each output, or None."""
         assert isinstance(step.jacobian, GroupJacobian)
-        found = np.empty_like(step.gradient)
+        dsyrk, dpotrf = (blas.dsyrk, lapack.dpotrf) if dtype == np.float64 else (blas.ssyrk, lapack.spotrf)
+        roots = np.sqrt(step.rows.diagonal)
+        factors: list[FloatArray | None] = []
         for k, (shrinkage, directions) in enumerate(
             zip(step.jacobian.shrinkage, step.jacobian.directions, strict=True)
         ):
             used = np.flatnonzero(shrinkage)
             if len(used) == 0:
-                found[:, k] = -step.rows.diagonal[:, k] * step.gradient[:, k]
+                factors.append(None)
                 continue
-            mask = self.operator.D[:, step.active[used]].astype(np.float64)
-            root = np.sqrt(step.rows.diagonal[:, k])
-            X = root[:, None] * self.operator.X
-            if not self.constant_curvature or self._kernel is None:
-                self._kernel = X @ X.T
-            s = shrinkage[used]
-            H = blas.dsyrk(step.sigma, (mask * np.sqrt(s)).T, trans=1)
-            H *= self._kernel
-            along = (X @ directions[used].T) * mask * np.sqrt(1.0 - s)
-            H = blas.dsyrk(step.sigma, along.T, trans=1, beta=1.0, c=H, overwrite_c=1)
+            mask = self.operator.D[:, step.active[used]].astype(dtype)
+            X = (roots[:, k, None] * np.sqrt(step.sigma) * self.operator.X).astype(dtype)
+            s = shrinkage[used].astype(dtype)
+            H = dsyrk(1.0, mask * np.sqrt(s), lower=1)
+            H *= (X @ X.T).T  # symmetric, and stored as H is
+            along = (X @ directions[used].T.astype(dtype)) * mask * np.sqrt(1.0 - s)
+            H = dsyrk(1.0, along, beta=1.0, c=H, lower=1, overwrite_c=1)
             H.ravel("K")[:: len(H) + 1] += 1.0
-            factor, failed = lapack.dpotrf(H, overwrite_a=1, clean=0)
+            factor, failed = dpotrf(H, lower=1, overwrite_a=1, clean=0)
             if failed:
                 return None
-            found[:, k] = -root * lapack.dpotrs(factor, root * step.gradient[:, k])[0]
-        return found
+            factors.append(factor)
+        return _RowFactors(roots, factors)
 
     def _in_columns(self, step: NewtonStep, dense: bool) -> FloatArray:
         """Solve in the columns, by conjugate gradients with one of the preconditioners."""
@@ -295,6 +322,23 @@ def _conjugate_gradients(
         previous, rz = rz, float(np.vdot(r, z))
         p = z + r.dtype.type(rz / previous) * p
     return x, count, left
+
+
+@dataclass(frozen=True, eq=False)
+class _RowFactors:
+    """The inverse of Q^-1 + sigma A M A' by factors of each output, None where A M A' is zero."""
+
+    roots: FloatArray
+    factors: Sequence[FloatArray | None]
+
+    def solve(self, v: FloatArray) -> FloatArray:
+        """Return the inverse times v (n, c)."""
+        found = self.roots * v
+        for k, factor in enumerate(self.factors):
+            if factor is not None:
+                solver = lapack.dpotrs if factor.dtype == np.float64 else lapack.spotrs
+                found[:, k] = solver(factor, found[:, k].astype(factor.dtype), lower=1)[0]
+        return self.roots * found
 
 
 class _Preconditioner(Protocol):

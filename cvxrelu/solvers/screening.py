@@ -25,6 +25,7 @@ _GROWTH = 1.5
 _LAST_SHARE = 0.5
 _WORTH_DROPPING = 0.1
 _ROUNDING = 1e-12
+_CHUNK = 16
 
 
 def can_screen(problem: ConvexProblem) -> bool:
@@ -121,7 +122,9 @@ def gap_safe(
 def pattern_norms(problem: ConvexProblem) -> FloatArray:
     """Return upper bounds (P,) of ||D_i X||_2: the lesser of ||X||_2 and the Frobenius norm of D_i X."""
     X = problem.operator.X
-    squared = np.einsum("ij,ij->i", X, X) @ problem.patterns.D
+    rows, D = np.einsum("ij,ij->i", X, X), problem.patterns.D
+    chunks = range(0, D.shape[1], _CHUNK)  # few patterns at a time: their masks as floats stay in the cache
+    squared = np.concatenate([D[:, start : start + _CHUNK].T.astype(np.float64) @ rows for start in chunks])
     gram = X.T @ X if len(X) > X.shape[1] else X @ X.T
     largest = (1.0 + _ROUNDING) * eigvalsh(gram, subset_by_index=(len(gram) - 1, len(gram) - 1))[0]
     norms: FloatArray = np.sqrt(np.minimum(largest, squared))
