@@ -6,10 +6,11 @@ import pytest
 from cvxrelu.losses import get_loss
 from cvxrelu.operators import GatedOperator
 from cvxrelu.penalties import get_penalty
-from cvxrelu.solvers import newton_systems
+from cvxrelu.solvers import newton_systems, row_systems
 from cvxrelu.solvers.dual_terms import dual_term
 from cvxrelu.solvers.newton_systems import NewtonStep, NewtonSystems
 from cvxrelu.solvers.prox_jacobians import prox_jacobian
+from cvxrelu.solvers.row_systems import RowSystems
 from tests.cases import LOSSES, make_targets
 
 N, D, P = 24, 4, 9
@@ -124,10 +125,8 @@ def test_every_way_solves_the_system(monkeypatch, way, loss, penalty, c, sigma):
 def test_rows_are_factored_in_float32_until_that_is_too_ill_conditioned(monkeypatch, loss, sigma, precise):
     force(monkeypatch, "rows")
     used = []
-    factors = NewtonSystems._row_factors
-    monkeypatch.setattr(
-        NewtonSystems, "_row_factors", lambda self, step, dtype: used.append(dtype) or factors(self, step, dtype)
-    )
+    factor = RowSystems._factor
+    monkeypatch.setattr(RowSystems, "_factor", lambda *args: used.append(args[-1]) or factor(*args))
     operator = make_operator()
     systems = systems_for(loss, operator)
     for seed in range(3):
@@ -184,7 +183,8 @@ def test_a_factor_that_breaks_down_gives_way_to_the_columns(monkeypatch):
     operator = make_operator()
     step = make_step("squared", "group_l1", operator, 1)
     force(monkeypatch, "rows")
-    monkeypatch.setattr(newton_systems.lapack, "dpotrf", lambda H, **options: (H, 1))
+    for name in ("spotrf", "dpotrf"):
+        monkeypatch.setattr(row_systems.lapack, name, lambda H, **options: (H, 1))
     dt = systems_for("squared", operator).direction(step)
     assert residual(operator, step, dt) <= ENOUGH
 

@@ -3,8 +3,7 @@
 (Q^-1 + sigma A M A') dt = -g, with Q the inverse Hessian of the dual term (within rows), M the Jacobian of the prox and
 A on the active patterns. The way with the least predicted work is taken at each step:
 
-- in the rows, n x n by Cholesky: A M A' is a Hadamard product of XX' with products of masks, n^2 k operations and not
-  n^2 k d;
+- in the rows, by Cholesky: see `row_systems`;
 - in the columns, by conjugate gradients in float32 (in float64 where they are small) until the residual in the rows is
   a tenth of g. They are preconditioned by a Cholesky factor of the k d x k d matrix, with the blocks X'(D_i D_j)X kept
   from step to step (one or two iterations), or by its diagonal blocks and a coarse space of the directions of the
@@ -16,14 +15,15 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 import numpy as np
-from scipy.linalg import blas, cho_factor, cho_solve, lapack
+from scipy.linalg import cho_factor, cho_solve
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.operators import GatedOperator
 from cvxrelu.solvers.dual_terms import Rows
 from cvxrelu.solvers.prox_jacobians import GroupJacobian, ProxJacobian
+from cvxrelu.solvers.row_systems import RowSystems
 
-_MOST_ROWS = 4000
+_MOST_ROWS = 10_000
 _MOST_COLUMNS = 8000
 _EXPECTED_CG = 20.0
 _DIRECT_CG = 3
@@ -67,7 +67,7 @@ class NewtonSystems:
     def __init__(self, constant_curvature: bool) -> None:
         self.constant_curvature = constant_curvature
         self._expected_iterations = _EXPECTED_CG
-        self._precise_from = np.inf
+        self._rows: RowSystems | None = None
         self._gram = np.zeros((0, 0), dtype=np.float32)
         self._gram_names = np.zeros(0, dtype=np.intp)
         self._blocks: dict[int, FloatArray] = {}
@@ -88,7 +88,7 @@ class NewtonSystems:
             return -step.rows.respond(step.gradient)
         in_rows, in_columns, iterative = self._costs(step)
         if in_rows <= min(in_columns, iterative):
-            found = self._in_rows(step)
+            found = self._rows_of(step)
             if found is not None:
                 return found
         return self._in_columns(step, dense=in_columns <= iterative)
@@ -112,8 +112,15 @@ class NewtonSystems:
         rows = np.inf
         if isinstance(step.jacobian, GroupJacobian) and step.rows.coupling is None and n <= _MOST_ROWS:
             used = np.count_nonzero(step.jacobian.shrinkage)
-            rows = 2.0 * n * n * used + c * (n**3 / 3.0 + 20.0 * n * n)
+            rows = 0.5 * (2.0 * n * n * used + c * (n**3 / 3.0 + 20.0 * n * n))
         return rows, columns, iterative
+
+    def _rows_of(self, step: NewtonStep) -> FloatArray | None:
+        assert isinstance(step.jacobian, GroupJacobian)
+        if self._rows is None:
+            self._rows = RowSystems(self.operator.X.astype(np.float64, copy=False))
+        active = self.operator.take(step.active)
+        return self._rows.solve(active, step.jacobian, step.rows.diagonal, step.sigma, step.gradient)
 
     @property
     def _single(self) -> GatedOperator:
@@ -121,54 +128,6 @@ class NewtonSystems:
         if self._rounded is None:
             self._rounded = self.operator.astype(np.float32)
         return self._rounded
-
-    def _in_rows(self, step: NewtonStep) -> FloatArray | None:
-        """Solve in the rows: factors in float32, refined by exact products; in float64 where conditioning asks."""
-        if step.sigma < self._precise_from:
-            A, M, Q = self.operator.take(step.active), step.jacobian, step.rows
-            factors = self._row_factors(step, np.float32)
-            if factors is not None:
-                found = factors.solve(-step.gradient)
-                goal = _CG_TOLERANCE * float(np.linalg.norm(step.gradient))
-                for _ in range(_REFINEMENTS):
-                    moved = step.sigma * A.forward(M.half(M.half(A.adjoint(found))))
-                    left = step.gradient + found / Q.diagonal + moved
-                    size = float(np.linalg.norm(left))
-                    if size <= goal:
-                        return found
-                    if not size < np.inf:
-                        break
-                    found = found - factors.solve(left)
-            self._precise_from = step.sigma
-        factors = self._row_factors(step, np.float64)
-        return None if factors is None else factors.solve(-step.gradient)
-
-    def _row_factors(self, step: NewtonStep, dtype: type[np.floating]) -> "_RowFactors | None":
-        """Return the Cholesky factors of I + sigma R A M A' R, R = Q^(1/2), of each output, or None."""
-        assert isinstance(step.jacobian, GroupJacobian)
-        dsyrk, dpotrf = (blas.dsyrk, lapack.dpotrf) if dtype == np.float64 else (blas.ssyrk, lapack.spotrf)
-        roots = np.sqrt(step.rows.diagonal)
-        factors: list[FloatArray | None] = []
-        for k, (shrinkage, directions) in enumerate(
-            zip(step.jacobian.shrinkage, step.jacobian.directions, strict=True)
-        ):
-            used = np.flatnonzero(shrinkage)
-            if len(used) == 0:
-                factors.append(None)
-                continue
-            mask = self.operator.D[:, step.active[used]].astype(dtype)
-            X = (roots[:, k, None] * np.sqrt(step.sigma) * self.operator.X).astype(dtype)
-            s = shrinkage[used].astype(dtype)
-            H = dsyrk(1.0, mask * np.sqrt(s), lower=1)
-            H *= (X @ X.T).T  # symmetric, and stored as H is
-            along = (X @ directions[used].T.astype(dtype)) * mask * np.sqrt(1.0 - s)
-            H = dsyrk(1.0, along, beta=1.0, c=H, lower=1, overwrite_c=1)
-            H.ravel("K")[:: len(H) + 1] += 1.0
-            factor, failed = dpotrf(H, lower=1, overwrite_a=1, clean=0)
-            if failed:
-                return None
-            factors.append(factor)
-        return _RowFactors(roots, factors)
 
     def _in_columns(self, step: NewtonStep, dense: bool) -> FloatArray:
         """Solve in the columns, by conjugate gradients with one of the preconditioners."""
@@ -322,23 +281,6 @@ def _conjugate_gradients(
         previous, rz = rz, float(np.vdot(r, z))
         p = z + r.dtype.type(rz / previous) * p
     return x, count, left
-
-
-@dataclass(frozen=True, eq=False)
-class _RowFactors:
-    """The inverse of Q^-1 + sigma A M A' by factors of each output, None where A M A' is zero."""
-
-    roots: FloatArray
-    factors: Sequence[FloatArray | None]
-
-    def solve(self, v: FloatArray) -> FloatArray:
-        """Return the inverse times v (n, c)."""
-        found = self.roots * v
-        for k, factor in enumerate(self.factors):
-            if factor is not None:
-                solver = lapack.dpotrs if factor.dtype == np.float64 else lapack.spotrs
-                found[:, k] = solver(factor, found[:, k].astype(factor.dtype), lower=1)[0]
-        return self.roots * found
 
 
 class _Preconditioner(Protocol):
