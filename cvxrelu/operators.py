@@ -73,40 +73,41 @@ class GatedOperator:
         return type(self)(self.X.astype(dtype), self.D, self.block_bytes)
 
     def forward(self, U: FloatArray) -> FloatArray:
-        """Return A u (n, c) for weights U (c, P, d); patterns of zero weights cost nothing if they are the most."""
-        active = np.flatnonzero(np.any(U, axis=(0, 2)))
-        if len(active) < _FEW * self.n_patterns:
-            return self.take(active).forward(U[:, active])
+        """Return A u (n, c) for weights U (c, P, d); zero blocks cost nothing if they are the most."""
         c, P, d = U.shape
+        used = np.any(U, axis=2)
+        patterns = np.flatnonzero(np.any(used, axis=0))
+        if len(patterns) < _FEW * P:
+            return self.take(patterns).forward(U[:, patterns])
         U = U.astype(self.X.dtype, copy=False)
+        if used.sum() < c * d:
+            return self._forward_by_blocks(U[used], used)
         f = np.empty((len(self.X), c), dtype=self.X.dtype)
-        if d > P:
-            for rows in self._blocks(c * P):
-                products = U.reshape(-1, d) @ self.X[rows].T
-                f[rows] = np.einsum("cpr,pr->rc", products.reshape(c, P, products.shape[1]), self._tile(rows))
-        else:
-            columns = np.ascontiguousarray(U.transpose(0, 2, 1)).reshape(-1, P)
-            for rows in self._blocks(c * d, P):
-                products = columns @ self._tile(rows)
-                f[rows] = np.einsum("cdr,dr->rc", products.reshape(c, d, products.shape[1]), self._columns[:, rows])
+        columns = np.ascontiguousarray(U.transpose(0, 2, 1)).reshape(-1, P)
+        for rows in self._blocks(c * d, P):
+            products = columns @ self._tile(rows)
+            f[rows] = np.einsum("cdr,dr->rc", products.reshape(c, d, products.shape[1]), self._columns[:, rows])
         return f
 
-    def adjoint(self, t: FloatArray) -> FloatArray:
-        """Return A' t (c, P, d) for t (n, c), not to be written to: that of the last t is kept."""
+    def adjoint(self, t: FloatArray, wanted: BoolArray | None = None) -> FloatArray:
+        """Return A' t (c, P, d) for t (n, c), not to be written to: that of the last t is kept.
+
+        With ``wanted`` (c, P) other blocks may be left zero, and are if that saves work.
+        """
         if self._last is not None and np.array_equal(self._last[0], t):
             return self._last[1]
         c, P, d = t.shape[1], self.n_patterns, self.n_features
-        outputs = np.ascontiguousarray(t.T, dtype=self.X.dtype)[:, None, :]
+        outputs = np.ascontiguousarray(t.T, dtype=self.X.dtype)
+        if wanted is not None and wanted.sum() < c * d:
+            some = np.zeros((c, P, d), dtype=self.X.dtype)
+            some[wanted] = self._adjoint_by_blocks(outputs, wanted)
+            return some
         if d > P:
-            Z = np.zeros((c * P, d), dtype=self.X.dtype)
-            for rows in self._blocks(c * P):
-                weighted = outputs[..., rows] * self._tile(rows)
-                Z += weighted.reshape(c * P, weighted.shape[-1]) @ self.X[rows]
-            Z = Z.reshape(c, P, d)
+            Z = self._adjoint_by_blocks(outputs, np.ones((c, P), dtype=np.bool_)).reshape(c, P, d)
         else:
             Z = np.zeros((c * d, P), dtype=self.X.dtype)
             for rows in self._blocks(c * d):
-                weighted = outputs[..., rows] * self._columns[:, rows]
+                weighted = outputs[:, None, rows] * self._columns[:, rows]
                 weighted = weighted.reshape(c * d, weighted.shape[-1])
                 step = max(1, self._tile_size // weighted.shape[1])
                 for start in range(0, P, step):
@@ -115,6 +116,29 @@ class GatedOperator:
             Z = np.ascontiguousarray(Z.reshape(c, d, P).transpose(0, 2, 1))
         Z.flags.writeable = False
         self._last = t.copy(), Z
+        return Z
+
+    def _forward_by_blocks(self, blocks: FloatArray, used: BoolArray) -> FloatArray:
+        """Return A u (n, c) for the blocks (m, d) that ``used`` (c, P) has, in its order."""
+        f = np.zeros((len(self.X), len(used)), dtype=self.X.dtype)
+        places = _places(used)
+        for rows in self._blocks(len(blocks), self.n_patterns):
+            mask, products = self._tile(rows), blocks @ self.X[rows].T
+            for k, place, patterns in places:
+                f[rows, k] = np.einsum("pr,pr->r", products[place], mask[patterns])
+        return f
+
+    def _adjoint_by_blocks(self, outputs: FloatArray, wanted: BoolArray) -> FloatArray:
+        """Return the blocks (m, d) of A't that ``wanted`` (c, P) has, in its order, for t' (c, n)."""
+        size = int(wanted.sum())
+        Z = np.zeros((size, self.n_features), dtype=self.X.dtype)
+        places = _places(wanted)
+        for rows in self._blocks(size, self.n_patterns):
+            mask, t = self._tile(rows), outputs[:, rows]
+            weighted = np.empty((size, t.shape[1]), dtype=self.X.dtype)
+            for k, place, patterns in places:
+                np.multiply(t[k], mask[patterns], out=weighted[place])
+            Z += weighted @ self.X[rows]
         return Z
 
     def squared_norm(self) -> float:
@@ -150,3 +174,14 @@ class GatedOperator:
             step = min(step, max(1, self._tile_size // patterns))
         for start in range(0, len(self.X), step):
             yield slice(start, start + step)
+
+
+def _places(used: BoolArray) -> list[tuple[int, slice, NDArray[np.intp] | slice]]:
+    """Return for each output with blocks in ``used`` (c, P): its index, their place in the order, their patterns."""
+    ends = np.cumsum(used.sum(axis=1))
+    starts = np.concatenate([[0], ends[:-1]])
+    return [
+        (k, slice(start, end), slice(None) if end - start == used.shape[1] else np.flatnonzero(used[k]))
+        for k, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True))
+        if end > start
+    ]

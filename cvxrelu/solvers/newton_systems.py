@@ -10,16 +10,23 @@ A on the active patterns. The way with the least predicted work is taken at each
   active blocks.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.operators import GatedOperator
 from cvxrelu.solvers.dual_terms import Rows
+from cvxrelu.solvers.preconditioners import (
+    CholeskyFactors,
+    Diagonal,
+    DiagonalBlocks,
+    OverlapInverse,
+    Preconditioner,
+    WithDirections,
+)
 from cvxrelu.solvers.prox_jacobians import GroupJacobian, ProxJacobian
 from cvxrelu.solvers.row_systems import RowSystems
 
@@ -71,6 +78,7 @@ class NewtonSystems:
         self._gram = np.zeros((0, 0), dtype=np.float32)
         self._gram_names = np.zeros(0, dtype=np.intp)
         self._blocks: dict[int, FloatArray] = {}
+        self._spectrum: tuple[FloatArray, FloatArray] | None = None
 
     def enter(self, operator: GatedOperator, index: np.ndarray) -> None:
         """Go on with a working set: A on its patterns, and their indices (k,) among all patterns."""
@@ -137,9 +145,9 @@ class NewtonSystems:
         small = right.size * len(step.gradient) <= _SMALL
         dtype: type[np.floating] = np.float64 if small else np.float32
         rough = system if small else _Columns.of(self._single.take(step.active), step, dtype)
-        precondition: _Preconditioner | None = self._dense_preconditioner(step.active, rough) if dense else None
+        precondition: Preconditioner | None = self._dense_preconditioner(step.active, rough) if dense else None
         if precondition is None:
-            precondition = self._coarse_preconditioner(step.active, rough)
+            precondition = self._rough_preconditioner(step.active, rough)
         x, r, total = np.zeros_like(right), right, 0
         for _ in range(_REFINEMENTS):
             largest = float(np.abs(r).max())
@@ -155,7 +163,7 @@ class NewtonSystems:
         # A solve that rounding has spoilt may point uphill; without the low-rank part it cannot.
         return found if np.vdot(found, step.gradient) < 0.0 else -step.rows.respond(step.gradient)
 
-    def _dense_preconditioner(self, active: np.ndarray, system: "_Columns") -> "_CholeskyFactors | None":
+    def _dense_preconditioner(self, active: np.ndarray, system: "_Columns") -> CholeskyFactors | None:
         """Return the factors of shift I + M^(1/2) A'(nQ)A M^(1/2) of each output, without couplings, or None."""
         A, M = system.A, system.M
         assert isinstance(M, GroupJacobian)
@@ -173,30 +181,30 @@ class NewtonSystems:
                 factors.append(cho_factor(K.T, overwrite_a=True, check_finite=False))
             except np.linalg.LinAlgError:
                 return None
-        return _CholeskyFactors(factors)
+        return CholeskyFactors(factors)
 
-    def _coarse_preconditioner(self, active: np.ndarray, system: "_Columns") -> "_CoarsePreconditioner":
-        """Return diagonal blocks (or entries) with a coarse space of the directions of the active blocks."""
-        A, M, Q, shift = system.A, system.M, system.Q, system.shift
-        d = A.n_features
-        if isinstance(M, GroupJacobian) and self.constant_curvature and d <= _BLOCK_FEATURES:
-            eye = np.eye(d, dtype=A.X.dtype)
+    def _rough_preconditioner(self, active: np.ndarray, system: "_Columns") -> Preconditioner:
+        """Return what is had without the matrix itself."""
+        A, M, weights, shift = system.A, system.M, system.Q.diagonal, system.shift
+        if not isinstance(M, GroupJacobian):
+            squares = GatedOperator(A.X**2, A.D)
+            return Diagonal(1.0 / (M.diagonal(squares.adjoint(weights)) + A.X.dtype.type(shift)))
+        other: Preconditioner
+        if self.constant_curvature and A.n_features <= _BLOCK_FEATURES:
+            eye = np.eye(A.n_features, dtype=A.X.dtype)
             root = np.sqrt(M.shrinkage)[..., None, None]
             half = root * eye + (1 - root) * (M.directions[..., :, None] * M.directions[..., None, :])
-            inverse: FloatArray = np.linalg.inv(half @ self._diagonal_blocks(active, A) @ half + shift * eye)
+            other = DiagonalBlocks(np.linalg.inv(half @ self._diagonal_blocks(active, A) @ half + shift * eye))
         else:
-            squares = GatedOperator(A.X**2, A.D)
-            inverse = 1.0 / (M.diagonal(squares.adjoint(Q.diagonal)) + A.X.dtype.type(shift))
-        if not isinstance(M, GroupJacobian):
-            return _CoarsePreconditioner(inverse, None, [])
-        mask = _mask(A)
-        factors: list[tuple[FloatArray, bool]] = []
-        for output, directions in enumerate(M.directions):
-            along = (A.X @ directions.T) * mask
-            E = (along.T @ (Q.diagonal[:, output, None] * along)).astype(np.float64)
-            E[np.arange(len(E)), np.arange(len(E))] += shift + _ROUNDING * np.trace(E) / len(E)
-            factors.append(cho_factor(E, check_finite=False))
-        return _CoarsePreconditioner(inverse, M.directions, factors)
+            other = OverlapInverse(A, M, weights, shift, self._spectrum_of(A.X))
+        return WithDirections(other, A, M, weights, shift)
+
+    def _spectrum_of(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return eigenvalues and eigenvectors of X'X, of the first X for all."""
+        if self._spectrum is None:
+            values, vectors = np.linalg.eigh((X.T @ X).astype(np.float64))
+            self._spectrum = np.maximum(values, 0.0), vectors
+        return self._spectrum
 
     def _diagonal_blocks(self, active: np.ndarray, A: GatedOperator) -> FloatArray:
         """Return X'D_i X for each pattern, those seen before from memory."""
@@ -250,11 +258,11 @@ class _Columns:
 
     def adjoint(self, v: FloatArray) -> FloatArray:
         """Return B'(nQ) v."""
-        return self.M.half(self.A.adjoint(self.Q.respond(v)))
+        return self.M.half(self.A.adjoint(self.Q.respond(v), self.M.support()))
 
 
 def _conjugate_gradients(
-    system: _Columns, right: FloatArray, precondition: "_Preconditioner", goal: float
+    system: _Columns, right: FloatArray, precondition: Preconditioner, goal: float
 ) -> tuple[FloatArray, int, float]:
     """Return x, the number of iterations, and ||B r||: it reaches the goal, or a hundredth of its start.
 
@@ -281,43 +289,6 @@ def _conjugate_gradients(
         previous, rz = rz, float(np.vdot(r, z))
         p = z + r.dtype.type(rz / previous) * p
     return x, count, left
-
-
-class _Preconditioner(Protocol):
-    """An approximate inverse of the matrix in the columns."""
-
-    def __call__(self, r: FloatArray) -> FloatArray:
-        """Return it times r (c, k, d)."""
-
-
-@dataclass(frozen=True, eq=False)
-class _CholeskyFactors:
-    """Factors of the matrices of the outputs."""
-
-    factors: Sequence[tuple[FloatArray, bool]]
-
-    def __call__(self, r: FloatArray) -> FloatArray:
-        solved = [cho_solve(f, part.ravel(), check_finite=False) for f, part in zip(self.factors, r, strict=True)]
-        return np.stack(solved).reshape(r.shape)
-
-
-@dataclass(frozen=True, eq=False)
-class _CoarsePreconditioner:
-    """Inverse diagonal blocks or entries, plus a correction in the span of the directions."""
-
-    inverse: FloatArray
-    directions: FloatArray | None
-    factors: Sequence[tuple[FloatArray, bool]]
-
-    def __call__(self, r: FloatArray) -> FloatArray:
-        fine = self.inverse * r if self.inverse.ndim == 3 else np.einsum("ckde,cke->ckd", self.inverse, r)
-        if self.directions is None:
-            return fine
-        along = np.einsum("ckd,ckd->ck", r, self.directions)
-        for k, factor in enumerate(self.factors):
-            along[k] = cho_solve(factor, along[k], check_finite=False)
-        corrected: FloatArray = fine + along[..., None] * self.directions
-        return corrected
 
 
 def _columns_of(patterns: np.ndarray, d: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from cvxrelu._validation import FloatArray
+from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.penalties import L1, GroupL1, Nuclear, Penalty
 
 
@@ -20,6 +20,10 @@ class ProxJacobian(ABC):
     @abstractmethod
     def half(self, v: FloatArray) -> FloatArray:
         """Return M^(1/2) v."""
+
+    @abstractmethod
+    def support(self) -> BoolArray | None:
+        """Return the blocks (c, k) outside of which M is zero; None for all."""
 
     @abstractmethod
     def diagonal(self, a: FloatArray) -> FloatArray:
@@ -52,6 +56,11 @@ class GroupJacobian(ProxJacobian):
         halved: FloatArray = root[..., None] * v + along[..., None] * self.directions
         return halved
 
+    def support(self) -> BoolArray:
+        """Return the blocks that are not shrunk to zero."""
+        used: BoolArray = self.shrinkage > 0.0
+        return used
+
     def diagonal(self, a: FloatArray) -> FloatArray:
         """Return the diagonal of M^(1/2) diag(a) M^(1/2)."""
         root = np.sqrt(self.shrinkage)[..., None]
@@ -74,6 +83,11 @@ class EntryJacobian(ProxJacobian):
     def half(self, v: FloatArray) -> FloatArray:
         """Return the surviving entries of v."""
         return self.mask * v
+
+    def support(self) -> BoolArray:
+        """Return the blocks with surviving entries."""
+        used: BoolArray = np.any(self.mask, axis=-1)
+        return used
 
     def diagonal(self, a: FloatArray) -> FloatArray:
         """Return a on the surviving entries."""
@@ -114,6 +128,9 @@ class SpectralJacobian(ProxJacobian):
             rest = matrices @ self.right.transpose(0, 2, 1) - self.left @ inside
             half = half + (rest * self.outside[:, None, :]) @ self.right
         return np.ascontiguousarray(half.transpose(1, 0, 2))
+
+    def support(self) -> None:
+        """Return None: patterns are shrunk as a whole."""
 
     def diagonal(self, a: FloatArray) -> FloatArray:
         """Return a, a rough estimate: M is at most the identity."""
