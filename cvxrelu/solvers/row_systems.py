@@ -14,13 +14,14 @@ from cvxrelu.solvers.prox_jacobians import GroupJacobian
 _TOLERANCE = 0.1
 _REFINEMENTS = 6
 _MOST_PRECISE = 4000
+_HARMLESS = 0.01 / float(np.finfo(np.float32).eps)
 
 
 class RowSystems:
     """Solves (Q^-1 + sigma A M A') x = -g for one output after another; holds 8 n^2 bytes, and 12 n^2 more in float64.
 
-    Factors are in float32, and refined by exact products until the residual is a tenth of g. Once that fails, larger
-    sigma are factored in float64, unless n is above 4,000.
+    Factors are in float32, and refined by exact products until the residual is a tenth of g, where the trace allows
+    rounding to matter. Once that fails, larger sigma are factored in float64, unless n is above 4,000.
 
     Parameters
     ----------
@@ -71,20 +72,23 @@ class RowSystems:
         if M.shrinkage.size == 0:
             return -Q * g
         if sigma < self._precise_from:
-            factor = self._factor(A, M, Q, sigma, np.float32)
-            x = None if factor is None else _refined(factor, A, M, Q, sigma, g, goal)
-            if x is not None:
-                return x
+            factor, trace = self._factor(A, M, Q, sigma, np.float32)
+            if factor is not None:
+                if trace < _HARMLESS:
+                    return -_solve(factor, Q, g)
+                x = _refined(factor, A, M, Q, sigma, g, goal)
+                if x is not None:
+                    return x
             self._precise_from = sigma
         if len(g) > _MOST_PRECISE:
             return None
-        factor = self._factor(A, M, Q, sigma, np.float64)
+        factor, _ = self._factor(A, M, Q, sigma, np.float64)
         return None if factor is None else -_solve(factor, Q, g)
 
     def _factor(
         self, A: GatedOperator, M: GroupJacobian, Q: FloatArray, sigma: float, dtype: type[np.floating]
-    ) -> FloatArray | None:
-        """Return the Cholesky factor of I + sigma Q^(1/2) A M A' Q^(1/2), or None if rounding spoils it."""
+    ) -> tuple[FloatArray | None, float]:
+        """Return the Cholesky factor of I + sigma Q^(1/2) A M A' Q^(1/2), None if rounding spoils it, and the trace."""
         double = dtype == np.float64
         syrk, potrf = (blas.dsyrk, lapack.dpotrf) if double else (blas.ssyrk, lapack.spotrf)
         s = M.shrinkage[0]
@@ -93,9 +97,11 @@ class RowSystems:
         H = syrk(1.0, (mask * np.sqrt(s)).astype(dtype), lower=1)
         H *= self._kernel(dtype).T  # symmetric, and stored as H is
         H = syrk(1.0, along.astype(dtype), beta=1.0, c=H, lower=1, overwrite_c=1)
-        H.ravel("K")[:: len(H) + 1] += 1.0
+        diagonal = H.ravel("K")[:: len(H) + 1]
+        diagonal += 1.0
+        trace = float(diagonal.sum())
         factor, failed = potrf(H, lower=1, overwrite_a=1, clean=0)
-        return None if failed else factor
+        return None if failed else factor, trace
 
     def _kernel(self, dtype: type[np.floating]) -> FloatArray:
         """Return XX' of the rows over their mean norm."""
