@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from reference import ablation, bench, compile_time, race
+from reference import ablation, bench, compile_time, growth, images, race
 from reference.race_cases import KINDS
 from reference.race_peers import Effort
 
@@ -21,6 +21,20 @@ def main() -> None:
     command = commands.add_parser("ablation", help=ablation.measure.__doc__)
     command.add_argument("--repeats", type=int, default=3, help="number of runs; medians are printed (default: 3)")
     command.add_argument("--threads", type=int, default=1, help="threads (default: 1)")
+    command = commands.add_parser("growth", help=growth.measure.__doc__)
+    command.add_argument("--repeats", type=int, default=3, help="number of runs; medians are printed (default: 3)")
+    command.add_argument("--threads", type=int, default=1, help="threads (default: 1)")
+    command.add_argument("--out", type=Path, default=Path("build/growth.png"), help="the plot")
+    command = commands.add_parser("images", help=images.measure.__doc__)
+    command.add_argument("path", type=Path, help="file of the images")
+    command.add_argument("--loss", choices=("squared", "softmax"), default="squared", help="(default: squared)")
+    command.add_argument("--gates", choices=("dense", "convolutional"), default="dense", help="(default: dense)")
+    command.add_argument("--n-gates", type=int, default=1000, help="number of gates (default: 1000)")
+    command.add_argument("--lam-ratio", type=float, default=0.03, help="lam over lam_max (default: 0.03)")
+    command.add_argument("--solver", default="auto", help="as cvxrelu.solve spells it (default: auto)")
+    command.add_argument("--tol", type=float, default=1e-3, help="certified gap (default: 1e-3)")
+    command.add_argument("--time-limit", type=float, default=600.0, help="seconds (default: 600)")
+    command.add_argument("--threads", type=int, default=2, help="threads (default: 2)")
     command = commands.add_parser("race", help=race.measure.__doc__)
     command.add_argument("kind", choices=KINDS, help="which problems")
     command.add_argument("--solver", default="auto", help="ours, as cvxrelu.solve spells it (default: auto)")
@@ -37,6 +51,11 @@ def main() -> None:
         print(compile_time.measure(arguments.gates, arguments.repeats))
     elif arguments.command == "ablation":
         print(ablation.measure(arguments.repeats, arguments.threads))
+    elif arguments.command == "growth":
+        print(growth.measure(arguments.repeats, arguments.threads, arguments.out))
+    elif arguments.command == "images":
+        options = {name: value for name, value in vars(arguments).items() if name != "command"}
+        print(images.measure(images.Plan(**options)))
     elif arguments.command == "race":
         print(race.measure(_plan(arguments)))
     else:

@@ -11,7 +11,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import cvxrelu as cr
-from cvxrelu.solvers import cone_newton, newton_systems, proximal_newton, relu_working_set, working_set
+from cvxrelu import operators
+from cvxrelu.solvers import cone_newton, newton_systems, proximal_newton, relu_working_set, row_systems, working_set
 from reference.data import load
 
 _TOL = 1e-6
@@ -23,7 +24,9 @@ _GATED: Parts = {
     "all of it": {},
     "no working sets": {(working_set, "_SMALLEST"): _MANY},
     "no gap-safe rule": {(working_set, "_WORTH_DROPPING"): 2.0},
+    "mask kept as floats": {(operators, "_TILE_BYTES"): _MANY},
     "no system in the rows": {(newton_systems, "_MOST_ROWS"): 0},
+    "rows in float64": {(row_systems, "_HARMLESS"): 0.0, (row_systems, "_REFINEMENTS"): 0},
     "no factor in the columns": {(newton_systems, "_MOST_COLUMNS"): 0},
     "only conjugate gradients": {(newton_systems, "_MOST_ROWS"): 0, (newton_systems, "_MOST_COLUMNS"): 0},
     "exact systems (residual 1e-6)": {(newton_systems, "_CG_TOLERANCE"): 1e-6},

@@ -1,0 +1,74 @@
+"""Digits: ten outputs, hundreds of features, a thousand gates, to a certified gap; with memory and test accuracy."""
+
+import resource
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+import cvxrelu as cr
+
+_TEST_SHARE = 0.2
+_KERNEL = 8
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked for on the command line; see `reference.__main__`."""
+
+    path: Path
+    loss: str
+    gates: str
+    n_gates: int
+    lam_ratio: float
+    solver: str
+    tol: float
+    time_limit: float
+    threads: int
+
+
+def measure(plan: Plan) -> str:
+    """Train on images of an npz file (X uint8 (n, h w), y (n,)): one output for each class, float32."""
+    X, Y, classes = _load(plan.path, plan.loss)
+    n_train = round((1.0 - _TEST_SHARE) * len(X))
+    train, test = X[:n_train], X[n_train:]
+    options: dict[str, Any] = {"kernel_size": _KERNEL} if plan.gates == "convolutional" else {}
+    patterns = cr.sample_patterns(train, plan.n_gates, plan.gates, seed=0, bias=True, **options)
+    with threadpool_limits(plan.threads), warnings.catch_warnings():
+        warnings.simplefilter("ignore", cr.ConvergenceWarning)  # the figures say it
+        problem = cr.ConvexGatedReLU(train, Y[:n_train], patterns, loss=plan.loss)
+        problem = problem.with_lam(plan.lam_ratio * problem.lam_max())
+        started = time.perf_counter()
+        solution = cr.solve(problem, plan.solver, tol=plan.tol, time_limit=plan.time_limit, verbose=True)
+        seconds = time.perf_counter() - started
+    network = solution.network()
+    right = [np.mean(network.predict(part).argmax(axis=1) == of) for part, of in _split(train, test, classes)]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return (
+        f"{plan.loss}, {plan.gates} gates: n = {problem.n:,}, d = {problem.d}, P = {len(patterns):,}, "
+        f"c = {problem.n_outputs}, lam = {plan.lam_ratio:g} lam_max, float32, {plan.threads} thread(s)\n"
+        f"{solution.solver}: {solution.status}, relative gap {solution.certificate.rel_gap:.1e} in {seconds:.0f} s, "
+        f"{solution.certificate.n_active} active blocks, peak memory {peak:.2f} GiB\n"
+        f"accuracy: train {right[0]:.4f}, test {right[1]:.4f}"
+    )
+
+
+def _load(path: Path, loss: str) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.intp]]:
+    """Return pixels in [0, 1] with a last column of ones, the targets of the loss, and the classes."""
+    with np.load(path) as arrays:
+        pixels, labels = arrays["X"], arrays["y"]
+    X = np.column_stack([pixels.reshape(len(pixels), -1) / 255.0, np.ones(len(pixels))]).astype(np.float32)
+    names, classes = np.unique(labels, return_inverse=True)
+    hot = np.eye(len(names))[classes]
+    return X, hot if loss == "softmax" else 2.0 * hot - 1.0, classes
+
+
+def _split(
+    train: NDArray[np.float32], test: NDArray[np.float32], classes: NDArray[np.intp]
+) -> list[tuple[NDArray[np.float32], NDArray[np.intp]]]:
+    return [(train, classes[: len(train)]), (test, classes[len(train) :])]
