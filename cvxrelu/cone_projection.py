@@ -45,6 +45,7 @@ class ConeProjector:
         self._unit = X[self._rows] / self._norms[:, None]
         self._unit_columns = np.ascontiguousarray(self._unit.T)
         self._active = np.ascontiguousarray(D[self._rows].T)
+        self.n_blocks = n_blocks
         self._shape = (n_blocks, len(X))
         d = X.shape[1]
         self._slot = np.full(n_blocks, -1)  # place of a block in the arrays below, from its first projection on

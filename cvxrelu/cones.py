@@ -39,6 +39,7 @@ class PatternCones:
         self._rows = np.flatnonzero(norms)
         self._norms = norms[self._rows]
         self._unit = self.X[self._rows] / self._norms[:, None]
+        self._projector: ConeProjector | None = None
 
     @cached_property
     def _witnesses(self) -> tuple[FloatArray, np.ndarray]:
@@ -61,12 +62,19 @@ class PatternCones:
         """Return multipliers (B, n) >= 0 that make z_b + Xt_b'g_b the projections of the rows of Z (B, d).
 
         Rows whose norm is at most ``enough`` get none; those whose projection is shown to be no longer need not be
-        exact.
+        exact. The projections start from the tight rows of the last ones, of a solver too: see `new_projector`.
         """
-        projector = ConeProjector(self.X, self.patterns.D, len(Z))
+        projector = self._projector
+        if projector is None or projector.n_blocks != len(Z):
+            projector = self.new_projector(len(Z))
         blocks = np.flatnonzero(row_norms(Z) > enough)
         projector.project(blocks, Z[blocks], enough)
         return projector.multipliers(blocks, Z[blocks])
+
+    def new_projector(self, n_blocks: int) -> ConeProjector:
+        """Return a projector that knows nothing yet; what it learns serves later `projection_multipliers`."""
+        self._projector = ConeProjector(self.X, self.patterns.D, n_blocks)
+        return self._projector
 
     def project(self, W: FloatArray, blocks: NDArray[np.intp]) -> FloatArray:
         """Return the projections of the rows of W (B, d) onto the cones of the blocks (B,), which differ."""

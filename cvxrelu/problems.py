@@ -12,6 +12,8 @@ from cvxrelu.cones import PatternCones
 from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.polar import cone_multipliers
 
+_ROUNDING = 1e-9
+
 
 class ConvexGatedReLU(ConvexProblem):
     """C-GReLU: the training of a gated-ReLU network with fixed gates, as a convex program.
@@ -134,11 +136,12 @@ class ConvexReLU(ConvexProblem):
         return self.weights(blocks)
 
     def zero_is_optimal(self) -> bool:
-        """Return whether lam is at least `lam_max`; one block whose projection is longer is enough to say no."""
-        if self.penalty.name == "group_l1":
-            Z = self.operator.adjoint(self.loss.gradient(np.zeros_like(self.Y), self.Y)).reshape(-1, self.d)
-            longest = np.array([np.argmax(row_norms(Z))])
-            if any(np.linalg.norm(self.cones.project(z, longest)) > self.lam for z in (Z[longest], -Z[longest])):
+        """Return whether lam is at least `lam_max`; one direction of a cone with a larger product says no."""
+        G = self.patterns.G
+        if self.penalty.name == "group_l1" and G is not None:
+            Z = self.operator.adjoint(self.loss.gradient(np.zeros_like(self.Y), self.Y))
+            units = G.T / np.maximum(row_norms(G.T), np.finfo(np.float64).tiny)[:, None]
+            if np.abs(np.einsum("cpd,pd->cp", Z, units)).max() > (1.0 + _ROUNDING) * self.lam:
                 return False
         return self.lam >= self.lam_max()
 

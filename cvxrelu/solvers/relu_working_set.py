@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from cvxrelu._validation import FloatArray
-from cvxrelu.cone_projection import ConeProjector, IndexArray, row_norms
+from cvxrelu.cone_projection import IndexArray, row_norms
 from cvxrelu.convex_problem import DualPoint
 from cvxrelu.problems import ConvexReLU
 from cvxrelu.solvers.budget import Budget
@@ -67,7 +67,7 @@ class _Search:
         self.upper = np.inf
         self.dual = DualPoint(self.t, None, -np.inf)
         self.target = np.inf
-        self.projector = ConeProjector(self.X, self.D, n_blocks)
+        self.projector = problem.cones.new_projector(n_blocks)
         self.newton = ConeNewton(problem, self.term, self.projector)
         self.left_sides = np.zeros(n_blocks)
         self.directions, self.found = problem.patterns.witnesses(self.X)
