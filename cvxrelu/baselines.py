@@ -20,6 +20,7 @@ from cvxrelu._validation import (
 from cvxrelu.exceptions import ConvergenceWarning
 from cvxrelu.losses import Huber, Logistic, Loss, SoftmaxCrossEntropy, Squared, get_loss
 from cvxrelu.networks import GatedReLUNetwork, Network, ReLUNetwork
+from cvxrelu.packed import PackedMask
 from cvxrelu.patterns import ActivationPatterns
 
 _OPTIMIZERS = {"adam": "Adam", "sgd": "SGD"}
@@ -217,9 +218,8 @@ class _Visited:
         """Return them all in the order of their first visit; None if there are none."""
         if not self.gates:
             return None
-        packed = np.frombuffer(b"".join(self.gates), dtype=np.uint8).reshape(len(self.gates), -1)
-        D = np.unpackbits(packed, axis=1, count=self.n).T
-        return ActivationPatterns(D.astype(np.bool_), np.array(list(self.gates.values())).T)
+        bits = np.frombuffer(b"".join(self.gates), dtype=np.uint8).reshape(len(self.gates), -1)
+        return ActivationPatterns(PackedMask(bits, self.n), np.array(list(self.gates.values())).T)
 
 
 def _objective(torch: Any, loss: Loss, lam: float, X: Any, Y: Any, active: Any) -> Callable[..., Any]:

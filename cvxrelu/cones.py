@@ -35,6 +35,7 @@ class PatternCones:
     def __init__(self, X: FloatArray, patterns: ActivationPatterns) -> None:
         self.X = np.asarray(X, dtype=np.float64)
         self.patterns = patterns
+        self.D = np.asarray(patterns.D)  # entries are picked one by one: packed ones are unpacked
         norms = np.linalg.norm(self.X, axis=1)
         self._rows = np.flatnonzero(norms)
         self._norms = norms[self._rows]
@@ -52,7 +53,7 @@ class PatternCones:
         worst = np.zeros(stacked.shape[:2])
         step = max(1, _BLOCK_BYTES // (8 * n_patterns))
         for start in range(0, self.X.shape[0], step):
-            signs = np.where(self.patterns.D[start : start + step], 1.0, -1.0)
+            signs = np.where(self.D[start : start + step], 1.0, -1.0)
             for k, weights in enumerate(stacked):
                 short = -signs * (self.X[start : start + step] @ weights.T)
                 np.maximum(worst[k], short.max(axis=0), out=worst[k])
@@ -73,14 +74,14 @@ class PatternCones:
 
     def new_projector(self, n_blocks: int) -> ConeProjector:
         """Return a projector that knows nothing yet; what it learns serves later `projection_multipliers`."""
-        self._projector = ConeProjector(self.X, self.patterns.D, n_blocks)
+        self._projector = ConeProjector(self.X, self.D, n_blocks)
         return self._projector
 
     def project(self, W: FloatArray, blocks: NDArray[np.intp]) -> FloatArray:
         """Return the projections of the rows of W (B, d) onto the cones of the blocks (B,), which differ."""
         if len(blocks) == 0:
             return W
-        return ConeProjector(self.X, self.patterns.D, int(blocks.max()) + 1).project(blocks, W)
+        return ConeProjector(self.X, self.D, int(blocks.max()) + 1).project(blocks, W)
 
     def euclidean_multipliers(self, z: FloatArray, block: int, scale: FloatArray | None = None) -> FloatArray:
         """Return g >= 0 (n,) that minimises ||scale * (z + Xt_i'g)||_2, by non-negative least squares.
@@ -126,7 +127,7 @@ class PatternCones:
 
     def shift_block(self, z: FloatArray, gamma: FloatArray, block: int) -> FloatArray:
         """Return z + Xt_i'g for one block."""
-        signs = np.where(self.patterns.D[:, block % len(self.patterns)], 1.0, -1.0)
+        signs = np.where(self.D[:, block % len(self.patterns)], 1.0, -1.0)
         shifted: FloatArray = z + (signs * gamma) @ self.X
         return shifted
 
@@ -134,7 +135,7 @@ class PatternCones:
         """Return z_b + Xt_i'g_b for each row b of Z (B, d) and of ``multipliers`` (B, n)."""
         entries = multipliers.tocoo()
         b, j = entries.coords
-        signs = np.where(self.patterns.D[j, b % len(self.patterns)], 1.0, -1.0)
+        signs = np.where(self.D[j, b % len(self.patterns)], 1.0, -1.0)
         signed = sp.csr_array((entries.data * signs, (b, j)), shape=multipliers.shape)
         shifted: FloatArray = Z + signed @ self.X
         return shifted
@@ -174,6 +175,6 @@ class PatternCones:
         return nudged if (rows @ nudged).min() >= 0.0 else np.zeros_like(point)
 
     def _signed_rows(self, block: int) -> FloatArray:
-        signs = np.where(self.patterns.D[self._rows, block % len(self.patterns)], 1.0, -1.0)
+        signs = np.where(self.D[self._rows, block % len(self.patterns)], 1.0, -1.0)
         rows: FloatArray = signs[:, None] * self._unit
         return rows

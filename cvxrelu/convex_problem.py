@@ -23,6 +23,7 @@ from cvxrelu._validation import (
 )
 from cvxrelu.losses import Loss, get_loss
 from cvxrelu.operators import GatedOperator
+from cvxrelu.packed import take_patterns
 from cvxrelu.patterns import ActivationPatterns
 from cvxrelu.penalties import NormPenalty, Penalty, get_penalty
 
@@ -140,7 +141,7 @@ class ConvexProblem(ABC):
         other = object.__new__(type(self))
         other.__dict__.update({name: self.__dict__[name] for name in ("X", "y", "lam", "loss", "penalty")})
         gates = None if self.patterns.G is None else self.patterns.G[:, index]
-        other._set("patterns", ActivationPatterns(self.patterns.D[:, index], gates))
+        other._set("patterns", ActivationPatterns(take_patterns(self.patterns.D, index), gates))
         return other
 
     # Primal

@@ -185,8 +185,9 @@ def to_convex(network: Network, X: FloatArray) -> tuple[ActivationPatterns, Weig
     if not active.any():
         raise ValueError("network must have a neuron that is active on some row of X; it has none")
     first = unique_columns(active)
-    patterns = ActivationPatterns(active[:, first], gates[:, first])
-    place = {column.tobytes(): i for i, column in enumerate(patterns.D.T)}
+    distinct = active[:, first]
+    patterns = ActivationPatterns(distinct, gates[:, first])
+    place = {column.tobytes(): i for i, column in enumerate(distinct.T)}
     index = np.array([place.get(column.tobytes(), -1) for column in active.T])
     w2 = network.w2.reshape(network.n_neurons, -1)
     kept = index >= 0  # a neuron that is active nowhere has no pattern, and no part in the predictions

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvxrelu._validation import BoolArray, FloatArray
+from cvxrelu.packed import Mask, take_patterns
 
 _BLOCK_BYTES = 2**25
 _POWER_ITERATIONS = 100
@@ -30,14 +31,14 @@ class GatedOperator:
     ----------
     X : ndarray of shape (n, d), float32 or float64
         The data; products are computed in its precision.
-    D : ndarray of shape (n, P), bool
-        The activation patterns, best in Fortran order.
+    D : ndarray or PackedMask of shape (n, P), bool
+        The activation patterns, best in Fortran order. Packed ones are unpacked tile by tile.
     block_bytes : int
         Memory of the temporaries: 2 c min(P, d) floats for each row of a block. It holds at least one row. Masks of
         at most 2 MiB are kept as floats from call to call; larger ones need a tile of that size beside the block.
     """
 
-    def __init__(self, X: FloatArray, D: BoolArray, block_bytes: int = _BLOCK_BYTES) -> None:
+    def __init__(self, X: FloatArray, D: Mask, block_bytes: int = _BLOCK_BYTES) -> None:
         self.X = X
         self.D = D
         self.block_bytes = block_bytes
@@ -61,7 +62,7 @@ class GatedOperator:
 
     def take(self, index: NDArray[np.intp]) -> Self:
         """Return the operator of the patterns of ``index``."""
-        part = type(self)(self.X, self.D[:, index], self.block_bytes)
+        part = type(self)(self.X, take_patterns(self.D, index), self.block_bytes)
         if self._mask is not None:
             part._mask = self._mask[index]
         if "_columns" in self.__dict__:
@@ -84,7 +85,7 @@ class GatedOperator:
             return self._forward_by_blocks(U[used], used)
         f = np.empty((len(self.X), c), dtype=self.X.dtype)
         columns = np.ascontiguousarray(U.transpose(0, 2, 1)).reshape(-1, P)
-        for rows in self._blocks(c * d, P):
+        for rows in self.row_blocks(c * d, P):
             products = columns @ self._tile(rows)
             f[rows] = np.einsum("cdr,dr->rc", products.reshape(c, d, products.shape[1]), self._columns[:, rows])
         return f
@@ -106,7 +107,7 @@ class GatedOperator:
             Z = self._adjoint_by_blocks(outputs, np.ones((c, P), dtype=np.bool_)).reshape(c, P, d)
         else:
             Z = np.zeros((c * d, P), dtype=self.X.dtype)
-            for rows in self._blocks(c * d):
+            for rows in self.row_blocks(c * d):
                 weighted = outputs[:, None, rows] * self._columns[:, rows]
                 weighted = weighted.reshape(c * d, weighted.shape[-1])
                 step = max(1, self._tile_size // weighted.shape[1])
@@ -122,7 +123,7 @@ class GatedOperator:
         """Return A u (n, c) for the blocks (m, d) that ``used`` (c, P) has, in its order."""
         f = np.zeros((len(self.X), len(used)), dtype=self.X.dtype)
         places = _places(used)
-        for rows in self._blocks(len(blocks), self.n_patterns):
+        for rows in self.row_blocks(len(blocks), self.n_patterns):
             mask, products = self._tile(rows), blocks @ self.X[rows].T
             for k, place, patterns in places:
                 f[rows, k] = np.einsum("pr,pr->r", products[place], mask[patterns])
@@ -133,7 +134,7 @@ class GatedOperator:
         size = int(wanted.sum())
         Z = np.zeros((size, self.n_features), dtype=self.X.dtype)
         places = _places(wanted)
-        for rows in self._blocks(size, self.n_patterns):
+        for rows in self.row_blocks(size, self.n_patterns):
             mask, t = self._tile(rows), outputs[:, rows]
             weighted = np.empty((size, t.shape[1]), dtype=self.X.dtype)
             for k, place, patterns in places:
@@ -158,7 +159,7 @@ class GatedOperator:
     def _tile_size(self) -> int:
         """Number of entries of a tile of the mask; all of them where the mask is kept."""
         if self._mask is None and self.D.size * self.X.itemsize <= _TILE_BYTES:
-            self._mask = self.D.T.astype(self.X.dtype, order="C")
+            self._mask = self.D[:, :].T.astype(self.X.dtype, order="C")
         return max(1, _TILE_BYTES // self.X.itemsize if self._mask is None else self.D.size)
 
     def _tile(self, rows: slice, patterns: slice = slice(None)) -> FloatArray:
@@ -167,7 +168,7 @@ class GatedOperator:
             return self._mask[patterns, rows]
         return self.D[rows, patterns].T.astype(self.X.dtype, order="C")
 
-    def _blocks(self, floats: int, patterns: int = 0) -> Iterator[slice]:
+    def row_blocks(self, floats: int, patterns: int = 0) -> Iterator[slice]:
         """Yield blocks of rows with two temporaries of ``floats`` each, and one tile for so many patterns."""
         step = max(1, self.block_bytes // max(2 * floats * self.X.itemsize, 1))
         if patterns:

@@ -19,6 +19,7 @@ from cvxrelu.certificates import Certificate, certify
 from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.exceptions import ConvergenceWarning, UnsupportedOptionWarning
 from cvxrelu.networks import Network
+from cvxrelu.packed import packed_bits
 from cvxrelu.solution import Solution
 from cvxrelu.solve import solve
 from cvxrelu.solvers.native import NativeSolver
@@ -300,7 +301,7 @@ def _read(path: pathlib.Path, *names: str) -> list[NDArray[Any]]:
 def _fingerprint(problem: ConvexProblem) -> str:
     """Return a hash of what a point belongs to, lam apart."""
     digest = hashlib.sha256(f"{type(problem).__name__} {problem.loss!r} {problem.penalty!r}".encode())
-    for array in (problem.X, problem.y, problem.patterns.D):
+    for array in (problem.X, problem.y, packed_bits(problem.patterns.D)):
         digest.update(f" {array.dtype.str} {array.shape} ".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

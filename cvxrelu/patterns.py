@@ -3,6 +3,7 @@
 Notation and programs: Mishkin, Sahiner & Pilanci, ICML 2022, arXiv 2202.01331.
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linprog
 
 from cvxrelu._validation import BoolArray, FloatArray, check_bool_matrix, check_matrix, read_only
+from cvxrelu.packed import Mask, PackedMask, as_stored, packed_bits, take_patterns
 
 _BLOCK_BYTES = 2**25
 _MARGIN_TOLERANCE = 1e-9
@@ -22,11 +24,13 @@ class ActivationPatterns:
     """Activation patterns of a data matrix X (n, d) and, where known, the gates that made them.
 
     Patterns and gates are kept exactly as given, duplicates and zero patterns included; see `unique`.
-    Instances are immutable: both arrays are read-only copies.
+    Instances are immutable: both arrays are read-only copies. Masks of more than 2^29 entries are held at one bit per
+    entry: ``D`` is then a `cvxrelu.packed.PackedMask`, parts of which are unpacked by ``D[rows, patterns]``, the whole
+    by ``np.asarray(D)``. Products and the solvers of C-GReLU unpack it tile by tile, C-ReLU as a whole.
 
     Parameters
     ----------
-    D : array_like of shape (n, P), bool or 0/1
+    D : array_like or PackedMask of shape (n, P), bool or 0/1
         One pattern in each column.
     G : array_like of shape (d, P), optional
         Gates: column i is a vector g with ``D[:, i] == (X @ g >= 0)``. None for masks without gates.
@@ -45,17 +49,17 @@ class ActivationPatterns:
     arXiv 2202.01331.
     """
 
-    D: BoolArray
+    D: Mask
     G: FloatArray | None
 
-    def __init__(self, D: ArrayLike, G: ArrayLike | None = None) -> None:
-        mask = check_bool_matrix("D", D)
+    def __init__(self, D: ArrayLike | PackedMask, G: ArrayLike | None = None) -> None:
+        mask = _check_mask(D)
         gates = None if G is None else check_matrix("G", G, "(d, P)")
         if gates is not None and gates.shape[1] != mask.shape[1]:
             raise ValueError(
                 f"G must have one column for each column of D; got G of shape {gates.shape} and D of shape {mask.shape}"
             )
-        object.__setattr__(self, "D", read_only(mask, order="F"))  # patterns are picked by column
+        object.__setattr__(self, "D", as_stored(mask))
         object.__setattr__(self, "G", None if gates is None else read_only(gates))
 
     @classmethod
@@ -91,11 +95,13 @@ class ActivationPatterns:
             raise ValueError(
                 f"G must have one row for each feature of X; got G of shape {gates.shape} for X of shape {data.shape}"
             )
-        D = np.empty((data.shape[0], gates.shape[1]), dtype=np.bool_)
-        for rows in _row_blocks(*D.shape):
-            np.greater_equal(data[rows] @ gates, 0.0, out=D[rows])
-        kept = _first_nonzero(D)
-        return cls(D[:, kept], gates[:, kept])
+        n, n_gates = len(data), gates.shape[1]
+        bits = np.empty((n_gates, -(-n // 8)), dtype=np.uint8)
+        for rows in _row_blocks(n, n_gates):
+            bits[:, rows.start // 8 : rows.stop // 8] = packed_bits(data[rows] @ gates >= 0.0)
+        mask = PackedMask(bits, n)
+        kept = _first_nonzero(mask)
+        return cls(take_patterns(mask, kept), gates[:, kept])
 
     @property
     def n(self) -> int:
@@ -125,7 +131,7 @@ class ActivationPatterns:
             If every pattern is all-zero.
         """
         kept = _first_nonzero(self.D)
-        return ActivationPatterns(self.D[:, kept], None if self.G is None else self.G[:, kept])
+        return ActivationPatterns(take_patterns(self.D, kept), None if self.G is None else self.G[:, kept])
 
     def witnesses(self, X: ArrayLike) -> tuple[FloatArray, BoolArray]:
         """Return a strict interior point of each cone K_i = {w : (2 D_ji - 1) x_j'w >= 0 for all rows j}.
@@ -155,20 +161,20 @@ class ActivationPatterns:
             If X does not hold real numbers.
         """
         units = _unit_rows(self._checked(X))
-        nonzero = units.any(axis=1)
-        units, active = units[nonzero], self.D[nonzero]
+        zero = np.logical_not(units.any(axis=1))[:, None]
         d = units.shape[1]
         W = np.zeros((d, self.n_patterns))
         found = np.zeros(self.n_patterns, dtype=np.bool_)
         if self.G is not None:
             gates = _unit_rows(self.G.T).T
             found[:] = True
-            for rows in _row_blocks(*active.shape):
+            for rows in _row_blocks(*self.D.shape):
                 cosines = units[rows] @ gates
-                found &= (np.where(active[rows], cosines, -cosines) > _rounding(d)).all(axis=0)
+                inside = np.where(self.D[rows, :], cosines, -cosines) > _rounding(d)
+                found &= (inside | zero[rows]).all(axis=0)
             W[:, found] = self.G[:, found]
         for i in np.flatnonzero(~found).tolist():
-            signed = np.where(active[:, i, None], units, -units)
+            signed = np.where(self.D[:, i : i + 1], units, -units)[~zero[:, 0]]
             w = _widest_direction(signed)
             # The margin of w itself: the program's own m is only accurate to its feasibility tolerance.
             margin = (signed @ w).min(initial=np.inf)
@@ -228,7 +234,7 @@ class ActivationPatterns:
         differing = 0
         for rows in _row_blocks(*self.D.shape):
             cosines = units[rows] @ gates
-            wrong = (self.D[rows] != (cosines >= 0.0)) & (np.abs(cosines) > rounding)
+            wrong = (self.D[rows, :] != (cosines >= 0.0)) & (np.abs(cosines) > rounding)
             differing += int(np.count_nonzero(wrong))
         if differing:
             raise ValueError(
@@ -252,12 +258,12 @@ class ActivationPatterns:
         return data
 
 
-def unique_columns(D: ArrayLike) -> NDArray[np.intp]:
+def unique_columns(D: ArrayLike | PackedMask) -> NDArray[np.intp]:
     """Return the index of the first occurrence of each distinct non-zero column of D, ascending.
 
     Parameters
     ----------
-    D : array_like of shape (n, P), bool or 0/1
+    D : array_like or PackedMask of shape (n, P), bool or 0/1
         The columns.
 
     Returns
@@ -272,14 +278,18 @@ def unique_columns(D: ArrayLike) -> NDArray[np.intp]:
     TypeError
         If D holds anything but booleans or 0/1.
     """
-    packed = np.ascontiguousarray(np.packbits(check_bool_matrix("D", D), axis=0).T)
+    bits = packed_bits(_check_mask(D))
     first: dict[bytes, int] = {}
-    for i in np.flatnonzero(packed.any(axis=1)).tolist():
-        first.setdefault(packed[i].tobytes(), i)
+    for i in np.flatnonzero(bits.any(axis=1)).tolist():
+        first.setdefault(hashlib.blake2b(bits[i]).digest(), i)  # the bits themselves would be held twice
     return np.fromiter(first.values(), dtype=np.intp, count=len(first))
 
 
-def _first_nonzero(D: BoolArray) -> NDArray[np.intp]:
+def _check_mask(D: ArrayLike | PackedMask) -> Mask:
+    return D if isinstance(D, PackedMask) else check_bool_matrix("D", D)
+
+
+def _first_nonzero(D: Mask) -> NDArray[np.intp]:
     kept = unique_columns(D)
     if kept.size == 0:
         raise ValueError(f"no pattern is left: all {D.shape[1]} gates are inactive on every row of X")
@@ -287,7 +297,7 @@ def _first_nonzero(D: BoolArray) -> NDArray[np.intp]:
 
 
 def _row_blocks(n: int, n_patterns: int) -> Iterator[slice]:
-    step = max(1, _BLOCK_BYTES // (8 * n_patterns))
+    step = 8 * max(1, _BLOCK_BYTES // (64 * n_patterns))  # whole bytes of packed masks
     for start in range(0, n, step):
         yield slice(start, start + step)
 

@@ -142,12 +142,12 @@ def _dual(problem: ConvexProblem, y: cp.Parameter, lam: cp.Parameter) -> cp.Prob
 
 def _expanded_matrix(problem: ConvexProblem) -> sp.csc_array:
     """Return A (n, P d) sparse, column j P + i = D_i x_{.j}: what a column-major vec of U_k multiplies."""
-    X, D = problem.operator.X, problem.patterns.D
+    X, D = problem.operator.X, np.asarray(problem.patterns.D)
     return sp.hstack([sp.csc_array(D * X[:, [j]]) for j in range(problem.d)], format="csc")
 
 
 def _warn_if_large(problem: ConvexProblem, form: str) -> None:
-    nonzeros = problem.n_outputs * problem.d * int(problem.patterns.D.sum())
+    nonzeros = problem.n_outputs * problem.d * int(np.asarray(problem.patterns.D).sum())
     if isinstance(problem, ConvexReLU):
         nonzeros += 2 * problem.n_outputs * problem.n * len(problem.patterns) * problem.d
     if nonzeros > _LARGE_PROGRAM:

@@ -8,6 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "cvxrelu"
 LAYERS = [
     {"_version", "_validation", "exceptions", "status", "settings"},
+    {"packed"},
     {"patterns", "losses", "penalties"},
     {"gates", "operators", "cone_projection"},
     {"cones"},

@@ -68,7 +68,7 @@ class LeastSquares:
 
 def _by_kernel(problem: ConvexProblem, damping: float) -> FloatArray:
     """Return A'a with (A A' + damping I) a = Y, in the least-squares sense where that is singular."""
-    X, D = problem.operator.X, problem.patterns.D.astype(np.float64)
+    X, D = problem.operator.X, np.asarray(problem.patterns.D, dtype=np.float64)
     kernel = (X @ X.T) * (D @ D.T)
     if damping > 0.0:
         kernel[np.diag_indices_from(kernel)] += damping

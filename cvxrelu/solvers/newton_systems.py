@@ -18,6 +18,7 @@ from scipy.linalg import cho_factor
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.operators import GatedOperator
+from cvxrelu.packed import Mask
 from cvxrelu.solvers.dual_terms import Rows
 from cvxrelu.solvers.preconditioners import (
     CholeskyFactors,
@@ -173,7 +174,7 @@ class NewtonSystems:
         factors: list[tuple[FloatArray, bool]] = []
         for output, (shrinkage, directions) in enumerate(zip(M.shrinkage, M.directions, strict=True)):
             if not self.constant_curvature:
-                gram = _gram_columns(A.X * np.sqrt(system.Q.diagonal[:, output, None]), _mask(A), 0)
+                gram = _gram_columns(A.X * np.sqrt(system.Q.diagonal[:, output, None]), A.D, 0)
             K = _halve(_halve(gram, shrinkage, directions).T, shrinkage, directions)
             diagonal = np.arange(k * d)
             K[diagonal, diagonal] += system.shift + _ROUNDING * np.trace(K) / (k * d)
@@ -222,7 +223,7 @@ class NewtonSystems:
         if len(new):
             known = len(self._gram)
             self._gram_names = np.concatenate([self._gram_names, new])
-            right = _gram_columns(A.X, _mask(A.take(np.searchsorted(self._names, self._gram_names))), known)
+            right = _gram_columns(A.X, A.take(np.searchsorted(self._names, self._gram_names)).D, known)
             gram = np.empty((len(right), len(right)), dtype=np.float32)
             gram[:known, :known] = self._gram
             gram[:, known:] = right
@@ -297,10 +298,6 @@ def _columns_of(patterns: np.ndarray, d: int) -> np.ndarray:
     return columns
 
 
-def _mask(operator: GatedOperator) -> FloatArray:
-    return operator.D.astype(operator.X.dtype)
-
-
 def _halve(gram: FloatArray, shrinkage: FloatArray, directions: FloatArray) -> FloatArray:
     """Return M^(1/2) G for a matrix G of k d rows."""
     k, d = directions.shape
@@ -311,14 +308,15 @@ def _halve(gram: FloatArray, shrinkage: FloatArray, directions: FloatArray) -> F
     return halved
 
 
-def _gram_columns(X: FloatArray, mask: FloatArray, first: int) -> FloatArray:
+def _gram_columns(X: FloatArray, D: Mask, first: int) -> FloatArray:
     """Return the columns from ``first`` on of the Gram matrix (k d, k d) of the blocks D_i X, in chunks of rows."""
     n, d = X.shape
-    size = mask.shape[1] * d
+    size = D.shape[1] * d
     gram = np.zeros((size, size - first), dtype=X.dtype)
     step = max(1, _CHUNK // size)
     for start in range(0, n, step):
         rows = slice(start, start + step)
-        columns = (mask[rows, :, None] * X[rows, None, :]).reshape(-1, size)
+        mask = D[rows, :].astype(X.dtype, order="C")
+        columns = (mask[:, :, None] * X[rows, None, :]).reshape(-1, size)
         gram += columns.T @ columns[:, first:]
     return gram

@@ -84,8 +84,11 @@ class OverlapInverse:
         self._parts = []
         for s, q in zip(M.shrinkage, weights.T, strict=True):
             used = np.flatnonzero(s)
-            mask = np.sqrt(s[used]) * A.D[:, used].astype(dtype)
-            shares, patterns = np.linalg.eigh((mask.T @ (q[:, None] * mask)).astype(np.float64) / len(q))
+            overlaps = np.zeros((len(used), len(used)))
+            for rows in A.row_blocks(len(used)):
+                mask = np.sqrt(s[used]) * A.D[rows, used].astype(dtype)
+                overlaps += mask.T @ (q[rows, None] * mask)
+            shares, patterns = np.linalg.eigh(overlaps / len(q))
             inverse = 1.0 / (np.maximum(shares, 0.0)[:, None] * values + shift)
             self._parts.append((used, patterns.astype(dtype), inverse.astype(dtype)))
 
@@ -123,8 +126,10 @@ class WithDirections:
         self._factors = []
         for s, directions, q in zip(M.shrinkage, M.directions, weights.T, strict=True):
             used = np.flatnonzero(s)
-            along = (A.X @ directions[used].T) * A.D[:, used].astype(A.X.dtype)
-            E = (along.T @ (q[:, None] * along)).astype(np.float64)
+            E = np.zeros((len(used), len(used)))
+            for rows in A.row_blocks(len(used)):
+                along = (A.X[rows] @ directions[used].T) * A.D[rows, used]
+                E += along.T @ (q[rows, None] * along)
             E[np.arange(len(E)), np.arange(len(E))] += shift + _ROUNDING * np.trace(E) / max(len(E), 1)
             self._factors.append((used, cho_factor(E, check_finite=False)))
 

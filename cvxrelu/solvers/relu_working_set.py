@@ -58,7 +58,7 @@ class _Search:
         self.problem = problem
         self.tol = tol
         self.X = np.ascontiguousarray(problem.operator.X)
-        self.D = problem.patterns.D
+        self.D = problem.cones.D
         n_blocks = 2 * problem.n_outputs * self.D.shape[1]
         self.ids: IndexArray = np.arange(n_blocks)
         self.u = problem.blocks(problem.repair(problem.weights(blocks))).reshape(n_blocks, problem.d)

@@ -92,7 +92,7 @@ class RowSystems:
         double = dtype == np.float64
         syrk, potrf = (blas.dsyrk, lapack.dpotrf) if double else (blas.ssyrk, lapack.spotrf)
         s = M.shrinkage[0]
-        mask = np.sqrt(sigma * Q) * self._scale * A.D
+        mask = np.sqrt(sigma * Q) * self._scale * np.asarray(A.D)
         along = (A.X @ (M.directions[0].T / self._scale)) * mask * np.sqrt(1.0 - s)
         H = syrk(1.0, (mask * np.sqrt(s)).astype(dtype), lower=1)
         H *= self._kernel(dtype).T  # symmetric, and stored as H is

@@ -1,0 +1,102 @@
+"""Masks at one bit per entry, for those that are too large at one byte."""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from cvxrelu._validation import BoolArray, read_only
+
+# Largest mask that patterns hold at one byte per entry.
+_PLAIN_BYTES = 2**29
+
+
+class PackedMask:
+    """A read-only mask D of shape (n, P), at one bit per entry.
+
+    ``D[rows, patterns]`` unpacks a part: rows are a slice of step 1, patterns a slice, an index or an array of them.
+    ``np.asarray(D)`` unpacks it all.
+
+    Parameters
+    ----------
+    bits : ndarray of shape (P, ceil(n / 8)), uint8
+        ``np.packbits(D.T, axis=1)``; not copied.
+    n : int
+        Number of rows.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (n, P).
+    bits : ndarray of shape (P, ceil(n / 8)), uint8
+        The bits, read-only; those past the last row are zero.
+    """
+
+    dtype = np.dtype(np.bool_)
+
+    def __init__(self, bits: NDArray[np.uint8], n: int) -> None:
+        self.bits = bits.view()
+        self.bits.flags.writeable = False
+        self.shape = (n, len(bits))
+
+    @property
+    def size(self) -> int:
+        """Number n P of entries."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the bits."""
+        return int(self.bits.nbytes)
+
+    def __repr__(self) -> str:
+        """Return shape and memory, not the entries."""
+        return f"PackedMask({self.shape[1]} patterns of {self.shape[0]} rows in {self.nbytes} bytes)"
+
+    def __getitem__(self, key: tuple[slice, slice | int | NDArray[np.intp]]) -> BoolArray:
+        """Return a part as an array, the rows of a pattern next to each other in memory.
+
+        Raises
+        ------
+        IndexError
+            If rows are skipped or reversed, or there are no such patterns.
+        """
+        rows, patterns = key
+        start, stop, step = rows.indices(self.shape[0])
+        if step != 1:
+            raise IndexError(f"rows of a PackedMask must be a slice of step 1; got step {step}")
+        first, stop = start // 8, max(start, stop)
+        bits = self.bits[patterns, first : -(-stop // 8)]
+        unpacked = np.unpackbits(bits, axis=-1, count=stop - 8 * first)
+        part: BoolArray = unpacked[..., start - 8 * first :].view(np.bool_).T
+        return part
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return all entries as an array (n, P)."""
+        if copy is False:
+            raise ValueError("a PackedMask has no array to share: np.asarray(mask) unpacks it")
+        return self[:, :].astype(np.bool_ if dtype is None else dtype, copy=False)
+
+
+Mask: TypeAlias = BoolArray | PackedMask
+
+
+def as_stored(D: Mask) -> Mask:
+    """Return D read-only and as patterns hold it: packed if above 2^29 entries, else a copy in Fortran order."""
+    if D.size > _PLAIN_BYTES:
+        return D if isinstance(D, PackedMask) else PackedMask(packed_bits(D), len(D))
+    if isinstance(D, PackedMask):
+        plain = np.asarray(D)
+        plain.flags.writeable = False
+        return plain
+    return read_only(D, order="F")  # patterns are picked by column
+
+
+def take_patterns(D: Mask, index: NDArray[np.intp]) -> Mask:
+    """Return the patterns of ``index``, packed if D is."""
+    return PackedMask(D.bits[index], D.shape[0]) if isinstance(D, PackedMask) else D[:, index]
+
+
+def packed_bits(D: Mask) -> NDArray[np.uint8]:
+    """Return the bits (P, ceil(n / 8)) of the patterns: equal for equal patterns, held packed or not."""
+    return D.bits if isinstance(D, PackedMask) else np.packbits(np.ascontiguousarray(D.T), axis=1)
