@@ -107,7 +107,7 @@ class GatedOperator:
             Z = self._adjoint_by_blocks(outputs, np.ones((c, P), dtype=np.bool_)).reshape(c, P, d)
         else:
             Z = np.zeros((c * d, P), dtype=self.X.dtype)
-            for rows in self.row_blocks(c * d):
+            for rows in self.row_blocks(c * d, c * d):  # the weighted rows are no larger than a tile of the mask
                 weighted = outputs[:, None, rows] * self._columns[:, rows]
                 weighted = weighted.reshape(c * d, weighted.shape[-1])
                 step = max(1, self._tile_size // weighted.shape[1])
