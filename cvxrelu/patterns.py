@@ -26,7 +26,8 @@ class ActivationPatterns:
     Patterns and gates are kept exactly as given, duplicates and zero patterns included; see `unique`.
     Instances are immutable: both arrays are read-only copies. Masks of more than 2^29 entries are held at one bit per
     entry: ``D`` is then a `cvxrelu.packed.PackedMask`, parts of which are unpacked by ``D[rows, patterns]``, the whole
-    by ``np.asarray(D)``. Products and the solvers of C-GReLU unpack it tile by tile, C-ReLU as a whole.
+    by ``np.asarray(D)``. Products, `RFISTA` and `WorkingSet` for C-GReLU unpack parts; C-ReLU, `LeastSquares` by its
+    kernel and CVXPY programs unpack it all.
 
     Parameters
     ----------
