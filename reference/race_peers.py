@@ -63,10 +63,11 @@ def quiet(threads: int) -> Iterator[None]:
 def enter(entrant: Entrant, given: Path, judge: Judge, allowance: float, effort: Effort) -> Entry:
     """Find the peer's fastest setting that reaches the accuracy, and time it.
 
-    For each variant the tolerances are tried from loose to tight, once each. A tighter tolerance takes longer, so
-    a variant is left when it has reached the accuracy, or has taken longer than the time-out or clearly longer than
-    the fastest setting so far. Of peers that are refined, half a decade before the first accurate tolerance is tried
-    too. The chosen setting is then run until there are ``repeats`` runs of it, the first one included.
+    For each variant the loosest accurate tolerance is looked for, each is tried once: the first variant from the
+    loosest on, the others from one looser than that of the last variant. A tighter tolerance takes longer, so a
+    variant is left when it has taken longer than the time-out or clearly longer than the fastest setting so far. Of
+    peers that are refined, half a decade before the first accurate tolerance is tried too. The chosen setting is then
+    run until there are ``repeats`` runs of it, the first one included.
 
     Parameters
     ----------
@@ -83,13 +84,20 @@ def enter(entrant: Entrant, given: Path, judge: Judge, allowance: float, effort:
     """
     peer = entrant.peer
     search = _Search(peer, given, judge, entrant.accuracy + allowance, effort)
+    start = 0
     for variant in peer.variants:
-        for tol in peer.tols:
-            enough, slow = search.attempt(variant, tol)
-            if enough and peer.refined:
-                search.attempt(variant, tol.replace("1e", "3e"))
-            if enough or slow:
-                break
+        place = start
+        enough, slow = search.attempt(variant, peer.tols[place])
+        if enough:
+            while place > 0 and search.attempt(variant, peer.tols[place - 1])[0]:
+                place -= 1
+        while not (enough or slow) and place + 1 < len(peer.tols):
+            place += 1
+            enough, slow = search.attempt(variant, peer.tols[place])
+        if enough:
+            start = max(0, place - 1)
+            if peer.refined:
+                search.attempt(variant, peer.tols[place].replace("1e", "3e"))
     chosen, reached = choose(search.trials, search.wanted)
     seconds = [chosen.seconds, *(search.again(chosen) if reached else [])]
     return Entry(peer.name, entrant.accuracy, reached, chosen, seconds, search.trials, search.versions)

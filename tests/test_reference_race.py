@@ -60,6 +60,29 @@ def test_the_fastest_trial_within_the_accuracy_is_chosen():
     assert choose([trials[3], Trial("later", 9.0, note="stopped")], 1.0)[0].setting == "later"
 
 
+def test_a_race_looks_for_the_loosest_accurate_tolerance_of_each_variant(monkeypatch):
+    """The first is accurate from 1e-4 on, the second from 1e-2, the third from 1e-5, the fourth never."""
+    loosest = {"a": 4, "b": 2, "c": 5, "d": 9}
+    tried = []
+
+    def run(peer, tol, options, given, repeats, threads, limit):
+        tried.append(f"{options[0]} {tol}")
+        accurate = int(tol[3:]) >= loosest[options[0]]
+        metadata = {"versions": {}, "violation": None, "converged": True}
+        return Answer(np.full(1, 0.0 if accurate else 1.0), None, [1.0] * repeats, metadata)
+
+    monkeypatch.setattr(race_peers, "run_peer", run)
+    tols = tuple(f"1e-{k}" for k in range(1, 7))
+    peer = Peer("it", "it.py", Path(), "gated", tols, {name: (name,) for name in "abcd"})
+    enter(Entrant(peer, 0.5), Path(), lambda answer: float(answer.blocks[0]), 0.0, replace(EFFORT, repeats=1))
+    assert tried == [
+        *(f"a 1e-{k}" for k in (1, 2, 3, 4)),
+        *(f"b 1e-{k}" for k in (3, 2, 1)),
+        *(f"c 1e-{k}" for k in (1, 2, 3, 4, 5)),
+        *(f"d 1e-{k}" for k in (4, 5, 6)),
+    ]
+
+
 def test_a_race_leaves_a_variant_when_it_is_accurate_or_too_slow(monkeypatch):
     """Seconds and accuracy of a peer are given here: a is accurate at 1e-2, b is slower, c hangs, d is faster."""
     told = {
