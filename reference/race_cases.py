@@ -97,11 +97,11 @@ def _adelie(kind: Kind) -> Peer:
     else:
         variants = {
             f"path {size}, constraints {tol}": ("--path-size", size, "--constraint-tol", tol)
-            for tol, size in product(("1e-6", "1e-7", "1e-8"), ("10", "5", "20", "1"))
+            for tol, size in product(("1e-6", "1e-7"), ("5", "10", "20", "1"))
         }
     # Its answers to C-ReLU miss the cones: each decade makes the repair cheaper and costs it little.
-    solver, last = ("relu", 17) if kind == "relu" else ("gated", 14)
-    return Peer("adelie", "run_adelie.py", PEERS_PYTHON, solver, _decades(6, last), variants, refined=True)
+    solver, tols = ("relu", _decades(9, 17)) if kind == "relu" else ("gated", _decades(6, 14))
+    return Peer("adelie", "run_adelie.py", PEERS_PYTHON, solver, tols, variants, refined=True)
 
 
 def _pyscnn(kind: Kind) -> Peer:
