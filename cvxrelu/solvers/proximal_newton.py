@@ -22,6 +22,7 @@ _FIRST_SIGMA = 0.1
 _SIGMA_GROWTH = 10.0
 _SIGMA_DROP = 0.1
 _RECOVERY = 2.0
+_FEW_STEPS = 2
 _SMALLEST_SIGMA = 1e-6
 _INEXACTNESS = 0.25
 _STEPS_PER_CENTRE = 50
@@ -98,10 +99,13 @@ class ProximalNewton:
         """
         self._systems.enter(operator, index)
         self.exhausted = False
+        before = self.n_steps
         while True:
             v, upper, end = self._centre(operator, u, Z, target, budget)
             Z = self._Z
             if end is _End.DONE:
+                if self.n_steps - before <= _FEW_STEPS:  # so easy: the next call starts here, with a longer step
+                    self._recentre()
                 break
             if end is _End.FAILED:  # too ill-conditioned: a shorter proximal-point step
                 self._largest_sigma = 0.5 * self.sigma
@@ -110,14 +114,18 @@ class ProximalNewton:
             else:
                 moved = float(np.linalg.norm(v - u))
                 self.exhausted = moved <= _ROUNDINGS * self._eps * float(np.linalg.norm(v))
-                self.term.recentre(self.t, self.sigma)
-                self._largest_sigma *= _RECOVERY
-                self.sigma = min(_SIGMA_GROWTH * self.sigma, self._largest_sigma)
+                self._recentre()
                 u = v
             if self.exhausted:
                 break
         self.t = min(1.0, self.term.largest_multiple(self.t)) * self.t
         return v, upper
+
+    def _recentre(self) -> None:
+        """Go on from the present point, with a longer proximal-point step."""
+        self.term.recentre(self.t, self.sigma)
+        self._largest_sigma *= _RECOVERY
+        self.sigma = min(_SIGMA_GROWTH * self.sigma, self._largest_sigma)
 
     def _centre(
         self, operator: GatedOperator, u: FloatArray, Z: FloatArray, target: float, budget: Budget
