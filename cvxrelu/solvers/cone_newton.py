@@ -24,6 +24,7 @@ _ARMIJO = 1e-4
 _SLACK = 1e-2  # of the cones, per relative gap: exact projections do not pay far from the optimum
 _LEAST_SLACK = 1e-3
 _MAX_NEWTON = 50
+_FEW_STEPS = 2
 _MAX_STEPS = 30
 _MAX_HALVINGS = 30
 
@@ -140,15 +141,17 @@ class ConeNewton:
         slack = _SLACK * min(1.0, gap)
         slack = slack if slack >= _LEAST_SLACK else 0.0
         products = blocks.adjoint(t)
+        before = self.n_steps
         for _ in range(_MAX_STEPS):
             point, finished = self._step(blocks, centre, t, products, slack, target, budget)
             t, products = point.t, point.products
             centre = np.zeros_like(centre)
             centre[point.active] = point.u
+            if not finished or self.n_steps - before <= _FEW_STEPS:  # or so easy that the next may be longer
+                self.term.recentre(t, self.sigma)
+                self.sigma = min(_GROWTH * self.sigma, self._largest_sigma)
             if finished:
                 break
-            self.term.recentre(t, self.sigma)
-            self.sigma = min(_GROWTH * self.sigma, self._largest_sigma)
         return centre, min(1.0, self.term.largest_multiple(t)) * t
 
     def _step(
