@@ -30,7 +30,7 @@ def main() -> None:
     command.add_argument("--loss", choices=("squared", "softmax"), default="squared", help="(default: squared)")
     command.add_argument("--gates", choices=("dense", "convolutional"), default="dense", help="(default: dense)")
     command.add_argument("--n-gates", type=int, default=1000, help="number of gates (default: 1000)")
-    command.add_argument("--lam-ratio", type=float, default=0.03, help="lam over lam_max (default: 0.03)")
+    command.add_argument("--lam-ratio", type=float, default=0.1, help="lam over lam_max (default: 0.1)")
     command.add_argument("--solver", default="auto", help="as cvxrelu.solve spells it (default: auto)")
     command.add_argument("--tol", type=float, default=1e-3, help="certified gap (default: 1e-3)")
     command.add_argument("--time-limit", type=float, default=600.0, help="seconds (default: 600)")

@@ -33,7 +33,7 @@ class Plan:
 
 
 def measure(plan: Plan) -> str:
-    """Train on images of an npz file (X uint8 (n, h w), y (n,)): one output for each class, float32."""
+    """Train on images of an npz file (X uint8 (n, h w), y (n,)): one output for each class, columns of norm one."""
     X, Y, classes = _load(plan.path, plan.loss)
     n_train = round((1.0 - _TEST_SHARE) * len(X))
     train, test = X[:n_train], X[n_train:]
@@ -41,12 +41,13 @@ def measure(plan: Plan) -> str:
     patterns = cr.sample_patterns(train, plan.n_gates, plan.gates, seed=0, bias=True, **options)
     with threadpool_limits(plan.threads), warnings.catch_warnings():
         warnings.simplefilter("ignore", cr.ConvergenceWarning)  # the figures say it
-        problem = cr.ConvexGatedReLU(train, Y[:n_train], patterns, loss=plan.loss)
+        scaling = cr.ColumnScaling.fit(train)
+        problem = scaling.problem(cr.ConvexGatedReLU(train, Y[:n_train], patterns, loss=plan.loss))
         problem = problem.with_lam(plan.lam_ratio * problem.lam_max())
         started = time.perf_counter()
         solution = cr.solve(problem, plan.solver, tol=plan.tol, time_limit=plan.time_limit, verbose=True)
         seconds = time.perf_counter() - started
-    network = solution.network()
+    network = scaling.network(solution.network())
     right = [np.mean(network.predict(part).argmax(axis=1) == of) for part, of in _split(train, test, classes)]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return (
