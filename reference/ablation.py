@@ -48,6 +48,7 @@ def measure(repeats: int, threads: int) -> str:
     gated = {
         "breast cancer P=500": _problem(cr.ConvexGatedReLU, "breast_cancer", 500, lam=1e-3),
         "phoneme P=500 0.03": _problem(cr.ConvexGatedReLU, "phoneme", 500, ratio=0.03),
+        "magic P=500 0.3": _problem(cr.ConvexGatedReLU, "magic", 500, ratio=0.3),
         "spambase P=500": _problem(cr.ConvexGatedReLU, "spambase", 500, lam=5e-4),
     }
     relu = {
