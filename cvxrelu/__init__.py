@@ -2,8 +2,11 @@
 
 from cvxrelu._version import __version__
 from cvxrelu.baselines import TrainingRun, train_network
+from cvxrelu.bounds import Bound, approximation_bound
 from cvxrelu.certificates import Certificate, certify
 from cvxrelu.convex_problem import DualPoint
+from cvxrelu.decomposition_blocks import ApproximateDecomposition
+from cvxrelu.decompositions import decompose
 from cvxrelu.exceptions import (
     CertificateError,
     ConvergenceWarning,
@@ -14,6 +17,7 @@ from cvxrelu.exceptions import (
 )
 from cvxrelu.gates import sample_patterns
 from cvxrelu.losses import Huber, Logistic, Loss, SoftmaxCrossEntropy, Squared
+from cvxrelu.minimum_norm import MinimumNorm, minimum_norm
 from cvxrelu.networks import GatedReLUNetwork, ReLUNetwork, to_convex, to_network
 from cvxrelu.operators import GatedOperator
 from cvxrelu.paths import Path, regularization_path
@@ -37,6 +41,7 @@ from cvxrelu.solvers.least_squares import LeastSquares
 from cvxrelu.solvers.proximal import ProximalOptions
 from cvxrelu.solvers.result import Record
 from cvxrelu.solvers.rfista import RFISTA
+from cvxrelu.solvers.two_step import Decompose
 from cvxrelu.solvers.working_set import WorkingSet
 from cvxrelu.status import Status
 
@@ -44,13 +49,16 @@ __all__ = [
     "L1",
     "RFISTA",
     "ActivationPatterns",
+    "ApproximateDecomposition",
     "AugmentedLagrangian",
+    "Bound",
     "Certificate",
     "CertificateError",
     "ColumnScaling",
     "ConvergenceWarning",
     "ConvexGatedReLU",
     "ConvexReLU",
+    "Decompose",
     "DualPoint",
     "FeatureGroupL1",
     "GatedOperator",
@@ -60,6 +68,7 @@ __all__ = [
     "LeastSquares",
     "Logistic",
     "Loss",
+    "MinimumNorm",
     "NoPenalty",
     "Nuclear",
     "Path",
@@ -79,7 +88,10 @@ __all__ = [
     "UnsupportedOptionWarning",
     "WorkingSet",
     "__version__",
+    "approximation_bound",
     "certify",
+    "decompose",
+    "minimum_norm",
     "read_dual",
     "read_weights",
     "regularization_path",

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linprog, nnls
 
 from cvxrelu._validation import FloatArray
-from cvxrelu.cone_projection import ConeProjector, row_norms
+from cvxrelu.active_set import row_norms
+from cvxrelu.cone_projection import ConeProjector
 from cvxrelu.patterns import ActivationPatterns
 
 _BLOCK_BYTES = 2**25

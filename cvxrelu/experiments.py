@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.metrics import accuracy_score, r2_score, root_mean_squared_error
 
 from cvxrelu._validation import FloatArray, check_number
+from cvxrelu.backends import BACKENDS
 from cvxrelu.convex_problem import ConvexProblem
 from cvxrelu.gates import sample_patterns
 from cvxrelu.networks import Network
@@ -17,7 +18,6 @@ from cvxrelu.programs import CANON_BACKEND, read_dual, times_n
 from cvxrelu.settings import Kind, LossName, Settings, Task
 from cvxrelu.solution import Solution
 from cvxrelu.solve import solve
-from cvxrelu.solvers.backends import BACKENDS
 from cvxrelu.tables import Split
 
 

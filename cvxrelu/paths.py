@@ -22,7 +22,7 @@ from cvxrelu.networks import Network
 from cvxrelu.packed import packed_bits
 from cvxrelu.solution import Solution
 from cvxrelu.solve import solve
-from cvxrelu.solvers.native import NativeSolver
+from cvxrelu.solvers.choice import NativeSolver
 from cvxrelu.status import Status
 
 _LISTED = 10

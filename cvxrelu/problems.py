@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from cvxrelu._validation import FloatArray, check_numeric
-from cvxrelu.cone_projection import row_norms
+from cvxrelu.active_set import row_norms
 from cvxrelu.cones import PatternCones
 from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.polar import cone_multipliers

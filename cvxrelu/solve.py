@@ -8,19 +8,16 @@ from typing import Any
 import numpy as np
 
 from cvxrelu._validation import check_choice, check_integer, check_number
+from cvxrelu.backends import solver_names
 from cvxrelu.certificates import Certificate, certify
 from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
 from cvxrelu.exceptions import ConvergenceWarning, UnsupportedOptionWarning
 from cvxrelu.solution import Solution
-from cvxrelu.solvers.augmented_lagrangian import AugmentedLagrangian
-from cvxrelu.solvers.backends import solver_names
+from cvxrelu.solvers.choice import NativeSolver, first_able
 from cvxrelu.solvers.cvxpy_solver import solve_cvxpy
-from cvxrelu.solvers.least_squares import LeastSquares
 from cvxrelu.solvers.monitor import Callback, Limits
-from cvxrelu.solvers.native import NATIVE_SOLVERS, NativeSolver, takes
+from cvxrelu.solvers.native import NATIVE_SOLVERS
 from cvxrelu.solvers.result import RawResult, Record
-from cvxrelu.solvers.rfista import RFISTA
-from cvxrelu.solvers.working_set import WorkingSet
 from cvxrelu.status import Status
 
 
@@ -43,9 +40,10 @@ def solve(
     problem : ConvexGatedReLU or ConvexReLU
         The problem.
     solver : str or native solver
-        "auto"; a native solver (`WorkingSet`, `RFISTA`, `AugmentedLagrangian`, `LeastSquares`), configured or by name;
-        or a CVXPY solver as CVXPY spells it ("CLARABEL", "ECOS", "SCS", "MOSEK", ...). "auto" takes the first of
-        LeastSquares, WorkingSet and RFISTA that can take the problem, and CLARABEL for ReLU problems.
+        "auto"; a native solver (`WorkingSet`, `RFISTA`, `AugmentedLagrangian`, `LeastSquares`, `Decompose`), configured
+        or by name ("decompose" for the last); or a CVXPY solver as CVXPY spells it ("CLARABEL", "ECOS", "SCS",
+        "MOSEK", ...). "auto" takes the first of LeastSquares, WorkingSet and RFISTA that can take the problem, and
+        CLARABEL for other ReLU problems.
     tol : float
         Relative certified gap that is asked for: (upper - lower) <= tol * |upper|. For CVXPY's solvers, their own
         tolerances are set to a hundredth of it; where that leaves the gap too large, they run twice more at smaller
@@ -142,11 +140,10 @@ def solve(
 def _choose(problem: ConvexProblem, solver: Any) -> str | NativeSolver:
     """Return the solver that is meant: a native one, or the name of one of CVXPY's."""
     chosen: NativeSolver
-    if isinstance(solver, WorkingSet | RFISTA | AugmentedLagrangian | LeastSquares):
+    if type(solver) in NATIVE_SOLVERS.values():
         chosen = solver
     elif solver == "auto":
-        candidates: list[NativeSolver] = [LeastSquares(), WorkingSet(), RFISTA()]
-        return next((native for native in candidates if takes(native, problem)), "CLARABEL")
+        return first_able(problem) or "CLARABEL"
     elif isinstance(solver, str) and solver in NATIVE_SOLVERS:
         chosen = NATIVE_SOLVERS[solver]()
     else:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cvxrelu as cr
-from cvxrelu.solvers.native import NATIVE_SOLVERS, takes
+from cvxrelu.solvers.choice import takes
+from cvxrelu.solvers.native import NATIVE_SOLVERS
 from tests.cases import (
     GATED_PENALTIES,
     LOSSES,

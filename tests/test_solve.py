@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import cvxrelu as cr
-from cvxrelu.solvers import backends
-from cvxrelu.solvers.cvxpy_solver import _limits, _settings
+from cvxrelu import backends
+from cvxrelu.solvers.cvxpy_solver import _limits
 from tests.cases import all_cases, make_data, make_problem
 
 CASES = list(all_cases())
@@ -228,7 +228,7 @@ def test_quadratic_programs_take_quadratic_solvers():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"solver": "MAGIC"}, ValueError, "solver must be one of .*'CLARABEL'.*'auto'; got 'MAGIC'"),
+        ({"solver": "MAGIC"}, ValueError, "solver must be one of .*'CLARABEL'.*'auto', 'decompose'; got 'MAGIC'"),
         ({"solver": "clarabel"}, ValueError, "got 'clarabel'"),
         ({"tol": 0.0}, ValueError, "tol must be a finite number > 0; got 0.0"),
         ({"tol": -1.0}, ValueError, "tol must be"),
@@ -255,7 +255,7 @@ def test_problem_must_be_one():
 def test_tolerance_and_limits_reach_each_solver():
     def settings(solver, max_iter, time_limit):
         backend = backends.BACKENDS[solver]
-        return _settings(backend, 1e-8, _limits(solver, backend, max_iter, time_limit))
+        return backend.settings(1e-8, _limits(solver, backend, max_iter, time_limit))
 
     assert settings("CLARABEL", 7, 2.0) == {
         "tol_gap_abs": 1e-8,

@@ -11,7 +11,8 @@ import numpy as np
 from scipy.linalg import blas, lapack
 
 from cvxrelu._validation import BoolArray, FloatArray
-from cvxrelu.cone_projection import ConeProjector, IndexArray, row_norms
+from cvxrelu.active_set import IndexArray, row_norms
+from cvxrelu.cone_projection import ConeProjector
 from cvxrelu.convex_problem import ConvexProblem
 from cvxrelu.solvers.budget import Budget
 from cvxrelu.solvers.dual_terms import DualTerm

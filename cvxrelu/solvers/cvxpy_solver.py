@@ -9,10 +9,10 @@ from typing import Any
 import cvxpy as cp
 import numpy as np
 
+from cvxrelu.backends import BACKENDS, Backend, explain_failure, require_available
 from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.exceptions import SolverError, SolverNotAvailableError, UnsupportedOptionWarning
 from cvxrelu.programs import CANON_BACKEND, build_program, read_dual, read_weights, times_n
-from cvxrelu.solvers.backends import BACKENDS, Backend, explain_failure, require_available
 from cvxrelu.solvers.result import RawResult
 from cvxrelu.status import Status
 
@@ -59,7 +59,7 @@ def solve_cvxpy(
     compile_time = time.perf_counter() - started
     previous = None
     for share in _TOL_SHARES:
-        settings = _settings(backend, max(share * tol, backend.floor), limits) | options
+        settings = backend.settings(share * tol, limits) | options
         if settings == previous:
             return
         previous = settings
@@ -134,12 +134,6 @@ def _limits(solver: str, backend: Backend, max_iter: int | None, time_limit: flo
         elif value is not None and option is not None:
             limits[option] = value
     return limits
-
-
-def _settings(backend: Backend, solver_tol: float, limits: dict[str, Any]) -> dict[str, Any]:
-    """Return the keywords for CVXPY's solve."""
-    settings = dict.fromkeys(backend.tol, solver_tol) | limits
-    return ({backend.nested: settings} if backend.nested is not None else settings) | backend.always
 
 
 def _status(solver_status: str, n_iter: int | None, max_iter: int | None) -> Status:

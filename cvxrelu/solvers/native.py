@@ -1,40 +1,17 @@
-"""The native solvers by name, and which of them suits a problem."""
+"""The native solvers by name."""
 
-from typing import Protocol
-
-from cvxrelu.convex_problem import ConvexProblem, Weights
-from cvxrelu.exceptions import SolverError
 from cvxrelu.solvers.augmented_lagrangian import AugmentedLagrangian
 from cvxrelu.solvers.least_squares import LeastSquares
-from cvxrelu.solvers.monitor import Limits
-from cvxrelu.solvers.result import RawResult
 from cvxrelu.solvers.rfista import RFISTA
+from cvxrelu.solvers.two_step import Decompose
 from cvxrelu.solvers.working_set import WorkingSet
 
-
-class NativeSolver(Protocol):
-    """A configured native solver."""
-
-    @property
-    def max_iter(self) -> int:
-        """Iteration limit where the caller gives none."""
-
-    def check_problem(self, problem: ConvexProblem) -> None:
-        """Raise SolverError if the solver cannot take the problem."""
-
-    def run(self, problem: ConvexProblem, start: Weights | None, limits: Limits) -> RawResult:
-        """Solve the problem."""
-
-
-NATIVE_SOLVERS: dict[str, type[RFISTA] | type[AugmentedLagrangian] | type[LeastSquares] | type[WorkingSet]] = {
-    solver.__name__: solver for solver in (WorkingSet, RFISTA, AugmentedLagrangian, LeastSquares)
+NATIVE_SOLVERS: dict[
+    str, type[RFISTA] | type[AugmentedLagrangian] | type[LeastSquares] | type[WorkingSet] | type[Decompose]
+] = {
+    "WorkingSet": WorkingSet,
+    "RFISTA": RFISTA,
+    "AugmentedLagrangian": AugmentedLagrangian,
+    "LeastSquares": LeastSquares,
+    "decompose": Decompose,
 }
-
-
-def takes(solver: NativeSolver, problem: ConvexProblem) -> bool:
-    """Return whether the solver can take the problem."""
-    try:
-        solver.check_problem(problem)
-    except SolverError:
-        return False
-    return True

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from cvxrelu._validation import FloatArray
-from cvxrelu.cone_projection import IndexArray, row_norms
+from cvxrelu.active_set import IndexArray, row_norms
 from cvxrelu.convex_problem import DualPoint
 from cvxrelu.problems import ConvexReLU
 from cvxrelu.solvers.budget import Budget

@@ -26,6 +26,11 @@ class Backend:
     licensed: bool = False
     always: dict[str, Any] = field(default_factory=dict)
 
+    def settings(self, tol: float, limits: dict[str, Any]) -> dict[str, Any]:
+        """Return the keywords for CVXPY's solve, with ``limits`` under the solver's own names."""
+        settings = dict.fromkeys(self.tol, max(tol, self.floor)) | limits
+        return ({self.nested: settings} if self.nested is not None else settings) | self.always
+
 
 BACKENDS = {
     "CLARABEL": Backend(
