@@ -2,8 +2,9 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-from reference import ablation, bench, compile_time, growth, images, race
+from reference import ablation, bench, compile_time, decompositions, growth, images, race, table1
 from reference.race_cases import KINDS
 from reference.race_peers import Effort
 
@@ -21,6 +22,17 @@ def main() -> None:
     command = commands.add_parser("ablation", help=ablation.measure.__doc__)
     command.add_argument("--repeats", type=int, default=3, help="number of runs; medians are printed (default: 3)")
     command.add_argument("--threads", type=int, default=1, help="threads (default: 1)")
+    command = commands.add_parser("decompositions", help=decompositions.measure.__doc__)
+    command.add_argument("--gates", type=int, default=1000, help="number of gates (default: 1000)")
+    command.add_argument("--repeats", type=int, default=3, help="number of runs; medians are printed (default: 3)")
+    command.add_argument("--threads", type=int, default=1, help="threads on both sides (default: 1)")
+    command = commands.add_parser("table1", help=table1.measure.__doc__)
+    command.add_argument("--data", type=_names, default=[], help="data sets, comma separated (default: all)")
+    command.add_argument("--gates", type=int, default=1000, help="number of gates (default: 1000)")
+    command.add_argument("--seeds", type=int, default=5, help="number of seeds (default: 5)")
+    command.add_argument("--seconds", type=float, default=10.0, help="limit of AugmentedLagrangian (default: 10)")
+    command.add_argument("--threads", type=int, default=1, help="threads (default: 1)")
+    command.add_argument("--out", type=Path, default=Path("build/table1.json"), help="file of the runs, resumed")
     command = commands.add_parser("growth", help=growth.measure.__doc__)
     command.add_argument("--repeats", type=int, default=3, help="number of runs; medians are printed (default: 3)")
     command.add_argument("--threads", type=int, default=1, help="threads (default: 1)")
@@ -53,13 +65,20 @@ def main() -> None:
         print(ablation.measure(arguments.repeats, arguments.threads))
     elif arguments.command == "growth":
         print(growth.measure(arguments.repeats, arguments.threads, arguments.out))
+    elif arguments.command == "decompositions":
+        print(decompositions.measure(arguments.gates, arguments.repeats, arguments.threads))
+    elif arguments.command == "table1":
+        print(table1.measure(table1.Plan(**_options(arguments))))
     elif arguments.command == "images":
-        options = {name: value for name, value in vars(arguments).items() if name != "command"}
-        print(images.measure(images.Plan(**options)))
+        print(images.measure(images.Plan(**_options(arguments))))
     elif arguments.command == "race":
         print(race.measure(_plan(arguments)))
     else:
         print(bench.measure(arguments.repeats, arguments.threads))
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {name: value for name, value in vars(arguments).items() if name != "command"}
 
 
 def _names(text: str) -> list[str]:

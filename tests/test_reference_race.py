@@ -292,7 +292,7 @@ def test_keel_files_are_read_and_prepared(tmp_path, monkeypatch):
     X, ranks = data.read_dat(tmp_path / "sonar.dat")
     np.testing.assert_array_equal(X, [[1.0, 5.0, 2.5], [2.0, 5.0, 0.0], [4.0, 5.0, -1.0]])
     np.testing.assert_array_equal(ranks, [0, 1, 0])
-    monkeypatch.setattr(data, "_keel_folder", lambda: tmp_path)
+    monkeypatch.setattr(data, "keel_folder", lambda: tmp_path)
     X, y = data.load("sonar")
     np.testing.assert_array_equal(y, [-1.0, 1.0, -1.0])
     assert X.shape == (3, 3)  # the constant feature is gone, the bias has come
@@ -304,9 +304,11 @@ def test_keel_files_are_read_and_prepared(tmp_path, monkeypatch):
 
 
 def test_wrong_data_are_refused(tmp_path, monkeypatch):
-    (tmp_path / "iris.dat").write_text("1, a\n2, b\n3, c\n")
-    with pytest.raises(ValueError, match="two classes in its last column; it has 3"):
-        data.read_dat(tmp_path / "iris.dat")
+    (tmp_path / "sonar.dat").write_text("1, a\n2, b\n3, c\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(data, "keel_folder", lambda: tmp_path)
+        with pytest.raises(ValueError, match="sonar must have two classes; it has 3"):
+            data.load("sonar")
     with pytest.raises(ValueError, match="no data set 'iris'"):
         data.load("iris")
     monkeypatch.setattr(data, "find_spec", lambda name: None)
