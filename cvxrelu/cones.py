@@ -50,15 +50,15 @@ class PatternCones:
     def violations(self, blocks: FloatArray) -> FloatArray:
         """Return max_j (-(2 D_ji - 1) x_j'w)_+ for each block w of ``blocks`` (..., P, d): shape (..., P)."""
         n_patterns, d = blocks.shape[-2:]
-        stacked = blocks.reshape(-1, n_patterns, d)
-        worst = np.zeros(stacked.shape[:2])
-        step = max(1, _BLOCK_BYTES // (8 * n_patterns))
-        for start in range(0, self.X.shape[0], step):
-            signs = np.where(self.D[start : start + step], 1.0, -1.0)
-            for k, weights in enumerate(stacked):
-                short = -signs * (self.X[start : start + step] @ weights.T)
-                np.maximum(worst[k], short.max(axis=0), out=worst[k])
-        return worst.reshape(blocks.shape[:-1]) + 0.0  # no negative zeros
+        flat = blocks.reshape(-1, d)
+        used = np.flatnonzero(np.any(flat, axis=1))  # zero is in every cone
+        worst = np.zeros(len(flat))
+        step = max(1, _BLOCK_BYTES // (8 * self.X.shape[0]))
+        for start in range(0, len(used), step):
+            b = used[start : start + step]
+            margins = np.where(self.D[:, b % n_patterns], 1.0, -1.0) * (self.X @ flat[b].T)
+            worst[b] = np.maximum(-margins.min(axis=0), 0.0)
+        return worst.reshape(blocks.shape[:-1])
 
     def projection_multipliers(self, Z: FloatArray, enough: float) -> sp.csr_array:
         """Return multipliers (B, n) >= 0 that make z_b + Xt_b'g_b the projections of the rows of Z (B, d).
