@@ -81,18 +81,21 @@ def _problem(
 
 
 def _rows(problems: Mapping[str, cr.ConvexGatedReLU | cr.ConvexReLU], parts: Parts, repeats: int) -> Iterator[str]:
-    whole: list[float] = []
-    for part, changes in parts.items():
-        cells = []
-        for k, problem in enumerate(problems.values()):
+    """Yield a line for each part; the repeats take turns, so that the machine's noise hits all parts alike."""
+    runs: dict[str, list[list[tuple[float, bool]]]] = {part: [[] for _ in problems] for part in parts}
+    for _ in range(repeats):
+        for part, changes in parts.items():
             with _without(changes):
-                runs = [_run(problem) for _ in range(repeats)]
-            seconds = float(np.median([run[0] for run in runs]))
-            if not changes:
-                whole.append(seconds)
-            mark = "" if all(run[1] for run in runs) else "*"
-            cells.append(f"{seconds:>17.2f} {seconds / whole[k]:>7.1f} x{mark or ' '}")
-        yield f"{part:<34}" + "".join(cells)
+                for cell, problem in zip(runs[part], problems.values(), strict=True):
+                    cell.append(_run(problem))
+    whole = next(iter(parts))
+    for part, cells in runs.items():
+        texts = []
+        for cell, reference in zip(cells, runs[whole], strict=True):
+            seconds, unit = (float(np.median([run[0] for run in some])) for some in (cell, reference))
+            mark = "" if all(run[1] for run in cell) else "*"
+            texts.append(f"{seconds:>17.2f} {seconds / unit:>7.1f} x{mark or ' '}")
+        yield f"{part:<34}" + "".join(texts)
 
 
 def _run(problem: cr.ConvexGatedReLU | cr.ConvexReLU) -> tuple[float, bool]:
