@@ -33,6 +33,7 @@ from cvxrelu.penalties import (
 )
 from cvxrelu.problems import ConvexGatedReLU, ConvexReLU
 from cvxrelu.programs import read_dual, read_weights
+from cvxrelu.pruning import prune
 from cvxrelu.scaling import ColumnScaling
 from cvxrelu.solution import Solution
 from cvxrelu.solve import solve
@@ -92,6 +93,7 @@ __all__ = [
     "certify",
     "decompose",
     "minimum_norm",
+    "prune",
     "read_dual",
     "read_weights",
     "regularization_path",

@@ -131,8 +131,8 @@ def to_network(problem: ConvexProblem, weights: Weights) -> Network:
 
     A block v becomes the neuron (v / sqrt||v||, +sqrt||v||), a block of W the one with the opposite second
     layer (Pilanci & Ergen 2020; DESIGN section 3). Under "nuclear", the block U_i (d, c) becomes one neuron for
-    each singular value s: (sqrt(s) a, sqrt(s) b'). For group_l1 and nuclear the network's objective with weight
-    decay is the convex one, to rounding, when the blocks are in their cones.
+    each singular value s above rounding: (sqrt(s) a, sqrt(s) b'). For group_l1 and nuclear the network's objective
+    with weight decay is the convex one, to rounding, when the blocks are in their cones.
 
     Parameters
     ----------
@@ -221,7 +221,7 @@ def _singular_neurons(blocks: FloatArray) -> tuple[FloatArray, FloatArray, np.nd
     """Return W1, w2 and patterns from the singular vectors of each U_i (c, d)."""
     used = np.any(blocks, axis=(0, 2)).nonzero()[0]
     left, sizes, right = np.linalg.svd(blocks[:, used].transpose(1, 0, 2), full_matrices=False)
-    keep = sizes > 0.0
+    keep = sizes > max(blocks.shape[0], blocks.shape[2]) * np.finfo(np.float64).eps * sizes[:, :1]
     roots = np.sqrt(sizes)[:, :, None]
     W1, w2 = roots * right, roots * left.transpose(0, 2, 1)
     return W1[keep], w2[keep], np.repeat(used, keep.sum(axis=1))

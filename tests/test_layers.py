@@ -20,7 +20,7 @@ LAYERS = [
     {"bounds"},
     {"solvers"},
     {"minimum_norm"},
-    {"networks"},
+    {"networks", "pruning"},
     {"scaling"},
     {"baselines"},
     {"solution"},

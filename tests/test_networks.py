@@ -79,6 +79,7 @@ def test_nuclear_weights_become_vector_output_neurons(seed):
     U[:, 0] = np.outer([1.0, -2.0, 0.5], rng.standard_normal(3))  # rank one
     U[:, 1] = 0.0
     network = cr.to_network(problem, U)
+    assert network.n_neurons == 1 + 3 * (len(problem.patterns) - 2)
     np.testing.assert_allclose(network.predict(problem.X), problem.predict(U), atol=1e-11)
     assert network.objective(problem.X, problem.y, problem.lam) == pytest.approx(problem.objective(U), rel=1e-12)
     patterns, back = cr.to_convex(network, problem.X)
