@@ -18,6 +18,7 @@ from cvxrelu.exceptions import (
 from cvxrelu.gates import sample_patterns
 from cvxrelu.losses import Huber, Logistic, Loss, SoftmaxCrossEntropy, Squared
 from cvxrelu.minimum_norm import MinimumNorm, minimum_norm
+from cvxrelu.nested import NestedValues, nested_values
 from cvxrelu.networks import GatedReLUNetwork, ReLUNetwork, to_convex, to_network
 from cvxrelu.operators import GatedOperator
 from cvxrelu.paths import Path, regularization_path
@@ -70,6 +71,7 @@ __all__ = [
     "Logistic",
     "Loss",
     "MinimumNorm",
+    "NestedValues",
     "NoPenalty",
     "Nuclear",
     "Path",
@@ -93,6 +95,7 @@ __all__ = [
     "certify",
     "decompose",
     "minimum_norm",
+    "nested_values",
     "prune",
     "read_dual",
     "read_weights",

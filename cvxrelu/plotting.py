@@ -1,0 +1,65 @@
+"""Figures; needs matplotlib, the optional extra ``plot``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cvxrelu.nested import NestedValues
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_COLORS = {"gated ReLU": "#0072b2", "ReLU": "#d55e00"}  # told apart by the colour-blind too
+
+
+def plot_nested_values(result: NestedValues, ax: Axes | None = None) -> Axes:
+    """Draw the certified intervals of `cvxrelu.nested_values` over the number of patterns.
+
+    Parameters
+    ----------
+    result : NestedValues
+        What to draw: at least one finished size.
+    ax : matplotlib Axes, optional
+        Where to draw; by default a new figure of pyplot.
+
+    Returns
+    -------
+    matplotlib Axes
+        With one line for each value, its upper bound, and the interval below it filled.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``result`` is something else, or has no finished size.
+    ModuleNotFoundError
+        If matplotlib is not installed.
+    """
+    if not isinstance(result, NestedValues):
+        raise TypeError(f"result must be a NestedValues; got {type(result).__name__}")
+    if not len(result):
+        raise ValueError("result must have a finished size; it has none")
+    try:
+        from matplotlib import pyplot
+        from matplotlib.ticker import LogLocator, StrMethodFormatter
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("matplotlib is needed to plot: pip install 'cvxrelu[plot]'") from error
+    if ax is None:
+        ax = pyplot.subplots(layout="constrained")[1]
+    for (name, color), lower, upper, marker in zip(
+        _COLORS.items(),
+        (result.gated_lower, result.relu_lower),
+        (result.gated_upper, result.relu_upper),
+        "os",
+        strict=True,
+    ):
+        ax.fill_between(result.sizes, lower, upper, color=color, alpha=0.3, linewidth=0.0)
+        ax.plot(result.sizes, upper, color=color, marker=marker, markersize=4, label=f"{name}: certified interval")
+        ax.plot(result.sizes, lower, color=color, linewidth=0.8)
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    ax.xaxis.minorticks_off()
+    ax.set(xlabel="number of patterns", ylabel="optimal value")
+    ax.grid(alpha=0.3)
+    ax.legend()
+    return ax
