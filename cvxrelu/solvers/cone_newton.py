@@ -17,7 +17,7 @@ from cvxrelu.convex_problem import ConvexProblem
 from cvxrelu.solvers.budget import Budget
 from cvxrelu.solvers.dual_terms import DualTerm
 
-_FIRST_SIGMA = 3.0
+_FIRST_SIGMA = 0.5
 _LARGEST_SIGMA = 1e9
 _GROWTH = 4.0
 _INEXACT = 0.25  # residual of a step, relative to what it moves
