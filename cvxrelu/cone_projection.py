@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from cvxrelu._validation import BoolArray, FloatArray
-from cvxrelu.active_set import IndexArray, Pivots, on_face, row_norms
+from cvxrelu.active_set import IndexArray, on_face, project_blocks, row_norms
 
 _ACCURACY = 1e-11  # of a projection, relative to its argument
 _NOISE = 1e-6  # of R'g, relative to the argument
@@ -105,7 +105,8 @@ class ConeProjector:
         slots = self._slots(blocks)
         basis, tight = self._basis[slots], self._tight[slots]
         tolerance = _ACCURACY * row_norms(x)
-        signs = np.where(self._active[blocks % len(self._active)], 1.0, -1.0)
+        active = self._active[blocks % len(self._active)]
+        signs = np.where(active, 1.0, -1.0)
         level = np.zeros(x.shape)  # cones have b = 0
         p, gamma = on_face(x, basis, tight, level)
         left = (gamma < -tolerance[:, None]).any(axis=1)
@@ -115,14 +116,12 @@ class ConeProjector:
         left |= (margins < -np.maximum(tolerance, slack * size)) & (size > enough)
         if left.any():
             k = np.flatnonzero(left)
+            state = basis[k], tight[k], self._row[slots[k]], level[k]
             homogeneous = np.empty((len(k), 0))
-            pivots = Pivots.start(
-                k, x[k], signs[k], tolerance[k], basis[k], tight[k], self._row[slots[k]], level[k], homogeneous
-            )
-            for done in pivots.run(self._unit, self._unit_columns, enough, slack, limit):
-                p[done.position], gamma[done.position] = on_face(done.x, done.basis, done.tight, done.level)
-                s = slots[done.position]
-                self._basis[s], self._tight[s], self._row[s] = done.basis, done.tight, done.row
+            project_blocks(self._unit, active[k], homogeneous, x[k], tolerance[k], enough, slack, limit, *state)
+            p[k], gamma[k] = on_face(x[k], state[0], state[1], state[3])
+            s = slots[k]
+            self._basis[s], self._tight[s], self._row[s], _ = state
             np.maximum(gamma, 0.0, out=gamma)
         normal = p - x
         # What is left of x that is in its cone is rounding, not R'g: scaled up, it would bound nothing.

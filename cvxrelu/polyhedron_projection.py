@@ -3,7 +3,7 @@
 import numpy as np
 
 from cvxrelu._validation import BoolArray, FloatArray
-from cvxrelu.active_set import IndexArray, Pivots, on_face
+from cvxrelu.active_set import IndexArray, on_face, project_blocks
 
 _ACCURACY = 1e-12  # of the rows, relative to the block's size
 _PIVOTS = 40  # for each feature, before a projection is given up
@@ -27,7 +27,8 @@ class PolyhedronProjector:
         self.rows = np.flatnonzero(norms)
         self._unit = X[self.rows] / norms[self.rows, None]
         self._unit_columns = np.ascontiguousarray(self._unit.T)
-        self._signs = np.where(D[self.rows].T, 1.0, -1.0)
+        self._active = np.ascontiguousarray(D[self.rows].T)
+        self._signs = np.where(self._active, 1.0, -1.0)
         self._offsets = np.ascontiguousarray((offsets[self.rows] / norms[self.rows, None]).T)
         size, d = D.shape[1], X.shape[1]
         self._basis = np.broadcast_to(np.eye(d), (size, d, d)).copy()
@@ -40,25 +41,23 @@ class PolyhedronProjector:
 
         A polyhedron that is empty, or thinner than rounding, yields a point outside it: `margins` tells.
         """
-        basis, tight, level = self._basis[blocks], self._tight[blocks], self._level[blocks]
         reach = np.abs(self._offsets[blocks]).max(axis=1, initial=0.0)
         tolerance = _ACCURACY * np.maximum(np.abs(x).max(axis=1, initial=0.0), reach)
-        pivots = Pivots.start(
-            np.arange(len(blocks)),
-            x,
-            self._signs[blocks],
-            tolerance,
-            basis,
-            tight,
-            self._row[blocks],
-            level,
+        x = np.ascontiguousarray(x, dtype=np.float64)
+        state = self._basis[blocks], self._tight[blocks], self._row[blocks], self._level[blocks]
+        project_blocks(
+            self._unit,
+            self._active[blocks],
             self._offsets[blocks],
+            x,
+            tolerance,
+            -1.0,
+            0.0,
+            _PIVOTS * x.shape[1],
+            *state,
         )
-        p = np.empty_like(x)
-        for done in pivots.run(self._unit, self._unit_columns, enough=-1.0, slack=0.0, limit=_PIVOTS * x.shape[1]):
-            p[done.position], _ = on_face(done.x, done.basis, done.tight, done.level)
-            b = blocks[done.position]
-            self._basis[b], self._tight[b], self._row[b], self._level[b] = done.basis, done.tight, done.row, done.level
+        self._basis[blocks], self._tight[blocks], self._row[blocks], self._level[blocks] = state
+        p, _ = on_face(x, state[0], state[1], state[3])
         return p
 
     def margins(self, blocks: IndexArray, p: FloatArray) -> FloatArray:

@@ -51,7 +51,7 @@ def best_by_clarabel(problem, u, i, method):
         "l1": cp.norm1(v) + cp.norm1(w),
     }[method]
     program = cp.Problem(cp.Minimize(objective), [v - w == u, R @ v >= 0, R @ w >= 0])
-    return program.solve(solver="CLARABEL", tol_gap_abs=1e-9, tol_gap_rel=1e-9, tol_feas=1e-9)
+    return program.solve(solver="CLARABEL")
 
 
 @settings(max_examples=60)
