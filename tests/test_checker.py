@@ -98,8 +98,11 @@ def test_valid_certificates_are_verified(case):
 )
 def test_scaled_data(kind, columns, dtype):
     problem = make_problem(kind, columns=columns, dtype=dtype, ratio=0.05)
-    for certificate in (cr.solve(problem).certificate, cr.certify(problem, problem.zero_weights())):
+    weights = random_weights(problem, np.random.default_rng(0))
+    blocks = problem.blocks(weights) / max(np.abs(problem.predict(weights)).max(), 1e-300)
+    for certificate in (cr.certify(problem, problem.weights(blocks)), cr.certify(problem, problem.zero_weights())):
         verdict = checker.check(as_contents(certificate), problem.X, problem.y)
+        assert verdict.upper == pytest.approx(certificate.upper, rel=1e-12)
         assert verdict.lower == pytest.approx(certificate.lower, rel=1e-9)
 
 
