@@ -4,6 +4,7 @@ from cvxrelu._version import __version__
 from cvxrelu.baselines import TrainingRun, train_network
 from cvxrelu.bounds import Bound, approximation_bound
 from cvxrelu.certificates import Certificate, certify
+from cvxrelu.checker import RejectedCertificate, Verdict
 from cvxrelu.convex_problem import DualPoint
 from cvxrelu.decomposition_blocks import ApproximateDecomposition
 from cvxrelu.decompositions import decompose
@@ -32,6 +33,7 @@ from cvxrelu.penalties import (
     Penalty,
     SquaredL2,
 )
+from cvxrelu.portable import PortableCertificate, load_certificate
 from cvxrelu.problems import ConvexGatedReLU, ConvexReLU
 from cvxrelu.programs import read_dual, read_weights
 from cvxrelu.pruning import prune
@@ -76,10 +78,12 @@ __all__ = [
     "Nuclear",
     "Path",
     "Penalty",
+    "PortableCertificate",
     "ProgramSizeWarning",
     "ProximalOptions",
     "ReLUNetwork",
     "Record",
+    "RejectedCertificate",
     "SoftmaxCrossEntropy",
     "Solution",
     "SolverError",
@@ -89,11 +93,13 @@ __all__ = [
     "Status",
     "TrainingRun",
     "UnsupportedOptionWarning",
+    "Verdict",
     "WorkingSet",
     "__version__",
     "approximation_bound",
     "certify",
     "decompose",
+    "load_certificate",
     "minimum_norm",
     "nested_values",
     "prune",

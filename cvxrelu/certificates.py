@@ -1,5 +1,6 @@
 """Certificates of optimality: two bounds recomputed from weights and data, trusting no solver."""
 
+import os
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -8,6 +9,7 @@ import numpy as np
 from cvxrelu._validation import FloatArray
 from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
 from cvxrelu.exceptions import CertificateError
+from cvxrelu.portable import save_certificate
 from cvxrelu.problems import ConvexReLU
 
 _CONTRADICTION = 1e-9
@@ -64,6 +66,31 @@ class Certificate:
     def n_active(self) -> int:
         """Number of non-zero blocks: the neurons of the network."""
         return count_active(self.problem, self.weights)
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the certificate to one file that `load_certificate` and the stand-alone checker read.
+
+        An npz without pickled objects that holds all of the proof but not the data, only their hash; see
+        certificate_format.md. It is written only if the checker verifies it: bounds that were carried over to other
+        weights, or to other data, are refused.
+
+        Parameters
+        ----------
+        path : str or path
+            The file, written under exactly this name.
+        overwrite : bool
+            Whether to replace a file that is there.
+
+        Raises
+        ------
+        FileExistsError
+            If the file is there and ``overwrite`` is False.
+        RejectedCertificate
+            If the bounds are not those of weights and dual point.
+        ValueError
+            If loss or penalty are the user's own, which the checker does not know.
+        """
+        save_certificate(self, path, overwrite)
 
     def __str__(self) -> str:
         lines = [

@@ -1,4 +1,4 @@
-"""The command line: ``cvxrelu demo`` and ``cvxrelu solve``."""
+"""The command line: ``cvxrelu demo``, ``cvxrelu solve`` and ``cvxrelu verify``."""
 
 import json
 import warnings
@@ -151,6 +151,28 @@ def solve(
         _print_lines(out, result_lines(run))
     if run.solution.status != "optimal":
         raise typer.Exit(NOT_PROVED)
+
+
+@app.command(
+    epilog="Example: cvxrelu verify network.cert --data train.npz\n\n"
+    "Exit codes: 0 verified; 1 rejected; 2 bad input, or out of reach of --exact."
+)
+def verify(
+    certificate: Annotated[Path, typer.Argument(help="File written by Certificate.save.")],
+    data: Annotated[Path, typer.Option(help="npz file with the arrays X and y.")],
+    exact: Annotated[
+        bool, typer.Option("--exact", help="In rational arithmetic too: squared and Huber loss, small problems.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Check a saved certificate against the data.
+
+    Derives both bounds anew from weights, dual point and data, and rejects claims that are better. The same as the
+    stand-alone file cvxrelu/checker.py, which needs NumPy alone.
+    """
+    from cvxrelu import checker
+
+    raise typer.Exit(checker.run(certificate, data, exact, as_json))
 
 
 @contextmanager

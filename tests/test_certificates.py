@@ -186,10 +186,12 @@ def test_certificates_import_no_solver():
     names += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
     assert set(names) == {
         "dataclasses",
+        "os",
         "typing",
         "numpy",
         "cvxrelu._validation",
         "cvxrelu.convex_problem",
         "cvxrelu.exceptions",
+        "cvxrelu.portable",
         "cvxrelu.problems",
     }

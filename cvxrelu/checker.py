@@ -1,0 +1,659 @@
+"""Stand-alone checker of saved certificates: NumPy and the standard library, nothing of cvxrelu.
+
+    python checker.py CERTIFICATE --data DATA.npz [--exact] [--json]
+
+DATA.npz holds X (n, d) and y (n,) or (n, c). Exit codes: 0 verified, 1 rejected, 2 wrong use or unreadable file.
+
+A certificate claims that the optimal value of the convex program of a two-layer network (below) for given data and
+given activation patterns lies in [lower, upper]. Nothing in it is believed: upper is derived anew as the objective of
+the stored weights, lower as the dual objective of the stored dual point, and the claims must not be better than
+these by more than a bound of the rounding errors of their evaluation. With n rows, c outputs, P patterns D_i = diag of
+a 0/1 column, F(f) = (1/n) sum_j loss(f_j, y_j), t (n, c) and Xt_i = (2 D_i - I) X:
+
+    gated   minimise F(sum_i D_i X U_i) + lam Omega(U)
+            lower = -F*(t) - (lam Omega)*(-A't), (A't)_ki = X' D_i t_k
+    relu    minimise F(sum_i D_i X (V_i - W_i)) + lam Omega(V, W) with Xt_i v >= 0 and Xt_i w >= 0 for all blocks v, w
+            lower = -F*(t) - (lam Omega)*(-+A't + Xt'g) for any multipliers g >= 0
+
+For a norm Omega the second term is 0 where the dual norm of the argument is at most lam, else infinite: a t
+beyond that by at most 1e-9 is shrunk, by more it is rejected. The programs are those of Mishkin, Sahiner & Pilanci
+(ICML 2022, arXiv 2202.01331) with the factor 1/n; the file format is in certificate_format.md.
+"""
+
+import argparse
+import hashlib
+import io
+import json
+import math
+import sys
+import zipfile
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+VERSION = 1
+SCOPES = ("patterns",)
+RIGORS = ("floating_point", "rounded")
+LOSSES = ("squared", "huber", "logistic", "softmax")
+PENALTIES = ("group_l1", "l1", "feature_group_l1", "nuclear", "squared_l2", "none")
+EPS = 2.0**-52  # twice the unit roundoff: room for the rounding of the claim and for that of the check
+TINY = 2.0**-1070  # underflow of a product
+DUAL_EXCESS = 1e-9  # relative infeasibility of a dual point that is shrunk away
+EXACT_LIMIT = 10**6  # n d c P
+KEYS = {
+    **dict.fromkeys(
+        ("format", "kind", "scope", "rigor", "penalty", "x_dtype", "problem_sha256", "content_sha256"), str
+    ),
+    **dict.fromkeys(("version", "n", "d", "c", "n_patterns"), int),
+    **dict.fromkeys(("lam", "lower", "upper"), float),
+    "loss": dict,
+    "info": dict,
+}
+
+
+class RejectedCertificate(RuntimeError):
+    """The certificate does not prove what it claims, or its file is not sound; the message says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """What a file holds: its header and its arrays, their form checked, nothing of it verified."""
+
+    header: dict[str, Any]
+    arrays: dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the checker derived of a certificate that it verified.
+
+    ``lower`` and ``upper`` are its own; the claimed ones are not better than these by more than the roundings (0
+    where an exact check allows none). ``cone_violation`` is the largest -s_j x_j'w / (||x_j|| ||w||), s_j = 2 D_j - 1,
+    at most 8 (d + 4) 2^-52; in an exact check it was repaired.
+    """
+
+    lower: float
+    upper: float
+    claimed_lower: float
+    claimed_upper: float
+    lower_rounding: float
+    upper_rounding: float
+    cone_violation: float
+    arithmetic: str
+    kind: str
+    scope: str
+    rigor: str
+    n_blocks: int
+
+    def __str__(self) -> str:
+        lines = {
+            "lower bound": f"{self.lower:.17g}  (claimed {self.claimed_lower:.17g})",
+            "upper bound": f"{self.upper:.17g}  (claimed {self.claimed_upper:.17g})",
+            "rounding": f"{self.lower_rounding:.1e} and {self.upper_rounding:.1e}: what the claims may be better by",
+            "gap": f"{self.upper - self.lower:.3e}",
+            "arithmetic": "rational, exact" if self.arithmetic == "exact" else "float64",
+            "scope": f"{self.scope}: optimal among {self.kind} networks whose neurons have the given patterns",
+            "rigor": self.rigor + ("" if self.rigor == "floating_point" else " (claimed; --exact checks it)"),
+            "non-zero blocks": str(self.n_blocks),
+        }
+        if self.arithmetic == "exact":
+            lines["rigor"] = self.rigor
+        return "\n".join(f"{name:<15} {value}" for name, value in lines.items())
+
+
+def _require(condition: Any, reason: str) -> None:
+    if not condition:
+        raise RejectedCertificate(reason)
+
+
+# The file
+
+
+def read_certificate(path: Any) -> Contents:
+    """Return the contents of a file; OSError if it cannot be read, RejectedCertificate if it is not sound."""
+    with open(path, "rb") as file:
+        return parse(file.read())
+
+
+def parse(raw: bytes) -> Contents:
+    """Return the contents of the bytes of a file; RejectedCertificate if they are not sound."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            infos = archive.infolist()
+            stored = all(info.compress_type == zipfile.ZIP_STORED for info in infos)
+            _require(stored and raw[-22:-18] == b"PK\5\6", "the file is compressed, or something follows its end")
+            _require(
+                min((info.header_offset for info in infos), default=0) == 0, "something precedes the file's members"
+            )
+            names = [info.filename for info in infos]
+            _require(len(set(names)) == len(names), "the file has a member twice")
+            arrays = {name.removesuffix(".npy"): _array(archive.read(name)) for name in names}
+        header = _header(arrays.pop("header").tobytes())
+    except RejectedCertificate:
+        raise
+    except Exception as error:  # whatever the parsers of zip, npy and JSON raise on damaged bytes
+        raise RejectedCertificate(f"the file is damaged, or no certificate: {error!r}") from error
+    shapes = _shapes(header, arrays)
+    _require(set(arrays) == set(shapes), f"the file must have the members {sorted(shapes)}; got {sorted(arrays)}")
+    for name, (dtype, shape) in shapes.items():
+        found = arrays[name]
+        _require(found.dtype.str == dtype and found.shape == shape, f"member {name} must be {dtype} of shape {shape}")
+        _require(dtype != "<f8" or np.isfinite(found).all(), f"member {name} must be finite")
+    _require(content_hash(header, arrays) == header["content_sha256"], "the contents were changed: their hash differs")
+    _check_indices(header, arrays)
+    return Contents(header, arrays)
+
+
+def _array(raw: bytes) -> NDArray[Any]:
+    """Return an array of the npy format 1.0: no pickle, C order, and exactly as many bytes as it says."""
+    stream = io.BytesIO(raw)
+    _require(np.lib.format.read_magic(stream) == (1, 0), "a member is not of the npy format 1.0")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    body = raw[stream.tell() :]
+    _require(not fortran and dtype.str in ("<f8", "<i8", "|u1"), "a member has another type than <f8, <i8 and |u1")
+    _require(len(body) == dtype.itemsize * math.prod(shape), "a member has missing or trailing bytes")
+    return np.frombuffer(body, dtype).reshape(shape)
+
+
+def _header(raw: bytes) -> dict[str, Any]:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        _require(len(dict(pairs)) == len(pairs), "the header has a key twice")
+        return dict(pairs)
+
+    def refuse(word: str) -> None:
+        raise RejectedCertificate(f"the header holds {word}")
+
+    header: dict[str, Any] = json.loads(raw.decode(), object_pairs_hook=unique, parse_constant=refuse)
+    _require(
+        isinstance(header, dict) and header.get("format") == "cvxrelu certificate", "this is no cvxrelu certificate"
+    )
+    _require(
+        header.get("version") == VERSION, f"format version {header.get('version')!r} is unknown: must be {VERSION}"
+    )
+    _require(set(header) == set(KEYS), f"the header must have the keys {sorted(KEYS)}; got {sorted(header)}")
+    for key, kind in KEYS.items():
+        _require(type(header[key]) is kind, f"{key} must be of type {kind.__name__}; got {header[key]!r}")
+        _require(kind is not int or header[key] >= 1, f"{key} must be positive")
+        _require(kind is not float or math.isfinite(header[key]), f"{key} must be finite")
+    _require(header["kind"] in ("gated", "relu"), f"kind {header['kind']!r} is unknown")
+    _require(header["scope"] in SCOPES, f"scope {header['scope']!r} cannot be checked: must be one of {SCOPES}")
+    _require(header["rigor"] in RIGORS, f"rigor {header['rigor']!r} is unknown: must be one of {RIGORS}")
+    _require(header["penalty"] in PENALTIES, f"penalty {header['penalty']!r} is unknown")
+    _require(header["kind"] == "gated" or header["penalty"] != "nuclear", "a ReLU program has no nuclear penalty")
+    _require(header["x_dtype"] in ("float32", "float64"), f"x_dtype {header['x_dtype']!r} is unknown")
+    _require(header["lam"] >= 0.0, f"lam must not be negative; got {header['lam']!r}")
+    loss = header["loss"]
+    _require(loss.get("name") in LOSSES, f"loss {loss!r} is unknown")
+    _require(set(loss) == ({"name", "delta"} if loss["name"] == "huber" else {"name"}), f"loss {loss!r} is unknown")
+    delta = loss.get("delta", 1.0)
+    _require(type(delta) is float and 0.0 < delta < math.inf, f"delta must be positive; got {delta!r}")
+    return header
+
+
+def _shapes(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return type and shape of each member of such a file."""
+    n, d, c, n_patterns = (header[key] for key in ("n", "d", "c", "n_patterns"))
+    n_nonzero = arrays["blocks"].size if "blocks" in arrays else 0
+    shapes = {
+        "patterns": ("|u1", (n_patterns, -(-n // 8))),
+        "blocks": ("<i8", (n_nonzero,)),
+        "weights": ("<f8", (n_nonzero, d)),
+        "t": ("<f8", (n, c)),
+    }
+    if "gates" in arrays:
+        shapes["gates"] = ("<f8", (d, n_patterns))
+    if header["kind"] == "relu":
+        n_entries = arrays["multiplier_values"].size if "multiplier_values" in arrays else 0
+        shapes["multiplier_values"] = ("<f8", (n_entries,))
+        shapes["multiplier_rows"] = ("<i8", (n_entries,))
+        shapes["multiplier_starts"] = ("<i8", (2 * c * n_patterns + 1,))
+    return shapes
+
+
+def _check_indices(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+    n, n_blocks = header["n"], (2 if header["kind"] == "relu" else 1) * header["c"] * header["n_patterns"]
+    blocks, padding = arrays["blocks"], -header["n"] % 8
+    _require(not (arrays["patterns"][:, -1] & (2**padding - 1)).any(), "bits past the last row must be zero")
+    _require((np.diff(blocks) > 0).all(), "the numbers of the blocks must ascend")
+    _require(((blocks >= 0) & (blocks < n_blocks)).all(), "there is no such block")
+    if header["kind"] == "relu":
+        values, rows, starts = (arrays[f"multiplier_{name}"] for name in ("values", "rows", "starts"))
+        _require((values >= 0.0).all(), f"multipliers must be >= 0; got {values.min(initial=0.0)!r}")
+        _require(
+            starts[0] == 0 and starts[-1] == len(rows) and (np.diff(starts) >= 0).all(), "multiplier_starts are wrong"
+        )
+        _require(((rows >= 0) & (rows < n)).all(), "a multiplier belongs to no row")
+        owners = np.repeat(np.arange(n_blocks), np.diff(starts))
+        _require((np.diff(owners * n + rows) > 0).all(), "the rows of multipliers must ascend in each block")
+
+
+def content_hash(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> str:
+    """Return the hash of everything in the file, of itself apart."""
+    rest = {key: value for key, value in header.items() if key != "content_sha256"}
+    digest = hashlib.sha256(_canonical_json(rest))
+    for name in sorted(arrays):
+        digest.update(f"\n{name} {arrays[name].dtype.str} {list(arrays[name].shape)}\n".encode())
+        digest.update(arrays[name].tobytes())
+    return digest.hexdigest()
+
+
+def problem_hash(X: NDArray[Any], Y: NDArray[Any], lam: float, loss: dict[str, Any], penalty: str) -> str:
+    """Return the hash of data (as from `canonical_data`), lam, loss and penalty."""
+    name = {key: value.hex() if isinstance(value, float) else value for key, value in loss.items()}
+    facts = {"X": X.shape, "Y": Y.shape, "dtype": "<f8", "lam": lam.hex(), "loss": name, "penalty": penalty}
+    return hashlib.sha256(_canonical_json(facts) + b"\n" + X.tobytes() + Y.tobytes()).hexdigest()
+
+
+def _canonical_json(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def canonical_data(X: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return X (n, d), Y (n, c) as little-endian float64 in C order, without -0.0; ValueError if they are no data."""
+    arrays = []
+    for name, value in (("X", X), ("y", y)):
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiub" or array.size == 0 or not np.isfinite(array).all():
+            raise ValueError(f"{name} must hold finite real numbers; got {array.dtype} of shape {array.shape}")
+        arrays.append(np.ascontiguousarray(array, dtype="<f8") + 0.0)
+    X, Y = arrays
+    if X.ndim != 2 or Y.ndim not in (1, 2) or len(X) != len(Y):
+        raise ValueError(f"X must be (n, d) and y (n,) or (n, c); got {X.shape} and {Y.shape}")
+    return X, Y.reshape(len(X), -1)
+
+
+# The check
+
+
+def check(contents: Contents, X: Any, y: Any, exact: bool = False) -> Verdict:
+    """Return what was derived; RejectedCertificate if it does not bear out the claims.
+
+    ``exact`` derives both bounds in rational arithmetic too, for squared and Huber loss. A claim of rigor "rounded"
+    must then hold with no rounding at all. ValueError if the data are unusable or an exact check is out of reach.
+    """
+    header = contents.header
+    X, Y = canonical_data(X, y)
+    found = problem_hash(X, Y, header["lam"], header["loss"], header["penalty"])
+    _require(
+        found == header["problem_sha256"], "X, y, lam, loss or penalty are not those of the certificate: hash differs"
+    )
+    _require(X.shape == (header["n"], header["d"]), "n and d are not those of X")
+    _require(Y.shape[1] == header["c"], "c is not that of y")
+    if exact:
+        _check_exact_reach(header)
+    with np.errstate(all="ignore"):
+        derived = _Derivation(contents, X, Y, exact=False)
+        derived.check_labels()
+        derived.check_gates()
+        upper, upper_rounding = derived.upper()
+        lower, lower_rounding = derived.lower()
+    numbers = (upper, upper_rounding, lower, lower_rounding)
+    _require(all(math.isfinite(number) for number in numbers), "the bounds overflow in float64")
+    if exact:
+        derived = _Derivation(contents, X, Y, exact=True)
+        upper, lower = derived.upper()[0], derived.lower()[0]
+        if header["rigor"] == "rounded":
+            upper_rounding = lower_rounding = 0.0
+    claims = header["lower"], header["upper"]
+    _require(claims[0] <= claims[1], f"the claimed lower bound {claims[0]!r} is above the upper bound {claims[1]!r}")
+    _require(
+        claims[1] >= upper - type(upper)(upper_rounding),
+        f"the claimed upper bound {claims[1]!r} is below the objective {float(upper)!r} of the weights",
+    )
+    _require(
+        claims[0] <= lower + type(lower)(lower_rounding),
+        f"the claimed lower bound {claims[0]!r} is above the dual objective {float(lower)!r} of the dual point",
+    )
+    return Verdict(
+        lower=_towards(lower, -math.inf),
+        upper=_towards(upper, math.inf),
+        claimed_lower=claims[0],
+        claimed_upper=claims[1],
+        lower_rounding=lower_rounding,
+        upper_rounding=upper_rounding,
+        cone_violation=float(derived.violation),
+        arithmetic="exact" if exact else "floating_point",
+        kind=header["kind"],
+        scope=header["scope"],
+        rigor=header["rigor"],
+        n_blocks=len(contents.arrays["blocks"]),
+    )
+
+
+def _check_exact_reach(header: dict[str, Any]) -> None:
+    name, penalty = header["loss"]["name"], header["penalty"]
+    if name not in ("squared", "huber"):
+        raise ValueError(f"an exact check takes squared and Huber loss; {name} has exponentials and logarithms")
+    if penalty in ("nuclear", "none") or header["lam"] == 0.0:
+        raise ValueError("an exact check takes lam > 0 and penalty group_l1, l1, feature_group_l1 or squared_l2")
+    work = header["n"] * header["d"] * header["c"] * header["n_patterns"]
+    if work > EXACT_LIMIT:
+        raise ValueError(f"an exact check is for small problems: n d c P = {work} is above {EXACT_LIMIT}")
+
+
+def _towards(number: Any, end: float) -> float:
+    """Return the number as a float, rounded towards ``end``."""
+    value = float(number)
+    while (value > number) if end < 0.0 else (value < number):
+        value = math.nextafter(value, end)
+    return value
+
+
+class _Derivation:
+    """Both bounds, derived in float64 with bounds of the rounding errors, or in fractions without any."""
+
+    def __init__(self, contents: Contents, X: NDArray[Any], Y: NDArray[Any], exact: bool) -> None:
+        header, arrays = contents.header, contents.arrays
+        self.exact, self.relu, self.x_dtype = exact, header["kind"] == "relu", header["x_dtype"]
+        self.loss, self.penalty = header["loss"]["name"], header["penalty"]
+        self.n, self.d, self.c, self.n_patterns = X.shape[0], X.shape[1], Y.shape[1], header["n_patterns"]
+        self.bits, self.blocks, self.arrays = arrays["patterns"], arrays["blocks"], arrays
+        convert = _fractions if exact else np.asarray
+        self.X, self.Y, self.t, self.weights = convert(X), convert(Y), convert(arrays["t"]), convert(arrays["weights"])
+        self.gates = convert(arrays["gates"]) if "gates" in arrays else None
+        number = Fraction if exact else float
+        self.lam: Any = number(header["lam"])
+        self.delta: Any = number(header["loss"].get("delta", 1.0))
+        self.row_norms = _norms(X, exact=False)
+        self.violation = 0.0
+
+    def masks(self, patterns: Any) -> NDArray[Any]:
+        return np.unpackbits(self.bits[patterns], axis=-1, count=self.n).view(np.bool_)
+
+    def check_labels(self) -> None:
+        if self.loss == "logistic":
+            _require((np.abs(self.Y) == 1.0).all(), "labels of the logistic loss must be -1 or +1")
+        if self.loss == "softmax":
+            one_hot = np.isin(self.Y, (0.0, 1.0)).all() and (self.Y.sum(axis=1) == 1.0).all()
+            _require(one_hot and self.c >= 2, "labels of the softmax loss must be one-hot rows")
+
+    def check_gates(self) -> None:
+        """Compare the patterns with 1[X G >= 0]: products within rounding, in the precision of X, may have any sign."""
+        if self.gates is None:
+            return
+        units = self.X / np.where(self.row_norms > 0.0, self.row_norms, 1.0)[:, None]
+        lengths = _norms(self.gates.T, exact=False)
+        gates = self.gates.T / np.where(lengths > 0.0, lengths, 1.0)[:, None]
+        rounding = 8 * self.d * float(np.finfo(self.x_dtype).eps)
+        for part in self._parts():
+            cosines = gates[part] @ units.T
+            differing = (self.masks(part) != (cosines >= 0.0)) & (np.abs(cosines) > rounding)
+            _require(not differing.any(), f"{differing.sum()} bits of the patterns are not those of the gates")
+
+    def _parts(self) -> list[slice]:
+        step = max(1, 2**22 // self.n)
+        return [slice(start, start + step) for start in range(0, self.n_patterns, step)]
+
+    # Upper bound: the objective of the weights, which must be in their cones
+
+    def upper(self) -> tuple[Any, float]:
+        weights = self.weights.copy()
+        f, sizes = np.zeros_like(self.Y), np.zeros((self.n, self.c))
+        for place, block in enumerate(self.blocks.tolist()):
+            side, k, i = np.unravel_index(block, (2 if self.relu else 1, self.c, self.n_patterns))
+            active = self.masks(i)
+            if self.relu:
+                weights[place] = self._in_cone(weights[place], int(i), active)
+            f[:, k] += np.where(active, self.X @ weights[place], 0) * (-1 if side else 1)
+            if not self.exact:
+                sizes[:, k] += np.where(active, np.abs(self.X) @ np.abs(weights[place]), 0.0)
+        omega = self._omega(weights)
+        value = self._loss(f) + self.lam * omega
+        if self.exact:
+            return value, 0.0
+        errors = (self.d + len(weights) + 8) * EPS * sizes
+        slope: Any = {"logistic": 1.0, "softmax": 2.0}.get(self.loss)
+        if slope is None:
+            slope = np.abs(f - self.Y) + errors
+        of_omega = 64 * (self.d + len(weights) + 8) * EPS * omega + 1e-153 * weights.size  # squares underflow
+        rounding = np.sum(slope * errors) / self.n + (self.Y.size + 16) * EPS * self._loss(f) + self.lam * of_omega
+        return value, float(rounding) + TINY * self.Y.size
+
+    def _in_cone(self, w: NDArray[Any], i: int, active: NDArray[Any]) -> NDArray[Any]:
+        """Return w, which must be in cone i to rounding; an exact check moves it in along the gate."""
+        products = np.where(active, 1, -1) * (self.X @ w)
+        scales = self.row_norms * float(_norms(np.asarray([w], dtype=float), exact=False)[0])
+        missing = np.asarray(-products, dtype=float)
+        allowed = 8 * (self.d + 4) * EPS
+        fits = np.isfinite(scales) & (missing <= allowed * scales + self.d * TINY)
+        _require(fits.all(), "weights miss their cones by more than rounding")
+        worst = np.max(missing / np.where(scales > 0.0, scales, np.inf))
+        self.violation = max(self.violation, float(worst), 0.0)
+        if not self.exact or (products >= 0).all():
+            return w
+        gate = np.zeros(self.d) if self.gates is None else self.gates[:, i]
+        gains = np.where(active, 1, -1) * (self.X @ gate)
+        outside = products < 0
+        _require(
+            (gains[outside] > 0).all(), "exactly, weights are not in their cones, and no gate leads back into them"
+        )
+        step = np.max(-products[outside] / gains[outside])
+        _require((products + step * gains >= 0).all(), "exactly, weights and a gate are not in their cones")
+        moved: NDArray[Any] = w + step * gate
+        return moved
+
+    def _loss(self, f: NDArray[Any]) -> Any:
+        if self.loss == "logistic":
+            terms = np.logaddexp(0.0, -self.Y * f)
+        elif self.loss == "softmax":
+            margins = f - np.sum(self.Y * f, axis=1, keepdims=True)
+            top = margins.max(axis=1, keepdims=True)
+            terms = top + np.log(np.sum(np.exp(margins - top), axis=1, keepdims=True))
+        else:
+            size = np.abs(f - self.Y)
+            inner = size if self.loss == "squared" else np.minimum(size, self.delta)
+            terms = inner * (size - inner / 2)
+        return np.sum(terms) / self.n
+
+    def _omega(self, weights: NDArray[Any]) -> Any:
+        if self.penalty == "none" or len(weights) == 0:
+            return 0 * self.lam
+        if self.penalty == "squared_l2":
+            return np.sum(weights * weights) / 2
+        if self.penalty == "nuclear":
+            used, places = np.unique(self.blocks % self.n_patterns, return_inverse=True)
+            matrices = np.zeros((len(used), self.c, self.d))
+            matrices[places, self.blocks // self.n_patterns] = weights
+            return np.sum(np.linalg.svd(matrices, compute_uv=False))
+        return np.sum(_norms(self._groups(weights), self.exact))
+
+    def _groups(self, blocks: NDArray[Any]) -> NDArray[Any]:
+        """Return the groups of a penalty as rows, of blocks (m, d)."""
+        return {"group_l1": blocks, "feature_group_l1": blocks.T}.get(self.penalty, blocks.reshape(-1, 1))
+
+    # Lower bound: the dual objective of t, moved to feasibility
+
+    def lower(self) -> tuple[Any, float]:
+        t = self._into_domain(self.t)
+        Z, errors = self._argument(t)
+        _require(np.isfinite(errors).all(), "the bounds overflow in float64")
+        value, rounding = self._dual_value(t)
+        if self.lam == 0 or self.penalty == "none":
+            _require((np.abs(Z) <= 4 * errors).all(), "the dual point is infeasible: without a penalty A't must vanish")
+            return value, rounding
+        if self.penalty == "squared_l2":
+            if not self.exact:
+                rounding += float(np.sum(errors * (2 * np.abs(Z) + errors)) + Z.size * EPS * np.sum(Z * Z)) / (
+                    2 * self.lam
+                )
+            return value - np.sum(Z * Z) / (2 * self.lam), rounding
+        size, error = self._polar(Z, errors)
+        least = size - error
+        _require(
+            least <= self.lam * (1 + type(self.lam)(DUAL_EXCESS)),
+            f"the dual point is infeasible: the dual norm is {float(size)!r} where lam is {float(self.lam)!r}",
+        )
+        if size > self.lam:
+            value, rounding = self._dual_value(t * (self.lam / size))
+            if not self.exact:  # what the claim may have gained by the rounding of the dual norm
+                best = self._dual_value(t * min(1.0, self.lam / least if least > 0.0 else 1.0))[0]
+                rounding += max(0.0, best - value)
+        return value, rounding
+
+    def _into_domain(self, t: NDArray[Any]) -> NDArray[Any]:
+        """Return t moved into the domain of F*, which it may miss by 1e-9."""
+        n, Y = self.n, self.Y
+        if self.loss == "squared":
+            return t
+        if self.loss == "huber":
+            bound = self.delta / n
+            excess, moved = np.max(np.abs(t)) / bound - 1, np.minimum(np.maximum(t, -bound), bound)
+        elif self.loss == "logistic":
+            a = -n * Y * t
+            excess, moved = np.max(np.maximum(-a, a - 1.0)), -Y * np.clip(a, 0.0, 1.0) / n
+        else:
+            p = n * t + Y
+            excess = max(np.max(-p), np.max(np.abs(p.sum(axis=1) - 1.0)))
+            p = np.maximum(p, 0.0)
+            moved = (p / p.sum(axis=1, keepdims=True) - Y) / n
+        _require(
+            excess <= DUAL_EXCESS, f"the dual point is outside the domain of the conjugate loss, by {float(excess)!r}"
+        )
+        # Within rounding it stays: n t + Y has lost digits of a small t.
+        result: NDArray[Any] = moved if excess > (0 if self.exact else 16 * self.c * EPS) else t
+        return result
+
+    def _dual_value(self, t: NDArray[Any]) -> tuple[Any, float]:
+        """Return -F*(t) and a bound of its rounding error."""
+        n, Y = self.n, self.Y
+        if self.loss == "logistic":
+            a = np.clip(-n * Y * t, 0.0, 1.0)
+            parts = [a * np.log(np.where(a > 0.0, a, 1.0)), (1.0 - a) * np.log1p(-np.where(a < 1.0, a, 0.0))]
+        elif self.loss == "softmax":
+            p = np.clip(n * t + Y, 0.0, 1.0)
+            parts = [p * np.log(np.where(p > 0.0, p, 1.0))]
+        else:
+            parts = [n * t * (n * t) / 2, n * t * Y]
+        value = -sum(np.sum(part) for part in parts) / n
+        if self.exact:
+            return value, 0.0
+        total = sum(np.sum(np.abs(part)) for part in parts) / n
+        of_logarithms = 0.0 if self.loss in ("squared", "huber") else 64 * self.c * EPS
+        return value, float((2 * self.Y.size + 64) * EPS * total) + of_logarithms + TINY * self.Y.size
+
+    def _argument(self, t: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the blocks (B, d) of -A't or -+A't + Xt'g, and bounds of their rounding errors."""
+        sides = 2 if self.relu else 1
+        Z = np.zeros((sides, self.c, self.n_patterns, self.d), dtype=self.X.dtype)
+        for part in self._parts():
+            masks = self.masks(part)
+            for k in range(self.c):
+                product = np.where(masks, t[:, k], 0) @ self.X
+                Z[0, k, part] = -product
+                Z[-1, k, part] = product if self.relu else -product
+        Z = Z.reshape(-1, self.d)
+        errors = np.zeros(Z.shape)
+        if not self.exact:
+            errors += np.tile(np.repeat((np.abs(self.X).T @ np.abs(t)).T, self.n_patterns, axis=0), (sides, 1))
+        if self.relu:
+            values, rows, starts = (self.arrays[f"multiplier_{name}"] for name in ("values", "rows", "starts"))
+            owners = np.repeat(np.arange(len(Z)), np.diff(starts))
+            bits = self.bits[owners % self.n_patterns, rows // 8] >> (7 - rows % 8).astype(np.uint8) & 1
+            signed = np.where(bits == 1, 1, -1) * (_fractions(values) if self.exact else values)
+            step = max(1, 2**22 // self.d)
+            for start in range(0, len(rows), step):
+                part = slice(start, start + step)
+                shifts = signed[part, None] * self.X[rows[part]]
+                np.add.at(Z, owners[part], shifts)
+                if not self.exact:
+                    np.add.at(errors, owners[part], np.abs(shifts))
+        return Z, (2 * self.n + 8) * EPS * errors + (0.0 if self.exact else self.n * TINY)
+
+    def _polar(self, Z: NDArray[Any], errors: NDArray[Any]) -> tuple[Any, Any]:
+        """Return the dual norm of the argument (B, d) and a bound of its error."""
+        if self.penalty == "nuclear":
+            shape = (self.c, self.n_patterns, self.d)
+            matrices = Z.reshape(shape).transpose(1, 0, 2)
+            size = np.linalg.svd(matrices, compute_uv=False).max()
+            groups = errors.reshape(shape).transpose(1, 0, 2).reshape(self.n_patterns, -1)
+        else:
+            size, groups = np.max(_norms(self._groups(Z), self.exact)), self._groups(errors)
+        if self.exact:
+            return size, 0
+        return size, np.max(_norms(groups, exact=False)) + 8 * (groups.shape[1] + 8) * EPS * size
+
+
+def _norms(rows: NDArray[Any], exact: bool) -> NDArray[Any]:
+    """Return the Euclidean norms of the rows, by entries of unit size; exact ones rounded up as in `_root_above`."""
+    norms: NDArray[Any]
+    if rows.shape[1] == 1:
+        norms = np.abs(rows[:, 0])
+    elif exact:
+        norms = np.array([_root_above(sum(x * x for x in row)) for row in rows], dtype=object)
+    else:
+        largest = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
+        units = rows / np.where(largest > 0.0, largest, 1.0)
+        norms = largest[:, 0] * np.sqrt(np.sum(units * units, axis=1))
+    return norms
+
+
+def _root_above(square: Fraction) -> Fraction:
+    """Return a fraction >= the square root, equal to it where that is one, else at most 2^-128 relatively above."""
+    inner = square.numerator * square.denominator << 256
+    root = math.isqrt(inner)
+    return Fraction(root if root * root == inner else root + 1, square.denominator << 128)
+
+
+def _fractions(values: NDArray[Any]) -> NDArray[Any]:
+    array: NDArray[Any] = np.empty(values.size, dtype=object)
+    array[:] = [Fraction(value) for value in values.ravel().tolist()]
+    return array.reshape(values.shape)
+
+
+# The command
+
+
+def read_data(path: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return X and y of an npz file; OSError if it cannot be read, ValueError if it does not hold them."""
+    with open(path, "rb") as file:
+        try:
+            archive = np.load(file, allow_pickle=False)
+            return archive["X"], archive["y"]
+        except Exception as error:  # whatever NumPy raises on files of another kind
+            raise ValueError(f"{path} must be an npz file with arrays X and y: {error}") from error
+
+
+def run(certificate: Any, data: Any, exact: bool = False, as_json: bool = False) -> int:
+    """Check a certificate's file, print what was found and return the exit code."""
+    try:
+        X, y = read_data(data)
+        verdict = check(read_certificate(certificate), X, y, exact)
+    except RejectedCertificate as error:
+        if as_json:
+            print(json.dumps({"verified": False, "reason": str(error)}, indent=2))
+        else:
+            print(f"rejected: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: cannot read {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if as_json:
+        print(json.dumps({"verified": True, **asdict(verdict)}, indent=2, allow_nan=False))
+    else:
+        print(f"verified\n{verdict}")
+    return 0
+
+
+def main() -> int:
+    """Run the command of the module's docstring."""
+    parser = argparse.ArgumentParser(
+        description="Check a certificate of cvxrelu.", epilog="Exit codes: 0 verified, 1 rejected, 2 wrong use."
+    )
+    parser.add_argument("certificate", help="file written by Certificate.save")
+    parser.add_argument("--data", required=True, help="npz file with X and y")
+    parser.add_argument(
+        "--exact", action="store_true", help="rational arithmetic: squared and Huber loss, small problems"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args()
+    return run(options.certificate, options.data, options.exact, options.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

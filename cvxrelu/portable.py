@@ -1,0 +1,282 @@
+"""Certificates as files: one npz without pickled objects, which `cvxrelu.checker` verifies on its own.
+
+The format is described in certificate_format.md.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pathlib
+import zipfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from cvxrelu._validation import check_matrix, check_targets
+from cvxrelu._version import __version__
+from cvxrelu.checker import (
+    PENALTIES,
+    SCOPES,
+    VERSION,
+    Contents,
+    Verdict,
+    canonical_data,
+    check,
+    content_hash,
+    parse,
+    problem_hash,
+    read_certificate,
+)
+from cvxrelu.convex_problem import DualPoint, Weights
+from cvxrelu.losses import Huber, Logistic, Loss, SoftmaxCrossEntropy, Squared, get_loss
+from cvxrelu.packed import PackedMask, packed_bits
+from cvxrelu.patterns import ActivationPatterns
+from cvxrelu.penalties import Penalty, get_penalty
+from cvxrelu.problems import ConvexReLU
+
+if TYPE_CHECKING:
+    from cvxrelu.certificates import Certificate
+
+_LOSSES = (Squared, Huber, Logistic, SoftmaxCrossEntropy)
+
+
+@dataclass(frozen=True, eq=False)
+class PortableCertificate:
+    """A certificate read from a file: claims, and what proves them, but not the data.
+
+    Its file was found to be sound; the claims are only claims until `verify` has derived both bounds from the data.
+    To go on from it, build the problem anew: ``ConvexReLU(X, y, loaded.patterns, loaded.lam, loaded.loss,
+    loaded.penalty)``, or ConvexGatedReLU for kind "gated".
+
+    Attributes
+    ----------
+    contents : Contents
+        Header and arrays of the file.
+    """
+
+    contents: Contents
+
+    def verify(self, X: Any, y: Any, *, exact: bool = False) -> Verdict:
+        """Return the bounds that the stand-alone checker derives from the data and this certificate.
+
+        Parameters
+        ----------
+        X : array of shape (n, d)
+            The data of the problem.
+        y : array of shape (n,) or (n, c)
+            The targets.
+        exact : bool
+            Derive them in rational arithmetic too: squared and Huber loss, lam > 0, penalties "group_l1", "l1",
+            "feature_group_l1" and "squared_l2", n d c P at most 10^6.
+
+        Raises
+        ------
+        RejectedCertificate
+            If data, lam, loss or penalty are not those of the certificate, or it does not prove its claims.
+        TypeError, ValueError
+            If X and y are no data at all, or an exact check is out of reach.
+        """
+        data = check_matrix("X", X)
+        return check(self.contents, data, check_targets(y, len(data)), exact)
+
+    @property
+    def kind(self) -> str:
+        """The program: "gated" or "relu"."""
+        return str(self.contents.header["kind"])
+
+    @property
+    def scope(self) -> str:
+        """What the lower bound holds for; "patterns"."""
+        return str(self.contents.header["scope"])
+
+    @property
+    def rigor(self) -> str:
+        """How the bounds were computed."""
+        return str(self.contents.header["rigor"])
+
+    @property
+    def lam(self) -> float:
+        """Regularisation strength."""
+        return float(self.contents.header["lam"])
+
+    @property
+    def loss(self) -> Loss:
+        """The loss with its parameters."""
+        loss = self.contents.header["loss"]
+        return Huber(loss["delta"]) if loss["name"] == "huber" else get_loss(loss["name"])
+
+    @property
+    def penalty(self) -> Penalty:
+        """The penalty."""
+        return get_penalty(self.contents.header["penalty"])
+
+    @property
+    def lower(self) -> float:
+        """The claimed lower bound."""
+        return float(self.contents.header["lower"])
+
+    @property
+    def upper(self) -> float:
+        """The claimed upper bound, the objective of ``weights``."""
+        return float(self.contents.header["upper"])
+
+    @property
+    def gap(self) -> float:
+        """Upper less lower bound, as claimed."""
+        return self.upper - self.lower
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What nothing depends on and `verify` does not check: versions, time, max_violation, kkt_residual."""
+        return dict(self.contents.header["info"])
+
+    @cached_property
+    def patterns(self) -> ActivationPatterns:
+        """The activation patterns, with their gates where known."""
+        header, arrays = self.contents.header, self.contents.arrays
+        return ActivationPatterns(PackedMask(arrays["patterns"], header["n"]), arrays.get("gates"))
+
+    @cached_property
+    def weights(self) -> Weights:
+        """The weights: U (c, P, d), or the pair (V, W)."""
+        header, arrays = self.contents.header, self.contents.arrays
+        sides = 2 if self.kind == "relu" else 1
+        blocks = np.zeros((sides, header["c"], header["n_patterns"], header["d"]))
+        blocks.reshape(-1, header["d"])[arrays["blocks"]] = arrays["weights"]
+        return (blocks[0], blocks[1]) if sides == 2 else blocks[0]
+
+    @cached_property
+    def dual(self) -> DualPoint:
+        """The dual point that proves ``lower``."""
+        header, arrays = self.contents.header, self.contents.arrays
+        multipliers = None
+        if self.kind == "relu":
+            parts = (arrays[f"multiplier_{name}"] for name in ("values", "rows", "starts"))
+            shape = (2 * header["c"] * header["n_patterns"], header["n"])
+            multipliers = sp.csr_array(tuple(parts), shape=shape)
+        return DualPoint(arrays["t"], multipliers, self.lower)
+
+    def __str__(self) -> str:
+        lines = {
+            "claims": f"{self.lower:.10g} <= optimal value <= {self.upper:.10g}, not verified here",
+            "problem": f"{self.kind}, lam={self.lam:g}, loss={self.loss!r}, penalty={self.penalty!r}",
+            "scope": self.scope,
+            "rigor": self.rigor,
+        }
+        return "\n".join(f"{name:<15} {value}" for name, value in lines.items())
+
+
+def load_certificate(path: str | os.PathLike[str]) -> PortableCertificate:
+    """Return the certificate of a file written by `Certificate.save`.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    RejectedCertificate
+        If it is damaged, of an unknown version, or no certificate.
+    """
+    return PortableCertificate(read_certificate(path))
+
+
+def save_certificate(certificate: Certificate, path: str | os.PathLike[str], overwrite: bool) -> None:
+    """Write a certificate that the checker verifies to a file; see `Certificate.save`."""
+    target = pathlib.Path(path)
+    if not overwrite and target.exists():
+        raise FileExistsError(f"path {target} exists already: choose another one, or overwrite=True")
+    problem = certificate.problem
+    raw = _encode(certificate)
+    check(parse(raw), problem.X, problem.y)
+    if not overwrite:
+        with target.open("xb") as file:
+            file.write(raw)
+        return
+    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(raw)
+        os.replace(temporary, target)  # the old file is there until the new one is, in full
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _encode(certificate: Certificate) -> bytes:
+    """Return the bytes of the file."""
+    problem, dual = certificate.problem, certificate.dual
+    if certificate.scope not in SCOPES:
+        raise ValueError(f"scope must be one of {SCOPES} to be saved; got {certificate.scope!r}")
+    if type(problem.loss) not in _LOSSES or problem.penalty.name not in PENALTIES:
+        raise ValueError(
+            "loss and penalty must be the package's own to be saved: the checker knows no others; "
+            f"got {problem.loss!r} and {problem.penalty!r}"
+        )
+    blocks = problem.blocks(certificate.weights).reshape(-1, problem.d)
+    used = np.flatnonzero(blocks.any(axis=1))
+    arrays = {
+        "patterns": packed_bits(problem.patterns.D),
+        "blocks": used.astype("<i8"),
+        "weights": blocks[used].astype("<f8"),
+        "t": np.asarray(dual.t, dtype="<f8"),
+    }
+    if problem.patterns.G is not None:
+        arrays["gates"] = problem.patterns.G.astype("<f8")
+    is_relu = isinstance(problem, ConvexReLU)
+    if dual.multipliers is not None:
+        multipliers = sp.csr_array(dual.multipliers, copy=True)
+        multipliers.sum_duplicates()
+        multipliers.eliminate_zeros()
+        arrays["multiplier_values"] = multipliers.data.astype("<f8")
+        arrays["multiplier_rows"] = multipliers.indices.astype("<i8")
+        arrays["multiplier_starts"] = multipliers.indptr.astype("<i8")
+    X, Y = canonical_data(problem.X, problem.y)
+    loss = {"name": problem.loss.name, **vars(problem.loss)}
+    header: dict[str, Any] = {
+        "format": "cvxrelu certificate",
+        "version": VERSION,
+        "kind": "relu" if is_relu else "gated",
+        "scope": certificate.scope,
+        "rigor": certificate.rigor,
+        "n": problem.n,
+        "d": problem.d,
+        "c": problem.n_outputs,
+        "n_patterns": len(problem.patterns),
+        "lam": problem.lam,
+        "loss": loss,
+        "penalty": problem.penalty.name,
+        "x_dtype": str(problem.X.dtype),
+        "lower": float(certificate.lower),
+        "upper": float(certificate.upper),
+        "problem_sha256": problem_hash(X, Y, problem.lam, loss, problem.penalty.name),
+        "info": {
+            "cvxrelu": __version__,
+            "numpy": np.__version__,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "max_violation": _finite(certificate.max_violation),
+            "kkt_residual": _finite(certificate.kkt_residual),
+        },
+    }
+    return pack(header, arrays)
+
+
+def pack(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> bytes:
+    """Return header and arrays as the bytes of a file, with the hash of the contents."""
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    text = json.dumps({**header, "content_sha256": content_hash(header, arrays)}, indent=1)
+    members = {"header": np.frombuffer(text.encode(), np.uint8), **arrays}
+    raw = io.BytesIO()
+    with zipfile.ZipFile(raw, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in members.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(member, array, version=(1, 0), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())
+    return raw.getvalue()
+
+
+def _finite(number: float) -> float | None:
+    return float(number) if np.isfinite(number) else None
