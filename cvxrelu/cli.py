@@ -79,11 +79,14 @@ def demo(
     _print_lines(out, ["Breast-cancer data, squared loss.", *data_lines(split)])
     out.print(results_grid(runs, duals, natives))
     failures = [sentence for outcome in outcomes for sentence in demonstration.failed_checks(outcome)]
+    verdicts = demonstration.check_elsewhere(runs)
+    if not all(verdicts):
+        failures.append("the stand-alone checker did not verify a saved certificate")
     for sentence in failures:
         _print_message(errors, "check failed", sentence)
     if failures:
         raise typer.Exit(NOT_PROVED)
-    _print_lines(out, demonstration.conclusions(runs))
+    _print_lines(out, [*demonstration.conclusions(runs), *verdicts])
 
 
 @app.command(epilog=f"Example: cvxrelu solve houses.csv --target price --lam-ratio 0.05\n\n{_EXIT_CODES}")

@@ -1,12 +1,18 @@
 """The demonstration: both convex programs on real data, their duals and networks, and what was proved."""
 
 import math
+import subprocess
+import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 from sklearn.datasets import load_breast_cancer
 
+from cvxrelu import checker
 from cvxrelu.exceptions import ConvergenceWarning
 from cvxrelu.experiments import Duality, Run, run_experiment, solve_dual
 from cvxrelu.settings import Settings, Task
@@ -82,6 +88,25 @@ def failed_checks(outcome: Outcome) -> list[str]:
     if not max(native.lower, run.solution.lower) <= min(native.objective, upper) * (1 + _ROUNDING):
         failures.append(f"{title}: the certified intervals of {native.solver} and {run.solution.solver} do not meet")
     return failures
+
+
+def check_elsewhere(runs: Sequence[Run]) -> list[str]:
+    """Save each certificate, have the stand-alone checker verify the file, and return what it said, "" if it refused.
+
+    The checker runs in a process of its own, isolated from the package.
+    """
+    verdicts = []
+    with tempfile.TemporaryDirectory() as folder:
+        for run in runs:
+            file, data = Path(folder, f"{run.settings.kind.value}.cert"), Path(folder, f"{run.settings.kind.value}.npz")
+            run.solution.certificate.save(file)
+            np.savez(data, X=run.solution.problem.X, y=run.solution.problem.y)
+            command = [sys.executable, "-I", checker.__file__, str(file), "--data", str(data)]
+            answer = subprocess.run(command, capture_output=True, text=True, check=False)
+            size = file.stat().st_size / 1024
+            said = f"certificate saved ({size:.0f} kB) and verified by checker.py, with NumPy alone"
+            verdicts.append(f"{run.settings.kind.label}: {said}" if answer.returncode == 0 else "")
+    return verdicts
 
 
 def conclusions(runs: Sequence[Run]) -> list[str]:

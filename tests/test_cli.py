@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import cvxrelu as cr
 from cvxrelu.cli import app
-from cvxrelu.demo import Outcome, failed_checks, load_demo_split
+from cvxrelu.demo import Outcome, check_elsewhere, failed_checks, load_demo_split
 from cvxrelu.experiments import Duality, run_experiment, solve_dual
 from cvxrelu.report import record
 from cvxrelu.settings import Kind, Settings
@@ -75,7 +75,18 @@ def test_demo_proves_and_says_for_what():
     text = " ".join(result.stdout.split())
     assert "optimal among all two-layer networks of its kind, of any width, whose neurons have the given" in text
     assert "Not claimed: anything about networks with other patterns" in text
+    assert text.count("verified by checker.py") == 2
     assert result.stderr == ""
+
+
+def test_demo_fails_when_the_checker_refuses(demo_run, monkeypatch, tmp_path):
+    refusing = tmp_path / "checker.py"
+    refusing.write_text("raise SystemExit(1)")
+    monkeypatch.setattr("cvxrelu.demo.checker.__file__", str(refusing))
+    assert check_elsewhere([demo_run]) == [""]
+    result = invoke("demo", "--gated-patterns", 6, "--relu-patterns", 2, "--lam", 0.01)
+    assert result.exit_code == 3
+    assert "the stand-alone checker did not verify" in result.stderr
 
 
 def test_demo_fails_when_the_gap_is_above_the_tolerance():
