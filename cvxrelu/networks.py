@@ -199,6 +199,27 @@ def to_convex(network: Network, X: FloatArray) -> tuple[ActivationPatterns, Weig
     return patterns, (positive, negative)
 
 
+def balance(network: ReLUNetwork) -> ReLUNetwork:
+    """Return the network with the same predictions and ||W1_i|| = ||w2_i|| for each neuron i.
+
+    (s W1_i, w2_i / s) predicts the same for every s > 0, and this choice has the least weight decay: the objective
+    never rises. A neuron with a zero layer predicts zero and becomes zero in both.
+    """
+    w2 = network.w2.reshape(network.n_neurons, -1)
+    (first, sizes1), (second, sizes2) = _directions(network.W1), _directions(w2)
+    roots = np.sqrt(sizes1) * np.sqrt(sizes2)
+    return ReLUNetwork(first * roots, (second * roots).reshape(network.w2.shape))
+
+
+def _directions(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the rows (m, k) over their norms, and the norms (m, 1); zero rows stay zero."""
+    # Scaled before the norm: squares of very small or large entries leave the range of float64.
+    largest = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
+    scaled = rows / np.where(largest > 0.0, largest, 1.0)
+    norms = np.linalg.norm(scaled, axis=1, keepdims=True)
+    return scaled / np.where(norms > 0.0, norms, 1.0), norms * largest
+
+
 def _scatter(index: np.ndarray, w2: FloatArray, W1: FloatArray, n_patterns: int) -> FloatArray:
     blocks = np.zeros((n_patterns, w2.shape[1], W1.shape[1]))
     np.add.at(blocks, index, w2[:, :, None] * W1[:, None, :])
@@ -208,13 +229,11 @@ def _scatter(index: np.ndarray, w2: FloatArray, W1: FloatArray, n_patterns: int)
 def _one_output_neurons(blocks: FloatArray) -> tuple[FloatArray, FloatArray, np.ndarray]:
     """Return W1 (m, d), w2 (m, c) >= 0 and the pattern of each neuron, for blocks (c, P, d)."""
     outputs, used = np.any(blocks, axis=-1).nonzero()
-    vectors = blocks[outputs, used]
-    # Scaled before the norm: squares of very small or large entries leave the range of float64.
-    largest = np.abs(vectors).max(axis=1, keepdims=True)
-    sizes = np.linalg.norm(vectors / largest, axis=1, keepdims=True) * largest
+    directions, sizes = _directions(blocks[outputs, used])
+    roots = np.sqrt(sizes)
     w2 = np.zeros((len(used), len(blocks)))
-    w2[np.arange(len(used)), outputs] = np.sqrt(sizes[:, 0])
-    return vectors / np.sqrt(sizes), w2, used
+    w2[np.arange(len(used)), outputs] = roots[:, 0]
+    return directions * roots, w2, used
 
 
 def _singular_neurons(blocks: FloatArray) -> tuple[FloatArray, FloatArray, np.ndarray]:
