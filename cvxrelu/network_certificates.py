@@ -12,7 +12,7 @@ from cvxrelu.exceptions import CertificateError
 from cvxrelu.global_bound import exact_maximum
 from cvxrelu.losses import Loss, get_loss
 from cvxrelu.network_input import read_network
-from cvxrelu.networks import ReLUNetwork, balance, to_convex, to_network
+from cvxrelu.networks import ReLUNetwork, as_columns, balance, directions, to_convex, to_network
 from cvxrelu.patterns import ActivationPatterns
 from cvxrelu.pricing import NewNeuron, find_neuron, new_neuron
 from cvxrelu.problems import ConvexReLU
@@ -205,17 +205,17 @@ def certify_network(
     given, data = read_network(network, X, measure.name)
     _check_outputs(given, check_targets(y, len(data)).shape[1], scope)
     balanced = balance(given)
-    problem, weights = _program(balanced, data, y, patterns, lam, measure)
     with np.errstate(over="ignore", invalid="ignore"):
-        objective_given = given.objective(problem.X, problem.y, lam, measure)
-        upper = balanced.objective(problem.X, problem.y, lam, measure)
+        objective_given = given.objective(data, y, lam, measure)
+        upper = balanced.objective(data, y, lam, measure)
     if not np.isfinite(upper):
         raise ValueError(f"network must have a finite objective on X and y; got {upper}")
+    problem, weights = _program(given, data, y, patterns, lam, measure)
 
     def price(t: FloatArray) -> NewNeuron:
         if scope == "global":
             return new_neuron(problem.X, t, exact_maximum(problem.X, t[:, 0])[1], 0, exact=True)
-        starts = balanced.W1 if balanced.n_neurons else None
+        starts = given.W1 if given.n_neurons else None
         return find_neuron(problem.X, t, starts=starts, n_starts=n_starts, seed=seed)
 
     gradient = measure.gradient(balanced.predict(problem.X).reshape(problem.Y.shape), problem.Y)
@@ -265,8 +265,8 @@ def _verdict(neuron: NewNeuron, lam: float) -> str:
 
 
 def _check_outputs(network: ReLUNetwork, n_outputs: int, scope: str) -> None:
-    w2 = network.w2.reshape(network.n_neurons, -1)
-    if network.n_neurons and w2.shape[1] != n_outputs:
+    w2 = as_columns(network.w2)
+    if w2.shape[1] != n_outputs:
         raise ValueError(f"y must have {w2.shape[1]} columns, one for each output of the network; got {n_outputs}")
     if n_outputs == 1:
         return
@@ -284,16 +284,19 @@ def _program(
     network: ReLUNetwork, X: FloatArray, y: Any, patterns: ActivationPatterns | None, lam: float, loss: Loss
 ) -> tuple[ConvexReLU, Weights]:
     """Return the convex program with the network's patterns, then those given, and the network as its weights."""
-    rows = X.astype(np.float64, copy=False)
     if patterns is not None:
         if not isinstance(patterns, ActivationPatterns):
             raise TypeError(f"patterns must be an ActivationPatterns or None; got {type(patterns).__name__}")
-        patterns.check_matches(rows)
+        patterns.check_matches(X)
     parts = [] if patterns is None else [patterns]
     outputs = np.shape(y)[1] if np.ndim(y) == 2 else 1
-    V = W = np.zeros((outputs, 0, rows.shape[1]))
-    if network.n_neurons and (rows @ network.W1.T >= 0.0).any():
-        own, (V, W) = to_convex(network, rows)
+    V = W = np.zeros((outputs, 0, X.shape[1]))
+    # Neurons with a second layer of zero count, with their pattern; those with a first layer of zero have none.
+    units, sizes = directions(network.W1)
+    used = sizes[:, 0] > 0.0
+    scaled = ReLUNetwork(units[used], (as_columns(network.w2) * sizes)[used])
+    if used.any() and scaled.hidden(X).any():
+        own, (V, W) = to_convex(scaled, X)
         parts.insert(0, own)
     if parts:
         gates = [part.G for part in parts if part.G is not None]
@@ -301,10 +304,10 @@ def _program(
         merged = ActivationPatterns(D, np.column_stack(gates) if len(gates) == len(parts) else None).unique()
     else:
         # The zero network: the program whose one pattern is zero has no other.
-        merged = ActivationPatterns(np.zeros((len(rows), 1), dtype=np.bool_))
-    zeros = np.zeros((outputs, len(merged) - V.shape[1], rows.shape[1]))
+        merged = ActivationPatterns(np.zeros((len(X), 1), dtype=np.bool_))
+    zeros = np.zeros((outputs, len(merged) - V.shape[1], X.shape[1]))
     weights = (np.concatenate([V, zeros], axis=1), np.concatenate([W, zeros], axis=1))
-    return ConvexReLU(rows, y, merged, lam, loss), weights
+    return ConvexReLU(X, y, merged, lam, loss), weights
 
 
 def _global_point(problem: ConvexReLU, t: FloatArray) -> DualPoint:

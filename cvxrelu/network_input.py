@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from cvxrelu._validation import FloatArray, check_matrix, check_numeric
-from cvxrelu.networks import GatedReLUNetwork, ReLUNetwork
+from cvxrelu.networks import GatedReLUNetwork, ReLUNetwork, as_columns
 
 _ACCEPTED = (
     "network must be a ReLUNetwork, a tuple (W1, b1, w2) or (W1, b1, w2, b2) of arrays, a torch.nn.Sequential(Linear, "
@@ -15,7 +15,7 @@ _OUTPUTS = {"identity": ("squared", "huber"), "logistic": ("logistic",), "softma
 
 
 def read_network(network: Any, X: FloatArray, loss: str) -> tuple[ReLUNetwork, FloatArray]:
-    """Return a network without biases, and the X (n, d) or (n, d + 1) on which it predicts what the given one does.
+    """Return a network without biases and the float64 X (n, d) or (n, d + 1) for it to predict what the given one does.
 
     If the given network has a bias that is not zero or may be trained, a column of ones is appended to X: the hidden
     bias b1 (m,) is the weight of that column. An output bias b2 is carried by one more neuron for each output where it
@@ -82,10 +82,12 @@ def _sklearn_layers(network: Any, loss: str) -> tuple[Any, ...]:
             f"{network.activation!r} and hidden_layer_sizes={network.hidden_layer_sizes!r}"
         )
     output = network.out_activation_
-    if loss not in _OUTPUTS.get(output, ()):
+    if output not in _OUTPUTS:
+        raise ValueError(f"network must have output activation {', '.join(_OUTPUTS)}; got {name} with {output!r}")
+    if loss not in _OUTPUTS[output]:
         raise ValueError(
-            f"loss must be {' or '.join(map(repr, _OUTPUTS.get(output, ['none of those offered'])))} for a {name} with "
-            f"output activation {output!r}; got {loss!r}"
+            f"loss must be {' or '.join(map(repr, _OUTPUTS[output]))} for the output activation {output!r} of this "
+            f"{name}; got {loss!r}"
         )
     W1, w2 = network.coefs_
     return W1.T, network.intercepts_[0], _one_axis(w2), network.intercepts_[1]
@@ -97,7 +99,7 @@ def _one_axis(w2: FloatArray) -> FloatArray:
 
 def _without_biases(layers: tuple[Any, ...], X: FloatArray) -> tuple[ReLUNetwork, FloatArray]:
     network = ReLUNetwork(layers[0], layers[2])
-    rows = check_matrix("X", X)
+    rows = check_matrix("X", X).astype(np.float64)
     m, d = network.W1.shape
     if rows.shape[1] != d:
         raise ValueError(
@@ -106,7 +108,7 @@ def _without_biases(layers: tuple[Any, ...], X: FloatArray) -> tuple[ReLUNetwork
         )
     if layers[1] is None and layers[3] is None:
         return network, rows
-    columns = network.w2.reshape(m, -1)
+    columns = as_columns(network.w2)
     b1 = _check_bias("b1", layers[1], m)
     b2 = _check_bias("b2", layers[3], columns.shape[1])
     outputs = np.flatnonzero(b2)
@@ -115,7 +117,7 @@ def _without_biases(layers: tuple[Any, ...], X: FloatArray) -> tuple[ReLUNetwork
     W1[m:, d] = np.sqrt(np.abs(b2[outputs]))
     w2 = np.vstack([columns, np.zeros((len(outputs), columns.shape[1]))])
     w2[m + np.arange(len(outputs)), outputs] = np.sign(b2[outputs]) * W1[m:, d]
-    extended = np.column_stack([rows, np.ones(len(rows), dtype=rows.dtype)])
+    extended = np.column_stack([rows, np.ones(len(rows))])
     return ReLUNetwork(W1, w2[:, 0] if network.w2.ndim == 1 else w2), extended
 
 

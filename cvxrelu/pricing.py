@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import lsq_linear
 
 from cvxrelu._validation import BoolArray, FloatArray, check_integer, check_matrix, check_numeric, read_only
-from cvxrelu.networks import ReLUNetwork
+from cvxrelu.networks import ReLUNetwork, as_columns
 
 _EPS = float(np.finfo(np.float64).eps)
 _TINY = float(np.finfo(np.float64).tiny)
@@ -53,12 +53,11 @@ class NewNeuron:
 
     def added_to(self, network: ReLUNetwork, size: float) -> ReLUNetwork:
         """Return the network with this neuron added, its layers sqrt(size) u and sign sqrt(size)."""
-        w2 = network.w2.reshape(network.n_neurons, -1)
-        outputs = w2.shape[1]
-        row = np.zeros((1, outputs))
+        w2 = as_columns(network.w2)
+        row = np.zeros((1, w2.shape[1]))
         row[0, self.output] = self.sign * np.sqrt(size)
         extended = np.vstack([w2, row])
-        W1 = np.vstack([network.W1.reshape(-1, len(self.u)), np.sqrt(size) * self.u])
+        W1 = np.vstack([network.W1, np.sqrt(size) * self.u])
         return ReLUNetwork(W1, extended[:, 0] if network.w2.ndim == 1 else extended)
 
 
@@ -152,7 +151,7 @@ def _draw_starts(rows: FloatArray, sizes: FloatArray, count: int, rng: np.random
     """Return ``count`` directions (count, r): Gaussian, whitened Gaussian, and +-rows and their differences."""
     kinds = np.arange(count) % 4
     U = rng.standard_normal((count, rows.shape[1]))
-    U[kinds == 1] /= np.maximum(sizes, _TINY)
+    U[kinds == 1] /= np.where(sizes > 0.0, sizes, 1.0)
     i, j = rng.integers(len(rows), size=(2, count))
     signs = rng.choice([-1.0, 1.0], size=(count, 1))
     U[kinds == 2] = (signs * rows[i])[kinds == 2]
