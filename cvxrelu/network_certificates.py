@@ -47,7 +47,8 @@ class NetworkCertificate:
         The proof of ``lower``. Its multipliers are those of the cones of ``problem``; none for scope "global", where
         the proof is that the maximum over ||u|| <= 1 of |t'(Xu)_+| is at most lam.
     certificate : Certificate
-        Of the convex program with the network's patterns, at the network's neurons added up by pattern and sign.
+        Of the convex program with the network's patterns, at the network's neurons added up by pattern and sign. It can
+        be saved, and proves the bound of scope "patterns".
     neuron : NewNeuron
         The new neuron that lowers the objective of ``network`` most, to first order: at the rate ``neuron.value -
         lam``, if that is positive. Found by local search, so evidence, unless ``neuron.exact``.

@@ -17,9 +17,9 @@ _OUTPUTS = {"identity": ("squared", "huber"), "logistic": ("logistic",), "softma
 def read_network(network: Any, X: FloatArray, loss: str) -> tuple[ReLUNetwork, FloatArray]:
     """Return a network without biases and the float64 X (n, d) or (n, d + 1) for it to predict what the given one does.
 
-    If the given network has a bias that is not zero or may be trained, a column of ones is appended to X: the hidden
-    bias b1 (m,) is the weight of that column. An output bias b2 is carried by one more neuron for each output where it
-    is not zero, active on every row: its weights are sqrt|b2| on the column of ones and sqrt|b2| sign(b2) behind it.
+    If the given network comes with a bias, even one of zero, a column of ones is appended to X: the hidden bias b1 (m,)
+    is the weight of that column. An output bias b2 is carried by one more neuron for each output where it is not zero,
+    active on every row: its weights are sqrt|b2| on the column of ones and sqrt|b2| sign(b2) behind it.
 
     Parameters
     ----------

@@ -170,6 +170,16 @@ def test_a_global_bound_holds_for_other_networks(seed, loss):
     assert certificate.lower <= certificate.certificate.lower * (1 + 1e-9)  # of fewer networks
 
 
+def test_the_proof_over_the_patterns_can_be_saved(tmp_path):
+    X, y = one_feature()
+    arrays = np.ones((2, 1)), np.array([0.5, -0.3]), np.array([1.0, -1.0]), 0.3
+    certificate = cr.certify_network(arrays, X, y, 1e-3)
+    certificate.certificate.save(tmp_path / "network.npz")
+    verdict = cr.load_certificate(tmp_path / "network.npz").verify(certificate.problem.X, y)
+    assert verdict.lower == pytest.approx(certificate.lower, rel=1e-9)
+    assert verdict.upper <= certificate.upper * (1 + 1e-9)
+
+
 def test_scopes_that_cannot_be_proven_are_refused():
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((12, 3)), rng.standard_normal(12)
