@@ -20,6 +20,7 @@ from cvxrelu.gates import sample_patterns
 from cvxrelu.losses import Huber, Logistic, Loss, SoftmaxCrossEntropy, Squared
 from cvxrelu.minimum_norm import MinimumNorm, minimum_norm
 from cvxrelu.nested import NestedValues, nested_values
+from cvxrelu.network_certificates import NetworkCertificate, certify_network
 from cvxrelu.networks import GatedReLUNetwork, ReLUNetwork, to_convex, to_network
 from cvxrelu.operators import GatedOperator
 from cvxrelu.paths import Path, regularization_path
@@ -34,6 +35,7 @@ from cvxrelu.penalties import (
     SquaredL2,
 )
 from cvxrelu.portable import PortableCertificate, load_certificate
+from cvxrelu.pricing import NewNeuron, find_neuron
 from cvxrelu.problems import ConvexGatedReLU, ConvexReLU
 from cvxrelu.programs import read_dual, read_weights
 from cvxrelu.pruning import prune
@@ -74,6 +76,8 @@ __all__ = [
     "Loss",
     "MinimumNorm",
     "NestedValues",
+    "NetworkCertificate",
+    "NewNeuron",
     "NoPenalty",
     "Nuclear",
     "Path",
@@ -98,7 +102,9 @@ __all__ = [
     "__version__",
     "approximation_bound",
     "certify",
+    "certify_network",
     "decompose",
+    "find_neuron",
     "load_certificate",
     "minimum_norm",
     "nested_values",

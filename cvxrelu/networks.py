@@ -189,7 +189,7 @@ def to_convex(network: Network, X: FloatArray) -> tuple[ActivationPatterns, Weig
     patterns = ActivationPatterns(distinct, gates[:, first])
     place = {column.tobytes(): i for i, column in enumerate(distinct.T)}
     index = np.array([place.get(column.tobytes(), -1) for column in active.T])
-    w2 = network.w2.reshape(network.n_neurons, -1)
+    w2 = as_columns(network.w2)
     kept = index >= 0  # a neuron that is active nowhere has no pattern, and no part in the predictions
     positive, negative = (
         _scatter(index[kept], np.maximum(sign * w2[kept], 0.0), network.W1[kept], len(patterns)) for sign in (1.0, -1.0)
@@ -197,6 +197,31 @@ def to_convex(network: Network, X: FloatArray) -> tuple[ActivationPatterns, Weig
     if isinstance(network, GatedReLUNetwork):
         return patterns, positive - negative
     return patterns, (positive, negative)
+
+
+def balance(network: ReLUNetwork) -> ReLUNetwork:
+    """Return the network with the same predictions and ||W1_i|| = ||w2_i|| for each neuron i.
+
+    (s W1_i, w2_i / s) predicts the same for every s > 0, and this choice has the least weight decay: the objective
+    never rises. A neuron with a zero layer predicts zero and becomes zero in both.
+    """
+    (first, sizes1), (second, sizes2) = directions(network.W1), directions(as_columns(network.w2))
+    roots = np.sqrt(sizes1) * np.sqrt(sizes2)
+    return ReLUNetwork(first * roots, (second * roots).reshape(network.w2.shape))
+
+
+def as_columns(w2: FloatArray) -> FloatArray:
+    """Return a second layer (m,) or (m, c) as (m, c)."""
+    return w2[:, None] if w2.ndim == 1 else w2
+
+
+def directions(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the rows (m, k) over their norms, and the norms (m, 1); zero rows stay zero."""
+    # Scaled before the norm: squares of very small or large entries leave the range of float64.
+    largest = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
+    scaled = rows / np.where(largest > 0.0, largest, 1.0)
+    norms = np.linalg.norm(scaled, axis=1, keepdims=True)
+    return scaled / np.where(norms > 0.0, norms, 1.0), norms * largest
 
 
 def _scatter(index: np.ndarray, w2: FloatArray, W1: FloatArray, n_patterns: int) -> FloatArray:
@@ -208,13 +233,11 @@ def _scatter(index: np.ndarray, w2: FloatArray, W1: FloatArray, n_patterns: int)
 def _one_output_neurons(blocks: FloatArray) -> tuple[FloatArray, FloatArray, np.ndarray]:
     """Return W1 (m, d), w2 (m, c) >= 0 and the pattern of each neuron, for blocks (c, P, d)."""
     outputs, used = np.any(blocks, axis=-1).nonzero()
-    vectors = blocks[outputs, used]
-    # Scaled before the norm: squares of very small or large entries leave the range of float64.
-    largest = np.abs(vectors).max(axis=1, keepdims=True)
-    sizes = np.linalg.norm(vectors / largest, axis=1, keepdims=True) * largest
+    units, sizes = directions(blocks[outputs, used])
+    roots = np.sqrt(sizes)
     w2 = np.zeros((len(used), len(blocks)))
-    w2[np.arange(len(used)), outputs] = np.sqrt(sizes[:, 0])
-    return vectors / np.sqrt(sizes), w2, used
+    w2[np.arange(len(used)), outputs] = roots[:, 0]
+    return units * roots, w2, used
 
 
 def _singular_neurons(blocks: FloatArray) -> tuple[FloatArray, FloatArray, np.ndarray]:

@@ -1,0 +1,319 @@
+"""Certificates of two-layer ReLU networks from any trainer."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from cvxrelu._validation import FloatArray, check_choice, check_number, check_targets
+from cvxrelu.certificates import Certificate, certify
+from cvxrelu.convex_problem import DualPoint, Weights
+from cvxrelu.exceptions import CertificateError
+from cvxrelu.global_bound import exact_maximum
+from cvxrelu.losses import Loss, get_loss
+from cvxrelu.network_input import read_network
+from cvxrelu.networks import ReLUNetwork, as_columns, balance, directions, to_convex, to_network
+from cvxrelu.patterns import ActivationPatterns
+from cvxrelu.pricing import NewNeuron, find_neuron, new_neuron
+from cvxrelu.problems import ConvexReLU
+from cvxrelu.solve import solve as solve_problem
+
+_CONTRADICTION = 1e-9
+
+Scope = Literal["patterns", "global"]
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkCertificate:
+    """How far a network is from the optimum at most, and what would make it better.
+
+    Attributes
+    ----------
+    objective_given : float
+        F + lam/2 (||W1||^2 + ||w2||^2) of the network as it was given, with its biases as weights of the column of
+        ones (an output bias b2 counts as lam |b2|). Infinite where the squares overflow.
+    upper : float
+        The same of ``network``: its layers are balanced, so it predicts the same and is never worse.
+    lower : float
+        Proven lower bound of the objective of all networks in ``scope``.
+    scope : str
+        "patterns": all ReLU networks whose neurons have the patterns of ``problem`` (with more than one output: and
+        feed one output each). "global": all two-layer ReLU networks of any width, on the same X.
+    rigor : str
+        "floating_point": computed in float64, exact to the rounding of the products.
+    network : ReLUNetwork
+        The balanced network, without biases: a network for ``problem.X``.
+    dual : DualPoint
+        The proof of ``lower``. Its multipliers are those of the cones of ``problem``; none for scope "global", where
+        the proof is that the maximum over ||u|| <= 1 of |t'(Xu)_+| is at most lam.
+    certificate : Certificate
+        Of the convex program with the network's patterns, at the network's neurons added up by pattern and sign. It can
+        be saved, and proves the bound of scope "patterns".
+    neuron : NewNeuron
+        The new neuron that lowers the objective of ``network`` most, to first order: at the rate ``neuron.value -
+        lam``, if that is positive. Found by local search, so evidence, unless ``neuron.exact``.
+    improved : ReLUNetwork or None
+        The best network found with the same patterns, dead and duplicate neurons gone; None with ``solve=False``.
+    improved_objective : float or None
+        Its objective, at most ``upper`` to rounding. ``lower`` holds for it too.
+    improved_neuron : NewNeuron or None
+        The new neuron that lowers the objective of ``improved`` most: a value above lam is a pattern that is missing.
+    """
+
+    objective_given: float
+    upper: float
+    lower: float
+    scope: Scope
+    network: ReLUNetwork
+    dual: DualPoint
+    certificate: Certificate
+    neuron: NewNeuron
+    improved: ReLUNetwork | None
+    improved_objective: float | None
+    improved_neuron: NewNeuron | None
+    rigor: Literal["floating_point"] = "floating_point"
+
+    @property
+    def problem(self) -> ConvexReLU:
+        """The convex program with the network's patterns and those given; its X has the column of ones."""
+        problem = self.certificate.problem
+        assert isinstance(problem, ConvexReLU)
+        return problem
+
+    @property
+    def gap(self) -> float:
+        """Upper less lower bound: how far from optimal, within the scope, the network can be at most."""
+        return self.upper - self.lower
+
+    @property
+    def rel_gap(self) -> float:
+        """``gap`` over the absolute value of ``upper``; 0 if the gap is 0."""
+        return self.gap / max(abs(self.upper), np.finfo(np.float64).tiny) if self.gap > 0.0 else 0.0
+
+    @property
+    def max_violation(self) -> float:
+        """Largest violation of a cone by the network's neurons, in units of activation: rounding."""
+        return self.certificate.max_violation
+
+    @property
+    def kkt_residual(self) -> float:
+        """KKT residual of the convex program at the network: see `Certificate`."""
+        return self.certificate.kkt_residual
+
+    def __str__(self) -> str:
+        n_patterns = len(self.problem.patterns)
+        holds_for = (
+            "two-layer ReLU networks of any width"
+            if self.scope == "global"
+            else f"ReLU networks whose neurons have one of {n_patterns} patterns"
+            + (" and feed one output each" if self.problem.n_outputs > 1 else "")
+        )
+        d = self.problem.d
+        lines = [
+            ("network", f"{self.network.n_neurons} neurons of {d} inputs, {self.problem.n_outputs} output(s)"),
+            ("objective", f"{self.upper:.10g}  (layers balanced; {self.objective_given:.10g} as given)"),
+            ("lower bound", f"{self.lower:.10g}  (dual objective of a feasible dual point)"),
+            ("gap", f"{self.gap:.3e}  (relative {self.rel_gap:.3e})"),
+            ("scope", f"{self.scope}: {holds_for}"),
+            ("rigor", self.rigor),
+            ("new neuron", _verdict(self.neuron, self.problem.lam)),
+        ]
+        if self.improved is not None and self.improved_neuron is not None:
+            lines += [
+                ("improved", f"{self.improved_objective:.10g} with {self.improved.n_neurons} neurons, same patterns"),
+                ("  new neuron", _verdict(self.improved_neuron, self.problem.lam)),
+            ]
+        return "\n".join(f"{name:<15} {value}" for name, value in lines)
+
+
+def certify_network(
+    network: Any,
+    X: Any,
+    y: Any,
+    lam: float,
+    loss: str | Loss = "squared",
+    patterns: ActivationPatterns | None = None,
+    scope: Scope = "patterns",
+    *,
+    solve: bool = True,
+    tol: float = 1e-6,
+    n_starts: int = 100,
+    seed: int = 0,
+) -> NetworkCertificate:
+    """Return proven bounds for a two-layer ReLU network of any trainer, and a better one.
+
+    The objective is F(h(X)) + lam/2 (||W1||_F^2 + ||w2||_F^2), h(x) = sum_i (x'W1_i)_+ w2_i, with the package's
+    F = (1/n) sum_j loss(h(x_j), y_j). **Biases**: if the network comes with any, X gets a column of ones as its last,
+    and a hidden bias is the weight of that column, with weight decay like the rest. An output bias b2 becomes a neuron
+    that is active on every row and costs lam |b2|: the problem has no free output bias. Trainers that penalise
+    no biases (scikit-learn, whose alpha is n lam) minimise another objective; this one is what is certified.
+
+    The layers are balanced first, which never raises the objective. The lower bound is the best of two dual points,
+    each moved to feasibility: grad F at the network, and the dual of the convex program over its patterns
+    (`ConvexReLU`), which is solved by `cvxrelu.solve` and gives ``improved``, too.
+
+    Parameters
+    ----------
+    network : ReLUNetwork, tuple, torch.nn.Sequential, MLPRegressor or MLPClassifier
+        Arrays (W1, b1, w2) or (W1, b1, w2, b2) with W1 (m, d), b1 (m,), w2 (m,) or (m, c), b2 (c,) or a number, None
+        for a bias that does not exist; a Sequential(Linear, ReLU, Linear), with biases or without; a fitted MLP of
+        scikit-learn with activation 'relu' and one hidden layer: for a classifier, loss must be that of its output.
+    X : array_like of shape (n, d)
+        The data that the network takes, without a column of ones for biases.
+    y : array_like of shape (n,) or (n, c)
+        Targets as `ConvexReLU` takes them: -1/+1 for "logistic", one-hot rows for "softmax".
+    lam : float >= 0
+        Strength of the weight decay.
+    loss : str or Loss
+        "squared", "logistic", "softmax", "huber".
+    patterns : ActivationPatterns, optional
+        More patterns that networks may use, of X with its column of ones, if it gets one.
+    scope : {"patterns", "global"}
+        What the lower bound holds for. "patterns": networks whose neurons have the network's patterns or the given
+        ones. "global": networks of any width and any patterns, for one output and X of rank at most 2 (such as one
+        feature and a bias), where the dual constraint is maximised exactly.
+    solve : bool
+        Whether to solve the convex program, for a better bound and a better network.
+    tol : float
+        Relative gap to solve it to.
+    n_starts, seed : int
+        Of the search for the new neuron: see `find_neuron`. The network's own neurons are starts as well.
+
+    Returns
+    -------
+    NetworkCertificate
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not understood; if a network of several outputs has a neuron that feeds more than one,
+        which the convex program does not cover; if scope "global" cannot be proven for this X and y.
+    CertificateError
+        If the bounds contradict each other by more than rounding, which would be a bug.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the convex program was not solved to tol. The bounds hold all the same.
+
+    References
+    ----------
+    Pilanci & Ergen, "Neural Networks are Convex Regularizers", ICML 2020, arXiv 2002.10553; Mishkin, Sahiner & Pilanci,
+    "Fast Convex Optimization for Two-Layer ReLU Networks", ICML 2022, arXiv 2202.01331.
+    """
+    check_choice("scope", scope, ("patterns", "global"))
+    measure, lam = get_loss(loss), check_number("lam", lam, minimum=0.0)
+    given, data = read_network(network, X, measure.name)
+    _check_outputs(given, check_targets(y, len(data)).shape[1], scope)
+    balanced = balance(given)
+    with np.errstate(over="ignore", invalid="ignore"):
+        objective_given = given.objective(data, y, lam, measure)
+        upper = balanced.objective(data, y, lam, measure)
+    if not np.isfinite(upper):
+        raise ValueError(f"network must have a finite objective on X and y; got {upper}")
+    problem, weights = _program(given, data, y, patterns, lam, measure)
+
+    def price(t: FloatArray) -> NewNeuron:
+        if scope == "global":
+            return new_neuron(problem.X, t, exact_maximum(problem.X, t[:, 0])[1], 0, exact=True)
+        starts = given.W1 if given.n_neurons else None
+        return find_neuron(problem.X, t, starts=starts, n_starts=n_starts, seed=seed)
+
+    gradient = measure.gradient(balanced.predict(problem.X).reshape(problem.Y.shape), problem.Y)
+    neuron = price(gradient)  # before all work: here data of too large a rank for scope "global" are refused
+    solution = solve_problem(problem, tol=tol) if solve else None
+    certificate = certify(problem, weights, None if solution is None else solution.dual)
+    dual = certificate.dual
+    if scope == "global":
+        offered = [gradient, np.zeros_like(gradient)] + ([] if solution is None else [solution.dual.t])
+        dual = max((_global_point(problem, t) for t in offered), key=lambda point: point.value)
+    if dual.value - upper > _CONTRADICTION * max(1.0, abs(upper)):
+        raise CertificateError(
+            f"lower bound {dual.value!r} exceeds the objective {upper!r} of the network: please report this"
+        )
+
+    improved: ReLUNetwork | None = None
+    improved_objective = improved_neuron = None
+    if solution is not None:
+        best = min(solution.weights, certificate.weights, key=problem.objective)
+        better = to_network(problem, best)
+        assert isinstance(better, ReLUNetwork)
+        improved = better
+        improved_objective = improved.objective(problem.X, problem.y, lam, measure)
+        improved_neuron = price(problem.gradient_point(best))
+    return NetworkCertificate(
+        objective_given=objective_given,
+        upper=upper,
+        lower=min(dual.value, upper),
+        scope=scope,
+        network=balanced,
+        dual=dual,
+        certificate=certificate,
+        neuron=neuron,
+        improved=improved,
+        improved_objective=improved_objective,
+        improved_neuron=improved_neuron,
+    )
+
+
+def _verdict(neuron: NewNeuron, lam: float) -> str:
+    share = f"largest |t'(Xu)_+| {neuron.value:.6g}, lam {lam:.6g}"
+    if neuron.value > lam:
+        return f"lowers the objective at the rate {neuron.value - lam:.3e} of its size ({share})"
+    if neuron.exact:
+        return f"none lowers the objective ({share}, exact)"
+    return f"no better neuron found from {neuron.n_starts} starts: evidence, not a bound ({share})"
+
+
+def _check_outputs(network: ReLUNetwork, n_outputs: int, scope: str) -> None:
+    w2 = as_columns(network.w2)
+    if w2.shape[1] != n_outputs:
+        raise ValueError(f"y must have {w2.shape[1]} columns, one for each output of the network; got {n_outputs}")
+    if n_outputs == 1:
+        return
+    if scope == "global":
+        raise ValueError(f"scope must be 'patterns' for more than one output; got 'global' with {n_outputs}")
+    shared = int(np.count_nonzero(np.count_nonzero(w2, axis=1) > 1))
+    if shared:
+        raise ValueError(
+            f"network must have neurons that feed one output each: its bound is that of a convex program for each "
+            f"output, and a neuron that is shared costs less than its parts; got {shared} neurons that feed several"
+        )
+
+
+def _program(
+    network: ReLUNetwork, X: FloatArray, y: Any, patterns: ActivationPatterns | None, lam: float, loss: Loss
+) -> tuple[ConvexReLU, Weights]:
+    """Return the convex program with the network's patterns, then those given, and the network as its weights."""
+    if patterns is not None:
+        if not isinstance(patterns, ActivationPatterns):
+            raise TypeError(f"patterns must be an ActivationPatterns or None; got {type(patterns).__name__}")
+        patterns.check_matches(X)
+    parts = [] if patterns is None else [patterns]
+    outputs = np.shape(y)[1] if np.ndim(y) == 2 else 1
+    V = W = np.zeros((outputs, 0, X.shape[1]))
+    # Neurons with a second layer of zero count, with their pattern; those with a first layer of zero have none.
+    units, sizes = directions(network.W1)
+    used = sizes[:, 0] > 0.0
+    scaled = ReLUNetwork(units[used], (as_columns(network.w2) * sizes)[used])
+    if used.any() and scaled.hidden(X).any():
+        own, (V, W) = to_convex(scaled, X)
+        parts.insert(0, own)
+    if parts:
+        gates = [part.G for part in parts if part.G is not None]
+        D = np.column_stack([np.asarray(part.D) for part in parts])
+        merged = ActivationPatterns(D, np.column_stack(gates) if len(gates) == len(parts) else None).unique()
+    else:
+        # The zero network: the program whose one pattern is zero has no other.
+        merged = ActivationPatterns(np.zeros((len(X), 1), dtype=np.bool_))
+    zeros = np.zeros((outputs, len(merged) - V.shape[1], X.shape[1]))
+    weights = (np.concatenate([V, zeros], axis=1), np.concatenate([W, zeros], axis=1))
+    return ConvexReLU(X, y, merged, lam, loss), weights
+
+
+def _global_point(problem: ConvexReLU, t: FloatArray) -> DualPoint:
+    """Return a feasible point of the dual over all networks, a multiple of t (n, 1) moved into the domain of F*."""
+    point = problem.loss.project_domain(t, problem.Y)
+    largest, _ = exact_maximum(problem.X, point[:, 0])
+    scale = problem.loss.best_scale(point, problem.Y, problem.lam / largest if largest > 0.0 else np.inf)
+    return DualPoint(scale * point, None, -problem.loss.conjugate(scale * point, problem.Y))
