@@ -17,6 +17,7 @@ def test_readme_snippets_run(capsys):
     assert certificate.rel_gap <= 1e-6
     assert namespace["network"].objective(namespace["X"], namespace["y"], lam=0.01) == pytest.approx(certificate.upper)
     assert namespace["weights"][0][0, :, 0].min() >= -1e-7
-    gaps = [float(line.split()[1]) for line in capsys.readouterr().out.splitlines() if re.fullmatch(r"0\.(1|03|01) \S+", line)]
+    lines = capsys.readouterr().out.splitlines()
+    gaps = [float(line.split()[1]) for line in lines if re.fullmatch(r"0\.(1|03|01) \S+", line)]
     assert len(gaps) == 3
     assert max(gaps) <= 1e-4
