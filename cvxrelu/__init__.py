@@ -8,6 +8,7 @@ from cvxrelu.checker import RejectedCertificate, Verdict
 from cvxrelu.convex_problem import DualPoint
 from cvxrelu.decomposition_blocks import ApproximateDecomposition
 from cvxrelu.decompositions import decompose
+from cvxrelu.enumeration import count_patterns, enumerate_patterns, iter_patterns
 from cvxrelu.exceptions import (
     CertificateError,
     ConvergenceWarning,
@@ -103,8 +104,11 @@ __all__ = [
     "approximation_bound",
     "certify",
     "certify_network",
+    "count_patterns",
     "decompose",
+    "enumerate_patterns",
     "find_neuron",
+    "iter_patterns",
     "load_certificate",
     "minimum_norm",
     "nested_values",

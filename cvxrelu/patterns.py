@@ -138,7 +138,7 @@ class ActivationPatterns:
         """Return a strict interior point of each cone K_i = {w : (2 D_ji - 1) x_j'w >= 0 for all rows j}.
 
         The gate is the witness if its products with the non-zero rows have the signs of the pattern beyond
-        rounding. Otherwise a linear program maximises the margin m subject to
+        rounding, whatever the scales of rows and columns. Otherwise a linear program maximises the margin m subject to
         (2 D_ji - 1) x_j'w >= m ||x_j|| and |w|_inf <= 1, and its w is a witness if the margin, computed anew
         from w, exceeds 1e-9. Zero rows constrain nothing.
 
@@ -161,25 +161,19 @@ class ActivationPatterns:
         TypeError
             If X does not hold real numbers.
         """
-        units = _unit_rows(self._checked(X))
-        zero = np.logical_not(units.any(axis=1))[:, None]
-        d = units.shape[1]
-        W = np.zeros((d, self.n_patterns))
+        units = unit_rows(self._checked(X))
+        zero = np.logical_not(units.any(axis=1))
+        W = np.zeros((units.shape[1], self.n_patterns))
         found = np.zeros(self.n_patterns, dtype=np.bool_)
         if self.G is not None:
-            gates = _unit_rows(self.G.T).T
-            found[:] = True
-            for rows in _row_blocks(*self.D.shape):
-                cosines = units[rows] @ gates
-                inside = np.where(self.D[rows, :], cosines, -cosines) > _rounding(d)
-                found &= (inside | zero[rows]).all(axis=0)
+            found = strictly_inside(units, self.D, self.G)
             W[:, found] = self.G[:, found]
         for i in np.flatnonzero(~found).tolist():
-            signed = np.where(self.D[:, i : i + 1], units, -units)[~zero[:, 0]]
+            signed = np.where(self.D[:, i : i + 1], units, -units)[~zero]
             w = _widest_direction(signed)
             # The margin of w itself: the program's own m is only accurate to its feasibility tolerance.
             margin = (signed @ w).min(initial=np.inf)
-            if margin > max(_MARGIN_TOLERANCE, _rounding(d) * float(np.linalg.norm(w))):
+            if margin > max(_MARGIN_TOLERANCE, _rounding(len(w)) * float(np.linalg.norm(w))):
                 W[:, i] = w
                 found[i] = True
         return W, found
@@ -230,7 +224,7 @@ class ActivationPatterns:
         data = self._checked(X)
         if self.G is None:
             return
-        units, gates = _unit_rows(data), _unit_rows(self.G.T).T
+        units, gates = unit_rows(data), unit_rows(self.G.T).T
         rounding = 8 * data.shape[1] * np.finfo(data.dtype).eps
         differing = 0
         for rows in _row_blocks(*self.D.shape):
@@ -303,7 +297,7 @@ def _row_blocks(n: int, n_patterns: int) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
-def _unit_rows(A: NDArray[np.floating[Any]]) -> FloatArray:
+def unit_rows(A: NDArray[np.floating[Any]]) -> FloatArray:
     """Return the rows of A over their norms, in float64; zero rows stay zero."""
     rows = np.asarray(A, dtype=np.float64)
     # Scaled first: the squares of tiny or huge entries would under- or overflow.
@@ -311,6 +305,48 @@ def _unit_rows(A: NDArray[np.floating[Any]]) -> FloatArray:
     rows = rows / np.where(largest > 0.0, largest, 1.0)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(norms > 0.0, norms, 1.0)
+
+
+def strictly_inside(units: FloatArray, D: Mask, G: FloatArray) -> BoolArray:
+    """Return which gates have products with the non-zero rows of the signs of their patterns, beyond rounding.
+
+    The error of a product x'g is at most `_rounding` times |x|'|g| <= ||x|| ||g||: the first bound does not depend on
+    the scales of the columns, the second, which takes half the time, is enough for most gates.
+
+    Parameters
+    ----------
+    units : ndarray of shape (n, d)
+        `unit_rows` of the data.
+    D : ndarray or PackedMask of shape (n, P), bool
+        Patterns.
+    G : ndarray of shape (d, P)
+        Their gates.
+
+    Returns
+    -------
+    ndarray of shape (P,), bool
+    """
+    d = units.shape[1]
+    gates = unit_rows(G.T).T
+    nonzero = units.any(axis=1)
+
+    def all_beyond(columns: NDArray[np.intp], *, by_component: bool) -> BoolArray:
+        inside = np.ones(len(columns), dtype=np.bool_)
+        chosen = gates[:, columns]
+        for rows in _row_blocks(len(units), max(1, len(columns))):
+            cosines = units[rows] @ chosen
+            errors = np.full((1, 1), _rounding(d))
+            if by_component:
+                sizes = np.abs(units[rows]) @ np.abs(chosen)
+                errors = _rounding(d) * sizes + 4 * d * np.finfo(np.float64).smallest_subnormal
+            beyond = np.where(D[rows, columns], cosines, -cosines) > errors
+            inside &= np.compress(nonzero[rows], beyond, axis=0).all(axis=0)
+        return inside
+
+    inside = all_beyond(np.arange(G.shape[1]), by_component=False)
+    doubtful = np.flatnonzero(~inside)
+    inside[doubtful] = all_beyond(doubtful, by_component=True)
+    return inside
 
 
 def _rounding(d: int) -> float:

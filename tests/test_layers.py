@@ -9,9 +9,9 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "cvxrelu"
 LAYERS = [
     {"_version", "_validation", "exceptions", "status", "settings", "checker"},
-    {"packed", "active_set"},
+    {"packed", "active_set", "arrangements"},
     {"patterns", "losses", "penalties", "backends"},
-    {"gates", "operators", "cone_projection", "polyhedron_projection", "global_bound"},
+    {"gates", "enumeration", "operators", "cone_projection", "polyhedron_projection", "global_bound"},
     {"cones"},
     {"polar", "convex_problem"},
     {"problems"},
