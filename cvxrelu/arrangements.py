@@ -9,8 +9,8 @@ Fukuda & Prodon, "Double description method revisited" (1996). Cells are the lea
 
 What rounding can do. Rays are combinations of older rays with non-negative weights, so the cones of a level cover the
 space whatever is decided about the lines that touch them; a wrong decision, or a true one at a cone thinner than
-`RESOLUTION`, can only add a sliver or merge one with its neighbour. A cell that is wider is always among the leaves.
-Leaves are candidates: whoever uses one has to verify its signs.
+`RESOLUTION`, can only add a sliver or merge one with its neighbour. Leaves are candidates: whoever uses one has to
+verify its signs.
 """
 
 from collections.abc import Iterator

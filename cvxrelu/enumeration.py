@@ -16,8 +16,8 @@ from cvxrelu.patterns import ActivationPatterns, strictly_inside, unit_rows
 # Largest entries of rows and columns: in this range no product with a gate that decides a sign over- or underflows.
 _SMALLEST, _LARGEST = 2.0**-500, 2.0**500
 
-# Bits within which rows and columns are balanced, and turns to get there.
-_BALANCED, _SWEEPS = 20.0, 50
+# Bits within which rows and columns are balanced.
+_BALANCED = 20.0
 
 # A cell that is wider, and not confirmed by X, is more than a sliver of rounding.
 _THIN = 2.0**-20
@@ -98,8 +98,9 @@ def enumerate_patterns(X: ArrayLike, *, max_patterns: int = 1_000_000) -> Activa
     Raises
     ------
     ValueError
-        If X is empty, not 2-D or not finite, has non-zero rows or columns with no entry of size in
-        [2^-500, 2^500], or may have more than ``max_patterns`` patterns.
+        If X is empty, not 2-D or not finite, may have more than ``max_patterns`` patterns, has non-zero rows or
+        columns whose largest entry is not between 2^-500 and 2^500, or sizes so far apart that its patterns cannot all
+        be told.
     TypeError
         If X does not hold real numbers or ``max_patterns`` is not an integer.
 
@@ -110,12 +111,16 @@ def enumerate_patterns(X: ArrayLike, *, max_patterns: int = 1_000_000) -> Activa
 
     Notes
     -----
-    The cones are the cells of the arrangement of the hyperplanes x_j'w = 0. After columns and rows are scaled, X is
-    rotated to its row space, where its columns are orthonormal: neither the rank nor the result depends on the scales
-    of rows and columns. Rows that are parallel or opposite there, up to 2^-40, count as one line; the rows themselves
-    are never rounded. Cells are found by `cvxrelu.arrangements`, and every one is verified by the products of its gate
-    with X: no pattern that X does not have is returned. Only cells thinner than about 2^-40 in those coordinates (for
-    unit rows; times the condition number of the scaled X) may be missed.
+    The cones are the cells of the arrangement of the hyperplanes x_j'w = 0, found by `cvxrelu.arrangements` in time
+    proportional to their number; about 2^(rank - 1) rays are held for each of those in work, so a rank of 10 or so is
+    the most that is practical, unless there are as few rows. After columns and rows are scaled, X is rotated to its row
+    space, where its columns are orthonormal: the result does not depend on the lengths of rows nor on the scales of
+    columns. Rows that are parallel or opposite there, up to 2^-40, count as one line; the rows themselves are never
+    rounded.
+
+    Every pattern is verified by the products of its gate with X itself, so that none is returned that X does not have.
+    Only cones thinner than about 2^-40 in those coordinates (for unit rows; times the condition number of the scaled X)
+    may be missed.
 
     References
     ----------
@@ -154,8 +159,7 @@ def iter_patterns(X: ArrayLike, *, chunk_size: int = 65_536) -> Iterator[Activat
     Raises
     ------
     ValueError
-        If X is empty, not 2-D or not finite, has non-zero rows or columns with no entry of size in
-        [2^-500, 2^500], or if ``chunk_size < 1``.
+        If ``chunk_size < 1``, or X is refused as by `enumerate_patterns`, but for the number of patterns.
     TypeError
         If X does not hold real numbers or ``chunk_size`` is not an integer.
     """
@@ -173,12 +177,13 @@ class _Arrangement:
     def __init__(self, X: ArrayLike) -> None:
         self._X = check_matrix("X", X).astype(np.float64)
         self.n = len(self._X)
-        columns, rows = _sizes("columns", self._X.T), _sizes("rows", self._X)
+        _check_sizes("columns", self._X.T)
+        rows = _check_sizes("rows", self._X)
         self._zero = rows == 0.0
         self.rank = self.n_lines = 0
         if not rows.any():
             return
-        exponents = _column_exponents(self._X[~self._zero], columns)
+        exponents = _column_exponents(self._X[~self._zero])
         scaled = unit_rows(np.ldexp(self._X[~self._zero], -exponents))
         _, s, Vt = np.linalg.svd(scaled, full_matrices=False)
         self.rank = int(np.sum(s > s[0] * max(scaled.shape) * np.finfo(np.float64).eps))
@@ -220,8 +225,8 @@ class _Arrangement:
         """Raise if cells that X does not confirm are not thin: the coordinates are then too inaccurate for X."""
         if (np.abs(witnesses @ self._lines.T).min(axis=1) > _THIN).any():
             raise ValueError(
-                "X must have rows and columns of sizes that can be balanced: its patterns cannot all be told in "
-                "double precision. Scale its columns, or round its smallest entries to zero"
+                "X must have patterns that double precision can tell: it does not confirm all that were found. Scale "
+                "its rows and columns, or round the smallest entries to zero"
             )
 
 
@@ -230,7 +235,7 @@ def _alternating(first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
     return np.stack([first, second], axis=1).reshape(-1, first.shape[1])
 
 
-def _sizes(name: str, parts: FloatArray) -> FloatArray:
+def _check_sizes(name: str, parts: FloatArray) -> FloatArray:
     """Return the largest absolute entry of each row of ``parts``; refuse sizes that could over- or underflow."""
     sizes: FloatArray = np.abs(parts).max(axis=1)
     bad = (sizes > _LARGEST) | ((sizes < _SMALLEST) & (sizes > 0.0))
@@ -243,26 +248,38 @@ def _sizes(name: str, parts: FloatArray) -> FloatArray:
     return sizes
 
 
-def _column_exponents(X: FloatArray, largest: FloatArray) -> NDArray[np.intc]:
-    """Return the powers of two that columns are divided by.
+def _column_exponents(X: FloatArray) -> NDArray[np.intc]:
+    """Return the powers of two that columns are divided by; refuse X if they are not clear.
 
-    Sizes |X_ji| are fitted by row times column factors, in least squares of the logarithms of what is not zero (Curtis
-    & Reid 1972), by taking turns. If that does not bring them within 2^+-20, some are rounding errors of zeros rather
-    than data, and the largest entry of each column decides.
+    They are the column factors if row and column factors explain all sizes |X_ji| but zeros within 2^+-20: fitted in
+    least squares of the logarithms (Curtis & Reid 1972). Else some entries may be rounding errors of zeros, and the
+    largest entries of columns decide, if no row is then left 2^20 below the others.
     """
     nonzero = X != 0.0
-    logs = np.log2(np.abs(X), where=nonzero, out=np.zeros_like(X))
+    logs = np.log2(np.abs(X), where=nonzero, out=np.full_like(X, -np.inf))
+    largest = logs.max(axis=0)
+    largest[np.isinf(largest)] = 0.0
+    below = logs - largest
+    rows_alike = np.ptp(below.max(axis=1)) <= _BALANCED
+
+    # The fit corrects the largest entries: the least correction, as blocks that share no column leave it free.
+    below[~nonzero] = 0.0
     in_rows = nonzero.sum(axis=1, keepdims=True)
-    in_columns = np.maximum(nonzero.sum(axis=0), 1)
-    column_logs = np.zeros(X.shape[1])
-    for _ in range(_SWEEPS):
-        left = np.where(nonzero, logs - column_logs, 0.0)
-        left -= np.where(nonzero, left.sum(axis=1, keepdims=True) / in_rows, 0.0)
-        correction = left.sum(axis=0) / in_columns
-        column_logs += correction
-        if np.abs(np.where(nonzero, left - correction, 0.0)).max() <= _BALANCED:
-            return np.round(column_logs).astype(np.intc)
-    return np.frexp(largest)[1]
+    centred = np.where(nonzero, below - below.sum(axis=1, keepdims=True) / in_rows, 0.0)
+    normal = np.diag(nonzero.sum(axis=0).astype(np.float64)) - nonzero.T @ (nonzero / in_rows)
+    correction = np.linalg.pinv(normal, hermitian=True) @ centred.sum(axis=0)
+    left = np.where(nonzero, below - correction, 0.0)
+    left -= np.where(nonzero, left.sum(axis=1, keepdims=True) / in_rows, 0.0)
+    explained = np.abs(left).max() <= _BALANCED
+
+    both_differ = explained and rows_alike and np.ptp(correction) > 2.0 * _BALANCED
+    if both_differ or not (explained or rows_alike):
+        raise ValueError(
+            "X must have entries whose sizes are balanced by scaling rows and columns: its patterns cannot all be told "
+            "in double precision. Scale rows and columns, or round the smallest entries to zero"
+        )
+    exponents: NDArray[np.intc] = np.round(largest + explained * correction).astype(np.intc)
+    return exponents
 
 
 def _distinct_lines(units: FloatArray) -> tuple[FloatArray, IntArray]:

@@ -328,7 +328,7 @@ def strictly_inside(units: FloatArray, D: Mask, G: FloatArray) -> BoolArray:
     """
     d = units.shape[1]
     gates = unit_rows(G.T).T
-    nonzero = units.any(axis=1)
+    zero: BoolArray = np.logical_not(units.any(axis=1))
 
     def all_beyond(columns: NDArray[np.intp], *, by_component: bool) -> BoolArray:
         inside = np.ones(len(columns), dtype=np.bool_)
@@ -340,7 +340,8 @@ def strictly_inside(units: FloatArray, D: Mask, G: FloatArray) -> BoolArray:
                 sizes = np.abs(units[rows]) @ np.abs(chosen)
                 errors = _rounding(d) * sizes + 4 * d * np.finfo(np.float64).smallest_subnormal
             beyond = np.where(D[rows, columns], cosines, -cosines) > errors
-            inside &= np.compress(nonzero[rows], beyond, axis=0).all(axis=0)
+            beyond[zero[rows]] = True
+            inside &= beyond.all(axis=0)
         return inside
 
     inside = all_beyond(np.arange(G.shape[1]), by_component=False)

@@ -279,6 +279,17 @@ def test_singularity_does_not_depend_on_the_length_of_the_rows(size):
     np.testing.assert_array_equal(ActivationPatterns(D).is_singular(X), [True, False])
 
 
+@pytest.mark.parametrize("scales", [(1e12, 1.0, 1e-12), (1e-140, 1e140, 1.0)])
+def test_gates_are_witnesses_whatever_the_scales_of_the_columns(scales):
+    # Products are sums of terms of equal size, though tiny against the lengths of rows and gates.
+    rng = np.random.default_rng(0)
+    X, G = rng.standard_normal((20, 3)), rng.standard_normal((3, 10))
+    scaled = ActivationPatterns.from_gates(X * np.array(scales), G / np.array(scales)[:, None])
+    W, found = scaled.witnesses(X * np.array(scales))
+    assert found.all()
+    np.testing.assert_array_equal(W, scaled.G)
+
+
 def test_a_thin_cone_has_a_witness_and_one_below_the_tolerance_has_none():
     # Row 2 is row 1 turned by the angle; opposite masks leave a sector of that angle.
     for angle, singular in ((1e-6, False), (1e-8, False), (1e-10, True)):
