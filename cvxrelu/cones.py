@@ -44,7 +44,8 @@ class PatternCones:
         self._projector: ConeProjector | None = None
 
     @cached_property
-    def _witnesses(self) -> tuple[FloatArray, np.ndarray]:
+    def witnesses(self) -> tuple[FloatArray, np.ndarray]:
+        """Strict interior points (d, P) and which were found (P,), as `ActivationPatterns.witnesses` gives them."""
         return self.patterns.witnesses(self.X)
 
     def violations(self, blocks: FloatArray) -> FloatArray:
@@ -164,7 +165,7 @@ class PatternCones:
     def _nudge(self, point: FloatArray, block: int) -> FloatArray:
         rows = self._signed_rows(block)
         guard = 4 * len(point) * np.finfo(np.float64).eps * np.linalg.norm(point)
-        directions, found = self._witnesses
+        directions, found = self.witnesses
         i = block % len(self.patterns)
         if not found[i]:
             return point if (rows @ point).min() >= -guard else np.zeros_like(point)

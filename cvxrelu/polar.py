@@ -80,7 +80,7 @@ def _feature_multipliers(Z: FloatArray, cones: PatternCones, enough: float, weig
     """
     eta = np.ones(Z.shape[1])
     if weights is not None and np.any(weights):
-        eta = np.linalg.norm(weights, axis=0)
+        eta = np.linalg.norm(weights / np.abs(weights).max(), axis=0)
         eta = eta / eta.max() + 1e-3
     best, best_rows = np.inf, sp.csr_array((len(Z), cones.X.shape[0]))
     for _ in range(_REWEIGHTINGS):

@@ -194,4 +194,6 @@ def test_certificates_import_no_solver():
         "cvxrelu.exceptions",
         "cvxrelu.portable",
         "cvxrelu.problems",
+        "cvxrelu.rigor",
+        "cvxrelu.rounded",
     }

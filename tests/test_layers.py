@@ -9,13 +9,13 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "cvxrelu"
 LAYERS = [
     {"_version", "_validation", "exceptions", "status", "settings", "checker"},
-    {"packed", "active_set", "arrangements"},
-    {"patterns", "losses", "penalties", "backends"},
+    {"packed", "active_set", "arrangements", "rigor"},
+    {"patterns", "losses", "penalties", "backends", "enclosures"},
     {"gates", "enumeration", "operators", "cone_projection", "polyhedron_projection", "global_bound"},
-    {"cones"},
+    {"cones", "rounded_losses"},
     {"polar", "convex_problem"},
     {"problems"},
-    {"portable"},
+    {"portable", "rounded"},
     {"programs", "certificates"},
     {"decomposition_blocks", "decomposition_programs"},
     {"decompositions"},
