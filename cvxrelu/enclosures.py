@@ -44,7 +44,8 @@ def log_above(a: FloatArray) -> FloatArray:
     a = np.maximum(a, _SMALLEST)
     guess = np.log(a)
     excess = np.nextafter(above(a * exp_above(-guess), 1) - 1.0, np.inf)
-    return np.nextafter(guess + excess, np.inf)
+    bounds: FloatArray = np.nextafter(guess + excess, np.inf)
+    return bounds
 
 
 def log1p_above(x: FloatArray) -> FloatArray:
@@ -92,7 +93,8 @@ def _rest_terms(totals: FloatArray, n: int) -> FloatArray:
     # log(1 - s) = -s - s^2/2 - s^3/3 - ...: where s is small, its first terms are closer.
     series = -low * (1.0 + low * (0.5 + low / 3.0)) * (1.0 - 8 * _EPS)
     logs = np.minimum(series, log_above(np.nextafter(1.0 - low, np.inf)))
-    return np.nextafter(np.maximum(np.nextafter(1.0 - high, 0.0), 0.0) * logs, np.inf)
+    bounds: FloatArray = np.nextafter(np.maximum(np.nextafter(1.0 - high, 0.0), 0.0) * logs, np.inf)
+    return bounds
 
 
 def _around(rounded: FloatArray) -> tuple[FloatArray, FloatArray]:

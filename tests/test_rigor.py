@@ -3,6 +3,7 @@
 from fractions import Fraction
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -67,6 +68,18 @@ def test_singular_values(seed, c, d, scale, dependent):
         assert exact[1] <= both
         assert top <= float(exact[0]) * (1 + 1e-13) + 1e-320
         assert both <= float(exact[1]) * (1 + 1e-13) + 1e-320
+
+
+@pytest.mark.parametrize("part", [0, 1, 2])
+def test_wrong_factors_cannot_make_wrong_singular_values(monkeypatch, part):
+    matrix = np.random.default_rng(0).standard_normal((1, 2, 4))
+    factors = list(np.linalg.svd(matrix, full_matrices=False))
+    factors[part] = 0.9 * factors[part]
+    monkeypatch.setattr(np.linalg, "svd", lambda matrices, full_matrices: factors)
+    largest, total = singular_values_above(matrix)
+    exact = exact_singular(fractions(matrix[0]))
+    assert exact[0] <= largest[0]
+    assert exact[1] <= total[0]
 
 
 def test_what_overflowed_is_not_bounded():

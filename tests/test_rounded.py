@@ -49,8 +49,9 @@ def exact_singular(matrix):
 
 
 def log_sum_exp(numbers):
-    top = max(numbers)
-    return top + sum((number - top).exp() for number in numbers).ln()
+    *others, top = sorted(numbers)
+    rest = sum((number - top).exp() for number in others)
+    return top + ((1 + rest).ln() if rest > Decimal("1e-30") else rest - rest * rest / 2)
 
 
 def groups(penalty, blocks):
@@ -217,6 +218,32 @@ def test_any_dual_variable_is_moved_to_exact_feasibility(case, exponent, seed):
         assert -conjugate_above(problem.loss, moved, problem.Y) <= exact_dual_objective(free, point)
 
 
+@pytest.mark.parametrize("excess", [1e-15, 1e-13, 1e-10, 1.0, 1e200])
+def test_a_dual_point_that_is_not_feasible_is_shrunk(excess):
+    for case in CASES[::5]:
+        problem = case.build()
+        point = cr.solve(problem, tol=1e-4).dual
+        inflated = cr.DualPoint(point.t * (1 + excess), point.multipliers, point.value)
+        candidate = rounded.feasible_dual(problem, inflated)
+        with localcontext() as context:
+            context.prec = 80
+            assert 0.0 <= candidate.value <= exact_dual_objective(problem, candidate)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_dual_norm_within_its_own_rounding(seed):
+    """lam is of the size of the rounding of A't: the computed dual norm says little."""
+    rng = np.random.default_rng(seed)
+    X, y = rng.standard_normal((60, 3)), rng.standard_normal(60)
+    t = (X @ np.linalg.lstsq(X, y)[0] - y) / 60
+    patterns = cr.ActivationPatterns(np.ones((60, 1), dtype=bool))
+    problem = cr.ConvexGatedReLU(X, y, patterns, 1e-16)
+    candidate = rounded.feasible_dual(problem, cr.DualPoint(t[:, None], None, 0.0))
+    with localcontext() as context:
+        context.prec = 80
+        assert 0.0 <= candidate.value <= exact_dual_objective(problem, candidate)
+
+
 @settings(max_examples=60)
 @given(st.sampled_from(["squared", "huber", "logistic", "softmax"]), st.integers(-9, 3), st.integers(0, 2**32 - 1))
 def test_loss_above_holds_for_all_predictions_within_the_radius(name, exponent, seed):
@@ -303,7 +330,8 @@ def test_the_exact_checker_accepts_saved_certificates(case, tmp_path):
     if case.penalty != "nuclear":
         verdict = loaded.verify(problem.X, problem.y, exact=True)
         assert verdict.upper_rounding == verdict.lower_rounding == 0.0
-        claims = {**vars(certificate), "upper": certificate.upper * (1 - 1e-12), "lower": 0.0}
+        just_below = np.nextafter(verdict.upper, 0.0) - np.spacing(verdict.upper)
+        claims = {**vars(certificate), "upper": float(just_below), "lower": 0.0}
         type(certificate)(**claims).save(tmp_path / "forged.npz")
         forged = cr.load_certificate(tmp_path / "forged.npz")
         with pytest.raises(checker.RejectedCertificate, match="below the objective"):
