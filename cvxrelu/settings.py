@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-_MIXED_CASE = {name.lower(): name for name in ("auto", "WorkingSet", "AugmentedLagrangian", "LeastSquares")}
+_MIXED_CASE = {name.lower(): name for name in ("auto", "WorkingSet", "AugmentedLagrangian", "LeastSquares", "decompose")}
 
 
 class Kind(StrEnum):

@@ -16,6 +16,7 @@ from cvxrelu.demo import Outcome, check_elsewhere, failed_checks, load_demo_spli
 from cvxrelu.experiments import Duality, run_experiment, solve_dual
 from cvxrelu.report import record
 from cvxrelu.settings import Kind, Settings
+from cvxrelu.solvers.native import NATIVE_SOLVERS
 
 
 def invoke(*arguments):
@@ -395,3 +396,9 @@ def test_runs_as_a_module():
     result = subprocess.run([sys.executable, "-m", "cvxrelu", "--version"], capture_output=True, text=True, check=True)
     assert result.stdout == f"cvxrelu {cr.__version__}\n"
     assert result.stderr == ""
+
+
+def test_every_native_solver_is_known_in_any_case():
+    for name in NATIVE_SOLVERS:
+        assert Settings(Kind.RELU, 2, 1e-2, solver=name.lower()).solver_name == name
+        assert Settings(Kind.RELU, 2, 1e-2, solver=name.upper()).solver_name == name
