@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-_MIXED_CASE = {name.lower(): name for name in ("auto", "WorkingSet", "AugmentedLagrangian", "LeastSquares", "decompose")}
+_MIXED_CASE = {
+    name.lower(): name for name in ("auto", "WorkingSet", "AugmentedLagrangian", "LeastSquares", "decompose")
+}
 
 
 class Kind(StrEnum):
