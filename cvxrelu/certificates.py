@@ -20,8 +20,6 @@ _RIGORS = {
     "floating_point": "computed in float64, exact to the rounding of the products",
     "rounded": "both bounds hold in spite of all rounding errors, for the data as they are in float64",
 }
-
-
 Rigor = Literal["floating_point", "rounded"]
 
 
@@ -148,8 +146,8 @@ def certify(
     Raises
     ------
     TypeError, ValueError
-        If weights or dual variable do not fit the problem or are not finite, or the objective overflows; if ``rigor``
-        is unknown, or "rounded" for a loss or penalty of the user's own.
+        If weights or dual variable do not fit the problem or are not finite, if ``rigor`` is unknown; if for
+        "rounded" the objective overflows, or loss or penalty are the user's own.
     CertificateError
         If the bounds contradict each other (of "floating_point": by more than rounding), which would be a bug; if for
         "rounded" the processor does not round to nearest, or flushes subnormal numbers to zero.
@@ -172,7 +170,7 @@ def _certify(problem: ConvexProblem, weights: Weights, dual: Any, rounded: bool)
     upper = objective_above(problem, feasible) if rounded else problem.objective(feasible)
 
     t = problem.gradient_point(feasible)
-    if not (np.isfinite(upper) and np.linalg.norm(problem.operator.adjoint(t)) <= _LARGEST):
+    if rounded and not (np.isfinite(upper) and np.linalg.norm(problem.operator.adjoint(t)) <= _LARGEST):
         raise ValueError("weights are too large: their objective, or the square of its gradient, overflows float64")
     argument, multipliers = problem.polar_argument(t, None, feasible)
     points = [problem.dual_point(t, multipliers)]

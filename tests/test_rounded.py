@@ -230,18 +230,34 @@ def test_a_dual_point_that_is_not_feasible_is_shrunk(excess):
             assert 0.0 <= candidate.value <= exact_dual_objective(problem, candidate)
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(40))
 def test_a_dual_norm_within_its_own_rounding(seed):
     """lam is of the size of the rounding of A't: the computed dual norm says little."""
     rng = np.random.default_rng(seed)
     X, y = rng.standard_normal((60, 3)), rng.standard_normal(60)
     t = (X @ np.linalg.lstsq(X, y)[0] - y) / 60
     patterns = cr.ActivationPatterns(np.ones((60, 1), dtype=bool))
-    problem = cr.ConvexGatedReLU(X, y, patterns, 1e-16)
+    problem = cr.ConvexGatedReLU(X, y, patterns, 1e-17)
     candidate = rounded.feasible_dual(problem, cr.DualPoint(t[:, None], None, 0.0))
     with localcontext() as context:
         context.prec = 80
         assert 0.0 <= candidate.value <= exact_dual_objective(problem, candidate)
+
+
+@pytest.mark.parametrize("loss", ["squared", "huber", "logistic"])
+@pytest.mark.parametrize("seed", range(5))
+def test_blocks_that_cancel(loss, seed):
+    """Large blocks of one pattern that cancel: most digits of the prediction are rounding."""
+    rng = np.random.default_rng(seed)
+    problem = make_problem("gated", loss, seed=seed).with_lam(0.0)
+    D = np.repeat(np.asarray(problem.patterns.D)[:, :1], 3, axis=1)
+    problem = cr.ConvexGatedReLU(problem.X, problem.y, cr.ActivationPatterns(D), 0.0, loss)
+    U = 1e9 * rng.standard_normal((1, 3, problem.d))
+    U[0, 2] = rng.standard_normal(problem.d) - U[0, 0] - U[0, 1]
+    with localcontext() as context:
+        context.prec = 80
+        exact = exact_objective(problem, U)
+        assert exact <= rounded.objective_above(problem, U) <= float(exact) * (1 + 1e-3)
 
 
 @settings(max_examples=60)
