@@ -5,6 +5,7 @@ from cvxrelu.baselines import TrainingRun, train_network
 from cvxrelu.bounds import Bound, approximation_bound
 from cvxrelu.certificates import Certificate, certify
 from cvxrelu.checker import RejectedCertificate, Verdict
+from cvxrelu.column_generation import GlobalRecord, solve_global
 from cvxrelu.convex_problem import DualPoint
 from cvxrelu.decomposition_blocks import ApproximateDecomposition
 from cvxrelu.decompositions import decompose
@@ -70,6 +71,7 @@ __all__ = [
     "FeatureGroupL1",
     "GatedOperator",
     "GatedReLUNetwork",
+    "GlobalRecord",
     "GroupL1",
     "Huber",
     "LeastSquares",
@@ -118,6 +120,7 @@ __all__ = [
     "regularization_path",
     "sample_patterns",
     "solve",
+    "solve_global",
     "to_convex",
     "to_network",
     "train_network",

@@ -9,6 +9,7 @@ import numpy as np
 from cvxrelu._validation import FloatArray, check_choice
 from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
 from cvxrelu.exceptions import CertificateError
+from cvxrelu.neuron_bound import NeuronBound
 from cvxrelu.portable import save_certificate
 from cvxrelu.problems import ConvexReLU
 from cvxrelu.rigor import check_arithmetic
@@ -19,6 +20,10 @@ _LARGEST = 1e152  # of a gradient: sums of squares of it and its like are finite
 _RIGORS = {
     "floating_point": "computed in float64, exact to the rounding of the products",
     "rounded": "both bounds hold in spite of all rounding errors, for the data as they are in float64",
+}
+_SCOPES = {
+    "patterns": "optimal among networks whose neurons have the given patterns",
+    "global": "optimal among two-layer ReLU networks of any width",
 }
 Rigor = Literal["floating_point", "rounded"]
 
@@ -39,7 +44,8 @@ class Certificate:
         Of ``weights``: the larger of the natural residual ||u - prox_R(u + s)||, s = -grad plus the cones'
         multipliers' part, and the complementarity of those multipliers. Zero if and only if optimal.
     scope : str
-        What the lower bound holds for. "patterns": all networks whose neurons have the problem's patterns.
+        What the lower bound holds for. "patterns": all networks whose neurons have the problem's patterns. "global"
+        (from `cvxrelu.solve_global`): all two-layer ReLU networks, of any width.
     rigor : str
         "floating_point": computed in float64, exact to the rounding of the products. "rounded": bounds of all
         rounding errors are in ``lower`` and ``upper``, and ``weights`` and ``dual`` are feasible in exact arithmetic.
@@ -49,6 +55,8 @@ class Certificate:
         The proof of ``lower``.
     problem : ConvexGatedReLU or ConvexReLU
         What it is a certificate of.
+    proof : NeuronBound or None
+        For scope "global": how it was proven that no neuron violates the dual constraint at ``dual``.
     """
 
     lower: float
@@ -58,8 +66,9 @@ class Certificate:
     weights: Weights
     dual: DualPoint
     problem: ConvexProblem
-    scope: Literal["patterns"] = "patterns"
+    scope: Literal["patterns", "global"] = "patterns"
     rigor: Rigor = "floating_point"
+    proof: NeuronBound | None = None
 
     @property
     def gap(self) -> float:
@@ -110,7 +119,8 @@ class Certificate:
             ("cone violation", f"{self.max_violation:.3e}  (repaired)"),
             ("KKT residual", f"{self.kkt_residual:.3e}"),
             ("active blocks", f"{self.n_active}"),
-            ("scope", f"{self.scope}: optimal among networks whose neurons have the given patterns"),
+            ("scope", f"{self.scope}: {_SCOPES[self.scope]}"),
+            *([("proof", self.proof.method)] if self.proof is not None else []),
             ("rigor", f"{self.rigor}: {_RIGORS[self.rigor]}"),
         ]
         return "\n".join(f"{name:<15} {value}" for name, value in lines)

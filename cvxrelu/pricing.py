@@ -128,23 +128,36 @@ def find_neuron(X: Any, t: Any, *, starts: Any = None, n_starts: int = 100, seed
         given = check_matrix("starts", starts, "(k, d)").astype(np.float64)
         if given.shape[1] != data.shape[1]:
             raise ValueError(f"starts must have the {data.shape[1]} columns of X; got shape {given.shape}")
+    return local_maxima(data, dual, given, n_starts, rng)[0]
 
+
+def local_maxima(
+    X: FloatArray, t: FloatArray, given: FloatArray, n_starts: int, rng: np.random.Generator
+) -> list[NewNeuron]:
+    """Return the best neuron of each pattern that the ascent of `find_neuron` ends in, by value, at least one."""
     # In the row space, and of unit size: the search sees neither the scale of X or t nor columns it does not need.
-    units = data / (np.abs(data).max() or 1.0)
+    units = X / (np.abs(X).max() or 1.0)
     _, sizes, right = np.linalg.svd(units, full_matrices=False)
-    rank = max(1, int(np.count_nonzero(sizes > max(data.shape) * _EPS * sizes[0])))
+    rank = max(1, int(np.count_nonzero(sizes > max(X.shape) * _EPS * sizes[0])))
     basis, rows = right[:rank], units @ right[:rank].T
     drawn = _draw_starts(rows, sizes[:rank], n_starts, rng)
     U = _unit_rows(np.vstack([drawn, given / (np.abs(given).max(axis=1, keepdims=True) + _TINY) @ basis.T]))
-    best, best_value = U[0], -np.inf
-    for column in dual.reshape(len(data), -1).T:
+    reached, values = [U], [np.full(len(U), -np.inf)]
+    for column in t.reshape(len(X), -1).T:
         size = np.abs(column).max()
         for sign in (1.0, -1.0) if size > 0.0 else ():
-            u, value = _ascend(rows, sign * column / size, U)
-            if value * size > best_value:
-                best, best_value = u, value * size
-    u = best @ basis
-    return new_neuron(data, dual, u / np.linalg.norm(u), len(U))
+            ends, heights = _ascend(rows, sign * column / size, U)
+            reached.append(ends)
+            values.append(heights * size)
+    ends, heights = np.concatenate(reached), np.concatenate(values)
+    order = np.argsort(-heights, kind="stable")
+    order = order[heights[order] > -np.inf] if np.isfinite(heights).any() else order[:1]
+    sides = np.packbits(ends[order] @ rows.T >= 0.0, axis=1)
+    first = np.sort(np.unique(sides, axis=0, return_index=True)[1])
+    neurons = []
+    for u in ends[order[first]] @ basis:
+        neurons.append(new_neuron(X, t, u / np.linalg.norm(u), len(U)))
+    return neurons
 
 
 def _draw_starts(rows: FloatArray, sizes: FloatArray, count: int, rng: np.random.Generator) -> FloatArray:
@@ -206,8 +219,8 @@ class _Ascent:
         return tangents
 
 
-def _ascend(rows: FloatArray, t: FloatArray, U: FloatArray) -> tuple[FloatArray, float]:
-    """Return the best local maximiser of t'(Xu)_+ found from the unit rows of U (S, r), and its value."""
+def _ascend(rows: FloatArray, t: FloatArray, U: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return where the ascent of t'(Xu)_+ from each of the unit rows of U (S, r) ends, and the values there (S,)."""
     ascent = _Ascent(rows, t)
     U, values = U.copy(), ascent.values(U)
     moving = np.arange(len(U))
@@ -227,8 +240,7 @@ def _ascend(rows: FloatArray, t: FloatArray, U: FloatArray) -> tuple[FloatArray,
             if not reached > values[i] + _POLISH_PROGRESS * abs(values[i]):
                 break
             U[i], values[i] = following[0], reached
-    i = int(np.argmax(values))
-    return U[i], float(values[i])
+    return U, values
 
 
 def _distinct_best(values: FloatArray) -> list[int]:

@@ -13,6 +13,7 @@ class Status(StrEnum):
     STALLED = "stalled"
     STOPPED = "stopped"
     INTERRUPTED = "interrupted"
+    UNPROVEN = "unproven"
     FAILED = "failed"
 
     @property
@@ -31,6 +32,8 @@ _ADVICE = {
     "columns, or accept the gap.",
     Status.STOPPED: "The callback asked to stop.",
     Status.INTERRUPTED: "Interrupted by Ctrl-C: the best point so far is returned.",
+    Status.UNPROVEN: "No better neuron was found, which proves nothing, and the proven bound is not as good: it is all "
+    "that can be proven for data of this rank.",
     Status.FAILED: "The solver broke down and left no point; zero weights are returned: "
     "try another solver or scale the columns of X.",
 }

@@ -1,0 +1,339 @@
+"""Training over all activation patterns: column generation, with a proven bound for networks of any width."""
+
+import time as clock
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from cvxrelu._validation import FloatArray, check_integer, check_matrix, check_number, check_targets
+from cvxrelu.certificates import Certificate, certify
+from cvxrelu.convex_problem import DualPoint, Weights
+from cvxrelu.exceptions import CertificateError, ConvergenceWarning, SolverError
+from cvxrelu.gates import sample_patterns
+from cvxrelu.losses import Loss, get_loss
+from cvxrelu.neuron_bound import EXACT_RANK, SEARCH_RANK, NeuronBound, bound_neurons
+from cvxrelu.neuron_form import Lines
+from cvxrelu.patterns import ActivationPatterns, unique_columns
+from cvxrelu.pricing import NewNeuron, local_maxima, new_neuron
+from cvxrelu.problems import ConvexReLU
+from cvxrelu.solution import Solution
+from cvxrelu.solve import solve
+from cvxrelu.solvers.dual_terms import SEPARABLE_LOSSES
+from cvxrelu.solvers.result import Record
+from cvxrelu.status import Status
+
+_ADDED = 20  # neurons of a round
+_IDLE = 3  # rounds that a pattern stays without a neuron
+_STARTS, _MANY_STARTS = 100, 1_000
+_LOOSEST, _TIGHTEST = 1e-3, 1e-13  # relative gap asked of a master program
+_SHARE = 0.1  # of the violation that is left, or of tol: the relative gap asked of a master program
+_PROOF_SHARE = 0.2  # of the time so far, for bounds on the way
+_ON_THE_WAY = (3.0, 1.3, 1.03)  # times the largest value found: what they are to prove
+_ZERO = 1e-9  # cosine of a row and a neuron that counts as none: both sides of the row are tried
+_CONTRADICTION = 1e-9
+
+
+@dataclass(frozen=True, kw_only=True)
+class GlobalRecord(Record):
+    """One round of column generation: a point of the anytime curve.
+
+    Attributes
+    ----------
+    n_patterns : int
+        Patterns of the master program.
+    violation : float
+        By how much the largest |t'(Xu)_+| that was found exceeds lam, relatively: if positive, there is a better neuron;
+        if not, none was found, which proves nothing.
+    """
+
+    n_patterns: int
+
+
+def solve_global(
+    X: Any,
+    y: Any,
+    lam: float,
+    loss: str | Loss = "squared",
+    *,
+    tol: float = 1e-6,
+    n_gates: int = 50,
+    time_limit: float | None = None,
+    callback: Callable[[GlobalRecord], Any] | None = None,
+    seed: int = 0,
+    verbose: bool = False,
+) -> Solution:
+    """Train a two-layer ReLU network of any width to a proven global optimum, as far as that is in reach.
+
+    Column generation: the convex program over some patterns is solved (`ConvexReLU`, by `WorkingSet`), neurons that
+    violate the dual constraint |t'(Xu)_+| <= lam are sought by local ascent from many starts (`find_neuron`), and their
+    patterns join; patterns that stay idle leave. When no such neuron is found any more, or along the way where it is
+    cheap, an upper bound of the maximum over all u is proven, which makes a multiple of t feasible for the dual of
+    training over networks of any width:
+
+    - rank of X at most 2: the exact maximum, in O(n log n);
+    - rank at most 12: branch and bound over cones (in reach of tol = 1e-6 up to about 8), which also finds the neurons
+      that the ascent has missed;
+    - beyond: a semidefinite relaxation, good to tens of per cent. The status is then "unproven" at best.
+
+    Parameters
+    ----------
+    X : array_like of shape (n, d)
+        The data; a bias is the weight of a constant column.
+    y : array_like of shape (n,) or (n, 1)
+        Targets: real for "squared" and "huber", -1/+1 for "logistic".
+    lam : float > 0
+        Strength of the weight decay.
+    loss : str or Loss
+        "squared", "logistic", "huber".
+    tol : float
+        Relative gap (objective - lower) / |objective| to prove.
+    n_gates : int >= 1
+        Random gates to start from.
+    time_limit : float, optional
+        Seconds; what has been found and proven by then is returned.
+    callback : callable, optional
+        Called with the `GlobalRecord` of each round; a true value stops.
+    seed : int >= 0
+        Of gates and of the starts of the ascent.
+    verbose : bool
+        Print each round.
+
+    Returns
+    -------
+    Solution
+        Over the patterns that were kept, its certificate with scope "global": ``certificate.proof`` names the method.
+        On Ctrl-C, the best so far. ``history`` holds a `GlobalRecord` for each round, ``n_iter`` is their number.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range or does not fit the others.
+    SolverError
+        If the loss is none of the three.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the proven gap is above tol.
+
+    References
+    ----------
+    Pilanci & Ergen, "Neural Networks are Convex Regularizers", ICML 2020, arXiv 2002.10553: the convex program over
+    all patterns and its dual.
+    """
+    started = clock.perf_counter()
+    data = check_matrix("X", X).astype(np.float64)
+    measure = get_loss(loss)
+    lam = check_number("lam", lam, minimum=0.0, strict=True)
+    tol = check_number("tol", tol, minimum=0.0, strict=True)
+    if check_targets(y, len(data)).shape[1] != 1:
+        raise ValueError(f"y must have one column: there is no global bound for more; got shape {np.shape(y)}")
+    if type(measure) not in SEPARABLE_LOSSES:
+        names = ", ".join(kind.name for kind in SEPARABLE_LOSSES)
+        raise SolverError(f"loss must be one of {names}; got {measure!r}")
+    if time_limit is not None:
+        time_limit = check_number("time_limit", time_limit, minimum=0.0, strict=True)
+    rng = np.random.default_rng(check_integer("seed", seed, minimum=0))
+    if data.any():
+        patterns = sample_patterns(data, check_integer("n_gates", n_gates, minimum=1), seed=rng)
+    else:
+        patterns = ActivationPatterns(np.zeros((len(data), 1), dtype=np.bool_))
+    search = _Generation(ConvexReLU(data, y, patterns, lam, measure), tol, rng, started, time_limit)
+    status = search.run(callback, verbose)
+    certificate = search.certificate()
+    if certificate.rel_gap <= tol:
+        status = Status.OPTIMAL
+    else:
+        warnings.warn(
+            f"solve_global ended with a proven relative gap of {certificate.rel_gap:.2e}, above tol = {tol:.2e} "
+            f"({status.value}). {status.advice}",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return Solution(
+        weights=certificate.weights,
+        status=status,
+        solver="column generation",
+        solver_status=status.value,
+        certificate=certificate,
+        n_iter=len(search.history),
+        time=clock.perf_counter() - started,
+        compile_time=0.0,
+        solve_time=None,
+        history=tuple(search.history),
+        problem=certificate.problem,
+    )
+
+
+class _Generation:
+    """The state of the rounds: a master program with weights, the best bound proven, and what is to be tried next."""
+
+    def __init__(
+        self, problem: ConvexReLU, tol: float, rng: np.random.Generator, started: float, time_limit: float | None
+    ) -> None:
+        self.problem = problem
+        self.weights: Weights = problem.zero_weights()
+        self.history: list[GlobalRecord] = []
+        self._tol, self._rng, self._started = tol, rng, started
+        self._deadline = np.inf if time_limit is None else started + time_limit
+        self._lines = Lines(problem.X)
+        self._idle = np.zeros(len(problem.patterns), dtype=np.int64)
+        zero = np.zeros_like(problem.Y)
+        self._point = DualPoint(zero, None, -problem.loss.conjugate(zero, problem.Y))
+        self._proof: NeuronBound | None = None
+        self._master_tol = _LOOSEST
+        self._proof_time = 0.0
+
+    def run(self, callback: Callable[[GlobalRecord], Any] | None, verbose: bool) -> Status:
+        """Go on until the gap is proven or nothing more can be done, and say why it ended."""
+        try:
+            while True:
+                status = self._round()
+                record = self.history[-1]
+                if verbose:
+                    print(
+                        f"round {record.n_iter:>4} {record.time:9.2f} s  objective {record.objective:.10g}  "
+                        f"lower {record.lower:.10g}  {record.n_patterns} patterns  violation {record.violation:.1e}"
+                    )
+                if status is None and callback is not None and callback(record):
+                    status = Status.STOPPED
+                if status is not None:
+                    return status
+        except KeyboardInterrupt:
+            return Status.INTERRUPTED
+
+    def certificate(self) -> Certificate:
+        """Return the certificate of the weights, with the best bound proven for networks of any width."""
+        of_patterns = certify(self.problem, self.weights)
+        if self._point.value - of_patterns.upper > _CONTRADICTION * max(1.0, abs(of_patterns.upper)):
+            raise CertificateError(
+                f"lower bound {self._point.value!r} exceeds upper bound {of_patterns.upper!r}: please report this"
+            )
+        return replace(
+            of_patterns,
+            lower=min(self._point.value, of_patterns.upper),
+            dual=self._point,
+            scope="global",
+            proof=self._proof,
+        )
+
+    def _round(self) -> Status | None:
+        """Solve the master program, price, prove, and add patterns; a status if that is all."""
+        lam = self.problem.lam
+        t, gap = self._solve_master()
+        neurons = self._price(t)
+        neurons = sorted([*self._prove(t, neurons[0].value, gap), *neurons], key=lambda neuron: -neuron.value)
+        violation = neurons[0].value / lam - 1.0
+        upper = self.problem.objective(self.weights)
+        self.history.append(
+            GlobalRecord(
+                n_iter=len(self.history) + 1,
+                time=clock.perf_counter() - self._started,
+                objective=upper,
+                lower=min(self._point.value, upper),
+                violation=violation,
+                n_patterns=len(self.problem.patterns),
+            )
+        )
+        if upper - self._point.value <= self._tol * abs(upper):
+            return Status.OPTIMAL
+        if clock.perf_counter() >= self._deadline:
+            return Status.TIME_LIMIT
+        n_added = self._add([neuron for neuron in neurons if neuron.value > lam * (1.0 + _SHARE * self._tol)])
+        tolerance = float(np.clip(_SHARE * max(violation, self._tol), _TIGHTEST, self._master_tol))
+        if n_added == 0:
+            if self._lines.rank > SEARCH_RANK and violation <= self._tol and gap <= self._tol:
+                return Status.UNPROVEN
+            tolerance = _SHARE * self._master_tol
+            if tolerance < _TIGHTEST:
+                return Status.STALLED
+        self._master_tol = tolerance
+        return None
+
+    def _solve_master(self) -> tuple[FloatArray, float]:
+        """Move to the optimum over the present patterns; return the dual variable (n,) and the relative gap."""
+        left = None if np.isinf(self._deadline) else max(self._deadline - clock.perf_counter(), 1e-3)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            solution = solve(
+                self.problem, "WorkingSet", tol=self._master_tol, start=self.weights, time_limit=left
+            )
+        if solution.status is Status.INTERRUPTED:
+            raise KeyboardInterrupt
+        self.weights = solution.weights
+        active = np.any(self.problem.blocks(self.weights), axis=(0, 1, 3))
+        self._idle = np.where(active, 0, self._idle + 1)
+        return solution.dual.t[:, 0], solution.certificate.rel_gap
+
+    def _price(self, t: FloatArray) -> list[NewNeuron]:
+        """Return the best neurons of the ascent from some starts, or from many if the few find none above lam."""
+        blocks = self.problem.blocks(self.weights).reshape(-1, self.problem.d)
+        active = blocks[np.any(blocks, axis=1)]
+        neurons = local_maxima(self.problem.X, t, active, _STARTS, self._rng)
+        if neurons[0].value <= self.problem.lam * (1.0 + self._tol):
+            neurons = local_maxima(self.problem.X, t, active, _MANY_STARTS, self._rng)
+        return neurons
+
+    def _prove(self, t: FloatArray, found: float, gap: float) -> list[NewNeuron]:
+        """Bound the maximum of |t'(Xu)_+|, as well as there is need and time, and return the neurons met."""
+        lam, now, neurons = self.problem.lam, clock.perf_counter(), []
+        if self._lines.rank > SEARCH_RANK:
+            return []
+        deadline, targets = self._deadline, [lam * (1.0 + 0.5 * self._tol)]
+        if self._lines.rank > EXACT_RANK:
+            targets = [*(factor * max(found, lam) for factor in _ON_THE_WAY), *targets]
+            if found > targets[-1] or gap > 0.5 * self._tol:
+                deadline = min(deadline, now + _PROOF_SHARE * (now - self._started) - self._proof_time)
+                targets.pop()
+        for target in targets:
+            if clock.perf_counter() < deadline and self._point_of(t, target).value > self._point.value:
+                bound = bound_neurons(self.problem.X, self._lines, t, target, deadline=deadline)
+                point = self._point_of(t, bound.upper)
+                if point.value > self._point.value or self._proof is None:
+                    self._point, self._proof = point, bound
+                neurons += [new_neuron(self.problem.X, t, u, 0) for u in bound.met]
+        self._proof_time += clock.perf_counter() - now
+        return neurons
+
+    def _point_of(self, t: FloatArray, upper: float) -> DualPoint:
+        """Return the best multiple of t that is feasible if ``upper`` bounds the maximum."""
+        loss, Y = self.problem.loss, self.problem.Y
+        limit = self.problem.lam / upper if upper > 0.0 else np.inf
+        point = loss.best_scale(t[:, None], Y, limit) * t[:, None]
+        return DualPoint(point, None, -loss.conjugate(point, Y))
+
+    def _add(self, neurons: list[NewNeuron]) -> int:
+        """Add the patterns of the best neurons, drop the idle ones, and return how many are new."""
+        problem, patterns = self.problem, self.problem.patterns
+        kept = np.flatnonzero(self._idle <= _IDLE)
+        blocks = problem.blocks(self.weights)[:, :, kept]
+        G = np.column_stack([self._gates(neuron.u) for neuron in neurons[:_ADDED]]) if neurons else np.empty((problem.d, 0))
+        old_gates = patterns.G if patterns.G is not None else np.zeros((problem.d, len(patterns)))
+        D = np.column_stack([np.asarray(patterns.D)[:, kept], problem.X @ G >= 0.0])
+        G = np.column_stack([old_gates[:, kept], G])
+        first = unique_columns(D)
+        n_added = len(first) - len(kept)
+        if n_added == 0:
+            return 0
+        self.problem = ConvexReLU(problem.X, problem.y, ActivationPatterns(D[:, first], G[:, first]), problem.lam, problem.loss)
+        blocks = np.concatenate([blocks, np.zeros((2, 1, n_added, problem.d))], axis=2)
+        self.weights = self.problem.weights(blocks)
+        self._idle = np.concatenate([self._idle[kept], np.zeros(n_added, dtype=np.int64)])
+        return n_added
+
+    def _gates(self, u: FloatArray) -> FloatArray:
+        """Return gates (d, k) of patterns whose cones hold u: rows that u is orthogonal to are on either side."""
+        z, E = u @ self._lines.basis, self._lines.E
+        products = E @ z
+        zero = np.abs(products) <= _ZERO
+        if not zero.any():
+            return u[:, None]
+        across = np.linalg.lstsq(E[zero], np.ones(int(zero.sum())), rcond=None)[0]
+        moved = E[~zero] @ across
+        room = np.abs(products[~zero]) / np.maximum(np.abs(moved), np.finfo(np.float64).tiny)
+        step = 0.5 * float(room.min(initial=1.0))
+        gates: FloatArray = self._lines.basis @ np.column_stack([z + step * across, z - step * across])
+        return gates

@@ -1,0 +1,81 @@
+"""Proven upper bounds of max over ||u|| <= 1 of |t'(Xu)_+|, by the cheapest method that is in reach."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from cvxrelu._validation import FloatArray
+from cvxrelu.cone_search import Search, search
+from cvxrelu.global_bound import exact_maximum
+from cvxrelu.neuron_form import Lines
+from cvxrelu.pricing import local_maxima
+
+EXACT_RANK = 2
+SEARCH_RANK = 12  # 2^r orthants to start from, and about 5 times as many cones for each dimension
+
+Method = Literal["exact", "branch_and_bound", "relaxation"]
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronBound:
+    """max over ||u|| <= 1 of |t'(Xu)_+| is at most ``upper``.
+
+    Attributes
+    ----------
+    upper : float
+        The proven bound.
+    method : str
+        "exact" (rank at most 2): the maximum itself, from all switches on the circle. "branch_and_bound": cones that
+        cover the unit ball, each with its bound. "relaxation": of a semidefinite program.
+    met : ndarray of shape (k, d)
+        Unit vectors that the proof came upon, with values above its target; of "exact", the maximiser.
+    n_nodes : int
+        Cones of branch and bound.
+    """
+
+    upper: float
+    method: Method
+    met: FloatArray
+    n_nodes: int = 0
+
+
+def bound_neurons(
+    X: FloatArray, lines: Lines, t: FloatArray, target: float, *, deadline: float = np.inf
+) -> NeuronBound:
+    """Return a bound that is at most ``target``, or a little above the maximum if that is larger, if time suffices.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d)
+        The data, of rank at most `SEARCH_RANK`.
+    lines : Lines
+        The lines of its rows.
+    t : ndarray of shape (n,)
+        The dual variable.
+    target : float
+        What is to be proven, > 0.
+    deadline : float
+        When to stop, as a time of `time.perf_counter`.
+    """
+    if lines.rank <= EXACT_RANK:
+        upper, u = exact_maximum(X, t)
+        return NeuronBound(upper, "exact", u[None])
+    rng = np.random.default_rng(0)
+    parts: list[Search] = []
+    for sign in (1.0, -1.0):
+        signed = sign * t
+
+        def ascend(z: FloatArray, signed: FloatArray = signed) -> FloatArray:
+            best = local_maxima(X, signed, (lines.basis @ z)[None], 1, rng)[0]
+            reached = best.u @ lines.basis
+            return reached / np.linalg.norm(reached)
+
+        reached = max((part.upper for part in parts), default=target)
+        parts.append(search(lines.form(signed), reached, ascend, deadline=deadline))
+    return NeuronBound(
+        upper=max(part.upper for part in parts),
+        method="branch_and_bound",
+        met=np.concatenate([part.met for part in parts]) @ lines.basis.T,
+        n_nodes=sum(part.n_nodes for part in parts),
+    )

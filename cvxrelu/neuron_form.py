@@ -1,0 +1,103 @@
+"""The neuron constraint of NC-ReLU's dual, max over ||u|| <= 1 of |t'(X u)_+|, on the distinct lines of the rows of X.
+
+Rows are rotated to their span, zero rows dropped, and parallel and opposite rows joined into lines with unit vectors
+e_k. With p_k and m_k the sums of t_i ||x_i|| over the rows on the side of e_k and on the other,
+
+    t'(X u)_+ = w0'u + sum_k tau_k (e_k'u)_+,   tau_k = p_k + m_k,   w0 = -sum_k m_k e_k.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cvxrelu._validation import FloatArray
+from cvxrelu.active_set import row_norms
+
+_DECIMALS = 9  # of the key that joins rows to lines; what joining changes is measured and added to the bounds
+_RANK = 1e-12  # singular values below that share of the largest are left out, and what that changes is measured
+
+
+@dataclass(frozen=True, eq=False)
+class Form:
+    """f(u) = w0'u + sum_k tau_k (e_k'u)_+ in the coordinates of the row space.
+
+    Attributes
+    ----------
+    E : ndarray of shape (K, r)
+        Unit vectors of the lines.
+    tau : ndarray of shape (K,)
+        Weights of their kinks.
+    w0 : ndarray of shape (r,)
+        The linear part.
+    slack : float
+        ||f - t'(X u)_+|| over the unit ball is at most that: what dropping and joining has changed.
+    """
+
+    E: FloatArray
+    tau: FloatArray
+    w0: FloatArray
+    slack: float
+
+    def value(self, u: FloatArray) -> float:
+        """Return f(u) for u (r,)."""
+        return float(self.w0 @ u + self.tau @ np.maximum(self.E @ u, 0.0))
+
+
+class Lines:
+    """The distinct lines of the rows of X.
+
+    Attributes
+    ----------
+    basis : ndarray of shape (d, r)
+        Orthonormal basis of the row space: coordinates z stand for the neuron ``basis @ z``.
+    E : ndarray of shape (K, r)
+        Unit vectors of the lines.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d)
+        The data.
+    """
+
+    def __init__(self, X: FloatArray) -> None:
+        rows = np.asarray(X, dtype=np.float64)
+        norms = row_norms(rows)
+        self._used = np.flatnonzero(norms)
+        self._norms = norms[self._used]
+        units = rows[self._used] / self._norms[:, None]
+        _, sizes, right = np.linalg.svd(units, full_matrices=False)
+        rank = int(np.sum(sizes > _RANK * sizes[0])) if len(sizes) else 0
+        self.basis: FloatArray = right[:rank].T
+        rotated = units @ self.basis
+        left_out = row_norms(units - rotated @ self.basis.T)
+        self._signs, first, self._line = _join(rotated)
+        kept = self._signs[first, None] * rotated[first]
+        self.E: FloatArray = kept / row_norms(kept)[:, None]
+        joined = row_norms(self._signs[:, None] * rotated - self.E[self._line])
+        self._changes = self._norms * (left_out + joined)
+
+    @property
+    def rank(self) -> int:
+        """Dimension r of the row space."""
+        return int(self.E.shape[1])
+
+    def form(self, t: FloatArray) -> Form:
+        """Return t'(X u)_+ for t (n,)."""
+        weights = np.asarray(t, dtype=np.float64)[self._used] * self._norms
+        ahead = self._signs > 0.0
+        plus = np.bincount(self._line[ahead], weights[ahead], minlength=len(self.E))
+        minus = np.bincount(self._line[~ahead], weights[~ahead], minlength=len(self.E))
+        change = float(np.abs(np.asarray(t)[self._used]) @ self._changes)
+        return Form(E=self.E, tau=plus + minus, w0=-minus @ self.E, slack=change)
+
+
+def _join(units: FloatArray) -> tuple[FloatArray, NDArray[np.intp], NDArray[np.intp]]:
+    """Return the side of each unit row on its line, the first row of each line, and the line of each row."""
+    largest = np.abs(units).argmax(axis=1)
+    # The sign of the largest entry could differ between rows of a line where two entries tie: the first large one.
+    large = np.abs(units) >= 0.5 * np.abs(units[np.arange(len(units)), largest])[:, None]
+    signs = np.sign(units[np.arange(len(units)), large.argmax(axis=1)])
+    keys = np.round(signs[:, None] * units, _DECIMALS) + 0.0
+    _, first, line = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    return signs, first, line.reshape(-1)
