@@ -25,7 +25,7 @@ from cvxrelu.solvers.dual_terms import SEPARABLE_LOSSES
 from cvxrelu.solvers.result import Record
 from cvxrelu.status import Status
 
-_ADDED = 20  # neurons of a round
+_ADDED = 50  # neurons of a round
 _IDLE = 3  # rounds that a pattern stays without a neuron
 _STARTS, _MANY_STARTS = 100, 1_000
 _LOOSEST, _TIGHTEST = 1e-3, 1e-13  # relative gap asked of a master program

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import lsq_linear
 
 from cvxrelu._validation import BoolArray, FloatArray, check_integer, check_matrix, check_numeric, read_only
@@ -14,6 +15,8 @@ _TINY = float(np.finfo(np.float64).tiny)
 _ROUNDS = 30
 _STEPS = 50
 _PROGRESS = 1e-4  # a start that gains less in a round is dropped
+_REFINED, _PROMISING = 200, 0.9  # ends that go on, of values above that share of the best, with
+_MORE_STEPS, _LESS_PROGRESS = 200, 1e-6
 _POLISHED = 5
 _POLISH_ROUNDS = 50
 _POLISH_PROGRESS = 1e-12
@@ -193,12 +196,12 @@ class _Ascent:
         difference: FloatArray = gain - loss
         return difference
 
-    def round(self, U: FloatArray) -> FloatArray:
+    def round(self, U: FloatArray, steps: int) -> FloatArray:
         """Return the next directions (S, r) of one round, the least squares solved approximately."""
         B = self._tangents(U)
         C = (U @ self._down.T > 0.0).astype(np.float64)
         Y, momentum = C, 1.0
-        for _ in range(_STEPS):
+        for _ in range(steps):
             following = np.clip(Y - self._step * ((Y @ self._down - B) @ self._down.T), 0.0, 1.0)
             after = 0.5 + np.sqrt(0.25 + momentum**2)
             Y = following + (momentum - 1.0) / after * (following - C)
@@ -223,16 +226,10 @@ def _ascend(rows: FloatArray, t: FloatArray, U: FloatArray) -> tuple[FloatArray,
     """Return where the ascent of t'(Xu)_+ from each of the unit rows of U (S, r) ends, and the values there (S,)."""
     ascent = _Ascent(rows, t)
     U, values = U.copy(), ascent.values(U)
-    moving = np.arange(len(U))
-    for _ in range(_ROUNDS):
-        following = _unit_rows(ascent.round(U[moving]))
-        reached = ascent.values(following)
-        better = reached > values[moving]
-        gained = reached - values[moving] > _PROGRESS * np.abs(reached)
-        U[moving[better]], values[moving[better]] = following[better], reached[better]
-        moving = moving[gained]
-        if not len(moving):
-            break
+    _climb(ascent, U, values, np.arange(len(U)), _STEPS, _PROGRESS)
+    promising = np.argsort(-values, kind="stable")[:_REFINED]
+    promising = promising[values[promising] > _PROMISING * values[promising[0]]]
+    _climb(ascent, U, values, promising, _MORE_STEPS, _LESS_PROGRESS)
     for i in _distinct_best(values):
         for _ in range(_POLISH_ROUNDS):
             following = _unit_rows(ascent.exact_round(U[i])[None])
@@ -241,6 +238,21 @@ def _ascend(rows: FloatArray, t: FloatArray, U: FloatArray) -> tuple[FloatArray,
                 break
             U[i], values[i] = following[0], reached
     return U, values
+
+
+def _climb(
+    ascent: _Ascent, U: FloatArray, values: FloatArray, moving: NDArray[np.intp], steps: int, progress: float
+) -> None:
+    """Move the rows ``moving`` of U by rounds of ``steps``, each until it gains less than ``progress`` of its value."""
+    for _ in range(_ROUNDS):
+        if not len(moving):
+            return
+        following = _unit_rows(ascent.round(U[moving], steps))
+        reached = ascent.values(following)
+        better = reached > values[moving]
+        gained = reached - values[moving] > progress * np.abs(reached)
+        U[moving[better]], values[moving[better]] = following[better], reached[better]
+        moving = moving[gained]
 
 
 def _distinct_best(values: FloatArray) -> list[int]:
