@@ -224,8 +224,12 @@ class _Generation:
         """Solve the master program, price, prove, and add patterns; a status if that is all."""
         lam = self.problem.lam
         t, gap = self._solve_master()
-        neurons = self._price(t)
-        neurons = sorted([*self._prove(t, neurons[0].value, gap), *neurons], key=lambda neuron: -neuron.value)
+        if self._lines.rank <= EXACT_RANK:
+            neurons = self._prove(t, [lam])
+        else:
+            neurons = self._price(t)
+            neurons += self._prove(t, self._targets(neurons[0].value, gap))
+            neurons.sort(key=lambda neuron: -neuron.value)
         violation = neurons[0].value / lam - 1.0
         upper = self.problem.objective(self.weights)
         self.history.append(
@@ -277,24 +281,29 @@ class _Generation:
             neurons = local_maxima(self.problem.X, t, active, _MANY_STARTS, self._rng)
         return neurons
 
-    def _prove(self, t: FloatArray, found: float, gap: float) -> list[NewNeuron]:
-        """Bound the maximum of |t'(Xu)_+|, as well as there is need and time, and return the neurons met."""
-        lam, now, neurons = self.problem.lam, clock.perf_counter(), []
+    def _targets(self, found: float, gap: float) -> list[float]:
+        """Return what is to be proven of the maximum: multiples of what was found, and lam where that is in reach."""
+        lam = self.problem.lam
         if self._lines.rank > SEARCH_RANK:
             return []
-        deadline, targets = self._deadline, [lam * (1.0 + 0.5 * self._tol)]
-        if self._lines.rank > EXACT_RANK:
-            targets = [*(factor * max(found, lam) for factor in _ON_THE_WAY), *targets]
-            if found > targets[-1] or gap > 0.5 * self._tol:
-                deadline = min(deadline, now + _PROOF_SHARE * (now - self._started) - self._proof_time)
-                targets.pop()
+        targets = [factor * max(found, lam) for factor in _ON_THE_WAY]
+        last = lam * (1.0 + 0.5 * self._tol)
+        return [*targets, last] if found <= last and gap <= 0.5 * self._tol else targets
+
+    def _prove(self, t: FloatArray, targets: list[float]) -> list[NewNeuron]:
+        """Bound the maximum of |t'(Xu)_+|, with a share of the time for bounds on the way, and return the neurons met."""
+        now, neurons = clock.perf_counter(), []
+        room = now + _PROOF_SHARE * (now - self._started) - self._proof_time
         for target in targets:
-            if clock.perf_counter() < deadline and self._point_of(t, target).value > self._point.value:
-                bound = bound_neurons(self.problem.X, self._lines, t, target, deadline=deadline)
-                point = self._point_of(t, bound.upper)
-                if point.value > self._point.value or self._proof is None:
-                    self._point, self._proof = point, bound
-                neurons += [new_neuron(self.problem.X, t, u, 0) for u in bound.met]
+            deadline = self._deadline if target < _ON_THE_WAY[-1] * self.problem.lam else min(self._deadline, room)
+            worth = self._lines.rank <= EXACT_RANK or self._point_of(t, target).value > self._point.value
+            if not worth or clock.perf_counter() >= deadline:
+                continue
+            bound = bound_neurons(self.problem.X, self._lines, t, target, deadline=deadline)
+            point = self._point_of(t, bound.upper)
+            if point.value > self._point.value or self._proof is None:
+                self._point, self._proof = point, bound
+            neurons += [new_neuron(self.problem.X, t, u, 0) for u in bound.met[:_ADDED]]
         self._proof_time += clock.perf_counter() - now
         return neurons
 

@@ -8,7 +8,7 @@ _EPS = float(np.finfo(np.float64).eps)
 
 
 def exact_maximum(X: FloatArray, t: FloatArray) -> tuple[float, FloatArray]:
-    """Return max over ||u|| <= 1 of |t'(Xu)_+| and a maximiser, for X of rank at most 2, in O(n log n).
+    """Return max over ||u|| <= 1 of |t'(Xu)_+| and its local maximisers, for X of rank at most 2, in O(n log n).
 
     On the circle of the row space each row switches at two angles, and t'(Xu)_+ = g'u between two switches: the sorted
     switches and cumulative sums of t_i x_i give g on every arc, and the maximum of |g'u| on an arc lies at an end or
@@ -26,8 +26,8 @@ def exact_maximum(X: FloatArray, t: FloatArray) -> tuple[float, FloatArray]:
     -------
     value : float
         The maximum, exact to rounding.
-    u : ndarray of shape (d,)
-        A unit vector that attains it, to rounding.
+    U : ndarray of shape (k, d)
+        Unit vectors, the best of each local maximum, by value: the first attains the maximum, to rounding.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def exact_maximum(X: FloatArray, t: FloatArray) -> tuple[float, FloatArray]:
         raise ValueError(f"t must have shape (n,) = ({len(data)},); got {dual.shape}")
     x_size, t_size = float(np.abs(data).max()), float(np.abs(dual).max())
     if x_size == 0.0 or t_size == 0.0:
-        return 0.0, np.eye(data.shape[1])[0]
+        return 0.0, np.eye(1, data.shape[1])
     data, dual = data / x_size, dual / t_size
     _, sizes, right = np.linalg.svd(data, full_matrices=False)
     rank = int(np.count_nonzero(sizes > max(data.shape) * _EPS * sizes[0]))
@@ -53,15 +53,15 @@ def exact_maximum(X: FloatArray, t: FloatArray) -> tuple[float, FloatArray]:
     if plane.shape[1] == 1:
         plane = np.column_stack([plane, np.zeros(len(plane))])
     remainder = float(np.abs(dual) @ np.linalg.norm(data - plane[:, : len(basis)] @ basis, axis=1))
-    angle = _best_angle(plane, dual)
-    direction = np.array([np.cos(angle), np.sin(angle)])
-    value = abs(float(dual @ np.maximum(plane @ direction, 0.0)))
-    u = direction[: len(basis)] @ basis
-    return (value + remainder) * x_size * t_size, u / np.linalg.norm(u)
+    angles = _best_angles(plane, dual)
+    U = np.column_stack([np.cos(angles), np.sin(angles)])
+    value = abs(float(dual @ np.maximum(plane @ U[0], 0.0)))
+    U = U[:, : len(basis)] @ basis
+    return (value + remainder) * x_size * t_size, U / np.linalg.norm(U, axis=1, keepdims=True)
 
 
-def _best_angle(plane: FloatArray, t: FloatArray) -> float:
-    """Return the angle of a maximiser of |t'(Zu)_+| on the unit circle, for Z (n, 2)."""
+def _best_angles(plane: FloatArray, t: FloatArray) -> FloatArray:
+    """Return the angles of the local maximisers of |t'(Zu)_+| on the unit circle, by value, for Z (n, 2)."""
     pulls = t[:, None] * plane
     middle = np.arctan2(plane[:, 1], plane[:, 0])
     switches = np.concatenate([middle - 0.5 * np.pi, middle + 0.5 * np.pi]) % (2.0 * np.pi)
@@ -81,4 +81,7 @@ def _best_angle(plane: FloatArray, t: FloatArray) -> float:
     inside = [starts + (along + turn - starts) % (2.0 * np.pi) for turn in (0.0, np.pi)]
     candidates = np.stack([starts, *(np.minimum(angle, ends) for angle in inside)])
     values = np.abs(g[:, 0] * np.cos(candidates) + g[:, 1] * np.sin(candidates))
-    return float(candidates.flat[int(np.argmax(values))])
+    best = np.argmax(values, axis=0)
+    heights, angles = (np.take_along_axis(array, best[None], axis=0)[0] for array in (values, candidates))
+    peaks = np.flatnonzero((heights >= np.roll(heights, 1)) & (heights >= np.roll(heights, -1)))
+    return angles[peaks[np.argsort(-heights[peaks], kind="stable")]]

@@ -215,7 +215,7 @@ def certify_network(
 
     def price(t: FloatArray) -> NewNeuron:
         if scope == "global":
-            return new_neuron(problem.X, t, exact_maximum(problem.X, t[:, 0])[1], 0, exact=True)
+            return new_neuron(problem.X, t, exact_maximum(problem.X, t[:, 0])[1][0], 0, exact=True)
         starts = given.W1 if given.n_neurons else None
         return find_neuron(problem.X, t, starts=starts, n_starts=n_starts, seed=seed)
 

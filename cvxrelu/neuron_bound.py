@@ -29,7 +29,7 @@ class NeuronBound:
         "exact" (rank at most 2): the maximum itself, from all switches on the circle. "branch_and_bound": cones that
         cover the unit ball, each with its bound. "relaxation": of a semidefinite program.
     met : ndarray of shape (k, d)
-        Unit vectors that the proof came upon, with values above its target; of "exact", the maximiser.
+        Unit vectors that the proof came upon, with values above its target; of "exact", the local maximisers.
     n_nodes : int
         Cones of branch and bound.
     """
@@ -59,8 +59,8 @@ def bound_neurons(
         When to stop, as a time of `time.perf_counter`.
     """
     if lines.rank <= EXACT_RANK:
-        upper, u = exact_maximum(X, t)
-        return NeuronBound(upper, "exact", u[None])
+        upper, U = exact_maximum(X, t)
+        return NeuronBound(upper, "exact", U)
     rng = np.random.default_rng(0)
     parts: list[Search] = []
     for sign in (1.0, -1.0):
