@@ -28,6 +28,7 @@ from cvxrelu.status import Status
 _ADDED = 50  # neurons of a round
 _IDLE = 3  # rounds that a pattern stays without a neuron
 _STARTS, _MANY_STARTS = 100, 1_000
+_LOW_RANK = 5  # up to it, branch and bound finds in less time what the ascent from few starts has missed
 _LOOSEST, _TIGHTEST = 1e-3, 1e-13  # relative gap asked of a master program
 _SHARE = 0.1  # of the violation that is left, or of tol: the relative gap asked of a master program
 _PROOF_SHARE = 0.2  # of the time so far, for bounds on the way
@@ -137,8 +138,9 @@ def solve_global(
     if time_limit is not None:
         time_limit = check_number("time_limit", time_limit, minimum=0.0, strict=True)
     rng = np.random.default_rng(check_integer("seed", seed, minimum=0))
+    n_gates = check_integer("n_gates", n_gates, minimum=1)
     if data.any():
-        patterns = sample_patterns(data, check_integer("n_gates", n_gates, minimum=1), seed=rng)
+        patterns = sample_patterns(data, n_gates, seed=rng)
     else:
         patterns = ActivationPatterns(np.zeros((len(data), 1), dtype=np.bool_))
     search = _Generation(ConvexReLU(data, y, patterns, lam, measure), tol, rng, started, time_limit)
@@ -182,7 +184,7 @@ class _Generation:
         self._lines = Lines(problem.X)
         self._idle = np.zeros(len(problem.patterns), dtype=np.int64)
         zero = np.zeros_like(problem.Y)
-        self._point = DualPoint(zero, None, -problem.loss.conjugate(zero, problem.Y))
+        self._point = DualPoint(zero, None, 0.0 - problem.loss.conjugate(zero, problem.Y))
         self._proof: NeuronBound | None = None
         self._master_tol = _LOOSEST
         self._proof_time = 0.0
@@ -198,10 +200,11 @@ class _Generation:
                         f"round {record.n_iter:>4} {record.time:9.2f} s  objective {record.objective:.10g}  "
                         f"lower {record.lower:.10g}  {record.n_patterns} patterns  violation {record.violation:.1e}"
                     )
-                if status is None and callback is not None and callback(record):
-                    status = Status.STOPPED
+                stopped = callback is not None and callback(record)
                 if status is not None:
                     return status
+                if stopped:
+                    return Status.STOPPED
         except KeyboardInterrupt:
             return Status.INTERRUPTED
 
@@ -273,11 +276,11 @@ class _Generation:
         return solution.dual.t[:, 0], solution.certificate.rel_gap
 
     def _price(self, t: FloatArray) -> list[NewNeuron]:
-        """Return the best neurons of the ascent from some starts, or from many if the few find none above lam."""
+        """Return the best neurons of the ascent from some starts, or from many if these find none above lam."""
         blocks = self.problem.blocks(self.weights).reshape(-1, self.problem.d)
         active = blocks[np.any(blocks, axis=1)]
         neurons = local_maxima(self.problem.X, t, active, _STARTS, self._rng)
-        if neurons[0].value <= self.problem.lam * (1.0 + self._tol):
+        if self._lines.rank > _LOW_RANK and neurons[0].value <= self.problem.lam * (1.0 + self._tol):
             neurons = local_maxima(self.problem.X, t, active, _MANY_STARTS, self._rng)
         return neurons
 

@@ -94,6 +94,8 @@ class Lines:
 
 def _join(units: FloatArray) -> tuple[FloatArray, NDArray[np.intp], NDArray[np.intp]]:
     """Return the side of each unit row on its line, the first row of each line, and the line of each row."""
+    if not units.size:
+        return np.empty(0), np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp)
     largest = np.abs(units).argmax(axis=1)
     # The sign of the largest entry could differ between rows of a line where two entries tie: the first large one.
     large = np.abs(units) >= 0.5 * np.abs(units[np.arange(len(units)), largest])[:, None]

@@ -1,0 +1,178 @@
+import time
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer
+
+import cvxrelu as cr
+
+rng = np.random.default_rng(7)
+GENERIC = rng.standard_normal((10, 3))
+TINY = {
+    "one_feature": rng.standard_normal((9, 1)),
+    "feature_and_constant": np.column_stack([rng.standard_normal(10), np.ones(10)]),
+    "three_features": GENERIC,
+    "two_features_and_constant": np.column_stack([rng.standard_normal((9, 2)), np.ones(9)]),
+    "rank_four": rng.standard_normal((8, 4)),
+    "grid": np.array([[i, j, 1.0] for i in range(-1, 2) for j in range(-1, 2)]),
+    "duplicate_rows": np.repeat(rng.standard_normal((5, 3)), 2, axis=0),
+    "opposite_and_zero_rows": np.vstack([GENERIC[:4], -GENERIC[:4], np.zeros((2, 3))]),
+    "parallel_rows": np.vstack([GENERIC[:5], 3.0 * GENERIC[:5]]),
+    "collinear_columns": np.column_stack([GENERIC, GENERIC @ [1.0, -2.0, 0.5], np.zeros(10)]),
+    "constant_columns": np.column_stack([rng.standard_normal(9), np.ones(9), 2.0 * np.ones(9)]),
+    "wide": rng.standard_normal((4, 7)),
+    "badly_scaled": GENERIC * [1e-3, 1.0, 1e3],
+}
+
+
+def targets(X, loss, seed=0):
+    y = np.random.default_rng(seed).standard_normal(len(X))
+    return np.where(y > 0.0, 1.0, -1.0) if loss == "logistic" else y
+
+
+def largest_lam(X, y, loss):
+    measure = {"squared": cr.Squared(), "logistic": cr.Logistic(), "huber": cr.Huber(0.5)}[loss]
+    t = measure.gradient(np.zeros((len(X), 1)), y[:, None])
+    return measure, cr.find_neuron(X, t[:, 0]).value
+
+
+@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize(
+    ("loss", "ratio"), [("squared", 0.9), ("squared", 0.1), ("squared", 1e-3), ("logistic", 0.1), ("huber", 0.05)]
+)
+def test_global_optimum_is_that_of_all_patterns_by_clarabel(name, loss, ratio):
+    X = TINY[name]
+    y = targets(X, loss)
+    measure, lam_max = largest_lam(X, y, loss)
+    lam = ratio * lam_max
+    every = cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam, measure)
+    brute = cr.solve(every, "CLARABEL", tol=1e-7)
+    solution = cr.solve_global(X, y, lam, measure)
+    assert solution.status == "optimal"
+    assert solution.certificate.scope == "global"
+    assert solution.certificate.rel_gap <= 1e-6
+    assert solution.objective == pytest.approx(brute.objective, rel=2e-6)
+    assert solution.lower <= brute.objective * (1 + 1e-12)
+    assert brute.lower <= solution.objective * (1 + 1e-12)
+    network = solution.network()
+    assert network.objective(X, y, lam, measure) == pytest.approx(solution.objective, rel=1e-9)
+    # The dual point is feasible for every pattern, which is the claim of scope "global".
+    assert every.left_sides(solution.dual.t)[0].max() <= lam * (1 + 1e-9)
+    assert solution.lower == pytest.approx(-measure.conjugate(solution.dual.t, y[:, None]), rel=1e-12)
+
+
+def test_zero_data_and_zero_targets():
+    zero = cr.solve_global(np.zeros((4, 2)), np.ones(4), 0.1)
+    assert (zero.status, zero.objective, zero.lower) == ("optimal", 0.5, 0.5)
+    nothing = cr.solve_global(GENERIC, np.zeros(10), 0.1)
+    assert (nothing.status, nothing.objective, nothing.lower) == ("optimal", 0.0, 0.0)
+
+
+def test_above_lam_max_the_zero_network_is_proven_optimal():
+    y = targets(GENERIC, "squared")
+    _, lam_max = largest_lam(GENERIC, y, "squared")
+    solution = cr.solve_global(GENERIC, y, 1.01 * lam_max)
+    assert solution.status == "optimal"
+    assert solution.certificate.n_active == 0
+    assert solution.lower == pytest.approx(0.5 * np.mean(y**2), rel=1e-6)
+
+
+def prepared(n, n_features):
+    X, classes = load_breast_cancer(return_X_y=True)
+    X = X[:n, :n_features] - X[:n, :n_features].mean(axis=0)
+    X /= np.linalg.norm(X, axis=0)
+    return np.column_stack([X, np.full(n, n**-0.5)]), 2.0 * classes[:n] - 1.0
+
+
+@pytest.mark.parametrize(("n", "rank"), [(200, 3), (569, 4), (569, 5), (200, 6)])
+def test_real_data_are_solved_to_a_proven_optimum(n, rank):
+    X, y = prepared(n, rank - 1)
+    solution = cr.solve_global(X, y, 1e-3)
+    assert solution.status == "optimal"
+    assert solution.certificate.proof.method == "branch_and_bound"
+    assert solution.certificate.proof.n_nodes > 0
+    assert "branch_and_bound" in str(solution.certificate)
+    random = cr.solve(cr.ConvexReLU(X, y, cr.sample_patterns(X, 200), 1e-3), tol=1e-4)
+    assert solution.lower < solution.objective < random.lower
+    assert cr.find_neuron(X, solution.dual.t[:, 0], n_starts=500, seed=1).value <= 1e-3 * (1 + 1e-9)
+
+
+def test_one_feature_and_a_constant_on_many_rows():
+    rows = np.random.default_rng(0)
+    x = rows.uniform(-1.0, 1.0, 5_000)
+    solution = cr.solve_global(np.column_stack([x, np.ones(5_000)]), np.sin(5.0 * x), 1e-3)
+    assert solution.status == "optimal"
+    assert solution.certificate.proof.method == "exact"
+
+
+def test_records_are_an_anytime_curve():
+    X, y = prepared(200, 3)
+    seen = []
+    solution = cr.solve_global(X, y, 1e-3, callback=lambda record: seen.append(record))
+    assert tuple(seen) == solution.history
+    assert len(seen) > 2
+    objectives, lowers = ([getattr(record, name) for record in seen] for name in ("objective", "lower"))
+    assert objectives == sorted(objectives, reverse=True)
+    assert lowers == sorted(lowers)
+    assert max(lowers) <= min(objectives)
+    assert all(0 < record.n_patterns <= 500 for record in seen)
+    assert seen[0].violation > 0.0 > seen[-1].violation - 1e-5
+    assert solution.n_iter == len(seen)
+
+
+def interrupt(record):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        ({"time_limit": 1e-3}, "time_limit"),
+        ({"callback": lambda record: True}, "stopped"),
+        ({"callback": interrupt}, "interrupted"),
+    ],
+    ids=["time_limit", "stopped", "interrupted"],
+)
+def test_what_is_cut_short_warns_and_keeps_what_it_has(options, status):
+    X, y = prepared(200, 3)
+    with pytest.warns(cr.ConvergenceWarning, match=rf"proven relative gap .* above tol = 1.00e-06 \({status}\)"):
+        solution = cr.solve_global(X, y, 1e-3, **options)
+    assert solution.status == status
+    assert solution.certificate.scope == "global"
+    full = cr.solve_global(X, y, 1e-3)
+    assert 0.0 <= solution.lower <= full.objective
+    assert full.lower <= solution.objective <= 0.5
+
+
+def test_a_time_limit_ends_it_in_time():
+    X, y = prepared(569, 11)
+    started = time.perf_counter()
+    with pytest.warns(cr.ConvergenceWarning):
+        solution = cr.solve_global(X, y, 1e-3, time_limit=3.0)
+    assert time.perf_counter() - started < 20.0
+    assert solution.objective < 0.25
+
+
+def test_the_same_seed_gives_the_same_answer():
+    first, second = (cr.solve_global(GENERIC, targets(GENERIC, "squared"), 1e-2, seed=3) for _ in range(2))
+    assert np.array_equal(first.dual.t, second.dual.t)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"lam": 0.0}, ValueError, "lam"),
+        ({"tol": 0.0}, ValueError, "tol"),
+        ({"n_gates": 0}, ValueError, "n_gates"),
+        ({"time_limit": -1.0}, ValueError, "time_limit"),
+        ({"seed": -1}, ValueError, "seed"),
+        ({"y": np.ones((10, 2))}, ValueError, "one column"),
+        ({"y": np.ones(9)}, ValueError, "y"),
+        ({"loss": "softmax", "y": np.ones((10, 1))}, cr.SolverError, "squared, huber, logistic"),
+        ({"loss": "logistic"}, ValueError, "-1"),
+    ],
+)
+def test_bad_arguments(arguments, error, message):
+    given = {"X": GENERIC, "y": np.linspace(0.0, 1.0, 10), "lam": 0.1, **arguments}
+    with pytest.raises(error, match=message):
+        cr.solve_global(**given)

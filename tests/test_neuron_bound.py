@@ -1,0 +1,120 @@
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import cvxrelu as cr
+from cvxrelu.cone_search import search
+from cvxrelu.neuron_bound import bound_neurons
+from cvxrelu.neuron_form import Lines
+
+SEEDS = st.integers(0, 2**32 - 1)
+KINDS = ["generic", "constant", "integers", "repeated", "opposite", "collinear", "scaled"]
+
+
+def make_rows(kind, n, d, rng):
+    X = rng.standard_normal((n, d))
+    if kind == "constant":
+        X[:, -1] = 1.0
+    elif kind == "integers":  # zero, duplicate, opposite and parallel rows
+        X = rng.integers(-1, 2, size=(n, d)).astype(float)
+    elif kind == "repeated":
+        X = X[rng.integers(0, n, size=n)] * rng.choice([1.0, 3.0], size=(n, 1))
+    elif kind == "opposite":
+        X[n // 2 :] = -X[: n - n // 2]
+    elif kind == "collinear":
+        X = np.column_stack([X, X @ rng.standard_normal((d, 2))])
+    elif kind == "scaled":
+        X = X * 10.0 ** rng.uniform(-4, 4, size=d)
+    return X
+
+
+def largest_by_enumeration(X, t):
+    """The largest left side over all cones of the arrangement: projections onto each cone, no branch and bound."""
+    problem = cr.ConvexReLU(X, np.zeros(len(X)), cr.enumerate_patterns(X), lam=1e-300)
+    return float(problem.left_sides(t[:, None])[0].max())
+
+
+@settings(max_examples=150)
+@given(SEEDS, st.sampled_from(KINDS), st.integers(1, 9), st.integers(1, 4), st.booleans())
+def test_bound_is_the_maximum_of_all_cones(seed, kind, n, d, one_signed):
+    rng = np.random.default_rng(seed)
+    X, t = make_rows(kind, n, d, rng), rng.standard_normal(n)
+    if one_signed:
+        t = np.abs(t)
+    if not X.any():
+        return
+    largest = largest_by_enumeration(X, t)
+    size = float(np.abs(t) @ np.linalg.norm(X, axis=1))
+    bound = bound_neurons(X, Lines(X), t, 1e-3 * size)
+    assert bound.upper >= largest * (1 - 1e-9)
+    assert bound.upper <= max(1e-3 * size, largest) * (1 + 2e-4)
+    if largest > 1e-3 * size:
+        values = np.abs(t @ np.maximum(X @ bound.met.T, 0.0))
+        assert values.max() >= largest * (1 - 2e-4)
+        assert np.linalg.norm(bound.met, axis=1) == pytest.approx(1.0, abs=1e-12)
+
+
+@settings(max_examples=60)
+@given(SEEDS, st.sampled_from(KINDS), st.integers(3, 4), st.floats(1.0, 1.3))
+def test_what_is_true_is_proven_and_nothing_else(seed, kind, d, factor):
+    rng = np.random.default_rng(seed)
+    X, t = make_rows(kind, 8, d, rng), rng.standard_normal(8)
+    if np.linalg.matrix_rank(X) < 3:
+        return
+    largest = largest_by_enumeration(X, t)
+    above = bound_neurons(X, Lines(X), t, factor * largest * (1 + 1e-6))
+    assert above.upper == pytest.approx(factor * largest * (1 + 1e-6), rel=1e-9)
+    below = bound_neurons(X, Lines(X), t, largest / factor * (1 - 1e-6))
+    assert below.upper >= largest * (1 - 1e-9)
+    assert len(below.met)
+
+
+@settings(max_examples=50)
+@given(SEEDS, st.sampled_from(KINDS), st.integers(2, 5))
+def test_form_is_the_function_on_the_rows(seed, kind, d):
+    rng = np.random.default_rng(seed)
+    X, t = make_rows(kind, 12, d, rng), rng.standard_normal(12)
+    lines = Lines(X)
+    form = lines.form(t)
+    U = rng.standard_normal((50, X.shape[1]))
+    size = float(np.abs(t) @ np.linalg.norm(X, axis=1))
+    for u in U / np.linalg.norm(U, axis=1, keepdims=True):
+        assert form.value(u @ lines.basis) == pytest.approx(t @ np.maximum(X @ u, 0.0), abs=form.slack + 1e-13 * size)
+    assert form.slack <= 1e-8 * size
+
+
+def ordinary(n=120, d=5):
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.standard_normal((n, d - 1)), np.ones(n)])
+    return X, rng.standard_normal(n)
+
+
+@pytest.mark.parametrize("limit", [{"max_nodes": 40}, {"deadline": 0.0}], ids=["nodes", "time"])
+def test_a_search_that_is_cut_short_has_a_bound_all_the_same(limit):
+    X, t = ordinary()
+    lines = Lines(X)
+    form = lines.form(t)
+    full = search(form, 1e-6, lambda u: u)
+    short = search(form, 1e-6, lambda u: u, **limit)
+    assert full.finished and not short.finished
+    assert np.isfinite(short.upper)
+    assert short.upper >= full.upper
+    assert short.n_nodes <= 40
+
+
+def test_a_deadline_ends_the_search_in_time():
+    rng = np.random.default_rng(0)
+    X, t = rng.standard_normal((300, 9)), rng.standard_normal(300)
+    bound_neurons(X, Lines(X), t, 1e9)  # compiles
+    started = time.perf_counter()
+    bound = bound_neurons(X, Lines(X), t, 1e-3, deadline=started + 0.5)
+    assert time.perf_counter() - started < 10.0
+    assert bound.upper >= cr.find_neuron(X, t).value
+
+
+def test_zero_dual_variable():
+    X, t = ordinary(20, 3)
+    assert bound_neurons(X, Lines(X), 0.0 * t, 1e-3).upper == pytest.approx(1e-3)
