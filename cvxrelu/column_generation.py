@@ -19,6 +19,7 @@ from cvxrelu.neuron_form import Lines
 from cvxrelu.patterns import ActivationPatterns, unique_columns
 from cvxrelu.pricing import NewNeuron, local_maxima, new_neuron
 from cvxrelu.problems import ConvexReLU
+from cvxrelu.relaxation import relaxed_point, within_reach
 from cvxrelu.solution import Solution
 from cvxrelu.solve import solve
 from cvxrelu.solvers.dual_terms import SEPARABLE_LOSSES
@@ -34,6 +35,7 @@ _SHARE = 0.1  # of the violation that is left, or of tol: the relative gap asked
 _PROOF_SHARE = 0.2  # of the time so far, for bounds on the way
 _ON_THE_WAY = (3.0, 1.3, 1.03)  # times the largest value found: what they are to prove
 _ZERO = 1e-9  # cosine of a row and a neuron that counts as none: both sides of the row are tried
+_NEAR, _RELAXATION_AFTER = 1e-2, 1 / 3  # violation, or share of the time limit, at which the relaxation is solved
 _CONTRADICTION = 1e-9
 
 
@@ -46,8 +48,8 @@ class GlobalRecord(Record):
     n_patterns : int
         Patterns of the master program.
     violation : float
-        By how much the largest |t'(Xu)_+| that was found exceeds lam, relatively: if positive, there is a better neuron;
-        if not, none was found, which proves nothing.
+        By how much the largest |t'(Xu)_+| that was found exceeds lam, relatively: if positive, there is a better
+        neuron; if not, none was found, which proves nothing.
     """
 
     n_patterns: int
@@ -188,6 +190,7 @@ class _Generation:
         self._proof: NeuronBound | None = None
         self._master_tol = _LOOSEST
         self._proof_time = 0.0
+        self._relaxed = False
 
     def run(self, callback: Callable[[GlobalRecord], Any] | None, verbose: bool) -> Status:
         """Go on until the gap is proven or nothing more can be done, and say why it ended."""
@@ -234,6 +237,9 @@ class _Generation:
             neurons += self._prove(t, self._targets(neurons[0].value, gap))
             neurons.sort(key=lambda neuron: -neuron.value)
         violation = neurons[0].value / lam - 1.0
+        spent = (clock.perf_counter() - self._started) / (self._deadline - self._started)
+        if self._lines.rank > _LOW_RANK and (violation <= _NEAR or spent > _RELAXATION_AFTER):
+            self._relax()
         upper = self.problem.objective(self.weights)
         self.history.append(
             GlobalRecord(
@@ -265,9 +271,7 @@ class _Generation:
         left = None if np.isinf(self._deadline) else max(self._deadline - clock.perf_counter(), 1e-3)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            solution = solve(
-                self.problem, "WorkingSet", tol=self._master_tol, start=self.weights, time_limit=left
-            )
+            solution = solve(self.problem, "WorkingSet", tol=self._master_tol, start=self.weights, time_limit=left)
         if solution.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
         self.weights = solution.weights
@@ -294,7 +298,7 @@ class _Generation:
         return [*targets, last] if found <= last and gap <= 0.5 * self._tol else targets
 
     def _prove(self, t: FloatArray, targets: list[float]) -> list[NewNeuron]:
-        """Bound the maximum of |t'(Xu)_+|, with a share of the time for bounds on the way, and return the neurons met."""
+        """Bound the maximum of |t'(Xu)_+|, with a share of the time for those on the way; return the neurons met."""
         now, neurons = clock.perf_counter(), []
         room = now + _PROOF_SHARE * (now - self._started) - self._proof_time
         for target in targets:
@@ -303,12 +307,28 @@ class _Generation:
             if not worth or clock.perf_counter() >= deadline:
                 continue
             bound = bound_neurons(self.problem.X, self._lines, t, target, deadline=deadline)
-            point = self._point_of(t, bound.upper)
-            if point.value > self._point.value or self._proof is None:
-                self._point, self._proof = point, bound
+            self._keep(t, bound)
             neurons += [new_neuron(self.problem.X, t, u, 0) for u in bound.met[:_ADDED]]
         self._proof_time += clock.perf_counter() - now
         return neurons
+
+    def _relax(self) -> None:
+        """Keep the bound of the relaxation, once, if it is the best so far."""
+        if self._relaxed or not within_reach(self._lines):
+            return
+        self._relaxed = True
+        problem = self.problem
+        left = None if np.isinf(self._deadline) else max(self._deadline - clock.perf_counter(), 1e-3)
+        answer = relaxed_point(self._lines, problem.Y, problem.lam, problem.loss, time_limit=left)
+        if answer is not None:
+            t, upper = answer
+            self._keep(t, NeuronBound(upper, "relaxation", np.empty((0, problem.d))))
+
+    def _keep(self, t: FloatArray, bound: NeuronBound) -> None:
+        """Keep the multiple of t that the bound makes feasible, if it is the best so far."""
+        point = self._point_of(t, bound.upper)
+        if point.value > self._point.value or self._proof is None:
+            self._point, self._proof = point, bound
 
     def _point_of(self, t: FloatArray, upper: float) -> DualPoint:
         """Return the best multiple of t that is feasible if ``upper`` bounds the maximum."""
@@ -322,15 +342,16 @@ class _Generation:
         problem, patterns = self.problem, self.problem.patterns
         kept = np.flatnonzero(self._idle <= _IDLE)
         blocks = problem.blocks(self.weights)[:, :, kept]
-        G = np.column_stack([self._gates(neuron.u) for neuron in neurons[:_ADDED]]) if neurons else np.empty((problem.d, 0))
-        old_gates = patterns.G if patterns.G is not None else np.zeros((problem.d, len(patterns)))
-        D = np.column_stack([np.asarray(patterns.D)[:, kept], problem.X @ G >= 0.0])
-        G = np.column_stack([old_gates[:, kept], G])
+        present = patterns.G if patterns.G is not None else np.zeros((problem.d, len(patterns)))
+        new = np.column_stack([np.empty((problem.d, 0)), *(self._gates(neuron.u) for neuron in neurons[:_ADDED])])
+        G = np.column_stack([present[:, kept], new])
+        D = np.column_stack([np.asarray(patterns.D)[:, kept], problem.X @ new >= 0.0])
         first = unique_columns(D)
         n_added = len(first) - len(kept)
         if n_added == 0:
             return 0
-        self.problem = ConvexReLU(problem.X, problem.y, ActivationPatterns(D[:, first], G[:, first]), problem.lam, problem.loss)
+        patterns = ActivationPatterns(D[:, first], G[:, first])
+        self.problem = ConvexReLU(problem.X, problem.y, patterns, problem.lam, problem.loss)
         blocks = np.concatenate([blocks, np.zeros((2, 1, n_added, problem.d))], axis=2)
         self.weights = self.problem.weights(blocks)
         self._idle = np.concatenate([self._idle[kept], np.zeros(n_added, dtype=np.int64)])

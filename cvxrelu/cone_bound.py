@@ -1,13 +1,13 @@
 """The bound of one cone in branch and bound: a least squares problem with bounds, solved by an active-set method.
 
-f(u) = sum_j a_j q_j + sum_k t_k (e_k'u)_+ is to be bounded for u = sum_j a_j v_j, a >= 0, in the unit ball, with unit rays
-v_j and t < 0. For c in [0, 1] and any x with
+f(u) = sum_j a_j q_j + sum_k t_k (e_k'u)_+ is to be bounded for u = sum_j a_j v_j, a >= 0, in the unit ball, with unit
+rays v_j and t < 0. For c in [0, 1] and any x with
 
     g_j = v_j'x - q_j - sum_k c_k t_k e_k'v_j >= 0   for all j
 
 f(u) <= x'u <= ||x||. The shortest x is x = w + sum_k c_k t_k e_k + P g with a constant w and the inverse P of the
-matrix of the rays, so that variables c in [0, 1] and g >= 0 are left. Of P the proof makes no use: violations of g >= 0 that
-rounding leaves, computed anew from x and c, are made good by a multiple of s with v_j's >= 1.
+matrix of the rays, so that variables c in [0, 1] and g >= 0 are left. Of P the proof makes no use: violations of g >= 0
+that rounding leaves, computed anew from x and c, are made good by a multiple of s with v_j's >= 1.
 
 numba compiles the kernel, with loops in place of array expressions, which take ten times as long to compile.
 """
@@ -37,8 +37,8 @@ def bound_cone(V, q, Z, e, t, m, limit, x, c, u, P):  # type: ignore[no-untyped-
     x, c : ndarrays of shape (r,) and (>= m,)
         Where to start; replaced by what proves the bound, or would with smaller q.
     u, P : ndarrays of shape (r,) and (r, r)
-        Replaced by coefficients a >= 0 of a point of the cone where f is large, zero if there is none, and by the inverse
-        of V.
+        Replaced by coefficients a >= 0 of a point of the cone where f is large, zero if there is none, and by the
+        inverse of V.
     """
     r = len(q)
     g, weight, s, reach = np.empty(r), np.empty(r), np.zeros(r), np.inf
@@ -140,7 +140,7 @@ def _sweep(e, t, m, P, weight, x, c, g):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _pivot(V, q, Z, e, t, m, limit, x, c, u, P, g, weight, reach):  # type: ignore[no-untyped-def]
-    """Minimise ||x||, with the variables that are strictly between their bounds free: x is made orthogonal to their columns.
+    """Minimise ||x||, made orthogonal to the columns of the variables that are strictly between their bounds.
 
     Variables are numbered c first, then g. Returns the best bound proven.
     """
@@ -166,46 +166,46 @@ def _pivot(V, q, Z, e, t, m, limit, x, c, u, P, g, weight, reach):  # type: igno
             k = free[place]
             for i in range(r):
                 y[i] = -e[k, i] if k < m else P[i, k - m] / np.sqrt(weight[k - m])
-            for l in range(n):
-                R[l, n] = 0.0
+            for o in range(n):
+                R[o, n] = 0.0
             for _ in range(2):
-                for l in range(n):
-                    product = _dot(Q[l], y)
-                    R[l, n] += product
+                for o in range(n):
+                    product = _dot(Q[o], y)
+                    R[o, n] += product
                     for i in range(r):
-                        y[i] -= product * Q[l, i]
+                        y[i] -= product * Q[o, i]
             R[n, n] = np.sqrt(_dot(y, y))
             if R[n, n] > _DEPENDENT:
                 for i in range(r):
                     Q[n, i] = y[i] / R[n, n]
                 basic[n] = k
                 n += 1
-        for l in range(n - 1, -1, -1):
-            d[l] = -_dot(Q[l], x)
-            for h in range(l + 1, n):
-                d[l] -= R[l, h] * d[h]
-            d[l] /= R[l, l]
+        for o in range(n - 1, -1, -1):
+            d[o] = -_dot(Q[o], x)
+            for h in range(o + 1, n):
+                d[o] -= R[o, h] * d[h]
+            d[o] /= R[o, o]
         step, leaving = 1.0, -1
-        for l in range(n):
-            k = basic[l]
+        for o in range(n):
+            k = basic[o]
             room = np.inf
-            if k >= m and d[l] < 0.0:
-                room = g[k - m] * np.sqrt(weight[k - m]) / -d[l]
-            elif k < m and d[l] != 0.0:
-                room = t[k] * (c[k] - 1.0 if d[l] > 0.0 else c[k]) / d[l]
+            if k >= m and d[o] < 0.0:
+                room = g[k - m] * np.sqrt(weight[k - m]) / -d[o]
+            elif k < m and d[o] != 0.0:
+                room = t[k] * (c[k] - 1.0 if d[o] > 0.0 else c[k]) / d[o]
             if room < step:
-                step, leaving = room, l
-        for l in range(n):
-            k = basic[l]
+                step, leaving = room, o
+        for o in range(n):
+            k = basic[o]
             if k < m:
-                c[k] = min(max(c[k] + step * d[l] / -t[k], 0.0), 1.0)
-                if l == leaving:
-                    c[k] = 1.0 if d[l] > 0.0 else 0.0
+                c[k] = min(max(c[k] + step * d[o] / -t[k], 0.0), 1.0)
+                if o == leaving:
+                    c[k] = 1.0 if d[o] > 0.0 else 0.0
                 for i in range(r):
-                    x[i] -= step * d[l] * e[k, i]
+                    x[i] -= step * d[o] * e[k, i]
             else:
-                change = step * d[l] / np.sqrt(weight[k - m])
-                g[k - m] = 0.0 if l == leaving else max(g[k - m] + change, 0.0)
+                change = step * d[o] / np.sqrt(weight[k - m])
+                g[k - m] = 0.0 if o == leaving else max(g[k - m] + change, 0.0)
                 for i in range(r):
                     x[i] += change * P[i, k - m]
         size = np.sqrt(_dot(x, x))
@@ -250,8 +250,8 @@ def _steepest(e, m, P, weight, x, c, g, basic, n, least):  # type: ignore[no-unt
             falls = inner < 0.0 or g[k - m] > 0.0
         if falls and abs(inner) > least:
             known = False
-            for l in range(n):
-                known = known or basic[l] == k
+            for o in range(n):
+                known = known or basic[o] == k
             if not known:
                 least, entering = abs(inner), k
     return entering

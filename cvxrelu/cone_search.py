@@ -1,9 +1,9 @@
-"""Branch and bound over cones: an upper bound of max over ||u|| <= 1 of f(u) = w0'u + sum_k tau_k (e_k'u)_+, with proof.
+"""Branch and bound over cones: a proven upper bound of f(u) = w0'u + sum_k tau_k (e_k'u)_+ over ||u|| <= 1.
 
-A node is a simplicial cone with unit rays v_j. On it a line e_k whose products with the rays have one sign is linear. Of
-the others, those with tau > 0 are at most their linear interpolation between the rays, and what is left is concave: its
-maximum on the cone and the unit ball is bounded by `cone_bound`. Cones whose bound is above the threshold are cut in two
-across an edge. A cone's x and c prove its bound for both halves, which start from them.
+A node is a simplicial cone with unit rays v_j. On it a line e_k whose products with the rays have one sign is linear.
+Of the others, those with tau > 0 are at most their linear interpolation between the rays, and what is left is concave:
+its maximum on the cone and the unit ball is bounded by `cone_bound`. Cones whose bound is above the threshold are cut
+in two across an edge. A cone's x and c prove its bound for both halves, which start from them.
 
 The kernel is compiled by numba, at the first call (the result is cached): nodes are thousands of operations each,
 on which NumPy's overhead would be a hundredfold.
@@ -58,7 +58,7 @@ def search(
     max_nodes: int = 10**9,
     deadline: float = np.inf,
 ) -> Search:
-    """Show that f is at most ``threshold`` on the unit ball; where it is not, that it is at most little above its maximum.
+    """Show that f is at most ``threshold`` on the unit ball, or where it is not, a little above its maximum.
 
     Parameters
     ----------
@@ -77,8 +77,8 @@ def search(
     E = np.ascontiguousarray(form.E)
     axes = np.linalg.eigh((E.T * np.abs(form.tau)) @ E)[1]
     lipschitz = float(np.linalg.norm(form.w0) + np.abs(form.tau).sum())
-    # Sums of K + r terms. Rays are rounded at each cut: in an orthant, coefficients of a point are at most its norm, so that
-    # each cut on the way to a cone moves what it covers by a few eps at most.
+    # Sums of K + r terms. Rays are rounded at each cut: in an orthant, coefficients of a point are at most its norm, so
+    # that each cut on the way to a cone moves what it covers by a few eps at most.
     slack = form.slack + (K + 100 * r) * _EPS * lipschitz
     signs = np.where(np.arange(2**r)[:, None] >> np.arange(r) & 1, 1.0, -1.0)
     n_open, size = 2**r, 2**r + _DEPTH
@@ -116,8 +116,8 @@ def search(
 def _search(E, tau, cones, linear, xs, bounds, segments, pool, pool_c, n_open, limit, threshold, max_nodes):  # type: ignore[no-untyped-def]
     """Bound up to ``max_nodes`` cones of the stack of ``n_open``.
 
-    The lines of a cone are those in its segment of the pool (first, number with tau < 0, number with tau > 0); the halves
-    of a cone share one, and the half that is bounded first must leave it as it is.
+    The lines of a cone are those in its segment of the pool (first, number with tau < 0, number with tau > 0); the
+    halves of a cone share one, and the half that is bounded first must leave it as it is.
     """
     K, r = E.shape
     best, best_u, unresolved, n_nodes = -np.inf, np.zeros(r), 0.0, 0
@@ -236,9 +236,9 @@ def _value(V, base, e, t, mixed, u, point):  # type: ignore[no-untyped-def]
 def _cut(V, Z, t, m, mixed, u):  # type: ignore[no-untyped-def]
     """Return the edge (a, b) to cut, and where between a (0) and b (1).
 
-    On an edge, interpolation of a line is off the most where the line crosses it. The edge is the one with the largest sum of
-    that, times the part that the edge has in the point u at which the bound is attained, and the place is the mean of the
-    crossings. Where all is linear, the longest edge is cut in the middle.
+    On an edge, interpolation of a line is off the most where the line crosses it. The edge is the one with the largest
+    sum of that, times the part that the edge has in the point u at which the bound is attained, and the place is the
+    mean of the crossings. Where all is linear, the longest edge is cut in the middle.
     """
     r = len(u)
     total = 0.0

@@ -84,4 +84,5 @@ def _best_angles(plane: FloatArray, t: FloatArray) -> FloatArray:
     best = np.argmax(values, axis=0)
     heights, angles = (np.take_along_axis(array, best[None], axis=0)[0] for array in (values, candidates))
     peaks = np.flatnonzero((heights >= np.roll(heights, 1)) & (heights >= np.roll(heights, -1)))
-    return angles[peaks[np.argsort(-heights[peaks], kind="stable")]]
+    by_value: FloatArray = angles[peaks[np.argsort(-heights[peaks], kind="stable")]]
+    return by_value

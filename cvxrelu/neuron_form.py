@@ -9,6 +9,7 @@ e_k. With p_k and m_k the sums of t_i ||x_i|| over the rows on the side of e_k a
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray
@@ -53,6 +54,8 @@ class Lines:
         Orthonormal basis of the row space: coordinates z stand for the neuron ``basis @ z``.
     E : ndarray of shape (K, r)
         Unit vectors of the lines.
+    plus, minus : csr_array of shape (K, n)
+        Norms of the rows on the side of e_k, and on the other: p = plus @ t, m = minus @ t.
 
     Parameters
     ----------
@@ -64,18 +67,23 @@ class Lines:
         rows = np.asarray(X, dtype=np.float64)
         norms = row_norms(rows)
         self._used = np.flatnonzero(norms)
-        self._norms = norms[self._used]
-        units = rows[self._used] / self._norms[:, None]
+        sizes_used = norms[self._used]
+        units = rows[self._used] / sizes_used[:, None]
         _, sizes, right = np.linalg.svd(units, full_matrices=False)
         rank = int(np.sum(sizes > _RANK * sizes[0])) if len(sizes) else 0
         self.basis: FloatArray = right[:rank].T
         rotated = units @ self.basis
         left_out = row_norms(units - rotated @ self.basis.T)
-        self._signs, first, self._line = _join(rotated)
-        kept = self._signs[first, None] * rotated[first]
+        sides, first, line = _join(rotated)
+        kept = sides[first, None] * rotated[first]
         self.E: FloatArray = kept / row_norms(kept)[:, None]
-        joined = row_norms(self._signs[:, None] * rotated - self.E[self._line])
-        self._changes = self._norms * (left_out + joined)
+        joined = row_norms(sides[:, None] * rotated - self.E[line])
+        self._changes = sizes_used * (left_out + joined)
+        shape = (len(self.E), len(rows))
+        self.plus, self.minus = (
+            sp.csr_array((sizes_used[part], (line[part], self._used[part])), shape=shape)
+            for part in (sides > 0.0, sides < 0.0)
+        )
 
     @property
     def rank(self) -> int:
@@ -84,11 +92,8 @@ class Lines:
 
     def form(self, t: FloatArray) -> Form:
         """Return t'(X u)_+ for t (n,)."""
-        weights = np.asarray(t, dtype=np.float64)[self._used] * self._norms
-        ahead = self._signs > 0.0
-        plus = np.bincount(self._line[ahead], weights[ahead], minlength=len(self.E))
-        minus = np.bincount(self._line[~ahead], weights[~ahead], minlength=len(self.E))
-        change = float(np.abs(np.asarray(t)[self._used]) @ self._changes)
+        plus, minus = self.plus @ t, self.minus @ t
+        change = float(np.abs(t[self._used]) @ self._changes)
         return Form(E=self.E, tau=plus + minus, w0=-minus @ self.E, slack=change)
 
 

@@ -9,32 +9,7 @@ import cvxrelu as cr
 from cvxrelu.cone_search import search
 from cvxrelu.neuron_bound import bound_neurons
 from cvxrelu.neuron_form import Lines
-
-SEEDS = st.integers(0, 2**32 - 1)
-KINDS = ["generic", "constant", "integers", "repeated", "opposite", "collinear", "scaled"]
-
-
-def make_rows(kind, n, d, rng):
-    X = rng.standard_normal((n, d))
-    if kind == "constant":
-        X[:, -1] = 1.0
-    elif kind == "integers":  # zero, duplicate, opposite and parallel rows
-        X = rng.integers(-1, 2, size=(n, d)).astype(float)
-    elif kind == "repeated":
-        X = X[rng.integers(0, n, size=n)] * rng.choice([1.0, 3.0], size=(n, 1))
-    elif kind == "opposite":
-        X[n // 2 :] = -X[: n - n // 2]
-    elif kind == "collinear":
-        X = np.column_stack([X, X @ rng.standard_normal((d, 2))])
-    elif kind == "scaled":
-        X = X * 10.0 ** rng.uniform(-4, 4, size=d)
-    return X
-
-
-def largest_by_enumeration(X, t):
-    """The largest left side over all cones of the arrangement: projections onto each cone, no branch and bound."""
-    problem = cr.ConvexReLU(X, np.zeros(len(X)), cr.enumerate_patterns(X), lam=1e-300)
-    return float(problem.left_sides(t[:, None])[0].max())
+from tests.neurons import KINDS, SEEDS, largest_by_enumeration, make_rows
 
 
 @settings(max_examples=150)
@@ -99,7 +74,8 @@ def test_a_search_that_is_cut_short_has_a_bound_all_the_same(limit):
     form = lines.form(t)
     full = search(form, 1e-6, lambda u: u)
     short = search(form, 1e-6, lambda u: u, **limit)
-    assert full.finished and not short.finished
+    assert full.finished
+    assert not short.finished
     assert np.isfinite(short.upper)
     assert short.upper >= full.upper
     assert short.n_nodes <= 40

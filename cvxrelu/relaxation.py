@@ -1,0 +1,147 @@
+"""A semidefinite relaxation of training over all neurons: a proven lower bound for data of any rank.
+
+The dual of training is to maximise -F*(t) subject to |t'(Xu)_+| <= lam for all ||u|| <= 1. In the form of
+`neuron_form`, with (z)_+ = (z + |z|) / 2 and any split tau = p - m, p >= 0, m >= 0, on the unit ball and for unit e_k
+
+    p |z| <= rho z^2 + p^2 / (4 rho)  for rho > 0,
+    -m |z| <= gamma z - delta z^2     for |gamma| + delta <= m, delta >= 0,
+
+so that f(u) <= b'u + u'Q u + (1/8) sum_k p_k^2 / rho_k with b = w0 + (1/2) sum_k (tau_k + gamma_k) e_k and
+Q = (1/2) sum_k (rho_k - delta_k) e_k e_k'. Of that, the maximum over the ball is at most nu + mu where
+
+    [[nu, -b'/2], [-b/2, mu I - Q]] is positive semidefinite,  mu >= 0.
+
+All of it is jointly convex in t and the multipliers: one semidefinite program, a block of order r + 1 for each sign.
+"""
+
+import warnings
+from dataclasses import dataclass
+
+import cvxpy as cp
+import numpy as np
+from scipy.optimize import brentq
+
+from cvxrelu._validation import FloatArray
+from cvxrelu.losses import Loss
+from cvxrelu.neuron_form import Form, Lines
+
+_LARGEST = 20_000_000  # entries of the products e_k e_k': a program of minutes to hours
+_ACCURACY = {"tol_gap_rel": 1e-6, "tol_gap_abs": 1e-7, "tol_feas": 1e-7}
+_EPS = float(np.finfo(np.float64).eps)
+_TINY = 1e-100
+
+
+@dataclass(frozen=True, eq=False)
+class Multipliers:
+    """rho >= 0, gamma and delta >= 0 of the lines, each (K,): what proves a bound of one form."""
+
+    rho: FloatArray
+    gamma: FloatArray
+    delta: FloatArray
+
+
+def within_reach(lines: Lines) -> bool:
+    """Return whether the program is of a size that is worth a try."""
+    return lines.rank * (lines.rank + 1) // 2 * len(lines.E) <= _LARGEST
+
+
+def relaxed_point(
+    lines: Lines, Y: FloatArray, lam: float, loss: Loss, *, time_limit: float | None = None
+) -> tuple[FloatArray, float] | None:
+    """Return t (n,) of a good bound and a proven upper bound of max over ||u|| <= 1 of |t'(Xu)_+|.
+
+    The program is solved by CVXPY with Clarabel; t and multipliers are taken from its answer and the bound is computed
+    anew from them (`relaxed_maximum`), so that it holds whatever the accuracy. Memory: r^2 K numbers for r dimensions
+    and K lines.
+
+    Parameters
+    ----------
+    lines : Lines
+        The lines of the rows of X.
+    Y : ndarray of shape (n, 1)
+        The targets.
+    lam : float > 0
+        Strength of the weight decay.
+    loss : Loss
+        The loss.
+    time_limit : float, optional
+        Of the solver, in seconds; where it has come by then is used all the same.
+    """
+    (K, r), n = lines.E.shape, len(Y)
+    size = lam / float(max(lines.plus.max(), lines.minus.max()))
+    t = cp.Variable(n)
+    first, second = np.triu_indices(r)
+    products = (lines.E[:, first] * lines.E[:, second]).T
+    identity = (first == second).astype(np.float64)
+    constraints, found = [], []
+    scaled = size / lam * t
+    for sign in (1.0, -1.0):
+        tau, minus = sign * ((lines.plus + lines.minus) @ scaled), sign * (lines.minus @ scaled)
+        p, rho, gamma, delta, quotient = (cp.Variable(K) for _ in range(5))
+        mu, block = cp.Variable(nonneg=True), cp.Variable((r + 1, r + 1), PSD=True)
+        b = lines.E.T @ (0.5 * (tau + gamma) - minus)
+        constraints += [
+            p >= 0.0,
+            delta >= 0.0,
+            cp.abs(gamma) + delta <= p - tau,
+            cp.SOC(quotient + rho, cp.vstack([2.0 * p, quotient - rho]), axis=0),  # p^2 <= quotient rho
+            block[0, 1:] == -0.5 * b,
+            block[1:, 1:][first, second] == mu * identity - 0.5 * (products @ (rho - delta)),
+            block[0, 0] + mu + 0.125 * cp.sum(quotient) <= 1.0,
+        ]
+        found.append((rho, gamma, delta))
+    conjugate, domain = loss.conjugate_expression(cp.reshape(size * t, (n, 1), order="C"), Y)
+    program = cp.Problem(cp.Maximize(-conjugate), constraints + domain)
+    limit = {} if time_limit is None else {"time_limit": time_limit}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of inaccurate answers: the bound is computed anew
+            program.solve(solver=cp.CLARABEL, **_ACCURACY, **limit)
+    except cp.error.SolverError:
+        return None
+    if t.value is None or not np.isfinite(t.value).all():
+        return None
+    point = loss.project_domain(size * t.value[:, None], Y)[:, 0]
+    bounds = []
+    for sign, variables in zip((1.0, -1.0), found, strict=True):
+        rho, gamma, delta = (lam * np.nan_to_num(variable.value) for variable in variables)
+        multipliers = Multipliers(np.maximum(rho, 0.0), gamma, np.maximum(delta, 0.0))
+        bounds.append(relaxed_maximum(lines.form(sign * point), multipliers))
+    return point, max(bounds)
+
+
+def relaxed_maximum(form: Form, multipliers: Multipliers) -> float:
+    """Return an upper bound of max over ||u|| <= 1 of f(u) that the multipliers prove: the least over nu and mu.
+
+    Parameters
+    ----------
+    form : Form
+        The function, with unit vectors e_k; its slack is added.
+    multipliers : Multipliers
+        Any: m is the least that they allow, p = tau + m.
+    """
+    K, r = form.E.shape
+    tau, rho, gamma, delta = form.tau, multipliers.rho, multipliers.gamma, multipliers.delta
+    m = np.maximum(np.abs(gamma) + delta, np.maximum(-tau, 0.0))
+    p = tau + m
+    size = float(np.linalg.norm(form.w0) + m.sum() + p.sum())
+    if size == 0.0:
+        return form.slack
+    rho = np.maximum(rho, 0.5 * p)  # below, neither term is at its least for any |z| <= 1
+    b = form.w0 + 0.5 * (tau + gamma) @ form.E
+    values, vectors = np.linalg.eigh(0.5 * (form.E.T * (rho - delta)) @ form.E)
+    # Rounding of Q and of its eigenvalues, and the norms of the e_k: room is left for all of it.
+    margin = 8.0 * (K + r * r) * _EPS * float(rho.sum() + delta.sum())
+    values = values + margin
+    parts = 0.25 * (b @ vectors) ** 2
+    low = max(float(values[-1]), 0.0) + margin + _TINY
+    high = low + float(np.linalg.norm(b)) + margin
+
+    def slope(mu: float) -> float:
+        return 1.0 - float(np.sum(parts / (mu - values) ** 2))
+
+    mu = float(brentq(slope, low, high)) if slope(low) < 0.0 < slope(high) else low
+    constant = 0.125 * float(np.sum(np.divide(p * p, rho, out=np.zeros(K), where=p > 0.0)))
+    bound = mu + float(np.sum(parts / (mu - values))) + constant
+    rounding: float = 8.0 * (K + r) * _EPS * (bound + size)
+    return bound + rounding + form.slack

@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.datasets import load_breast_cancer
+
+import cvxrelu as cr
+from cvxrelu.neuron_form import Lines
+from cvxrelu.relaxation import Multipliers, relaxed_maximum, relaxed_point, within_reach
+from tests.neurons import KINDS, SEEDS, largest_by_enumeration, make_rows
+
+
+@settings(max_examples=150)
+@given(SEEDS, st.sampled_from(KINDS), st.integers(2, 9), st.integers(2, 4), st.floats(-3.0, 3.0))
+def test_any_multipliers_prove_a_bound(seed, kind, n, d, exponent):
+    rng = np.random.default_rng(seed)
+    X, t = make_rows(kind, n, d, rng), rng.standard_normal(n)
+    if not X.any():
+        return
+    lines = Lines(X)
+    K = len(lines.E)
+    size = 10.0**exponent * np.linalg.norm(X, axis=1).max()
+    bounds = []
+    for sign in (1.0, -1.0):
+        rho, delta = size * rng.exponential(size=(2, K))
+        multipliers = Multipliers(rho, size * rng.standard_normal(K), delta * rng.integers(0, 2, size=K))
+        bounds.append(relaxed_maximum(lines.form(sign * t), multipliers))
+    assert max(bounds) >= largest_by_enumeration(X, t)
+
+
+@settings(max_examples=25)
+@given(
+    SEEDS,
+    st.sampled_from(KINDS),
+    st.integers(3, 8),
+    st.integers(3, 4),
+    st.sampled_from(["squared", "logistic", "huber"]),
+    st.sampled_from([1e-2, 0.3]),
+)
+def test_bound_is_proven_and_below_the_optimum(seed, kind, n, d, loss, ratio):
+    rng = np.random.default_rng(seed)
+    X, y = make_rows(kind, n, d, rng), rng.choice([-1.0, 1.0], size=n)
+    if not X.any():
+        return
+    measure = {"squared": cr.Squared(), "logistic": cr.Logistic(), "huber": cr.Huber(0.5)}[loss]
+    gradient = measure.gradient(np.zeros((n, 1)), y[:, None])
+    lam = ratio * largest_by_enumeration(X, gradient[:, 0])
+    if lam <= 1e-9 * np.abs(X).max():
+        return
+    t, upper = relaxed_point(Lines(X), y[:, None], lam, measure)
+    assert upper >= largest_by_enumeration(X, t) * (1 - 1e-9)
+    scale = measure.best_scale(t[:, None], y[:, None], lam / upper)
+    lower = -measure.conjugate(scale * t[:, None], y[:, None])
+    optimum = cr.solve(cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam, measure), tol=1e-7)
+    assert lower <= optimum.objective * (1 + 1e-9)
+
+
+def test_a_solver_that_is_cut_short_leaves_a_bound():
+    X = np.random.default_rng(0).standard_normal((300, 20))
+    t, upper = relaxed_point(Lines(X), np.ones((300, 1)), 1e-3, cr.Squared(), time_limit=1e-6)
+    largest = cr.find_neuron(X, t).value
+    assert largest <= upper <= 10.0 * largest
+
+
+def test_reach():
+    rng = np.random.default_rng(0)
+    assert within_reach(Lines(rng.standard_normal((569, 31))))
+    assert not within_reach(Lines(rng.standard_normal((400, 400))))
+
+
+def standardised(n_features):
+    X, classes = load_breast_cancer(return_X_y=True)
+    X = X[:, :n_features] - X[:, :n_features].mean(axis=0)
+    X /= np.linalg.norm(X, axis=0)
+    return np.column_stack([X, np.full(len(X), len(X) ** -0.5)]), 2.0 * classes - 1.0
+
+
+def test_share_of_the_optimum_that_is_proven_on_real_data():
+    X, y = standardised(4)
+    t, upper = relaxed_point(Lines(X), y[:, None], 1e-3, cr.Squared())
+    assert upper == pytest.approx(1e-3, rel=1e-4)
+    scale = 1e-3 / upper
+    lower = -cr.Squared().conjugate(scale * t[:, None], y[:, None])
+    optimum = cr.solve_global(X, y, 1e-3).objective
+    assert 0.7 * optimum < lower < optimum
+
+
+@pytest.mark.slow
+def test_full_breast_cancer():
+    X, y = standardised(30)
+    with pytest.warns(cr.ConvergenceWarning, match=r"unproven.*No better neuron was found, which proves nothing"):
+        solution = cr.solve_global(X, y, 1e-3)
+    assert solution.status == "unproven"
+    assert solution.certificate.proof.method == "relaxation"
+    assert solution.objective <= 0.08438
+    assert solution.lower >= 0.0547
+    assert max(record.n_patterns for record in solution.history) < 300
