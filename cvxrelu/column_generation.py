@@ -14,7 +14,7 @@ from cvxrelu.convex_problem import DualPoint, Weights
 from cvxrelu.exceptions import CertificateError, ConvergenceWarning, SolverError
 from cvxrelu.gates import sample_patterns
 from cvxrelu.losses import Loss, get_loss
-from cvxrelu.neuron_bound import EXACT_RANK, SEARCH_RANK, NeuronBound, bound_neurons
+from cvxrelu.neuron_bound import EXACT_RANK, SEARCH_RANK, NeuronBound, bound_neurons, feasible_multiple
 from cvxrelu.neuron_form import Lines
 from cvxrelu.patterns import ActivationPatterns, unique_columns
 from cvxrelu.pricing import NewNeuron, local_maxima, new_neuron
@@ -62,6 +62,7 @@ def solve_global(
     loss: str | Loss = "squared",
     *,
     tol: float = 1e-6,
+    patterns: ActivationPatterns | None = None,
     n_gates: int = 50,
     time_limit: float | None = None,
     callback: Callable[[GlobalRecord], Any] | None = None,
@@ -93,8 +94,10 @@ def solve_global(
         "squared", "logistic", "huber".
     tol : float
         Relative gap (objective - lower) / |objective| to prove.
+    patterns : ActivationPatterns, optional
+        Patterns of X to start from, such as those of a network; by default those of random gates.
     n_gates : int >= 1
-        Random gates to start from.
+        Their number.
     time_limit : float, optional
         Seconds; what has been found and proven by then is returned.
     callback : callable, optional
@@ -141,9 +144,9 @@ def solve_global(
         time_limit = check_number("time_limit", time_limit, minimum=0.0, strict=True)
     rng = np.random.default_rng(check_integer("seed", seed, minimum=0))
     n_gates = check_integer("n_gates", n_gates, minimum=1)
-    if data.any():
+    if patterns is None and data.any():
         patterns = sample_patterns(data, n_gates, seed=rng)
-    else:
+    elif patterns is None:
         patterns = ActivationPatterns(np.zeros((len(data), 1), dtype=np.bool_))
     search = _Generation(ConvexReLU(data, y, patterns, lam, measure), tol, rng, started, time_limit)
     status = search.run(callback, verbose)
@@ -331,26 +334,21 @@ class _Generation:
             self._point, self._proof = point, bound
 
     def _point_of(self, t: FloatArray, upper: float) -> DualPoint:
-        """Return the best multiple of t that is feasible if ``upper`` bounds the maximum."""
-        loss, Y = self.problem.loss, self.problem.Y
-        limit = self.problem.lam / upper if upper > 0.0 else np.inf
-        point = loss.best_scale(t[:, None], Y, limit) * t[:, None]
-        return DualPoint(point, None, -loss.conjugate(point, Y))
+        return feasible_multiple(self.problem.loss, self.problem.Y, self.problem.lam, t, upper)
 
     def _add(self, neurons: list[NewNeuron]) -> int:
         """Add the patterns of the best neurons, drop the idle ones, and return how many are new."""
         problem, patterns = self.problem, self.problem.patterns
         kept = np.flatnonzero(self._idle <= _IDLE)
         blocks = problem.blocks(self.weights)[:, :, kept]
-        present = patterns.G if patterns.G is not None else np.zeros((problem.d, len(patterns)))
         new = np.column_stack([np.empty((problem.d, 0)), *(self._gates(neuron.u) for neuron in neurons[:_ADDED])])
-        G = np.column_stack([present[:, kept], new])
         D = np.column_stack([np.asarray(patterns.D)[:, kept], problem.X @ new >= 0.0])
         first = unique_columns(D)
         n_added = len(first) - len(kept)
         if n_added == 0:
             return 0
-        patterns = ActivationPatterns(D[:, first], G[:, first])
+        gates = None if patterns.G is None else np.column_stack([patterns.G[:, kept], new])[:, first]
+        patterns = ActivationPatterns(D[:, first], gates)
         self.problem = ConvexReLU(problem.X, problem.y, patterns, problem.lam, problem.loss)
         blocks = np.concatenate([blocks, np.zeros((2, 1, n_added, problem.d))], axis=2)
         self.weights = self.problem.weights(blocks)

@@ -1,5 +1,6 @@
 """Certificates of two-layer ReLU networks from any trainer."""
 
+import time as clock
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -7,18 +8,24 @@ import numpy as np
 
 from cvxrelu._validation import FloatArray, check_choice, check_number, check_targets
 from cvxrelu.certificates import Certificate, certify
+from cvxrelu.column_generation import solve_global
 from cvxrelu.convex_problem import DualPoint, Weights
 from cvxrelu.exceptions import CertificateError
 from cvxrelu.global_bound import exact_maximum
 from cvxrelu.losses import Loss, get_loss
 from cvxrelu.network_input import read_network
 from cvxrelu.networks import ReLUNetwork, as_columns, balance, directions, to_convex, to_network
+from cvxrelu.neuron_bound import EXACT_RANK, SEARCH_RANK, NeuronBound, bound_neurons, feasible_multiple
+from cvxrelu.neuron_form import Lines
 from cvxrelu.patterns import ActivationPatterns
 from cvxrelu.pricing import NewNeuron, find_neuron, new_neuron
 from cvxrelu.problems import ConvexReLU
+from cvxrelu.relaxation import relaxed_point, within_reach
+from cvxrelu.solution import Solution
 from cvxrelu.solve import solve as solve_problem
 
 _CONTRADICTION = 1e-9
+_LOOSER = (3.0, 1.3, 1.03)  # times the largest value found: what is proven first
 
 Scope = Literal["patterns", "global"]
 
@@ -53,11 +60,14 @@ class NetworkCertificate:
         The new neuron that lowers the objective of ``network`` most, to first order: at the rate ``neuron.value -
         lam``, if that is positive. Found by local search, so evidence, unless ``neuron.exact``.
     improved : ReLUNetwork or None
-        The best network found with the same patterns, dead and duplicate neurons gone; None with ``solve=False``.
+        The best network found, with the same patterns (scope "global": with any), dead and duplicate neurons gone;
+        None with ``solve=False``.
     improved_objective : float or None
         Its objective, at most ``upper`` to rounding. ``lower`` holds for it too.
     improved_neuron : NewNeuron or None
         The new neuron that lowers the objective of ``improved`` most: a value above lam is a pattern that is missing.
+    proof : NeuronBound or None
+        For scope "global": what proves that no neuron violates the dual constraint at ``dual``.
     """
 
     objective_given: float
@@ -71,6 +81,7 @@ class NetworkCertificate:
     improved: ReLUNetwork | None
     improved_objective: float | None
     improved_neuron: NewNeuron | None
+    proof: NeuronBound | None = None
     rigor: Literal["floating_point"] = "floating_point"
 
     @property
@@ -109,6 +120,7 @@ class NetworkCertificate:
             + (" and feed one output each" if self.problem.n_outputs > 1 else "")
         )
         d = self.problem.d
+        patterns = "any patterns" if self.scope == "global" else "same patterns"
         lines = [
             ("network", f"{self.network.n_neurons} neurons of {d} inputs, {self.problem.n_outputs} output(s)"),
             ("objective", f"{self.upper:.10g}  (layers balanced; {self.objective_given:.10g} as given)"),
@@ -116,11 +128,12 @@ class NetworkCertificate:
             ("gap", f"{self.gap:.3e}  (relative {self.rel_gap:.3e})"),
             ("scope", f"{self.scope}: {holds_for}"),
             ("rigor", self.rigor),
+            *([("proof", self.proof.method)] if self.proof is not None else []),
             ("new neuron", _verdict(self.neuron, self.problem.lam)),
         ]
         if self.improved is not None and self.improved_neuron is not None:
             lines += [
-                ("improved", f"{self.improved_objective:.10g} with {self.improved.n_neurons} neurons, same patterns"),
+                ("improved", f"{self.improved_objective:.10g} with {self.improved.n_neurons} neurons, {patterns}"),
                 ("  new neuron", _verdict(self.improved_neuron, self.problem.lam)),
             ]
         return "\n".join(f"{name:<15} {value}" for name, value in lines)
@@ -137,6 +150,7 @@ def certify_network(
     *,
     solve: bool = True,
     tol: float = 1e-6,
+    time_limit: float = 300.0,
     n_starts: int = 100,
     seed: int = 0,
 ) -> NetworkCertificate:
@@ -150,7 +164,9 @@ def certify_network(
 
     The layers are balanced first, which never raises the objective. The lower bound is the best of two dual points,
     each moved to feasibility: grad F at the network, and the dual of the convex program over its patterns
-    (`ConvexReLU`), which is solved by `cvxrelu.solve` and gives ``improved``, too.
+    (`ConvexReLU`), which is solved by `cvxrelu.solve` and gives ``improved``, too. For scope "global", `solve_global`
+    goes on from these patterns in its place; with ``solve=False``, the largest |t'(Xu)_+| at grad F is bounded instead,
+    and the semidefinite relaxation solved.
 
     Parameters
     ----------
@@ -170,12 +186,14 @@ def certify_network(
         More patterns that networks may use, of X with its column of ones, if it gets one.
     scope : {"patterns", "global"}
         What the lower bound holds for. "patterns": networks whose neurons have the network's patterns or the given
-        ones. "global": networks of any width and any patterns, for one output and X of rank at most 2 (such as one
-        feature and a bias), where the dual constraint is maximised exactly.
+        ones. "global": networks of any width and any patterns, for one output; what is proven for which rank of X is
+        said at `solve_global`.
     solve : bool
         Whether to solve the convex program, for a better bound and a better network.
     tol : float
         Relative gap to solve it to.
+    time_limit : float
+        Seconds for scope "global"; what is proven by then is returned.
     n_starts, seed : int
         Of the search for the new neuron: see `find_neuron`. The network's own neurons are starts as well.
 
@@ -205,6 +223,8 @@ def certify_network(
     measure, lam = get_loss(loss), check_number("lam", lam, minimum=0.0)
     given, data = read_network(network, X, measure.name)
     _check_outputs(given, check_targets(y, len(data)).shape[1], scope)
+    if scope == "global" and lam == 0.0:
+        raise ValueError("lam must be > 0 for scope 'global'; got 0.0")
     balanced = balance(given)
     with np.errstate(over="ignore", invalid="ignore"):
         objective_given = given.objective(data, y, lam, measure)
@@ -213,20 +233,29 @@ def certify_network(
         raise ValueError(f"network must have a finite objective on X and y; got {upper}")
     problem, weights = _program(given, data, y, patterns, lam, measure)
 
+    exact = scope == "global" and Lines(problem.X).rank <= EXACT_RANK
+
     def price(t: FloatArray) -> NewNeuron:
-        if scope == "global":
+        if exact:
             return new_neuron(problem.X, t, exact_maximum(problem.X, t[:, 0])[1][0], 0, exact=True)
         starts = given.W1 if given.n_neurons else None
         return find_neuron(problem.X, t, starts=starts, n_starts=n_starts, seed=seed)
 
     gradient = measure.gradient(balanced.predict(problem.X).reshape(problem.Y.shape), problem.Y)
-    neuron = price(gradient)  # before all work: here data of too large a rank for scope "global" are refused
-    solution = solve_problem(problem, tol=tol) if solve else None
+    neuron = price(gradient)
+    solution: Solution | None = None
+    if solve and scope == "global":
+        solution = solve_global(
+            problem.X, problem.y, lam, measure, tol=tol, patterns=problem.patterns, time_limit=time_limit, seed=seed
+        )
+    elif solve:
+        solution = solve_problem(problem, tol=tol)
     certificate = certify(problem, weights, None if solution is None else solution.dual)
-    dual = certificate.dual
-    if scope == "global":
-        offered = [gradient, np.zeros_like(gradient)] + ([] if solution is None else [solution.dual.t])
-        dual = max((_global_point(problem, t) for t in offered), key=lambda point: point.value)
+    dual, proof = certificate.dual, None
+    if scope == "global" and solution is not None:
+        dual, proof = solution.dual, solution.certificate.proof
+    elif scope == "global":
+        dual, proof = _global_point(problem, gradient, tol, time_limit)
     if dual.value - upper > _CONTRADICTION * max(1.0, abs(upper)):
         raise CertificateError(
             f"lower bound {dual.value!r} exceeds the objective {upper!r} of the network: please report this"
@@ -235,12 +264,13 @@ def certify_network(
     improved: ReLUNetwork | None = None
     improved_objective = improved_neuron = None
     if solution is not None:
-        best = min(solution.weights, certificate.weights, key=problem.objective)
-        better = to_network(problem, best)
+        candidates = [(solution.problem, solution.weights), (problem, certificate.weights)]
+        source, best = min(candidates, key=lambda candidate: candidate[0].objective(candidate[1]))
+        better = to_network(source, best)
         assert isinstance(better, ReLUNetwork)
         improved = better
         improved_objective = improved.objective(problem.X, problem.y, lam, measure)
-        improved_neuron = price(problem.gradient_point(best))
+        improved_neuron = price(source.gradient_point(best))
     return NetworkCertificate(
         objective_given=objective_given,
         upper=upper,
@@ -253,6 +283,7 @@ def certify_network(
         improved=improved,
         improved_objective=improved_objective,
         improved_neuron=improved_neuron,
+        proof=proof,
     )
 
 
@@ -311,9 +342,21 @@ def _program(
     return ConvexReLU(X, y, merged, lam, loss), weights
 
 
-def _global_point(problem: ConvexReLU, t: FloatArray) -> DualPoint:
-    """Return a feasible point of the dual over all networks, a multiple of t (n, 1) moved into the domain of F*."""
-    point = problem.loss.project_domain(t, problem.Y)
-    largest, _ = exact_maximum(problem.X, point[:, 0])
-    scale = problem.loss.best_scale(point, problem.Y, problem.lam / largest if largest > 0.0 else np.inf)
-    return DualPoint(scale * point, None, -problem.loss.conjugate(scale * point, problem.Y))
+def _global_point(problem: ConvexReLU, t: FloatArray, tol: float, time_limit: float) -> tuple[DualPoint, NeuronBound]:
+    """Return a feasible point of the dual over all networks, a multiple of t (n, 1), with what proves it."""
+    lines, point = Lines(problem.X), problem.loss.project_domain(t, problem.Y)[:, 0]
+    deadline = clock.perf_counter() + time_limit
+    found = find_neuron(problem.X, point).value
+    tries: list[tuple[FloatArray, NeuronBound]] = []
+    if lines.rank <= SEARCH_RANK and found > 0.0:
+        targets = [factor * found for factor in (*_LOOSER, 1.0 + tol)]
+        tries += [(point, bound_neurons(problem.X, lines, point, target, deadline=deadline)) for target in targets]
+    if lines.rank > EXACT_RANK and within_reach(lines):
+        relaxed = relaxed_point(lines, problem.Y, problem.lam, problem.loss, time_limit=time_limit)
+        if relaxed is not None:
+            tries.append((relaxed[0], NeuronBound(relaxed[1], "relaxation", np.empty((0, problem.d)))))
+    zero = np.zeros(len(point))
+    tries.append((zero, NeuronBound(0.0, "exact", np.empty((0, problem.d)))))
+    points = [feasible_multiple(problem.loss, problem.Y, problem.lam, t, bound.upper) for t, bound in tries]
+    best = max(range(len(points)), key=lambda i: points[i].value)
+    return points[best], tries[best][1]

@@ -7,7 +7,9 @@ import numpy as np
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.cone_search import Search, search
+from cvxrelu.convex_problem import DualPoint
 from cvxrelu.global_bound import exact_maximum
+from cvxrelu.losses import Loss
 from cvxrelu.neuron_form import Lines
 from cvxrelu.pricing import local_maxima
 
@@ -38,6 +40,12 @@ class NeuronBound:
     method: Method
     met: FloatArray
     n_nodes: int = 0
+
+
+def feasible_multiple(loss: Loss, Y: FloatArray, lam: float, t: FloatArray, upper: float) -> DualPoint:
+    """Return the best feasible multiple of t (n,), in the domain of F*, if the maximum at t is at most ``upper``."""
+    point = loss.best_scale(t[:, None], Y, lam / upper if upper > 0.0 else np.inf) * t[:, None]
+    return DualPoint(point, None, 0.0 - loss.conjugate(point, Y))
 
 
 def bound_neurons(

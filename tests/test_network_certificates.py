@@ -170,6 +170,43 @@ def test_a_global_bound_holds_for_other_networks(seed, loss):
     assert certificate.lower <= certificate.certificate.lower * (1 + 1e-9)  # of fewer networks
 
 
+@pytest.mark.parametrize("shape", ["tall", "collinear", "doubled", "wide"])
+@pytest.mark.parametrize("loss", ["squared", "logistic", "huber"])
+def test_global_scope_of_any_rank(shape, loss):
+    """Against the program over all patterns, enumerated; without a solve, the network's own bound is below it."""
+    X = make_data(shape)[:, :4]
+    y = make_targets(loss, X, 1)[:, 0]
+    network = random_network(X, 5, np.random.default_rng(0))
+    certificate = cr.certify_network(network, X, y, LAM, loss, scope="global")
+    every = cr.solve(cr.ConvexReLU(X, y, cr.enumerate_patterns(X), LAM, loss), tol=1e-7)
+    assert certificate.lower == pytest.approx(every.objective, rel=2e-6)
+    assert certificate.lower <= every.objective
+    assert certificate.improved_objective == pytest.approx(every.objective, rel=2e-6)
+    assert certificate.improved_neuron.value <= LAM * (1 + 1e-5)
+    assert certificate.proof.method == "branch_and_bound"
+    assert "any patterns" in str(certificate)
+    own = cr.certify_network(network, X, y, LAM, loss, scope="global", solve=False)
+    assert own.improved is None
+    assert 0.0 <= own.lower <= every.objective
+    assert own.upper == certificate.upper
+    better = cr.certify_network(certificate.improved, X, y, LAM, loss, scope="global", solve=False)
+    assert better.rel_gap <= 1e-4
+    assert better.proof.method in ("branch_and_bound", "relaxation")  # whichever is better
+
+
+def test_global_scope_of_high_rank_is_bounded_by_the_relaxation():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 14))
+    y = np.maximum(X[:, 0], 0.0) - np.maximum(X[:, 1], 0.0)
+    network = random_network(X, 4, rng)
+    certificate = cr.certify_network(network, X, y, LAM, scope="global", solve=False)
+    assert certificate.proof.method == "relaxation"
+    with pytest.warns(cr.ConvergenceWarning, match="unproven"):
+        solved = cr.certify_network(network, X, y, LAM, scope="global")
+    assert 0.0 < certificate.lower <= solved.improved_objective < certificate.upper
+    assert solved.lower == pytest.approx(certificate.lower, rel=1e-3)
+
+
 def test_the_proof_over_the_patterns_can_be_saved(tmp_path):
     X, y = one_feature()
     arrays = np.ones((2, 1)), np.array([0.5, -0.3]), np.array([1.0, -1.0]), 0.3
@@ -184,8 +221,8 @@ def test_scopes_that_cannot_be_proven_are_refused():
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((12, 3)), rng.standard_normal(12)
     network = random_network(X, 3, rng)
-    with pytest.raises(ValueError, match=r"rank at most 2 .* scope 'global'; got rank 3"):
-        cr.certify_network(network, X, y, LAM, scope="global")
+    with pytest.raises(ValueError, match="lam must be > 0 for scope 'global'"):
+        cr.certify_network(network, X, y, 0.0, scope="global")
     with pytest.raises(ValueError, match="scope must be one of 'global', 'patterns'; got 'all'"):
         cr.certify_network(network, X, y, LAM, scope="all")
     two = cr.ReLUNetwork(network.W1[:2], np.eye(2))
@@ -422,6 +459,19 @@ def test_network_of_torch_trained_by_adam_on_breast_cancer():
     assert 0.0 < certificate.lower < certificate.improved_objective < certificate.upper
     assert lowest_with(certificate, certificate.neuron, certificate.network) < certificate.upper
     assert lowest_with(certificate, certificate.improved_neuron, certificate.improved) < certificate.improved_objective
+
+
+def test_networks_of_other_trainers_against_the_global_optimum():
+    X, y = load_diabetes(return_X_y=True)
+    X, y = scale(X[:, [2, 8]]), scale(y)  # body mass index and a serum measurement
+    model = mlp(MLPRegressor, X, y, 1e-3, solver="lbfgs")
+    certificate = cr.certify_network(model, X, y, 1e-3, scope="global")
+    assert certificate.improved_objective - certificate.lower <= 1e-6 * certificate.improved_objective
+    assert certificate.lower < certificate.upper
+    assert lowest_with(certificate, certificate.neuron, certificate.network) < certificate.upper
+    assert certificate.proof.method == "branch_and_bound"
+    cut = dataclasses.replace(certificate, network=certificate.improved)
+    assert lowest_with(cut, certificate.improved_neuron, certificate.improved) >= certificate.lower
 
 
 def test_errors():
