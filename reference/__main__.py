@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from reference import ablation, bench, compile_time, decompositions, growth, images, race, table1
+from reference import ablation, bench, compile_time, decompositions, global_optima, growth, images, race, table1
 from reference.race_cases import KINDS
 from reference.race_peers import Effort
 
@@ -33,6 +33,9 @@ def main() -> None:
     command.add_argument("--seconds", type=float, default=10.0, help="limit of AugmentedLagrangian (default: 10)")
     command.add_argument("--threads", type=int, default=1, help="threads (default: 1)")
     command.add_argument("--out", type=Path, default=Path("build/table1.json"), help="file of the runs, resumed")
+    command = commands.add_parser("global", help=global_optima.measure.__doc__)
+    command.add_argument("--cases", type=_names, default=[], help="cases, comma separated (default: all)")
+    command.add_argument("--threads", type=int, default=1, help="threads (default: 1)")
     command = commands.add_parser("growth", help=growth.measure.__doc__)
     command.add_argument("--repeats", type=int, default=3, help="number of runs; medians are printed (default: 3)")
     command.add_argument("--threads", type=int, default=1, help="threads (default: 1)")
@@ -63,6 +66,8 @@ def main() -> None:
         print(compile_time.measure(arguments.gates, arguments.repeats))
     elif arguments.command == "ablation":
         print(ablation.measure(arguments.repeats, arguments.threads))
+    elif arguments.command == "global":
+        print(global_optima.measure(arguments.cases, arguments.threads))
     elif arguments.command == "growth":
         print(growth.measure(arguments.repeats, arguments.threads, arguments.out))
     elif arguments.command == "decompositions":
