@@ -25,7 +25,7 @@ from cvxrelu._validation import FloatArray
 from cvxrelu.losses import Loss
 from cvxrelu.neuron_form import Form, Lines
 
-_LARGEST = 20_000_000  # entries of the products e_k e_k': a program of minutes to hours
+_LARGEST = 3_000_000  # entries of the products e_k e_k': a program of minutes, and of some GB
 _ACCURACY = {"tol_gap_rel": 1e-6, "tol_gap_abs": 1e-7, "tol_feas": 1e-7}
 _EPS = float(np.finfo(np.float64).eps)
 _TINY = 1e-100
@@ -120,20 +120,45 @@ def relaxed_maximum(form: Form, multipliers: Multipliers) -> float:
     multipliers : Multipliers
         Any: m is the least that they allow, p = tau + m.
     """
+    return _maximum(form, multipliers)[0]
+
+
+def ascended_maximum(form: Form, *, steps: int = 60) -> float:
+    """Return an upper bound of max over ||u|| <= 1 of f(u): nearly the relaxation's for a fixed t, in r^2 K a step.
+
+    Frank-Wolfe steps on the relaxation's primal, whose variables are u and a moment matrix U of trace at most 1: at U,
+    the multipliers are rho_k = p_k / (2 sqrt(e_k'U e_k)) and delta = m, with the least p and m, and what attains the
+    bound that they prove is where the step goes to.
+    """
+    r = form.E.shape[1]
+    p, m = np.maximum(form.tau, 0.0), np.maximum(-form.tau, 0.0)
+    U, best = np.eye(r) / r, np.inf
+    for step in range(steps):
+        sizes = np.sqrt(np.maximum(np.sum((form.E @ U) * form.E, axis=1), _EPS))
+        bound, u = _maximum(form, Multipliers(0.5 * p / sizes, np.zeros_like(p), m))
+        best = min(best, bound)
+        share = 2.0 / (step + 3.0)
+        U = (1.0 - share) * U + share * np.outer(u, u)
+    return best
+
+
+def _maximum(form: Form, multipliers: Multipliers) -> tuple[float, FloatArray]:
+    """Return the bound of the multipliers, and u (r,) in the unit ball where the quadratic function is largest."""
     K, r = form.E.shape
     tau, rho, gamma, delta = form.tau, multipliers.rho, multipliers.gamma, multipliers.delta
     m = np.maximum(np.abs(gamma) + delta, np.maximum(-tau, 0.0))
     p = tau + m
     size = float(np.linalg.norm(form.w0) + m.sum() + p.sum())
     if size == 0.0:
-        return form.slack
+        return form.slack, np.zeros(r)
     rho = np.maximum(rho, 0.5 * p)  # below, neither term is at its least for any |z| <= 1
     b = form.w0 + 0.5 * (tau + gamma) @ form.E
     values, vectors = np.linalg.eigh(0.5 * (form.E.T * (rho - delta)) @ form.E)
     # Rounding of Q and of its eigenvalues, and the norms of the e_k: room is left for all of it.
     margin = 8.0 * (K + r * r) * _EPS * float(rho.sum() + delta.sum())
     values = values + margin
-    parts = 0.25 * (b @ vectors) ** 2
+    along = b @ vectors
+    parts = 0.25 * along**2
     low = max(float(values[-1]), 0.0) + margin + _TINY
     high = low + float(np.linalg.norm(b)) + margin
 
@@ -144,4 +169,8 @@ def relaxed_maximum(form: Form, multipliers: Multipliers) -> float:
     constant = 0.125 * float(np.sum(np.divide(p * p, rho, out=np.zeros(K), where=p > 0.0)))
     bound = mu + float(np.sum(parts / (mu - values))) + constant
     rounding: float = 8.0 * (K + r) * _EPS * (bound + size)
-    return bound + rounding + form.slack
+    u = 0.5 * along / (mu - values)
+    rest = 1.0 - float(u @ u)
+    if rest > 0.0 and values[-1] > 0.0:
+        u[-1] += np.copysign(np.sqrt(u[-1] ** 2 + rest) - abs(u[-1]), u[-1])
+    return bound + rounding + form.slack, vectors @ u

@@ -6,7 +6,7 @@ from sklearn.datasets import load_breast_cancer
 
 import cvxrelu as cr
 from cvxrelu.neuron_form import Lines
-from cvxrelu.relaxation import Multipliers, relaxed_maximum, relaxed_point, within_reach
+from cvxrelu.relaxation import Multipliers, ascended_maximum, relaxed_maximum, relaxed_point, within_reach
 from tests.neurons import KINDS, SEEDS, largest_by_enumeration, make_rows
 
 
@@ -26,6 +26,22 @@ def test_any_multipliers_prove_a_bound(seed, kind, n, d, exponent):
         multipliers = Multipliers(rho, size * rng.standard_normal(K), delta * rng.integers(0, 2, size=K))
         bounds.append(relaxed_maximum(lines.form(sign * t), multipliers))
     assert max(bounds) >= largest_by_enumeration(X, t)
+
+
+@settings(max_examples=60)
+@given(SEEDS, st.sampled_from(KINDS), st.integers(2, 9), st.integers(2, 4))
+def test_ascent_of_the_relaxation_stays_above_and_near(seed, kind, n, d):
+    rng = np.random.default_rng(seed)
+    X, t = make_rows(kind, n, d, rng), rng.standard_normal(n)
+    if not X.any():
+        return
+    lines = Lines(X)
+    largest = largest_by_enumeration(X, t)
+    bounds = [
+        max(ascended_maximum(lines.form(sign * t), steps=steps) for sign in (1.0, -1.0)) for steps in (1, 20, 100)
+    ]
+    assert bounds == sorted(bounds, reverse=True)
+    assert largest <= bounds[-1] <= 8.0 * largest + 1e-9 * np.abs(t) @ np.linalg.norm(X, axis=1)
 
 
 @settings(max_examples=25)
