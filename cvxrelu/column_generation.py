@@ -244,7 +244,7 @@ class _Generation:
             upper = max(ascended_maximum(self._lines.form(sign * t)) for sign in (1.0, -1.0))
             self._keep(t, NeuronBound(upper, "relaxation", np.empty((0, self.problem.d))))
         spent = (clock.perf_counter() - self._started) / (self._deadline - self._started)
-        if self._lines.rank > _LOW_RANK and (violation <= _NEAR or spent > _RELAXATION_AFTER):
+        if self._lines.rank > SEARCH_RANK and (violation <= _NEAR or spent > _RELAXATION_AFTER):
             self._relax()
         upper = self.problem.objective(self.weights)
         self.history.append(
