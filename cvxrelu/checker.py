@@ -4,16 +4,20 @@
 
 DATA.npz holds X (n, d) and y (n,) or (n, c). Exit codes: 0 verified, 1 rejected, 2 wrong use or unreadable file.
 
-A certificate claims that the optimal value of the convex program of a two-layer network (below) for given data and
-given activation patterns lies in [lower, upper]. Nothing in it is believed: upper is derived anew as the objective of
-the stored weights, lower as the dual objective of the stored dual point, and the claims must not be better than
-these by more than a bound of the rounding errors of their evaluation. With n rows, c outputs, P patterns D_i = diag of
-a 0/1 column, F(f) = (1/n) sum_j loss(f_j, y_j), t (n, c) and Xt_i = (2 D_i - I) X:
+A certificate claims that the optimal value of the convex program of a two-layer network (below) for given data lies in
+[lower, upper], for given activation patterns or, of scope "global", for all that the data have. Nothing in it is
+believed: upper is derived anew as the objective of the stored weights, lower as the dual objective of the stored dual
+point, and the claims must not be better than these by more than a bound of the rounding errors of their evaluation.
+With n rows, c outputs, P patterns D_i = diag of a 0/1 column, F(f) = (1/n) sum_j loss(f_j, y_j), t (n, c) and
+Xt_i = (2 D_i - I) X:
 
     gated   minimise F(sum_i D_i X U_i) + lam Omega(U)
             lower = -F*(t) - (lam Omega)*(-A't), (A't)_ki = X' D_i t_k
     relu    minimise F(sum_i D_i X (V_i - W_i)) + lam Omega(V, W) with Xt_i v >= 0 and Xt_i w >= 0 for all blocks v, w
             lower = -F*(t) - (lam Omega)*(-+A't + Xt'g) for any multipliers g >= 0
+
+    global  relu with all patterns: minimise F(sum_j (X u_j)_+ a_j) + (lam / 2) sum_j (||u_j||^2 + a_j^2), any width
+            lower = -F*(t) for t (n, 1) with |t'(Xu)_+| <= lam for all ||u|| <= 1, of which the file has the proof
 
 For a norm Omega the second term is 0 where the dual norm of the argument is at most lam, else infinite: a t
 beyond that by at most 1e-9 is shrunk, by more it is rejected. The programs are those of Mishkin, Sahiner & Pilanci
@@ -27,15 +31,17 @@ import json
 import math
 import sys
 import zipfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION = 1
-SCOPES = ("patterns",)
+SCOPES = {1: "patterns", 2: "global"}  # of the versions of the format
+PROOFS = {"cones": "cones that cover the unit ball of neurons, each with its bound"}
 RIGORS = ("floating_point", "rounded")
 LOSSES = ("squared", "huber", "logistic", "softmax")
 PENALTIES = ("group_l1", "l1", "feature_group_l1", "nuclear", "squared_l2", "none")
@@ -70,9 +76,10 @@ class Contents:
 class Verdict:
     """What the checker derived of a certificate that it verified.
 
-    ``lower`` and ``upper`` are its own; the claimed ones are not better than these by more than the roundings (0
-    where an exact check allows none). ``cone_violation`` is the largest -s_j x_j'w / (||x_j|| ||w||), s_j = 2 D_j - 1,
-    at most 8 (d + 4) 2^-52; in an exact check it was repaired.
+    ``proof`` is the kind of proof of scope "global", else None. ``lower`` and ``upper`` are its own; the claimed ones
+    are not better than these by more than the roundings (0 where an exact check allows none). ``cone_violation`` is
+    the largest -s_j x_j'w / (||x_j|| ||w||), s_j = 2 D_j - 1, at most 8 (d + 4) 2^-52; in an exact check it was
+    repaired.
     """
 
     lower: float
@@ -85,17 +92,22 @@ class Verdict:
     arithmetic: str
     kind: str
     scope: str
+    proof: str | None
     rigor: str
     n_blocks: int
 
     def __str__(self) -> str:
+        networks = f"{self.kind} networks whose neurons have the given patterns"
+        if self.scope == "global":
+            networks = "two-layer ReLU networks of any width"
         lines = {
             "lower bound": f"{self.lower:.17g}  (claimed {self.claimed_lower:.17g})",
             "upper bound": f"{self.upper:.17g}  (claimed {self.claimed_upper:.17g})",
             "rounding": f"{self.lower_rounding:.1e} and {self.upper_rounding:.1e}: what the claims may be better by",
             "gap": f"{self.upper - self.lower:.3e}",
             "arithmetic": "rational, exact" if self.arithmetic == "exact" else "float64",
-            "scope": f"{self.scope}: optimal among {self.kind} networks whose neurons have the given patterns",
+            "scope": f"{self.scope}: optimal among {networks}",
+            **({} if self.proof is None else {"proof": f"{self.proof}: {PROOFS[self.proof]}"}),
             "rigor": self.rigor + ("" if self.rigor == "floating_point" else " (claimed; --exact checks it)"),
             "non-zero blocks": str(self.n_blocks),
         }
@@ -170,21 +182,29 @@ def _header(raw: bytes) -> dict[str, Any]:
     _require(
         isinstance(header, dict) and header.get("format") == "cvxrelu certificate", "this is no cvxrelu certificate"
     )
-    _require(
-        header.get("version") == VERSION, f"format version {header.get('version')!r} is unknown: must be {VERSION}"
-    )
-    _require(set(header) == set(KEYS), f"the header must have the keys {sorted(KEYS)}; got {sorted(header)}")
-    for key, kind in KEYS.items():
+    version: Any = header.get("version")
+    _require(version in SCOPES, f"format version {version!r} is unknown: must be one of {list(SCOPES)}")
+    keys = KEYS if SCOPES[version] == "patterns" else {**KEYS, "proof": str}
+    _require(set(header) == set(keys), f"the header must have the keys {sorted(keys)}; got {sorted(header)}")
+    for key, kind in keys.items():
         _require(type(header[key]) is kind, f"{key} must be of type {kind.__name__}; got {header[key]!r}")
         _require(kind is not int or header[key] >= 1, f"{key} must be positive")
         _require(kind is not float or math.isfinite(header[key]), f"{key} must be finite")
     _require(header["kind"] in ("gated", "relu"), f"kind {header['kind']!r} is unknown")
-    _require(header["scope"] in SCOPES, f"scope {header['scope']!r} cannot be checked: must be one of {SCOPES}")
+    _require(
+        header["scope"] == SCOPES[version],
+        f"scope {header['scope']!r} cannot be checked: must be {SCOPES[version]!r} in version {version}",
+    )
     _require(header["rigor"] in RIGORS, f"rigor {header['rigor']!r} is unknown: must be one of {RIGORS}")
     _require(header["penalty"] in PENALTIES, f"penalty {header['penalty']!r} is unknown")
     _require(header["kind"] == "gated" or header["penalty"] != "nuclear", "a ReLU program has no nuclear penalty")
     _require(header["x_dtype"] in ("float32", "float64"), f"x_dtype {header['x_dtype']!r} is unknown")
     _require(header["lam"] >= 0.0, f"lam must not be negative; got {header['lam']!r}")
+    if header["scope"] == "global":
+        _require(header["proof"] in PROOFS, f"proof {header['proof']!r} is unknown")
+        fits = (header["kind"], header["penalty"], header["c"]) == ("relu", "group_l1", 1) and header["lam"] > 0.0
+        _require(fits, "scope 'global' is of ReLU programs with group_l1, lam > 0 and one output")
+        _require(header["rigor"] == "floating_point", "scope 'global' cannot be checked without rounding")
     loss = header["loss"]
     _require(loss.get("name") in LOSSES, f"loss {loss!r} is unknown")
     _require(set(loss) == ({"name", "delta"} if loss["name"] == "huber" else {"name"}), f"loss {loss!r} is unknown")
@@ -205,12 +225,32 @@ def _shapes(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[str
     }
     if "gates" in arrays:
         shapes["gates"] = ("<f8", (d, n_patterns))
-    if header["kind"] == "relu":
+    if header["scope"] == "global":
+        shapes |= _shapes_of_cones(n, d, arrays)
+    elif header["kind"] == "relu":
         n_entries = arrays["multiplier_values"].size if "multiplier_values" in arrays else 0
         shapes["multiplier_values"] = ("<f8", (n_entries,))
         shapes["multiplier_rows"] = ("<i8", (n_entries,))
         shapes["multiplier_starts"] = ("<i8", (2 * c * n_patterns + 1,))
     return shapes
+
+
+def _shapes_of_cones(n: int, d: int, arrays: dict[str, NDArray[Any]]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    r, n_lines, n_cones, n_cuts, n_leaves, n_entries = (
+        len(arrays.get(name, ())) for name in ("axes", "lines", "cuts", "shares", "leaf_points", "leaf_values")
+    )
+    return {
+        "basis": ("<f8", (d, r)),
+        "lines": ("<f8", (n_lines, r)),
+        "row_lines": ("<i8", (n,)),
+        "axes": ("<f8", (r, r)),
+        "cuts": ("|u1", (n_cones, 2)),
+        "shares": ("<f8", (n_cuts,)),
+        "leaf_points": ("<f8", (n_leaves, r)),
+        "leaf_values": ("<f8", (n_entries,)),
+        "leaf_lines": ("<i8", (n_entries,)),
+        "leaf_starts": ("<i8", (n_leaves + 1,)),
+    }
 
 
 def _check_indices(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
@@ -219,15 +259,37 @@ def _check_indices(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> N
     _require(not (arrays["patterns"][:, -1] & (2**padding - 1)).any(), "bits past the last row must be zero")
     _require((np.diff(blocks) > 0).all(), "the numbers of the blocks must ascend")
     _require(((blocks >= 0) & (blocks < n_blocks)).all(), "there is no such block")
-    if header["kind"] == "relu":
-        values, rows, starts = (arrays[f"multiplier_{name}"] for name in ("values", "rows", "starts"))
+    if header["scope"] == "global":
+        _check_cones(arrays)
+    elif header["kind"] == "relu":
+        values = _check_sparse(arrays, "multiplier_values", "multiplier_rows", "multiplier_starts", n)
         _require((values >= 0.0).all(), f"multipliers must be >= 0; got {values.min(initial=0.0)!r}")
-        _require(
-            starts[0] == 0 and starts[-1] == len(rows) and (np.diff(starts) >= 0).all(), "multiplier_starts are wrong"
-        )
-        _require(((rows >= 0) & (rows < n)).all(), "a multiplier belongs to no row")
-        owners = np.repeat(np.arange(n_blocks), np.diff(starts))
-        _require((np.diff(owners * n + rows) > 0).all(), "the rows of multipliers must ascend in each block")
+
+
+def _check_sparse(
+    arrays: dict[str, NDArray[Any]], values: str, columns: str, starts: str, n_columns: int
+) -> NDArray[Any]:
+    """Return the values of a sparse matrix by rows, of the members with these names; its form is checked."""
+    places, begins = arrays[columns], arrays[starts]
+    sound = begins[0] == 0 and begins[-1] == len(places) and (np.diff(begins) >= 0).all()
+    _require(sound, f"{starts} are wrong")
+    _require(((places >= 0) & (places < n_columns)).all(), f"{columns} holds numbers of nothing")
+    owners = np.repeat(np.arange(len(begins) - 1), np.diff(begins))
+    _require((np.diff(owners * n_columns + places) > 0).all(), f"{columns} must ascend in each part")
+    return arrays[values]
+
+
+def _check_cones(arrays: dict[str, NDArray[Any]]) -> None:
+    n_lines, cuts, shares = len(arrays["lines"]), arrays["cuts"], arrays["shares"]
+    _require((np.abs(arrays["row_lines"]) <= n_lines).all(), "a row is on no line of the file")
+    _require((cuts < len(arrays["axes"])).all(), "a cone is cut at no edge")
+    n_cuts = int(np.count_nonzero(cuts[:, 0] != cuts[:, 1]))
+    _require(
+        (len(shares), len(arrays["leaf_points"])) == (n_cuts, len(cuts) - n_cuts), "there are other cuts or leaves"
+    )
+    _require(((shares > 0.0) & (shares < 1.0)).all(), "a cone is cut outside an edge")
+    values = _check_sparse(arrays, "leaf_values", "leaf_lines", "leaf_starts", n_lines)
+    _require(((values >= 0.0) & (values <= 1.0)).all(), "leaf_values must be in [0, 1]")
 
 
 def content_hash(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> str:
@@ -318,12 +380,15 @@ def check(contents: Contents, X: Any, y: Any, exact: bool = False) -> Verdict:
         arithmetic="exact" if exact else "floating_point",
         kind=header["kind"],
         scope=header["scope"],
+        proof=header.get("proof"),
         rigor=header["rigor"],
         n_blocks=len(contents.arrays["blocks"]),
     )
 
 
 def _check_exact_reach(header: dict[str, Any]) -> None:
+    if header["scope"] == "global":
+        raise ValueError("an exact check takes scope patterns; scope global is out of reach")
     name, penalty = header["loss"]["name"], header["penalty"]
     if name not in ("squared", "huber"):
         raise ValueError(f"an exact check takes squared and Huber loss; {name} has exponentials and logarithms")
@@ -348,7 +413,7 @@ class _Derivation:
     def __init__(self, contents: Contents, X: NDArray[Any], Y: NDArray[Any], exact: bool) -> None:
         header, arrays = contents.header, contents.arrays
         self.exact, self.relu, self.x_dtype = exact, header["kind"] == "relu", header["x_dtype"]
-        self.loss, self.penalty = header["loss"]["name"], header["penalty"]
+        self.scope, self.loss, self.penalty = header["scope"], header["loss"]["name"], header["penalty"]
         self.n, self.d, self.c, self.n_patterns = X.shape[0], X.shape[1], Y.shape[1], header["n_patterns"]
         self.bits, self.blocks, self.arrays = arrays["patterns"], arrays["blocks"], arrays
         convert = _fractions if exact else np.asarray
@@ -468,6 +533,8 @@ class _Derivation:
 
     def lower(self) -> tuple[Any, float]:
         t = self._into_domain(self.t)
+        if self.scope == "global":
+            return self._shrunk(t, *self._largest_neuron(t[:, 0]))
         Z, errors = self._argument(t)
         _require(np.isfinite(errors).all(), "the bounds overflow in float64")
         value, rounding = self._dual_value(t)
@@ -480,7 +547,11 @@ class _Derivation:
                     2 * self.lam
                 )
             return value - np.sum(Z * Z) / (2 * self.lam), rounding
-        size, error = self._polar(Z, errors)
+        return self._shrunk(t, *self._polar(Z, errors))
+
+    def _shrunk(self, t: NDArray[Any], size: Any, error: Any) -> tuple[Any, float]:
+        """Return the dual value of t, shrunk if its dual norm is above lam, and a bound of the rounding error."""
+        value, rounding = self._dual_value(t)
         least = size - error
         _require(
             least <= self.lam * (1 + type(self.lam)(DUAL_EXCESS)),
@@ -574,6 +645,91 @@ class _Derivation:
         if self.exact:
             return size, 0
         return size, np.max(_norms(groups, exact=False)) + 8 * (groups.shape[1] + 8) * EPS * size
+
+    # Scope "global": the largest |t'(Xu)_+| over the unit ball, with cones in place of patterns
+
+    def _largest_neuron(self, t: NDArray[Any]) -> tuple[float, float]:
+        """Return a proven bound of the maximum of |t'(Xu)_+| over ||u|| <= 1, and one of its rounding error.
+
+        With lines e_k of the file (any vectors) and z = B'u, t'(Xu)_+ is f(z) = w0'z + sum_k tau_k (e_k'z)_+ for rows
+        x_i = +-||x_i|| B e_k; what a row is off counts in full. Of that, cones bound the maxima of f and -f over
+        ||z|| <= 1: where z = sum_j a_j v_j with a >= 0, and for any c_k in [0, 1], f(z) <= sum_j a_j q_j with
+
+            q_j = w0'v_j + sum over tau_k > 0 of tau_k (e_k'v_j)_+ + sum over tau_k < 0 of c_k tau_k e_k'v_j,
+
+        and if q_j <= v_j'x for all j, f(z) <= x'z <= ||x||. Where x misses that, it is moved along the sum of the rays.
+        """
+        basis, E, row_lines = (self.arrays[name] for name in ("basis", "lines", "row_lines"))
+        r, n_lines = basis.shape[1], len(E)
+        joined, line = row_lines != 0, np.abs(row_lines) - 1
+        off = self.X.copy()
+        off[joined] -= (np.sign(row_lines) * self.row_norms)[joined, None] * (E[line[joined]] @ basis.T)
+        slack = np.abs(t) @ _norms(off, exact=False)
+        plus, minus = (
+            np.bincount(line[part], (t * self.row_norms)[part], minlength=n_lines)
+            for part in (row_lines > 0, row_lines < 0)
+        )
+        tau, w0 = plus + minus, -minus @ E
+        scale = np.abs(t) @ self.row_norms * np.max(_norms(E, exact=False), initial=1.0)
+        rounding = (self.n + n_lines + self.d + 4 * r + 32) * EPS
+        size = error = depth = 0.0
+        leaves, first = self._leaves(), 0
+        while batch := list(islice(leaves, max(1, 2**20 // (r * n_lines + 1)))):
+            V, sides, depths = (np.array(part) for part in zip(*batch, strict=True))
+            part = slice(first, first + len(batch))
+            first = part.stop
+            x, Z, weights = self.arrays["leaf_points"][part], V @ E.T, sides[:, None] * tau
+            convex, concave = np.maximum(weights, 0.0), np.minimum(weights, 0.0) * self._leaf_multipliers(part, Z)
+            q = sides[:, None] * (V @ w0) + _times(np.maximum(Z, 0.0), convex) + _times(Z, concave)
+            rays = V.sum(axis=1)
+            inner = _times(V, rays).min(axis=1)
+            _require((inner > 0.0).all(), "a cone has rays at obtuse angles")
+            lengths, reach = _norms(x, exact=False), _norms(rays, exact=False) / inner
+            violations = np.maximum(q - _times(V, x), 0.0).max(axis=1)
+            size = np.maximum(size, np.max(lengths + reach * violations))  # of NaN it is NaN
+            error = np.maximum(error, np.max(reach * rounding * (2 * scale + lengths)))
+            depth = max(depth, np.max(depths))
+        # Rays are rounded at each cut, by 2 EPS; coefficients of points of the unit ball sum to at most sqrt(r).
+        error += 16 * depth * math.sqrt(r) * EPS * scale + 2 * rounding * scale + TINY * (self.n + n_lines)
+        skew = np.linalg.norm(basis.T @ basis - np.eye(r)) + (self.d + 8) * EPS * np.sum(basis * basis)
+        return float(size * math.sqrt(1.0 + skew) + slack), float(error)
+
+    def _leaves(self) -> Iterator[tuple[NDArray[Any], float, int]]:
+        """Yield the cones (r, r) that are not cut, first those of f and then those of -f, side and number of cuts."""
+        axes, cuts, shares = self.arrays["axes"], self.arrays["cuts"], iter(self.arrays["shares"].tolist())
+        r = len(axes)
+        _require(np.linalg.norm(axes @ axes.T - np.eye(r)) <= 1e-9, "the axes are not orthonormal")
+        _require(len(cuts) >= 2 << r, "the cones do not cover the unit ball")
+        signs = np.where(np.arange(2**r)[:, None] >> np.arange(r) & 1, 1.0, -1.0)
+        open_cones = [(V, side, 0) for side in (-1.0, 1.0) for V in signs[:, :, None] * axes]
+        for a, b in cuts.tolist():
+            _require(open_cones, "there are more cones than cover the unit ball")
+            V, side, depth = open_cones.pop()
+            if a == b:
+                yield V, side, depth
+                continue
+            share = next(shares)
+            middle = (1.0 - share) * V[a] + share * V[b]
+            middle /= math.sqrt(middle @ middle)
+            for replaced in (a, b):
+                half = V.copy()
+                half[replaced] = middle
+                open_cones.append((half, side, depth + 1))
+        _require(not open_cones, "the cones do not cover the unit ball")
+
+    def _leaf_multipliers(self, leaves: slice, Z: NDArray[Any]) -> NDArray[Any]:
+        """Return c (l, K): what the file has, or else 1 where the products Z (l, r, K) have a positive sum."""
+        values, lines, starts = (self.arrays[f"leaf_{name}"] for name in ("values", "lines", "starts"))
+        c: NDArray[Any] = (Z.sum(axis=1) > 0.0).astype(np.float64)
+        places = slice(starts[leaves.start], starts[leaves.stop])
+        counts = np.diff(starts[leaves.start : leaves.stop + 1])
+        c[np.repeat(np.arange(len(c)), counts), lines[places]] = values[places]
+        return c
+
+
+def _times(matrices: NDArray[Any], vectors: NDArray[Any]) -> NDArray[Any]:
+    product: NDArray[Any] = np.matmul(matrices, vectors[:, :, None])[:, :, 0]
+    return product
 
 
 def _norms(rows: NDArray[Any], exact: bool) -> NDArray[Any]:

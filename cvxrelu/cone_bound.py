@@ -52,7 +52,11 @@ def bound_cone(V, q, Z, e, t, m, limit, x, c, u, P):  # type: ignore[no-untyped-
         reach = min(reach, _dot(V[j], s))
     reach = np.sqrt(_dot(s, s)) / reach  # the length of s, when scaled to v_j's >= 1
     best = highest * reach
-    if best <= limit or not _invert(V, P):
+    if best <= limit:
+        x[:] = 0.0
+        c[:m] = 0.0
+        return best
+    if not _invert(V, P):
         return best
     for j in range(r):
         g[j] = max(-_shortfall(V[j], q[j], Z, t, m, x, c, j), 0.0)

@@ -14,7 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 from numba import njit
+from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.cone_bound import bound_cone
@@ -25,6 +27,7 @@ _EVEN = 0.1  # weight of what an edge is off by itself, beside its part in the p
 _ABOVE = 1.0001
 _DEPTH = 1000  # of cuts, before what is left is not cut any more
 _CHUNK = 5_000  # nodes between looks at the clock
+_TIE = 1e-9  # sum of a line's products with the rays, of which another computation might not find the sign
 _EPS = float(np.finfo(np.float64).eps)
 
 
@@ -50,6 +53,34 @@ class Search:
     finished: bool
 
 
+@dataclass(frozen=True, eq=False)
+class Tree:
+    """Cones that cover the space, with what proves the bounds of those that are not cut, for a check without a search.
+
+    Attributes
+    ----------
+    axes : ndarray of shape (r, r)
+        Orthonormal rows: the first cones are their orthants, the i-th of which has them with the signs of the bits of
+        i, and which are visited from the last to the first.
+    cuts : ndarray of shape (N, 2) and dtype uint8
+        The edges (a, b) of the cones that are cut, as they are visited, depth first: the half without v_a after that
+        without v_b. (0, 0) are leaves.
+    shares : ndarray of shape (N - L,)
+        Where they are cut: the ray (1 - share) v_a + share v_b, scaled to norm 1, takes the place of either.
+    points : ndarray of shape (L, r)
+        x of the leaves.
+    multipliers : csr_array of shape (L, K)
+        c of the leaves, where it is not that of the sign of e_k's products with the rays: 1 if their sum is positive,
+        else 0.
+    """
+
+    axes: FloatArray
+    cuts: NDArray[np.uint8]
+    shares: FloatArray
+    points: FloatArray
+    multipliers: sp.csr_array
+
+
 def search(
     form: Form,
     threshold: float,
@@ -73,58 +104,170 @@ def search(
     deadline : float
         The same, as a time of `time.perf_counter`.
     """
-    K, r = form.E.shape
-    E = np.ascontiguousarray(form.E)
-    axes = np.linalg.eigh((E.T * np.abs(form.tau)) @ E)[1]
-    lipschitz = float(np.linalg.norm(form.w0) + np.abs(form.tau).sum())
-    # Sums of K + r terms. Rays are rounded at each cut: in an orthant, coefficients of a point are at most its norm, so
-    # that each cut on the way to a cone moves what it covers by a few eps at most.
-    slack = form.slack + (K + 100 * r) * _EPS * lipschitz
-    signs = np.where(np.arange(2**r)[:, None] >> np.arange(r) & 1, 1.0, -1.0)
-    n_open, size = 2**r, 2**r + _DEPTH
-    cones, linear, xs = np.zeros((size, r, r)), np.zeros((size, r)), np.zeros((size, r))
-    bounds, segments = np.zeros(size), np.zeros((size, 4), dtype=np.int64)
-    cones[:n_open] = signs[:, :, None] * axes.T
-    linear[:n_open] = form.w0
-    xs[:n_open] = lipschitz * cones[:n_open].sum(axis=1)
-    bounds[:n_open] = lipschitz
-    segments[:n_open] = 0, int(np.count_nonzero(form.tau < 0.0)), int(np.count_nonzero(form.tau > 0.0)), 1
-    segments[0, 3] = 0
-    order = np.argsort(form.tau, kind="stable")
-    pool, pool_c = order[form.tau[order] != 0.0], np.zeros(K)
+    stack, slack = _Stack(form, with_bounds=True), form.slack + rounding_of(form)
     n_nodes, unresolved, met = 0, 0.0, []
-    while n_open and n_nodes < max_nodes and clock.perf_counter() < deadline:
-        chunk = min(_CHUNK, max_nodes - n_nodes)
-        n_open, done, value, where, left, pool, pool_c = _search(
-            E, form.tau, cones, linear, xs, bounds, segments, pool, pool_c, n_open, threshold - slack, threshold, chunk
-        )
+    while stack.n_open and n_nodes < max_nodes and clock.perf_counter() < deadline:
+        done, value, where, left = stack.bound(threshold - slack, threshold, min(_CHUNK, max_nodes - n_nodes))
         n_nodes += done
         unresolved = max(unresolved, left)
         if value > threshold:
             u = ascend(where)
             met.append(u)
             threshold = _ABOVE * max(form.value(u), value)
+    open_bounds = stack.bounds[: stack.n_open]
     return Search(
-        upper=max(threshold, unresolved + slack, float(bounds[:n_open].max(initial=0.0)) + slack),
-        met=np.array(met).reshape(-1, r),
+        upper=max(threshold, unresolved + slack, float(open_bounds.max(initial=0.0)) + slack),
+        met=np.array(met).reshape(-1, form.E.shape[1]),
         n_nodes=n_nodes,
-        finished=n_open == 0 and unresolved == 0.0,
+        finished=stack.n_open == 0 and unresolved == 0.0,
     )
 
 
+def rounding_of(form: Form) -> float:
+    """Return what rounding can be off by in a search.
+
+    Sums of K + r terms. Rays are rounded at each cut: in an orthant, coefficients of a point are at most its norm, so
+    that each cut on the way to a cone moves what it covers by a few eps at most.
+    """
+    K, r = form.E.shape
+    rounding: float = (K + 100 * r) * _EPS * _lipschitz(form)
+    return rounding
+
+
+def record(form: Form, limit: float) -> Tree | None:
+    """Return cones that show that f, but for its slack and rounding, is at most ``limit``; None if it is not.
+
+    Parameters
+    ----------
+    form : Form
+        The function, of rank r >= 1.
+    limit : float
+        What is to be shown, >= 0.
+    """
+    stack = _Stack(form, with_bounds=False)
+    cuts: list[tuple[int, int]] = []
+    shares: list[float] = []
+    points: list[FloatArray] = []
+    values: list[FloatArray] = []
+    lines: list[NDArray[np.int64]] = []
+    while stack.n_open:
+        n_open = stack.n_open
+        _, value, _, left = stack.bound(limit, limit, 1)
+        if value > limit or left > 0.0:
+            return None
+        m, a, b, share = stack.last
+        if stack.n_open > n_open:
+            cuts.append((a, b))
+            shares.append(share)
+            continue
+        cuts.append((0, 0))
+        points.append(stack.x.copy())
+        c, sides = np.clip(stack.c[:m], 0.0, 1.0), stack.Z[:m].sum(axis=1)
+        told = (c != (sides > 0.0)) | (np.abs(sides) <= _TIE)
+        values.append(c[told])
+        lines.append(stack.lines[:m][told])
+    starts = np.cumsum([0, *(len(part) for part in values)])
+    multipliers = sp.csr_array(
+        (np.concatenate(values), np.concatenate(lines), starts), shape=(len(points), len(form.E))
+    )
+    multipliers.sort_indices()
+    return Tree(
+        axes=stack.axes,
+        cuts=np.array(cuts, dtype=np.uint8),
+        shares=np.array(shares),
+        points=np.array(points),
+        multipliers=multipliers,
+    )
+
+
+def _lipschitz(form: Form) -> float:
+    return float(np.linalg.norm(form.w0) + np.abs(form.tau).sum())
+
+
+class _Stack:
+    """The open cones, the last of which is bounded first, and what the kernel leaves of the cone that it bounded last.
+
+    Attributes
+    ----------
+    axes : ndarray of shape (r, r)
+        Orthonormal rows. The cones to start from are their orthants; the i-th has them with the signs of the bits of i.
+    n_open : int
+        Number of open cones.
+    bounds : ndarray of shape (>= n_open,)
+        What is known of them; nothing if not ``with_bounds``, so that x and c alone prove the bound of a cone that is
+        done.
+    x, c, lines, Z : ndarrays of shape (r,), (K,), (K,), (K, r)
+        x, and for the m concave lines of the cone their c, numbers and products with the rays.
+    last : tuple
+        m and, if it was cut, its edge (a, b) and where: the ray (1 - share) v_a + share v_b, scaled to norm 1.
+    """
+
+    def __init__(self, form: Form, *, with_bounds: bool) -> None:
+        (K, r), tau = form.E.shape, form.tau
+        self._E, self._tau = np.ascontiguousarray(form.E), tau
+        self.axes: FloatArray = np.ascontiguousarray(np.linalg.eigh((self._E.T * np.abs(tau)) @ self._E)[1].T)
+        lipschitz = _lipschitz(form)
+        signs = np.where(np.arange(2**r)[:, None] >> np.arange(r) & 1, 1.0, -1.0)
+        self.n_open, size = 2**r, 2**r + _DEPTH
+        self._cones, self._linear, self._xs = np.zeros((size, r, r)), np.zeros((size, r)), np.zeros((size, r))
+        self._segments = np.zeros((size, 4), dtype=np.int64)
+        self._cones[: 2**r] = signs[:, :, None] * self.axes
+        self._linear[: 2**r] = form.w0
+        self._xs[: 2**r] = lipschitz * self._cones[: 2**r].sum(axis=1)
+        self._segments[: 2**r] = 0, int(np.count_nonzero(tau < 0.0)), int(np.count_nonzero(tau > 0.0)), 1
+        self._segments[0, 3] = 0
+        self.bounds = np.full(size, lipschitz if with_bounds else np.inf)
+        order = np.argsort(tau, kind="stable")
+        self._pool, self._pool_c = order[tau[order] != 0.0], np.zeros(K)
+        self.x, self.c, self.Z = np.zeros(r), np.zeros(K), np.zeros((K, r))
+        self.lines = np.zeros(K, dtype=np.int64)
+        self.last: tuple[int, int, int, float] = (0, 0, 0, 0.0)
+
+    def bound(self, limit: float, threshold: float, max_nodes: int) -> tuple[int, float, FloatArray, float]:
+        """Bound up to ``max_nodes`` cones, fewer if f is above ``threshold`` somewhere, and cut those above ``limit``.
+
+        Returns the number of cones, the largest value of f met and where, and the largest bound of cones that were too
+        deep to be cut.
+        """
+        self.n_open, done, value, where, left, self._pool, self._pool_c, self.last = _search(
+            self._E,
+            self._tau,
+            self._cones,
+            self._linear,
+            self._xs,
+            self.bounds,
+            self._segments,
+            self._pool,
+            self._pool_c,
+            self.x,
+            self.c,
+            self.lines,
+            self.Z,
+            self.n_open,
+            limit,
+            threshold,
+            max_nodes,
+        )
+        return done, value, where, left
+
+
 @njit(cache=True)
-def _search(E, tau, cones, linear, xs, bounds, segments, pool, pool_c, n_open, limit, threshold, max_nodes):  # type: ignore[no-untyped-def]
+def _search(  # type: ignore[no-untyped-def]
+    E, tau, cones, linear, xs, bounds, segments, pool, pool_c, x, c, lines, Z, n_open, limit, threshold, max_nodes
+):
     """Bound up to ``max_nodes`` cones of the stack of ``n_open``.
 
     The lines of a cone are those in its segment of the pool (first, number with tau < 0, number with tau > 0); the
-    halves of a cone share one, and the half that is bounded first must leave it as it is.
+    halves of a cone share one, and the half that is bounded first must leave it as it is. Of the cone that was bounded
+    last, x, c, lines and Z are left as `_Stack` has them.
     """
     K, r = E.shape
     best, best_u, unresolved, n_nodes = -np.inf, np.zeros(r), 0.0, 0
-    Z, e, t, c = np.empty((K, r)), np.empty((K, r)), np.empty(K), np.empty(K)
-    lines = np.empty(K, dtype=np.int64)
+    m = a = b = 0
+    share = 0.0
+    e, t = np.empty((K, r)), np.empty(K)
     V, P = np.empty((r, r)), np.empty((r, r))
-    base, q, x, u, middle = np.empty(r), np.empty(r), np.empty(r), np.empty(r), np.empty(r)
+    base, q, u, middle = np.empty(r), np.empty(r), np.empty(r), np.empty(r)
     while n_open > 0 and n_nodes < max_nodes and best <= threshold:
         n_open -= 1
         n_nodes += 1
@@ -205,7 +348,7 @@ def _search(E, tau, cones, linear, xs, bounds, segments, pool, pool_c, n_open, l
             segments[n_open, 2] = mixed - m
             segments[n_open, 3] = half
             n_open += 1
-    return n_open, n_nodes, best, best_u, unresolved, pool, pool_c
+    return n_open, n_nodes, best, best_u, unresolved, pool, pool_c, (m, a, b, share)
 
 
 @njit(cache=True)

@@ -90,6 +90,13 @@ class Lines:
         """Dimension r of the row space."""
         return int(self.E.shape[1])
 
+    def row_lines(self) -> NDArray[np.int64]:
+        """Return for each row (n,) the number k + 1 of its line, negative for the other side, and 0 for zero rows."""
+        numbers = np.zeros(self.plus.shape[1], dtype=np.int64)
+        for sign, part in ((1, self.plus.tocoo()), (-1, self.minus.tocoo())):
+            numbers[part.col] = sign * (part.row + 1)
+        return numbers
+
     def form(self, t: FloatArray) -> Form:
         """Return t'(X u)_+ for t (n,)."""
         plus, minus = self.plus @ t, self.minus @ t

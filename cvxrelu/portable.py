@@ -10,7 +10,7 @@ import json
 import os
 import pathlib
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,6 @@ from cvxrelu._version import __version__
 from cvxrelu.checker import (
     PENALTIES,
     SCOPES,
-    VERSION,
     Contents,
     Verdict,
     canonical_data,
@@ -34,6 +33,7 @@ from cvxrelu.checker import (
     problem_hash,
     read_certificate,
 )
+from cvxrelu.cone_proof import cone_proof
 from cvxrelu.convex_problem import DualPoint, Weights
 from cvxrelu.losses import Huber, Logistic, Loss, SoftmaxCrossEntropy, Squared, get_loss
 from cvxrelu.packed import PackedMask, packed_bits
@@ -93,8 +93,13 @@ class PortableCertificate:
 
     @property
     def scope(self) -> str:
-        """What the lower bound holds for; "patterns"."""
+        """What the lower bound holds for: "patterns" or "global"."""
         return str(self.contents.header["scope"])
+
+    @property
+    def proof(self) -> str | None:
+        """For scope "global": how the file proves that no neuron violates the dual constraint; "cones"."""
+        return self.contents.header.get("proof")
 
     @property
     def rigor(self) -> str:
@@ -157,7 +162,7 @@ class PortableCertificate:
         """The dual point that proves ``lower``."""
         header, arrays = self.contents.header, self.contents.arrays
         multipliers = None
-        if self.kind == "relu":
+        if "multiplier_values" in arrays:
             parts = (arrays[f"multiplier_{name}"] for name in ("values", "rows", "starts"))
             shape = (2 * header["c"] * header["n_patterns"], header["n"])
             multipliers = sp.csr_array(tuple(parts), shape=shape)
@@ -168,6 +173,7 @@ class PortableCertificate:
             "claims": f"{self.lower:.10g} <= optimal value <= {self.upper:.10g}, not verified here",
             "problem": f"{self.kind}, lam={self.lam:g}, loss={self.loss!r}, penalty={self.penalty!r}",
             "scope": self.scope,
+            **({} if self.proof is None else {"proof": self.proof}),
             "rigor": self.rigor,
         }
         return "\n".join(f"{name:<15} {value}" for name, value in lines.items())
@@ -208,9 +214,7 @@ def save_certificate(certificate: Certificate, path: str | os.PathLike[str], ove
 
 def _encode(certificate: Certificate) -> bytes:
     """Return the bytes of the file."""
-    problem, dual = certificate.problem, certificate.dual
-    if certificate.scope not in SCOPES:
-        raise ValueError(f"scope must be one of {SCOPES} to be saved; got {certificate.scope!r}")
+    problem, dual, lower = certificate.problem, certificate.dual, certificate.lower
     if type(problem.loss) not in _LOSSES or problem.penalty.name not in PENALTIES:
         raise ValueError(
             "loss and penalty must be the package's own to be saved: the checker knows no others; "
@@ -222,11 +226,19 @@ def _encode(certificate: Certificate) -> bytes:
         "patterns": packed_bits(problem.patterns.D),
         "blocks": used.astype("<i8"),
         "weights": blocks[used].astype("<f8"),
-        "t": np.asarray(dual.t, dtype="<f8"),
     }
     if problem.patterns.G is not None:
         arrays["gates"] = problem.patterns.G.astype("<f8")
     is_relu = isinstance(problem, ConvexReLU)
+    proof = {}
+    if certificate.scope == "global":
+        share, members = cone_proof(problem.X, dual.t[:, 0], problem.lam)
+        proof["proof"] = "cones"
+        arrays |= members
+        conjugate = problem.loss.conjugate
+        lower -= max(0.0, conjugate(share * dual.t, problem.Y) - conjugate(dual.t, problem.Y))
+        dual = replace(dual, t=share * dual.t)
+    arrays["t"] = np.asarray(dual.t, dtype="<f8")
     if dual.multipliers is not None:
         multipliers = sp.csr_array(dual.multipliers, copy=True)
         multipliers.sum_duplicates()
@@ -238,9 +250,10 @@ def _encode(certificate: Certificate) -> bytes:
     loss = {"name": problem.loss.name, **vars(problem.loss)}
     header: dict[str, Any] = {
         "format": "cvxrelu certificate",
-        "version": VERSION,
+        "version": {scope: version for version, scope in SCOPES.items()}[certificate.scope],
         "kind": "relu" if is_relu else "gated",
         "scope": certificate.scope,
+        **proof,
         "rigor": certificate.rigor,
         "n": problem.n,
         "d": problem.d,
@@ -250,7 +263,7 @@ def _encode(certificate: Certificate) -> bytes:
         "loss": loss,
         "penalty": problem.penalty.name,
         "x_dtype": str(problem.X.dtype),
-        "lower": float(certificate.lower),
+        "lower": float(lower),
         "upper": float(certificate.upper),
         "problem_sha256": problem_hash(X, Y, problem.lam, loss, problem.penalty.name),
         "info": {
