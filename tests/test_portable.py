@@ -100,8 +100,6 @@ def test_what_cannot_be_saved(certificates, tmp_path):
     class Mine(cr.Squared):
         pass
 
-    with pytest.raises(ValueError, match="scope must be one of"):
-        dataclasses.replace(certificate, scope="global").save(tmp_path / "a")
     problem = make_problem("gated")
     mine = cr.ConvexGatedReLU(problem.X, problem.y, problem.patterns, problem.lam, loss=Mine())
     with pytest.raises(ValueError, match="package's own"):
