@@ -41,7 +41,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 SCOPES = {1: "patterns", 2: "global"}  # of the versions of the format
-PROOFS = {"cones": "cones that cover the unit ball of neurons, each with its bound"}
+PROOFS = {  # of scope "global"
+    "cones": "cones that cover the unit ball of neurons, each with its bound",
+    "relaxation": "multipliers of a semidefinite relaxation",
+}
 RIGORS = ("floating_point", "rounded")
 LOSSES = ("squared", "huber", "logistic", "softmax")
 PENALTIES = ("group_l1", "l1", "feature_group_l1", "nuclear", "squared_l2", "none")
@@ -226,7 +229,7 @@ def _shapes(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[str
     if "gates" in arrays:
         shapes["gates"] = ("<f8", (d, n_patterns))
     if header["scope"] == "global":
-        shapes |= _shapes_of_cones(n, d, arrays)
+        shapes |= _shapes_of_proof(header, arrays)
     elif header["kind"] == "relu":
         n_entries = arrays["multiplier_values"].size if "multiplier_values" in arrays else 0
         shapes["multiplier_values"] = ("<f8", (n_entries,))
@@ -235,14 +238,21 @@ def _shapes(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[str
     return shapes
 
 
-def _shapes_of_cones(n: int, d: int, arrays: dict[str, NDArray[Any]]) -> dict[str, tuple[str, tuple[int, ...]]]:
+def _shapes_of_proof(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[str, tuple[str, tuple[int, ...]]]:
     r, n_lines, n_cones, n_cuts, n_leaves, n_entries = (
-        len(arrays.get(name, ())) for name in ("axes", "lines", "cuts", "shares", "leaf_points", "leaf_values")
+        arrays[name].shape[axis] if name in arrays and arrays[name].ndim > axis else 0
+        for name, axis in (
+            *(("basis", 1), ("lines", 0), ("cuts", 0), ("shares", 0), ("leaf_points", 0), ("leaf_values", 0)),
+        )
     )
-    return {
-        "basis": ("<f8", (d, r)),
+    shapes: dict[str, tuple[str, tuple[int, ...]]] = {
+        "basis": ("<f8", (header["d"], r)),
         "lines": ("<f8", (n_lines, r)),
-        "row_lines": ("<i8", (n,)),
+        "row_lines": ("<i8", (header["n"],)),
+    }
+    if header["proof"] == "relaxation":
+        return shapes | dict.fromkeys(("rho", "gamma", "delta"), ("<f8", (2, n_lines)))
+    return shapes | {
         "axes": ("<f8", (r, r)),
         "cuts": ("|u1", (n_cones, 2)),
         "shares": ("<f8", (n_cuts,)),
@@ -260,7 +270,7 @@ def _check_indices(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> N
     _require((np.diff(blocks) > 0).all(), "the numbers of the blocks must ascend")
     _require(((blocks >= 0) & (blocks < n_blocks)).all(), "there is no such block")
     if header["scope"] == "global":
-        _check_cones(arrays)
+        _check_proof(header, arrays)
     elif header["kind"] == "relu":
         values = _check_sparse(arrays, "multiplier_values", "multiplier_rows", "multiplier_starts", n)
         _require((values >= 0.0).all(), f"multipliers must be >= 0; got {values.min(initial=0.0)!r}")
@@ -279,9 +289,13 @@ def _check_sparse(
     return arrays[values]
 
 
-def _check_cones(arrays: dict[str, NDArray[Any]]) -> None:
-    n_lines, cuts, shares = len(arrays["lines"]), arrays["cuts"], arrays["shares"]
+def _check_proof(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+    n_lines = len(arrays["lines"])
     _require((np.abs(arrays["row_lines"]) <= n_lines).all(), "a row is on no line of the file")
+    if header["proof"] == "relaxation":
+        _require((arrays["delta"] >= 0.0).all(), "delta must be >= 0")
+        return
+    cuts, shares = arrays["cuts"], arrays["shares"]
     _require((cuts < len(arrays["axes"])).all(), "a cone is cut at no edge")
     n_cuts = int(np.count_nonzero(cuts[:, 0] != cuts[:, 1]))
     _require(
@@ -413,7 +427,7 @@ class _Derivation:
     def __init__(self, contents: Contents, X: NDArray[Any], Y: NDArray[Any], exact: bool) -> None:
         header, arrays = contents.header, contents.arrays
         self.exact, self.relu, self.x_dtype = exact, header["kind"] == "relu", header["x_dtype"]
-        self.scope, self.loss, self.penalty = header["scope"], header["loss"]["name"], header["penalty"]
+        self.proof, self.loss, self.penalty = header.get("proof"), header["loss"]["name"], header["penalty"]
         self.n, self.d, self.c, self.n_patterns = X.shape[0], X.shape[1], Y.shape[1], header["n_patterns"]
         self.bits, self.blocks, self.arrays = arrays["patterns"], arrays["blocks"], arrays
         convert = _fractions if exact else np.asarray
@@ -533,7 +547,7 @@ class _Derivation:
 
     def lower(self) -> tuple[Any, float]:
         t = self._into_domain(self.t)
-        if self.scope == "global":
+        if self.proof is not None:
             return self._shrunk(t, *self._largest_neuron(t[:, 0]))
         Z, errors = self._argument(t)
         _require(np.isfinite(errors).all(), "the bounds overflow in float64")
@@ -646,18 +660,13 @@ class _Derivation:
             return size, 0
         return size, np.max(_norms(groups, exact=False)) + 8 * (groups.shape[1] + 8) * EPS * size
 
-    # Scope "global": the largest |t'(Xu)_+| over the unit ball, with cones in place of patterns
+    # Scope "global": the largest |t'(Xu)_+| over the unit ball
 
     def _largest_neuron(self, t: NDArray[Any]) -> tuple[float, float]:
         """Return a proven bound of the maximum of |t'(Xu)_+| over ||u|| <= 1, and one of its rounding error.
 
         With lines e_k of the file (any vectors) and z = B'u, t'(Xu)_+ is f(z) = w0'z + sum_k tau_k (e_k'z)_+ for rows
-        x_i = +-||x_i|| B e_k; what a row is off counts in full. Of that, cones bound the maxima of f and -f over
-        ||z|| <= 1: where z = sum_j a_j v_j with a >= 0, and for any c_k in [0, 1], f(z) <= sum_j a_j q_j with
-
-            q_j = w0'v_j + sum over tau_k > 0 of tau_k (e_k'v_j)_+ + sum over tau_k < 0 of c_k tau_k e_k'v_j,
-
-        and if q_j <= v_j'x for all j, f(z) <= x'z <= ||x||. Where x misses that, it is moved along the sum of the rays.
+        x_i = +-||x_i|| B e_k; what a row is off counts in full. The proof bounds f and -f for ||z|| <= 1.
         """
         basis, E, row_lines = (self.arrays[name] for name in ("basis", "lines", "row_lines"))
         r, n_lines = basis.shape[1], len(E)
@@ -669,9 +678,61 @@ class _Derivation:
             np.bincount(line[part], (t * self.row_norms)[part], minlength=n_lines)
             for part in (row_lines > 0, row_lines < 0)
         )
-        tau, w0 = plus + minus, -minus @ E
-        scale = np.abs(t) @ self.row_norms * np.max(_norms(E, exact=False), initial=1.0)
+        scale = float(np.abs(t) @ self.row_norms * np.max(_norms(E, exact=False), initial=1.0))
         rounding = (self.n + n_lines + self.d + 4 * r + 32) * EPS
+        bound = self._bound_of_cones if self.proof == "cones" else self._bound_of_relaxation
+        size, error = bound(E, plus + minus, -minus @ E, scale, rounding)
+        skew = np.linalg.norm(basis.T @ basis - np.eye(r)) + (self.d + 8) * EPS * np.sum(basis * basis)
+        error += 2 * rounding * scale + TINY * (self.n + n_lines)
+        return float(size * math.sqrt(1.0 + skew) + slack), float(error)
+
+    def _bound_of_relaxation(
+        self, E: NDArray[Any], tau: NDArray[Any], w0: NDArray[Any], scale: float, rounding: float
+    ) -> tuple[float, float]:
+        """Return a bound of f and -f by a quadratic function, and one of its rounding error.
+
+        With tau = p - m for p, m >= 0 and s_k = e_k'z, (s)_+ = (s + |s|) / 2 and p |s| <= rho s^2 + p^2 / (4 rho), and
+        -m |s| <= gamma s - delta s^2 if |gamma| + delta ||e|| <= m. The function of z that this adds up to,
+        b'z + z'Q z + constant, is at most mu + b'z - z'M z + constant with M = mu I - Q. Where M is positive
+        semidefinite, that is for any y at most its value at y + ||b - 2 M y|| (1 + ||y||).
+        """
+        heights, size, error = _norms(E, exact=False), 0.0, 0.0
+        multipliers = (self.arrays[name] for name in ("rho", "gamma", "delta"))
+        for side, rho, gamma, delta in zip((1.0, -1.0), *multipliers, strict=True):
+            m = np.maximum(np.abs(gamma) + delta * heights, np.maximum(-side * tau, 0.0))
+            p = side * tau + m
+            rho = np.maximum(rho, p / 2)
+            b = side * w0 + (side * tau + gamma) @ E / 2
+            Q = (E.T * (rho - delta)) @ E / 2
+            total = 2 * scale + float(heights @ (p + m + np.abs(gamma) + heights * (rho + delta)))
+            _require(math.isfinite(total), "the bounds overflow in float64")
+            values, vectors = np.linalg.eigh(Q)
+            along = b @ vectors
+            low = max(values[-1], 0.0) + 8 * (rounding + len(Q) ** 2 * EPS) * total + TINY
+            mu = low + float(np.linalg.norm(b))
+            for _ in range(100):  # mu is best where ||y|| = 1, or as low as it can be
+                middle = (low + mu) / 2
+                low, mu = (middle, mu) if np.linalg.norm(along / (middle - values)) > 2.0 else (low, middle)
+            y = vectors @ (along / (mu - values)) / 2
+            M, length = mu * np.eye(len(Q)) - Q, float(np.linalg.norm(y))
+            constant = np.sum(p * np.divide(p, 8 * rho, out=np.zeros_like(p), where=p > 0.0))
+            missed = np.linalg.norm(b - 2 * M @ y) * (1 + length)
+            size = np.maximum(size, mu + b @ y - y @ M @ y + missed + constant)  # of NaN it is NaN
+            error = np.maximum(error, 8 * rounding * (total + mu) * (1 + length) ** 2)
+        return size, error
+
+    def _bound_of_cones(
+        self, E: NDArray[Any], tau: NDArray[Any], w0: NDArray[Any], scale: float, rounding: float
+    ) -> tuple[float, float]:
+        """Return a bound of f and -f by cones that cover the space, and one of its rounding error.
+
+        Where z = sum_j a_j v_j with a >= 0 and for any c_k in [0, 1], f(z) <= sum_j a_j q_j with
+
+            q_j = w0'v_j + sum over tau_k > 0 of tau_k (e_k'v_j)_+ + sum over tau_k < 0 of c_k tau_k e_k'v_j,
+
+        and if q_j <= v_j'x for all j, f(z) <= x'z <= ||x||. Where x misses that, it is moved along the sum of the rays.
+        """
+        n_lines, r = E.shape
         size = error = depth = 0.0
         leaves, first = self._leaves(), 0
         while batch := list(islice(leaves, max(1, 2**20 // (r * n_lines + 1)))):
@@ -690,9 +751,7 @@ class _Derivation:
             error = np.maximum(error, np.max(reach * rounding * (2 * scale + lengths)))
             depth = max(depth, np.max(depths))
         # Rays are rounded at each cut, by 2 EPS; coefficients of points of the unit ball sum to at most sqrt(r).
-        error += 16 * depth * math.sqrt(r) * EPS * scale + 2 * rounding * scale + TINY * (self.n + n_lines)
-        skew = np.linalg.norm(basis.T @ basis - np.eye(r)) + (self.d + 8) * EPS * np.sum(basis * basis)
-        return float(size * math.sqrt(1.0 + skew) + slack), float(error)
+        return size, error + 16 * depth * math.sqrt(r) * EPS * scale
 
     def _leaves(self) -> Iterator[tuple[NDArray[Any], float, int]]:
         """Yield the cones (r, r) that are not cut, first those of f and then those of -f, side and number of cuts."""

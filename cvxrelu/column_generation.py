@@ -327,8 +327,7 @@ class _Generation:
         left = None if np.isinf(self._deadline) else max(self._deadline - clock.perf_counter(), 1e-3)
         answer = relaxed_point(self._lines, problem.Y, problem.lam, problem.loss, time_limit=left)
         if answer is not None:
-            t, upper = answer
-            self._keep(t, NeuronBound(upper, "relaxation", np.empty((0, problem.d))))
+            self._keep(*answer)
 
     def _keep(self, t: FloatArray, bound: NeuronBound) -> None:
         """Keep the multiple of t that the bound makes feasible, if it is the best so far."""

@@ -354,7 +354,7 @@ def _global_point(problem: ConvexReLU, t: FloatArray, tol: float, time_limit: fl
     if lines.rank > EXACT_RANK and within_reach(lines):
         relaxed = relaxed_point(lines, problem.Y, problem.lam, problem.loss, time_limit=time_limit)
         if relaxed is not None:
-            tries.append((relaxed[0], NeuronBound(relaxed[1], "relaxation", np.empty((0, problem.d)))))
+            tries.append(relaxed)
     zero = np.zeros(len(point))
     tries.append((zero, NeuronBound(0.0, "exact", np.empty((0, problem.d)))))
     points = [feasible_multiple(problem.loss, problem.Y, problem.lam, t, bound.upper) for t, bound in tries]

@@ -33,9 +33,9 @@ from cvxrelu.checker import (
     problem_hash,
     read_certificate,
 )
-from cvxrelu.cone_proof import cone_proof
 from cvxrelu.convex_problem import DualPoint, Weights
 from cvxrelu.losses import Huber, Logistic, Loss, SoftmaxCrossEntropy, Squared, get_loss
+from cvxrelu.neuron_proof import cone_proof, relaxation_proof
 from cvxrelu.packed import PackedMask, packed_bits
 from cvxrelu.patterns import ActivationPatterns
 from cvxrelu.penalties import Penalty, get_penalty
@@ -232,8 +232,7 @@ def _encode(certificate: Certificate) -> bytes:
     is_relu = isinstance(problem, ConvexReLU)
     proof = {}
     if certificate.scope == "global":
-        share, members = cone_proof(problem.X, dual.t[:, 0], problem.lam)
-        proof["proof"] = "cones"
+        proof["proof"], share, members = _proof(certificate)
         arrays |= members
         conjugate = problem.loss.conjugate
         lower -= max(0.0, conjugate(share * dual.t, problem.Y) - conjugate(dual.t, problem.Y))
@@ -275,6 +274,16 @@ def _encode(certificate: Certificate) -> bytes:
         },
     }
     return pack(header, arrays)
+
+
+def _proof(certificate: Certificate) -> tuple[str, float, dict[str, NDArray[Any]]]:
+    """Return the kind of proof, what the dual point is to be multiplied by for it, and its members."""
+    X, t, lam, bound = certificate.problem.X, certificate.dual.t[:, 0], certificate.problem.lam, certificate.proof
+    if bound is None or bound.method != "relaxation":
+        return "cones", *cone_proof(X, t, lam)
+    if bound.multipliers is None:
+        raise ValueError("the bound of a relaxation cannot be saved without its multipliers")
+    return "relaxation", *relaxation_proof(X, t, lam, bound.multipliers)
 
 
 def pack(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> bytes:

@@ -23,6 +23,7 @@ from scipy.optimize import brentq
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.losses import Loss
+from cvxrelu.neuron_bound import NeuronBound
 from cvxrelu.neuron_form import Form, Lines
 
 _LARGEST = 3_000_000  # entries of the products e_k e_k': a program of minutes, and of some GB
@@ -47,8 +48,8 @@ def within_reach(lines: Lines) -> bool:
 
 def relaxed_point(
     lines: Lines, Y: FloatArray, lam: float, loss: Loss, *, time_limit: float | None = None
-) -> tuple[FloatArray, float] | None:
-    """Return t (n,) of a good bound and a proven upper bound of max over ||u|| <= 1 of |t'(Xu)_+|.
+) -> tuple[FloatArray, NeuronBound] | None:
+    """Return t (n,) of a good bound with a proven bound of max over ||u|| <= 1 of |t'(Xu)_+|; None if all failed.
 
     The program is solved by CVXPY with Clarabel; t and multipliers are taken from its answer and the bound is computed
     anew from them (`relaxed_maximum`), so that it holds whatever the accuracy. Memory: r^2 K numbers for r dimensions
@@ -102,12 +103,12 @@ def relaxed_point(
     if t.value is None or not np.isfinite(t.value).all():
         return None
     point = loss.project_domain(size * t.value[:, None], Y)[:, 0]
-    bounds = []
-    for sign, variables in zip((1.0, -1.0), found, strict=True):
-        rho, gamma, delta = (lam * np.nan_to_num(variable.value) for variable in variables)
-        multipliers = Multipliers(np.maximum(rho, 0.0), gamma, np.maximum(delta, 0.0))
-        bounds.append(relaxed_maximum(lines.form(sign * point), multipliers))
-    return point, max(bounds)
+    plus, minus = (
+        Multipliers(np.maximum(rho, 0.0), gamma, np.maximum(delta, 0.0))
+        for rho, gamma, delta in ((lam * np.nan_to_num(variable.value) for variable in part) for part in found)
+    )
+    upper = max(relaxed_maximum(lines.form(point), plus), relaxed_maximum(lines.form(-point), minus))
+    return point, NeuronBound(upper, "relaxation", np.empty((0, len(lines.basis))), multipliers=(point, plus, minus))
 
 
 def relaxed_maximum(form: Form, multipliers: Multipliers) -> float:

@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cvxrelu as cr
-from cvxrelu import checker, cone_proof, portable
+from cvxrelu import checker, neuron_proof, portable
 from cvxrelu.checker import RejectedCertificate
 from cvxrelu.neuron_bound import NeuronBound, bound_neurons, feasible_multiple
 from cvxrelu.neuron_form import Lines
+from cvxrelu.relaxation import Multipliers, relaxed_maximum, relaxed_point
 from tests.neurons import KINDS, SEEDS, make_rows
 
 LOSSES = {"squared": cr.Squared(), "huber": cr.Huber(0.3), "logistic": cr.Logistic()}
@@ -51,13 +52,14 @@ def targets(X, loss):
     return np.where(y > 0.0, 1.0, -1.0) if loss == "logistic" else y
 
 
-def of_dual(X, y, lam, loss, t):
+def of_dual(X, y, lam, loss, t, bound=None):
     """The certificate of the zero network with the best multiple of t that is proven feasible."""
     problem = cr.ConvexReLU(X, y, cr.ActivationPatterns(np.ones((len(X), 1), dtype=bool)), lam, loss)
     certificate = cr.certify(problem, problem.zero_weights())
     size = float(np.abs(t) @ np.linalg.norm(X, axis=1))
-    bound = NeuronBound(0.0, "exact", np.empty((0, X.shape[1])))
-    if size > 0.0:
+    if bound is None and size == 0.0:
+        bound = NeuronBound(0.0, "exact", np.empty((0, X.shape[1])))
+    elif bound is None:
         bound = bound_neurons(X, Lines(X), t, 1e-3 * size)
     point = feasible_multiple(problem.loss, problem.Y, lam, t, bound.upper)
     lower = min(point.value, certificate.upper)
@@ -74,6 +76,28 @@ def solved():
     assert len(contents.arrays["shares"]) > 20
     assert len(contents.arrays["leaf_values"]) > 20
     return X, y, contents
+
+
+def relaxed(X, t, rng, size=1.0):
+    """The bound that some multipliers prove, of any quality."""
+    lines = Lines(X)
+    K = len(lines.E)
+    sizes = size * (np.abs(t) @ np.linalg.norm(X, axis=1)) / K * 10.0 ** rng.uniform(-2.0, 2.0, size=K)
+    plus, minus = (
+        Multipliers(sizes * rng.exponential(size=K), sizes * rng.standard_normal(K), sizes * rng.integers(0, 2, size=K))
+        for _ in range(2)
+    )
+    upper = max(relaxed_maximum(lines.form(t), plus), relaxed_maximum(lines.form(-t), minus))
+    return NeuronBound(upper, "relaxation", np.empty((0, X.shape[1])), multipliers=(t, plus, minus))
+
+
+@pytest.fixture(scope="module")
+def relaxation():
+    """Data of rank 14 and the contents of a certificate by relaxation."""
+    X = np.random.default_rng(1).standard_normal((25, 14))
+    y = targets(X, "squared")
+    t, bound = relaxed_point(Lines(X), y[:, None], 0.1, LOSSES["squared"])
+    return X, y, as_contents(of_dual(X, y, 0.1, "squared", t, bound))
 
 
 # Valid ones are never rejected
@@ -126,6 +150,38 @@ def test_valid_certificates_are_verified(seed, kind, n, d, loss, ratio, scale):
     certificate = of_dual(X, y, lam, measure, t)
     verdict = checker.check(as_contents(certificate), X, y)
     assert verdict.lower == pytest.approx(certificate.lower, abs=1e-8 * max(certificate.upper, abs(certificate.lower)))
+
+
+@settings(max_examples=150)
+@given(SEEDS, st.sampled_from(KINDS), st.integers(1, 12), st.integers(1, 15), st.sampled_from([1.0, 1e-4, 1e-90, 1e50]))
+def test_valid_relaxations_are_verified(seed, kind, n, d, scale):
+    rng = np.random.default_rng(seed)
+    X = scale * make_rows(kind, n, d, rng)
+    y, t = rng.standard_normal(n), rng.standard_normal(n)
+    if not X.any():
+        return
+    lam = 10.0 ** rng.uniform(-4.0, 0.0) * float(np.linalg.norm(X, axis=1).sum())
+    certificate = of_dual(X, y, lam, "squared", t, relaxed(X, t, rng, size=rng.choice([1.0, 0.0, 1e-6])))
+    verdict = checker.check(as_contents(certificate), X, y)
+    assert verdict.proof == "relaxation"
+    assert verdict.lower == pytest.approx(certificate.lower, abs=1e-8 * max(certificate.upper, abs(certificate.lower)))
+
+
+def test_high_rank_is_proven_by_relaxation(tmp_path):
+    X = np.random.default_rng(1).standard_normal((25, 14))
+    y = targets(X, "squared")
+    with pytest.warns(cr.ConvergenceWarning):
+        solution = cr.solve_global(X, y, 0.1, time_limit=2.0)
+    assert solution.certificate.proof.method == "relaxation"
+    if solution.certificate.proof.multipliers is None:
+        pytest.skip("the best bound is not that of the semidefinite program")
+    solution.certificate.save(tmp_path / "a.cert")
+    loaded = cr.load_certificate(tmp_path / "a.cert")
+    assert loaded.proof == "relaxation"
+    assert loaded.verify(X, y).lower == pytest.approx(solution.lower, rel=1e-8)
+    bare = dataclasses.replace(solution.certificate.proof, multipliers=None)
+    with pytest.raises(ValueError, match="without its multipliers"):
+        dataclasses.replace(solution.certificate, proof=bare).save(tmp_path / "b.cert")
 
 
 def test_nearly_parallel_rows():
@@ -200,6 +256,32 @@ def test_tampering(solved):
             pytest.fail(f"{name} was not seen: {checker.check(forged(contents, change), X, y)}")
 
 
+def test_tampering_with_a_relaxation(relaxation):
+    X, y, contents = relaxation
+    arrays = contents.arrays
+    checker.check(contents, X, y)
+    row, largest = int(np.argmax(np.abs(arrays["t"][:, 0]))), np.unravel_index(arrays["rho"].argmax(), (2, 25))
+    for name, change in {
+        "t is larger": {"t": (1.0 + 1e-6) * arrays["t"]},
+        "rho is 0": {"rho": 0.0 * arrays["rho"]},
+        "rho is larger": {"rho": 1.1 * arrays["rho"]},
+        "one rho is larger": changed(contents, "rho", largest, 1.1 * arrays["rho"][largest]),
+        "gamma is 0": {"gamma": 0.0 * arrays["gamma"]},
+        "delta is larger": {"delta": arrays["delta"] + 0.01},
+        "signs change places": {"gamma": arrays["gamma"][::-1]},
+        "a side is flipped": changed(contents, "row_lines", row, -arrays["row_lines"][row]),
+        "the basis is shorter": {"basis": 0.999 * arrays["basis"]},
+        "lines are shorter": {"lines": 0.999 * arrays["lines"]},
+        "multipliers overflow": {"rho": 1e308 * np.ones_like(arrays["rho"])},
+    }.items():
+        with pytest.raises(RejectedCertificate, match="the dual norm is|overflow"):
+            pytest.fail(f"{name} was not seen: {checker.check(forged(contents, change), X, y)}")
+    with pytest.raises(RejectedCertificate, match="delta must be >= 0"):
+        forged(contents, {"delta": arrays["delta"] - 1.0})
+    with pytest.raises(RejectedCertificate, match="must have the members"):
+        forged(contents, proof="cones")
+
+
 def test_one_multiplier_of_a_leaf(solved):
     """Where others would do, the bound may hold all the same."""
     X, y, contents = solved
@@ -261,19 +343,44 @@ def test_claims(solved):
         checker.check(forged(contents, problem_sha256=digest), X[::-1], y)
 
 
+def with_noise(contents, rng):
+    """The arrays with some changes of any size."""
+    arrays = {}
+    for name in ("t", "leaf_points", "leaf_values", "lines", "basis", "shares", "rho", "gamma", "delta"):
+        if name in contents.arrays and rng.random() < 0.4:
+            noise = 1.0 + rng.choice([1e-9, 1e-5, 1e-1]) * rng.standard_normal(contents.arrays[name].shape)
+            arrays[name] = contents.arrays[name] * (np.abs(noise) if name == "delta" else noise)
+            if name in ("leaf_values", "shares"):
+                arrays[name] = np.clip(arrays[name], 1e-3, 1.0 - 1e-3)
+    if rng.random() < 0.3:
+        moved = contents.arrays["row_lines"].copy()
+        moved[rng.integers(len(moved))] = rng.integers(
+            -len(contents.arrays["lines"]), len(contents.arrays["lines"]) + 1
+        )
+        arrays["row_lines"] = moved
+    return arrays
+
+
+@settings(max_examples=200)
+@given(SEEDS, st.booleans())
+def test_what_is_derived_is_a_bound_whatever_the_file(solved, relaxation, seed, by_cones):
+    rng = np.random.default_rng(seed)
+    X, y, contents = solved if by_cones else relaxation
+    tampered = forged(contents, with_noise(contents, rng))
+    derivation = checker._Derivation(tampered, *checker.canonical_data(X, y), exact=False)
+    t = tampered.arrays["t"][:, 0]
+    size, error = derivation._largest_neuron(t)
+    assert error < 1e-9 * size
+    assert size >= cr.find_neuron(X, t, n_starts=20).value * (1.0 - 1e-12)
+
+
 @settings(max_examples=100)
 @given(SEEDS, st.sampled_from([1e-6, 1e-3, 0.5]))
 def test_no_proof_of_a_false_claim(solved, seed, size):
     """Whatever is changed, a bound above the objective is rejected."""
     rng = np.random.default_rng(seed)
     X, y, contents = solved
-    arrays = {}
-    for name in ("t", "leaf_points", "leaf_values", "lines", "basis", "shares"):
-        if rng.random() < 0.4:
-            noise = 1.0 + rng.choice([1e-9, 1e-5, 1e-1]) * rng.standard_normal(contents.arrays[name].shape)
-            arrays[name] = contents.arrays[name] * noise
-            if name in ("leaf_values", "shares"):
-                arrays[name] = np.clip(arrays[name], 1e-3, 1.0 - 1e-3)
+    arrays = with_noise(contents, rng)
     claims = {"lower": contents.header["upper"] * (1 + size), "upper": contents.header["upper"] * (2 + size)}
     with pytest.raises(RejectedCertificate):
         checker.check(forged(contents, arrays, **claims), X, y)
@@ -348,7 +455,7 @@ def test_recorded_cones_are_those_of_the_bound():
     X = np.random.default_rng(5).standard_normal((12, 3))
     t = np.random.default_rng(6).standard_normal(12)
     lam = bound_neurons(X, Lines(X), t, 1e-3).upper
-    share, arrays = cone_proof.cone_proof(X, t, lam)
+    share, arrays = neuron_proof.cone_proof(X, t, lam)
     assert 1.0 - 1e-9 < share < 1.0
     z = np.random.default_rng(7).standard_normal((200, 3))
     z /= np.linalg.norm(z, axis=1, keepdims=True)

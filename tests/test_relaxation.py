@@ -63,7 +63,8 @@ def test_bound_is_proven_and_below_the_optimum(seed, kind, n, d, loss, ratio):
     lam = ratio * largest_by_enumeration(X, gradient[:, 0])
     if lam <= 1e-9 * np.abs(X).max():
         return
-    t, upper = relaxed_point(Lines(X), y[:, None], lam, measure)
+    t, bound = relaxed_point(Lines(X), y[:, None], lam, measure)
+    upper = bound.upper
     assert upper >= largest_by_enumeration(X, t) * (1 - 1e-9)
     scale = measure.best_scale(t[:, None], y[:, None], lam / upper)
     lower = -measure.conjugate(scale * t[:, None], y[:, None])
@@ -73,9 +74,9 @@ def test_bound_is_proven_and_below_the_optimum(seed, kind, n, d, loss, ratio):
 
 def test_a_solver_that_is_cut_short_leaves_a_bound():
     X = np.random.default_rng(0).standard_normal((300, 20))
-    t, upper = relaxed_point(Lines(X), np.ones((300, 1)), 1e-3, cr.Squared(), time_limit=1e-6)
+    t, bound = relaxed_point(Lines(X), np.ones((300, 1)), 1e-3, cr.Squared(), time_limit=1e-6)
     largest = cr.find_neuron(X, t).value
-    assert largest <= upper <= 10.0 * largest
+    assert largest <= bound.upper <= 10.0 * largest
 
 
 def test_reach():
@@ -93,7 +94,8 @@ def standardised(n_features):
 
 def test_share_of_the_optimum_that_is_proven_on_real_data():
     X, y = standardised(4)
-    t, upper = relaxed_point(Lines(X), y[:, None], 1e-3, cr.Squared())
+    t, bound = relaxed_point(Lines(X), y[:, None], 1e-3, cr.Squared())
+    upper = bound.upper
     assert upper == pytest.approx(1e-3, rel=1e-4)
     scale = 1e-3 / upper
     lower = -cr.Squared().conjugate(scale * t[:, None], y[:, None])
