@@ -92,6 +92,10 @@ class Certificate:
         certificate_format.md. It is written only if the checker verifies it: bounds that were carried over to other
         weights, or to other data, are refused.
 
+        Of scope "global" it holds a proof that no neuron violates the dual constraint. It is made here, by the search
+        of `solve_global` once more, which takes as long as its last. The dual point and ``lower`` in the file are less
+        by about 1e-10, relatively: the room that the proof needs.
+
         Parameters
         ----------
         path : str or path
@@ -106,7 +110,8 @@ class Certificate:
         RejectedCertificate
             If the bounds are not those of weights and dual point.
         ValueError
-            If loss or penalty are the user's own, which the checker does not know.
+            If loss or penalty are the user's own, which the checker does not know; for scope "global", if no proof is
+            found.
         """
         save_certificate(self, path, overwrite)
 

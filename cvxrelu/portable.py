@@ -73,8 +73,8 @@ class PortableCertificate:
         y : array of shape (n,) or (n, c)
             The targets.
         exact : bool
-            Derive them in rational arithmetic too: squared and Huber loss, lam > 0, penalties "group_l1", "l1",
-            "feature_group_l1" and "squared_l2", n d c P at most 10^6.
+            Derive them in rational arithmetic too: scope "patterns", squared and Huber loss, lam > 0, penalties
+            "group_l1", "l1", "feature_group_l1" and "squared_l2", n d c P at most 10^6.
 
         Raises
         ------
@@ -98,7 +98,7 @@ class PortableCertificate:
 
     @property
     def proof(self) -> str | None:
-        """For scope "global": how the file proves that no neuron violates the dual constraint; "cones"."""
+        """For scope "global": how no neuron is proven to violate the dual constraint, "cones" or "relaxation"."""
         return self.contents.header.get("proof")
 
     @property

@@ -230,6 +230,7 @@ def test_tampering(solved):
         "a line is turned": changed(contents, "lines", (5, 0), arrays["lines"][5, 0] + 0.01),
         "the basis is longer": {"basis": 1.001 * arrays["basis"]},
         "the basis is shorter": {"basis": 0.999 * arrays["basis"]},
+        "the space is stretched": {"basis": 1.01 * arrays["basis"], "lines": arrays["lines"] / 1.01},
         "a cut is elsewhere": changed(contents, "shares", 0, 0.5 * arrays["shares"][0]),
         "the axes are others": {"axes": arrays["axes"][[1, 2, 0]]},
         "the trees change places": {"cuts": arrays["cuts"][::-1]},
@@ -271,6 +272,7 @@ def test_tampering_with_a_relaxation(relaxation):
         "signs change places": {"gamma": arrays["gamma"][::-1]},
         "a side is flipped": changed(contents, "row_lines", row, -arrays["row_lines"][row]),
         "the basis is shorter": {"basis": 0.999 * arrays["basis"]},
+        "the space is stretched": {"basis": 1.01 * arrays["basis"], "lines": arrays["lines"] / 1.01},
         "lines are shorter": {"lines": 0.999 * arrays["lines"]},
         "multipliers overflow": {"rho": 1e308 * np.ones_like(arrays["rho"])},
     }.items():
@@ -318,7 +320,7 @@ def without(contents, first, n_dropped, leaf, n_leaves):
 def test_every_leaf_is_needed(solved):
     X, y, contents = solved
     leaves = np.flatnonzero(contents.arrays["cuts"][:, 0] == contents.arrays["cuts"][:, 1])
-    for leaf in range(0, len(leaves), 7):
+    for leaf in (*range(0, len(leaves), 7), len(leaves) - 1):
         with pytest.raises(RejectedCertificate, match="cover|the dual norm"):
             checker.check(without(contents, leaves[leaf], 1, leaf, 1), X, y)
     twice = {name: np.repeat(contents.arrays[name], [*[1] * (len(contents.arrays[name]) - 1), 2], axis=0)
