@@ -239,12 +239,11 @@ def _shapes(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[str
 
 
 def _shapes_of_proof(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[str, tuple[str, tuple[int, ...]]]:
-    r, n_lines, n_cones, n_cuts, n_leaves, n_entries = (
-        arrays[name].shape[axis] if name in arrays and arrays[name].ndim > axis else 0
-        for name, axis in (
-            *(("basis", 1), ("lines", 0), ("cuts", 0), ("shares", 0), ("leaf_points", 0), ("leaf_values", 0)),
-        )
-    )
+    def size(name: str, axis: int = 0) -> int:
+        shape = arrays[name].shape if name in arrays else ()
+        return shape[axis] if len(shape) > axis else 0
+
+    r, n_lines, n_leaves, n_entries = size("basis", 1), size("lines"), size("leaf_points"), size("leaf_values")
     shapes: dict[str, tuple[str, tuple[int, ...]]] = {
         "basis": ("<f8", (header["d"], r)),
         "lines": ("<f8", (n_lines, r)),
@@ -254,8 +253,8 @@ def _shapes_of_proof(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) ->
         return shapes | dict.fromkeys(("rho", "gamma", "delta"), ("<f8", (2, n_lines)))
     return shapes | {
         "axes": ("<f8", (r, r)),
-        "cuts": ("|u1", (n_cones, 2)),
-        "shares": ("<f8", (n_cuts,)),
+        "cuts": ("|u1", (size("cuts"), 2)),
+        "shares": ("<f8", (size("shares"),)),
         "leaf_points": ("<f8", (n_leaves, r)),
         "leaf_values": ("<f8", (n_entries,)),
         "leaf_lines": ("<i8", (n_entries,)),

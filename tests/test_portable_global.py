@@ -1,13 +1,19 @@
 import dataclasses
+import json
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 import cvxrelu as cr
 from cvxrelu import checker, neuron_proof, portable
 from cvxrelu.checker import RejectedCertificate
+from cvxrelu.cli import app
 from cvxrelu.neuron_bound import NeuronBound, bound_neurons, feasible_multiple
 from cvxrelu.neuron_form import Lines
 from cvxrelu.relaxation import Multipliers, relaxed_maximum, relaxed_point
@@ -433,6 +439,23 @@ def test_no_exact_check(solved):
     X, y, contents = solved
     with pytest.raises(ValueError, match="scope global is out of reach"):
         checker.check(contents, X, y, exact=True)
+
+
+def test_command_line(solved, tmp_path):
+    X, y, contents = solved
+    path, data = tmp_path / "a.cert", tmp_path / "data.npz"
+    path.write_bytes(portable.pack(contents.header, contents.arrays))
+    np.savez(data, X=X, y=y)
+    result = CliRunner().invoke(app, ["verify", str(path), "--data", str(data)])
+    assert result.exit_code == 0
+    assert "global: optimal among two-layer ReLU networks of any width" in result.stdout
+    result = CliRunner().invoke(app, ["verify", str(path), "--data", str(data), "--json"])
+    assert json.loads(result.stdout)["proof"] == "cones"
+    result = CliRunner().invoke(app, ["verify", str(path), "--data", str(data), "--exact"])
+    assert (result.exit_code, result.stdout) == (2, "")
+    script = shutil.copy(checker.__file__, tmp_path / "alone.py")
+    alone = subprocess.run([sys.executable, "-I", script, path, "--data", data], capture_output=True, text=True)
+    assert alone.stdout.startswith("verified\n")
 
 
 def test_bounds_carried_over_are_not_saved(tmp_path):
