@@ -92,9 +92,9 @@ class Certificate:
         certificate_format.md. It is written only if the checker verifies it: bounds that were carried over to other
         weights, or to other data, are refused.
 
-        Of scope "global" it holds a proof that no neuron violates the dual constraint. It is made here, by the search
-        of `solve_global` once more, which takes as long as its last. The dual point and ``lower`` in the file are less
-        by about 1e-10, relatively: the room that the proof needs.
+        Of scope "global" it holds a proof that no neuron violates the dual constraint: the multipliers of a relaxation,
+        or else cones, from a search that takes as long as the last one of `solve_global`. The dual point and ``lower``
+        in the file are less by about 1e-10, relatively: the room that the proof needs.
 
         Parameters
         ----------

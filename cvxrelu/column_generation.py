@@ -19,7 +19,7 @@ from cvxrelu.neuron_form import Lines
 from cvxrelu.patterns import ActivationPatterns, unique_columns
 from cvxrelu.pricing import NewNeuron, local_maxima, new_neuron
 from cvxrelu.problems import ConvexReLU
-from cvxrelu.relaxation import ascended_maximum, relaxed_point, within_reach
+from cvxrelu.relaxation import ascended_bound, relaxed_point, within_reach
 from cvxrelu.solution import Solution
 from cvxrelu.solve import solve
 from cvxrelu.solvers.dual_terms import SEPARABLE_LOSSES
@@ -241,8 +241,7 @@ class _Generation:
             neurons.sort(key=lambda neuron: -neuron.value)
         violation = neurons[0].value / lam - 1.0
         if self._lines.rank > _LOW_RANK:
-            upper = max(ascended_maximum(self._lines.form(sign * t)) for sign in (1.0, -1.0))
-            self._keep(t, NeuronBound(upper, "relaxation", np.empty((0, self.problem.d))))
+            self._keep(t, ascended_bound(self._lines, t))
         spent = (clock.perf_counter() - self._started) / (self._deadline - self._started)
         if self._lines.rank > SEARCH_RANK and (violation <= _NEAR or spent > _RELAXATION_AFTER):
             self._relax()

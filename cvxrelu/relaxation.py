@@ -108,7 +108,7 @@ def relaxed_point(
         for rho, gamma, delta in ((lam * np.nan_to_num(variable.value) for variable in part) for part in found)
     )
     upper = max(relaxed_maximum(lines.form(point), plus), relaxed_maximum(lines.form(-point), minus))
-    return point, NeuronBound(upper, "relaxation", np.empty((0, len(lines.basis))), multipliers=(point, plus, minus))
+    return point, _bound(lines, upper, point, plus, minus)
 
 
 def relaxed_maximum(form: Form, multipliers: Multipliers) -> float:
@@ -124,23 +124,35 @@ def relaxed_maximum(form: Form, multipliers: Multipliers) -> float:
     return _maximum(form, multipliers)[0]
 
 
-def ascended_maximum(form: Form, *, steps: int = 60) -> float:
-    """Return an upper bound of max over ||u|| <= 1 of f(u): nearly the relaxation's for a fixed t, in r^2 K a step.
+def ascended_bound(lines: Lines, t: FloatArray, *, steps: int = 60) -> NeuronBound:
+    """Return a bound of max over ||u|| <= 1 of |t'(Xu)_+|: nearly the relaxation's for this t (n,), in r^2 K a step.
 
     Frank-Wolfe steps on the relaxation's primal, whose variables are u and a moment matrix U of trace at most 1: at U,
     the multipliers are rho_k = p_k / (2 sqrt(e_k'U e_k)) and delta = m, with the least p and m, and what attains the
     bound that they prove is where the step goes to.
     """
+    (upper, plus), (lower, minus) = (_ascend(lines.form(sign * t), steps) for sign in (1.0, -1.0))
+    return _bound(lines, max(upper, lower), t, plus, minus)
+
+
+def _bound(lines: Lines, upper: float, t: FloatArray, plus: Multipliers, minus: Multipliers) -> NeuronBound:
+    return NeuronBound(upper, "relaxation", np.empty((0, len(lines.basis))), multipliers=(t, plus, minus))
+
+
+def _ascend(form: Form, steps: int) -> tuple[float, Multipliers]:
+    """Return the best bound of f on the steps, and its multipliers."""
     r = form.E.shape[1]
     p, m = np.maximum(form.tau, 0.0), np.maximum(-form.tau, 0.0)
-    U, best = np.eye(r) / r, np.inf
+    U, best, kept = np.eye(r) / r, np.inf, Multipliers(0.5 * p, np.zeros_like(p), m)
     for step in range(steps):
         sizes = np.sqrt(np.maximum(np.sum((form.E @ U) * form.E, axis=1), _EPS))
-        bound, u = _maximum(form, Multipliers(0.5 * p / sizes, np.zeros_like(p), m))
-        best = min(best, bound)
+        multipliers = Multipliers(0.5 * p / sizes, np.zeros_like(p), m)
+        bound, u = _maximum(form, multipliers)
+        if bound < best:
+            best, kept = bound, multipliers
         share = 2.0 / (step + 3.0)
         U = (1.0 - share) * U + share * np.outer(u, u)
-    return best
+    return best, kept
 
 
 def _maximum(form: Form, multipliers: Multipliers) -> tuple[float, FloatArray]:

@@ -179,8 +179,6 @@ def test_high_rank_is_proven_by_relaxation(tmp_path):
     with pytest.warns(cr.ConvergenceWarning):
         solution = cr.solve_global(X, y, 0.1, time_limit=2.0)
     assert solution.certificate.proof.method == "relaxation"
-    if solution.certificate.proof.multipliers is None:
-        pytest.skip("the best bound is not that of the semidefinite program")
     solution.certificate.save(tmp_path / "a.cert")
     loaded = cr.load_certificate(tmp_path / "a.cert")
     assert loaded.proof == "relaxation"
