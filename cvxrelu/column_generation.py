@@ -308,8 +308,8 @@ class _Generation:
         room = now + _PROOF_SHARE * (now - self._started) - self._proof_time
         for target in targets:
             deadline = self._deadline if target < _ON_THE_WAY[-1] * self.problem.lam else min(self._deadline, room)
-            worth = self._lines.rank <= EXACT_RANK or self._point_of(t, target).value > self._point.value
-            if not worth or clock.perf_counter() >= deadline:
+            worth = clock.perf_counter() < deadline and self._point_of(t, target).value > self._point.value
+            if self._lines.rank > EXACT_RANK and not worth:
                 continue
             bound = bound_neurons(self.problem.X, self._lines, t, target, deadline=deadline)
             self._keep(t, bound)

@@ -1,7 +1,8 @@
 """Certificates of two-layer ReLU networks from any trainer."""
 
+import os
 import time as clock
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +12,6 @@ from cvxrelu.certificates import Certificate, certify
 from cvxrelu.column_generation import solve_global
 from cvxrelu.convex_problem import DualPoint, Weights
 from cvxrelu.exceptions import CertificateError
-from cvxrelu.global_bound import exact_maximum
 from cvxrelu.losses import Loss, get_loss
 from cvxrelu.network_input import read_network
 from cvxrelu.networks import ReLUNetwork, as_columns, balance, directions, to_convex, to_network
@@ -54,8 +54,8 @@ class NetworkCertificate:
         The proof of ``lower``. Its multipliers are those of the cones of ``problem``; none for scope "global", where
         the proof is that the maximum over ||u|| <= 1 of |t'(Xu)_+| is at most lam.
     certificate : Certificate
-        Of the convex program with the network's patterns, at the network's neurons added up by pattern and sign. It can
-        be saved, and proves the bound of scope "patterns".
+        Of the convex program with the network's patterns, at the network's neurons added up by pattern and sign, of
+        the same scope: what `save` writes.
     neuron : NewNeuron
         The new neuron that lowers the objective of ``network`` most, to first order: at the rate ``neuron.value -
         lam``, if that is positive. Found by local search, so evidence, unless ``neuron.exact``.
@@ -110,6 +110,10 @@ class NetworkCertificate:
     def kkt_residual(self) -> float:
         """KKT residual of the convex program at the network: see `Certificate`."""
         return self.certificate.kkt_residual
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the proof to a file that `load_certificate` and the checker read; see `Certificate.save`."""
+        self.certificate.save(path, overwrite=overwrite)
 
     def __str__(self) -> str:
         n_patterns = len(self.problem.patterns)
@@ -233,11 +237,12 @@ def certify_network(
         raise ValueError(f"network must have a finite objective on X and y; got {upper}")
     problem, weights = _program(given, data, y, patterns, lam, measure)
 
-    exact = scope == "global" and Lines(problem.X).rank <= EXACT_RANK
+    lines = Lines(problem.X)
 
     def price(t: FloatArray) -> NewNeuron:
-        if exact:
-            return new_neuron(problem.X, t, exact_maximum(problem.X, t[:, 0])[1][0], 0, exact=True)
+        if scope == "global" and lines.rank <= EXACT_RANK:
+            bound = bound_neurons(problem.X, lines, t[:, 0], lam)
+            return new_neuron(problem.X, t, bound.met[0], 0, exact=True)
         starts = given.W1 if given.n_neurons else None
         return find_neuron(problem.X, t, starts=starts, n_starts=n_starts, seed=seed)
 
@@ -255,7 +260,10 @@ def certify_network(
     if scope == "global" and solution is not None:
         dual, proof = solution.dual, solution.certificate.proof
     elif scope == "global":
-        dual, proof = _global_point(problem, gradient, tol, time_limit)
+        dual, proof = _global_point(problem, lines, gradient, tol, time_limit)
+    if proof is not None:
+        of_global = min(dual.value, certificate.upper)
+        certificate = replace(certificate, scope="global", lower=of_global, dual=dual, proof=proof)
     if dual.value - upper > _CONTRADICTION * max(1.0, abs(upper)):
         raise CertificateError(
             f"lower bound {dual.value!r} exceeds the objective {upper!r} of the network: please report this"
@@ -342,9 +350,11 @@ def _program(
     return ConvexReLU(X, y, merged, lam, loss), weights
 
 
-def _global_point(problem: ConvexReLU, t: FloatArray, tol: float, time_limit: float) -> tuple[DualPoint, NeuronBound]:
+def _global_point(
+    problem: ConvexReLU, lines: Lines, t: FloatArray, tol: float, time_limit: float
+) -> tuple[DualPoint, NeuronBound]:
     """Return a feasible point of the dual over all networks, a multiple of t (n, 1), with what proves it."""
-    lines, point = Lines(problem.X), problem.loss.project_domain(t, problem.Y)[:, 0]
+    point = problem.loss.project_domain(t, problem.Y)[:, 0]
     deadline = clock.perf_counter() + time_limit
     found = find_neuron(problem.X, point).value
     tries: list[tuple[FloatArray, NeuronBound]] = []

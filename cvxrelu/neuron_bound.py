@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from cvxrelu._validation import FloatArray
+from cvxrelu.active_set import row_norms
 from cvxrelu.cone_search import Search, search
 from cvxrelu.convex_problem import DualPoint
 from cvxrelu.global_bound import exact_maximum
@@ -74,9 +75,14 @@ def bound_neurons(
     deadline : float
         When to stop, as a time of `time.perf_counter`.
     """
+    if lines.rank == 0:
+        return NeuronBound(0.0, "exact", np.eye(1, X.shape[1]))
     if lines.rank <= EXACT_RANK:
-        upper, U = exact_maximum(X, t)
-        return NeuronBound(upper, "exact", U)
+        # In the plane of the lines: what rows are off it counts in full.
+        plane = X @ lines.basis
+        upper, U = exact_maximum(plane, t)
+        off = float(np.abs(t) @ row_norms(X - plane @ lines.basis.T))
+        return NeuronBound(upper + off, "exact", U @ lines.basis.T)
     rng = np.random.default_rng(0)
     parts: list[Search] = []
     for sign in (1.0, -1.0):

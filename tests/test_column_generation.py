@@ -153,6 +153,24 @@ def test_a_time_limit_ends_it_in_time():
     assert solution.objective < 0.25
 
 
+def test_a_time_limit_that_is_over_after_the_first_round_at_rank_two():
+    x = np.random.default_rng(0).uniform(-1.0, 1.0, 20_000)
+    with pytest.warns(cr.ConvergenceWarning, match="time_limit"):
+        solution = cr.solve_global(np.column_stack([x, np.ones(20_000)]), np.sin(5.0 * x), 1e-5, time_limit=0.01)
+    assert 0.0 < solution.lower < solution.objective
+
+
+@pytest.mark.parametrize("noise", [1e-15, 1e-13, 1e-11, 1e-9])
+def test_ranks_that_are_nearly_two(noise):
+    rows = np.random.default_rng(0)
+    plane = rows.standard_normal((12, 2)) @ rows.standard_normal((2, 4))
+    X = plane + noise * rows.standard_normal(plane.shape)
+    y = rows.standard_normal(12)
+    solution = cr.solve_global(X, y, 1e-2)
+    assert solution.status == "optimal"
+    assert solution.objective == pytest.approx(cr.solve_global(plane, y, 1e-2).objective, rel=1e-5)
+
+
 def test_the_same_seed_gives_the_same_answer():
     first, second = (cr.solve_global(GENERIC, targets(GENERIC, "squared"), 1e-2, seed=3) for _ in range(2))
     assert np.array_equal(first.dual.t, second.dual.t)

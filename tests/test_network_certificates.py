@@ -194,6 +194,23 @@ def test_global_scope_of_any_rank(shape, loss):
     assert better.proof.method in ("branch_and_bound", "relaxation")  # whichever is better
 
 
+@pytest.mark.parametrize("solve", [True, False])
+@pytest.mark.parametrize("features", [1, 3])
+def test_a_proof_of_global_scope_can_be_saved(tmp_path, features, solve):
+    X = make_data("tall")[:, :features]
+    y = make_targets("squared", X, 1)[:, 0]
+    rng = np.random.default_rng(0)
+    arrays = rng.standard_normal((3, features)), rng.standard_normal(3), rng.standard_normal(3)
+    certificate = cr.certify_network(arrays, X, y, LAM, scope="global", solve=solve)
+    certificate.save(tmp_path / "network.cert")
+    verdict = cr.load_certificate(tmp_path / "network.cert").verify(certificate.problem.X, y)
+    assert verdict.scope == "global"
+    assert verdict.lower == pytest.approx(certificate.lower, rel=1e-7)
+    assert verdict.lower <= verdict.upper <= certificate.upper * (1 + 1e-9)
+    with pytest.raises(FileExistsError):
+        certificate.save(tmp_path / "network.cert")
+
+
 def test_global_scope_of_high_rank_is_bounded_by_the_relaxation():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((60, 14))
