@@ -490,3 +490,14 @@ def test_recorded_cones_are_those_of_the_bound():
     points = np.linalg.norm(arrays["leaf_points"], axis=1)
     assert points.max() <= lam * (1 + 1e-12)
     assert points.max() >= values.max()
+
+
+def test_room_in_the_inequalities_of_a_leaf_is_no_credit():
+    """Points moved far along the sum of the rays meet all inequalities with room, which must not shorten them."""
+    X, y = np.eye(2), np.array([1.0, -0.6])
+    contents = as_contents(cr.solve_global(X, y, 0.1).certificate)
+    assert not contents.arrays["shares"].size  # the cones are the orthants, in the order of a stack
+    signs = np.where(np.arange(4)[:, None] >> np.arange(2) & 1, 1.0, -1.0)[::-1]
+    moved = contents.arrays["leaf_points"] + 100.0 * np.tile(signs @ contents.arrays["axes"], (2, 1))
+    with pytest.raises(RejectedCertificate, match="the dual point is infeasible"):
+        checker.check(forged(contents, {"t": 1.05 * contents.arrays["t"], "leaf_points": moved}), X, y)
