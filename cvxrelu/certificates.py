@@ -9,7 +9,7 @@ import numpy as np
 from cvxrelu._validation import FloatArray, check_choice
 from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
 from cvxrelu.exceptions import CertificateError
-from cvxrelu.neuron_bound import NeuronBound
+from cvxrelu.neuron_form import NeuronBound
 from cvxrelu.portable import save_certificate
 from cvxrelu.problems import ConvexReLU
 from cvxrelu.rigor import check_arithmetic

@@ -14,8 +14,8 @@ from cvxrelu.convex_problem import DualPoint, Weights
 from cvxrelu.exceptions import CertificateError, ConvergenceWarning, SolverError
 from cvxrelu.gates import sample_patterns
 from cvxrelu.losses import Loss, get_loss
-from cvxrelu.neuron_bound import EXACT_RANK, SEARCH_RANK, NeuronBound, bound_neurons, feasible_multiple
-from cvxrelu.neuron_form import Lines
+from cvxrelu.neuron_bound import EXACT_RANK, SEARCH_RANK, bound_neurons, feasible_multiple
+from cvxrelu.neuron_form import Lines, NeuronBound
 from cvxrelu.patterns import ActivationPatterns, unique_columns
 from cvxrelu.pricing import NewNeuron, local_maxima, new_neuron
 from cvxrelu.problems import ConvexReLU

@@ -15,8 +15,8 @@ from cvxrelu.exceptions import CertificateError
 from cvxrelu.losses import Loss, get_loss
 from cvxrelu.network_input import read_network
 from cvxrelu.networks import ReLUNetwork, as_columns, balance, directions, to_convex, to_network
-from cvxrelu.neuron_bound import EXACT_RANK, SEARCH_RANK, NeuronBound, bound_neurons, feasible_multiple
-from cvxrelu.neuron_form import Lines
+from cvxrelu.neuron_bound import EXACT_RANK, SEARCH_RANK, bound_neurons, feasible_multiple
+from cvxrelu.neuron_form import Lines, NeuronBound
 from cvxrelu.patterns import ActivationPatterns
 from cvxrelu.pricing import NewNeuron, find_neuron, new_neuron
 from cvxrelu.problems import ConvexReLU

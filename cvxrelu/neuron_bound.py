@@ -1,10 +1,5 @@
 """Proven upper bounds of max over ||u|| <= 1 of |t'(Xu)_+|, by the cheapest method that is in reach."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
 import numpy as np
 
 from cvxrelu._validation import FloatArray
@@ -13,42 +8,11 @@ from cvxrelu.cone_search import Search, search
 from cvxrelu.convex_problem import DualPoint
 from cvxrelu.global_bound import exact_maximum
 from cvxrelu.losses import Loss
-from cvxrelu.neuron_form import Lines
+from cvxrelu.neuron_form import Lines, NeuronBound
 from cvxrelu.pricing import local_maxima
-
-if TYPE_CHECKING:
-    from cvxrelu.relaxation import Multipliers
 
 EXACT_RANK = 2
 SEARCH_RANK = 12  # 2^r orthants to start from, and about 5 times as many cones for each dimension
-
-Method = Literal["exact", "branch_and_bound", "relaxation"]
-
-
-@dataclass(frozen=True, eq=False)
-class NeuronBound:
-    """max over ||u|| <= 1 of |t'(Xu)_+| is at most ``upper``.
-
-    Attributes
-    ----------
-    upper : float
-        The proven bound.
-    method : str
-        "exact" (rank at most 2): the maximum itself, from all switches on the circle. "branch_and_bound": cones that
-        cover the unit ball, each with its bound. "relaxation": of a semidefinite program.
-    met : ndarray of shape (k, d)
-        Unit vectors that the proof came upon, with values above its target; of "exact", the local maximisers.
-    n_nodes : int
-        Cones of branch and bound.
-    multipliers : tuple of ndarray (n,), Multipliers, Multipliers, or None
-        Of "relaxation": t, and what proves the bound for t and for -t.
-    """
-
-    upper: float
-    method: Method
-    met: FloatArray
-    n_nodes: int = 0
-    multipliers: tuple[FloatArray, Multipliers, Multipliers] | None = None
 
 
 def feasible_multiple(loss: Loss, Y: FloatArray, lam: float, t: FloatArray, upper: float) -> DualPoint:

@@ -4,9 +4,12 @@ Rows are rotated to their span, zero rows dropped, and parallel and opposite row
 e_k. With p_k and m_k the sums of t_i ||x_i|| over the rows on the side of e_k and on the other,
 
     t'(X u)_+ = w0'u + sum_k tau_k (e_k'u)_+,   tau_k = p_k + m_k,   w0 = -sum_k m_k e_k.
+
+And what a bound of it is.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,6 +20,8 @@ from cvxrelu.active_set import row_norms
 
 _DECIMALS = 9  # of the key that joins rows to lines; what joining changes is measured and added to the bounds
 _RANK = 1e-12  # singular values below that share of the largest are left out, and what that changes is measured
+
+Method = Literal["exact", "branch_and_bound", "relaxation"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +107,41 @@ class Lines:
         plus, minus = self.plus @ t, self.minus @ t
         change = float(np.abs(t[self._used]) @ self._changes)
         return Form(E=self.E, tau=plus + minus, w0=-minus @ self.E, slack=change)
+
+
+@dataclass(frozen=True, eq=False)
+class Multipliers:
+    """rho >= 0, gamma and delta >= 0 of the lines, each (K,): what proves a bound of one form."""
+
+    rho: FloatArray
+    gamma: FloatArray
+    delta: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class NeuronBound:
+    """max over ||u|| <= 1 of |t'(Xu)_+| is at most ``upper``.
+
+    Attributes
+    ----------
+    upper : float
+        The proven bound.
+    method : str
+        "exact" (rank at most 2): the maximum itself, from all switches on the circle. "branch_and_bound": cones that
+        cover the unit ball, each with its bound. "relaxation": of a semidefinite program.
+    met : ndarray of shape (k, d)
+        Unit vectors that the proof came upon, with values above its target; of "exact", the local maximisers.
+    n_nodes : int
+        Cones of branch and bound.
+    multipliers : tuple of ndarray (n,), Multipliers, Multipliers, or None
+        Of "relaxation": t, and what proves the bound for t and for -t.
+    """
+
+    upper: float
+    method: Method
+    met: FloatArray
+    n_nodes: int = 0
+    multipliers: tuple[FloatArray, Multipliers, Multipliers] | None = None
 
 
 def _join(units: FloatArray) -> tuple[FloatArray, NDArray[np.intp], NDArray[np.intp]]:

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.cone_search import record, rounding_of
-from cvxrelu.neuron_form import Form, Lines
-from cvxrelu.relaxation import Multipliers
+from cvxrelu.neuron_form import Form, Lines, Multipliers
 
 _ROOM = 1e-10  # by which t is shrunk, relatively, so that a proof need not be of the maximum itself
 _EPS = float(np.finfo(np.float64).eps)

@@ -15,7 +15,6 @@ All of it is jointly convex in t and the multipliers: one semidefinite program, 
 """
 
 import warnings
-from dataclasses import dataclass
 
 import cvxpy as cp
 import numpy as np
@@ -23,22 +22,12 @@ from scipy.optimize import brentq
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.losses import Loss
-from cvxrelu.neuron_bound import NeuronBound
-from cvxrelu.neuron_form import Form, Lines
+from cvxrelu.neuron_form import Form, Lines, Multipliers, NeuronBound
 
 _LARGEST = 3_000_000  # entries of the products e_k e_k': a program of minutes, and of some GB
 _ACCURACY = {"tol_gap_rel": 1e-6, "tol_gap_abs": 1e-7, "tol_feas": 1e-7}
 _EPS = float(np.finfo(np.float64).eps)
 _TINY = 1e-100
-
-
-@dataclass(frozen=True, eq=False)
-class Multipliers:
-    """rho >= 0, gamma and delta >= 0 of the lines, each (K,): what proves a bound of one form."""
-
-    rho: FloatArray
-    gamma: FloatArray
-    delta: FloatArray
 
 
 def within_reach(lines: Lines) -> bool:

@@ -192,6 +192,7 @@ def test_certificates_import_no_solver():
         "cvxrelu._validation",
         "cvxrelu.convex_problem",
         "cvxrelu.exceptions",
+        "cvxrelu.neuron_form",
         "cvxrelu.portable",
         "cvxrelu.problems",
         "cvxrelu.rigor",

@@ -14,9 +14,9 @@ import cvxrelu as cr
 from cvxrelu import checker, neuron_proof, portable
 from cvxrelu.checker import RejectedCertificate
 from cvxrelu.cli import app
-from cvxrelu.neuron_bound import NeuronBound, bound_neurons, feasible_multiple
-from cvxrelu.neuron_form import Lines
-from cvxrelu.relaxation import Multipliers, relaxed_maximum, relaxed_point
+from cvxrelu.neuron_bound import bound_neurons, feasible_multiple
+from cvxrelu.neuron_form import Lines, Multipliers, NeuronBound
+from cvxrelu.relaxation import relaxed_maximum, relaxed_point
 from tests.neurons import KINDS, SEEDS, make_rows
 
 LOSSES = {"squared": cr.Squared(), "huber": cr.Huber(0.3), "logistic": cr.Logistic()}

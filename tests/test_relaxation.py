@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer
 
 import cvxrelu as cr
-from cvxrelu.neuron_form import Lines
-from cvxrelu.relaxation import Multipliers, ascended_bound, relaxed_maximum, relaxed_point, within_reach
+from cvxrelu.neuron_form import Lines, Multipliers
+from cvxrelu.relaxation import ascended_bound, relaxed_maximum, relaxed_point, within_reach
 from tests.neurons import KINDS, SEEDS, largest_by_enumeration, make_rows
 
 
