@@ -28,6 +28,7 @@ _LARGEST = 3_000_000  # entries of the products e_k e_k': a program of minutes, 
 _ACCURACY = {"tol_gap_rel": 1e-6, "tol_gap_abs": 1e-7, "tol_feas": 1e-7}
 _EPS = float(np.finfo(np.float64).eps)
 _TINY = 1e-100
+_FEW_STEPS = 10
 
 
 def within_reach(lines: Lines) -> bool:
@@ -47,7 +48,7 @@ def relaxed_point(
     Parameters
     ----------
     lines : Lines
-        The lines of the rows of X.
+        The lines of the rows of X, one at least.
     Y : ndarray of shape (n, 1)
         The targets.
     lam : float > 0
@@ -67,7 +68,9 @@ def relaxed_point(
     scaled = size / lam * t
     for sign in (1.0, -1.0):
         tau, minus = sign * ((lines.plus + lines.minus) @ scaled), sign * (lines.minus @ scaled)
-        p, rho, gamma, delta, quotient = (cp.Variable(K) for _ in range(5))
+        # One variable for rho - delta: the products, dense, are then in the program's matrix once.
+        p, curvature, gamma, delta, quotient = (cp.Variable(K) for _ in range(5))
+        rho = curvature + delta
         mu, block = cp.Variable(nonneg=True), cp.Variable((r + 1, r + 1), PSD=True)
         b = lines.E.T @ (0.5 * (tau + gamma) - minus)
         constraints += [
@@ -76,12 +79,12 @@ def relaxed_point(
             cp.abs(gamma) + delta <= p - tau,
             cp.SOC(quotient + rho, cp.vstack([2.0 * p, quotient - rho]), axis=0),  # p^2 <= quotient rho
             block[0, 1:] == -0.5 * b,
-            block[1:, 1:][first, second] == mu * identity - 0.5 * (products @ (rho - delta)),
+            block[1:, 1:][first, second] == mu * identity - 0.5 * (products @ curvature),
             block[0, 0] + mu + 0.125 * cp.sum(quotient) <= 1.0,
         ]
         found.append((rho, gamma, delta))
     conjugate, domain = loss.conjugate_expression(cp.reshape(size * t, (n, 1), order="C"), Y)
-    program = cp.Problem(cp.Maximize(-conjugate), constraints + domain)
+    program = cp.Problem(cp.Maximize(-conjugate / _size_of_bound(lines, Y, lam, loss)), constraints + domain)
     limit = {} if time_limit is None else {"time_limit": time_limit}
     try:
         with warnings.catch_warnings():
@@ -100,6 +103,14 @@ def relaxed_point(
     return point, _bound(lines, upper, point, plus, minus)
 
 
+def _size_of_bound(lines: Lines, Y: FloatArray, lam: float, loss: Loss) -> float:
+    """Return the bound of the multiples of grad F(0), for the solver's tolerances: they are for values about 1."""
+    t = loss.gradient(np.zeros_like(Y), Y)
+    upper = ascended_bound(lines, t[:, 0], steps=_FEW_STEPS).upper
+    scale = loss.best_scale(t, Y, lam / upper if upper > 0.0 else np.inf)
+    return -loss.conjugate(scale * t, Y) or 1.0
+
+
 def relaxed_maximum(form: Form, multipliers: Multipliers) -> float:
     """Return an upper bound of max over ||u|| <= 1 of f(u) that the multipliers prove: the least over nu and mu.
 
@@ -108,7 +119,7 @@ def relaxed_maximum(form: Form, multipliers: Multipliers) -> float:
     form : Form
         The function, with unit vectors e_k; its slack is added.
     multipliers : Multipliers
-        Any: m is the least that they allow, p = tau + m.
+        Any with delta >= 0; m is the least that they allow, p = tau + m, and rho counts as at least p / 2.
     """
     return _maximum(form, multipliers)[0]
 
