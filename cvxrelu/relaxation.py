@@ -178,7 +178,7 @@ def _maximum(form: Form, multipliers: Multipliers) -> tuple[float, FloatArray]:
     def slope(mu: float) -> float:
         return 1.0 - float(np.sum(parts / (mu - values) ** 2))
 
-    mu = float(brentq(slope, low, high)) if slope(low) < 0.0 < slope(high) else low
+    mu = float(brentq(slope, low, high, xtol=_EPS * high)) if slope(low) < 0.0 < slope(high) else low
     constant = 0.125 * float(np.sum(np.divide(p * p, rho, out=np.zeros(K), where=p > 0.0)))
     bound = mu + float(np.sum(parts / (mu - values))) + constant
     rounding: float = 8.0 * (K + r) * _EPS * (bound + size)
