@@ -111,7 +111,7 @@ class Lines:
 
 @dataclass(frozen=True, eq=False)
 class Multipliers:
-    """rho >= 0, gamma and delta >= 0 of the lines, each (K,): what proves a bound of one form."""
+    """rho >= 0, delta >= 0 and gamma of any sign, each (K,) for the lines: what proves a bound of one form."""
 
     rho: FloatArray
     gamma: FloatArray
