@@ -45,6 +45,11 @@ class Form:
     w0: FloatArray
     slack: float
 
+    @property
+    def lipschitz(self) -> float:
+        """A Lipschitz constant of f, so a bound of it on the unit ball."""
+        return float(np.linalg.norm(self.w0) + np.abs(self.tau).sum())
+
     def value(self, u: FloatArray) -> float:
         """Return f(u) for u (r,)."""
         return float(self.w0 @ u + self.tau @ np.maximum(self.E @ u, 0.0))
