@@ -1,7 +1,7 @@
 """Certificates of optimality: two bounds recomputed from weights and data, trusting no solver."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -45,7 +45,7 @@ class Certificate:
         multipliers' part, and the complementarity of those multipliers. Zero if and only if optimal.
     scope : str
         What the lower bound holds for. "patterns": all networks whose neurons have the problem's patterns. "global"
-        (from `cvxrelu.solve_global`): all two-layer ReLU networks, of any width.
+        (from `cvxrelu.solve_global` and `cvxrelu.certify_network`): all two-layer ReLU networks, of any width.
     rigor : str
         "floating_point": computed in float64, exact to the rounding of the products. "rounded": bounds of all
         rounding errors are in ``lower`` and ``upper``, and ``weights`` and ``dual`` are feasible in exact arithmetic.
@@ -212,6 +212,20 @@ def _certify(problem: ConvexProblem, weights: Weights, dual: Any, rounded: bool)
         problem=problem,
         rigor="rounded" if rounded else "floating_point",
     )
+
+
+def over_all_networks(of_patterns: Certificate, dual: DualPoint, proof: NeuronBound | None) -> Certificate:
+    """Return the certificate of the same weights for scope "global", with a dual point feasible for all neurons.
+
+    Raises
+    ------
+    CertificateError
+        If the bounds contradict each other by more than rounding, which would be a bug.
+    """
+    upper = of_patterns.upper
+    if dual.value - upper > _CONTRADICTION * max(1.0, abs(upper)):
+        raise CertificateError(f"lower bound {dual.value!r} exceeds upper bound {upper!r}: please report this")
+    return replace(of_patterns, lower=min(dual.value, upper), dual=dual, scope="global", proof=proof)
 
 
 def count_active(problem: ConvexProblem, weights: Weights) -> int:

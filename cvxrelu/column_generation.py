@@ -3,18 +3,18 @@
 import time as clock
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from cvxrelu._validation import FloatArray, check_integer, check_matrix, check_number, check_targets
-from cvxrelu.certificates import Certificate, certify
+from cvxrelu.certificates import Certificate, certify, over_all_networks
 from cvxrelu.convex_problem import DualPoint, Weights
-from cvxrelu.exceptions import CertificateError, ConvergenceWarning, SolverError
+from cvxrelu.exceptions import ConvergenceWarning, SolverError
 from cvxrelu.gates import sample_patterns
 from cvxrelu.losses import Loss, get_loss
-from cvxrelu.neuron_bound import EXACT_RANK, SEARCH_RANK, bound_neurons, feasible_multiple
+from cvxrelu.neuron_bound import EXACT_RANK, LOOSER, SEARCH_RANK, bound_neurons, feasible_multiple
 from cvxrelu.neuron_form import Lines, NeuronBound
 from cvxrelu.patterns import ActivationPatterns, unique_columns
 from cvxrelu.pricing import NewNeuron, local_maxima, new_neuron
@@ -33,10 +33,8 @@ _LOW_RANK = 5  # up to it, branch and bound finds in less time what the ascent f
 _LOOSEST, _TIGHTEST = 1e-3, 1e-13  # relative gap asked of a master program
 _SHARE = 0.1  # of the violation that is left, or of tol: the relative gap asked of a master program
 _PROOF_SHARE = 0.2  # of the time so far, for bounds on the way
-_ON_THE_WAY = (3.0, 1.3, 1.03)  # times the largest value found: what they are to prove
 _ZERO = 1e-9  # cosine of a row and a neuron that counts as none: both sides of the row are tried
 _NEAR, _RELAXATION_AFTER = 1e-2, 1 / 3  # violation, or share of the time limit, at which the relaxation is solved
-_CONTRADICTION = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,8 +186,7 @@ class _Generation:
         self._deadline = np.inf if time_limit is None else started + time_limit
         self._lines = Lines(problem.X)
         self._idle = np.zeros(len(problem.patterns), dtype=np.int64)
-        zero = np.zeros_like(problem.Y)
-        self._point = DualPoint(zero, None, 0.0 - problem.loss.conjugate(zero, problem.Y))
+        self._point = self._point_of(np.zeros(problem.n), 0.0)
         self._proof: NeuronBound | None = None
         self._master_tol = _LOOSEST
         self._proof_time = 0.0
@@ -216,18 +213,7 @@ class _Generation:
 
     def certificate(self) -> Certificate:
         """Return the certificate of the weights, with the best bound proven for networks of any width."""
-        of_patterns = certify(self.problem, self.weights)
-        if self._point.value - of_patterns.upper > _CONTRADICTION * max(1.0, abs(of_patterns.upper)):
-            raise CertificateError(
-                f"lower bound {self._point.value!r} exceeds upper bound {of_patterns.upper!r}: please report this"
-            )
-        return replace(
-            of_patterns,
-            lower=min(self._point.value, of_patterns.upper),
-            dual=self._point,
-            scope="global",
-            proof=self._proof,
-        )
+        return over_all_networks(certify(self.problem, self.weights), self._point, self._proof)
 
     def _round(self) -> Status | None:
         """Solve the master program, price, prove, and add patterns; a status if that is all."""
@@ -273,16 +259,20 @@ class _Generation:
 
     def _solve_master(self) -> tuple[FloatArray, float]:
         """Move to the optimum over the present patterns; return the dual variable (n,) and the relative gap."""
-        left = None if np.isinf(self._deadline) else max(self._deadline - clock.perf_counter(), 1e-3)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            solution = solve(self.problem, "WorkingSet", tol=self._master_tol, start=self.weights, time_limit=left)
+            solution = solve(
+                self.problem, "WorkingSet", tol=self._master_tol, start=self.weights, time_limit=self._time_left()
+            )
         if solution.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
         self.weights = solution.weights
         active = np.any(self.problem.blocks(self.weights), axis=(0, 1, 3))
         self._idle = np.where(active, 0, self._idle + 1)
         return solution.dual.t[:, 0], solution.certificate.rel_gap
+
+    def _time_left(self) -> float | None:
+        return None if np.isinf(self._deadline) else max(self._deadline - clock.perf_counter(), 1e-3)
 
     def _price(self, t: FloatArray) -> list[NewNeuron]:
         """Return the best neurons of the ascent from some starts, or from many if these find none above lam."""
@@ -298,7 +288,7 @@ class _Generation:
         lam = self.problem.lam
         if self._lines.rank > SEARCH_RANK:
             return []
-        targets = [factor * max(found, lam) for factor in _ON_THE_WAY]
+        targets = [factor * max(found, lam) for factor in LOOSER]
         last = lam * (1.0 + 0.5 * self._tol)
         return [*targets, last] if found <= last and gap <= 0.5 * self._tol else targets
 
@@ -307,7 +297,7 @@ class _Generation:
         now, neurons = clock.perf_counter(), []
         room = now + _PROOF_SHARE * (now - self._started) - self._proof_time
         for target in targets:
-            deadline = self._deadline if target < _ON_THE_WAY[-1] * self.problem.lam else min(self._deadline, room)
+            deadline = self._deadline if target < LOOSER[-1] * self.problem.lam else min(self._deadline, room)
             worth = clock.perf_counter() < deadline and self._point_of(t, target).value > self._point.value
             if self._lines.rank > EXACT_RANK and not worth:
                 continue
@@ -323,8 +313,7 @@ class _Generation:
             return
         self._relaxed = True
         problem = self.problem
-        left = None if np.isinf(self._deadline) else max(self._deadline - clock.perf_counter(), 1e-3)
-        answer = relaxed_point(self._lines, problem.Y, problem.lam, problem.loss, time_limit=left)
+        answer = relaxed_point(self._lines, problem.Y, problem.lam, problem.loss, time_limit=self._time_left())
         if answer is not None:
             self._keep(*answer)
 

@@ -2,20 +2,20 @@
 
 import os
 import time as clock
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from cvxrelu._validation import FloatArray, check_choice, check_number, check_targets
-from cvxrelu.certificates import Certificate, certify
+from cvxrelu.certificates import Certificate, certify, over_all_networks
 from cvxrelu.column_generation import solve_global
 from cvxrelu.convex_problem import DualPoint, Weights
 from cvxrelu.exceptions import CertificateError
 from cvxrelu.losses import Loss, get_loss
 from cvxrelu.network_input import read_network
 from cvxrelu.networks import ReLUNetwork, as_columns, balance, directions, to_convex, to_network
-from cvxrelu.neuron_bound import EXACT_RANK, SEARCH_RANK, bound_neurons, feasible_multiple
+from cvxrelu.neuron_bound import EXACT_RANK, LOOSER, SEARCH_RANK, bound_neurons, feasible_multiple
 from cvxrelu.neuron_form import Lines, NeuronBound
 from cvxrelu.patterns import ActivationPatterns
 from cvxrelu.pricing import NewNeuron, find_neuron, new_neuron
@@ -25,7 +25,6 @@ from cvxrelu.solution import Solution
 from cvxrelu.solve import solve as solve_problem
 
 _CONTRADICTION = 1e-9
-_LOOSER = (3.0, 1.3, 1.03)  # times the largest value found: what is proven first
 
 Scope = Literal["patterns", "global"]
 
@@ -261,9 +260,8 @@ def certify_network(
         dual, proof = solution.dual, solution.certificate.proof
     elif scope == "global":
         dual, proof = _global_point(problem, lines, gradient, tol, time_limit)
-    if proof is not None:
-        of_global = min(dual.value, certificate.upper)
-        certificate = replace(certificate, scope="global", lower=of_global, dual=dual, proof=proof)
+    if scope == "global":
+        certificate = over_all_networks(certificate, dual, proof)
     if dual.value - upper > _CONTRADICTION * max(1.0, abs(upper)):
         raise CertificateError(
             f"lower bound {dual.value!r} exceeds the objective {upper!r} of the network: please report this"
@@ -359,7 +357,7 @@ def _global_point(
     found = find_neuron(problem.X, point).value
     tries: list[tuple[FloatArray, NeuronBound]] = []
     if lines.rank <= SEARCH_RANK and found > 0.0:
-        targets = [factor * found for factor in (*_LOOSER, 1.0 + tol)]
+        targets = [factor * found for factor in (*LOOSER, 1.0 + tol)]
         tries += [(point, bound_neurons(problem.X, lines, point, target, deadline=deadline)) for target in targets]
     if lines.rank > EXACT_RANK and within_reach(lines):
         relaxed = relaxed_point(lines, problem.Y, problem.lam, problem.loss, time_limit=time_limit)

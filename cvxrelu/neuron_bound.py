@@ -12,6 +12,7 @@ from cvxrelu.neuron_form import Lines, NeuronBound
 from cvxrelu.pricing import local_maxima
 
 EXACT_RANK = 2
+LOOSER = (3.0, 1.3, 1.03)  # times the largest value found: what is proven before the target itself
 SEARCH_RANK = 12  # 2^r orthants to start from, and about 5 times as many cones for each dimension
 
 

@@ -157,10 +157,7 @@ def local_maxima(
     order = order[heights[order] > -np.inf] if np.isfinite(heights).any() else order[:1]
     sides = np.packbits(ends[order] @ rows.T >= 0.0, axis=1)
     first = np.sort(np.unique(sides, axis=0, return_index=True)[1])
-    neurons = []
-    for u in ends[order[first]] @ basis:
-        neurons.append(new_neuron(X, t, u / np.linalg.norm(u), len(U)))
-    return neurons
+    return [new_neuron(X, t, u / np.linalg.norm(u), len(U)) for u in ends[order[first]] @ basis]
 
 
 def _draw_starts(rows: FloatArray, sizes: FloatArray, count: int, rng: np.random.Generator) -> FloatArray:

@@ -20,28 +20,10 @@ import cvxrelu as cr
 from cvxrelu import checker, portable
 from cvxrelu.checker import RejectedCertificate
 from tests.cases import all_cases, make_problem, random_weights
+from tests.forgery import as_contents, changed, forged
 
 CASES = list(all_cases())
 EXACT = ("group_l1", "l1", "feature_group_l1", "squared_l2")
-
-
-def as_bytes(certificate):
-    return portable._encode(certificate)
-
-
-def as_contents(certificate):
-    return checker.parse(as_bytes(certificate))
-
-
-def forged(contents, arrays=None, **header):
-    """The contents with changes, their hash made anew: the work of a forger, or bytes that cannot be parsed."""
-    return checker.parse(portable.pack({**contents.header, **header}, {**contents.arrays, **(arrays or {})}))
-
-
-def changed(contents, name, place, value):
-    array = contents.arrays[name].copy()
-    array[place] = value
-    return {name: array}
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,13 @@ from typer.testing import CliRunner
 
 import cvxrelu as cr
 from cvxrelu import checker, neuron_proof, portable
+from cvxrelu.certificates import over_all_networks
 from cvxrelu.checker import RejectedCertificate
 from cvxrelu.cli import app
 from cvxrelu.neuron_bound import bound_neurons, feasible_multiple
 from cvxrelu.neuron_form import Lines, Multipliers, NeuronBound
 from cvxrelu.relaxation import relaxed_maximum, relaxed_point
+from tests.forgery import as_contents, changed, forged
 from tests.neurons import KINDS, SEEDS, make_rows
 
 LOSSES = {"squared": cr.Squared(), "huber": cr.Huber(0.3), "logistic": cr.Logistic()}
@@ -38,21 +40,6 @@ ROWS = {
 }
 
 
-def as_contents(certificate):
-    return checker.parse(portable._encode(certificate))
-
-
-def forged(contents, arrays=None, **header):
-    """The contents with changes, their hash made anew: the work of a forger."""
-    return checker.parse(portable.pack({**contents.header, **header}, {**contents.arrays, **(arrays or {})}))
-
-
-def changed(contents, name, place, value):
-    array = contents.arrays[name].copy()
-    array[place] = value
-    return {name: array}
-
-
 def targets(X, loss):
     y = np.random.default_rng(0).standard_normal(len(X))
     return np.where(y > 0.0, 1.0, -1.0) if loss == "logistic" else y
@@ -68,8 +55,7 @@ def of_dual(X, y, lam, loss, t, bound=None):
     elif bound is None:
         bound = bound_neurons(X, Lines(X), t, 1e-3 * size)
     point = feasible_multiple(problem.loss, problem.Y, lam, t, bound.upper)
-    lower = min(point.value, certificate.upper)
-    return dataclasses.replace(certificate, lower=lower, dual=point, scope="global", proof=bound)
+    return over_all_networks(certificate, point, bound)
 
 
 @pytest.fixture(scope="module")
