@@ -6,6 +6,7 @@ and moves u_b to (1 - s lam / ||p_b||)_+ p_b. Blocks b = (sign, output, pattern)
 """
 
 from dataclasses import dataclass
+from enum import Enum, auto
 
 import numpy as np
 from scipy.linalg import blas, lapack
@@ -18,8 +19,10 @@ from cvxrelu.solvers.budget import Budget
 from cvxrelu.solvers.dual_terms import DualTerm
 
 _FIRST_SIGMA = 0.5
-_LARGEST_SIGMA = 1e9
+_SMALLEST_SIGMA, _LARGEST_SIGMA = 1e-6, 1e9
 _GROWTH = 4.0
+_DROP = 0.1
+_RECOVERY = 2.0
 _INEXACT = 0.25  # residual of a step, relative to what it moves
 _ARMIJO = 1e-4
 _SLACK = 1e-2  # of the cones, per relative gap: exact projections do not pay far from the optimum
@@ -28,6 +31,14 @@ _MAX_NEWTON = 50
 _FEW_STEPS = 2
 _MAX_STEPS = 30
 _MAX_HALVINGS = 30
+
+
+class _End(Enum):
+    """How a proximal-point step ended."""
+
+    DONE = auto()
+    CONVERGED = auto()
+    FAILED = auto()
 
 
 class WorkingBlocks:
@@ -130,7 +141,7 @@ class ConeNewton:
         row = max(float(np.mean(np.einsum("ij,ij->i", X, X))), float(np.finfo(np.float64).tiny))
         self.sigma = _FIRST_SIGMA / (problem.loss.smoothness(problem.n) * row)
         self.n_steps = 0
-        self._largest_sigma = _LARGEST_SIGMA * self.sigma
+        self._smallest_sigma, self._largest_sigma = _SMALLEST_SIGMA * self.sigma, _LARGEST_SIGMA * self.sigma
 
     def minimise(
         self, blocks: WorkingBlocks, centre: FloatArray, t: FloatArray, gap: float, target: float, budget: Budget
@@ -144,14 +155,21 @@ class ConeNewton:
         products = blocks.adjoint(t)
         before = self.n_steps
         for _ in range(_MAX_STEPS):
-            point, finished = self._step(blocks, centre, t, products, slack, target, budget)
+            point, end = self._step(blocks, centre, t, products, slack, target, budget)
             t, products = point.t, point.products
+            if end is _End.FAILED:  # too ill-conditioned: a shorter proximal-point step from the same centre
+                self._largest_sigma = 0.5 * self.sigma
+                self.sigma *= _DROP
+                if self.sigma < self._smallest_sigma:
+                    break
+                continue
             centre = np.zeros_like(centre)
             centre[point.active] = point.u
-            if not finished or self.n_steps - before <= _FEW_STEPS:  # or so easy that the next may be longer
+            if end is _End.CONVERGED or self.n_steps - before <= _FEW_STEPS:  # or so easy that the next may be longer
                 self.term.recentre(t, self.sigma)
+                self._largest_sigma *= _RECOVERY
                 self.sigma = min(_GROWTH * self.sigma, self._largest_sigma)
-            if finished:
+            if end is _End.DONE:
                 break
         return centre, min(1.0, self.term.largest_multiple(t)) * t
 
@@ -164,22 +182,22 @@ class ConeNewton:
         slack: float,
         target: float,
         budget: Budget,
-    ) -> tuple[Evaluation, bool]:
-        """Return the end of one proximal-point step, and whether the gap is below its target or cannot shrink."""
+    ) -> tuple[Evaluation, "_End"]:
+        """Return the last point of one proximal-point step, and how it ended."""
         point = self._evaluate(blocks, centre, t, products, slack)
         for _ in range(_MAX_NEWTON):
             finished = self._gap(point) <= target or budget.spent(self.n_steps)
             if finished or self._is_solved(point, centre):
                 if point.slack == 0.0:
-                    return point, finished
+                    return point, _End.DONE if finished else _End.CONVERGED
                 point = self._evaluate(blocks, centre, point.t, point.products, 0.0)
                 continue
             self.n_steps += 1
             following = self._newton(blocks, centre, point, slack)
             if following is None:
-                return self._evaluate(blocks, centre, point.t, point.products, 0.0), True
+                return self._evaluate(blocks, centre, point.t, point.products, 0.0), _End.FAILED
             point = following
-        return self._evaluate(blocks, centre, point.t, point.products, 0.0), False
+        return self._evaluate(blocks, centre, point.t, point.products, 0.0), _End.FAILED
 
     def _evaluate(
         self, blocks: WorkingBlocks, centre: FloatArray, t: FloatArray, products: FloatArray, slack: float
