@@ -1,0 +1,143 @@
+"""One instance: which data, gates, loss and lam; built from these alone, bit for bit the same everywhere."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+import cvxrelu as cr
+from reference.data import prepare
+from reference.instances.real import is_regression, load_table
+from reference.instances.synthetic import CLASSES, SYNTHETIC
+
+Array = NDArray[np.float64]
+Size = Literal["small", "medium", "large"]
+Problem = cr.ConvexGatedReLU | cr.ConvexReLU
+_DATA_BITS, _GATE_BITS = 22, 12
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A convex program of the comparison.
+
+    X is the data set, prepared by `reference.data.prepare` (real data) or as it is (synthetic), and the gates are
+    Gaussian. To be the same on all machines, whatever their libraries round, every column of X and the targets are
+    rounded to multiples of 2^-22 of the power of two above their largest entry, and the gates to multiples of 2^-12:
+    products x_j'g_i are then exact in float64 in any order of summation, unless sizes of columns differ by more than
+    2^10 / d.
+
+    Attributes
+    ----------
+    data : str
+        A name that `reference.instances.real.load_table` knows, or one of `reference.instances.synthetic.SYNTHETIC`.
+    kind : {"gated", "relu"}
+        C-GReLU or C-ReLU.
+    n_gates : int
+        Gates that are sampled; patterns that repeat or are inactive are dropped.
+    strength : float
+        lam over the largest useful one, ``problem.lam_max()``, to six digits; or lam itself if ``absolute``.
+    size : {"small", "medium", "large"}
+        Small: interior-point solvers take seconds. Medium: ours takes seconds. Large: minutes or more.
+    loss : str
+        As `cvxrelu` names it. Classes are -1 and +1, an output for each class if there are more than two and for the
+        softmax loss, which has indicators.
+    penalty : str
+        As `cvxrelu` names it.
+    gates : {"dense", "sparse", "convolutional"}
+        Kind of the gates.
+    rows : int, optional
+        Keep this many rows, the first of ``default_rng(0).permutation(n)``.
+    seed : int
+        Of the gates.
+    absolute : bool
+        Whether ``strength`` is lam itself.
+    raw : bool
+        Whether real data are divided by their largest entry and get a constant column of ones, and nothing else:
+        pixels, whose neighbours the convolutional gates look at.
+    version : int
+        Raised when the same name gets another problem.
+    """
+
+    data: str
+    kind: Literal["gated", "relu"]
+    n_gates: int
+    strength: float
+    size: Size
+    loss: str = "squared"
+    penalty: str = "group_l1"
+    gates: str = "dense"
+    rows: int | None = None
+    seed: int = 0
+    absolute: bool = False
+    raw: bool = False
+    version: int = 1
+
+    @property
+    def name(self) -> str:
+        """What the command line, the files and the tables call it."""
+        data = self.data if self.rows is None else f"{self.data}-{self.rows}"
+        parts = [data, self.kind, self.loss, f"P{self.n_gates}", f"{self.strength:g}"]
+        parts += [part for part, usual in ((self.penalty, "group_l1"), (self.gates, "dense")) if part != usual]
+        parts += [f"seed{self.seed}"] if self.seed else []
+        return "/".join(parts)
+
+    def problem(self) -> Problem:
+        """Build the problem; raises as `reference.instances.real.load_table` does."""
+        X, y = self._data()
+        bias = self.gates == "convolutional"
+        gates = cr.sample_patterns(X, self.n_gates, self.gates, self.seed, bias=bias).G
+        patterns = cr.ActivationPatterns.from_gates(
+            X, np.round(np.ldexp(np.asarray(gates), _GATE_BITS)) / 2**_GATE_BITS
+        )
+        cls = cr.ConvexReLU if self.kind == "relu" else cr.ConvexGatedReLU
+        problem = cls(X, y, patterns, lam=self.strength, loss=self.loss, penalty=self.penalty)
+        if self.absolute:
+            return problem
+        return problem.with_lam(float(f"{self.strength * problem.lam_max():.5e}"))
+
+    def _data(self) -> tuple[Array, Array]:
+        """Return X (n, d) and targets (n,) or (n, c), rounded to their grids."""
+        X: Array
+        targets: Array | NDArray[np.intp]
+        if self.data in SYNTHETIC:
+            X, targets = SYNTHETIC[self.data]()
+            classes = np.unique(targets, return_inverse=True)[1] if self.data in CLASSES else None
+        else:
+            X, targets = load_table(self.data)
+            classes = None if is_regression(self.data) else np.asarray(targets, dtype=np.intp)
+        if self.rows is not None:
+            kept = np.random.default_rng(0).permutation(len(X))[: self.rows]
+            X, targets, classes = X[kept], targets[kept], None if classes is None else classes[kept]
+        if self.raw:
+            X = np.column_stack([X / np.abs(X).max(), np.ones(len(X))])
+        elif self.data not in SYNTHETIC:
+            X = prepare(X)
+        if classes is not None:
+            return on_grid(X), self._classes(classes)
+        y = np.asarray(targets, dtype=np.float64)
+        return on_grid(X), on_grid(y if self.data in SYNTHETIC else (y - y.mean(axis=0)) / y.std(axis=0))
+
+    def _classes(self, classes: NDArray[np.intp]) -> Array:
+        hot: Array = np.eye(classes.max() + 1)[classes]
+        if self.loss == "softmax":
+            return hot
+        signs = 2.0 * hot - 1.0
+        return signs[:, 1] if signs.shape[1] == 2 else signs
+
+
+def on_grid(values: Array) -> Array:
+    """Return each column rounded to multiples of 2^-22 of the power of two above its largest entry."""
+    _, exponents = np.frexp(np.abs(values).max(axis=0))
+    rounded: Array = np.ldexp(np.round(np.ldexp(values, _DATA_BITS - exponents)), exponents - _DATA_BITS)
+    return rounded
+
+
+def fingerprint(problem: Problem) -> str:
+    """Return the SHA-256 of X, y and D: float64 in little-endian order row by row, and the bits of D, packed."""
+    digest = hashlib.sha256()
+    for array in (problem.X, problem.y):
+        digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
+    digest.update(np.packbits(np.asarray(problem.patterns.D, dtype=np.bool_)).tobytes())
+    return digest.hexdigest()
