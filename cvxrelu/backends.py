@@ -42,7 +42,13 @@ BACKENDS = {
     ),
     "ECOS": Backend("ecos", ("abstol", "reltol", "feastol"), "max_iters"),
     "SCS": Backend("scs", ("eps_abs", "eps_rel"), "max_iters", "time_limit_secs"),
-    "CVXOPT": Backend("cvxopt", ("abstol", "reltol", "feastol"), "max_iters"),
+    "CVXOPT": Backend(
+        "cvxopt",
+        ("abstol", "reltol", "feastol"),
+        "max_iters",
+        # Before CVXOPT's own choice, CVXPY looks for redundant rows by ARPACK, which breaks down on bad scales.
+        always={"kktsolver": "qr"},
+    ),
     "QOCO": Backend("qoco", ("abstol", "reltol"), "max_iters"),
     "OSQP": Backend("osqp", ("eps_abs", "eps_rel"), "max_iter", "time_limit"),
     "MOSEK": Backend(

@@ -4,9 +4,23 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from reference import ablation, bench, compile_time, decompositions, global_optima, growth, images, race, table1
+from reference import (
+    ablation,
+    bench,
+    compile_time,
+    decompositions,
+    global_optima,
+    growth,
+    images,
+    optima,
+    race,
+    table1,
+)
+from reference.instances import listing
 from reference.race_cases import KINDS
 from reference.race_peers import Effort
+
+_COMMANDS = {"instances": listing, "optima": optima}
 
 
 def main() -> None:
@@ -61,8 +75,12 @@ def main() -> None:
     command.add_argument("--timeout", type=float, default=150.0, help="seconds for one solve (default: 150)")
     command.add_argument("--out", type=Path, help="file of the results (default: build/race-KIND.json)")
     command.add_argument("--resume", action="store_true", help="go on from the cases that the file holds")
+    for name, module in _COMMANDS.items():
+        module.configure(commands.add_parser(name, help=module.run.__doc__))
     arguments = parser.parse_args()
-    if arguments.command == "compile-time":
+    if arguments.command in _COMMANDS:
+        print(_COMMANDS[arguments.command].run(arguments))
+    elif arguments.command == "compile-time":
         print(compile_time.measure(arguments.gates, arguments.repeats))
     elif arguments.command == "ablation":
         print(ablation.measure(arguments.repeats, arguments.threads))
