@@ -161,8 +161,7 @@ def test_cvxpy_runs_as_a_peer_does(tmp_path, kind, backend):
     peer = next(entrant.peer for entrant in case.entrants if entrant.peer.name == backend)
     options = ["--solver", peer.solver, "--tol", "1e-7", *next(iter(peer.variants.values()))]
     arguments = run_cvxpy.command_line().parse_args([str(given), str(out), *options])
-    solved = run_cvxpy.solve(job.load(given), arguments)
-    job.save(arguments, job.load(given), [solved], ())
+    job.run(arguments, job.load(given), run_cvxpy.solve, ())
     answer = race_peers.read_answer(out)
     best = cr.solve(problem, "CLARABEL", tol=1e-7)
     assert problem.objective(problem.weights(answer.blocks)) == pytest.approx(best.objective, rel=1e-5)

@@ -3,9 +3,10 @@
 NumPy is imported inside the functions, because the environment variables that limit its threads are read when it is
 loaded, and `parse` sets them.
 
+With several values of --tol there is one file for each, OUT.0.npz, OUT.1.npz, ..., written when its answer is there.
 OUT.npz holds
 
-- U (1, P, d), or V and W (1, P, d): float64, in the order of the given gates, zero for gates that the peer dropped;
+- U (c, P, d), or V and W (c, P, d): float64, in the order of the given gates, zero for gates that the peer dropped;
 - path (n_lams, 1, P, d), or (n_lams, 2, P, d) for V and W, where PROBLEM.npz holds lams and the peer follows them:
   the weights at each lam that it reached; U, V and W are those of the last;
 - seconds (repeats,): time of each solve, without imports, conversion of the data and patterns;
@@ -19,7 +20,8 @@ import argparse
 import json
 import os
 import platform
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -36,22 +38,34 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """X (n, d), y (n,), gates G (d, P), the strength lam of the penalty, and the descending path that ends there."""
+    """X (n, d), y (n,) or (n, c), gates G (d, P), the strength lam of the penalty; what else a script may need.
+
+    ``lams`` is a descending path that ends at lam, ``lower`` a proven lower bound of the optimal value.
+    """
 
     X: Array
     y: Array
     G: Array
     lam: float
     lams: Array | None = None
+    kind: str = "gated"
+    loss: str = "squared"
+    penalty: str = "group_l1"
+    lower: float = 0.0
 
     def patterns(self) -> NDArray[np.bool_]:
         """D (n, P), 1[X G >= 0]."""
         return self.X @ self.G >= 0
 
+    def is_plain(self) -> bool:
+        """Whether it has one output, the squared loss and the group-l1 penalty."""
+        return self.y.ndim == 1 and self.loss == "squared" and self.penalty == "group_l1"
+
     def objective(self, blocks: Sequence[Array]) -> float:
-        """Evaluate the objective literally at blocks (P, d): [U] for the gated problem, [V, W] for the ReLU problem."""
+        """Evaluate the objective literally at blocks of (P, d) or (1, P, d): [U] if gated, else [V, W]."""
         import numpy as np
 
+        blocks = [block.reshape(-1, self.X.shape[1]) for block in blocks]
         U = blocks[0] if len(blocks) == 1 else blocks[0] - blocks[1]
         D = self.patterns()
         prediction = sum(D[:, i] * (self.X @ U[i]) for i in range(len(U)))
@@ -59,9 +73,10 @@ class Problem:
         return float(np.sum((prediction - self.y) ** 2) / (2 * len(self.y)) + self.lam * penalty)
 
     def violation(self, blocks: Sequence[Array]) -> dict[str, float]:
-        """Largest entry and l2 norm of (-(2 D_i - I) X B_i)_+ over all blocks B_i (P, d)."""
+        """Largest entry and l2 norm of (-(2 D_i - I) X B_i)_+ over all blocks B_i of (P, d) or (1, P, d)."""
         import numpy as np
 
+        blocks = [block.reshape(-1, self.X.shape[1]) for block in blocks]
         signs = 2.0 * self.patterns() - 1
         excess = np.stack([np.maximum(-signs * (self.X @ block.T), 0) for block in blocks])
         return {"max": float(excess.max()), "l2": float(np.linalg.norm(excess))}
@@ -69,9 +84,9 @@ class Problem:
 
 @dataclass(frozen=True, eq=False)
 class Solve:
-    """One solve: blocks (P, d) in the order of the gates, seconds, iterations (-1: unknown), what the peer says.
+    """One solve: blocks (P, d) or (c, P, d) in the order of the gates, seconds, iterations (-1: unknown), details.
 
-    Of a path, also the blocks at each lam, (n_lams, 1 or 2, P, d).
+    The details are what the peer says. Of a path, also the blocks at each lam, (n_lams, 1 or 2, P, d).
     """
 
     blocks: Sequence[Array]
@@ -81,7 +96,7 @@ class Solve:
     path: Array | None = None
 
 
-def parser(description: str, solvers: Sequence[str], max_iters: int) -> argparse.ArgumentParser:
+def parser(description: str, solvers: Sequence[str] | None, max_iters: int) -> argparse.ArgumentParser:
     """Build the command line that all peers have in common; each script adds its own options."""
     arguments = argparse.ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False
@@ -89,7 +104,12 @@ def parser(description: str, solvers: Sequence[str], max_iters: int) -> argparse
     arguments.add_argument("problem", type=Path, help="X, y, G and lam, an .npz file")
     arguments.add_argument("out", type=Path, help="the .npz file to write")
     arguments.add_argument("--solver", choices=solvers, required=True)
-    arguments.add_argument("--tol", type=float, required=True, help="tolerance in the peer's own meaning of the word")
+    arguments.add_argument(
+        "--tol", type=float, nargs="+", required=True, help="tolerances in the peer's own meaning of the word"
+    )
+    arguments.add_argument(
+        "--time-limit", type=float, default=1e9, help="seconds of one solve, if the peer can keep it"
+    )
     arguments.add_argument("--dtype", choices=("float64", "float32"), default="float64")
     arguments.add_argument("--max-iters", type=int, default=max_iters)
     arguments.add_argument("--threads", type=int, default=1)
@@ -108,18 +128,43 @@ def parse(arguments: argparse.ArgumentParser) -> argparse.Namespace:
 
 
 def load(path: Path) -> Problem:
-    """Read X, y, G, lam and, where there are any, lams in float64."""
+    """Read X, y, G, lam and lams in float64, and what else the file says of the problem."""
     import numpy as np
 
     with np.load(path) as arrays:
         X, y, G = (np.asarray(arrays[name], dtype=np.float64) for name in ("X", "y", "G"))
         lam = float(arrays["lam"])
         lams = np.asarray(arrays["lams"], dtype=np.float64) if "lams" in arrays else None
-    if not (X.ndim == G.ndim == 2 and y.shape == X.shape[:1] and len(G) == X.shape[1]):
-        raise ValueError(f"X (n, d), y (n,) and G (d, P) do not fit: {X.shape}, {y.shape}, {G.shape}")
+        others = {name: arrays[name].item() for name in ("kind", "loss", "penalty", "lower") if name in arrays}
+    if not (X.ndim == G.ndim == 2 and y.ndim in (1, 2) and len(y) == len(X) and len(G) == X.shape[1]):
+        raise ValueError(f"X (n, d), y (n,) or (n, c) and G (d, P) do not fit: {X.shape}, {y.shape}, {G.shape}")
     if lams is not None and not (lams.ndim == 1 and lams[-1] == lam and np.all(np.diff(lams) < 0)):
         raise ValueError(f"lams must descend to lam = {lam}, got {lams}")
-    return Problem(X, y, G, lam, lams)
+    return Problem(X, y, G, lam, lams, **others)
+
+
+def run(
+    options: argparse.Namespace,
+    problem: Problem,
+    solve: Callable[[Problem, argparse.Namespace], Solve],
+    packages: Sequence[str],
+) -> None:
+    """Solve at each tolerance, --repeats times, and write each answer when it is there."""
+    before = peak_memory()
+    several = len(options.tol) > 1
+    for k, tol in enumerate(options.tol):
+        out = options.out.with_suffix(f".{k}.npz") if several else options.out
+        its = argparse.Namespace(**vars(options) | {"tol": tol, "out": out})
+        solves = [solve(problem, its) for _ in range(options.repeats)]
+        solves[-1].details["memory_mb"] = peak_memory() - before
+        save(its, problem, solves, packages)
+
+
+def peak_memory() -> float:
+    """Return the largest resident memory of this process so far, in MB."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def save(options: argparse.Namespace, problem: Problem, solves: Sequence[Solve], packages: Sequence[str]) -> None:
@@ -132,8 +177,8 @@ def save(options: argparse.Namespace, problem: Problem, solves: Sequence[Solve],
         "machine": platform.machine(),
         "threads": options.threads,
         "settings": {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()},
-        "objective": problem.objective(blocks),
-        "violation": problem.violation(blocks) if len(blocks) == 2 else None,
+        "objective": problem.objective(blocks) if problem.is_plain() else None,
+        "violation": problem.violation(blocks) if problem.is_plain() and len(blocks) == 2 else None,
     } | solves[-1].details
     arrays: dict[str, Any] = {
         "seconds": np.array([solve.seconds for solve in solves]),
@@ -141,10 +186,12 @@ def save(options: argparse.Namespace, problem: Problem, solves: Sequence[Solve],
         "metadata": np.array(json.dumps(metadata)),
     }
     names = ["U"] if len(blocks) == 1 else ["V", "W"]
-    arrays |= {name: block[np.newaxis] for name, block in zip(names, blocks, strict=True)}
+    arrays |= {name: block if block.ndim == 3 else block[np.newaxis] for name, block in zip(names, blocks, strict=True)}
     if solves[-1].path is not None:
         arrays["path"] = solves[-1].path
-    np.savez(options.out, **arrays)
+    temporary = options.out.with_suffix(".tmp.npz")
+    np.savez(temporary, **arrays)
+    os.replace(temporary, options.out)  # whoever waits for the file finds it whole
     seconds = ", ".join(f"{solve.seconds:.3f}" for solve in solves)
     print(f"seconds {seconds}; iterations {solves[-1].iterations}")
     print(json.dumps(metadata, indent=2))

@@ -24,7 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from reference.peers.job import Problem, Solve, load, parse, parser, save
+from reference.peers.job import Problem, Solve, load, parse, parser, run
 
 
 def solve(problem: Problem, options: argparse.Namespace) -> Solve:
@@ -90,8 +90,7 @@ def main() -> None:
     arguments.add_argument("--constraint-tol", type=float, default=1e-7, help="of the constraints (adelie's default)")
     options = parse(arguments)
     problem = load(options.problem)
-    solves = [solve(problem, options) for _ in range(options.repeats)]
-    save(options, problem, solves, ("adelie", "numpy", "scipy"))
+    run(options, problem, solve, ("adelie", "numpy", "scipy"))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from reference.peers.job import Problem, Solve, load, parse, parser, save
+from reference.peers.job import Problem, Solve, load, parse, parser, run
 
 
 def solve(problem: Problem, options: argparse.Namespace) -> Solve:
@@ -91,8 +91,7 @@ def main() -> None:
 
     torch.set_num_threads(options.threads)
     problem = load(options.problem)
-    solves = [solve(problem, options) for _ in range(options.repeats)]
-    save(options, problem, solves, ("pyscnn", "torch", "numpy", "scipy", "opt_einsum", "linalg_backends"))
+    run(options, problem, solve, ("pyscnn", "torch", "numpy", "scipy", "opt_einsum", "linalg_backends"))
 
 
 if __name__ == "__main__":

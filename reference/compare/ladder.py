@@ -1,0 +1,135 @@
+"""One solver on one problem at a ladder of accuracies: a process of its own, stopped when its time is over."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reference.compare.solvers import Solver
+from reference.peers.job import THREAD_VARIABLES
+
+_STARTUP, _COMPILING = (
+    60.0,
+    60.0,
+)  # seconds that a process may take beside the solves: imports and warm-up; each program
+_MEMORY = 10 * 2**30
+_POLL = 0.02
+_NOTE = 200  # characters
+_REFUSED = " cannot take "
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Threads of every solver, and seconds that it may take for one solve."""
+
+    threads: int
+    timeout: float
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What came of one run: the arrays of its answer, none if there is no answer, and then why."""
+
+    status: str
+    arrays: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    seconds: float = np.nan
+    metadata: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+
+def climb(
+    solver: Solver, given: Path, options: Sequence[str], asked: Sequence[float], effort: Effort
+) -> Iterator[Outcome]:
+    """Yield the outcome at each accuracy, the loosest first, up to the first one that is missed.
+
+    Parameters
+    ----------
+    solver : Solver
+        Who.
+    given : Path
+        The problem's file, in a folder that is its own.
+    options : sequence of str
+        Options of the solver's script.
+    asked : sequence of float
+        Relative accuracies, descending.
+    effort : Effort
+        Threads and time-out.
+    """
+    out = given.with_name("answer.npz")
+    command = [str(part) for part in (solver.python, solver.script, given, out)]
+    command += [*options, "--threads", str(effort.threads), "--time-limit", repr(effort.timeout), "--tol"]
+    command += [repr(solver.own_tol(each)) for each in asked]
+    files = [out.with_suffix(f".{k}.npz") for k in range(len(asked))] if len(asked) > 1 else [out]
+    environment = os.environ | dict.fromkeys((*THREAD_VARIABLES, "NUMBA_NUM_THREADS"), str(effort.threads))
+    with (given.with_name("errors.txt")).open("w+") as errors:
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,
+            env=environment,
+            preexec_fn=_limit_memory,
+        )
+        try:
+            allowed = _STARTUP
+            for file in files:
+                allowed += effort.timeout + _COMPILING
+                outcome = _wait(process, file, time.monotonic() + allowed, effort)
+                if outcome.status == "failed":
+                    errors.seek(0)
+                    outcome = _explained(errors.read(), process.returncode)
+                yield outcome
+                if outcome.status != "answered":
+                    return
+                allowed = 0.0
+        finally:
+            _stop(process)
+
+
+def _wait(process: subprocess.Popen[bytes], file: Path, deadline: float, effort: Effort) -> Outcome:
+    """Wait for an answer, the end of the process or that of its time."""
+    while not file.exists():
+        if process.poll() is not None and not file.exists():
+            return Outcome("failed")
+        if time.monotonic() > deadline:
+            return Outcome("timeout", seconds=effort.timeout, note=f"stopped, {effort.timeout:g} s allowed")
+        time.sleep(_POLL)
+    with np.load(file) as arrays:
+        metadata = json.loads(str(arrays["metadata"]))
+        seconds = float(arrays["seconds"][-1])
+        answer = {name: arrays[name] for name in ("U", "V", "W", "W1", "w2") if name in arrays}
+    if seconds > effort.timeout:
+        return Outcome("timeout", seconds=seconds, note="answered after its time")
+    return Outcome("answered", answer, seconds, metadata)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End the process and those that it started."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _limit_memory() -> None:
+    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
+
+
+def _explained(errors: str, code: int | None) -> Outcome:
+    """Return why a process ended without an answer, from what it wrote."""
+    if any(word in errors for word in ("MemoryError", "bad_alloc", "Cannot allocate memory")):
+        return Outcome("failed", note=f"out of memory, {_MEMORY / 2**30:g} GiB allowed")
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    if not lines:
+        return Outcome("failed", note=f"ended with status {code}")
+    if _REFUSED in lines[-1]:  # cones that a solver of CVXPY's does not know
+        return Outcome("not_run", note=f"not supported: {lines[-1].partition(_REFUSED)[2]}"[:_NOTE])
+    return Outcome("failed", note=lines[-1][:_NOTE])

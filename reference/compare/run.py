@@ -1,0 +1,233 @@
+"""The command that compares solvers."""
+
+import argparse
+import dataclasses
+import os
+import platform
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from reference.compare.judge import Verdict, judge, judge_network, lower_bound
+from reference.compare.ladder import Effort, Outcome, climb
+from reference.compare.results import append, hold_settings, read
+from reference.compare.solvers import DEFAULT, Solver, find, kind_of, listing
+from reference.instances import Instance, select
+from reference.instances.instance import Problem
+
+ASKED = (1e-1, 1e-2, 1e-4, 1e-6)
+_PACKAGES = ("cvxrelu", "numpy", "scipy", "cvxpy", "clarabel", "ecos", "scs")
+_DECISIVE = ("threads", "timeout", "asked", "machine")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Accuracies asked, descending; effort of each solver; instances at a time; the file."""
+
+    asked: tuple[float, ...]
+    effort: Effort
+    n_jobs: int
+    out: Path
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
+    parser.add_argument("--list", action="store_true", help="list the solvers and whether they can be run here")
+    parser.add_argument("--instances", nargs="+", default=["small", "medium"], help="sizes, names or patterns")
+    parser.add_argument("--solvers", nargs="+", default=list(DEFAULT), help="names, or FILE.py:NAME for your own")
+    parser.add_argument("--asked", nargs="+", type=float, default=list(ASKED), help="relative accuracies")
+    parser.add_argument("--threads", type=int, default=1, help="threads of each solver (default: 1)")
+    parser.add_argument("--timeout", type=float, default=20.0, help="seconds for one solve (default: 20)")
+    parser.add_argument("--n-jobs", type=int, default=2, help="runs at a time, by joblib (default: 2)")
+    parser.add_argument("--out", type=Path, default=Path("build/compare/results.csv"), help="the results, resumed")
+
+
+def run(arguments: argparse.Namespace) -> str:
+    """Run solvers on instances, from where the file of results ends; every answer is judged by proven bounds."""
+    if arguments.list:
+        return listing()
+    effort = Effort(arguments.threads, arguments.timeout)
+    plan = Plan(tuple(sorted(set(arguments.asked), reverse=True)), effort, arguments.n_jobs, arguments.out)
+    try:
+        table = compare(select(arguments.instances), [find(name) for name in arguments.solvers], plan)
+    except (ValueError, ConnectionError, ModuleNotFoundError) as error:
+        raise SystemExit(str(error)) from error
+    counts = table["status"].value_counts().to_dict()
+    said = ", ".join(f"{count} {status}" for status, count in counts.items())
+    return f"{len(table)} rows in {plan.out} ({said}); 'python -m reference report {plan.out}' makes the page"
+
+
+def compare(instances: Sequence[Instance], solvers: Sequence[Solver], plan: Plan) -> pd.DataFrame:
+    """Run every solver on every instance that the file has not, and return the rows of the file.
+
+    Runs are spread by joblib, so that ``joblib.parallel_config`` chooses the backend: a cluster's, for one.
+
+    Parameters
+    ----------
+    instances : sequence of Instance
+        Of the catalogue or not.
+    solvers : sequence of Solver
+        Who.
+    plan : Plan
+        How, and the file.
+
+    Raises
+    ------
+    ValueError
+        If the file holds results of other settings, or a stored optimum is not the instance's.
+    """
+    settings = {
+        "threads": plan.effort.threads,
+        "timeout": plan.effort.timeout,
+        "asked": list(plan.asked),
+        "n_jobs": plan.n_jobs,
+        "machine": _machine(),
+        "versions": {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()},
+    }
+    hold_settings(plan.out, settings, _DECISIVE)
+    done, lowers = _done(plan.out)
+    todo = [
+        (instance, solver)
+        for instance in instances
+        for solver in solvers
+        if (instance.name, instance.version, solver.name) not in done
+    ]
+    new = {instance.name: instance for instance, _ in todo if (instance.name, instance.version) not in lowers}
+    parallel = Parallel(n_jobs=plan.n_jobs, return_as="generator_unordered")
+    found = parallel(delayed(_lower)(instance) for instance in new.values())
+    bounds = dict(tqdm(found, total=len(new), desc="lower bounds", disable=not new))
+    bounds |= {name: lower for (name, _), lower in lowers.items() if name not in bounds}
+    work = parallel(delayed(_runs)(instance, solver, bounds[instance.name], plan) for instance, solver in todo)
+    for rows in tqdm(work, total=len(todo), desc="runs", disable=not todo):
+        append(plan.out, rows)
+    table = read(plan.out)
+    wanted = table["instance"].isin({each.name for each in instances})
+    return table[wanted & table["solver"].isin({each.name for each in solvers})]
+
+
+def _done(path: Path) -> tuple[set[tuple[str, int, str]], dict[tuple[str, int], float]]:
+    """Return which runs the file has, and the lower bounds by which they were judged."""
+    if not path.exists():
+        return set(), {}
+    table = read(path)
+    done = set(zip(table["instance"], table["version"], table["solver"], strict=True))
+    lowers = zip(table["instance"], table["version"], table["lower"], strict=True)
+    return done, {(name, its_version): lower for name, its_version, lower in lowers}
+
+
+def _lower(instance: Instance) -> tuple[str, float]:
+    with threadpool_limits(1):
+        return instance.name, lower_bound(instance, instance.problem())
+
+
+def _runs(instance: Instance, solver: Solver, lower: float, plan: Plan) -> list[dict[str, Any]]:
+    """Return the rows of one solver on one instance."""
+    with threadpool_limits(1):
+        problem = instance.problem()
+        base = _base(instance, problem, solver, lower, plan)
+        why_not = solver.missing() or solver.refusal(problem)
+        if why_not is not None:
+            return [base | {"asked": asked, "status": "not_run", "note": why_not} for asked in plan.asked]
+        with tempfile.TemporaryDirectory() as folder:
+            given = Path(folder) / "problem.npz"
+            _write(given, problem, lower)
+            outcomes = climb(solver, given, solver.options(problem), plan.asked, plan.effort)
+            rows = [
+                base | {"asked": asked} | _judged(problem, outcome, lower)
+                for asked, outcome in zip(plan.asked, outcomes, strict=False)
+            ]
+    last = rows[-1]
+    why = {"timeout": f"out of time at {last['asked']:g}", "failed": f"it failed at {last['asked']:g}"}
+    note = why.get(last["status"], last.get("note", ""))
+    return rows + [base | {"asked": asked, "status": "not_run", "note": note} for asked in plan.asked[len(rows) :]]
+
+
+def _base(instance: Instance, problem: Problem, solver: Solver, lower: float, plan: Plan) -> dict[str, Any]:
+    return {
+        "instance": instance.name,
+        "version": instance.version,
+        "size": instance.size,
+        "kind": instance.kind,
+        "loss": problem.loss.name,
+        "n": problem.n,
+        "d": problem.d,
+        "n_patterns": len(problem.patterns),
+        "n_outputs": problem.n_outputs,
+        "lam": problem.lam,
+        "solver": solver.name,
+        "solver_version": _version(solver.package),
+        "lower": lower,
+        "threads": plan.effort.threads,
+        "timeout": plan.effort.timeout,
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _write(path: Path, problem: Problem, lower: float) -> None:
+    np.savez(
+        path,
+        X=problem.X,
+        y=problem.y,
+        G=np.asarray(problem.patterns.G),
+        lam=problem.lam,
+        kind=kind_of(problem),
+        loss=problem.loss.name,
+        penalty=problem.penalty.name,
+        lower=lower,
+    )
+
+
+def _judged(problem: Problem, outcome: Outcome, lower: float) -> dict[str, Any]:
+    """Return what a row says of an outcome."""
+    if outcome.status != "answered":
+        return {"status": outcome.status, "seconds": outcome.seconds, "note": outcome.note}
+    details = outcome.metadata
+    row: dict[str, Any] = {
+        "seconds": outcome.seconds,
+        "compile_seconds": details.get("compile_seconds"),
+        "memory_mb": details.get("memory_mb"),
+        "claimed": details.get("solver_status") or ("converged" if details.get("converged") else "not converged"),
+        "solver_version": _peers_version(details),
+    }
+    row = {key: value for key, value in row.items() if value is not None}
+    try:
+        verdict = _verdict(problem, outcome.arrays, lower)
+    except (TypeError, ValueError) as error:
+        return row | {"status": "failed", "note": f"no answer that can be judged: {error}"[:200]}
+    row |= dataclasses.asdict(verdict) | {"status": "answered"}
+    if details.get("violation"):  # before the repair that came with the answer
+        row["violation"] = max(verdict.violation, details["violation"]["max"])
+    if np.isnan(verdict.certified_gap):
+        row["note"] = "a network, whose neurons may have other patterns"
+    return row
+
+
+def _peers_version(details: Mapping[str, Any]) -> str | None:
+    """Return the version of the peer, which its own environment knows."""
+    versions = details["versions"]
+    return next((versions[name] for name in ("adelie", "pyscnn", "torch") if name in versions), None)
+
+
+def _verdict(problem: Problem, arrays: Mapping[str, Any], lower: float) -> Verdict:
+    if "W1" in arrays:
+        return judge_network(problem, arrays["W1"], arrays["w2"], lower)
+    return judge(problem, arrays["U"] if "U" in arrays else np.stack([arrays["V"], arrays["W"]]), lower)
+
+
+def _machine() -> str:
+    return f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}"

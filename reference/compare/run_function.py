@@ -1,0 +1,97 @@
+"""Solve one problem with a function ``solve(problem, tol, time_limit)``: cvxrelu's own or a user's.
+
+For cvxrelu's environment; see `reference.compare` for the function and `reference.peers.job` for the files.
+``--solver`` is FILE.py:NAME, or one of the native solvers here. Timed is the call of the function: for ours that
+includes the certificate. Before the clock starts, it solves a problem of ten rows, so that kernels are compiled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from reference.peers.job import Problem, Solve, load, parse, parser, run
+
+NATIVE = {"cvxrelu": "auto", "cvxrelu-RFISTA": "RFISTA", "cvxrelu-AL": "AugmentedLagrangian"}
+_FEW = 10
+
+
+def model(problem: Problem) -> Any:
+    """Return the problem as one of cvxrelu's."""
+    import cvxrelu as cr
+
+    cls = cr.ConvexGatedReLU if problem.kind == "gated" else cr.ConvexReLU
+    patterns = cr.ActivationPatterns(problem.patterns(), problem.G)
+    return cls(problem.X, problem.y, patterns, problem.lam, problem.loss, problem.penalty)
+
+
+def function(solver: str) -> Callable[[Any, float, float], Any]:
+    """Return the function that a name stands for; raises ValueError if there is none."""
+    if solver in NATIVE:
+        return lambda problem, tol, time_limit: _native(NATIVE[solver], problem, tol, time_limit)
+    path, _, name = solver.rpartition(":")
+    spec = importlib.util.spec_from_file_location("users_solver", path)
+    if spec is None or spec.loader is None or not Path(path).exists():
+        raise ValueError(f"{solver}: there is no Python file {path!r}")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = getattr(module, name, None)
+    if not callable(found):
+        raise ValueError(f"{solver}: {path} has no function {name!r}")
+    return found  # type: ignore[no-any-return]
+
+
+def _native(solver: str, problem: Any, tol: float, time_limit: float) -> Any:
+    import cvxrelu as cr
+
+    return cr.solve(problem, solver, tol=tol, time_limit=time_limit).weights
+
+
+def solve(problem: Problem, options: argparse.Namespace) -> Solve:
+    """Solve afresh, on a problem with nothing cached."""
+    import numpy as np
+
+    called = function(options.solver)
+    fresh = model(problem)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # whoever asked measures how far it came
+        start = time.perf_counter()
+        weights = called(fresh, options.tol, options.time_limit)
+        seconds = time.perf_counter() - start
+    blocks = [weights] if problem.kind == "gated" else list(weights)
+    return Solve([np.asarray(block, dtype=np.float64) for block in blocks], seconds, -1, {"converged": True})
+
+
+def warm_up(problem: Problem, options: argparse.Namespace) -> None:
+    """Solve the first rows once, whatever comes of it."""
+    few = Problem(problem.X[:_FEW], problem.y[:_FEW], problem.G[:, :_FEW], problem.lam, None, *_kind(problem))
+    its = argparse.Namespace(**vars(options) | {"tol": options.tol[0]})
+    try:
+        solve(few, its)
+    except Exception as error:  # the clock has not started: the real problem shows what is wrong
+        print(f"warm-up: {type(error).__name__}: {error}", file=sys.stderr)
+
+
+def _kind(problem: Problem) -> tuple[str, str, str]:
+    return problem.kind, problem.loss, problem.penalty
+
+
+def main() -> None:
+    """Read the command line, warm up, solve as often as it says, write the answers."""
+    arguments = parser("Solve one problem with a function.", None, max_iters=0)
+    options = parse(arguments)
+    problem = load(options.problem)
+    warm_up(problem, options)
+    run(options, problem, solve, ("cvxrelu", "numpy", "scipy"))
+
+
+if __name__ == "__main__":
+    main()
