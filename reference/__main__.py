@@ -16,12 +16,13 @@ from reference import (
     race,
     table1,
 )
+from reference.compare import report
 from reference.compare import run as compare
 from reference.instances import listing
 from reference.race_cases import KINDS
 from reference.race_peers import Effort
 
-_COMMANDS = {"instances": listing, "optima": optima, "compare": compare}
+_COMMANDS = {"instances": listing, "optima": optima, "compare": compare, "report": report}
 
 
 def main() -> None:

@@ -94,6 +94,7 @@ def compare(instances: Sequence[Instance], solvers: Sequence[Solver], plan: Plan
         "versions": {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()},
     }
     hold_settings(plan.out, settings, _DECISIVE)
+    append(plan.out, [])
     done, lowers = _done(plan.out)
     todo = [
         (instance, solver)
@@ -116,8 +117,6 @@ def compare(instances: Sequence[Instance], solvers: Sequence[Solver], plan: Plan
 
 def _done(path: Path) -> tuple[set[tuple[str, int, str]], dict[tuple[str, int], float]]:
     """Return which runs the file has, and the lower bounds by which they were judged."""
-    if not path.exists():
-        return set(), {}
     table = read(path)
     done = set(zip(table["instance"], table["version"], table["solver"], strict=True))
     lowers = zip(table["instance"], table["version"], table["lower"], strict=True)

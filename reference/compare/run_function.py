@@ -66,8 +66,8 @@ def solve(problem: Problem, options: argparse.Namespace) -> Solve:
         start = time.perf_counter()
         weights = called(fresh, options.tol, options.time_limit)
         seconds = time.perf_counter() - start
-    blocks = [weights] if problem.kind == "gated" else list(weights)
-    return Solve([np.asarray(block, dtype=np.float64) for block in blocks], seconds, -1, {"converged": True})
+    blocks = np.asarray(fresh.blocks(weights), dtype=np.float64)  # raises if they do not fit
+    return Solve([blocks] if problem.kind == "gated" else list(blocks), seconds, -1, {"converged": True})
 
 
 def warm_up(problem: Problem, options: argparse.Namespace) -> None:

@@ -17,7 +17,7 @@ def paper_classification(
 
     Sigma = Q' diag(kappa, 1, Unif(1, kappa), ...) Q with Q of Haar's distribution has the condition number kappa. The
     network has ``hidden`` neurons and no biases. Its weights are Gaussian here; as published they are uniform in
-    [0, 1), and then more than nine labels in ten are positive.
+    [0, 1), and then about nine labels in ten are positive.
 
     Parameters
     ----------

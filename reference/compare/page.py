@@ -1,0 +1,192 @@
+"""The page of a comparison: one HTML file with all figures in it, which opens offline."""
+
+import base64
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from reference.compare.plots import draw_curves, draw_profiles, draw_ratios
+from reference.compare.profiles import ACCURACIES, OURS, behind, mean_ratios, shares, supported, times
+from reference.compare.results import settings_file
+from reference.compare.words import findings
+
+_TABLE_ACCURACY = 1e-4
+_TEMPLATE = Path(__file__).with_name("page.html")
+
+
+def write_page(table: pd.DataFrame, path: Path, results: Path) -> None:
+    """Write the page.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `reference.compare.results.read`.
+    path : Path
+        The HTML file, which is replaced.
+    results : Path
+        The file of the results, which the page names; its settings lie beside it.
+    """
+    beside = settings_file(results)
+    settings = json.loads(beside.read_text()) if beside.exists() else {}
+    parts = {
+        "summary": _summary(table, settings),
+        "findings": _list(findings(table)),
+        "shares": _shares(table),
+        "ratios": _ratios(table) if OURS in set(table["solver"]) else "",
+        "losses": _losses(table),
+        "profiles": _image(draw_profiles(table), "Performance profiles: share of instances solved by ratio of times"),
+        "within": _image(draw_profiles(table, "seconds"), "Share of instances solved by seconds"),
+        "curves": _image(draw_curves(table), "Relative distance to the optimum by seconds"),
+        "heat": _image(draw_ratios(table, _TABLE_ACCURACY), "Times over ours") if OURS in set(table["solver"]) else "",
+        "instances": _instances(table),
+        "missing": _list(_missing(table)),
+        "versions": _versions(table, settings),
+        "file": escape(results.name),
+        "accuracy": f"{_TABLE_ACCURACY:g}",
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(Template(_TEMPLATE.read_text()).substitute(parts))
+
+
+def _summary(table: pd.DataFrame, settings: dict[str, object]) -> str:
+    counts = table.drop_duplicates("instance")["size"].value_counts()
+    sizes = ", ".join(f"{count} {size}" for size, count in counts.items())
+    machine = f" on {settings['machine']}, {settings['n_jobs']} runs at a time" if settings else ""
+    return escape(
+        f"{table['instance'].nunique()} instances ({sizes}), {table['solver'].nunique()} solvers, "
+        f"{table['threads'].iloc[0]} thread(s) each, {table['timeout'].iloc[0]:g} s for one solve{machine}."
+    )
+
+
+def _shares(table: pd.DataFrame) -> str:
+    solved, runs = shares(table), supported(table)
+    head = ["solver", *(f"{each:g}" for each in ACCURACIES), "run on"]
+    best = solved.max(axis=0)
+    body = [
+        [
+            _cell(name),
+            *(_cell(f"{share:.0%}", bold=bool(share == best[each])) for each, share in solved.loc[name].items()),
+            _cell(f"{runs[name]:.0%}"),
+        ]
+        for name in solved.index
+    ]
+    return _table(head, body)
+
+
+def _ratios(table: pd.DataFrame) -> str:
+    means = mean_ratios(table)
+    head = ["solver", *(f"{each:g}" for each in ACCURACIES)]
+    body = [
+        [
+            _cell(name),
+            *(_ratio(means.loc[name, (each, "ratio")], means.loc[name, (each, "both")]) for each in ACCURACIES),
+        ]
+        for name in means.index
+    ]
+    return _table(head, body)
+
+
+def _ratio(ratio: float, both: float) -> str:
+    text = "&ndash;" if not both else f"{ratio:.3g} <small>({both:.0f})</small>"
+    return f"<td{' class=lost' if both and ratio < 1.0 else ''}>{text}</td>"
+
+
+def _losses(table: pd.DataFrame) -> str:
+    lost = behind(table, _TABLE_ACCURACY)
+    head = ["instance", "fastest", "our time / its time"]
+    body = [
+        [_cell(instance), _cell(solver), _cell(f"{factor:.3g}" if np.isfinite(factor) else "not solved")]
+        for instance, solver, factor in zip(lost["instance"], lost["solver"], lost["factor"].to_numpy(), strict=True)
+    ]
+    return _table(head, body) if body else "<p>None.</p>"
+
+
+def _instances(table: pd.DataFrame) -> str:
+    seconds = times(table, _TABLE_ACCURACY)
+    facts = table.drop_duplicates("instance").set_index("instance")
+    head = ["instance", "size", "n", "d", "P", "c", *map(str, seconds.columns)]
+    body = []
+    for name in seconds.index:
+        fact = facts.loc[name]
+        cells = [_cell(name), *(_cell(fact[key]) for key in ("size", "n", "d", "n_patterns", "n_outputs"))]
+        least = seconds.loc[name].min()
+        cells += [_time(table, str(name), str(solver), seconds.loc[name, solver], least) for solver in seconds.columns]
+        body.append(cells)
+    return _table(head, body, "sortable")
+
+
+def _time(table: pd.DataFrame, instance: str, solver: str, seconds: float, least: float) -> str:
+    """Return the cell of a solver's time, its runs on hover; why there is none, where it did not solve."""
+    runs = table[(table["instance"] == instance) & (table["solver"] == solver)]
+    hover = escape("; ".join(_run(run) for run in runs.to_dict("records")), quote=True)
+    if np.isfinite(seconds):
+        text = f"{seconds:.3g}"
+        text = f"<b>{text}</b>" if seconds == least else text
+        return f'<td data-value="{seconds!r}" title="{hover}">{text}</td>'
+    ran = runs[runs["status"] != "not_run"]
+    if not len(ran):
+        why = "not run: " + str(runs["note"].iloc[0]) if len(runs) else "not run"
+        short = "n/a" if why.startswith("not run: not supported") else why
+    else:
+        short = {"timeout": "time-out", "failed": "failed"}.get(str(ran["status"].iloc[-1]), "not reached")
+    return f'<td class="none" data-value="1e99" title="{hover}">{escape(short)}</td>'
+
+
+def _run(run: Mapping[Any, Any]) -> str:
+    if run["status"] == "answered":
+        return f"asked {run['asked']:g}: {run['accuracy']:.1e} in {run['seconds']:.3g} s, it says {run['claimed']}"
+    return f"asked {run['asked']:g}: {run['status']} ({run['note']})"
+
+
+def _missing(table: pd.DataFrame) -> Iterator[str]:
+    """Yield the solvers that were not run at all, and what others do not support or broke down on."""
+    for solver, rows in table.groupby("solver", sort=False):
+        if (rows["status"] == "not_run").all():
+            yield f"{solver}: not run: {rows['note'].iloc[0]}"
+            continue
+        notes = rows[
+            rows["status"].isin(("failed", "not_run")) & ~rows["note"].str.contains(r"^(?:out of time|it failed)")
+        ]
+        for note, those in notes.groupby("note", sort=False):
+            names = list(those["instance"].unique())
+            listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            yield f"{solver}: {note} ({listed})"
+
+
+def _versions(table: pd.DataFrame, settings: dict[str, object]) -> str:
+    found = table[table["solver_version"] != ""].groupby("solver", sort=False)["solver_version"].last()
+    text = ", ".join(f"{solver} {version}" for solver, version in found.items())
+    versions = settings.get("versions")
+    others = ", ".join(f"{name} {version}" for name, version in versions.items()) if isinstance(versions, dict) else ""
+    return escape(text + (f"; {others}" if others else ""))
+
+
+def _image(figure: Figure, alt: str) -> str:
+    data = io.BytesIO()
+    figure.savefig(data, format="png", dpi=130, facecolor="white")
+    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}">'
+
+
+def _cell(value: object, bold: bool = False) -> str:
+    text = escape(str(value))
+    return f"<td><b>{text}</b></td>" if bold else f"<td>{text}</td>"
+
+
+def _table(head: Sequence[str], body: Sequence[Sequence[str]], kind: str = "") -> str:
+    first = "".join(f"<th>{escape(name)}</th>" for name in head)
+    rows = "\n".join(f"<tr>{''.join(cells)}</tr>" for cells in body)
+    table = f'<table class="{kind}"><thead><tr>{first}</tr></thead><tbody>\n{rows}\n</tbody></table>'
+    return f'<div class="wide">{table}</div>'
+
+
+def _list(lines: Iterator[str] | Sequence[str]) -> str:
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f"<ul>{items}</ul>" if items else "<p>None.</p>"

@@ -1,0 +1,100 @@
+"""Performance profiles of a comparison (Dolan & Moré 2002): times to an accuracy, ratios, shares solved."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+ACCURACIES = (1.0, 0.5, 0.1, 1e-2, 1e-4, 1e-6)
+OURS = "cvxrelu"
+
+
+def times(table: pd.DataFrame, accuracy: float, total: bool = False) -> pd.DataFrame:
+    """Return the seconds in which each solver solved each instance, infinite where it did not.
+
+    An instance is solved by a run whose answer is within the accuracy of the proven lower bound, whatever was asked
+    of it and whatever the solver says; of several such runs the fastest counts.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `reference.compare.results.read`.
+    accuracy : float
+        Relative distance from the lower bound.
+    total : bool
+        Whether compilation counts.
+
+    Returns
+    -------
+    DataFrame
+        A row for each instance, a column for each solver that was run at all, ours first.
+    """
+    ran = table[table["status"] != "not_run"]
+    solved = ran[(ran["status"] == "answered") & (ran["accuracy"] <= accuracy)]
+    seconds = solved["seconds"] + (solved["compile_seconds"].fillna(0.0) if total else 0.0)
+    fastest = seconds.groupby([solved["instance"], solved["solver"]]).min().unstack()
+    solvers = sorted(ran["solver"].unique(), key=lambda name: (name != OURS, list(ran["solver"]).index(name)))
+    return fastest.reindex(index=table["instance"].unique(), columns=solvers).fillna(np.inf)
+
+
+def ratios(seconds: pd.DataFrame) -> pd.DataFrame:
+    """Return times over the least one of any solver, infinite where unsolved: Dolan & Moré's r_{p,s}."""
+    least = seconds.min(axis=1)
+    return seconds.div(least.where(np.isfinite(least), 1.0), axis=0)
+
+
+def profile(values: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the steps (x, share of all values that are <= x) of the distribution of ratios or times.
+
+    Infinite values are in the denominator only.
+    """
+    every = np.asarray(values, dtype=np.float64)
+    x, counts = np.unique(every[np.isfinite(every)], return_counts=True)
+    return x, np.cumsum(counts) / max(len(every), 1)
+
+
+def shares(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the share of all instances that each solver (row) solved at each of `ACCURACIES` (column)."""
+    return pd.DataFrame({each: np.isfinite(times(table, each)).mean(axis=0) for each in ACCURACIES})
+
+
+def supported(table: pd.DataFrame) -> pd.Series:
+    """Return the share of all instances that each solver was run on."""
+    ran = table[table["status"] != "not_run"]
+    count = ran.groupby("solver")["instance"].nunique()
+    return count.reindex(times(table, 1.0).columns) / table["instance"].nunique()
+
+
+def mean_ratios(table: pd.DataFrame, total: bool = False) -> pd.DataFrame:
+    """Return the geometric mean of time over ours, of the instances that both solved, and their number.
+
+    A row for each other solver; columns are pairs (accuracy, "ratio" or "both").
+    """
+    columns = {}
+    for each in ACCURACIES:
+        seconds = times(table, each, total)
+        if OURS not in seconds:
+            continue
+        quotient = seconds.drop(columns=OURS).div(seconds[OURS], axis=0)
+        both = quotient.where(np.isfinite(quotient) & (quotient > 0.0))
+        columns[each, "ratio"] = np.exp(np.log(both).mean(axis=0))
+        columns[each, "both"] = both.notna().sum(axis=0)
+    return pd.DataFrame(columns)
+
+
+def behind(table: pd.DataFrame, accuracy: float, total: bool = False) -> pd.DataFrame:
+    """Return where ours is not the fastest: instance, who is, our time over its, infinite where ours did not solve."""
+    seconds = times(table, accuracy, total)
+    if OURS not in seconds or seconds.shape[1] < 2:
+        return pd.DataFrame(columns=["instance", "solver", "factor"])
+    others = seconds.drop(columns=OURS)
+    best = others.min(axis=1)
+    lost = best[best < seconds[OURS]]
+    found = pd.DataFrame(
+        {
+            "instance": lost.index,
+            "solver": [str(others.loc[name].idxmin()) for name in lost.index],
+            "factor": (seconds.loc[lost.index, OURS] / lost).to_numpy(),
+        }
+    )
+    return found.sort_values("factor", ascending=False, ignore_index=True)

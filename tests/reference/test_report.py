@@ -1,0 +1,209 @@
+"""The reports of a comparison: profiles against hand-computed ones, their laws, the page and the figures."""
+
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reference.compare import report
+from reference.compare.profiles import ACCURACIES, behind, mean_ratios, profile, ratios, shares, supported, times
+from reference.compare.results import COLUMNS, append, hold_settings, read
+from reference.compare.words import findings
+
+
+def row(instance, solver, asked=1e-6, **values):
+    base = dict.fromkeys(COLUMNS, "") | dict.fromkeys(("version", "n", "d", "n_patterns", "n_outputs", "threads"), 1)
+    base |= {"size": "small", "kind": "gated", "loss": "squared", "lam": 0.1, "lower": 1.0, "timeout": 20.0}
+    base |= {"status": "answered", "seconds": 1.0, "accuracy": 1e-9, "objective": 1.0, "claimed": "optimal"}
+    return base | {"instance": instance, "solver": solver, "asked": asked} | values
+
+
+ROWS = [
+    row("one", "cvxrelu", 1e-2, seconds=1.0, accuracy=5e-3),
+    row("one", "cvxrelu", 1e-6, seconds=2.0, accuracy=5e-7),
+    row("one", "fast", 1e-6, seconds=0.5, accuracy=1e-3),
+    row("one", "liar", seconds=0.1, accuracy=3.0),
+    row("two", "cvxrelu", seconds=4.0),
+    row("two", "fast", seconds=1.0, compile_seconds=9.0),
+    row("two", "liar", status="timeout", seconds=20.0, accuracy="", note="stopped, 20 s allowed"),
+    row("three <&>", "cvxrelu", seconds=2.0),
+    row("three <&>", "fast", status="not_run", seconds="", accuracy="", note="not supported: softmax loss"),
+    row("three <&>", "liar", status="failed", seconds="", accuracy="", note="<script>alert('no')</script>"),
+    *(
+        row(name, "MOSEK", status="not_run", seconds="", accuracy="", claimed="", note="no licence")
+        for name in ("one", "two", "three <&>")
+    ),
+]
+
+
+@pytest.fixture
+def results(tmp_path):
+    path = tmp_path / "results.csv"
+    hold_settings(path, {"machine": "a machine", "n_jobs": 2, "versions": {"numpy": "2.0"}}, ())
+    append(path, ROWS)
+    return path
+
+
+@pytest.fixture
+def table(results):
+    return read(results)
+
+
+def test_what_is_written_is_read(table):
+    assert list(table.columns) == list(COLUMNS)
+    assert table["note"].iloc[-1] == "no licence"
+    assert np.isnan(table["seconds"].iloc[-1])
+
+
+def test_times_by_hand(table):
+    loose = times(table, 1e-2)
+    assert list(loose.columns) == ["cvxrelu", "fast", "liar"]
+    assert loose.loc["one"].tolist() == [1.0, 0.5, np.inf]
+    assert times(table, 1e-4).loc["one"].tolist() == [2.0, np.inf, np.inf]
+    assert loose.loc["two"].tolist() == [4.0, 1.0, np.inf]
+    assert times(table, 1e-2, total=True).loc["two"].tolist() == [4.0, 10.0, np.inf]
+    assert loose.loc["three <&>"].tolist() == [2.0, np.inf, np.inf]
+
+
+def test_profiles_by_hand(table):
+    quotients = ratios(times(table, 1e-2))
+    assert quotients["cvxrelu"].tolist() == [2.0, 4.0, 1.0]
+    x, share = profile(quotients["cvxrelu"])
+    assert x.tolist() == [1.0, 2.0, 4.0]
+    assert share.tolist() == pytest.approx([1 / 3, 2 / 3, 1.0])
+    x, share = profile(quotients["fast"])
+    assert (x.tolist(), share.tolist()) == ([1.0], [pytest.approx(2 / 3)])
+    assert profile(quotients["liar"])[0].size == 0
+
+
+def test_shares_and_means_by_hand(table):
+    solved = shares(table)
+    assert solved.loc["cvxrelu"].tolist() == [1.0] * 6
+    assert solved.loc["fast"].tolist() == pytest.approx([2 / 3] * 4 + [1 / 3] * 2)
+    assert solved.loc["liar"].tolist() == [0.0] * 6
+    assert supported(table).to_dict() == pytest.approx({"cvxrelu": 1.0, "fast": 2 / 3, "liar": 1.0})
+    means = mean_ratios(table)
+    assert means.loc["fast", (1e-2, "ratio")] == pytest.approx(np.sqrt(0.5 * 0.25))
+    assert means.loc["fast", (1e-2, "both")] == 2
+    lost = behind(table, 1e-2)
+    assert lost["instance"].tolist() == ["two", "one"]
+    assert lost["factor"].tolist() == [4.0, 2.0]
+
+
+def test_the_words_hide_nothing(table):
+    said = list(findings(table))
+    assert said[3].startswith(
+        "Accuracy 0.01: cvxrelu solved 3 of 3 instances, the next, fast, 2; it was the fastest on 1"
+    )
+    assert "another on 2" in said[3]
+    worse = table.copy()
+    worse.loc[worse["instance"] == "two", "accuracy"] = 1e-3
+    assert "cvxrelu did not reach 1e-06 on two." in list(findings(worse))
+
+
+@st.composite
+def any_table(draw):
+    rows = []
+    for instance in ("a", "b", "c", "d"):
+        for solver in ("cvxrelu", "x", "y"):
+            status = draw(st.sampled_from(["answered", "answered", "timeout", "failed"]))
+            seconds, accuracy = draw(st.floats(1e-3, 1e3)), 10.0 ** draw(st.floats(-9, 1))
+            rows.append(row(instance, solver, status=status, seconds=seconds, accuracy=accuracy))
+    return pd.DataFrame(rows).replace({"compile_seconds": {"": np.nan}})
+
+
+@settings(max_examples=25, deadline=None)
+@given(any_table(), st.floats(1e-2, 1e2), st.randoms())
+def test_laws_of_profiles(table, factor, random):
+    for tight, loose in zip(ACCURACIES[1:], ACCURACIES, strict=False):
+        assert (times(table, tight) >= times(table, loose)).all(axis=None)
+    seconds = times(table, 1e-2)
+    quotients = ratios(seconds)
+    assert (quotients >= 1.0).all(axis=None)
+    solved = np.isfinite(seconds).any(axis=1)
+    assert (quotients[solved].min(axis=1) == 1.0).all()
+    for name in quotients:
+        x, share = profile(quotients[name])
+        assert np.all(np.diff(x) > 0.0)
+        assert np.all(np.diff(share) > 0.0)
+        assert share.max(initial=0.0) == pytest.approx(shares(table).loc[name, 1e-2])
+    slower = table.assign(seconds=table["seconds"] * factor)
+    assert np.allclose(ratios(times(slower, 1e-2)), quotients, rtol=1e-9)
+    order = list(range(len(table)))
+    random.shuffle(order)
+    shuffled = times(table.iloc[order], 1e-2).reindex(index=seconds.index, columns=seconds.columns)
+    assert shuffled.equals(seconds)
+
+
+class Page(HTMLParser):
+    """Opened tags are closed, and nothing is loaded from elsewhere."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.text, self.images = [], "", 0
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        for name in ("src", "href"):
+            assert attributes.get(name, "data:").startswith("data:")
+        self.images += tag == "img"
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_page_and_figures(results, tmp_path, capsys):
+    out = tmp_path / "out"
+    said = report.run(_arguments(results, out))
+    assert "share of instances solved" in said
+    assert str(out / "results.html") in said
+    source = (out / "results.html").read_text()
+    page = Page()
+    page.feed(source)
+    assert page.open == []
+    assert page.images == 4
+    assert "$" not in page.text
+    assert "MOSEK: not run: no licence" in page.text
+    assert "time-out" in page.text
+    assert "numpy 2.0" in page.text
+    assert "<script>alert" not in source  # what a solver said is text
+    assert "three &lt;&amp;&gt;" in source
+    assert "https://" not in source
+    assert {path.name for path in out.glob("*.png")} == {
+        "results-profiles.png",
+        "results-profiles-seconds.png",
+        "results-curves.png",
+    }
+    assert all(path.stat().st_size > 20_000 for path in out.glob("*.png"))
+
+
+def test_without_ours(tmp_path):
+    path = tmp_path / "results.csv"
+    append(path, [row("one", "mine"), row("two", "mine", seconds=2.0)])
+    said = report.run(_arguments(path, tmp_path))
+    assert "cvxrelu was not run: nothing is said of it." in said
+
+
+def test_nothing_to_report(tmp_path):
+    with pytest.raises(SystemExit, match="there is no file"):
+        report.run(_arguments(tmp_path / "missing.csv", tmp_path))
+    path = tmp_path / "results.csv"
+    append(path, [])
+    with pytest.raises(SystemExit, match="holds no results yet"):
+        report.run(_arguments(path, tmp_path))
+
+
+def _arguments(results, out):
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    report.configure(parser)
+    return parser.parse_args([str(results), "--out", str(out)])
