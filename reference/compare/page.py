@@ -1,7 +1,6 @@
 """The page of a comparison: one HTML file with all figures in it, which opens offline."""
 
 import base64
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
@@ -11,24 +10,24 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from reference.compare.plots import draw_curves, draw_profiles, draw_ratios
 from reference.compare.profiles import ACCURACIES, OURS, behind, mean_ratios, shares, supported, times
 from reference.compare.results import settings_file
 from reference.compare.words import findings
 
-_TABLE_ACCURACY = 1e-4
+TABLE_ACCURACY = 1e-4
 _TEMPLATE = Path(__file__).with_name("page.html")
 
 
-def write_page(table: pd.DataFrame, path: Path, results: Path) -> None:
+def write_page(table: pd.DataFrame, figures: Mapping[str, bytes], path: Path, results: Path) -> None:
     """Write the page.
 
     Parameters
     ----------
     table : DataFrame
         Of `reference.compare.results.read`.
+    figures : mapping of str to bytes
+        The figures "profiles", "seconds", "curves" and, where ours was run, "ratios": PNG files.
     path : Path
         The HTML file, which is replaced.
     results : Path
@@ -42,15 +41,15 @@ def write_page(table: pd.DataFrame, path: Path, results: Path) -> None:
         "shares": _shares(table),
         "ratios": _ratios(table) if OURS in set(table["solver"]) else "",
         "losses": _losses(table),
-        "profiles": _image(draw_profiles(table), "Performance profiles: share of instances solved by ratio of times"),
-        "within": _image(draw_profiles(table, "seconds"), "Share of instances solved by seconds"),
-        "curves": _image(draw_curves(table), "Relative distance to the optimum by seconds"),
-        "heat": _image(draw_ratios(table, _TABLE_ACCURACY), "Times over ours") if OURS in set(table["solver"]) else "",
+        "profiles": _image(figures["profiles"], "Performance profiles: share of instances solved by ratio of times"),
+        "within": _image(figures["seconds"], "Share of instances solved by seconds"),
+        "curves": _image(figures["curves"], "Relative distance to the optimum by seconds"),
+        "heat": _image(figures["ratios"], "Times over ours") if "ratios" in figures else "",
         "instances": _instances(table),
         "missing": _list(_missing(table)),
         "versions": _versions(table, settings),
         "file": escape(results.name),
-        "accuracy": f"{_TABLE_ACCURACY:g}",
+        "accuracy": f"{TABLE_ACCURACY:g}",
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(Template(_TEMPLATE.read_text()).substitute(parts))
@@ -100,7 +99,7 @@ def _ratio(ratio: float, both: float) -> str:
 
 
 def _losses(table: pd.DataFrame) -> str:
-    lost = behind(table, _TABLE_ACCURACY)
+    lost = behind(table, TABLE_ACCURACY)
     head = ["instance", "fastest", "our time / its time"]
     body = [
         [_cell(instance), _cell(solver), _cell(f"{factor:.3g}" if np.isfinite(factor) else "not solved")]
@@ -110,7 +109,7 @@ def _losses(table: pd.DataFrame) -> str:
 
 
 def _instances(table: pd.DataFrame) -> str:
-    seconds = times(table, _TABLE_ACCURACY)
+    seconds = times(table, TABLE_ACCURACY)
     facts = table.drop_duplicates("instance").set_index("instance")
     head = ["instance", "size", "n", "d", "P", "c", *map(str, seconds.columns)]
     body = []
@@ -169,10 +168,8 @@ def _versions(table: pd.DataFrame, settings: dict[str, object]) -> str:
     return escape(text + (f"; {others}" if others else ""))
 
 
-def _image(figure: Figure, alt: str) -> str:
-    data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=130, facecolor="white")
-    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}">'
+def _image(png: bytes, alt: str) -> str:
+    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
 
 
 def _cell(value: object, bold: bool = False) -> str:

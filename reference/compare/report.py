@@ -1,11 +1,15 @@
 """The command that reports a comparison: a page, its figures, and a table for the terminal."""
 
 import argparse
+import io
 from pathlib import Path
 
-from reference.compare.page import write_page
-from reference.compare.plots import draw_curves, draw_profiles
-from reference.compare.profiles import shares
+import pandas as pd
+from matplotlib.figure import Figure
+
+from reference.compare.page import TABLE_ACCURACY, write_page
+from reference.compare.plots import draw_curves, draw_profiles, draw_ratios
+from reference.compare.profiles import OURS, shares
 from reference.compare.results import read
 from reference.compare.words import findings
 
@@ -24,16 +28,29 @@ def run(arguments: argparse.Namespace) -> str:
         raise SystemExit(str(error)) from error
     if table.empty:
         raise SystemExit(f"{arguments.results} holds no results yet")
-    out = arguments.out or arguments.results.parent
-    page = out / f"{arguments.results.stem}.html"
-    write_page(table, page, arguments.results)
-    for name, figure in {
-        "profiles": draw_profiles(table),
-        "profiles-seconds": draw_profiles(table, "seconds"),
-        "curves": draw_curves(table),
-    }.items():
-        figure.savefig(out / f"{arguments.results.stem}-{name}.png", dpi=150)
+    out, stem = arguments.out or arguments.results.parent, arguments.results.stem
+    out.mkdir(parents=True, exist_ok=True)
+    figures = {name: _png(figure) for name, figure in _figures(table).items()}
+    for name, png in figures.items():
+        (out / f"{stem}-{name}.png").write_bytes(png)
+    page = out / f"{stem}.html"
+    write_page(table, figures, page, arguments.results)
     solved = shares(table)
     solved.columns = [f"{each:g}" for each in solved.columns]
     text = solved.to_string(float_format=lambda share: f"{share:.0%}")
     return "\n".join(["share of instances solved at each accuracy", text, "", *findings(table), "", f"page: {page}"])
+
+
+def _figures(table: pd.DataFrame) -> dict[str, Figure]:
+    drawn = {
+        "profiles": draw_profiles(table),
+        "seconds": draw_profiles(table, "seconds"),
+        "curves": draw_curves(table),
+    }
+    return drawn | ({"ratios": draw_ratios(table, TABLE_ACCURACY)} if OURS in set(table["solver"]) else {})
+
+
+def _png(figure: Figure) -> bytes:
+    data = io.BytesIO()
+    figure.savefig(data, format="png", dpi=130, facecolor="white")
+    return data.getvalue()
