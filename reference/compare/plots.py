@@ -80,7 +80,7 @@ def draw_curves(table: pd.DataFrame, instances: Sequence[str] = ()) -> Figure:
         here = table[(table["instance"] == name) & (table["status"] == "answered")]
         floor = max(float(here["accuracy"].clip(lower=0.0).replace(0.0, np.nan).min()), 1e-12)
         for solver, style in styles(solvers).items():
-            runs = here[here["solver"] == solver].sort_values("seconds")
+            runs = here[here["solver"] == solver].sort_values("asked", ascending=False)
             if len(runs):
                 y = runs["accuracy"].clip(lower=floor)
                 axis.plot(runs["seconds"], y, marker="o", markersize=4, label=solver, **style)
@@ -102,7 +102,8 @@ def draw_ratios(table: pd.DataFrame, accuracy: float) -> Figure:
     quotient = seconds.drop(columns=OURS).div(seconds[OURS], axis=0)
     shown = np.log10(quotient.where(np.isfinite(quotient) & (quotient > 0.0)).to_numpy())
     limit = max(float(np.nanmax(np.abs(shown))) if np.isfinite(shown).any() else 1.0, 1.0)
-    figure = Figure(figsize=(2.5 + 0.8 * quotient.shape[1], 1.2 + 0.17 * len(quotient)), layout="constrained")
+    height = max(1.2 + 0.17 * len(quotient), 4.0)
+    figure = Figure(figsize=(2.5 + 0.8 * quotient.shape[1], height), layout="constrained")
     axis = figure.subplots()
     colours = matplotlib.colormaps["RdBu"].with_extremes(bad="#bbbbbb")
     image = axis.imshow(np.ma.masked_invalid(shown), aspect="auto", cmap=colours, vmin=-limit, vmax=limit)
