@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from reference.compare.solvers import Solver
 from reference.peers.job import THREAD_VARIABLES
 
-_STARTUP, _COMPILING = (
-    60.0,
-    60.0,
-)  # seconds that a process may take beside the solves: imports and warm-up; each program
+_OTHER = 120.0  # seconds that a process may take for an answer beside the solver's: imports, kernels, files
+_COMPILING = 60.0  # seconds that building and compiling a program may take, where the solver's clock includes it
+_OWN_LIMIT = 0.95  # of the time-out: the limit that solvers are given, so that their answers come in time
+_GRACE = 1.0  # seconds
 _MEMORY = 10 * 2**30
 _POLL = 0.02
 _NOTE = 200  # characters
@@ -66,7 +66,7 @@ def climb(
     """
     out = given.with_name("answer.npz")
     command = [str(part) for part in (solver.python, solver.script, given, out)]
-    command += [*options, "--threads", str(effort.threads), "--time-limit", repr(effort.timeout), "--tol"]
+    command += [*options, "--threads", str(effort.threads), "--time-limit", repr(_OWN_LIMIT * effort.timeout), "--tol"]
     command += [repr(solver.own_tol(each)) for each in asked]
     files = [out.with_suffix(f".{k}.npz") for k in range(len(asked))] if len(asked) > 1 else [out]
     environment = os.environ | dict.fromkeys((*THREAD_VARIABLES, "NUMBA_NUM_THREADS"), str(effort.threads))
@@ -80,35 +80,38 @@ def climb(
             preexec_fn=_limit_memory,
         )
         try:
-            allowed = _STARTUP
             for file in files:
-                allowed += effort.timeout + _COMPILING
-                outcome = _wait(process, file, time.monotonic() + allowed, effort)
+                outcome = _wait(process, file, effort.timeout, _COMPILING if solver.compiles else 0.0)
                 if outcome.status == "failed":
                     errors.seek(0)
                     outcome = _explained(errors.read(), process.returncode)
                 yield outcome
-                if outcome.status != "answered":
+                if outcome.status != "answered" or outcome.seconds >= _OWN_LIMIT * effort.timeout:
                     return
-                allowed = 0.0
         finally:
             _stop(process)
 
 
-def _wait(process: subprocess.Popen[bytes], file: Path, deadline: float, effort: Effort) -> Outcome:
-    """Wait for an answer, the end of the process or that of its time."""
+def _wait(process: subprocess.Popen[bytes], file: Path, timeout: float, compiling: float) -> Outcome:
+    """Wait for an answer, the end of the process or that of its time, which goes while the solver's clock runs."""
+    running = file.with_suffix(".running")
+    spent, allowed = {True: 0.0, False: 0.0}, {True: timeout + compiling + _GRACE, False: _OTHER}
+    now = time.monotonic()
     while not file.exists():
         if process.poll() is not None and not file.exists():
             return Outcome("failed")
-        if time.monotonic() > deadline:
-            return Outcome("timeout", seconds=effort.timeout, note=f"stopped, {effort.timeout:g} s allowed")
         time.sleep(_POLL)
+        solving, before, now = running.exists(), now, time.monotonic()
+        spent[solving] += now - before
+        if spent[solving] > allowed[solving]:
+            why = f"stopped, {timeout:g} s allowed" if solving else f"stopped, not ready after {_OTHER:g} s"
+            return Outcome("timeout" if solving else "failed", seconds=timeout if solving else np.nan, note=why)
     with np.load(file) as arrays:
         metadata = json.loads(str(arrays["metadata"]))
         seconds = float(arrays["seconds"][-1])
         answer = {name: arrays[name] for name in ("U", "V", "W", "W1", "w2") if name in arrays}
-    if seconds > effort.timeout:
-        return Outcome("timeout", seconds=seconds, note="answered after its time")
+    if seconds > timeout:
+        return Outcome("timeout", seconds=timeout, note=f"answered after {seconds:.3g} s")
     return Outcome("answered", answer, seconds, metadata)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -18,10 +17,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from reference.peers.job import Problem, Solve, load, parse, parser, run
+from reference.peers.job import Clock, Problem, Solve, load, parse, parser, run
 
 NATIVE = {"cvxrelu": "auto", "cvxrelu-RFISTA": "RFISTA", "cvxrelu-AL": "AugmentedLagrangian"}
 _FEW = 10
+_WARM_UP = 5.0  # seconds
 
 
 def model(problem: Problem) -> Any:
@@ -52,30 +52,30 @@ def function(solver: str) -> Callable[[Any, float, float], Any]:
 def _native(solver: str, problem: Any, tol: float, time_limit: float) -> Any:
     import cvxrelu as cr
 
-    return cr.solve(problem, solver, tol=tol, time_limit=time_limit).weights
+    return cr.solve(problem, solver, tol=tol, time_limit=time_limit)
 
 
-def solve(problem: Problem, options: argparse.Namespace) -> Solve:
+def solve(problem: Problem, options: argparse.Namespace, clock: Clock) -> Solve:
     """Solve afresh, on a problem with nothing cached."""
     import numpy as np
 
     called = function(options.solver)
     fresh = model(problem)
-    with warnings.catch_warnings():
+    with clock, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # whoever asked measures how far it came
-        start = time.perf_counter()
-        weights = called(fresh, options.tol, options.time_limit)
-        seconds = time.perf_counter() - start
+        found = called(fresh, options.tol, options.time_limit)
+    native = options.solver in NATIVE
+    weights, details = (found.weights, {"solver_status": found.status.name.lower()}) if native else (found, {})
     blocks = np.asarray(fresh.blocks(weights), dtype=np.float64)  # raises if they do not fit
-    return Solve([blocks] if problem.kind == "gated" else list(blocks), seconds, -1, {"converged": True})
+    return Solve([blocks] if problem.kind == "gated" else list(blocks), clock.seconds, -1, details)
 
 
 def warm_up(problem: Problem, options: argparse.Namespace) -> None:
     """Solve the first rows once, whatever comes of it."""
     few = Problem(problem.X[:_FEW], problem.y[:_FEW], problem.G[:, :_FEW], problem.lam, None, *_kind(problem))
-    its = argparse.Namespace(**vars(options) | {"tol": options.tol[0]})
+    its = argparse.Namespace(**vars(options) | {"tol": options.tol[0], "time_limit": _WARM_UP})
     try:
-        solve(few, its)
+        solve(few, its, Clock(options.out.with_suffix(".warming")))
     except Exception as error:  # the clock has not started: the real problem shows what is wrong
         print(f"warm-up: {type(error).__name__}: {error}", file=sys.stderr)
 

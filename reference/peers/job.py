@@ -4,9 +4,11 @@ NumPy is imported inside the functions, because the environment variables that l
 loaded, and `parse` sets them.
 
 With several values of --tol there is one file for each, OUT.0.npz, OUT.1.npz, ..., written when its answer is there.
+While a solver's clock runs there is a file OUT.running beside it, so that whoever waits can hold it to its time.
 OUT.npz holds
 
 - U (c, P, d), or V and W (c, P, d): float64, in the order of the given gates, zero for gates that the peer dropped;
+- W1 (m, d) and w2 (m, c) in their place, of a ReLU network;
 - path (n_lams, 1, P, d), or (n_lams, 2, P, d) for V and W, where PROBLEM.npz holds lams and the peer follows them:
   the weights at each lam that it reached; U, V and W are those of the last;
 - seconds (repeats,): time of each solve, without imports, conversion of the data and patterns;
@@ -17,10 +19,12 @@ OUT.npz holds
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -86,7 +90,8 @@ class Problem:
 class Solve:
     """One solve: blocks (P, d) or (c, P, d) in the order of the gates, seconds, iterations (-1: unknown), details.
 
-    The details are what the peer says. Of a path, also the blocks at each lam, (n_lams, 1 or 2, P, d).
+    The details are what the peer says. Of a path, also the blocks at each lam, (n_lams, 1 or 2, P, d). Of a ReLU
+    network there are no blocks, but W1 (m, d) and w2 (m, c).
     """
 
     blocks: Sequence[Array]
@@ -94,6 +99,7 @@ class Solve:
     iterations: int
     details: dict[str, Any]
     path: Array | None = None
+    network: tuple[Array, Array] | None = None
 
 
 def parser(description: str, solvers: Sequence[str] | None, max_iters: int) -> argparse.ArgumentParser:
@@ -146,25 +152,66 @@ def load(path: Path) -> Problem:
 def run(
     options: argparse.Namespace,
     problem: Problem,
-    solve: Callable[[Problem, argparse.Namespace], Solve],
+    solve: Callable[[Problem, argparse.Namespace, Clock], Solve],
     packages: Sequence[str],
 ) -> None:
-    """Solve at each tolerance, --repeats times, and write each answer when it is there."""
-    before = peak_memory()
+    """Solve at each tolerance, --repeats times, and write each answer when it is there.
+
+    What the solver needs has to be imported before: the memory of imports is not to be counted.
+    """
+    resident = memory()
     several = len(options.tol) > 1
     for k, tol in enumerate(options.tol):
         out = options.out.with_suffix(f".{k}.npz") if several else options.out
         its = argparse.Namespace(**vars(options) | {"tol": tol, "out": out})
-        solves = [solve(problem, its) for _ in range(options.repeats)]
-        solves[-1].details["memory_mb"] = peak_memory() - before
+        clock = Clock(out.with_suffix(".running"))
+        solves = [solve(problem, its, clock) for _ in range(options.repeats)]
+        solves[-1].details["memory_mb"] = max(clock.peak - resident, 0.0)
         save(its, problem, solves, packages)
 
 
-def peak_memory() -> float:
-    """Return the largest resident memory of this process so far, in MB."""
-    import resource
+class Clock:
+    """Measures the seconds and the peak of the memory of what is in its ``with`` block; a file is there meanwhile."""
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    def __init__(self, running: Path) -> None:
+        self.seconds = 0.0
+        self.peak = 0.0
+        self._running = running
+
+    def __enter__(self) -> Clock:
+        _forget_peak()
+        self._running.touch()
+        self._start = time.perf_counter()
+        return self
+
+    def so_far(self) -> float:
+        """Return the seconds since the block began."""
+        return time.perf_counter() - self._start
+
+    def __exit__(self, *exception: object) -> None:
+        self.seconds = self.so_far()
+        self._running.unlink()
+        self.peak = memory(peak=True)
+
+
+def memory(*, peak: bool = False) -> float:
+    """Return the resident memory of this process in MB, or its peak since it was forgotten.
+
+    Where the system has no /proc, both are the peak since the process began.
+    """
+    status = Path("/proc/self/status")
+    if not status.exists():
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    return int(lines["VmHWM" if peak else "VmRSS"].split()[0]) / 2**10
+
+
+def _forget_peak() -> None:
+    """Let the peak of the resident memory begin anew, where the system allows it (Linux, proc(5))."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def save(options: argparse.Namespace, problem: Problem, solves: Sequence[Solve], packages: Sequence[str]) -> None:
@@ -177,7 +224,7 @@ def save(options: argparse.Namespace, problem: Problem, solves: Sequence[Solve],
         "machine": platform.machine(),
         "threads": options.threads,
         "settings": {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()},
-        "objective": problem.objective(blocks) if problem.is_plain() else None,
+        "objective": problem.objective(blocks) if problem.is_plain() and blocks else None,
         "violation": problem.violation(blocks) if problem.is_plain() and len(blocks) == 2 else None,
     } | solves[-1].details
     arrays: dict[str, Any] = {
@@ -185,10 +232,12 @@ def save(options: argparse.Namespace, problem: Problem, solves: Sequence[Solve],
         "iterations": np.array([solve.iterations for solve in solves]),
         "metadata": np.array(json.dumps(metadata)),
     }
-    names = ["U"] if len(blocks) == 1 else ["V", "W"]
+    names = {0: [], 1: ["U"], 2: ["V", "W"]}[len(blocks)]
     arrays |= {name: block if block.ndim == 3 else block[np.newaxis] for name, block in zip(names, blocks, strict=True)}
     if solves[-1].path is not None:
         arrays["path"] = solves[-1].path
+    if solves[-1].network is not None:
+        arrays |= dict(zip(("W1", "w2"), solves[-1].network, strict=True))
     temporary = options.out.with_suffix(".tmp.npz")
     np.savez(temporary, **arrays)
     os.replace(temporary, options.out)  # whoever waits for the file finds it whole

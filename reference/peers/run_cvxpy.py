@@ -17,10 +17,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from reference.peers.job import Problem, Solve, load, parse, parser, run
+from reference.peers.job import Clock, Problem, Solve, load, parse, parser, run
 
 
-def solve(problem: Problem, options: argparse.Namespace) -> Solve:
+def solve(problem: Problem, options: argparse.Namespace, clock: Clock) -> Solve:
     """Solve afresh: build, compile and solve the program once."""
     import numpy as np
 
@@ -35,7 +35,7 @@ def solve(problem: Problem, options: argparse.Namespace) -> Solve:
     settings = backend.settings(options.tol, limits)
     if options.backend == "CLARABEL":
         settings |= {"max_threads": options.threads, "direct_solve_method": options.factorization}
-    with warnings.catch_warnings():
+    with clock, warnings.catch_warnings():
         warnings.simplefilter("ignore", cr.ConvergenceWarning)  # whoever asked measures how far it came
         # The settings stand over those that `tol` would choose, so that the solver runs once.
         solution = cr.solve(model, options.backend, tol=options.tol, max_iter=options.max_iters, **settings)
