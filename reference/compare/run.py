@@ -7,7 +7,7 @@ import platform
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +145,8 @@ def _runs(instance: Instance, solver: Solver, lower: float, plan: Plan) -> list[
                 for asked, outcome in zip(plan.asked, outcomes, strict=False)
             ]
     last = rows[-1]
-    why = {"timeout": f"out of time at {last['asked']:g}", "failed": f"it failed at {last['asked']:g}"}
+    out_of_time = f"out of time at {last['asked']:g}"
+    why = {"timeout": out_of_time, "answered": out_of_time, "failed": f"it failed at {last['asked']:g}"}
     note = why.get(last["status"], last.get("note", ""))
     return rows + [base | {"asked": asked, "status": "not_run", "note": note} for asked in plan.asked[len(rows) :]]
 
@@ -163,18 +164,11 @@ def _base(instance: Instance, problem: Problem, solver: Solver, lower: float, pl
         "n_outputs": problem.n_outputs,
         "lam": problem.lam,
         "solver": solver.name,
-        "solver_version": _version(solver.package),
+        "solver_version": solver.version(),
         "lower": lower,
         "threads": plan.effort.threads,
         "timeout": plan.effort.timeout,
     }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
 
 
 def _write(path: Path, problem: Problem, lower: float) -> None:
@@ -200,8 +194,7 @@ def _judged(problem: Problem, outcome: Outcome, lower: float) -> dict[str, Any]:
         "seconds": outcome.seconds,
         "compile_seconds": details.get("compile_seconds"),
         "memory_mb": details.get("memory_mb"),
-        "claimed": details.get("solver_status") or ("converged" if details.get("converged") else "not converged"),
-        "solver_version": _peers_version(details),
+        "claimed": _claim(details),
     }
     row = {key: value for key, value in row.items() if value is not None}
     try:
@@ -216,10 +209,10 @@ def _judged(problem: Problem, outcome: Outcome, lower: float) -> dict[str, Any]:
     return row
 
 
-def _peers_version(details: Mapping[str, Any]) -> str | None:
-    """Return the version of the peer, which its own environment knows."""
-    versions = details["versions"]
-    return next((versions[name] for name in ("adelie", "pyscnn", "torch") if name in versions), None)
+def _claim(details: Mapping[str, Any]) -> str:
+    """Return the solver's own word, empty if it says nothing."""
+    words = {True: "converged", False: "not converged", None: ""}
+    return details.get("solver_status") or words[details.get("converged")]
 
 
 def _verdict(problem: Problem, arrays: Mapping[str, Any], lower: float) -> Verdict:

@@ -1,8 +1,9 @@
 """Who is compared: cvxrelu, CVXPY's solvers, the peers of an environment of their own, and functions of users."""
 
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -56,6 +57,8 @@ class Solver:
         Why it cannot be run on a problem; None if it can.
     package : str
         Of whose version the results speak.
+    compiles : bool
+        Whether the script's clock includes building and compiling a program, which is not the solver's time.
     """
 
     name: str
@@ -66,7 +69,16 @@ class Solver:
     own_tol: Callable[[float], float] = _as_asked
     missing: Callable[[], str | None] = _installed
     refusal: Callable[[Problem], str | None] = _always
-    environment: Mapping[str, str] = field(default_factory=dict)
+    compiles: bool = False
+
+    def version(self) -> str:
+        """Return the version of its package in its environment; empty if it is not installed."""
+        if Path(sys.executable) != self.python:
+            return _version_in(self.python, self.package) if self.python.exists() else ""
+        try:
+            return version(self.package)
+        except PackageNotFoundError:
+            return ""
 
 
 def kind_of(problem: Problem) -> str:
@@ -89,6 +101,27 @@ def _cvxpy(name: str) -> Solver:
         BACKENDS[name].package,
         own_tol=_hundredth,
         missing=partial(_unavailable, name),
+        compiles=True,
+    )
+
+
+def _peer(
+    name: str,
+    script: str,
+    options: Callable[[Problem], Sequence[str]],
+    losses: Sequence[str],
+    own_tol: Callable[[float], float] = _as_asked,
+    package: str | None = None,
+) -> Solver:
+    return Solver(
+        name,
+        _PEERS / script,
+        PEERS_PYTHON,
+        options,
+        package or name,
+        own_tol=own_tol,
+        missing=_no_peers,
+        refusal=partial(_refusal, losses),
     )
 
 
@@ -106,13 +139,11 @@ def _no_peers() -> str | None:
     return None if PEERS_PYTHON.exists() else "not installed: make peers"
 
 
-def _plain_only(problem: Problem) -> str | None:
-    """Refuse what the scripts of adelie and pyscnn do not pose."""
-    if problem.loss.name != "squared":
+def _refusal(losses: Sequence[str], problem: Problem) -> str | None:
+    """Refuse what a script of the peers does not pose."""
+    if problem.loss.name not in losses:
         return f"not supported: {problem.loss.name} loss"
-    if problem.penalty.name != "group_l1":
-        return f"not supported: penalty {problem.penalty.name}"
-    return None if problem.n_outputs == 1 else "not supported: several outputs"
+    return None if problem.penalty.name == "group_l1" else f"not supported: penalty {problem.penalty.name}"
 
 
 def _adelie_options(problem: Problem) -> list[str]:
@@ -125,32 +156,31 @@ def _pyscnn_options(problem: Problem) -> list[str]:
     return ["--solver", "rfista" if kind_of(problem) == "gated" else "al", "--max-iters", "1000000"]
 
 
-_PEER = {"python": PEERS_PYTHON, "missing": _no_peers}
+def _torch(optimizer: str, problem: Problem) -> list[str]:
+    return ["--solver", kind_of(problem), "--optimizer", optimizer]
+
+
+_LOSSES = ("squared", "huber", "logistic", "softmax")
 SOLVERS: Mapping[str, Solver] = {
     **{name: _function(name) for name in NATIVE},
     **{name: _cvxpy(name) for name in BACKENDS if name != "OSQP"},  # which takes no cones
-    "adelie": Solver(
+    "adelie": _peer(
         "adelie",
-        _PEERS / "run_adelie.py",
-        PEERS_PYTHON,
+        "run_adelie.py",
         _adelie_options,
-        "adelie",
+        ("squared", "logistic"),
         # Its tolerance is of the change of the objective: the race needs 1e-9 to 1e-14 for an accuracy of 1e-6.
         own_tol=lambda asked: 1e-4 * asked**1.5,
-        missing=_no_peers,
-        refusal=_plain_only,
     ),
-    "pyscnn": Solver(
+    "pyscnn": _peer(
         "pyscnn",
-        _PEERS / "run_pyscnn.py",
-        PEERS_PYTHON,
+        "run_pyscnn.py",
         _pyscnn_options,
-        "pyscnn",
+        ("squared",),
         # Its tolerance is of the squared norm of a subgradient.
         own_tol=lambda asked: 1e-3 * asked**1.5,
-        missing=_no_peers,
-        refusal=_plain_only,
     ),
+    **{name: _peer(name, "run_torch.py", partial(_torch, name), _LOSSES, package="torch") for name in ("SGD", "Adam")},
 }
 DEFAULT = tuple(name for name in SOLVERS if name not in ("cvxrelu-RFISTA", "cvxrelu-AL"))
 
@@ -174,12 +204,14 @@ def find(name: str) -> Solver:
 
 def listing() -> str:
     """Return the solvers with their versions, or why they cannot be run here."""
-    lines = []
-    for name, solver in SOLVERS.items():
-        missing = solver.missing()
-        try:
-            here = f"version {version(solver.package)}"
-        except PackageNotFoundError:
-            here = "in the peers' environment"
-        lines.append(f"{name:<16} {missing or here}")
-    return "\n".join(lines)
+    return "\n".join(
+        f"{name:<16} {solver.missing() or f'{solver.package} {solver.version()}'}" for name, solver in SOLVERS.items()
+    )
+
+
+@cache
+def _version_in(python: Path, package: str) -> str:
+    """Return the version of a package in the environment of an interpreter; empty if it is not there."""
+    ask = "import sys; from importlib.metadata import version; print(version(sys.argv[1]))"
+    done = subprocess.run([str(python), "-c", ask, package], capture_output=True, text=True, check=False)
+    return done.stdout.strip()

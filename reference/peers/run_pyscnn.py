@@ -7,7 +7,8 @@ For the peers environment only; see `reference.peers` for the problem and `refer
 
 What pyscnn does with what it is given:
 
-- Its loss is ||f - y||^2 / (2 n), as ours. Columns are scaled unless it is told not to; here it is told not to.
+- Its loss is ||f - y||^2 / (2 n c) with c outputs, ours times 1/c: it is given lam / c, and tol / c^2, since that is of
+  a square. Columns are scaled unless it is told not to; here it is told not to.
 - Its patterns are 1[X g > 0], ours 1[X g >= 0]: the same unless x_j'g = 0 in its floating-point type; `differences`
   in the metadata counts the entries that differ in rows x_j != 0. It sorts the patterns, keeps the first gate of each
   and drops the pattern without active rows. Gates that it dropped get zero weights here, which is an optimal choice.
@@ -22,15 +23,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from reference.peers.job import Problem, Solve, load, parse, parser, run
+from reference.peers.job import Clock, Problem, Solve, load, parse, parser, run
 
 
-def solve(problem: Problem, options: argparse.Namespace) -> Solve:
+def solve(problem: Problem, options: argparse.Namespace, clock: Clock) -> Solve:
     """Solve afresh, by the steps of `scnn.optimize.optimize_model`, so that one of them can be timed."""
     import lab
     import numpy as np
@@ -41,40 +41,41 @@ def solve(problem: Problem, options: argparse.Namespace) -> Solve:
     from scnn.solvers import AL, RFISTA
 
     X, y, G = problem.X, problem.y, problem.G
+    n_outputs = 1 if y.ndim == 1 else y.shape[1]
+    tol = options.tol / n_outputs**2
     if options.solver == "rfista":
-        model = ConvexGatedReLU(G)
-        solver = RFISTA(model, max_iters=options.max_iters, tol=options.tol)
+        model = ConvexGatedReLU(G, c=n_outputs)
+        solver = RFISTA(model, max_iters=options.max_iters, tol=tol)
     else:
-        model = ConvexReLU(G)
-        solver = AL(model, max_primal_iters=options.max_iters, tol=options.tol, constraint_tol=options.tol)
+        model = ConvexReLU(G, c=n_outputs)
+        solver = AL(model, max_primal_iters=options.max_iters, tol=tol, constraint_tol=options.tol)
     metrics = Metrics(objective=False, grad_norm=False, time=False)
-    penalty = NeuronGL1(problem.lam)
+    penalty = NeuronGL1(problem.lam / n_outputs)
 
     logger = interface.get_logger("scnn")
     interface.set_device("cpu", options.dtype)
     lab.set_backend(options.backend)
-    train, test, _ = interface.process_data(X, y[:, np.newaxis], None, None, unitize_data=False)
+    train, test, _ = interface.process_data(X, y.reshape(len(y), -1), None, None, unitize_data=False)
     internal = interface.build_internal_model(model, penalty, train[0])
     procedure = interface.build_optimizer(solver, penalty, metrics)
     names = interface.build_metrics_tuple(metrics)
 
-    start = time.perf_counter()
-    status, internal, _ = procedure(logger, internal, lambda model: model, train, test, names)
-    seconds = time.perf_counter() - start
+    with clock:
+        status, internal, _ = procedure(logger, internal, lambda model: model, train, test, names)
 
-    weights = lab.to_np(internal.weights).astype(np.float64).reshape(-1, internal.p, X.shape[1])
+    weights = lab.to_np(internal.weights).astype(np.float64).reshape(-1, n_outputs, internal.p, X.shape[1])
     gates, patterns = lab.to_np(internal.U), lab.to_np(internal.D) > 0
     position = {gate.tobytes(): i for i, gate in reversed(list(enumerate(G.astype(gates.dtype).T)))}
     kept = [position[gate.tobytes()] for gate in gates.T]
-    blocks = np.zeros((len(weights), G.shape[1], X.shape[1]))
-    blocks[:, kept] = weights
+    blocks = np.zeros((len(weights), n_outputs, G.shape[1], X.shape[1]))
+    blocks[:, :, kept] = weights
     return Solve(
         list(blocks),
-        seconds,
+        clock.seconds,
         int(status["iterations" if options.solver == "rfista" else "total_inner_iterations"]),
         {
             "converged": bool(status.get("success", False)),
-            "objective_by_peer": float(internal.objective(*train, ignore_lagrange_penalty=True)),
+            "objective_by_peer": n_outputs * float(internal.objective(*train, ignore_lagrange_penalty=True)),
             "gates_kept": len(kept),
             "differences": int(np.sum((patterns != problem.patterns()[:, kept])[X.any(axis=1)])),
         },
@@ -87,6 +88,7 @@ def main() -> None:
     arguments.add_argument("--backend", choices=("numpy", "torch"), default="numpy", help="pyscnn's arithmetic")
     options = parse(arguments)
 
+    import scnn.optimize  # noqa: F401  (its memory is not the solver's)
     import torch
 
     torch.set_num_threads(options.threads)
