@@ -56,6 +56,13 @@ def append(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     _write(path, old + new)
 
 
+def drop(path: Path, instances: Iterable[str], solvers: Iterable[str]) -> None:
+    """Remove the rows of some solvers on some instances from the file; nothing else in it changes."""
+    table = pd.read_csv(path, keep_default_na=False, dtype=str)
+    dropped = table["instance"].isin(set(instances)) & table["solver"].isin(set(solvers))
+    _write(path, table[~dropped].to_csv(index=False))
+
+
 def settings_file(path: Path) -> Path:
     """Return the file beside the results that holds the settings they were made with, the machine and versions."""
     return path.with_suffix(".settings.json")

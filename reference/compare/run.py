@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from reference.compare.judge import Verdict, judge, judge_network, lower_bound
 from reference.compare.ladder import Effort, Outcome, climb
-from reference.compare.results import append, hold_settings, read
+from reference.compare.results import append, drop, hold_settings, read
 from reference.compare.solvers import DEFAULT, Solver, find, kind_of, listing
 from reference.instances import Instance, select
 from reference.instances.instance import Problem
@@ -31,12 +31,13 @@ _DECISIVE = ("threads", "timeout", "asked", "machine")
 
 @dataclass(frozen=True)
 class Plan:
-    """Accuracies asked, descending; effort of each solver; instances at a time; the file."""
+    """Accuracies asked, descending; effort of each solver; instances at a time; the file; whether to run all anew."""
 
     asked: tuple[float, ...]
     effort: Effort
     n_jobs: int
     out: Path
+    again: bool = False
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timeout", type=float, default=20.0, help="seconds for one solve (default: 20)")
     parser.add_argument("--n-jobs", type=int, default=2, help="runs at a time, by joblib (default: 2)")
     parser.add_argument("--out", type=Path, default=Path("build/compare/results.csv"), help="the results, resumed")
+    parser.add_argument("--again", action="store_true", help="run anew what the file has of these solvers, too")
 
 
 def run(arguments: argparse.Namespace) -> str:
@@ -56,7 +58,9 @@ def run(arguments: argparse.Namespace) -> str:
     if arguments.list:
         return listing()
     effort = Effort(arguments.threads, arguments.timeout)
-    plan = Plan(tuple(sorted(set(arguments.asked), reverse=True)), effort, arguments.n_jobs, arguments.out)
+    plan = Plan(
+        tuple(sorted(set(arguments.asked), reverse=True)), effort, arguments.n_jobs, arguments.out, arguments.again
+    )
     try:
         table = compare(select(arguments.instances), [find(name) for name in arguments.solvers], plan)
     except (ValueError, ConnectionError, ModuleNotFoundError) as error:
@@ -83,7 +87,8 @@ def compare(instances: Sequence[Instance], solvers: Sequence[Solver], plan: Plan
     Raises
     ------
     ValueError
-        If the file holds results of other settings, or a stored optimum is not the instance's.
+        If the file holds results of other settings or other versions of the solvers, or a stored optimum is not the
+        instance's.
     """
     settings = {
         "threads": plan.effort.threads,
@@ -95,6 +100,9 @@ def compare(instances: Sequence[Instance], solvers: Sequence[Solver], plan: Plan
     }
     hold_settings(plan.out, settings, _DECISIVE)
     append(plan.out, [])
+    if plan.again:
+        drop(plan.out, {each.name for each in instances}, {each.name for each in solvers})
+    _check_versions(plan.out, solvers)
     done, lowers = _done(plan.out)
     todo = [
         (instance, solver)
@@ -113,6 +121,19 @@ def compare(instances: Sequence[Instance], solvers: Sequence[Solver], plan: Plan
     table = read(plan.out)
     wanted = table["instance"].isin({each.name for each in instances})
     return table[wanted & table["solver"].isin({each.name for each in solvers})]
+
+
+def _check_versions(path: Path, solvers: Sequence[Solver]) -> None:
+    table = read(path)
+    for solver in solvers:
+        held = set(table.loc[table["solver"] == solver.name, "solver_version"])
+        if others := held - {solver.version()}:
+            listed = ", ".join(version or "not installed" for version in sorted(others))
+            raise ValueError(
+                f"{path} holds results of another version of {solver.name} ({listed}; now: "
+                f"{solver.version() or 'not installed'}): name another file by --out, or run it anew by --again on all "
+                "instances of the file"
+            )
 
 
 def _done(path: Path) -> tuple[set[tuple[str, int, str]], dict[tuple[str, int], float]]:

@@ -8,6 +8,7 @@ includes the certificate. Before the clock starts, it solves a problem of ten ro
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.util
 import sys
 import warnings
@@ -33,6 +34,7 @@ def model(problem: Problem) -> Any:
     return cls(problem.X, problem.y, patterns, problem.lam, problem.loss, problem.penalty)
 
 
+@functools.cache
 def function(solver: str) -> Callable[[Any, float, float], Any]:
     """Return the function that a name stands for; raises ValueError if there is none."""
     if solver in NATIVE:

@@ -1,5 +1,6 @@
 """Who is compared: cvxrelu, CVXPY's solvers, the peers of an environment of their own, and functions of users."""
 
+import hashlib
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -59,6 +60,8 @@ class Solver:
         Of whose version the results speak.
     compiles : bool
         Whether the script's clock includes building and compiling a program, which is not the solver's time.
+    file : Path, optional
+        Of a user's function: its version is the beginning of this file's SHA-256.
     """
 
     name: str
@@ -70,9 +73,12 @@ class Solver:
     missing: Callable[[], str | None] = _installed
     refusal: Callable[[Problem], str | None] = _always
     compiles: bool = False
+    file: Path | None = None
 
     def version(self) -> str:
-        """Return the version of its package in its environment; empty if it is not installed."""
+        """Return its version, that of its package in its environment; empty if it is not installed."""
+        if self.file is not None:
+            return hashlib.sha256(self.file.read_bytes()).hexdigest()[:12]
         if Path(sys.executable) != self.python:
             return _version_in(self.python, self.package) if self.python.exists() else ""
         try:
@@ -86,10 +92,10 @@ def kind_of(problem: Problem) -> str:
     return "relu" if isinstance(problem, cr.ConvexReLU) else "gated"
 
 
-def _function(name: str) -> Solver:
-    return Solver(
-        name, _HERE / "run_function.py", Path(sys.executable), lambda problem: ["--solver", name], package="cvxrelu"
-    )
+def _function(name: str, called: str, file: Path | None = None) -> Solver:
+    options = ["--solver", called]
+    script = _HERE / "run_function.py"
+    return Solver(name, script, Path(sys.executable), lambda problem: options, package="cvxrelu", file=file)
 
 
 def _cvxpy(name: str) -> Solver:
@@ -162,7 +168,7 @@ def _torch(optimizer: str, problem: Problem) -> list[str]:
 
 _LOSSES = ("squared", "huber", "logistic", "softmax")
 SOLVERS: Mapping[str, Solver] = {
-    **{name: _function(name) for name in NATIVE},
+    **{name: _function(name, name) for name in NATIVE},
     **{name: _cvxpy(name) for name in BACKENDS if name != "OSQP"},  # which takes no cones
     "adelie": _peer(
         "adelie",
@@ -198,7 +204,8 @@ def find(name: str) -> Solver:
     if ":" in name:
         function(name)
         path, _, called = name.rpartition(":")
-        return _function(f"{Path(path).resolve()}:{called}")
+        file = Path(path).resolve()
+        return _function(f"{file.name}:{called}", f"{file}:{called}", file)
     raise ValueError(f"there is no solver {name!r}; choose from {', '.join(SOLVERS)}, or name your own as FILE.py:NAME")
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +90,7 @@ def test_end_to_end_and_resumed(tmp_path, own, monkeypatch):
         assert 0.0 < tight["seconds"] < 20.0
     for row in rows_of(table, "lying"):
         assert row["status"] == "answered"
-        assert row["claimed"] == "converged"
+        assert row["claimed"] == ""  # a function says nothing of itself
         assert row["accuracy"] > 0.1  # judged, not believed
     first, second = rows_of(table, "broken")
     assert first["status"] == "failed"
@@ -104,9 +105,7 @@ def test_end_to_end_and_resumed(tmp_path, own, monkeypatch):
     assert again.equals(table)
 
 
-def test_what_takes_too_long_is_stopped(tmp_path, own, monkeypatch):
-    monkeypatch.setattr("reference.compare.ladder._STARTUP", 1.0)
-    monkeypatch.setattr("reference.compare.ladder._COMPILING", 1.0)
+def test_what_takes_too_long_is_stopped(tmp_path, own):
     started = time.monotonic()
     table = compare([TINY], [own("sleepy")], plan(tmp_path, effort=Effort(1, 4.0)))
     assert time.monotonic() - started < 30.0
@@ -149,7 +148,7 @@ def test_solvers_are_found():
         find("missing.py:solve")
     lines = listing().splitlines()
     assert len(lines) == len(SOLVERS)
-    assert any(line.startswith("CLARABEL") and "version" in line for line in lines)
+    assert any(line.split() == ["CLARABEL", "clarabel", version("clarabel")] for line in lines)
 
 
 def test_what_a_solver_does_not_support_is_not_run(tmp_path, monkeypatch):

@@ -1,0 +1,93 @@
+"""The comparison's clock, memory and versions: what is measured is the solver's call, and nothing besides."""
+
+import time
+
+import numpy as np
+import pytest
+
+from reference.compare.ladder import Effort
+from reference.compare.results import read
+from reference.compare.run import Plan, compare
+from reference.compare.solvers import find
+from reference.instances.instance import Instance
+from reference.peers import job
+
+TINY = Instance("wide", "gated", 6, 0.3, "small")
+ZEROS = "    return np.zeros((1, len(problem.patterns), problem.d))\n"
+HEAD = "import time\nimport numpy as np\n"
+
+
+@pytest.fixture
+def table_of(tmp_path):
+    def made(body, asked=(0.1, 1e-4), timeout=3.0, **changes):
+        path = tmp_path / "own.py"
+        path.write_text(body)
+        plan = Plan(asked, Effort(1, timeout), 1, tmp_path / "results.csv", **changes)
+        return compare([TINY], [find(f"{path}:solve")], plan)
+
+    return made
+
+
+def test_imports_are_not_the_solvers_time(table_of):
+    """A start that takes longer than the time-out is neither timed nor cut short."""
+    table = table_of(HEAD + "time.sleep(1.2)\ndef solve(problem, tol, time_limit):\n" + ZEROS, timeout=1.0)
+    assert table["status"].tolist() == ["answered", "answered"]
+    assert (table["seconds"] < 0.5).all()
+
+
+def test_the_limit_that_solvers_are_given_lets_them_answer_in_time(table_of):
+    """Whoever uses it up has answered, and is not asked for more."""
+    wait = "def solve(problem, tol, time_limit):\n    if problem.n > 10:\n        time.sleep(time_limit)\n"
+    table = table_of(HEAD + wait + ZEROS, timeout=2.0)
+    assert table["status"].tolist() == ["answered", "not_run"]
+    assert 1.9 <= table["seconds"].iloc[0] <= 2.0
+    assert table["note"].tolist() == ["", "out of time at 0.1"]
+
+
+@pytest.mark.slow
+def test_a_late_answer_is_none(table_of):
+    wait = "def solve(problem, tol, time_limit):\n    if problem.n > 10:\n        time.sleep(time_limit + 0.6)\n"
+    table = table_of(HEAD + wait + ZEROS, timeout=2.0)
+    assert table["status"].tolist() == ["timeout", "not_run"]
+    assert table["seconds"].iloc[0] == 2.0
+    assert np.isnan(table["accuracy"].iloc[0])
+
+
+@pytest.mark.slow
+def test_earlier_answers_of_a_process_that_is_stopped_are_kept(table_of):
+    wait = "def solve(problem, tol, time_limit):\n    if tol < 0.01:\n        time.sleep(60)\n"
+    started = time.monotonic()
+    table = table_of(HEAD + wait + ZEROS, timeout=1.0)
+    assert time.monotonic() - started < 20.0
+    assert table["status"].tolist() == ["answered", "timeout"]
+
+
+def test_memory_is_what_solving_adds(table_of):
+    """Of 200 MB at import and 100 MB in the call, which are freed, the row tells the latter."""
+    hold = "held = np.ones(25_000_000)\ndef solve(problem, tol, time_limit):\n    np.ones(12_500_000).sum()\n"
+    table = table_of(HEAD + hold + ZEROS, asked=(0.1,))
+    assert table["memory_mb"].iloc[0] == pytest.approx(100.0 * 1e6 / 2**20, abs=8.0)
+
+
+def test_the_clock_leaves_a_file_while_it_runs(tmp_path):
+    running = tmp_path / "answer.running"
+    clock = job.Clock(running)
+    with clock:
+        assert running.exists()
+        time.sleep(0.02)
+    assert not running.exists()
+    assert 0.02 <= clock.seconds < 1.0
+    with pytest.raises(RuntimeError), clock:
+        raise RuntimeError
+    assert not running.exists()
+
+
+def test_a_solver_that_was_changed_is_run_anew_or_refused(table_of, tmp_path):
+    body = HEAD + "def solve(problem, tol, time_limit):\n" + ZEROS
+    first = table_of(body)
+    assert first["solver"].unique().tolist() == ["own.py:solve"]  # no folder of this machine
+    with pytest.raises(ValueError, match="another version of own.py:solve"):
+        table_of(body + "\n# changed\n")
+    second = table_of(body + "\n# changed\n", again=True)
+    assert len(read(tmp_path / "results.csv")) == len(second) == 2
+    assert set(first["solver_version"]).isdisjoint(second["solver_version"])
