@@ -25,6 +25,7 @@ _MEMORY = 10 * 2**30
 _POLL = 0.02
 _NOTE = 200  # characters
 _REFUSED = " cannot take "
+_TOO_LARGE = "limits the size of programs"
 
 
 @dataclass(frozen=True)
@@ -135,4 +136,6 @@ def _explained(errors: str, code: int | None) -> Outcome:
         return Outcome("failed", note=f"ended with status {code}")
     if _REFUSED in lines[-1]:  # cones that a solver of CVXPY's does not know
         return Outcome("not_run", note=f"not supported: {lines[-1].partition(_REFUSED)[2]}"[:_NOTE])
+    if _TOO_LARGE in lines[-1]:
+        return Outcome("not_run", note=f"no licence: the one here {_TOO_LARGE}")
     return Outcome("failed", note=lines[-1][:_NOTE])

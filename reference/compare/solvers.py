@@ -133,12 +133,11 @@ def _peer(
 
 @cache
 def _unavailable(name: str) -> str | None:
+    """Return why a solver of CVXPY's cannot be run; one whose licence limits the size of programs is tried."""
     return {
-        Availability.OK: None,
         Availability.MISSING: f"not installed: pip install {BACKENDS[name].package}",
         Availability.NO_LICENCE: "no licence",
-        Availability.SIZE_LIMITED: "no licence for programs of this size",
-    }[availability(name)]
+    }.get(availability(name))
 
 
 def _no_peers() -> str | None:
