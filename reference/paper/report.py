@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import cvxrelu as cr
-from reference.paper.profiles import draw, share_table, solved_at, verdict
+from reference.paper.profiles import draw, meaning, share_table, solved_at, verdict
 from reference.paper.published import N_PROFILES, PROFILES
 from reference.paper.runs import Record, Scale, chosen_scale, run_all
 from reference.paper.traces import Trace
@@ -53,6 +53,7 @@ def tell(figure: Figure, arguments: argparse.Namespace) -> str:
             *figure.notes,
             "",
             *share_table(solved, methods, figure.unit),
+            *meaning(traces),
             *(
                 line
                 for claim, pairs in figure.claims.items()
