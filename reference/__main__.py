@@ -14,15 +14,15 @@ from reference import (
     images,
     optima,
     race,
-    table1,
 )
 from reference.compare import report
 from reference.compare import run as compare
 from reference.instances import listing
+from reference.paper import commands as paper
 from reference.race_cases import KINDS
 from reference.race_peers import Effort
 
-_COMMANDS = {"instances": listing, "optima": optima, "compare": compare, "report": report}
+_COMMANDS = {"instances": listing, "optima": optima, "compare": compare, "report": report, "paper": paper}
 
 
 def main() -> None:
@@ -42,13 +42,6 @@ def main() -> None:
     command.add_argument("--gates", type=int, default=1000, help="number of gates (default: 1000)")
     command.add_argument("--repeats", type=int, default=3, help="number of runs; medians are printed (default: 3)")
     command.add_argument("--threads", type=int, default=1, help="threads on both sides (default: 1)")
-    command = commands.add_parser("table1", help=table1.measure.__doc__)
-    command.add_argument("--data", type=_names, default=[], help="data sets, comma separated (default: all)")
-    command.add_argument("--gates", type=int, default=1000, help="number of gates (default: 1000)")
-    command.add_argument("--seeds", type=int, default=5, help="number of seeds (default: 5)")
-    command.add_argument("--seconds", type=float, default=10.0, help="limit of AugmentedLagrangian (default: 10)")
-    command.add_argument("--threads", type=int, default=1, help="threads (default: 1)")
-    command.add_argument("--out", type=Path, default=Path("build/table1.json"), help="file of the runs, resumed")
     command = commands.add_parser("global", help=global_optima.measure.__doc__)
     command.add_argument("--cases", type=_names, default=[], help="cases, comma separated (default: all)")
     command.add_argument("--threads", type=int, default=1, help="threads (default: 1)")
@@ -92,8 +85,6 @@ def main() -> None:
         print(growth.measure(arguments.repeats, arguments.threads, arguments.out))
     elif arguments.command == "decompositions":
         print(decompositions.measure(arguments.gates, arguments.repeats, arguments.threads))
-    elif arguments.command == "table1":
-        print(table1.measure(table1.Plan(**_options(arguments))))
     elif arguments.command == "images":
         print(images.measure(images.Plan(**_options(arguments))))
     elif arguments.command == "race":

@@ -19,6 +19,7 @@ from cvxrelu.solvers.result import RawResult
 from cvxrelu.solvers.screening import can_screen, screened
 
 _WINDOW = (1e-3, 1e-2)
+_FIRST_DELTA = 100.0
 _FIRST_TOLERANCE = 1e-3
 _TOLERANCE = 1e-6
 _SUBPROBLEM_ITERATIONS = 2_000
@@ -133,7 +134,7 @@ class _State:
         """Return the state before the first subproblem: no multipliers, delta = 100 / n or the given one."""
         gamma = np.zeros((problem.n, 2, problem.n_outputs, len(problem.patterns)), dtype=problem.X.dtype)
         if delta == "window":
-            return cls(delta=100.0 / problem.n, in_window=True, gamma=gamma)
+            return cls(delta=_FIRST_DELTA / problem.n, in_window=True, gamma=gamma)
         return cls(delta=float(delta), in_window=False, gamma=gamma, tolerance=_TOLERANCE)
 
     def multipliers_of(self, index: NDArray[np.intp]) -> FloatArray:

@@ -1,54 +1,25 @@
 """Table 1 of the paper: gated training, its cone decompositions, and C-ReLU, on small real data sets."""
 
-import json
+import argparse
 import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from functools import partial
 
 import numpy as np
-from sklearn.datasets import load_breast_cancer, load_iris, load_wine
-from threadpoolctl import threadpool_limits
+import pandas as pd
 
 import cvxrelu as cr
-from reference.data import Array, keel_folder, read_dat
+from reference.paper.data import load_split
+from reference.paper.published import N_TABLE1, TABLE1
+from reference.paper.runs import Record, add_options, run_all
 
-DATA = (
-    "australian",
-    "bands",
-    "breast_cancer",
-    "bupa",
-    "heart",
-    "iris",
-    "ionosphere",
-    "mammographic",
-    "monk-2",
-    "pima",
-    "sonar",
-    "tae",
-    "wine",
-    "wisconsin",
-)
-_SKLEARN = {"breast_cancer": load_breast_cancer, "iris": load_iris, "wine": load_wine}
-_SPLIT_SEED = 1995
-_TEST_SHARE = 0.2
 _FIRST_SEED = 650
 _LAM = 1e-3
 _RHO = 1e-10
 _GATED_TOL, _RELU_TOL = 1e-4, 1e-3
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is asked for on the command line; see `reference.__main__`."""
-
-    data: list[str]
-    gates: int
-    seeds: int
-    seconds: float
-    threads: int
-    out: Path
+_ITERATIONS = 10_000
 
 
 @dataclass(frozen=True)
@@ -72,46 +43,47 @@ class Row:
     witness: float | None
 
 
-def measure(plan: Plan) -> str:
-    """Run the table, from where its file ends: test accuracy, sum of block norms, seconds, certified interval."""
-    rows = [Row(**row) for row in json.loads(plan.out.read_text())] if plan.out.exists() else []
-    done = {(row.data, row.seed) for row in rows}
-    plan.out.parent.mkdir(parents=True, exist_ok=True)
-    with threadpool_limits(plan.threads):
-        for name in plan.data or DATA:
-            for seed in range(_FIRST_SEED, _FIRST_SEED + plan.seeds):
-                if (name, seed) not in done:
-                    rows += _runs(name, seed, plan)
-                    plan.out.write_text(json.dumps([asdict(row) for row in rows], indent=1))
-                    print(f"{name}, seed {seed}: done", flush=True)
-    return _table(rows, plan)
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
+    add_options(parser)
+    parser.add_argument("--gates", type=int, default=1000, help="number of gates (default: 1000, the paper's)")
+    parser.add_argument("--seeds", type=int, default=5, help="number of seeds (default: 5, the paper's)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="limit of AugmentedLagrangian (default: 10)")
 
 
-def load_split(name: str) -> tuple[Array, Array, Array, Array]:
-    """Return training rows and targets, test rows and classes, as the paper prepares them.
+def run(arguments: argparse.Namespace) -> str:
+    """Table 1: gated networks, their decompositions and C-ReLU: test accuracy, sum of norms, certified intervals.
 
-    A column of ones is appended; the first fifth of the rows, shuffled by ``default_rng(1995)``, is the test set;
-    columns are divided by the norms of the training columns. Targets are -1 and +1, for one output if there are two
-    classes, else one output for each.
+    At the paper's own scale AugmentedLagrangian is stopped by the paper's 10,000 iterations, not by ``--seconds``.
     """
-    if name in _SKLEARN:
-        X, classes = _SKLEARN[name](return_X_y=True)
-    else:
-        X, classes = read_dat(keel_folder() / f"{name}.dat")
-    X = np.column_stack([X, np.ones(len(X))])
-    order = np.random.default_rng(_SPLIT_SEED).permutation(len(X))
-    X, classes = X[order], classes[order]
-    n_test = int(_TEST_SHARE * len(X))
-    test, train = X[:n_test], X[n_test:]
-    norms = np.linalg.norm(train, axis=0)
-    norms[norms == 0.0] = 1.0
-    hot = 2.0 * np.eye(classes.max() + 1)[classes[n_test:]] - 1.0
-    return train / norms, hot[:, 1] if hot.shape[1] == 2 else hot, test / norms, classes[:n_test]
+    seconds = None if arguments.full else arguments.seconds
+    settings = {"gates": arguments.gates, "seconds": seconds, "version": cr.__version__}
+    names = arguments.data or list(TABLE1)
+    seeds = range(_FIRST_SEED, _FIRST_SEED + arguments.seeds)
+    records = run_all(
+        arguments.out / f"table1{'-full' if arguments.full else ''}.jsonl",
+        settings,
+        [(name, seed) for name in names for seed in seeds],
+        partial(_records, n_gates=arguments.gates, seconds=seconds),
+        arguments.n_jobs,
+    )
+    rows = [Row(**record) for record in records]
+    limit = f"{_ITERATIONS:,} iterations" if seconds is None else f"{seconds:g} s"
+    title = (
+        f"{len(names)} sets, {sum(name in TABLE1 for name in names)} of them copies of the paper's {N_TABLE1}; "
+        f"{arguments.gates} gates, lam = {_LAM:g} (of a loss divided by 2 n c), means of {len(seeds)} seeds from "
+        f"{_FIRST_SEED}, one thread; AL at most {limit}"
+    )
+    return "\n".join([title, *_table(rows), "", *_looseness(rows), "", *_agreement(rows)])
 
 
-def _runs(name: str, seed: int, plan: Plan) -> Iterator[Row]:
+def _records(name: str, seed: int, n_gates: int, seconds: float | None) -> list[Record]:
+    return [asdict(row) for row in _runs(name, seed, n_gates, seconds)]
+
+
+def _runs(name: str, seed: int, n_gates: int, seconds: float | None) -> Iterator[Row]:
     X, Y, test, classes = load_split(name)
-    patterns = cr.sample_patterns(X, plan.gates, seed=seed)
+    patterns = cr.sample_patterns(X, n_gates, seed=seed)
     lam = _LAM * (Y.shape[1] if Y.ndim == 2 else 1)  # the paper's loss is divided by the number of outputs, ours is not
     gated = cr.ConvexGatedReLU(X, Y, patterns, lam)
     relu = cr.ConvexReLU(X, Y, patterns, lam)
@@ -143,24 +115,22 @@ def _runs(name: str, seed: int, plan: Plan) -> Iterator[Row]:
         for label, method in (("CD-SOCP", "socp"), ("CD-A", cr.ApproximateDecomposition(rho=_RHO))):
             started = time.perf_counter()
             weights = cr.decompose(relu, fit, method)
-            seconds = fit.time + time.perf_counter() - started
-            yield row(label, cr.certify(relu, weights, fit.dual), seconds, "feasible")
-        for label, limit in (("AugmentedLagrangian", plan.seconds), ("WorkingSet", 10.0 * plan.seconds)):
-            solution = cr.solve(relu, label, tol=_RELU_TOL, time_limit=limit)
-            yield row(label, solution.certificate, solution.time, solution.status)
+            spent = fit.time + time.perf_counter() - started
+            yield row(label, cr.certify(relu, weights, fit.dual), spent, "feasible")
+        iterations = _ITERATIONS if seconds is None else None
+        theirs = cr.solve(relu, "AugmentedLagrangian", tol=_RELU_TOL, max_iter=iterations, time_limit=seconds)
+        ours = cr.solve(relu, "WorkingSet", tol=_RELU_TOL)
+        for solution in (theirs, ours):
+            yield row(solution.solver, solution.certificate, solution.time, solution.status)
 
 
-def _table(rows: list[Row], plan: Plan) -> str:
+def _table(rows: list[Row]) -> list[str]:
     lines = [
-        f"{plan.gates} gates, lam = {_LAM:g} (of a loss divided by 2 n c), means of {plan.seeds} seeds "
-        f"from {_FIRST_SEED}, "
-        f"{plan.threads} thread(s); AL at most {plan.seconds:g} s",
         f"{'data':<14}{'method':<21}{'test acc.':>10}{'sum of norms':>14}{'seconds':>9}{'lower':>12}{'upper':>12}"
         f"{'rel. gap':>10}",
     ]
-    chosen = [row for row in rows if row.data in (plan.data or DATA)]
-    for name in dict.fromkeys(row.data for row in chosen):
-        here = [row for row in chosen if row.data == name]
+    for name in dict.fromkeys(row.data for row in rows):
+        here = [row for row in rows if row.data == name]
         for method in dict.fromkeys(row.method for row in here):
             runs = [row for row in here if row.method == method]
             figures = {
@@ -172,7 +142,7 @@ def _table(rows: list[Row], plan: Plan) -> str:
                 f"{name:<14}{method:<21}{figures['accuracy']:>10.3f}{figures['norms']:>14.2f}{figures['seconds']:>9.2f}"
                 f"{figures['lower']:>12.6f}{figures['upper']:>12.6f}{gap:>10.1e}"
             )
-    return "\n".join([*lines, "", *_looseness(chosen)])
+    return lines
 
 
 def _looseness(rows: list[Row]) -> list[str]:
@@ -199,3 +169,24 @@ def _looseness(rows: list[Row]) -> list[str]:
         order = "held" if wrong == before else f"{wrong - before} BROKEN"
         lines.append(f"{name:<14}{cells[0]:>24}{cells[1]:>26}{cells[2]:>30}{cells[3]:>30}  {order}")
     return [*lines, f"runs in which a bound was beaten by the certified interval: {wrong}"]
+
+
+def _agreement(rows: list[Row]) -> list[str]:
+    """Say how far the methods are apart: in test accuracy, in the sum of norms, from the certified optimum."""
+    means = pd.DataFrame([asdict(row) for row in rows]).groupby(["data", "method"]).mean(numeric_only=True)
+    accuracy, norms = (means[column].unstack() for column in ("accuracy", "norms"))
+    lines = []
+    for method in ("R-FISTA", "CD-SOCP", "CD-A", "AugmentedLagrangian"):
+        points = 100.0 * (accuracy[method] - accuracy["WorkingSet"])
+        ratio = norms[method] / norms["WorkingSet"]
+        lines.append(
+            f"{method} against WorkingSet: test accuracy {points.mean():+.1f} points in the mean of {len(points)} sets,"
+            f" at most {points.abs().max():.1f} apart, within 2 on {(points.abs() <= 2.0).sum()}; sum of norms in the "
+            f"median {ratio.median():.3g} times as large [{ratio.min():.3g}, {ratio.max():.3g}]"
+        )
+    gaps = [(row.upper - row.lower) / row.upper for row in rows if row.method == "AugmentedLagrangian"]
+    lines.append(
+        f"AugmentedLagrangian reached a certified gap of {_RELU_TOL:g} in {sum(gap <= _RELU_TOL for gap in gaps)} of "
+        f"{len(gaps)} runs; its largest is {max(gaps):.1e}"
+    )
+    return lines

@@ -1,0 +1,31 @@
+"""``python -m reference paper NAME``: one figure or table of the paper."""
+
+import argparse
+from typing import Protocol
+
+from reference.paper import figure9, figure12, figure15, table1
+
+
+class Command(Protocol):
+    """What the module of a figure or table has."""
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the options."""
+
+    def run(self, arguments: argparse.Namespace) -> str:
+        """Return the text."""
+
+
+COMMANDS: dict[str, Command] = {"figure9": figure9, "figure12": figure12, "figure15": figure15, "table1": table1}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare a command for each figure and table."""
+    names = parser.add_subparsers(dest="name", required=True, metavar="NAME", help=", ".join(COMMANDS))
+    for name, module in COMMANDS.items():
+        module.configure(names.add_parser(name, help=module.run.__doc__))
+
+
+def run(arguments: argparse.Namespace) -> str:
+    """Do a figure or table of the paper anew, with certified values."""
+    return COMMANDS[arguments.name].run(arguments)

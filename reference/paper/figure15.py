@@ -1,0 +1,85 @@
+"""Figure 15 of the paper: the penalty strength of the augmented Lagrangian on C-ReLU, fixed or found by the window."""
+
+import argparse
+import warnings
+from dataclasses import asdict
+from typing import Any
+from unittest import mock
+
+import cvxrelu as cr
+from cvxrelu.solvers import augmented_lagrangian
+from cvxrelu.solvers.result import Record
+from reference.paper.published import LAMS, PROFILES
+from reference.paper.report import Figure, tell
+from reference.paper.runs import SMALL, Scale, add_scale_options
+from reference.paper.traces import TAUS, Trace, paper_problem, proven_lower
+
+DELTAS = (1.0, 10.0, 100.0, 1e3, 1e4)
+DEFAULT = Scale(data=SMALL, lams=LAMS[::2], gates=100, limit=2000)
+FULL = Scale(data=tuple(PROFILES), lams=LAMS, gates=500, limit=10_000)
+
+
+def run_deltas(data: str, lam: float, n_gates: int, limit: int) -> list[dict[str, Any]]:
+    """Return the traces of all choices of delta on one problem, none if zero is its optimum."""
+    problem = paper_problem(cr.ConvexReLU, data, lam, n_gates)
+    if problem.zero_is_optimal():
+        return []
+    lower, width = proven_lower(problem)
+    traces = []
+    for window in (True, False):
+        for delta in DELTAS:
+            trace = Trace(data, lam, _name(delta, window=window), width)
+            watch(problem, delta, lower, limit, trace, window=window)
+            traces.append(asdict(trace))
+    return traces
+
+
+def watch(problem: cr.ConvexReLU, delta: float, lower: float, limit: int, trace: Trace, *, window: bool) -> None:
+    """Run AugmentedLagrangian from delta / n for ``limit`` iterations, or until it has come as near as is asked.
+
+    Its checks come where the multipliers change, and judge the point repaired into the cones; in the window there
+    are none. Seconds are with the checks.
+    """
+
+    def check(record: Record) -> bool:
+        trace.effort.append(record.n_iter or 0)
+        trace.seconds.append(record.time)
+        trace.accuracy.append((record.objective - lower) / lower)
+        return trace.accuracy[-1] <= TAUS[-1]
+
+    first = delta * problem.n_outputs  # the loss of theirs is divided by the number of outputs
+    solver = cr.AugmentedLagrangian(delta="window" if window else first / problem.n, screen=False)
+    with mock.patch.object(augmented_lagrangian, "_FIRST_DELTA", first), warnings.catch_warnings():
+        warnings.simplefilter("ignore", cr.ConvergenceWarning)  # the trace says it
+        cr.solve(problem, solver, tol=TAUS[-1] / 10.0, max_iter=limit, callback=check)
+
+
+def _name(delta: float, *, window: bool) -> str:
+    return f"{'window' if window else 'fixed'} {delta:g}"
+
+
+_PAIRS = [(_name(delta, window=True), _name(delta, window=False)) for delta in DELTAS]
+_FIGURE = Figure(
+    name="figure15",
+    default=DEFAULT,
+    full=FULL,
+    work=run_deltas,
+    names={name: name for names in zip(*_PAIRS, strict=True) for name in names},
+    claims={"the window ahead of the fixed delta that it starts from": _PAIRS},
+    senses=("0.5", "0.1", "0.01"),
+    unit="inner iterations",
+    notes=(
+        "penalty strength delta / n: fixed, or the first one of the window heuristic. The paper's measure, subgradient "
+        "and violation, leaves complementarity out: here the objective of the point repaired into the cones is judged",
+    ),
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
+    add_scale_options(parser, DEFAULT, FULL, _FIGURE.unit)
+
+
+def run(arguments: argparse.Namespace) -> str:
+    """Figure 15: AugmentedLagrangian with and without the window heuristic from five strengths, on C-ReLU."""
+    return tell(_FIGURE, arguments)

@@ -1,0 +1,154 @@
+"""Performance profiles: the share of the problems that a method has solved with so much effort, and who is ahead."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from reference.paper.published import KKT_TOLERANCE
+from reference.paper.traces import TAUS, Trace
+
+PROBLEM = ["data", "lam"]
+SUBGRADIENT = f"kkt {KKT_TOLERANCE:g}"
+_AS_MUCH = 1.05
+_FAR = 1e-2
+
+
+def solved_at(traces: Sequence[Trace], names: Mapping[str, str], limit: int) -> pd.DataFrame:
+    """Return effort and seconds, infinite if never, at which each problem was solved in each sense.
+
+    Parameters
+    ----------
+    traces : sequence of Trace
+        The runs.
+    names : mapping
+        From the methods' names to those of the rows: where several get one name, the best of them counts.
+    limit : int
+        More effort counts as never.
+
+    Returns
+    -------
+    DataFrame
+        With the columns data, lam, method, sense (a relative accuracy as text, or `SUBGRADIENT`), effort, seconds.
+    """
+    rows = []
+    with_kkt = any(trace.kkt for trace in traces)
+    for trace in traces:
+        senses = [(f"{tau:g}", trace.accuracy, tau) for tau in TAUS]
+        if with_kkt:
+            senses.append((SUBGRADIENT, trace.kkt, KKT_TOLERANCE))
+        for sense, values, target in senses:
+            checks = zip(trace.effort, trace.seconds, values, strict=True)
+            reached = ((effort, seconds) for effort, seconds, value in checks if value <= target and effort <= limit)
+            rows.append((trace.data, trace.lam, names[trace.method], sense, *next(reached, (np.inf, np.inf))))
+    frame = pd.DataFrame(rows, columns=[*PROBLEM, "method", "sense", "effort", "seconds"])
+    return frame.groupby([*PROBLEM, "method", "sense"], sort=False, as_index=False).min()
+
+
+def share_table(solved: pd.DataFrame, methods: Sequence[str], unit: str) -> list[str]:
+    """Return the share of problems solved, and the medians of effort and seconds over all problems."""
+    senses = list(dict.fromkeys(solved.sense))
+    cells = solved.groupby(["method", "sense"])
+    n_problems = len(solved[PROBLEM].drop_duplicates())
+    share = cells.effort.agg(lambda effort: 100.0 * np.isfinite(effort).mean())
+    parts = {
+        f"solved, % of {n_problems}": share.map("{:.0f}".format),
+        f"median {unit}": cells.effort.median().map("{:.0f}".format),
+        "median seconds": cells.seconds.median().map("{:.2f}".format),
+    }
+    width = 2 + max(len(name) for name in (*parts, *methods))
+    lines = []
+    for title, values in parts.items():
+        lines.append(f"{title:<{width}}" + "".join(f"{sense:>11}" for sense in senses))
+        for method in methods:
+            texts = (values[method, sense].replace("inf", "-") for sense in senses)
+            lines.append(f"{method:<{width}}" + "".join(f"{text:>11}" for text in texts))
+    return [*lines, "medians are over all problems: - where fewer than half of them are solved"]
+
+
+def ahead(solved: pd.DataFrame, first: str, second: str, sense: str) -> tuple[int, int, int]:
+    """Return on how many problems the first method needs less effort, more, or as much (to 5 %, or neither solves)."""
+    effort = solved[solved.sense == sense].pivot(index=PROBLEM, columns="method", values="effort")
+    less = int((_AS_MUCH * effort[first] < effort[second]).sum())
+    more = int((_AS_MUCH * effort[second] < effort[first]).sum())
+    return less, more, len(effort) - less - more
+
+
+def verdict(solved: pd.DataFrame, claim: str, pairs: Sequence[tuple[str, str]], senses: Sequence[str]) -> list[str]:
+    """Say whether the first of each pair of methods is ahead of the second: on more problems ahead than behind.
+
+    A claim is refuted where one of its pairs is the other way round; else open where one is even.
+    """
+    width = max(len(f"{first} / {second}") for first, second in pairs) + 2
+    lines = [f"{'ahead, behind, level':<{width}}" + "".join(f"{sense:>16}" for sense in senses)]
+    worst = dict.fromkeys(senses, 1)
+    for first, second in pairs:
+        counts = [ahead(solved, first, second, sense) for sense in senses]
+        for sense, (less, more, _) in zip(senses, counts, strict=True):
+            worst[sense] = min(worst[sense], int(np.sign(less - more)))
+        cells = ("{}, {}, {}".format(*count) for count in counts)
+        lines.append(f"{f'{first} / {second}':<{width}}" + "".join(f"{cell:>16}" for cell in cells))
+    words = {1: "holds", 0: "open", -1: "REFUTED"}
+    told = [
+        f"{word} at {', '.join(sense for sense in senses if worst[sense] == sign)}"
+        for sign, word in words.items()
+        if sign in worst.values()
+    ]
+    return [*lines, f"{claim}: {'; '.join(told)}"]
+
+
+def meaning(traces: Sequence[Trace]) -> list[str]:
+    """Say how near to the optimum the points are that first meet the paper's measure; nothing where it is not taken."""
+    checks = (zip(trace.kkt, trace.accuracy, strict=True) for trace in traces if trace.kkt)
+    first = [next((accuracy for kkt, accuracy in each if kkt <= KKT_TOLERANCE), None) for each in checks]
+    met = [accuracy for accuracy in first if accuracy is not None]
+    if not met:
+        return []
+    far = sum(accuracy > _FAR for accuracy in met)
+    return [
+        f"{SUBGRADIENT} is first met in {len(met)} runs: (objective - bound) / bound is then {np.median(met):.1e} in "
+        f"the median, {max(met):.1e} at most, and more than {_FAR:g} in {far} of them"
+    ]
+
+
+def draw(
+    path: Path, solved: pd.DataFrame, traces: Sequence[Trace], senses: Sequence[str], limit: int, unit: str
+) -> None:
+    """Draw the profiles, one for each sense, and the way to the optimum on one problem over effort and over seconds."""
+    from cycler import cycler
+    from matplotlib.colors import TABLEAU_COLORS
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.5 * len(senses), 8), layout="constrained")
+    grid = figure.add_gridspec(2, 1)
+    upper, lower = (figure.add_subfigure(cell) for cell in (grid[0], grid[1]))
+    n_problems = len(solved[PROBLEM].drop_duplicates())
+    profiles = upper.subplots(1, len(senses), sharex=True, sharey=True)
+    styles = cycler(linestyle=["-", "--"]) * cycler(color=[*TABLEAU_COLORS][:5])
+    for axes, sense in zip(profiles, senses, strict=True):
+        axes.set_prop_cycle(styles)
+        for method, runs in solved[solved.sense == sense].groupby("method", sort=False):
+            axes.ecdf(np.minimum(runs.effort, 2 * limit), label=method)  # what is never solved is beyond the edge
+        axes.set(title=f"solved to {sense}", xlabel=unit, xlim=(0, limit), ylim=(0, 1))
+        axes.axhline(0.8, color="black", linestyle="--", linewidth=0.8)
+    profiles[0].set_ylabel(f"share of {n_problems} problems solved")
+    profiles[-1].legend(fontsize="small")
+    data, lam = _shown(traces)
+    ways = lower.subplots(1, 2, sharey=True)
+    for axes, column in zip(ways, ("effort", "seconds"), strict=True):
+        axes.set_prop_cycle(styles)
+        for trace in traces:
+            if (trace.data, trace.lam) == (data, lam):
+                accuracy = np.maximum(trace.accuracy, TAUS[-1] / 10.0)
+                axes.loglog(getattr(trace, column), accuracy, marker=".", markersize=3, label=trace.method)
+        axes.set(xlabel=unit if column == "effort" else column, title=f"{data}, lam = {lam:.1e}")
+    ways[0].set_ylabel("(objective - bound) / bound")
+    ways[-1].legend(fontsize="small")
+    figure.savefig(path, dpi=120)
+
+
+def _shown(traces: Sequence[Trace]) -> tuple[str, float]:
+    """Return the problem whose way is drawn: of the first data set, the middle lam."""
+    lams = sorted({trace.lam for trace in traces if trace.data == traces[0].data})
+    return traces[0].data, lams[(len(lams) - 1) // 2]
