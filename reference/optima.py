@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 import cvxrelu as cr
 from reference.instances import Instance, fingerprint, select
-from reference.instances.instance import Problem
+from reference.instances.instance import Posed, Problem
 
 FILE = Path(__file__).parent / "optima.json"
 INTERIOR_POINTS = ("CLARABEL", "ECOS", "CVXOPT", "QOCO")
@@ -72,7 +72,7 @@ class Optimum:
         """The interior-point solvers whose own interval is narrow, and so contains the optimum to `AGREEMENT`."""
         return [name for name in INTERIOR_POINTS if name in self.evidence and self.evidence[name].rel_gap <= AGREEMENT]
 
-    def refutation(self, problem: Problem, instance: Instance) -> str | None:
+    def refutation(self, problem: Problem, instance: Posed) -> str | None:
         """Return why these are not the bounds of an instance's problem, None if they may be."""
         if self.version != instance.version:
             return f"is of version {self.version} of the instance, which is now {instance.version}"
@@ -83,7 +83,7 @@ class Optimum:
         return None
 
 
-def stored(instance: Instance) -> Optimum | None:
+def stored(instance: Posed) -> Optimum | None:
     """Return the stored optimum of an instance, None if there is none of its version."""
     found = read().get(instance.name)
     return found if found is not None and found.version == instance.version else None

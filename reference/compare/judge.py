@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cvxrelu as cr
-from reference.instances import Instance
-from reference.instances.instance import Problem
+from reference.instances.instance import Posed, Problem
 from reference.optima import stored
 
 _TOL = 1e-8
@@ -28,7 +27,7 @@ class Verdict:
     violation: float
 
 
-def lower_bound(instance: Instance, problem: Problem) -> float:
+def lower_bound(instance: Posed, problem: Problem) -> float:
     """Return a proven lower bound of the optimal value: the stored one, else one found here.
 
     Raises

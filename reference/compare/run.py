@@ -21,8 +21,8 @@ from reference.compare.judge import Verdict, judge, judge_network, lower_bound
 from reference.compare.ladder import Effort, Outcome, climb
 from reference.compare.results import append, drop, hold_settings, read
 from reference.compare.solvers import DEFAULT, Solver, find, kind_of, listing
-from reference.instances import Instance, select
-from reference.instances.instance import Problem
+from reference.instances import select
+from reference.instances.instance import Posed, Problem
 
 ASKED = (1e-1, 1e-2, 1e-4, 1e-6)
 _PACKAGES = ("cvxrelu", "numpy", "scipy", "cvxpy", "clarabel", "ecos", "scs")
@@ -70,14 +70,14 @@ def run(arguments: argparse.Namespace) -> str:
     return f"{len(table)} rows in {plan.out} ({said}); 'python -m reference report {plan.out}' makes the page"
 
 
-def compare(instances: Sequence[Instance], solvers: Sequence[Solver], plan: Plan) -> pd.DataFrame:
+def compare(instances: Sequence[Posed], solvers: Sequence[Solver], plan: Plan) -> pd.DataFrame:
     """Run every solver on every instance that the file has not, and return the rows of the file.
 
     Runs are spread by joblib, so that ``joblib.parallel_config`` chooses the backend: a cluster's, for one.
 
     Parameters
     ----------
-    instances : sequence of Instance
+    instances : sequence of Posed
         Of the catalogue or not.
     solvers : sequence of Solver
         Who.
@@ -144,12 +144,12 @@ def _done(path: Path) -> tuple[set[tuple[str, int, str]], dict[tuple[str, int], 
     return done, {(name, its_version): lower for name, its_version, lower in lowers}
 
 
-def _lower(instance: Instance) -> tuple[str, float]:
+def _lower(instance: Posed) -> tuple[str, float]:
     with threadpool_limits(1):
         return instance.name, lower_bound(instance, instance.problem())
 
 
-def _runs(instance: Instance, solver: Solver, lower: float, plan: Plan) -> list[dict[str, Any]]:
+def _runs(instance: Posed, solver: Solver, lower: float, plan: Plan) -> list[dict[str, Any]]:
     """Return the rows of one solver on one instance."""
     with threadpool_limits(1):
         problem = instance.problem()
@@ -172,7 +172,7 @@ def _runs(instance: Instance, solver: Solver, lower: float, plan: Plan) -> list[
     return rows + [base | {"asked": asked, "status": "not_run", "note": note} for asked in plan.asked[len(rows) :]]
 
 
-def _base(instance: Instance, problem: Problem, solver: Solver, lower: float, plan: Plan) -> dict[str, Any]:
+def _base(instance: Posed, problem: Problem, solver: Solver, lower: float, plan: Plan) -> dict[str, Any]:
     return {
         "instance": instance.name,
         "version": instance.version,

@@ -4,14 +4,14 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import cvxrelu as cr
 from cvxrelu.backends import BACKENDS, Availability, availability
-from reference.compare.run_function import NATIVE, function
+from reference.compare.run_function import function
 from reference.instances.instance import Problem
 
 ROOT = Path(__file__).parents[2]
@@ -144,6 +144,10 @@ def _no_peers() -> str | None:
     return None if PEERS_PYTHON.exists() else "not installed: make peers"
 
 
+def _other_kind(kind: str, problem: Problem) -> str | None:
+    return None if kind_of(problem) == kind else f"not supported: {kind_of(problem)} problems"
+
+
 def _refusal(losses: Sequence[str], problem: Problem) -> str | None:
     """Refuse what a script of the peers does not pose."""
     if problem.loss.name not in losses:
@@ -167,7 +171,9 @@ def _torch(optimizer: str, problem: Problem) -> list[str]:
 
 _LOSSES = ("squared", "huber", "logistic", "softmax")
 SOLVERS: Mapping[str, Solver] = {
-    **{name: _function(name, name) for name in NATIVE},
+    "cvxrelu": _function("cvxrelu", "cvxrelu"),
+    "cvxrelu-RFISTA": replace(_function("cvxrelu-RFISTA", "cvxrelu-RFISTA"), refusal=partial(_other_kind, "gated")),
+    "cvxrelu-AL": replace(_function("cvxrelu-AL", "cvxrelu-AL"), refusal=partial(_other_kind, "relu")),
     **{name: _cvxpy(name) for name in BACKENDS if name != "OSQP"},  # which takes no cones
     "adelie": _peer(
         "adelie",

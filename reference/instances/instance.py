@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,32 @@ from reference.instances.synthetic import CLASSES, SYNTHETIC
 
 Array = NDArray[np.float64]
 Size = Literal["small", "medium", "large"]
+Kind = Literal["gated", "relu"]
 Problem = cr.ConvexGatedReLU | cr.ConvexReLU
 _DATA_BITS, _GATE_BITS = 22, 12
+
+
+class Posed(Protocol):
+    """What the comparison asks of an instance, of the catalogue or not."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def version(self) -> int:
+        """Raised when the name gets another problem."""
+
+    @property
+    def size(self) -> Size:
+        """Its size."""
+
+    @property
+    def kind(self) -> Kind:
+        """C-GReLU or C-ReLU."""
+
+    def problem(self) -> Problem:
+        """Build the problem."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +85,7 @@ class Instance:
     """
 
     data: str
-    kind: Literal["gated", "relu"]
+    kind: Kind
     n_gates: int
     strength: float
     size: Size
@@ -132,6 +156,12 @@ def on_grid(values: Array) -> Array:
     _, exponents = np.frexp(np.abs(values).max(axis=0))
     rounded: Array = np.ldexp(np.round(np.ldexp(values, _DATA_BITS - exponents)), exponents - _DATA_BITS)
     return rounded
+
+
+def gates_on_grid(X: Array, patterns: cr.ActivationPatterns) -> cr.ActivationPatterns:
+    """Return the patterns of the gates rounded to multiples of 2^-12."""
+    G = np.asarray(patterns.G)
+    return cr.ActivationPatterns.from_gates(X, np.round(G * 2.0**_GATE_BITS) / 2.0**_GATE_BITS)
 
 
 def fingerprint(problem: Problem) -> str:

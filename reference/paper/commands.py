@@ -3,7 +3,7 @@
 import argparse
 from typing import Protocol
 
-from reference.paper import figure9, figure12, figure15, table1
+from reference.paper import figure4, figure9, figure12, figure15, table1
 
 
 class Command(Protocol):
@@ -16,7 +16,13 @@ class Command(Protocol):
         """Return the text."""
 
 
-COMMANDS: dict[str, Command] = {"figure9": figure9, "figure12": figure12, "figure15": figure15, "table1": table1}
+COMMANDS: dict[str, Command] = {
+    "figure4": figure4,
+    "figure9": figure9,
+    "figure12": figure12,
+    "figure15": figure15,
+    "table1": table1,
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

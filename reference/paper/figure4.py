@@ -1,0 +1,114 @@
+"""Figure 4 of the paper: the share of the problems that solvers solve in time, over real data and a grid of lam."""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+import cvxrelu as cr
+from reference.compare import report
+from reference.compare.ladder import Effort
+from reference.compare.profiles import shares
+from reference.compare.run import ASKED, Plan, compare
+from reference.compare.solvers import find
+from reference.instances.instance import Kind, Problem, Size, gates_on_grid, on_grid
+from reference.paper.data import load_split
+from reference.paper.published import LAMS, N_PROFILES, PATTERN_SEED, PROFILES
+from reference.paper.runs import SMALL, add_options
+
+SOLVERS = ("cvxrelu", "cvxrelu-RFISTA", "cvxrelu-AL", "CLARABEL", "adelie", "pyscnn", "SGD", "Adam")
+_GATES: dict[Kind, int] = {"gated": 100, "relu": 50}
+_FULL_GATES: dict[Kind, int] = {"gated": 5000, "relu": 2500}
+_PAPERS_TAUS = (1.0, 0.5, 0.1)
+_PAPERS_SOLVERS = {"gated": "cvxrelu-RFISTA", "relu": "cvxrelu-AL"}
+
+
+@dataclass(frozen=True)
+class PaperInstance:
+    """The paper's program of a data set at one of its lam, data and gates rounded as those of the catalogue.
+
+    The paper divides the loss by the number of outputs too: its lam, times that number, is ours.
+    """
+
+    data: str
+    kind: Kind
+    lam: float
+    n_gates: int
+    version: int = 1
+    size: Size = "medium"
+
+    @property
+    def name(self) -> str:
+        """Data, kind, gates and the paper's lam."""
+        return f"{self.data}/{self.kind}/P{self.n_gates}/{self.lam:.1e}"
+
+    def problem(self) -> Problem:
+        """Build the problem."""
+        X, Y, _, _ = load_split(self.data)
+        X = on_grid(X)
+        patterns = gates_on_grid(X, cr.sample_patterns(X, self.n_gates, seed=PATTERN_SEED))
+        cls = cr.ConvexReLU if self.kind == "relu" else cr.ConvexGatedReLU
+        return cls(X, Y, patterns, lam=float(f"{self.lam * (Y.shape[1] if Y.ndim == 2 else 1):.5e}"))
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
+    add_options(parser)
+    parser.add_argument("--lams", nargs="+", type=float, default=LAMS, help="of a loss divided by 2 n c")
+    parser.add_argument("--kinds", nargs="+", choices=tuple(_GATES), default=list(_GATES), help="(default: both)")
+    parser.add_argument("--solvers", nargs="+", default=list(SOLVERS), help="as 'python -m reference compare' has them")
+    parser.add_argument("--timeout", type=float, default=5.0, help="seconds for one solve (default: 5)")
+
+
+def run(arguments: argparse.Namespace) -> str:
+    """Figure 4: performance profiles of solvers of C-GReLU and C-ReLU, and of SGD and Adam, on real data."""
+    data = arguments.data or (tuple(PROFILES) if arguments.full else SMALL)
+    gates = _FULL_GATES if arguments.full else _GATES
+    instances = [
+        PaperInstance(name, kind, lam, gates[kind])
+        for name in data
+        for kind in arguments.kinds
+        for lam in arguments.lams
+    ]
+    out = arguments.out / f"figure4{'-full' if arguments.full else ''}.csv"
+    plan = Plan(ASKED, Effort(1, arguments.timeout), arguments.n_jobs, out)
+    try:
+        table = compare(instances, [find(name) for name in arguments.solvers], plan)
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
+    told = report.run(argparse.Namespace(results=out, out=None))
+    copies = sum(name in PROFILES for name in data)
+    scale = (
+        f"{len(instances)} problems: {len(data)} data sets ({copies} of them copies of the paper's {N_PROFILES}), "
+        f"{len(arguments.lams)} lam from {min(arguments.lams):.0e} to {max(arguments.lams):.0e}; "
+        + ", ".join(f"{gates[kind]} gates for {kind} (paper: {_FULL_GATES[kind]:,})" for kind in arguments.kinds)
+        + f"; {arguments.timeout:g} s for one solve"
+    )
+    parts = [f"{kind}\n{_percent(table[table['kind'] == kind])}" for kind in arguments.kinds]
+    return "\n".join([scale, "", *parts, "", *_agreement(table), "", told.splitlines()[-1]])
+
+
+def _percent(table: pd.DataFrame) -> str:
+    solved = 100.0 * shares(table)
+    solved.columns = [f"{tau:g}" for tau in solved.columns]
+    return str(solved.to_string(float_format="%.0f"))
+
+
+def _agreement(table: pd.DataFrame) -> Iterator[str]:
+    """Compare with what the paper says: its solvers solve more than interior points and than SGD and Adam."""
+    for kind, name in _PAPERS_SOLVERS.items():
+        solved = shares(table[table["kind"] == kind])
+        others = [other for other in ("CLARABEL", "SGD", "Adam") if other in solved.index]
+        if name not in solved.index or not others:
+            continue
+        for tau in _PAPERS_TAUS:
+            mine, best = float(solved[tau][name]), solved[tau][others]
+            ahead = mine > best.max()
+            level = mine == best.max()
+            word = "as in the paper" if ahead else "level, where the paper is ahead" if level else "NOT as in the paper"
+            yield (f"{kind}, within {tau:g}: {name}, the paper's method, solves {mine:.0%}; {_listed(best)}: {word}")
+
+
+def _listed(best: "pd.Series[float]") -> str:
+    return ", ".join(f"{name} {share:.0%}" for name, share in best.items())
