@@ -48,7 +48,7 @@ class Outcome:
 
 
 def climb(
-    solver: Solver, given: Path, options: Sequence[str], asked: Sequence[float], effort: Effort
+    solver: Solver, given: Path, options: Sequence[str], tols: Sequence[float], effort: Effort
 ) -> Iterator[Outcome]:
     """Yield the outcome at each accuracy, the loosest first, up to the first one that is missed.
 
@@ -60,16 +60,16 @@ def climb(
         The problem's file, in a folder that is its own.
     options : sequence of str
         Options of the solver's script.
-    asked : sequence of float
-        Relative accuracies, descending.
+    tols : sequence of float
+        Tolerances in the solver's own meaning of the word, from loose to tight.
     effort : Effort
         Threads and time-out.
     """
     out = given.with_name("answer.npz")
     command = [str(part) for part in (solver.python, solver.script, given, out)]
     command += [*options, "--threads", str(effort.threads), "--time-limit", repr(_OWN_LIMIT * effort.timeout), "--tol"]
-    command += [repr(solver.own_tol(each)) for each in asked]
-    files = [out.with_suffix(f".{k}.npz") for k in range(len(asked))] if len(asked) > 1 else [out]
+    command += [repr(tol) for tol in tols]
+    files = [out.with_suffix(f".{k}.npz") for k in range(len(tols))] if len(tols) > 1 else [out]
     environment = os.environ | dict.fromkeys((*THREAD_VARIABLES, "NUMBA_NUM_THREADS"), str(effort.threads))
     with (given.with_name("errors.txt")).open("w+") as errors:
         process = subprocess.Popen(

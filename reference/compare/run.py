@@ -160,7 +160,8 @@ def _runs(instance: Posed, solver: Solver, lower: float, plan: Plan) -> list[dic
         with tempfile.TemporaryDirectory() as folder:
             given = Path(folder) / "problem.npz"
             _write(given, problem, lower)
-            outcomes = climb(solver, given, solver.options(problem), plan.asked, plan.effort)
+            tols = [solver.own_tol(problem, asked) for asked in plan.asked]
+            outcomes = climb(solver, given, solver.options(problem), tols, plan.effort)
             rows = [
                 base | {"asked": asked} | _judged(problem, outcome, lower)
                 for asked, outcome in zip(plan.asked, outcomes, strict=False)
