@@ -1,12 +1,14 @@
 """One solver on one problem at a ladder of accuracies: a process of its own, stopped when its time is over."""
 
+import ctypes
 import json
 import os
 import resource
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ _OWN_LIMIT = 0.95  # of the time-out: the limit that solvers are given, so that 
 _GRACE = 1.0  # seconds
 _MEMORY = 10 * 2**30
 _POLL = 0.02
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 _NOTE = 200  # characters
 _REFUSED = " cannot take "
 _TOO_LARGE = "limits the size of programs"
@@ -34,6 +38,10 @@ class Effort:
 
     threads: int
     timeout: float
+
+
+class AbandonedError(Exception):
+    """The process that asked for a run has ended."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +56,7 @@ class Outcome:
 
 
 def climb(
-    solver: Solver, given: Path, options: Sequence[str], tols: Sequence[float], effort: Effort
+    solver: Solver, given: Path, options: Sequence[str], tols: Sequence[float], effort: Effort, owner: int
 ) -> Iterator[Outcome]:
     """Yield the outcome at each accuracy, the loosest first, up to the first one that is missed.
 
@@ -64,6 +72,13 @@ def climb(
         Tolerances in the solver's own meaning of the word, from loose to tight.
     effort : Effort
         Threads and time-out.
+    owner : int
+        Process that asked for the run: this one, or one whose worker this may be.
+
+    Raises
+    ------
+    AbandonedError
+        If this is a worker of a process that ends meanwhile; the solver is stopped.
     """
     out = given.with_name("answer.npz")
     command = [str(part) for part in (solver.python, solver.script, given, out)]
@@ -71,6 +86,7 @@ def climb(
     command += [repr(tol) for tol in tols]
     files = [out.with_suffix(f".{k}.npz") for k in range(len(tols))] if len(tols) > 1 else [out]
     environment = os.environ | dict.fromkeys((*THREAD_VARIABLES, "NUMBA_NUM_THREADS"), str(effort.threads))
+    abandoned = _abandonment(owner)
     with (given.with_name("errors.txt")).open("w+") as errors:
         process = subprocess.Popen(
             command,
@@ -78,11 +94,11 @@ def climb(
             stderr=errors,
             start_new_session=True,
             env=environment,
-            preexec_fn=_limit_memory,
+            preexec_fn=_restrain,
         )
         try:
             for file in files:
-                outcome = _wait(process, file, effort.timeout, _COMPILING if solver.compiles else 0.0)
+                outcome = _wait(process, file, effort.timeout, _COMPILING if solver.compiles else 0.0, abandoned)
                 if outcome.status == "failed":
                     errors.seek(0)
                     outcome = _explained(errors.read(), process.returncode)
@@ -93,7 +109,15 @@ def climb(
             _stop(process)
 
 
-def _wait(process: subprocess.Popen[bytes], file: Path, timeout: float, compiling: float) -> Outcome:
+def _abandonment(owner: int) -> Callable[[], bool]:
+    """Return what tells whether the process whose worker this is has ended; never, if it is none of its children."""
+    is_worker = os.getppid() == owner
+    return lambda: is_worker and os.getppid() != owner
+
+
+def _wait(
+    process: subprocess.Popen[bytes], file: Path, timeout: float, compiling: float, abandoned: Callable[[], bool]
+) -> Outcome:
     """Wait for an answer, the end of the process or that of its time, which goes while the solver's clock runs."""
     running = file.with_suffix(".running")
     spent, allowed = {True: 0.0, False: 0.0}, {True: timeout + compiling + _GRACE, False: _OTHER}
@@ -101,6 +125,8 @@ def _wait(process: subprocess.Popen[bytes], file: Path, timeout: float, compilin
     while not file.exists():
         if process.poll() is not None and not file.exists():
             return Outcome("failed")
+        if abandoned():
+            raise AbandonedError
         time.sleep(_POLL)
         solving, before, now = running.exists(), now, time.monotonic()
         spent[solving] += now - before
@@ -123,8 +149,11 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _limit_memory() -> None:
+def _restrain() -> None:
+    """Limit the memory of the new process, and let it end, where the system can see to that, with the one before."""
     resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY, _MEMORY))
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _explained(errors: str, code: int | None) -> Outcome:

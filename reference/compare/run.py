@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from reference.compare.judge import Verdict, judge, judge_network, lower_bound
-from reference.compare.ladder import Effort, Outcome, climb
+from reference.compare.ladder import AbandonedError, Effort, Outcome, climb
 from reference.compare.results import append, drop, hold_settings, read
 from reference.compare.solvers import DEFAULT, Solver, find, kind_of, listing
 from reference.instances import select
@@ -115,7 +115,9 @@ def compare(instances: Sequence[Posed], solvers: Sequence[Solver], plan: Plan) -
     found = parallel(delayed(_lower)(instance) for instance in new.values())
     bounds = dict(tqdm(found, total=len(new), desc="lower bounds", disable=not new))
     bounds |= {name: lower for (name, _), lower in lowers.items() if name not in bounds}
-    work = parallel(delayed(_runs)(instance, solver, bounds[instance.name], plan) for instance, solver in todo)
+    work = parallel(
+        delayed(_task)(instance, solver, bounds[instance.name], plan, os.getpid()) for instance, solver in todo
+    )
     for rows in tqdm(work, total=len(todo), desc="runs", disable=not todo):
         append(plan.out, rows)
     table = read(plan.out)
@@ -149,7 +151,15 @@ def _lower(instance: Posed) -> tuple[str, float]:
         return instance.name, lower_bound(instance, instance.problem())
 
 
-def _runs(instance: Posed, solver: Solver, lower: float, plan: Plan) -> list[dict[str, Any]]:
+def _task(instance: Posed, solver: Solver, lower: float, plan: Plan, owner: int) -> list[dict[str, Any]]:
+    """Do a worker's work; a worker whose owner has ended would wait for more, so it ends, too."""
+    try:
+        return _runs(instance, solver, lower, plan, owner)
+    except AbandonedError:
+        os._exit(1)
+
+
+def _runs(instance: Posed, solver: Solver, lower: float, plan: Plan, owner: int) -> list[dict[str, Any]]:
     """Return the rows of one solver on one instance."""
     with threadpool_limits(1):
         problem = instance.problem()
@@ -161,7 +171,7 @@ def _runs(instance: Posed, solver: Solver, lower: float, plan: Plan) -> list[dic
             given = Path(folder) / "problem.npz"
             _write(given, problem, lower)
             tols = [solver.own_tol(problem, asked) for asked in plan.asked]
-            outcomes = climb(solver, given, solver.options(problem), tols, plan.effort)
+            outcomes = climb(solver, given, solver.options(problem), tols, plan.effort, owner)
             rows = [
                 base | {"asked": asked} | _judged(problem, outcome, lower)
                 for asked, outcome in zip(plan.asked, outcomes, strict=False)

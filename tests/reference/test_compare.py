@@ -100,7 +100,7 @@ def test_end_to_end_and_resumed(tmp_path, own, monkeypatch):
     assert "must have shape" in rows_of(table, "misshapen")[0]["note"]
     assert {rows_of(table, name)[0]["status"] for name in ("nothing", "misshapen")} == {"failed"}
 
-    monkeypatch.setattr(run, "_runs", None)  # nothing is left to run
+    monkeypatch.setattr(run, "_task", None)  # nothing is left to run
     again = compare([TINY], solvers, plan(tmp_path))
     assert again.equals(table)
 
@@ -217,7 +217,7 @@ def test_answers_come_in_the_order_asked(tmp_path):
     problem = TINY.problem()
     run._write(given, problem, 0.0)
     solver = SOLVERS["cvxrelu"]
-    outcomes = list(climb(solver, given, solver.options(problem), (1e-1, 1e-3, 1e-6), Effort(1, 20.0)))
+    outcomes = list(climb(solver, given, solver.options(problem), (1e-1, 1e-3, 1e-6), Effort(1, 20.0), os.getpid()))
     lower = judge.lower_bound(TINY, problem)
     accuracies = [judge.judge(problem, outcome.arrays["U"], lower).accuracy for outcome in outcomes]
     assert all(found <= asked for found, asked in zip(accuracies, (1e-1, 1e-3, 1e-6), strict=True))
