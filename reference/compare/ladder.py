@@ -56,9 +56,9 @@ class Outcome:
 
 
 def climb(
-    solver: Solver, given: Path, options: Sequence[str], asked: Sequence[float], effort: Effort, owner: int
+    solver: Solver, given: Path, options: Sequence[str], tols: Sequence[float], effort: Effort, owner: int
 ) -> Iterator[Outcome]:
-    """Yield the outcome at each accuracy, the loosest first, up to the first one that is missed.
+    """Yield the outcome at each tolerance, the loosest first, up to the first one without an answer in time.
 
     Parameters
     ----------
@@ -68,8 +68,8 @@ def climb(
         The problem's file, in a folder that is its own.
     options : sequence of str
         Options of the solver's script.
-    asked : sequence of float
-        Relative accuracies, descending.
+    tols : sequence of float
+        Tolerances in the solver's own meaning of the word, descending.
     effort : Effort
         Threads and time-out.
     owner : int
@@ -83,8 +83,8 @@ def climb(
     out = given.with_name("answer.npz")
     command = [str(part) for part in (solver.python, solver.script, given, out)]
     command += [*options, "--threads", str(effort.threads), "--time-limit", repr(_OWN_LIMIT * effort.timeout), "--tol"]
-    command += [repr(solver.own_tol(each)) for each in asked]
-    files = [out.with_suffix(f".{k}.npz") for k in range(len(asked))] if len(asked) > 1 else [out]
+    command += [repr(tol) for tol in tols]
+    files = [out.with_suffix(f".{k}.npz") for k in range(len(tols))] if len(tols) > 1 else [out]
     environment = os.environ | dict.fromkeys((*THREAD_VARIABLES, "NUMBA_NUM_THREADS"), str(effort.threads))
     abandoned = _abandonment(owner)
     with (given.with_name("errors.txt")).open("w+") as errors:

@@ -170,7 +170,8 @@ def _runs(instance: Instance, solver: Solver, lower: float, plan: Plan, owner: i
         with tempfile.TemporaryDirectory() as folder:
             given = Path(folder) / "problem.npz"
             _write(given, problem, lower)
-            outcomes = climb(solver, given, solver.options(problem), plan.asked, plan.effort, owner)
+            tols = [solver.own_tol(instance.kind, asked) for asked in plan.asked]
+            outcomes = climb(solver, given, solver.options(problem), tols, plan.effort, owner)
             rows = [
                 base | {"asked": asked} | _judged(problem, outcome, lower)
                 for asked, outcome in zip(plan.asked, outcomes, strict=False)
