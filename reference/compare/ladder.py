@@ -58,7 +58,7 @@ class Outcome:
 def climb(
     solver: Solver, given: Path, options: Sequence[str], tols: Sequence[float], effort: Effort, owner: int
 ) -> Iterator[Outcome]:
-    """Yield the outcome at each accuracy, the loosest first, up to the first one that is missed.
+    """Yield the outcome at each tolerance, the loosest first, up to the first one without an answer in time.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def climb(
     options : sequence of str
         Options of the solver's script.
     tols : sequence of float
-        Tolerances in the solver's own meaning of the word, from loose to tight.
+        Tolerances in the solver's own meaning of the word, descending.
     effort : Effort
         Threads and time-out.
     owner : int

@@ -170,7 +170,7 @@ def _runs(instance: Posed, solver: Solver, lower: float, plan: Plan, owner: int)
         with tempfile.TemporaryDirectory() as folder:
             given = Path(folder) / "problem.npz"
             _write(given, problem, lower)
-            tols = [solver.own_tol(problem, asked) for asked in plan.asked]
+            tols = [solver.own_tol(instance.kind, asked) for asked in plan.asked]
             outcomes = climb(solver, given, solver.options(problem), tols, plan.effort, owner)
             rows = [
                 base | {"asked": asked} | _judged(problem, outcome, lower)

@@ -11,21 +11,13 @@ from pathlib import Path
 
 import cvxrelu as cr
 from cvxrelu.backends import BACKENDS, Availability, availability
-from reference.compare.run_function import function
+from reference.compare.run_function import NATIVE, function
+from reference.compare.tolerances import as_asked, hundredth, measured
 from reference.instances.instance import Problem
 
 ROOT = Path(__file__).parents[2]
 PEERS_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 _HERE, _PEERS = ROOT / "reference" / "compare", ROOT / "reference" / "peers"
-
-
-def _as_asked(problem: Problem, asked: float) -> float:
-    return asked
-
-
-def _hundredth(problem: Problem, asked: float) -> float:
-    """Leave room for the repair of what misses its cones, and for a gap that is absolute."""
-    return 0.01 * asked
 
 
 def _always(problem: Problem) -> str | None:
@@ -51,7 +43,7 @@ class Solver:
     options : callable
         The script's options for a problem.
     own_tol : callable
-        The tolerance in its own meaning of the word that is to give the relative accuracy asked, on a problem.
+        The tolerance in its own meaning of the word, by the kind of the problem and the relative accuracy asked.
     missing : callable
         Why it cannot be run on this machine; None if it can.
     refusal : callable
@@ -69,7 +61,7 @@ class Solver:
     python: Path
     options: Callable[[Problem], Sequence[str]]
     package: str
-    own_tol: Callable[[Problem, float], float] = _as_asked
+    own_tol: Callable[[str, float], float] = as_asked
     missing: Callable[[], str | None] = _installed
     refusal: Callable[[Problem], str | None] = _always
     compiles: bool = False
@@ -105,7 +97,7 @@ def _cvxpy(name: str) -> Solver:
         Path(sys.executable),
         lambda problem: ["--solver", kind_of(problem), "--backend", name],
         BACKENDS[name].package,
-        own_tol=_hundredth,
+        own_tol=hundredth,
         missing=partial(_unavailable, name),
         compiles=True,
     )
@@ -116,7 +108,7 @@ def _peer(
     script: str,
     options: Callable[[Problem], Sequence[str]],
     losses: Sequence[str],
-    own_tol: Callable[[Problem, float], float] = _as_asked,
+    own_tol: Callable[[str, float], float] = as_asked,
     package: str | None = None,
 ) -> Solver:
     return Solver(
@@ -193,14 +185,14 @@ SOLVERS: Mapping[str, Solver] = {
         "run_adelie.py",
         _adelie_options,
         ("squared", "logistic"),
-        own_tol=_adelie_tol,
+        own_tol=partial(measured, "adelie"),
     ),
     "pyscnn": _peer(
         "pyscnn",
         "run_pyscnn.py",
         _pyscnn_options,
         ("squared",),
-        own_tol=_pyscnn_tol,
+        own_tol=partial(measured, "pyscnn"),
     ),
     **{name: _peer(name, "run_torch.py", partial(_torch, name), _LOSSES, package="torch") for name in ("SGD", "Adam")},
 }
