@@ -150,20 +150,7 @@ def _refusal(losses: Sequence[str], problem: Problem) -> str | None:
 def _adelie_options(problem: Problem) -> list[str]:
     if kind_of(problem) == "gated":
         return ["--solver", "gated", "--path-size", "10"]
-    return ["--solver", "relu", "--path-size", "10", "--constraint-tol", "1e-8"]
-
-
-def _adelie_tol(problem: Problem, asked: float) -> float:
-    """Return the tolerance of the change of its objective that gave what was asked on all of four instances.
-
-    C-ReLU needs a tighter one: its answers miss the cones, and their repair costs accuracy.
-    """
-    return 1e-4 * asked**1.5 if kind_of(problem) == "gated" else 1e-5 * asked**2
-
-
-def _pyscnn_tol(problem: Problem, asked: float) -> float:
-    """Return the tolerance of the squared norm of a subgradient, and for C-ReLU of the violation too."""
-    return 1e-3 * asked**1.5 if kind_of(problem) == "gated" else 1e-3 * asked**2
+    return ["--solver", "relu", "--path-size", "10", "--constraint-tol", "1e-7"]
 
 
 def _pyscnn_options(problem: Problem) -> list[str]:
