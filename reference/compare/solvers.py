@@ -11,7 +11,7 @@ from pathlib import Path
 
 import cvxrelu as cr
 from cvxrelu.backends import BACKENDS, Availability, availability
-from reference.compare.run_function import NATIVE, function
+from reference.compare.run_function import function
 from reference.compare.tolerances import as_asked, hundredth, measured
 from reference.instances.instance import Problem
 
