@@ -47,7 +47,7 @@ def measure(plan: Plan) -> str:
         "repeats": plan.effort.repeats,
         "threads": plan.effort.threads,
         "timeout": plan.effort.timeout,
-        "machine": _machine(),
+        "machine": machine(),
         "versions": {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()},
     }
     try:
@@ -120,7 +120,8 @@ def _seconds(problem: Problem, solver: str, tol: float, effort: Effort) -> list[
     return seconds
 
 
-def _machine() -> str:
+def machine() -> str:
+    """Return the processor, the architecture and the number of cores."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

@@ -23,9 +23,10 @@ from reference.compare.results import append, drop, hold_settings, read
 from reference.compare.solvers import DEFAULT, Solver, find, kind_of, listing
 from reference.instances import select
 from reference.instances.instance import Posed, Problem
+from reference.race import machine
 
 ASKED = (1e-1, 1e-2, 1e-4, 1e-6)
-_PACKAGES = ("cvxrelu", "numpy", "scipy", "cvxpy", "clarabel", "ecos", "scs")
+_PACKAGES = ("cvxrelu", "numpy", "scipy", "numba", "cvxpy")
 _DECISIVE = ("threads", "timeout", "asked", "machine")
 
 
@@ -65,6 +66,8 @@ def run(arguments: argparse.Namespace) -> str:
         table = compare(select(arguments.instances), [find(name) for name in arguments.solvers], plan)
     except (ValueError, ConnectionError, ModuleNotFoundError) as error:
         raise SystemExit(str(error)) from error
+    except KeyboardInterrupt:
+        raise SystemExit(f"interrupted: the same command goes on from what is in {plan.out}") from None
     counts = table["status"].value_counts().to_dict()
     said = ", ".join(f"{count} {status}" for status, count in counts.items())
     return f"{len(table)} rows in {plan.out} ({said}); 'python -m reference report {plan.out}' makes the page"
@@ -95,8 +98,10 @@ def compare(instances: Sequence[Posed], solvers: Sequence[Solver], plan: Plan) -
         "timeout": plan.effort.timeout,
         "asked": list(plan.asked),
         "n_jobs": plan.n_jobs,
-        "machine": _machine(),
-        "versions": {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()},
+        "machine": machine(),
+        "versions": {name: version(name) for name in _PACKAGES}
+        | {"python": platform.python_version()}
+        | {each.package: each.version() for each in solvers if each.file is None and each.version()},
     }
     hold_settings(plan.out, settings, _DECISIVE)
     append(plan.out, [])
@@ -251,7 +256,3 @@ def _verdict(problem: Problem, arrays: Mapping[str, Any], lower: float) -> Verdi
     if "W1" in arrays:
         return judge_network(problem, arrays["W1"], arrays["w2"], lower)
     return judge(problem, arrays["U"] if "U" in arrays else np.stack([arrays["V"], arrays["W"]]), lower)
-
-
-def _machine() -> str:
-    return f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}"

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import cvxrelu as cr
 from reference import programs as ref
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,3 +97,80 @@ def test_pyscnn_tells_what_it_did_with_the_gates(tmp_path):
     assert not out["U"][0, 3].any()
     assert metadata["objective_by_peer"] == pytest.approx(metadata["objective"], rel=1e-12)
     assert {"pyscnn", "torch", "numpy"} <= set(metadata["versions"])
+
+
+def several(loss, n_outputs, kind):
+    """A problem of ours with several outputs or another loss, its file and its optimal value."""
+    rng = np.random.default_rng(3)
+    X, G = rng.standard_normal((30, 4)), rng.standard_normal((4, 6))
+    y = rng.standard_normal((30, n_outputs))
+    y = {"squared": y, "huber": 3 * y, "logistic": np.where(y > 0, 1.0, -1.0)}.get(loss, np.eye(3)[np.arange(30) % 3])
+    cls = cr.ConvexReLU if kind == "relu" else cr.ConvexGatedReLU
+    return cls(X, y[:, 0] if y.shape[1] == 1 else y, cr.ActivationPatterns.from_gates(X, G), lam=LAM, loss=loss)
+
+
+def answer_to(tmp_path, problem, script, *options):
+    kind = "relu" if isinstance(problem, cr.ConvexReLU) else "gated"
+    lower = cr.solve(problem, tol=1e-9).certificate.lower
+    words = {"kind": kind, "loss": problem.loss.name, "penalty": "group_l1", "lower": lower}
+    np.savez(tmp_path / "given.npz", X=problem.X, y=problem.y, G=np.asarray(problem.patterns.G), lam=LAM, **words)
+    command = [PYTHON, ROOT / "reference" / "peers" / script, "given.npz", "answer.npz", *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    answers = []
+    for path in sorted(tmp_path.glob("answer*.npz")):
+        with np.load(path) as out:
+            answers.append({name: out[name] for name in out.files})
+    return lower, answers
+
+
+@pytest.mark.parametrize(
+    ("script", "loss", "n_outputs", "options", "accuracy"),
+    [
+        ("run_adelie.py", "squared", 3, ("--solver", "gated", "--tol", "1e-13"), 1e-7),
+        ("run_adelie.py", "squared", 3, ("--solver", "relu", "--tol", "1e-13"), 1e-4),
+        ("run_adelie.py", "logistic", 1, ("--solver", "gated", "--tol", "1e-13"), 1e-7),
+        ("run_adelie.py", "logistic", 2, ("--solver", "relu", "--tol", "1e-13"), 1e-4),
+        ("run_pyscnn.py", "squared", 3, ("--solver", "rfista", "--tol", "1e-12"), 1e-6),
+        ("run_pyscnn.py", "squared", 3, ("--solver", "al", "--tol", "1e-9"), 1e-3),
+    ],
+)
+def test_peers_on_other_losses_and_several_outputs(tmp_path, script, loss, n_outputs, options, accuracy):
+    problem = several(loss, n_outputs, "relu" if {"relu", "al"} & set(options) else "gated")
+    lower, (out,) = answer_to(tmp_path, problem, script, *options)
+    blocks = out["U"] if "U" in out else (out["V"], out["W"])
+    objective = problem.objective(problem.repair(problem.weights(problem.blocks(blocks))))
+    assert 0.0 <= (objective - lower) / objective <= accuracy + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("loss", "n_outputs"), [("squared", 1), ("squared", 3), ("huber", 1), ("logistic", 2), ("softmax", 3)]
+)
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+def test_gated_networks_are_answers_to_the_program(tmp_path, loss, n_outputs, optimizer):
+    """They stop as soon as they are within the accuracy, and go on for a smaller one."""
+    problem = several(loss, n_outputs, "gated")
+    options = ("--solver", "gated", "--optimizer", optimizer, "--time-limit", "20", "--tol", "0.2", "0.05")
+    lower, answers = answer_to(tmp_path, problem, "run_torch.py", *options)
+    accuracies = [1.0 - lower / problem.objective(problem.weights(out["U"])) for out in answers]
+    assert -1e-9 <= accuracies[1] <= 0.05
+    assert accuracies[1] <= accuracies[0] <= 0.2
+    assert 0.0 < answers[0]["seconds"][-1] <= answers[1]["seconds"][-1] <= 21.0
+
+
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_relu_networks_keep_to_the_time_limit(tmp_path, n_outputs):
+    """They are better than the zero network, and with one output no better than the optimum over all patterns."""
+    problem = several("squared", n_outputs, "relu")
+    options = ("--solver", "relu", "--optimizer", "SGD", "--time-limit", "2", "--tol=-1e9")
+    _, (out,) = answer_to(tmp_path, problem, "run_torch.py", *options)
+    assert out["W1"].shape[1] == 4
+    assert out["w2"].shape == (len(out["W1"]), n_outputs)
+    assert np.linalg.norm(out["W1"], axis=1) == pytest.approx(np.linalg.norm(out["w2"], axis=1), rel=1e-9)
+    network = cr.ReLUNetwork(out["W1"], out["w2"][:, 0] if n_outputs == 1 else out["w2"])
+    objective = network.objective(problem.X, problem.y, LAM)
+    assert objective < problem.objective(problem.zero_weights())
+    if n_outputs == 1:
+        everything = cr.ConvexReLU(problem.X, problem.y, cr.enumerate_patterns(problem.X), lam=LAM)
+        assert objective >= cr.solve(everything, tol=1e-3).certificate.lower
+    assert 1.9 <= out["seconds"][-1] <= 3.0
