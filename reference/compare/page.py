@@ -27,7 +27,7 @@ def write_page(table: pd.DataFrame, figures: Mapping[str, bytes], path: Path, re
     table : DataFrame
         Of `reference.compare.results.read`.
     figures : mapping of str to bytes
-        The figures "profiles", "seconds", "curves" and, where ours was run, "ratios": PNG files.
+        PNG files of those of the figures "profiles", "seconds", "curves" and "ratios" that there are.
     path : Path
         The HTML file, which is replaced.
     results : Path
@@ -41,10 +41,10 @@ def write_page(table: pd.DataFrame, figures: Mapping[str, bytes], path: Path, re
         "shares": _shares(table),
         "ratios": _ratios(table) if OURS in set(table["solver"]) else "",
         "losses": _losses(table),
-        "profiles": _image(figures["profiles"], "Performance profiles: share of instances solved by ratio of times"),
-        "within": _image(figures["seconds"], "Share of instances solved by seconds"),
-        "curves": _image(figures["curves"], "Relative distance to the optimum by seconds"),
-        "heat": _image(figures["ratios"], "Times over ours") if "ratios" in figures else "",
+        "profiles": _image(figures, "profiles", "Performance profiles: share of instances solved by ratio of times"),
+        "within": _image(figures, "seconds", "Share of instances solved by seconds"),
+        "curves": _image(figures, "curves", "Relative distance to the optimum by seconds"),
+        "heat": _image(figures, "ratios", "Times over ours"),
         "instances": _instances(table),
         "missing": _list(_missing(table)),
         "versions": _versions(table, settings),
@@ -129,7 +129,7 @@ def _time(table: pd.DataFrame, instance: str, solver: str, seconds: float, least
     if np.isfinite(seconds):
         text = f"{seconds:.3g}"
         text = f"<b>{text}</b>" if seconds == least else text
-        return f'<td data-value="{seconds!r}" title="{hover}">{text}</td>'
+        return f'<td data-value="{float(seconds)!r}" title="{hover}">{text}</td>'
     ran = runs[runs["status"] != "not_run"]
     if not len(ran):
         why = "not run: " + str(runs["note"].iloc[0]) if len(runs) else "not run"
@@ -168,8 +168,10 @@ def _versions(table: pd.DataFrame, settings: dict[str, object]) -> str:
     return escape(text + (f"; {others}" if others else ""))
 
 
-def _image(png: bytes, alt: str) -> str:
-    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+def _image(figures: Mapping[str, bytes], name: str, alt: str) -> str:
+    if name not in figures:
+        return "<p>No run to draw.</p>"
+    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(figures[name]).decode()}">'
 
 
 def _cell(value: object, bold: bool = False) -> str:

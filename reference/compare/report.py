@@ -26,8 +26,9 @@ def run(arguments: argparse.Namespace) -> str:
         table = read(arguments.results)
     except (FileNotFoundError, ValueError) as error:
         raise SystemExit(str(error)) from error
-    if table.empty:
-        raise SystemExit(f"{arguments.results} holds no results yet")
+    if (table["status"] == "not_run").all():
+        why = "; ".join(f"{solver}: {note}" for solver, note in table.groupby("solver")["note"].first().items())
+        raise SystemExit(f"{arguments.results} holds no results yet" + (f", no solver was run ({why})" if why else ""))
     out, stem = arguments.out or arguments.results.parent, arguments.results.stem
     out.mkdir(parents=True, exist_ok=True)
     figures = {name: _png(figure) for name, figure in _figures(table).items()}
@@ -42,12 +43,13 @@ def run(arguments: argparse.Namespace) -> str:
 
 
 def _figures(table: pd.DataFrame) -> dict[str, Figure]:
-    drawn = {
-        "profiles": draw_profiles(table),
-        "seconds": draw_profiles(table, "seconds"),
-        "curves": draw_curves(table),
-    }
-    return drawn | ({"ratios": draw_ratios(table, TABLE_ACCURACY)} if OURS in set(table["solver"]) else {})
+    drawn = {"profiles": draw_profiles(table), "seconds": draw_profiles(table, "seconds")}
+    if (table["status"] == "answered").any():
+        drawn["curves"] = draw_curves(table)
+    ran = set(table.loc[table["status"] != "not_run", "solver"])
+    if OURS in ran and len(ran) > 1:
+        drawn["ratios"] = draw_ratios(table, TABLE_ACCURACY)
+    return drawn
 
 
 def _png(figure: Figure) -> bytes:

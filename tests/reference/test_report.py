@@ -1,5 +1,7 @@
 """The reports of a comparison: profiles against hand-computed ones, their laws, the page and the figures."""
 
+import argparse
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -7,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from reference.compare import report
 from reference.compare.profiles import ACCURACIES, behind, mean_ratios, profile, ratios, shares, supported, times
@@ -39,17 +42,30 @@ ROWS = [
 ]
 
 
-@pytest.fixture
-def results(tmp_path):
-    path = tmp_path / "results.csv"
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    path = tmp_path_factory.mktemp("comparison") / "results.csv"
     hold_settings(path, {"machine": "a machine", "n_jobs": 2, "versions": {"numpy": "2.0"}}, ())
     append(path, ROWS)
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def table(results):
     return read(results)
+
+
+@pytest.fixture(scope="module")
+def reported(results):
+    """What the command says of the results, and the folder that it wrote."""
+    out = results.parent / "out"
+    return report.run(_arguments(results, out)), out
+
+
+@pytest.fixture
+def unrendered(monkeypatch):
+    """Figures are drawn and not rendered, which takes most of the time."""
+    monkeypatch.setattr(Figure, "savefig", lambda self, file, **options: file.write(b"PNG"))
 
 
 def test_what_is_written_is_read(table):
@@ -160,9 +176,8 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_page_and_figures(results, tmp_path, capsys):
-    out = tmp_path / "out"
-    said = report.run(_arguments(results, out))
+def test_page_and_figures(reported):
+    said, out = reported
     assert "share of instances solved" in said
     assert str(out / "results.html") in said
     source = (out / "results.html").read_text()
@@ -182,11 +197,29 @@ def test_page_and_figures(results, tmp_path, capsys):
     assert all(path.stat().st_size > 10_000 for path in out.glob("*.png"))
 
 
-def test_without_ours(tmp_path):
+def test_columns_sort_as_numbers(reported):
+    values = re.findall('data-value="([^"]*)"', (reported[1] / "results.html").read_text())
+    assert sorted(map(float, values)) == [1.0, 2.0, 2.0, 4.0, *[1e99] * 5]
+
+
+ODD = {
+    "another alone": [row("one", "mine"), row("two", "mine", seconds=2.0)],
+    "ours alone": [row("one", "cvxrelu"), row("two", "cvxrelu", seconds=2.0)],
+    "ours not run": [row("one", "mine"), row("one", "cvxrelu", status="not_run", seconds="", accuracy="")],
+    "all failed": [row("one", name, status="failed", seconds="", accuracy="") for name in ("mine", "cvxrelu")],
+}
+
+
+@pytest.mark.parametrize(("name", "rows"), ODD.items(), ids=ODD)
+@pytest.mark.usefixtures("unrendered")
+def test_odd_files_are_reported(name, rows, tmp_path):
     path = tmp_path / "results.csv"
-    append(path, [row("one", "mine"), row("two", "mine", seconds=2.0)])
+    append(path, rows)
     said = report.run(_arguments(path, tmp_path))
-    assert "cvxrelu was not run: nothing is said of it." in said
+    ours_ran = name in ("ours alone", "all failed")
+    assert ("cvxrelu was not run: nothing is said of it." in said) != ours_ran
+    assert (tmp_path / "results-ratios.png").exists() == (name == "all failed")
+    assert (tmp_path / "results-curves.png").exists() == (name != "all failed")
 
 
 def test_nothing_to_report(tmp_path):
@@ -194,13 +227,14 @@ def test_nothing_to_report(tmp_path):
         report.run(_arguments(tmp_path / "missing.csv", tmp_path))
     path = tmp_path / "results.csv"
     append(path, [])
-    with pytest.raises(SystemExit, match="holds no results yet"):
+    with pytest.raises(SystemExit, match="holds no results yet$"):
+        report.run(_arguments(path, tmp_path))
+    append(path, [row("one", "MOSEK", status="not_run", seconds="", accuracy="", note="no licence")])
+    with pytest.raises(SystemExit, match=r"no solver was run \(MOSEK: no licence\)"):
         report.run(_arguments(path, tmp_path))
 
 
 def _arguments(results, out):
-    import argparse
-
     parser = argparse.ArgumentParser()
     report.configure(parser)
     return parser.parse_args([str(results), "--out", str(out)])
