@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reference.compare.profiles import ACCURACIES, OURS, behind, mean_ratios, shares, supported, times
+from reference.compare.profiles import ACCURACIES, behind, mean_ratios, shares, supported, times, unsolved
 from reference.compare.results import settings_file
 from reference.compare.words import findings
 
@@ -39,7 +39,8 @@ def write_page(table: pd.DataFrame, figures: Mapping[str, bytes], path: Path, re
         "summary": _summary(table, settings),
         "findings": _list(findings(table)),
         "shares": _shares(table),
-        "ratios": _ratios(table) if OURS in set(table["solver"]) else "",
+        "ratios": _ratios(mean_ratios(table)),
+        "totals": _ratios(mean_ratios(table, total=True)),
         "losses": _losses(table),
         "profiles": _image(figures, "profiles", "Performance profiles: share of instances solved by ratio of times"),
         "within": _image(figures, "seconds", "Share of instances solved by seconds"),
@@ -72,7 +73,7 @@ def _shares(table: pd.DataFrame) -> str:
     body = [
         [
             _cell(name),
-            *(_cell(f"{share:.0%}", bold=bool(share == best[each])) for each, share in solved.loc[name].items()),
+            *(_share(share, runs[name], bool(share == best[each])) for each, share in solved.loc[name].items()),
             _cell(f"{runs[name]:.0%}"),
         ]
         for name in solved.index
@@ -80,8 +81,12 @@ def _shares(table: pd.DataFrame) -> str:
     return _table(head, body)
 
 
-def _ratios(table: pd.DataFrame) -> str:
-    means = mean_ratios(table)
+def _share(share: float, runs: float, bold: bool) -> str:
+    text = f"<b>{share:.0%}</b>" if bold else f"{share:.0%}"
+    return f"<td>{text}{f' <small>({share / runs:.0%})</small>' if runs < 1.0 else ''}</td>"
+
+
+def _ratios(means: pd.DataFrame) -> str:
     head = ["solver", *(f"{each:g}" for each in ACCURACIES)]
     body = [
         [
@@ -90,7 +95,7 @@ def _ratios(table: pd.DataFrame) -> str:
         ]
         for name in means.index
     ]
-    return _table(head, body)
+    return _table(head, body) if body else "<p>None.</p>"
 
 
 def _ratio(ratio: float, both: float) -> str:
@@ -99,13 +104,27 @@ def _ratio(ratio: float, both: float) -> str:
 
 
 def _losses(table: pd.DataFrame) -> str:
-    lost = behind(table, TABLE_ACCURACY)
-    head = ["instance", "fastest", "our time / its time"]
-    body = [
-        [_cell(instance), _cell(solver), _cell(f"{factor:.3g}" if np.isfinite(factor) else "not solved")]
-        for instance, solver, factor in zip(lost["instance"], lost["solver"], lost["factor"].to_numpy(), strict=True)
-    ]
-    return _table(head, body) if body else "<p>None.</p>"
+    """Return every instance that another solved faster or ours did not solve, at any of the accuracies."""
+    lost = {each: behind(table, each) for each in ACCURACIES}
+    missed = {each: unsolved(table, each) for each in ACCURACIES}
+    worst = pd.concat([found.groupby("instance")["factor"].max() for found in lost.values()]).groupby(level=0).max()
+    never = dict.fromkeys(name for names in missed.values() for name in names if name not in worst.index)
+    names = [*never, *map(str, worst.sort_values(ascending=False, kind="stable").index)]
+    head = ["instance", *(f"{each:g}" for each in ACCURACIES)]
+    body = []
+    for name in names:
+        cells = [_cell(name)]
+        for each, found in lost.items():
+            here = found[found["instance"] == name]
+            lines = ["<b>not reached</b>"] if name in missed[each] else []
+            lines += [_faster(*who) for who in zip(here["solver"], here["factor"].to_numpy(), strict=True)]
+            cells.append(f"<td>{'<br>'.join(lines)}</td>")
+        body.append(cells)
+    return _table(head, body, "tops") if body else "<p>None.</p>"
+
+
+def _faster(solver: str, factor: float) -> str:
+    return escape(f"{solver} {factor:.3g}" if np.isfinite(factor) else f"{solver} did")
 
 
 def _instances(table: pd.DataFrame) -> str:
@@ -170,7 +189,7 @@ def _versions(table: pd.DataFrame, settings: dict[str, object]) -> str:
 
 def _image(figures: Mapping[str, bytes], name: str, alt: str) -> str:
     if name not in figures:
-        return "<p>No run to draw.</p>"
+        return "<p>No runs to draw.</p>"
     return f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(figures[name]).decode()}">'
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure
 
 from reference.compare.page import TABLE_ACCURACY, write_page
 from reference.compare.plots import draw_curves, draw_profiles, draw_ratios
-from reference.compare.profiles import OURS, shares
+from reference.compare.profiles import ACCURACIES, OURS, mean_ratios, shares
 from reference.compare.results import read
 from reference.compare.words import findings
 
@@ -36,10 +37,18 @@ def run(arguments: argparse.Namespace) -> str:
         (out / f"{stem}-{name}.png").write_bytes(png)
     page = out / f"{stem}.html"
     write_page(table, figures, page, arguments.results)
-    solved = shares(table)
-    solved.columns = [f"{each:g}" for each in solved.columns]
-    text = solved.to_string(float_format=lambda share: f"{share:.0%}")
-    return "\n".join(["share of instances solved at each accuracy", text, "", *findings(table), "", f"page: {page}"])
+    return "\n".join([*_tables(table), *findings(table), "", f"page: {page}"])
+
+
+def _tables(table: pd.DataFrame) -> Iterator[str]:
+    solved = shares(table).rename(columns="{:g}".format)
+    yield "share of instances solved at each accuracy"
+    yield solved.to_string(float_format="{:.0%}".format) + "\n"
+    means = mean_ratios(table)
+    if len(means):
+        ratios = pd.DataFrame({f"{each:g}": means[each, "ratio"] for each in ACCURACIES})
+        yield f"time over that of {OURS}, geometric mean of the instances that both solved"
+        yield ratios.to_string(float_format="{:.3g}".format, na_rep="-") + "\n"
 
 
 def _figures(table: pd.DataFrame) -> dict[str, Figure]:

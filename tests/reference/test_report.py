@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from reference.compare import report
-from reference.compare.profiles import ACCURACIES, behind, mean_ratios, profile, ratios, shares, supported, times
+from reference.compare.profiles import (
+    ACCURACIES,
+    behind,
+    mean_ratios,
+    profile,
+    ratios,
+    shares,
+    supported,
+    times,
+    unsolved,
+)
 from reference.compare.results import COLUMNS, append, hold_settings, read
 from reference.compare.words import findings
 
@@ -104,20 +114,40 @@ def test_shares_and_means_by_hand(table):
     means = mean_ratios(table)
     assert means.loc["fast", (1e-2, "ratio")] == pytest.approx(np.sqrt(0.5 * 0.25))
     assert means.loc["fast", (1e-2, "both")] == 2
+    whole = mean_ratios(table, total=True)
+    assert whole.loc["fast", (1e-2, "ratio")] == pytest.approx(np.sqrt(0.5 * 2.5))
+
+
+def test_who_was_faster_by_hand(table):
     lost = behind(table, 1e-2)
-    assert lost["instance"].tolist() == ["two", "one"]
-    assert lost["factor"].tolist() == [4.0, 2.0]
+    assert lost.to_numpy().tolist() == [["two", "fast", 4.0], ["one", "fast", 2.0]]
+    slow = table.copy()
+    slow.loc[slow["solver"] == "cvxrelu", "accuracy"] = 0.3  # solves at 0.5 alone
+    slow.loc[slow["solver"] == "liar", ["status", "seconds", "accuracy"]] = ["answered", 0.2, 1e-9]
+    assert behind(slow, 0.5).to_numpy().tolist() == [
+        ["two", "liar", 20.0],
+        ["three <&>", "liar", 10.0],
+        ["one", "liar", 5.0],
+        ["two", "fast", 4.0],
+        ["one", "fast", 2.0],
+    ]
+    assert np.isinf(behind(slow, 0.1)["factor"]).all()
+    assert sorted(behind(slow, 0.1)["instance"]) == ["one", "one", "three <&>", "two", "two"]
+    assert unsolved(slow, 0.1) == ["one", "two", "three <&>"]
+    assert unsolved(slow, 0.5) == []
 
 
 def test_the_words_hide_nothing(table):
     said = list(findings(table))
     assert said[3].startswith(
-        "Accuracy 0.01: cvxrelu solved 3 of 3 instances, the next, fast, 2; it was the fastest on 1"
+        "Accuracy 0.01: cvxrelu solved 3 of 3 instances, the best of the others, fast, 2; it was the fastest on 1, "
+        "another on 2; faster on average, where both solved: fast (0.35 of its time, 2 instances)."
     )
-    assert "another on 2" in said[3]
     worse = table.copy()
     worse.loc[worse["instance"] == "two", "accuracy"] = 1e-3
     assert "cvxrelu did not reach 1e-06 on two." in list(findings(worse))
+    fewer = table.drop(index=table.index[(table["solver"] == "fast") & (table["instance"] == "two")])
+    assert next(findings(fewer)) == ("The file lacks runs on some of its instances, which count as not solved: fast 1.")
 
 
 @st.composite
@@ -178,7 +208,8 @@ class Page(HTMLParser):
 
 def test_page_and_figures(reported):
     said, out = reported
-    assert "share of instances solved" in said
+    assert re.search(r"^fast +67% +67% +67% +67% +33% +33%$", said, re.MULTILINE)
+    assert re.search(r"^fast +0.354 +0.354 +0.354 +0.354 +0.25 +0.25$", said, re.MULTILINE)
     assert str(out / "results.html") in said
     source = (out / "results.html").read_text()
     page = Page()
@@ -189,6 +220,9 @@ def test_page_and_figures(reported):
     assert "MOSEK: not run: no licence" in page.text
     assert "time-out" in page.text
     assert "numpy 2.0" in page.text
+    assert "<td>67% <small>(100%)</small></td>" in source  # fast was run on two, which it solved
+    assert "<tr><td>two</td>" + "<td>fast 4</td>" * 6 + "</tr>" in source
+    assert "<tr><td>one</td>" + "<td>fast 2</td>" * 4 + "<td></td>" * 2 + "</tr>" in source
     assert "<script>alert" not in source  # what a solver said is text
     assert "three &lt;&amp;&gt;" in source
     assert "https://" not in source
