@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from reference.compare import report
+from reference.compare.plots import draw_curves, draw_ratios
 from reference.compare.profiles import (
     ACCURACIES,
     behind,
@@ -182,6 +183,30 @@ def test_laws_of_profiles(table, factor, random):
     random.shuffle(order)
     shuffled = times(table.iloc[order], 1e-2).reindex(index=seconds.index, columns=seconds.columns)
     assert shuffled.equals(seconds)
+
+
+def test_curves_show_runs_and_time_outs(table):
+    late = table.copy()
+    late.loc[(late["instance"] == "one") & (late["seconds"] == 2.0), "status"] = "timeout"
+    one, two = draw_curves(late, ["one", "two"]).axes
+    lines = {line.get_label(): line.get_xydata().tolist() for line in one.lines}
+    assert lines["cvxrelu"] == [[1.0, 5e-3]]
+    assert [[1.0, 5e-3], [20.0, 5e-3]] in lines.values()  # up to the limit it had nothing better
+    assert lines["liar"] == [[0.1, 3.0]]
+    marks = [line.get_xdata().tolist() for line in two.lines if line.get_marker() == "x"]
+    assert marks == [[20.0]]
+    assert two.get_xlim()[1] > 20.0
+
+
+def test_ratios_show_what_ours_did_not_solve(table):
+    worse = table.copy()
+    worse.loc[(worse["instance"] == "two") & (worse["solver"] == "cvxrelu"), "accuracy"] = 0.3
+    axis = draw_ratios(worse, 1e-2).axes[0]
+    cells = axis.images[0].get_array()
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["fast", "liar"]
+    assert cells.mask.tolist() == [[False, True], [False, True], [True, True]]
+    assert cells[0, 0] == pytest.approx(np.log10(0.5))
+    assert axis.collections[0].get_offsets().tolist() == [[0, 1]]
 
 
 class Page(HTMLParser):
