@@ -27,13 +27,13 @@ def times(table: pd.DataFrame, accuracy: float, total: bool = False) -> pd.DataF
     Returns
     -------
     DataFrame
-        A row for each instance, a column for each solver that was run at all, ours first.
+        A row for each instance, a column for each solver that was run at all, ours first, the others by name.
     """
     ran = table[table["status"] != "not_run"]
     solved = ran[(ran["status"] == "answered") & (ran["accuracy"] <= accuracy)]
     seconds = solved["seconds"] + (solved["compile_seconds"].fillna(0.0) if total else 0.0)
     fastest = seconds.groupby([solved["instance"], solved["solver"]]).min().unstack()
-    solvers = sorted(ran["solver"].unique(), key=lambda name: (name != OURS, list(ran["solver"]).index(name)))
+    solvers = sorted(ran["solver"].unique(), key=lambda name: (name != OURS, name.casefold()))
     return fastest.reindex(index=table["instance"].unique(), columns=solvers).fillna(np.inf)
 
 

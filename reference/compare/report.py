@@ -4,6 +4,7 @@ import argparse
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -13,6 +14,7 @@ from reference.compare.plots import draw_curves, draw_profiles, draw_ratios
 from reference.compare.profiles import ACCURACIES, OURS, mean_ratios, shares
 from reference.compare.results import read
 from reference.compare.words import findings
+from reference.instances import Size
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +32,7 @@ def run(arguments: argparse.Namespace) -> str:
     if (table["status"] == "not_run").all():
         why = "; ".join(f"{solver}: {note}" for solver, note in table.groupby("solver")["note"].first().items())
         raise SystemExit(f"{arguments.results} holds no results yet" + (f", no solver was run ({why})" if why else ""))
+    table = _in_order(table)
     out, stem = arguments.out or arguments.results.parent, arguments.results.stem
     out.mkdir(parents=True, exist_ok=True)
     figures = {name: _png(figure) for name, figure in _figures(table).items()}
@@ -38,6 +41,14 @@ def run(arguments: argparse.Namespace) -> str:
     page = out / f"{stem}.html"
     write_page(table, figures, page, arguments.results)
     return "\n".join([*_tables(table), *findings(table), "", f"page: {page}"])
+
+
+def _in_order(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the newest version of each instance, sorted: runs end in any order."""
+    newest = table[table["version"] == table.groupby("instance")["version"].transform("max")]
+    by = {"rank": True, "instance": True, "solver": True, "asked": False}
+    rank = newest["size"].map(get_args(Size).index)
+    return newest.assign(rank=rank).sort_values(list(by), ascending=list(by.values())).drop(columns="rank")
 
 
 def _tables(table: pd.DataFrame) -> Iterator[str]:

@@ -11,10 +11,10 @@ from reference.compare.profiles import ACCURACIES, OURS, behind, mean_ratios, sh
 def findings(table: pd.DataFrame) -> Iterator[str]:
     """Yield where ours is ahead and where not, at each accuracy; and first which runs the file does not have."""
     total = table["instance"].nunique()
-    lacking = total - table.groupby("solver", sort=False)["instance"].nunique()
+    solved = shares(table)
+    lacking = total - table.groupby("solver")["instance"].nunique()[solved.index]
     if listed := ", ".join(f"{name} {count}" for name, count in lacking[lacking > 0].items()):
         yield f"The file lacks runs on some of its instances, which count as not solved: {listed}."
-    solved = shares(table)
     if OURS not in solved.index:
         yield f"{OURS} was not run: nothing is said of it."
         return

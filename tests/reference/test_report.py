@@ -181,8 +181,7 @@ def test_laws_of_profiles(table, factor, random):
     assert np.allclose(ratios(times(slower, 1e-2)), quotients, rtol=1e-9)
     order = list(range(len(table)))
     random.shuffle(order)
-    shuffled = times(table.iloc[order], 1e-2).reindex(index=seconds.index, columns=seconds.columns)
-    assert shuffled.equals(seconds)
+    assert times(table.iloc[order], 1e-2).reindex(index=seconds.index).equals(seconds)
 
 
 def test_curves_show_runs_and_time_outs(table):
@@ -279,6 +278,21 @@ def test_odd_files_are_reported(name, rows, tmp_path):
     assert ("cvxrelu was not run: nothing is said of it." in said) != ours_ran
     assert (tmp_path / "results-ratios.png").exists() == (name == "all failed")
     assert (tmp_path / "results-curves.png").exists() == (name != "all failed")
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_order_of_the_file_says_nothing(tmp_path):
+    held = [*ROWS, row("old", "cvxrelu", size="large"), row("old", "fast", size="large", version=0)]
+    pages = []
+    for name, rows in (("a", held), ("b", held[::-1])):
+        path = tmp_path / name / "results.csv"
+        append(path, rows)
+        report.run(_arguments(path, path.parent))
+        pages.append((path.parent / "results.html").read_text())
+    assert pages[0] == pages[1]
+    names = re.findall("<tr><td>([^<]*)</td><td>(?:small|large)</td>", pages[0])
+    assert names == ["one", "three &lt;&amp;&gt;", "two", "old"]
+    assert "The file lacks runs on some of its instances, which count as not solved: fast 1, liar 1." in pages[0]
 
 
 def test_nothing_to_report(tmp_path):
