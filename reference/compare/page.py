@@ -2,11 +2,12 @@
 
 import base64
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,8 @@ import pandas as pd
 from reference.compare.profiles import ACCURACIES, behind, mean_ratios, shares, supported, times, unsolved
 from reference.compare.results import settings_file
 from reference.compare.words import findings
+from reference.instances import CATALOGUE, Size
+from reference.instances.catalogue import ONLINE
 
 TABLE_ACCURACY = 1e-4
 _TEMPLATE = Path(__file__).with_name("page.html")
@@ -49,7 +52,7 @@ def write_page(table: pd.DataFrame, figures: Mapping[str, bytes], path: Path, re
         "instances": _instances(table),
         "missing": _list(_missing(table)),
         "versions": _versions(table, settings),
-        "file": escape(results.name),
+        "commands": escape("\n".join(_commands(table, settings, results.name))),
         "accuracy": f"{TABLE_ACCURACY:g}",
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,8 +63,9 @@ def _summary(table: pd.DataFrame, settings: dict[str, object]) -> str:
     counts = table.drop_duplicates("instance")["size"].value_counts()
     sizes = ", ".join(f"{count} {size}" for size, count in counts.items())
     machine = f" on {settings['machine']}, {settings['n_jobs']} runs at a time" if settings else ""
+    ran = table.loc[table["status"] != "not_run", "solver"].nunique()
     return escape(
-        f"{table['instance'].nunique()} instances ({sizes}), {table['solver'].nunique()} solvers, "
+        f"{table['instance'].nunique()} instances ({sizes}), {ran} solvers of the {table['solver'].nunique()} named, "
         f"{table['threads'].iloc[0]} thread(s) each, {table['timeout'].iloc[0]:g} s for one solve{machine}."
     )
 
@@ -185,6 +189,21 @@ def _versions(table: pd.DataFrame, settings: dict[str, object]) -> str:
     versions = settings.get("versions")
     others = ", ".join(f"{name} {version}" for name, version in versions.items()) if isinstance(versions, dict) else ""
     return escape(text + (f"; {others}" if others else ""))
+
+
+def _commands(table: pd.DataFrame, settings: dict[str, Any], file: str) -> Iterator[str]:
+    """Yield the commands that make results and page; instances of no catalogue have a command of their own."""
+    names = set(table["instance"])
+    if names <= {each.name for each in (*CATALOGUE, *ONLINE)}:
+        sizes = {size: {each.name for each in CATALOGUE if each.size == size} for size in get_args(Size)}
+        whole = [size for size, its in sizes.items() if its <= names]
+        rest = names.difference(*(sizes[size] for size in whole))
+        asked = [f"{each:g}" for each in settings.get("asked", sorted(table["asked"].unique(), reverse=True))]
+        words = ["--instances", *whole, *sorted(rest), "--solvers", *table["solver"].unique(), "--asked", *asked]
+        words += ["--threads", f"{table['threads'].iloc[0]}", "--timeout", f"{table['timeout'].iloc[0]:g}"]
+        words += ["--n-jobs", str(settings["n_jobs"])] if settings else []
+        yield shlex.join(["python", "-m", "reference", "compare", *words, "--out", file])
+    yield shlex.join(["python", "-m", "reference", "report", file])
 
 
 def _image(figures: Mapping[str, bytes], name: str, alt: str) -> str:
