@@ -2,18 +2,21 @@
 
 import base64
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 
-from reference.compare.profiles import ACCURACIES, OURS, behind, mean_ratios, shares, supported, times
+from reference.compare.profiles import ACCURACIES, behind, mean_ratios, shares, supported, times, unsolved
 from reference.compare.results import settings_file
 from reference.compare.words import findings
+from reference.instances import CATALOGUE, Size
+from reference.instances.catalogue import ONLINE
 
 TABLE_ACCURACY = 1e-4
 _TEMPLATE = Path(__file__).with_name("page.html")
@@ -27,7 +30,7 @@ def write_page(table: pd.DataFrame, figures: Mapping[str, bytes], path: Path, re
     table : DataFrame
         Of `reference.compare.results.read`.
     figures : mapping of str to bytes
-        The figures "profiles", "seconds", "curves" and, where ours was run, "ratios": PNG files.
+        PNG files of those of the figures "profiles", "seconds", "curves" and "ratios" that there are.
     path : Path
         The HTML file, which is replaced.
     results : Path
@@ -39,16 +42,17 @@ def write_page(table: pd.DataFrame, figures: Mapping[str, bytes], path: Path, re
         "summary": _summary(table, settings),
         "findings": _list(findings(table)),
         "shares": _shares(table),
-        "ratios": _ratios(table) if OURS in set(table["solver"]) else "",
+        "ratios": _ratios(mean_ratios(table)),
+        "totals": _ratios(mean_ratios(table, total=True)),
         "losses": _losses(table),
-        "profiles": _image(figures["profiles"], "Performance profiles: share of instances solved by ratio of times"),
-        "within": _image(figures["seconds"], "Share of instances solved by seconds"),
-        "curves": _image(figures["curves"], "Relative distance to the optimum by seconds"),
-        "heat": _image(figures["ratios"], "Times over ours") if "ratios" in figures else "",
+        "profiles": _image(figures, "profiles", "Performance profiles: share of instances solved by ratio of times"),
+        "within": _image(figures, "seconds", "Share of instances solved by seconds"),
+        "curves": _image(figures, "curves", "Relative distance to the optimum by seconds"),
+        "heat": _image(figures, "ratios", "Times over ours"),
         "instances": _instances(table),
         "missing": _list(_missing(table)),
         "versions": _versions(table, settings),
-        "file": escape(results.name),
+        "commands": escape("\n".join(_commands(table, settings, results.name))),
         "accuracy": f"{TABLE_ACCURACY:g}",
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,8 +63,9 @@ def _summary(table: pd.DataFrame, settings: dict[str, object]) -> str:
     counts = table.drop_duplicates("instance")["size"].value_counts()
     sizes = ", ".join(f"{count} {size}" for size, count in counts.items())
     machine = f" on {settings['machine']}, {settings['n_jobs']} runs at a time" if settings else ""
+    ran = table.loc[table["status"] != "not_run", "solver"].nunique()
     return escape(
-        f"{table['instance'].nunique()} instances ({sizes}), {table['solver'].nunique()} solvers, "
+        f"{table['instance'].nunique()} instances ({sizes}), {ran} solvers of the {table['solver'].nunique()} named, "
         f"{table['threads'].iloc[0]} thread(s) each, {table['timeout'].iloc[0]:g} s for one solve{machine}."
     )
 
@@ -72,7 +77,7 @@ def _shares(table: pd.DataFrame) -> str:
     body = [
         [
             _cell(name),
-            *(_cell(f"{share:.0%}", bold=bool(share == best[each])) for each, share in solved.loc[name].items()),
+            *(_share(share, runs[name], bool(share == best[each])) for each, share in solved.loc[name].items()),
             _cell(f"{runs[name]:.0%}"),
         ]
         for name in solved.index
@@ -80,8 +85,12 @@ def _shares(table: pd.DataFrame) -> str:
     return _table(head, body)
 
 
-def _ratios(table: pd.DataFrame) -> str:
-    means = mean_ratios(table)
+def _share(share: float, runs: float, bold: bool) -> str:
+    text = f"<b>{share:.0%}</b>" if bold else f"{share:.0%}"
+    return f"<td>{text}{f' <small>({share / runs:.0%})</small>' if runs < 1.0 else ''}</td>"
+
+
+def _ratios(means: pd.DataFrame) -> str:
     head = ["solver", *(f"{each:g}" for each in ACCURACIES)]
     body = [
         [
@@ -90,7 +99,7 @@ def _ratios(table: pd.DataFrame) -> str:
         ]
         for name in means.index
     ]
-    return _table(head, body)
+    return _table(head, body) if body else "<p>None.</p>"
 
 
 def _ratio(ratio: float, both: float) -> str:
@@ -99,13 +108,27 @@ def _ratio(ratio: float, both: float) -> str:
 
 
 def _losses(table: pd.DataFrame) -> str:
-    lost = behind(table, TABLE_ACCURACY)
-    head = ["instance", "fastest", "our time / its time"]
-    body = [
-        [_cell(instance), _cell(solver), _cell(f"{factor:.3g}" if np.isfinite(factor) else "not solved")]
-        for instance, solver, factor in zip(lost["instance"], lost["solver"], lost["factor"].to_numpy(), strict=True)
-    ]
-    return _table(head, body) if body else "<p>None.</p>"
+    """Return every instance that another solved faster or ours did not solve, at any of the accuracies."""
+    lost = {each: behind(table, each) for each in ACCURACIES}
+    missed = {each: unsolved(table, each) for each in ACCURACIES}
+    worst = pd.concat([found.groupby("instance")["factor"].max() for found in lost.values()]).groupby(level=0).max()
+    never = dict.fromkeys(name for names in missed.values() for name in names if name not in worst.index)
+    names = [*never, *map(str, worst.sort_values(ascending=False, kind="stable").index)]
+    head = ["instance", *(f"{each:g}" for each in ACCURACIES)]
+    body = []
+    for name in names:
+        cells = [_cell(name)]
+        for each, found in lost.items():
+            here = found[found["instance"] == name]
+            lines = ["<b>not reached</b>"] if name in missed[each] else []
+            lines += [_faster(*who) for who in zip(here["solver"], here["factor"].to_numpy(), strict=True)]
+            cells.append(f"<td>{'<br>'.join(lines)}</td>")
+        body.append(cells)
+    return _table(head, body, "tops") if body else "<p>None.</p>"
+
+
+def _faster(solver: str, factor: float) -> str:
+    return escape(f"{solver} {factor:.3g}" if np.isfinite(factor) else f"{solver} did")
 
 
 def _instances(table: pd.DataFrame) -> str:
@@ -129,7 +152,7 @@ def _time(table: pd.DataFrame, instance: str, solver: str, seconds: float, least
     if np.isfinite(seconds):
         text = f"{seconds:.3g}"
         text = f"<b>{text}</b>" if seconds == least else text
-        return f'<td data-value="{seconds!r}" title="{hover}">{text}</td>'
+        return f'<td data-value="{float(seconds)!r}" title="{hover}">{text}</td>'
     ran = runs[runs["status"] != "not_run"]
     if not len(ran):
         why = "not run: " + str(runs["note"].iloc[0]) if len(runs) else "not run"
@@ -168,8 +191,25 @@ def _versions(table: pd.DataFrame, settings: dict[str, object]) -> str:
     return escape(text + (f"; {others}" if others else ""))
 
 
-def _image(png: bytes, alt: str) -> str:
-    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+def _commands(table: pd.DataFrame, settings: dict[str, Any], file: str) -> Iterator[str]:
+    """Yield the commands that make results and page; instances of no catalogue have a command of their own."""
+    names = set(table["instance"])
+    if names <= {each.name for each in (*CATALOGUE, *ONLINE)}:
+        sizes = {size: {each.name for each in CATALOGUE if each.size == size} for size in get_args(Size)}
+        whole = [size for size, its in sizes.items() if its <= names]
+        rest = names.difference(*(sizes[size] for size in whole))
+        asked = [f"{each:g}" for each in settings.get("asked", sorted(table["asked"].unique(), reverse=True))]
+        words = ["--instances", *whole, *sorted(rest), "--solvers", *table["solver"].unique(), "--asked", *asked]
+        words += ["--threads", f"{table['threads'].iloc[0]}", "--timeout", f"{table['timeout'].iloc[0]:g}"]
+        words += ["--n-jobs", str(settings["n_jobs"])] if settings else []
+        yield shlex.join(["python", "-m", "reference", "compare", *words, "--out", file])
+    yield shlex.join(["python", "-m", "reference", "report", file])
+
+
+def _image(figures: Mapping[str, bytes], name: str, alt: str) -> str:
+    if name not in figures:
+        return "<p>No runs to draw.</p>"
+    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(figures[name]).decode()}">'
 
 
 def _cell(value: object, bold: bool = False) -> str:

@@ -1,11 +1,15 @@
 """The figures of a comparison: performance profiles, accuracy against time, ratios of times."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from reference.compare.profiles import ACCURACIES, OURS, profile, ratios, times
 
@@ -14,9 +18,9 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 _DASHES = ("-", "--", "-.", ":")
 
 
-def styles(solvers: Sequence[str]) -> dict[str, dict[str, object]]:
+def styles(solvers: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return how each solver is drawn, the same in all figures."""
-    drawn: dict[str, dict[str, object]] = {}
+    drawn: dict[str, dict[str, Any]] = {}
     for place, name in enumerate(name for name in solvers if name != OURS):
         turn = place // len(_COLOURS)
         drawn[name] = {"color": _COLOURS[place % len(_COLOURS)], "linestyle": _DASHES[turn % 4], "linewidth": 1.4}
@@ -57,12 +61,12 @@ def draw_profiles(table: pd.DataFrame, by: str = "ratio") -> Figure:
     for axis in axes[1]:
         axis.set_xlabel("time / fastest time" if by == "ratio" else "seconds")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 8), frameon=False)
+    _legend(figure, dict(zip(labels, handles, strict=True)))
     return figure
 
 
 def draw_curves(table: pd.DataFrame, instances: Sequence[str] = ()) -> Figure:
-    """Draw accuracy against time: each solver's runs at the accuracies asked, on some instances.
+    """Draw accuracy against time: each solver's runs at the accuracies asked, on some instances, and its time-outs.
 
     Parameters
     ----------
@@ -74,45 +78,75 @@ def draw_curves(table: pd.DataFrame, instances: Sequence[str] = ()) -> Figure:
     chosen = list(instances) or _telling(table)
     rows = -(-len(chosen) // 2)
     figure = Figure(figsize=(11.0, 3.4 * rows), layout="constrained")
-    axes = np.atleast_1d(figure.subplots(rows, 2, squeeze=False)).ravel()
-    solvers = list(times(table, 1.0).columns)
+    axes = figure.subplots(rows, 2, squeeze=False).ravel()
+    drawn = styles(list(times(table, 1.0).columns))
     for axis, name in zip(axes, chosen, strict=False):
-        here = table[(table["instance"] == name) & (table["status"] == "answered")]
-        floor = max(float(here["accuracy"].clip(lower=0.0).replace(0.0, np.nan).min()), 1e-12)
-        for solver, style in styles(solvers).items():
-            runs = here[here["solver"] == solver].sort_values("asked", ascending=False)
-            if len(runs):
-                y = runs["accuracy"].clip(lower=floor)
-                axis.plot(runs["seconds"], y, marker="o", markersize=4, label=solver, **style)
-        axis.set(xscale="log", yscale="log", title=name, xlabel="seconds", ylabel="relative distance to the optimum")
-        axis.grid(alpha=0.3)
+        _draw_curve(axis, table[table["instance"] == name], drawn)
+        axis.set_title(name)
     for axis in axes[len(chosen) :]:
         axis.set_axis_off()
     found = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-    names = [name for name in styles(solvers) if name in found]
-    figure.legend(
-        [found[name] for name in names], names, loc="outside lower center", ncols=min(len(names), 8), frameon=False
-    )
+    late = Line2D([], [], color="grey", linestyle=":", marker="x", label="out of time")
+    _legend(figure, {name: found[name] for name in drawn if name in found} | {"out of time": late})
     return figure
 
 
+def _draw_curve(axis: Axes, here: pd.DataFrame, drawn: dict[str, dict[str, Any]]) -> None:
+    """Draw one instance; a dotted line leads from a solver's last answer to the limit that its next run met."""
+    answered = here[here["status"] == "answered"]
+    floor = max(1e-12, float(answered["accuracy"].clip(lower=0.0).replace(0.0, np.nan).min()))
+    limit, unanswered = float(here["timeout"].max()), 0
+    for solver, style in drawn.items():
+        runs = answered[answered["solver"] == solver].sort_values("asked", ascending=False)
+        x, y = runs["seconds"].tolist(), runs["accuracy"].clip(lower=floor).tolist()
+        if x:
+            axis.plot(x, y, marker="o", markersize=4, label=solver, **style)
+        if ((here["solver"] == solver) & (here["status"] == "timeout")).any():
+            late: dict[str, Any] = {"color": style["color"], "marker": "x", "clip_on": False, "zorder": 6}
+            if x:
+                axis.plot([x[-1], limit], [y[-1]] * 2, linestyle=":", linewidth=1.0, markevery=[1], **late)
+            else:  # no accuracy to draw it at: along the upper edge
+                height = 0.96 - 0.06 * unanswered
+                axis.plot(limit, height, linestyle="", transform=axis.get_xaxis_transform(), **late)
+                unanswered += 1
+    left = min(0.7 * float(answered["seconds"].min()), 0.05 * limit)  # more than a decade, for the axis's labels
+    axis.set(xscale="log", yscale="log", xlim=(left, 1.2 * limit), xlabel="seconds", ylabel="distance to the optimum")
+    axis.grid(alpha=0.3)
+
+
 def draw_ratios(table: pd.DataFrame, accuracy: float) -> Figure:
-    """Draw instances x solvers: each one's time over ours, on a logarithmic colour scale; grey: not solved."""
+    """Draw instances x solvers: each one's time over ours, on a logarithmic colour scale.
+
+    Grey is what a solver did not solve, a cross what it solved and ours did not.
+    """
     seconds = times(table, accuracy)
     quotient = seconds.drop(columns=OURS).div(seconds[OURS], axis=0)
     shown = np.log10(quotient.where(np.isfinite(quotient) & (quotient > 0.0)).to_numpy())
     limit = max(float(np.nanmax(np.abs(shown))) if np.isfinite(shown).any() else 1.0, 1.0)
-    height = max(1.2 + 0.17 * len(quotient), 4.0)
+    ahead = (np.isfinite(seconds.drop(columns=OURS)).T & np.isinf(seconds[OURS])).T.to_numpy()
+    height = max(1.4 + 0.17 * len(quotient), 4.0)
     figure = Figure(figsize=(2.5 + 0.8 * quotient.shape[1], height), layout="constrained")
     axis = figure.subplots()
     colours = matplotlib.colormaps["RdBu"].with_extremes(bad="#bbbbbb")
+    shown[ahead] = -limit
     image = axis.imshow(np.ma.masked_invalid(shown), aspect="auto", cmap=colours, vmin=-limit, vmax=limit)
+    down, across = np.nonzero(ahead)
+    axis.scatter(across, down, marker="x", color="white", s=25)
     axis.set_xticks(range(quotient.shape[1]), [str(name) for name in quotient.columns], rotation=45, ha="right")
     axis.set_yticks(range(len(quotient)), [str(name) for name in quotient.index], fontsize=6)
-    axis.set_title(f"time over ours at accuracy {accuracy:g}\n(blue: ours is faster; grey: not solved)", fontsize=9)
+    axis.set_title(
+        f"time over ours at accuracy {accuracy:g}\nblue: ours is faster; grey: not solved; cross: not by ours",
+        fontsize=9,
+    )
     bar = figure.colorbar(image, ax=axis, shrink=0.6)
     bar.set_label("log10 of time / our time")
     return figure
+
+
+def _legend(figure: Figure, drawn: Mapping[str, Artist]) -> None:
+    rows = -(-len(drawn) // 8)
+    columns = -(-len(drawn) // rows)
+    figure.legend(drawn.values(), drawn.keys(), loc="outside lower center", ncols=columns, frameon=False)
 
 
 def _telling(table: pd.DataFrame) -> list[str]:

@@ -27,13 +27,13 @@ def times(table: pd.DataFrame, accuracy: float, total: bool = False) -> pd.DataF
     Returns
     -------
     DataFrame
-        A row for each instance, a column for each solver that was run at all, ours first.
+        A row for each instance, a column for each solver that was run at all, ours first, the others by name.
     """
     ran = table[table["status"] != "not_run"]
     solved = ran[(ran["status"] == "answered") & (ran["accuracy"] <= accuracy)]
     seconds = solved["seconds"] + (solved["compile_seconds"].fillna(0.0) if total else 0.0)
     fastest = seconds.groupby([solved["instance"], solved["solver"]]).min().unstack()
-    solvers = sorted(ran["solver"].unique(), key=lambda name: (name != OURS, list(ran["solver"]).index(name)))
+    solvers = sorted(ran["solver"].unique(), key=lambda name: (name != OURS, name.casefold()))
     return fastest.reindex(index=table["instance"].unique(), columns=solvers).fillna(np.inf)
 
 
@@ -82,19 +82,25 @@ def mean_ratios(table: pd.DataFrame, total: bool = False) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def behind(table: pd.DataFrame, accuracy: float, total: bool = False) -> pd.DataFrame:
-    """Return where ours is not the fastest: instance, who is, our time over its, infinite where ours did not solve."""
-    seconds = times(table, accuracy, total)
-    if OURS not in seconds or seconds.shape[1] < 2:
+def behind(table: pd.DataFrame, accuracy: float) -> pd.DataFrame:
+    """Return who was faster than ours, and where.
+
+    Returns
+    -------
+    DataFrame
+        A row for each instance and each solver faster than ours on it: "instance", "solver", "factor", which is our
+        time over its, infinite where ours did not solve; the largest first.
+    """
+    seconds = times(table, accuracy)
+    if OURS not in seconds:
         return pd.DataFrame(columns=["instance", "solver", "factor"])
-    others = seconds.drop(columns=OURS)
-    best = others.min(axis=1)
-    lost = best[best < seconds[OURS]]
-    found = pd.DataFrame(
-        {
-            "instance": lost.index,
-            "solver": [str(others.loc[name].idxmin()) for name in lost.index],
-            "factor": (seconds.loc[lost.index, OURS] / lost).to_numpy(),
-        }
-    )
-    return found.sort_values("factor", ascending=False, ignore_index=True)
+    factors = seconds.drop(columns=OURS).rdiv(seconds[OURS], axis=0).rename_axis(index="instance", columns=None)
+    found = factors.reset_index().melt("instance", var_name="solver", value_name="factor")
+    found = found[found["factor"] > 1.0]  # NaN where neither solved
+    return found.sort_values("factor", ascending=False, kind="stable", ignore_index=True)
+
+
+def unsolved(table: pd.DataFrame, accuracy: float) -> list[str]:
+    """Return the instances that ours was to solve and did not."""
+    seconds = times(table, accuracy)
+    return [str(name) for name in seconds.index[np.isinf(seconds[OURS])]] if OURS in seconds else []

@@ -2,16 +2,19 @@
 
 import argparse
 import io
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from reference.compare.page import TABLE_ACCURACY, write_page
 from reference.compare.plots import draw_curves, draw_profiles, draw_ratios
-from reference.compare.profiles import OURS, shares
+from reference.compare.profiles import ACCURACIES, OURS, mean_ratios, shares
 from reference.compare.results import read
 from reference.compare.words import findings
+from reference.instances import Size
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,8 +29,10 @@ def run(arguments: argparse.Namespace) -> str:
         table = read(arguments.results)
     except (FileNotFoundError, ValueError) as error:
         raise SystemExit(str(error)) from error
-    if table.empty:
-        raise SystemExit(f"{arguments.results} holds no results yet")
+    if (table["status"] == "not_run").all():
+        why = "; ".join(f"{solver}: {note}" for solver, note in table.groupby("solver")["note"].first().items())
+        raise SystemExit(f"{arguments.results} holds no results yet" + (f", no solver was run ({why})" if why else ""))
+    table = _in_order(table)
     out, stem = arguments.out or arguments.results.parent, arguments.results.stem
     out.mkdir(parents=True, exist_ok=True)
     figures = {name: _png(figure) for name, figure in _figures(table).items()}
@@ -35,19 +40,36 @@ def run(arguments: argparse.Namespace) -> str:
         (out / f"{stem}-{name}.png").write_bytes(png)
     page = out / f"{stem}.html"
     write_page(table, figures, page, arguments.results)
-    solved = shares(table)
-    solved.columns = [f"{each:g}" for each in solved.columns]
-    text = solved.to_string(float_format=lambda share: f"{share:.0%}")
-    return "\n".join(["share of instances solved at each accuracy", text, "", *findings(table), "", f"page: {page}"])
+    return "\n".join([*_tables(table), *findings(table), "", f"page: {page}"])
+
+
+def _in_order(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the newest version of each instance, sorted: runs end in any order."""
+    newest = table[table["version"] == table.groupby("instance")["version"].transform("max")]
+    by = {"rank": True, "instance": True, "solver": True, "asked": False}
+    rank = newest["size"].map(get_args(Size).index)
+    return newest.assign(rank=rank).sort_values(list(by), ascending=list(by.values())).drop(columns="rank")
+
+
+def _tables(table: pd.DataFrame) -> Iterator[str]:
+    solved = shares(table).rename(columns="{:g}".format)
+    yield "share of instances solved at each accuracy"
+    yield solved.to_string(float_format="{:.0%}".format) + "\n"
+    means = mean_ratios(table)
+    if len(means):
+        ratios = pd.DataFrame({f"{each:g}": means[each, "ratio"] for each in ACCURACIES})
+        yield f"time over that of {OURS}, geometric mean of the instances that both solved"
+        yield ratios.to_string(float_format="{:.3g}".format, na_rep="-") + "\n"
 
 
 def _figures(table: pd.DataFrame) -> dict[str, Figure]:
-    drawn = {
-        "profiles": draw_profiles(table),
-        "seconds": draw_profiles(table, "seconds"),
-        "curves": draw_curves(table),
-    }
-    return drawn | ({"ratios": draw_ratios(table, TABLE_ACCURACY)} if OURS in set(table["solver"]) else {})
+    drawn = {"profiles": draw_profiles(table), "seconds": draw_profiles(table, "seconds")}
+    if (table["status"] == "answered").any():
+        drawn["curves"] = draw_curves(table)
+    ran = set(table.loc[table["status"] != "not_run", "solver"])
+    if OURS in ran and len(ran) > 1:
+        drawn["ratios"] = draw_ratios(table, TABLE_ACCURACY)
+    return drawn
 
 
 def _png(figure: Figure) -> bytes:

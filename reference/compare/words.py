@@ -5,41 +5,37 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from reference.compare.profiles import ACCURACIES, OURS, behind, mean_ratios, shares, times
+from reference.compare.profiles import ACCURACIES, OURS, behind, mean_ratios, shares, unsolved
 
 
 def findings(table: pd.DataFrame) -> Iterator[str]:
-    """Yield where ours is ahead and where not: one sentence for each accuracy, one for each instance not solved."""
+    """Yield where ours is ahead and where not, at each accuracy; and first which runs the file does not have."""
+    total = table["instance"].nunique()
     solved = shares(table)
+    lacking = total - table.groupby("solver")["instance"].nunique()[solved.index]
+    if listed := ", ".join(f"{name} {count}" for name, count in lacking[lacking > 0].items()):
+        yield f"The file lacks runs on some of its instances, which count as not solved: {listed}."
     if OURS not in solved.index:
         yield f"{OURS} was not run: nothing is said of it."
         return
     means = mean_ratios(table)
     for each in ACCURACIES:
-        total = table["instance"].nunique()
         ours = round(float(solved[each].loc[OURS]) * total)
         others = solved.drop(index=OURS)[each]
         sentence = f"Accuracy {each:g}: {OURS} solved {ours} of {total} instances"
-        if others.empty:
-            yield f"{sentence}."
-            continue
-        most = str(others.idxmax())
-        sentence += f", the next, {most}, {round(float(others[most]) * total)}"
-        sentence += f"; it was the fastest on {ours - _beaten(table, each)}, another on {len(behind(table, each))}"
-        factors = means.xs(each, axis=1)
-        told = [f"{name} {row['ratio']:.3g}" for name, row in factors.iterrows() if row["both"]]
-        yield f"{sentence}. Mean time over ours: {', '.join(told) or 'none'}."
-    yield from _unsolved(table)
-
-
-def _beaten(table: pd.DataFrame, accuracy: float) -> int:
-    """Return on how many of the instances that ours solved another was faster."""
-    return int(np.isfinite(behind(table, accuracy)["factor"].to_numpy(dtype=np.float64)).sum())
-
-
-def _unsolved(table: pd.DataFrame) -> Iterator[str]:
+        if len(others):
+            most = str(others.idxmax())
+            lost = behind(table, each)
+            beaten = lost.loc[np.isfinite(lost["factor"].to_numpy(dtype=np.float64)), "instance"].nunique()
+            sentence += f", the best of the others, {most}, {round(float(others[most]) * total)}"
+            sentence += f"; it was the fastest on {ours - beaten}, another on {lost['instance'].nunique()}"
+            factors = means.xs(each, axis=1)
+            faster = [
+                f"{name} ({row['ratio']:.2g} of its time, {row['both']:.0f} instances)"
+                for name, row in factors[factors["ratio"] < 1.0].iterrows()
+            ]
+            sentence += f"; faster on average, where both solved: {', '.join(faster)}" if faster else ""
+        yield f"{sentence}."
     for each in ACCURACIES:
-        seconds = times(table, each)[OURS]
-        names = [str(name) for name in seconds.index[np.isinf(seconds)]]
-        if names:
+        if names := unsolved(table, each):
             yield f"{OURS} did not reach {each:g} on {', '.join(names)}."

@@ -1,5 +1,8 @@
 """The reports of a comparison: profiles against hand-computed ones, their laws, the page and the figures."""
 
+import argparse
+import html
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -7,11 +10,24 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from reference.compare import report
-from reference.compare.profiles import ACCURACIES, behind, mean_ratios, profile, ratios, shares, supported, times
+from reference.compare.plots import draw_curves, draw_ratios
+from reference.compare.profiles import (
+    ACCURACIES,
+    behind,
+    mean_ratios,
+    profile,
+    ratios,
+    shares,
+    supported,
+    times,
+    unsolved,
+)
 from reference.compare.results import COLUMNS, append, hold_settings, read
 from reference.compare.words import findings
+from reference.instances import CATALOGUE
 
 
 def row(instance, solver, asked=1e-6, **values):
@@ -39,17 +55,30 @@ ROWS = [
 ]
 
 
-@pytest.fixture
-def results(tmp_path):
-    path = tmp_path / "results.csv"
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    path = tmp_path_factory.mktemp("comparison") / "results.csv"
     hold_settings(path, {"machine": "a machine", "n_jobs": 2, "versions": {"numpy": "2.0"}}, ())
     append(path, ROWS)
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def table(results):
     return read(results)
+
+
+@pytest.fixture(scope="module")
+def reported(results):
+    """What the command says of the results, and the folder that it wrote."""
+    out = results.parent / "out"
+    return report.run(_arguments(results, out)), out
+
+
+@pytest.fixture
+def unrendered(monkeypatch):
+    """Figures are drawn and not rendered, which takes most of the time."""
+    monkeypatch.setattr(Figure, "savefig", lambda self, file, **options: file.write(b"PNG"))
 
 
 def test_what_is_written_is_read(table):
@@ -88,20 +117,40 @@ def test_shares_and_means_by_hand(table):
     means = mean_ratios(table)
     assert means.loc["fast", (1e-2, "ratio")] == pytest.approx(np.sqrt(0.5 * 0.25))
     assert means.loc["fast", (1e-2, "both")] == 2
+    whole = mean_ratios(table, total=True)
+    assert whole.loc["fast", (1e-2, "ratio")] == pytest.approx(np.sqrt(0.5 * 2.5))
+
+
+def test_who_was_faster_by_hand(table):
     lost = behind(table, 1e-2)
-    assert lost["instance"].tolist() == ["two", "one"]
-    assert lost["factor"].tolist() == [4.0, 2.0]
+    assert lost.to_numpy().tolist() == [["two", "fast", 4.0], ["one", "fast", 2.0]]
+    slow = table.copy()
+    slow.loc[slow["solver"] == "cvxrelu", "accuracy"] = 0.3  # solves at 0.5 alone
+    slow.loc[slow["solver"] == "liar", ["status", "seconds", "accuracy"]] = ["answered", 0.2, 1e-9]
+    assert behind(slow, 0.5).to_numpy().tolist() == [
+        ["two", "liar", 20.0],
+        ["three <&>", "liar", 10.0],
+        ["one", "liar", 5.0],
+        ["two", "fast", 4.0],
+        ["one", "fast", 2.0],
+    ]
+    assert np.isinf(behind(slow, 0.1)["factor"]).all()
+    assert sorted(behind(slow, 0.1)["instance"]) == ["one", "one", "three <&>", "two", "two"]
+    assert unsolved(slow, 0.1) == ["one", "two", "three <&>"]
+    assert unsolved(slow, 0.5) == []
 
 
 def test_the_words_hide_nothing(table):
     said = list(findings(table))
     assert said[3].startswith(
-        "Accuracy 0.01: cvxrelu solved 3 of 3 instances, the next, fast, 2; it was the fastest on 1"
+        "Accuracy 0.01: cvxrelu solved 3 of 3 instances, the best of the others, fast, 2; it was the fastest on 1, "
+        "another on 2; faster on average, where both solved: fast (0.35 of its time, 2 instances)."
     )
-    assert "another on 2" in said[3]
     worse = table.copy()
     worse.loc[worse["instance"] == "two", "accuracy"] = 1e-3
     assert "cvxrelu did not reach 1e-06 on two." in list(findings(worse))
+    fewer = table.drop(index=table.index[(table["solver"] == "fast") & (table["instance"] == "two")])
+    assert next(findings(fewer)) == ("The file lacks runs on some of its instances, which count as not solved: fast 1.")
 
 
 @st.composite
@@ -115,7 +164,7 @@ def any_table(draw):
     return pd.DataFrame(rows).replace({"compile_seconds": {"": np.nan}})
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(any_table(), st.floats(1e-2, 1e2), st.randoms())
 def test_laws_of_profiles(table, factor, random):
     for tight, loose in zip(ACCURACIES[1:], ACCURACIES, strict=False):
@@ -125,17 +174,41 @@ def test_laws_of_profiles(table, factor, random):
     assert (quotients >= 1.0).all(axis=None)
     solved = np.isfinite(seconds).any(axis=1)
     assert (quotients[solved].min(axis=1) == 1.0).all()
+    share_solved = shares(table)[1e-2]
     for name in quotients:
         x, share = profile(quotients[name])
         assert np.all(np.diff(x) > 0.0)
         assert np.all(np.diff(share) > 0.0)
-        assert share.max(initial=0.0) == pytest.approx(shares(table).loc[name, 1e-2])
+        assert share.max(initial=0.0) == pytest.approx(share_solved[name])
     slower = table.assign(seconds=table["seconds"] * factor)
     assert np.allclose(ratios(times(slower, 1e-2)), quotients, rtol=1e-9)
     order = list(range(len(table)))
     random.shuffle(order)
-    shuffled = times(table.iloc[order], 1e-2).reindex(index=seconds.index, columns=seconds.columns)
-    assert shuffled.equals(seconds)
+    assert times(table.iloc[order], 1e-2).reindex(index=seconds.index).equals(seconds)
+
+
+def test_curves_show_runs_and_time_outs(table):
+    late = table.copy()
+    late.loc[(late["instance"] == "one") & (late["seconds"] == 2.0), "status"] = "timeout"
+    one, two = draw_curves(late, ["one", "two"]).axes
+    lines = {line.get_label(): line.get_xydata().tolist() for line in one.lines}
+    assert lines["cvxrelu"] == [[1.0, 5e-3]]
+    assert [[1.0, 5e-3], [20.0, 5e-3]] in lines.values()  # up to the limit it had nothing better
+    assert lines["liar"] == [[0.1, 3.0]]
+    marks = [line.get_xdata().tolist() for line in two.lines if line.get_marker() == "x"]
+    assert marks == [[20.0]]
+    assert two.get_xlim()[1] > 20.0
+
+
+def test_ratios_show_what_ours_did_not_solve(table):
+    worse = table.copy()
+    worse.loc[(worse["instance"] == "two") & (worse["solver"] == "cvxrelu"), "accuracy"] = 0.3
+    axis = draw_ratios(worse, 1e-2).axes[0]
+    cells = axis.images[0].get_array()
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["fast", "liar"]
+    assert cells.mask.tolist() == [[False, True], [False, True], [True, True]]
+    assert cells[0, 0] == pytest.approx(np.log10(0.5))
+    assert axis.collections[0].get_offsets().tolist() == [[0, 1]]
 
 
 class Page(HTMLParser):
@@ -160,10 +233,10 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_page_and_figures(results, tmp_path, capsys):
-    out = tmp_path / "out"
-    said = report.run(_arguments(results, out))
-    assert "share of instances solved" in said
+def test_page_and_figures(reported):
+    said, out = reported
+    assert re.search(r"^fast +67% +67% +67% +67% +33% +33%$", said, re.MULTILINE)
+    assert re.search(r"^fast +0.354 +0.354 +0.354 +0.354 +0.25 +0.25$", said, re.MULTILINE)
     assert str(out / "results.html") in said
     source = (out / "results.html").read_text()
     page = Page()
@@ -174,6 +247,11 @@ def test_page_and_figures(results, tmp_path, capsys):
     assert "MOSEK: not run: no licence" in page.text
     assert "time-out" in page.text
     assert "numpy 2.0" in page.text
+    assert "3 solvers of the 4 named" in page.text
+    assert "reference compare" not in page.text  # these are no instances of the catalogue
+    assert "<td>67% <small>(100%)</small></td>" in source  # fast was run on two, which it solved
+    assert "<tr><td>two</td>" + "<td>fast 4</td>" * 6 + "</tr>" in source
+    assert "<tr><td>one</td>" + "<td>fast 2</td>" * 4 + "<td></td>" * 2 + "</tr>" in source
     assert "<script>alert" not in source  # what a solver said is text
     assert "three &lt;&amp;&gt;" in source
     assert "https://" not in source
@@ -182,11 +260,57 @@ def test_page_and_figures(results, tmp_path, capsys):
     assert all(path.stat().st_size > 10_000 for path in out.glob("*.png"))
 
 
-def test_without_ours(tmp_path):
+def test_columns_sort_as_numbers(reported):
+    values = re.findall('data-value="([^"]*)"', (reported[1] / "results.html").read_text())
+    assert sorted(map(float, values)) == [1.0, 2.0, 2.0, 4.0, *[1e99] * 5]
+
+
+ODD = {
+    "another alone": [row("one", "mine"), row("two", "mine", seconds=2.0)],
+    "ours alone": [row("one", "cvxrelu"), row("two", "cvxrelu", seconds=2.0)],
+    "ours not run": [row("one", "mine"), row("one", "cvxrelu", status="not_run", seconds="", accuracy="")],
+    "all failed": [row("one", name, status="failed", seconds="", accuracy="") for name in ("mine", "cvxrelu")],
+}
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_the_page_tells_how_to_make_it(tmp_path):
+    path = tmp_path / "my results.csv"
+    names = [*(each.name for each in CATALOGUE if each.size == "small"), "magic/relu/squared/P100/0.01"]
+    append(path, [row(name, "cvxrelu", asked=asked) for name in names for asked in (1e-1, 1e-4)])
+    report.run(_arguments(path, tmp_path))
+    assert (
+        "python -m reference compare --instances small magic/relu/squared/P100/0.01 --solvers cvxrelu "
+        "--asked 0.1 0.0001 --threads 1 --timeout 20 --out 'my results.csv'\n"
+        "python -m reference report 'my results.csv'</code>"
+    ) in html.unescape((tmp_path / "my results.html").read_text())
+
+
+@pytest.mark.parametrize(("name", "rows"), ODD.items(), ids=ODD)
+@pytest.mark.usefixtures("unrendered")
+def test_odd_files_are_reported(name, rows, tmp_path):
     path = tmp_path / "results.csv"
-    append(path, [row("one", "mine"), row("two", "mine", seconds=2.0)])
+    append(path, rows)
     said = report.run(_arguments(path, tmp_path))
-    assert "cvxrelu was not run: nothing is said of it." in said
+    ours_ran = name in ("ours alone", "all failed")
+    assert ("cvxrelu was not run: nothing is said of it." in said) != ours_ran
+    assert (tmp_path / "results-ratios.png").exists() == (name == "all failed")
+    assert (tmp_path / "results-curves.png").exists() == (name != "all failed")
+
+
+@pytest.mark.usefixtures("unrendered")
+def test_order_of_the_file_says_nothing(tmp_path):
+    held = [*ROWS, row("old", "cvxrelu", size="large"), row("old", "fast", size="large", version=0)]
+    pages = []
+    for name, rows in (("a", held), ("b", held[::-1])):
+        path = tmp_path / name / "results.csv"
+        append(path, rows)
+        report.run(_arguments(path, path.parent))
+        pages.append((path.parent / "results.html").read_text())
+    assert pages[0] == pages[1]
+    names = re.findall("<tr><td>([^<]*)</td><td>(?:small|large)</td>", pages[0])
+    assert names == ["one", "three &lt;&amp;&gt;", "two", "old"]
+    assert "The file lacks runs on some of its instances, which count as not solved: fast 1, liar 1." in pages[0]
 
 
 def test_nothing_to_report(tmp_path):
@@ -194,13 +318,14 @@ def test_nothing_to_report(tmp_path):
         report.run(_arguments(tmp_path / "missing.csv", tmp_path))
     path = tmp_path / "results.csv"
     append(path, [])
-    with pytest.raises(SystemExit, match="holds no results yet"):
+    with pytest.raises(SystemExit, match="holds no results yet$"):
+        report.run(_arguments(path, tmp_path))
+    append(path, [row("one", "MOSEK", status="not_run", seconds="", accuracy="", note="no licence")])
+    with pytest.raises(SystemExit, match=r"no solver was run \(MOSEK: no licence\)"):
         report.run(_arguments(path, tmp_path))
 
 
 def _arguments(results, out):
-    import argparse
-
     parser = argparse.ArgumentParser()
     report.configure(parser)
     return parser.parse_args([str(results), "--out", str(out)])
