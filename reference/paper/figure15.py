@@ -11,11 +11,12 @@ from cvxrelu.solvers import augmented_lagrangian
 from cvxrelu.solvers.result import Record
 from reference.paper.published import LAMS, PROFILES
 from reference.paper.report import Figure, tell
-from reference.paper.runs import SMALL, Scale, add_scale_options
+from reference.paper.runs import Scale, add_scale_options
 from reference.paper.traces import TAUS, Trace, paper_problem, proven_lower
 
 DELTAS = (1.0, 10.0, 100.0, 1e3, 1e4)
-DEFAULT = Scale(data=SMALL, lams=LAMS[::2], gates=100, limit=2000)
+_SETS = ("bands", "breast", "heart", "housevotes", "ionosphere", "monk-2", "sonar", "tae", "wine")
+DEFAULT = Scale(data=_SETS, lams=LAMS[::2], gates=50, limit=5000)
 FULL = Scale(data=tuple(PROFILES), lams=LAMS, gates=500, limit=10_000)
 
 
