@@ -80,6 +80,10 @@ _FIGURE = Figure(
     work=run_deltas,
     names={name: name for names in zip(*_PAIRS, strict=True) for name in names},
     claims={"the window ahead of the fixed delta that it starts from": _PAIRS},
+    groups={
+        "the window from any of the five": [window for window, _ in _PAIRS],
+        "a fixed delta, any of the five": [fixed for _, fixed in _PAIRS],
+    },
     senses=("0.5", "0.1", "0.01"),
     unit="inner iterations",
     notes=(

@@ -98,6 +98,17 @@ def verdict(solved: pd.DataFrame, claim: str, pairs: Sequence[tuple[str, str]], 
     return [*lines, f"{claim}: {'; '.join(told)}"]
 
 
+def spread(solved: pd.DataFrame, groups: Mapping[str, Sequence[str]], senses: Sequence[str]) -> list[str]:
+    """Say from what to what the shares of problems solved go over the methods of each group."""
+    shares = 100.0 * np.isfinite(solved.effort).groupby([solved.method, solved.sense]).mean().unstack()
+    lines = []
+    for name, methods in groups.items():
+        least, largest = shares.loc[list(methods)].min(), shares.loc[list(methods)].max()
+        told = (f"{least[sense]:.0f} to {largest[sense]:.0f} % to {sense}" for sense in senses)
+        lines.append(f"solved by {name}: {', '.join(told)}")
+    return lines
+
+
 def meaning(traces: Sequence[Trace]) -> list[str]:
     """Say how near to the optimum the points are that first meet the paper's measure; nothing where it is not taken."""
     checks = (zip(trace.kkt, trace.accuracy, strict=True) for trace in traces if trace.kkt)
