@@ -11,7 +11,7 @@ import cvxrelu as cr
 from cvxrelu.solvers import augmented_lagrangian, proximal
 from cvxrelu.solvers.proximal import ProximalOptions, iterate
 from reference.paper import commands, figure9, figure12, figure15
-from reference.paper.profiles import SUBGRADIENT, ahead, meaning, solved_at, verdict
+from reference.paper.profiles import SUBGRADIENT, ahead, meaning, solved_at, spread, verdict
 from reference.paper.proximal_methods import CountedModel, Method, run_methods, squared_subgradient, watch
 from reference.paper.runs import run_all
 from reference.paper.traces import TAUS, Trace, paper_problem, proven_lower
@@ -126,6 +126,18 @@ def test_a_problem_is_solved_at_its_first_check_within_the_limit():
     assert solved.effort["b", "0.1"] == np.inf
 
 
+def test_the_spread_of_shares_is_told():
+    traces = [
+        trace(method, [10], [accuracy], lam) for lam in (1.0, 2.0) for method, accuracy in (("a", 0.05), ("b", lam))
+    ]
+    solved = solved_at(traces, {"a": "a", "b": "b"}, limit=100)
+    told = spread(solved, {"both": ["a", "b"], "b": ["b"]}, ["1", "0.1"])
+    assert told == [
+        "solved by both: 50 to 100 % to 1, 0 to 100 % to 0.1",
+        "solved by b: 50 to 50 % to 1, 0 to 0 % to 0.1",
+    ]
+
+
 def test_what_the_papers_measure_means_is_told():
     runs = [trace("a", [1, 2], [0.5, 0.04], kkt=[1e-5, 1e-7]), trace("b", [1, 2], [0.002, 0.001], kkt=[1e-6, 1e-7])]
     assert meaning([*runs, trace("c", [1], [0.9], kkt=[1.0])]) == [
@@ -140,10 +152,10 @@ def test_what_the_papers_measure_means_is_told():
     [
         ([50, 50, 50], (3, 0, 0), "holds at 0.1; open at 0.01"),
         ([10, 5, 50], (1, 1, 1), "open at 0.1, 0.01"),
-        ([5, 5, 50], (1, 2, 0), "open at 0.01; REFUTED at 0.1"),
+        ([5, 5, 50], (1, 2, 0), "open at 0.01; does NOT hold at 0.1"),
     ],
 )
-def test_a_claim_holds_is_open_or_refuted(second, counts, told):
+def test_a_claim_holds_is_open_or_does_not_hold(second, counts, told):
     traces = [trace("a", [10], [0.05], lam) for lam in (1.0, 2.0, 3.0)]
     traces += [trace("b", [effort], [0.05], lam) for lam, effort in zip((1.0, 2.0, 3.0), second, strict=True)]
     solved = solved_at(traces, {"a": "a", "b": "b"}, limit=100)

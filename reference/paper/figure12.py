@@ -25,7 +25,7 @@ _FIGURE = Figure(
             ("lassplore 5", "keep"),
             ("lassplore 5", "forward-track"),
         ),
-        "threshold 5 ahead of 2 and of 10": (("lassplore 5", "lassplore 2"), ("lassplore 5", "lassplore 10")),
+        "its threshold 5 ahead of 2 and of 10": (("lassplore 5", "lassplore 2"), ("lassplore 5", "lassplore 10")),
     },
     senses=("0.1", "0.01", SUBGRADIENT),
     unit="passes over the data",

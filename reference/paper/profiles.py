@@ -78,7 +78,7 @@ def ahead(solved: pd.DataFrame, first: str, second: str, sense: str) -> tuple[in
 def verdict(solved: pd.DataFrame, claim: str, pairs: Sequence[tuple[str, str]], senses: Sequence[str]) -> list[str]:
     """Say whether the first of each pair of methods is ahead of the second: on more problems ahead than behind.
 
-    A claim is refuted where one of its pairs is the other way round; else open where one is even.
+    A claim does not hold where one of its pairs is the other way round; else it is open where one is even.
     """
     width = max(len(f"{first} / {second}") for first, second in pairs) + 2
     lines = [f"{'ahead, behind, level':<{width}}" + "".join(f"{sense:>16}" for sense in senses)]
@@ -89,13 +89,24 @@ def verdict(solved: pd.DataFrame, claim: str, pairs: Sequence[tuple[str, str]], 
             worst[sense] = min(worst[sense], int(np.sign(less - more)))
         cells = ("{}, {}, {}".format(*count) for count in counts)
         lines.append(f"{f'{first} / {second}':<{width}}" + "".join(f"{cell:>16}" for cell in cells))
-    words = {1: "holds", 0: "open", -1: "REFUTED"}
+    words = {1: "holds", 0: "open", -1: "does NOT hold"}
     told = [
         f"{word} at {', '.join(sense for sense in senses if worst[sense] == sign)}"
         for sign, word in words.items()
         if sign in worst.values()
     ]
     return [*lines, f"{claim}: {'; '.join(told)}"]
+
+
+def spread(solved: pd.DataFrame, groups: Mapping[str, Sequence[str]], senses: Sequence[str]) -> list[str]:
+    """Say from what to what the shares of problems solved go over the methods of each group."""
+    shares = 100.0 * np.isfinite(solved.effort).groupby([solved.method, solved.sense]).mean().unstack()
+    lines = []
+    for name, methods in groups.items():
+        least, largest = shares.loc[list(methods)].min(), shares.loc[list(methods)].max()
+        told = (f"{least[sense]:.0f} to {largest[sense]:.0f} % to {sense}" for sense in senses)
+        lines.append(f"solved by {name}: {', '.join(told)}")
+    return lines
 
 
 def meaning(traces: Sequence[Trace]) -> list[str]:

@@ -14,11 +14,10 @@ from cvxrelu.solvers.proximal import Iterate, ProximalOptions, iterate
 from cvxrelu.solvers.rfista import GatedModel
 from reference.paper.published import KKT_TOLERANCE, LAMS, PROFILES
 from reference.paper.runs import SMALL, Record, Scale
-from reference.paper.traces import TAUS, Trace, paper_problem, proven_lower
+from reference.paper.traces import CHECK_GROWTH, TAUS, Trace, paper_problem, proven_lower
 
 DEFAULT = Scale(data=SMALL, lams=LAMS, gates=500, limit=2000)
 FULL = Scale(data=tuple(PROFILES), lams=LAMS, gates=5000, limit=2000)
-_CHECK_GROWTH = 1.05
 _DIVERGED = 1e3
 
 
@@ -84,7 +83,7 @@ def watch(problem: cr.ConvexGatedReLU, method: Method, lower: float, limit: int,
             count += 1
             if count < next_check and model.passes < limit:
                 continue
-            next_check = int(max(count + 1, _CHECK_GROWTH * count))
+            next_check = int(max(count + 1, CHECK_GROWTH * count))
             objective, residual = _check(problem, point)
             if not objective <= largest:
                 return

@@ -2,11 +2,11 @@
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import cvxrelu as cr
-from reference.paper.profiles import draw, meaning, share_table, solved_at, verdict
+from reference.paper.profiles import draw, meaning, share_table, solved_at, spread, verdict
 from reference.paper.published import N_PROFILES, PROFILES
 from reference.paper.runs import Record, Scale, chosen_scale, run_all
 from reference.paper.traces import Trace
@@ -19,7 +19,7 @@ class Figure:
     ``work`` takes data set, lam, gates and limit, and returns the traces. ``names`` maps the methods that are run to
     those that are told of: of several with one name, the best counts. ``claims`` are judged, each by pairs of methods
     of which the first should be ahead, in the ``senses`` of "solved", which are drawn too. ``unit`` is that of effort
-    and limits.
+    and limits. ``groups`` are methods that differ in a first choice: how much it matters is told.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Figure:
     senses: Sequence[str]
     unit: str
     notes: Sequence[str]
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def tell(figure: Figure, arguments: argparse.Namespace) -> str:
@@ -54,6 +55,7 @@ def tell(figure: Figure, arguments: argparse.Namespace) -> str:
             "",
             *share_table(solved, methods, figure.unit),
             *meaning(traces),
+            *spread(solved, figure.groups, figure.senses),
             *(
                 line
                 for claim, pairs in figure.claims.items()

@@ -11,7 +11,7 @@ from typing import Any
 from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
-# The sets of the figures with at most 1,500 rows.
+# The sets with at most 1,500 rows.
 SMALL = (
     "australian", "bands", "breast", "breast_cancer", "contraceptive", "crx", "german", "heart", "housevotes",
     "ionosphere", "led7digit", "mammographic", "monk-2", "pima", "sonar", "tae", "tic-tac-toe", "vehicle", "wine",

@@ -11,6 +11,7 @@ from reference.paper.published import PATTERN_SEED
 
 TAUS = (1.0, 0.5, 0.1, 1e-2, 1e-4)  # the first three are the paper's
 P = TypeVar("P", cr.ConvexGatedReLU, cr.ConvexReLU)
+CHECK_GROWTH = 1.05  # checks cost as much as steps: one in 5 % of the way
 _EXACT = 1e-6
 _SECONDS = 300.0
 
@@ -28,7 +29,7 @@ class Trace:
     effort : list of int
         Passes over the data or iterations, as the figure counts, at each check.
     seconds : list of float
-        Seconds of the method, without the checks where it does not need them.
+        Seconds of the method, without the checks.
     accuracy : list of float
         (objective - lower) / lower of the best feasible point so far, lower a proven bound of the optimum.
     kkt : list of float
