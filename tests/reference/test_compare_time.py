@@ -1,6 +1,8 @@
 """The comparison's clock, memory and versions: what is measured is the solver's call, and nothing besides."""
 
+import re
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,3 +93,10 @@ def test_a_solver_that_was_changed_is_run_anew_or_refused(table_of, tmp_path):
     second = table_of(body + "\n# changed\n", again=True)
     assert len(read(tmp_path / "results.csv")) == len(second) == 2
     assert set(first["solver_version"]).isdisjoint(second["solver_version"])
+
+
+def test_the_solver_in_the_readme_reaches_the_optimum(table_of):
+    text = (Path(__file__).parents[2] / "reference" / "README.md").read_text()
+    table = table_of(re.search(r"```python\n(.*?)```", text, re.DOTALL).group(1), asked=(1e-6,), timeout=20.0)
+    assert table["status"].tolist() == ["answered"]
+    assert table["accuracy"].iloc[0] <= 1e-6
