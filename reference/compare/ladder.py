@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ class Outcome:
 
 def climb(
     solver: Solver, given: Path, options: Sequence[str], tols: Sequence[float], effort: Effort, owner: int
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     """Yield the outcome at each tolerance, the loosest first, up to the first one without an answer in time.
 
     Parameters

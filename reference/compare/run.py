@@ -5,7 +5,8 @@ import dataclasses
 import os
 import platform
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -175,17 +176,37 @@ def _runs(instance: Posed, solver: Solver, lower: float, plan: Plan, owner: int)
         with tempfile.TemporaryDirectory() as folder:
             given = Path(folder) / "problem.npz"
             _write(given, problem, lower)
-            tols = [solver.own_tol(instance.kind, asked) for asked in plan.asked]
-            outcomes = climb(solver, given, solver.options(problem), tols, plan.effort, owner)
-            rows = [
-                base | {"asked": asked} | _judged(problem, outcome, lower)
-                for asked, outcome in zip(plan.asked, outcomes, strict=False)
-            ]
+            tols = solver.tols(instance.kind, plan.asked)
+            pairs = _first_that_reach if solver.searched else _one_each
+            with closing(climb(solver, given, solver.options(problem), tols, plan.effort, owner)) as outcomes:
+                judged = (_judged(problem, outcome, lower) for outcome in outcomes)
+                rows = [base | {"asked": asked} | row for asked, row in pairs(plan.asked, judged)]
     last = rows[-1]
-    out_of_time = f"out of time at {last['asked']:g}"
-    why = {"timeout": out_of_time, "answered": out_of_time, "failed": f"it failed at {last['asked']:g}"}
-    note = why.get(last["status"], last.get("note", ""))
+    why = {"failed": f"it failed at {last['asked']:g}", "not_run": last.get("note", "")}
+    if solver.searched and last["status"] == "answered":
+        why["answered"] = f"{last['asked']:g} was not reached by the smallest tolerance, or in time"
+    note = why.get(last["status"], f"out of time at {last['asked']:g}")
     return rows + [base | {"asked": asked, "status": "not_run", "note": note} for asked in plan.asked[len(rows) :]]
+
+
+_Row = dict[str, Any]
+
+
+def _one_each(asked: Sequence[float], judged: Iterable[_Row]) -> Iterator[tuple[float, _Row]]:
+    """Pair each accuracy with the row of the run at it."""
+    return zip(asked, judged, strict=False)
+
+
+def _first_that_reach(asked: Sequence[float], judged: Iterable[_Row]) -> Iterator[tuple[float, _Row]]:
+    """Pair each accuracy with the first row that has it, and one that none has with the last row."""
+    left = list(asked)
+    row: _Row = {}
+    for row in judged:
+        while left and row["status"] == "answered" and row["accuracy"] <= left[0]:
+            yield left.pop(0), row
+        if not left:
+            return
+    yield left[0], row
 
 
 def _base(instance: Posed, problem: Problem, solver: Solver, lower: float, plan: Plan) -> dict[str, Any]:

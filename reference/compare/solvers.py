@@ -12,7 +12,7 @@ from pathlib import Path
 import cvxrelu as cr
 from cvxrelu.backends import BACKENDS, Availability, availability
 from reference.compare.run_function import function
-from reference.compare.tolerances import as_asked, hundredth, measured
+from reference.compare.tolerances import as_asked, decades, hundredth
 from reference.instances.instance import Problem
 
 ROOT = Path(__file__).parents[2]
@@ -42,8 +42,10 @@ class Solver:
         The interpreter.
     options : callable
         The script's options for a problem.
-    own_tol : callable
-        The tolerance in its own meaning of the word, by the kind of the problem and the relative accuracy asked.
+    tols : callable
+        Its tolerances, descending, by the kind of the problem and the relative accuracies asked.
+    searched : bool
+        Whether these are not one for each accuracy, but to be tried in turn until what is asked is reached.
     missing : callable
         Why it cannot be run on this machine; None if it can.
     refusal : callable
@@ -61,7 +63,8 @@ class Solver:
     python: Path
     options: Callable[[Problem], Sequence[str]]
     package: str
-    own_tol: Callable[[str, float], float] = as_asked
+    tols: Callable[[str, Sequence[float]], list[float]] = as_asked
+    searched: bool = False
     missing: Callable[[], str | None] = _installed
     refusal: Callable[[Problem], str | None] = _always
     compiles: bool = False
@@ -97,7 +100,7 @@ def _cvxpy(name: str) -> Solver:
         Path(sys.executable),
         lambda problem: ["--solver", kind_of(problem), "--backend", name],
         BACKENDS[name].package,
-        own_tol=hundredth,
+        tols=hundredth,
         missing=partial(_unavailable, name),
         compiles=True,
     )
@@ -108,7 +111,6 @@ def _peer(
     script: str,
     options: Callable[[Problem], Sequence[str]],
     losses: Sequence[str],
-    own_tol: Callable[[str, float], float] = as_asked,
     package: str | None = None,
 ) -> Solver:
     return Solver(
@@ -117,7 +119,8 @@ def _peer(
         PEERS_PYTHON,
         options,
         package or name,
-        own_tol=own_tol,
+        tols=as_asked if package else partial(decades, name),
+        searched=package is None,
         missing=_no_peers,
         refusal=partial(_refusal, losses),
     )
@@ -172,14 +175,12 @@ SOLVERS: Mapping[str, Solver] = {
         "run_adelie.py",
         _adelie_options,
         ("squared", "logistic"),
-        own_tol=partial(measured, "adelie"),
     ),
     "pyscnn": _peer(
         "pyscnn",
         "run_pyscnn.py",
         _pyscnn_options,
         ("squared",),
-        own_tol=partial(measured, "pyscnn"),
     ),
     **{name: _peer(name, "run_torch.py", partial(_torch, name), _LOSSES, package="torch") for name in ("SGD", "Adam")},
 }

@@ -1,23 +1,66 @@
 """Tolerances of the solvers for what is asked of all of them."""
 
-from itertools import pairwise
+import os
+import subprocess
+from dataclasses import replace
 
 import pytest
 
-from reference.compare.tolerances import measured
+from reference.compare import run
+from reference.compare.ladder import Effort
+from reference.compare.run import Plan, compare
+from reference.compare.solvers import SOLVERS
+from reference.compare.tolerances import decades
+from reference.instances.instance import Instance
+
+ASKED = (1e-1, 1e-2, 1e-6)
+
+
+def answered(accuracy):
+    return {"status": "answered", "accuracy": accuracy}
+
+
+def pairs(*judged):
+    return list(run._first_that_reach(ASKED, judged))
+
+
+def test_an_accuracy_belongs_to_the_first_answer_that_has_it():
+    rows = [answered(0.5), answered(0.005), answered(1e-4), answered(1e-7), answered(1e-9)]
+    assert pairs(*rows) == [(1e-1, rows[1]), (1e-2, rows[1]), (1e-6, rows[3])]
+
+
+def test_nothing_is_run_when_all_is_reached():
+    def judged():
+        yield answered(1e-8)
+        raise AssertionError
+
+    assert [asked for asked, _ in run._first_that_reach(ASKED, judged())] == list(ASKED)
+
+
+@pytest.mark.parametrize("status", ["timeout", "failed"])
+def test_what_no_answer_has_belongs_to_the_last_run(status):
+    last = {"status": status}
+    assert pairs(answered(0.05), last) == [(1e-1, answered(0.05)), (1e-2, last)]
+    assert pairs(last) == [(1e-1, last)]
+    assert pairs(answered(0.5), answered(0.3)) == [(1e-1, answered(0.3))]
 
 
 @pytest.mark.parametrize("name", ["adelie", "pyscnn"])
 @pytest.mark.parametrize("kind", ["gated", "relu"])
-def test_measured_tolerances_fall_with_what_is_asked_and_go_on_beyond_it(name, kind):
-    asked = (1.0, 0.5, 1e-1, 3e-2, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
-    tols = [measured(name, kind, each) for each in asked]
-    assert all(tight < loose for loose, tight in pairwise(tols))
+def test_decades_fall(name, kind):
+    tols = decades(name, kind, ASKED)
+    assert tols == sorted(set(tols), reverse=True)
 
 
-def test_measured_tolerances_are_those_of_the_table_and_of_lines_between():
-    assert [measured("adelie", "relu", asked) for asked in (1e-1, 1e-2, 1e-4, 1e-6)] == pytest.approx(
-        [1e-4, 1e-6, 1e-11, 1e-16], rel=1e-9
+def test_a_solver_is_searched_until_what_is_asked_is_reached(tmp_path):
+    """Here by ours, whose accuracy is within its tolerance: the loosest one is enough for none, the last not tried."""
+    tols = [0.5, 1e-3, 1e-7, 1e-8]
+    solver = replace(SOLVERS["cvxrelu-RFISTA"], tols=lambda kind, asked: tols, searched=True)
+    plan = Plan(ASKED, Effort(1, 20.0), 1, tmp_path / "results.csv")
+    table = compare([Instance("wide", "gated", 6, 0.3, "small")], [solver], plan)
+    assert table["status"].tolist() == ["answered"] * 3
+    assert (table["accuracy"] <= table["asked"]).all()
+    listed = subprocess.run(
+        ["ps", "-o", "args", "--ppid", str(os.getpid())], capture_output=True, text=True, check=True
     )
-    assert measured("adelie", "relu", 1e-5) == pytest.approx(10**-13.5, rel=1e-9)
-    assert measured("adelie", "gated", 1e-8) == pytest.approx(1e-12, rel=1e-9)
+    assert "run_function" not in listed.stdout  # it was stopped before its last tolerance
