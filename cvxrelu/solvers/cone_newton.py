@@ -25,6 +25,7 @@ _DROP = 0.1
 _RECOVERY = 2.0
 _INEXACT = 0.25  # residual of a step, relative to what it moves
 _ARMIJO = 1e-4
+_ROUNDING = 1e-14
 _SLACK = 1e-2  # of the cones, per relative gap: exact projections do not pay far from the optimum
 _LEAST_SLACK = 1e-3
 _MAX_NEWTON = 50
@@ -101,8 +102,8 @@ class Evaluation:
     """psi at a point t, with A_b't of the working blocks, and the primal point that belongs to it.
 
     ``active`` are the blocks with ||p_b|| > s lam, ``p``, ``sizes``, ``shares`` and ``u`` their p_b, ||p_b||,
-    1 - s lam / ||p_b|| and shrunk p_b; ``response`` is the diagonal of the inverse Hessian of F*. ``largest`` bounds
-    the left sides of the dual constraints of the working set.
+    1 - s lam / ||p_b|| and shrunk p_b; ``response`` is the diagonal of the inverse Hessian of F*. ``rounding`` is the
+    precision of psi's ``value``, and ``largest`` bounds the left sides of the dual constraints of the working set.
     """
 
     t: FloatArray
@@ -116,8 +117,14 @@ class Evaluation:
     gradient: FloatArray
     response: FloatArray
     value: float
+    rounding: float
     largest: float
     slack: float
+
+    @property
+    def residual(self) -> float:
+        """The squared gradient in the norm of the inverse Hessian of F*."""
+        return float(np.sum(self.gradient**2 * self.response))
 
 
 class ConeNewton:
@@ -154,17 +161,22 @@ class ConeNewton:
         slack = slack if slack >= _LEAST_SLACK else 0.0
         products = blocks.adjoint(t)
         before = self.n_steps
+        nonzero = np.flatnonzero(centre.any(axis=1))
+        objective = self._objective(blocks.forward(nonzero, centre[nonzero]), row_norms(centre[nonzero]))
         for _ in range(_MAX_STEPS):
             point, end = self._step(blocks, centre, t, products, slack, target, budget)
             t, products = point.t, point.products
-            if end is _End.FAILED:  # too ill-conditioned: a shorter proximal-point step from the same centre
+            reached = self._objective(point.prediction, point.shares * point.sizes)
+            if end is not _End.FAILED or reached < objective:
+                objective = reached
+                centre = np.zeros_like(centre)
+                centre[point.active] = point.u
+            if end is _End.FAILED:  # too ill-conditioned: a shorter proximal-point step
                 self._largest_sigma = 0.5 * self.sigma
                 self.sigma *= _DROP
                 if self.sigma < self._smallest_sigma:
                     break
                 continue
-            centre = np.zeros_like(centre)
-            centre[point.active] = point.u
             if end is _End.CONVERGED or self.n_steps - before <= _FEW_STEPS:  # or so easy that the next may be longer
                 self.term.recentre(t, self.sigma)
                 self._largest_sigma *= _RECOVERY
@@ -182,7 +194,7 @@ class ConeNewton:
         slack: float,
         target: float,
         budget: Budget,
-    ) -> tuple[Evaluation, "_End"]:
+    ) -> tuple[Evaluation, _End]:
         """Return the last point of one proximal-point step, and how it ended."""
         point = self._evaluate(blocks, centre, t, products, slack)
         for _ in range(_MAX_NEWTON):
@@ -194,8 +206,8 @@ class ConeNewton:
                 continue
             self.n_steps += 1
             following = self._newton(blocks, centre, point, slack)
-            if following is None:
-                return self._evaluate(blocks, centre, point.t, point.products, 0.0), _End.FAILED
+            if isinstance(following, _End):
+                return self._evaluate(blocks, centre, point.t, point.products, 0.0), following
             point = following
         return self._evaluate(blocks, centre, point.t, point.products, 0.0), _End.FAILED
 
@@ -208,6 +220,8 @@ class ConeNewton:
         shares = 1.0 - threshold / sizes
         u = shares[:, None] * p
         prediction = blocks.forward(active, u)
+        conjugate = self.term.value(t, self.sigma)
+        squares = float(np.sum((sizes - threshold) ** 2)) / (2 * self.sigma)
         return Evaluation(
             t=t,
             products=products,
@@ -219,7 +233,8 @@ class ConeNewton:
             prediction=prediction,
             gradient=rows.gradient - prediction,
             response=rows.diagonal,
-            value=self.term.value(t, self.sigma) + float(np.sum((sizes - threshold) ** 2)) / (2 * self.sigma),
+            value=conjugate + squares,
+            rounding=_ROUNDING * (abs(conjugate) + squares),
             largest=float(self.projector.bounds(blocks.ids, -products).max()),
             slack=slack,
         )
@@ -234,32 +249,39 @@ class ConeNewton:
         longer = sizes > threshold
         return places[longer], p[longer], sizes[longer]
 
+    def _objective(self, prediction: FloatArray, norms: FloatArray) -> float:
+        return self.problem.loss.value(prediction, self.problem.Y) + self.problem.lam * float(np.sum(norms))
+
     def _gap(self, point: Evaluation) -> float:
-        norms = float(np.sum(point.shares * point.sizes))
-        upper = self.problem.loss.value(point.prediction, self.problem.Y) + self.problem.lam * norms
+        upper = self._objective(point.prediction, point.shares * point.sizes)
         return upper - self.term.bound(point.t, self.problem.lam, point.largest)
 
     def _is_solved(self, point: Evaluation, centre: FloatArray) -> bool:
         moved = np.sum(centre**2) - np.sum(centre[point.active] ** 2) + np.sum((point.u - centre[point.active]) ** 2)
-        residual = np.sum(point.gradient**2 * point.response)
-        return bool(residual <= _INEXACT / self.sigma * moved)
+        return bool(point.residual <= _INEXACT / self.sigma * moved)
 
-    def _newton(self, blocks: WorkingBlocks, centre: FloatArray, point: Evaluation, slack: float) -> Evaluation | None:
-        """Return the point after one Newton step with line search, None if no step makes psi smaller."""
+    def _newton(self, blocks: WorkingBlocks, centre: FloatArray, point: Evaluation, slack: float) -> Evaluation | _End:
+        """Return the point after one Newton step with line search, or FAILED if no step makes psi smaller.
+
+        Where psi would change by less than its rounding the residual has to halve in its place; if it does not, psi is
+        as small as can be: CONVERGED.
+        """
         step = -blocks.solve(point.active, *self._roots(blocks, point), point.response, point.gradient)
         change = blocks.adjoint(step)
         slope = float(np.vdot(point.gradient, step))
-        rounding = 1e-14 * abs(point.value)
         length = min(1.0, self.term.longest_step(point.t, step))
+        if -slope <= point.rounding:
+            trial = self._evaluate(blocks, centre, point.t + length * step, point.products + length * change, slack)
+            return trial if trial.residual <= 0.5 * point.residual else _End.CONVERGED
         for _ in range(_MAX_HALVINGS):
             t, products = point.t + length * step, point.products + length * change
             trial = self._evaluate(blocks, centre, t, products, slack)
             excess = trial.value - point.value - length * slope
-            if excess <= (_ARMIJO - 1.0) * length * slope + rounding:
+            if excess <= (_ARMIJO - 1.0) * length * slope + point.rounding:
                 return trial
             quadratic = -slope * length**2 / (2 * excess)
             length = min(max(quadratic, 0.1 * length), 0.6 * length)
-        return None
+        return _End.FAILED
 
     def _roots(self, blocks: WorkingBlocks, point: Evaluation) -> tuple[FloatArray, IndexArray]:
         """Return the stacked rows of Y_b and their numbers; Y_b'Y_b is sigma times the derivative of the shrunk p_b.
