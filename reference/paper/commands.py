@@ -3,7 +3,7 @@
 import argparse
 from typing import Protocol
 
-from reference.paper import figure4, figure9, figure12, figure15, table1
+from reference.paper import figure4, figure9, figure12, figure15, table1, table2, table3
 
 
 class Command(Protocol):
@@ -22,6 +22,8 @@ COMMANDS: dict[str, Command] = {
     "figure12": figure12,
     "figure15": figure15,
     "table1": table1,
+    "table2": table2,
+    "table3": table3,
 }
 
 
