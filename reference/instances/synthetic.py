@@ -16,8 +16,8 @@ def paper_classification(
     """Return rows x ~ N(0, Sigma), (n, d), and labels -1/+1: the sign of a random two-layer ReLU network's output.
 
     Sigma = Q' diag(kappa, 1, Unif(1, kappa), ...) Q with Q of Haar's distribution has the condition number kappa. The
-    network has ``hidden`` neurons and no biases. Its weights are Gaussian here; as published they are uniform in
-    [0, 1), and then about nine labels in ten are positive.
+    network has ``hidden`` neurons and no biases. Its weights are Gaussian here, so that no label is favoured over the
+    seeds, though it may be with one; as published they are uniform in [0, 1): about nine labels in ten are positive.
 
     Parameters
     ----------

@@ -3,7 +3,7 @@
 import argparse
 from typing import Protocol
 
-from reference.paper import figure4, figure9, figure12, figure15, table1, table2, table3
+from reference.paper import figure1, figure4, figure5, figure9, figure12, figure15, table1, table2, table3
 
 
 class Command(Protocol):
@@ -17,7 +17,9 @@ class Command(Protocol):
 
 
 COMMANDS: dict[str, Command] = {
+    "figure1": figure1,
     "figure4": figure4,
+    "figure5": figure5,
     "figure9": figure9,
     "figure12": figure12,
     "figure15": figure15,

@@ -1,0 +1,239 @@
+"""Figure 1 of the paper: SGD from ten seeds against C-ReLU over sampled patterns, and over those that SGD visited."""
+
+import argparse
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+import cvxrelu as cr
+from reference.data import Array
+from reference.instances.synthetic import paper_classification
+from reference.paper.published import PATTERN_SEED
+from reference.paper.runs import Record, run_all
+from reference.paper.selection import accuracy, classes_of
+
+_N, _D, _HIDDEN, _LAM = 250, 50, 100, 1e-4
+_SEED_OF = {True: 951, False: 2}  # the paper's; of centred weights, one with labels that are nearly balanced
+_STEPS = (10.0, 5.0, 1.0, 0.5, 0.1, 0.01, 0.001)
+_SEEDS = 10
+_BATCH = _N // 10
+_TOL = 1e-4
+_SOLVERS = ("WorkingSet", "AugmentedLagrangian")
+_SAMPLED, _FULL_SAMPLED = (500, 1000), (500, 1000, 10_000)
+_VISITED = 4000
+
+
+@dataclass(frozen=True)
+class Course:
+    """One run: best objective so far against time, and at its end the certified gap and the test accuracy.
+
+    ``patterns`` says over which the program was, for SGD which seed it had. The gap is that of the program, relative to
+    the objective; for SGD, of the program over its own network's patterns.
+    """
+
+    method: str
+    patterns: str
+    time: list[float]
+    objective: list[float]
+    gap: float
+    accuracy: float
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
+    parser.add_argument("--full", action="store_true", help="the paper's own scale")
+    parser.add_argument("--as-published", action="store_true", help="the data of the authors' generator")
+    parser.add_argument("--epochs", type=int, help="of SGD (default: 300; full: 2000)")
+    parser.add_argument("--visited", type=int, help=f"visited patterns, at most (default: {_VISITED}; full: all)")
+    parser.add_argument("--limit", type=float, help="seconds of each convex program (default: 60; full: 3600)")
+    parser.add_argument("--n-jobs", type=int, default=1, help="runs at a time, of one thread each (default: 1)")
+    parser.add_argument("--out", type=Path, default=Path("build/paper"), help="folder of results and plots")
+
+
+def run(arguments: argparse.Namespace) -> str:
+    """Figure 1: objective against time of SGD from ten seeds (PyTorch) and of C-ReLU, on the paper's synthetic data."""
+    if find_spec("torch") is None:
+        raise SystemExit("figure1 trains networks by SGD in PyTorch: pip install 'cvxrelu[torch]'")
+    full = arguments.full
+    n_epochs = arguments.epochs or (2000 if full else 300)
+    visited = arguments.visited or (None if full else _VISITED)
+    limit = arguments.limit or (3600.0 if full else 60.0)
+    sampled = _FULL_SAMPLED if full else _SAMPLED
+    settings = {
+        "epochs": n_epochs,
+        "visited": visited,
+        "limit": limit,
+        "as_published": arguments.as_published,
+        "version": cr.__version__,
+    }
+    keys = [("SGD", seed) for seed in range(_SEEDS)]
+    keys += [(solver, count) for count in (*sampled, 0) for solver in _SOLVERS]
+    stem = f"figure1{'-full' if full else ''}{'-as-published' if arguments.as_published else ''}"
+    path = arguments.out / f"{stem}.jsonl"
+    work = partial(_run, n_epochs=n_epochs, visited=visited, limit=limit, as_published=arguments.as_published)
+    courses = [Course(**record) for record in run_all(path, settings, keys, work, arguments.n_jobs)]
+    plot = path.with_suffix(".png")
+    _draw(plot, courses)
+    generator = "as published" if arguments.as_published else "corrected (centred weights)"
+    positive = float(np.mean(_data(arguments.as_published)[1] > 0.0))
+    return "\n".join(
+        [
+            f"n = {_N}, d = {_D}, condition 10, {_HIDDEN} hidden units, data seed {_SEED_OF[arguments.as_published]}, "
+            f"lam = {_LAM:g} (of a loss divided by 2 n), generator {generator}: {positive:.0%} of labels positive",
+            f"SGD: width {_HIDDEN}, {n_epochs} epochs, batches of {_BATCH}, halved every 100 epochs, the best of the "
+            f"steps {', '.join(f'{step:g}' for step in _STEPS)} for each seed; its time is that of the best step alone",
+            f"C-ReLU: certified gap {_TOL:g} or {limit:g} s; visited: patterns of the run of seed 0"
+            + (f", {visited} of them, evenly spread over the run" if visited else ""),
+            "",
+            *_table(courses),
+            "",
+            *_findings(courses),
+            "",
+            f"drawn in {plot}",
+        ]
+    )
+
+
+def _data(as_published: bool) -> tuple[Array, Array, Array, NDArray[np.intp]]:
+    """Return rows of unit columns, labels, and as many rows to test on with their classes."""
+    seed = _SEED_OF[as_published]
+    X, y = paper_classification(2 * _N, _D, kappa=10.0, hidden=_HIDDEN, seed=seed, as_published=as_published)
+    X = X / np.linalg.norm(X[:_N], axis=0)
+    return X[:_N], y[:_N], X[_N:], classes_of(y[_N:])
+
+
+def _run(
+    method: str, number: int, n_epochs: int, visited: int | None, limit: float, as_published: bool
+) -> list[Record]:
+    """Return the course of SGD with a seed, or of a solver with so many sampled patterns (0: the visited ones)."""
+    X, y, X_test, classes = _data(as_published)
+    if method == "SGD":
+        found, seconds = _sgd(X, y, number, n_epochs)
+        certificate = cr.certify_network(found.network, X, y, _LAM, time_limit=limit)
+        course = Course(
+            method=method,
+            patterns=f"seed {number}",
+            time=np.linspace(0.0, seconds, len(found.history)).tolist(),
+            objective=np.minimum.accumulate(found.history).tolist(),
+            gap=(found.objective - certificate.lower) / found.objective,
+            accuracy=accuracy(found.network.predict(X_test), classes),
+        )
+        return [asdict(course)]
+    if number:
+        patterns = cr.sample_patterns(X, number, seed=PATTERN_SEED)
+    else:
+        patterns = _thinned(_visited(X, y, n_epochs), visited)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", cr.ConvergenceWarning)  # the gap says it
+        solution = cr.solve(cr.ConvexReLU(X, y, patterns, _LAM), method, tol=_TOL, time_limit=limit)
+    course = Course(
+        method=method,
+        patterns=f"{len(patterns)} {'sampled' if number else 'visited'}",
+        time=[record.time for record in solution.history],
+        objective=[record.objective for record in solution.history],
+        gap=solution.certificate.rel_gap,
+        accuracy=accuracy(solution.network().predict(X_test), classes),
+    )
+    return [asdict(course)]
+
+
+def _sgd(X: Array, y: Array, seed: int, n_epochs: int) -> tuple[cr.TrainingRun, float]:
+    """Return the best of the runs with the steps that are tried, and its seconds."""
+    runs = []
+    _train(X, y, seed, 1, _STEPS[-1])  # PyTorch is loaded before the clock starts
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", cr.ConvergenceWarning)  # too long steps diverge
+        for step in _STEPS:
+            started = time.perf_counter()
+            runs.append((_train(X, y, seed, n_epochs, step), time.perf_counter() - started))
+    return min(runs, key=lambda pair: pair[0].objective)
+
+
+def _visited(X: Array, y: Array, n_epochs: int) -> cr.ActivationPatterns:
+    """Return the patterns that the best run of seed 0 visited."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", cr.ConvergenceWarning)
+        runs = {step: _train(X, y, 0, n_epochs, step) for step in _STEPS}
+    step = min(runs, key=lambda step: runs[step].objective)
+    patterns = _train(X, y, 0, n_epochs, step, track_patterns=True).patterns
+    assert patterns is not None
+    return patterns
+
+
+def _train(X: Array, y: Array, seed: int, n_epochs: int, step: float, track_patterns: bool = False) -> cr.TrainingRun:
+    return cr.train_network(
+        X,
+        y,
+        _HIDDEN,
+        _LAM,
+        optimizer="sgd",
+        learning_rate=step,
+        batch_size=_BATCH,
+        n_epochs=n_epochs,
+        seed=seed,
+        track_patterns=track_patterns,
+    )
+
+
+def _thinned(patterns: cr.ActivationPatterns, count: int | None) -> cr.ActivationPatterns:
+    """Return so many of the patterns, evenly spread from the first to the last."""
+    if count is None or count >= len(patterns):
+        return patterns
+    places = np.linspace(0, len(patterns) - 1, count).round().astype(np.intp)
+    assert patterns.G is not None
+    return cr.ActivationPatterns(np.asarray(patterns.D)[:, places], patterns.G[:, places])
+
+
+def _table(courses: Sequence[Course]) -> list[str]:
+    lines = [f"{'method':<22}{'patterns':>14}{'objective':>12}{'test acc.':>11}{'seconds':>9}{'rel. gap':>10}"]
+    for course in courses:
+        lines.append(
+            f"{course.method:<22}{course.patterns:>14}{course.objective[-1]:>12.6f}{course.accuracy:>11.3f}"
+            f"{course.time[-1]:>9.2f}{course.gap:>10.1e}"
+        )
+    return lines
+
+
+def _findings(courses: Sequence[Course]) -> list[str]:
+    """Say what the figure shows, and what the certified gaps add."""
+    sgd = [course for course in courses if course.method == "SGD"]
+    ours, theirs = ([course for course in courses if course.method == solver] for solver in _SOLVERS)
+    ends = [course.objective[-1] for course in sgd]
+    gaps = [course.gap for course in sgd]
+    lines = [
+        f"SGD ends between {min(ends):.6f} and {max(ends):.6f}, and does not know how good that is: the certified "
+        f"gaps, over each network's own patterns, are {min(gaps):.1e} to {max(gaps):.1e}"
+    ]
+    for course, other in zip(ours, theirs, strict=True):
+        above = sum(end > course.objective[-1] for end in ends)
+        lines.append(
+            f"C-ReLU over {course.patterns} patterns is below {above} of the {len(sgd)} runs of SGD, "
+            f"{course.objective[-1] / min(ends):.3f} times the best of them; certified gap {course.gap:.1e} by "
+            f"{course.method} in {course.time[-1]:.2f} s, {other.gap:.1e} by {other.method} in {other.time[-1]:.2f} s"
+        )
+    return lines
+
+
+def _draw(path: Path, courses: Sequence[Course]) -> None:
+    """Draw the objectives against time."""
+    figure = Figure(figsize=(7.0, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for course in courses:
+        if course.method == "SGD":
+            label = "SGD, ten seeds" if course is courses[0] else None
+            axes.plot(course.time, course.objective, color="0.7", linewidth=1.0, label=label)
+        else:
+            style = "-" if course.method == _SOLVERS[0] else "--"
+            axes.plot(course.time, course.objective, style, label=f"{course.method}, {course.patterns} patterns")
+    axes.set_xscale("symlog", linthresh=0.1)
+    axes.set(yscale="log", xlabel="seconds", ylabel="objective")
+    axes.legend(fontsize="small", loc="lower left")
+    figure.savefig(path, dpi=120)
