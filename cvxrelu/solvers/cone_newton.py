@@ -52,8 +52,8 @@ class WorkingBlocks:
         self._columns = np.ascontiguousarray(X.T)
         self._signs = np.where(ids < n_outputs * n_patterns, 1.0, -1.0)
         self._masks = np.ascontiguousarray(D[:, ids % n_patterns].T, dtype=np.float64)
-        outputs = (ids // n_patterns) % n_outputs
-        self._of_output = [np.flatnonzero(outputs == k) for k in range(n_outputs)]
+        self._outputs = (ids // n_patterns) % n_outputs
+        self._of_output = [np.flatnonzero(self._outputs == k) for k in range(n_outputs)]
 
     def adjoint(self, t: FloatArray) -> FloatArray:
         """Return A_b't_k for t (n, c), each block for its output: shape (B, d)."""
@@ -81,9 +81,9 @@ class WorkingBlocks:
         """
         z = response * g
         scale = np.sqrt(response)
-        owner = np.repeat(np.arange(len(active)), counts)
+        outputs = np.repeat(self._outputs[active], counts)
         for k, chosen in self._by_output(active):
-            rows = roots[np.isin(owner, chosen)] if len(chosen) < len(active) else roots
+            rows = roots[outputs == k] if len(chosen) < len(active) else roots
             B = rows @ self._columns
             B *= np.repeat(self._masks[active[chosen]], counts[chosen], axis=0)
             B *= scale[:, k]
@@ -93,7 +93,8 @@ class WorkingBlocks:
     def _by_output(self, active: IndexArray) -> list[tuple[int, IndexArray]]:
         if len(self._of_output) == 1:
             return [(0, np.arange(len(active)))] if len(active) else []
-        parts = ((k, np.flatnonzero(np.isin(active, blocks))) for k, blocks in enumerate(self._of_output))
+        outputs = self._outputs[active]
+        parts = ((k, np.flatnonzero(outputs == k)) for k in range(len(self._of_output)))
         return [(k, chosen) for k, chosen in parts if len(chosen)]
 
 
