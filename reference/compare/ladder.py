@@ -20,7 +20,8 @@ from reference.compare.solvers import Solver
 from reference.peers.job import THREAD_VARIABLES
 
 _OTHER = 120.0  # seconds that a process may take for an answer beside the solver's: imports, kernels, files
-_COMPILING = 60.0  # seconds that building and compiling a program may take, where the solver's clock includes it
+_COMPILING = 60.0  # seconds that a program may take to compile
+_AROUND = 5.0  # seconds for building it and certifying the answer, which the clock of CVXPY's solvers includes
 _OWN_LIMIT = 0.95  # of the time-out: the limit that solvers are given, so that their answers come in time
 _GRACE = 1.0  # seconds
 _MEMORY = 10 * 2**30
@@ -98,7 +99,8 @@ def climb(
         )
         try:
             for file in files:
-                outcome = _wait(process, file, effort.timeout, _COMPILING if solver.compiles else 0.0, abandoned)
+                grace = _GRACE + (_AROUND if solver.compiles else 0.0)
+                outcome = _wait(process, file, effort.timeout, grace, abandoned)
                 if outcome.status == "failed":
                     errors.seek(0)
                     outcome = _explained(errors.read(), process.returncode)
@@ -116,11 +118,17 @@ def _abandonment(owner: int) -> Callable[[], bool]:
 
 
 def _wait(
-    process: subprocess.Popen[bytes], file: Path, timeout: float, compiling: float, abandoned: Callable[[], bool]
+    process: subprocess.Popen[bytes], file: Path, timeout: float, grace: float, abandoned: Callable[[], bool]
 ) -> Outcome:
     """Wait for an answer, the end of the process or that of its time, which goes while the solver's clock runs."""
-    running = file.with_suffix(".running")
-    spent, allowed = {True: 0.0, False: 0.0}, {True: timeout + compiling + _GRACE, False: _OTHER}
+    phases = {name: file.with_suffix(f".{name}") for name in ("compiling", "running")}
+    allowed = {"compiling": _COMPILING, "running": timeout + grace, "other": _OTHER}
+    why = {
+        "compiling": f"not compiled after {_COMPILING:g} s",
+        "running": f"stopped, {timeout:g} s allowed",
+        "other": f"stopped, not ready after {_OTHER:g} s",
+    }
+    spent = dict.fromkeys(allowed, 0.0)
     now = time.monotonic()
     while not file.exists():
         if process.poll() is not None and not file.exists():
@@ -128,11 +136,13 @@ def _wait(
         if abandoned():
             raise AbandonedError
         time.sleep(_POLL)
-        solving, before, now = running.exists(), now, time.monotonic()
-        spent[solving] += now - before
-        if spent[solving] > allowed[solving]:
-            why = f"stopped, {timeout:g} s allowed" if solving else f"stopped, not ready after {_OTHER:g} s"
-            return Outcome("timeout" if solving else "failed", seconds=timeout if solving else np.nan, note=why)
+        phase = next((name for name, mark in phases.items() if mark.exists()), "other")
+        before, now = now, time.monotonic()
+        spent[phase] += now - before
+        if spent[phase] > allowed[phase]:
+            if phase == "other":
+                return Outcome("failed", note=why[phase])
+            return Outcome("timeout", seconds=timeout, note=why[phase])
     with np.load(file) as arrays:
         metadata = json.loads(str(arrays["metadata"]))
         seconds = float(arrays["seconds"][-1])

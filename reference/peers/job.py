@@ -4,7 +4,8 @@ NumPy is imported inside the functions, because the environment variables that l
 loaded, and `parse` sets them.
 
 With several values of --tol there is one file for each, OUT.0.npz, OUT.1.npz, ..., written when its answer is there.
-While a solver's clock runs there is a file OUT.running beside it, so that whoever waits can hold it to its time.
+While a solver's clock runs there is a file OUT.running beside it, so that whoever waits can hold it to its time, and
+while it compiles a program a file OUT.compiling.
 OUT.npz holds
 
 - U (c, P, d), or V and W (c, P, d): float64, in the order of the given gates, zero for gates that the peer dropped;
@@ -25,7 +26,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -177,12 +178,22 @@ class Clock:
         self.seconds = 0.0
         self.peak = 0.0
         self._running = running
+        self._compiling = running.with_suffix(".compiling")
 
     def __enter__(self) -> Clock:
         _forget_peak()
         self._running.touch()
         self._start = time.perf_counter()
         return self
+
+    @contextlib.contextmanager
+    def compiling(self) -> Iterator[None]:
+        """Let it be seen that a program is compiled."""
+        self._compiling.touch()
+        try:
+            yield
+        finally:
+            self._compiling.unlink()
 
     def so_far(self) -> float:
         """Return the seconds since the block began."""

@@ -14,6 +14,7 @@ import argparse
 import sys
 import warnings
 from pathlib import Path
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -22,6 +23,7 @@ from reference.peers.job import Clock, Problem, Solve, load, parse, parser, run
 
 def solve(problem: Problem, options: argparse.Namespace, clock: Clock) -> Solve:
     """Solve afresh: build, compile and solve the program once."""
+    import cvxpy as cp
     import numpy as np
 
     import cvxrelu as cr
@@ -35,7 +37,17 @@ def solve(problem: Problem, options: argparse.Namespace, clock: Clock) -> Solve:
     settings = backend.settings(options.tol, limits)
     if options.backend == "CLARABEL":
         settings |= {"max_threads": options.threads, "direct_solve_method": options.factorization}
-    with clock, warnings.catch_warnings():
+    compile_program = cp.Problem.get_problem_data
+
+    def compile_in_sight(program: cp.Problem, *args: object, **keywords: object) -> object:
+        with clock.compiling():
+            return compile_program(program, *args, **keywords)
+
+    with (
+        mock.patch.object(cp.Problem, "get_problem_data", compile_in_sight),
+        clock,
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore", cr.ConvergenceWarning)  # whoever asked measures how far it came
         # The settings stand over those that `tol` would choose, so that the solver runs once.
         solution = cr.solve(model, options.backend, tol=options.tol, max_iter=options.max_iters, **settings)

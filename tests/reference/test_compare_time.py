@@ -1,12 +1,15 @@
 """The comparison's clock, memory and versions: what is measured is the solver's call, and nothing besides."""
 
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from reference.compare import ladder
 from reference.compare.ladder import Effort
 from reference.compare.results import read
 from reference.compare.run import Plan, compare
@@ -82,6 +85,23 @@ def test_the_clock_leaves_a_file_while_it_runs(tmp_path):
     with pytest.raises(RuntimeError), clock:
         raise RuntimeError
     assert not running.exists()
+
+
+def test_compiling_is_not_the_solvers_time(tmp_path):
+    """A process that compiles for a second is given it; one that solves as long is stopped."""
+    body = "from reference.peers.job import Clock\nfrom pathlib import Path\nimport time, sys\nimport numpy as np\n"
+    body += "clock = Clock(Path(sys.argv[1]).with_suffix('.running'))\n"
+    answer = "np.savez(sys.argv[1], metadata='{}', seconds=[0.01], U=np.zeros(1))\n"
+    compiles = body + "with clock:\n with clock.compiling():\n  time.sleep(1.0)\n" + answer
+    solves = body + "with clock:\n time.sleep(1.0)\n" + answer
+    statuses = []
+    for name, text in (("compiles", compiles), ("solves", solves)):
+        file = tmp_path / f"{name}.npz"
+        with subprocess.Popen([sys.executable, "-c", text, str(file)]) as process:
+            outcome = ladder._wait(process, file, 0.3, 0.1, lambda: False)
+            process.kill()
+        statuses.append((outcome.status, outcome.note))
+    assert statuses == [("answered", ""), ("timeout", "stopped, 0.3 s allowed")]
 
 
 def test_a_solver_that_was_changed_is_run_anew_or_refused(table_of, tmp_path):
