@@ -84,6 +84,14 @@ def test_differences_from_the_published_are_told():
     assert len(told) == 5
 
 
+def test_a_selected_lam_at_the_edge_of_the_grid_is_told():
+    rows = [("a", "0.1", [0.9]), ("a", "0.01", [0.9]), ("b", "0.1", [0.2]), ("b", "0.01", [0.3])]
+    frame = pd.DataFrame([scores(name, method, *rest) for method in selection.PROGRAMS for name, *rest in rows])
+    assert table2._edge(frame, 0.1) == [
+        f"{method}: the largest lam of the grid is selected on 1 of 2 sets" for method in selection.PROGRAMS
+    ]
+
+
 def test_table_2_is_run_told_and_resumed(tmp_path, capsys):
     options = f"--data breast_cancer --lams 0.01 0.001 --gates 8 --limit 5 --out {tmp_path}".split()
     told = run("table2", *options)
