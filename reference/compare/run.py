@@ -49,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--solvers", nargs="+", default=list(DEFAULT), help="names, or FILE.py:NAME for your own")
     parser.add_argument("--asked", nargs="+", type=float, default=list(ASKED), help="relative accuracies")
     parser.add_argument("--threads", type=int, default=1, help="threads of each solver (default: 1)")
-    parser.add_argument("--timeout", type=float, default=10.0, help="seconds for one solve (default: 10)")
+    parser.add_argument("--timeout", type=float, default=5.0, help="seconds for one solve (default: 5)")
     parser.add_argument("--n-jobs", type=int, default=2, help="runs at a time, by joblib (default: 2)")
     parser.add_argument("--out", type=Path, default=Path("build/compare/results.csv"), help="the results, resumed")
     parser.add_argument("--again", action="store_true", help="run anew what the file has of these solvers, too")
