@@ -102,6 +102,13 @@ def run_all(
     return [record for key in keys for record in done[tuple(key)]]
 
 
+def pytorch_on_one_thread() -> None:
+    """Load PyTorch with one thread: where a run loads it, the limit that runs have came too early for it."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 def _one(work: Callable[..., list[Record]], key: Key) -> tuple[Key, list[Record]]:
     with threadpool_limits(1):
         return key, work(*key)

@@ -14,7 +14,7 @@ import cvxrelu as cr
 from reference.data import Array
 from reference.paper.data import load_split
 from reference.paper.published import N_TABLE3, PATTERN_SEED, PROFILES, TABLE3_MEANS
-from reference.paper.runs import SMALL, Record, Scale, add_scale_options, chosen_scale, run_all
+from reference.paper.runs import SMALL, Record, Scale, add_scale_options, chosen_scale, pytorch_on_one_thread, run_all
 from reference.paper.selection import PROGRAMS, accuracy, classes_of, folds, train_path
 
 _LAMS: list[float] = np.logspace(-6, -2, 5)[::-1].tolist()
@@ -77,6 +77,8 @@ def run(arguments: argparse.Namespace) -> str:
 
 def _rows(name: str, lams: Sequence[float], n_gates: int, limit: int, n_epochs: int | None) -> list[Record]:
     """Return the test accuracy of each method at its chosen lam, and its excess over the bound of the program there."""
+    if n_epochs is not None:
+        pytorch_on_one_thread()
     X, Y, X_test, test_classes = load_split(name)
     train, valid = next(folds(X))
     truth = classes_of(Y[valid])
