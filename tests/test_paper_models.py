@@ -1,6 +1,7 @@
 """Figures 1 and 5 and Tables 2 and 3 of the paper at a toy scale: what is chosen, and what is told of it."""
 
 import argparse
+import json
 from importlib.util import find_spec
 
 import numpy as np
@@ -189,8 +190,46 @@ def test_figure_1_without_torch_says_what_to_install(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @needs_torch
-def test_figure_1_is_run_told_and_drawn(tmp_path):
-    told = run("figure1", *f"--epochs 2 --visited 30 --limit 1 --out {tmp_path}".split())
+def test_figure_1_is_run_told_drawn_and_resumed(tmp_path, capsys):
+    options = f"--epochs 2 --visited 30 --limit 1 --out {tmp_path}".split()
+    told = run("figure1", *options)
+    assert capsys.readouterr().out.count("done") == 16
     assert told.count("\nSGD ") == 11  # ten rows and a sentence
     assert "C-ReLU over 30 visited patterns is below 10 of the 10 runs of SGD" in told
     assert (tmp_path / "figure1.png").stat().st_size > 10_000
+def test_the_seed_of_figure_1_is_accounted_for():
+    assert figure1._labels(as_published=True).startswith("data seed 951: ")
+    assert figure1._labels(as_published=False).startswith("data seed 2: ")
+
+
+def test_sgd_is_told_against_the_better_solver():
+    def course(method, patterns, objective, gap):
+        return figure1.Course(method, patterns, [0.0, 2.0], [1.0, objective], gap, 0.8)
+
+    courses = [course("SGD", "seed 0", 0.2, 0.7), course("SGD", "seed 1", 0.4, 0.5)]
+    courses += [course("WorkingSet", "9 sampled", 0.5, 0.6), course("AugmentedLagrangian", "9 sampled", 0.3, 0.1)]
+    first, second = figure1._findings(courses)
+    assert first.startswith("SGD ends between 0.200000 and 0.400000, ")
+    assert first.endswith("5.0e-01 to 7.0e-01")
+    assert second == (
+        "C-ReLU over 9 sampled patterns is below 1 of the 2 runs of SGD, 1.500 times the best of them; certified gap "
+        "6.0e-01 by WorkingSet in 2.00 s, 1.0e-01 by AugmentedLagrangian in 2.00 s"
+    )
+    assert figure1._table(courses)[-1].split() == [
+        "AugmentedLagrangian",
+        "9",
+        "sampled",
+        "0.300000",
+        "0.800",
+        "2.00",
+        "1.0e-01",
+    ]
+
+
+    for line in (tmp_path / "figure1.jsonl").read_text().splitlines()[1:]:
+        [record] = json.loads(line)["records"]
+        assert np.all(np.diff(record["objective"]) <= 0.0)
+        assert np.all(np.diff(record["time"]) > 0.0)
+        assert 0.0 <= record["gap"] <= 1.0
+    assert run("figure1", *options) == told
+    assert capsys.readouterr().out == ""

@@ -44,6 +44,12 @@ PROFILES, N_PROFILES = (
     73,
 )
 
+# scripts/exp_configs/figure_1.py there: the seed of the data, and SGD.
+FIGURE1_SEED, FIGURE1_EPOCHS, FIGURE1_STEP = 951, 1000, 10.0
+
+# HYPERPLANE_ABLATIONS there: the sets of Figures 5, 18 and 19.
+FIGURE5, N_FIGURE5 = {"chess": "chess-krvkp", "heart": "statlog-heart"}, 10
+
 # Table 2: median validation accuracy of the selected C-GReLU and C-ReLU in per cent, of the sets that are at hand.
 TABLE2, N_TABLE2 = (
     {
