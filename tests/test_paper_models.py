@@ -150,15 +150,41 @@ def test_the_best_point_of_a_path_is_the_sparsest_of_the_most_accurate():
     assert figure5.best(points).lam.tolist() == [2]
 
 
-def test_figure_5_is_run_told_and_drawn(tmp_path):
-    told = run("figure5", *f"--data wine --gates 4 12 --seeds 2 --out {tmp_path}".split())
-    assert told.startswith("C-GReLU on 1 sets (paper: 10), 2 seeds of the gates (paper: 10), 10 lam")
+def test_what_gates_and_regularisation_do_is_told():
+    rows = [
+        (name, gates, seed, lam, accuracy + 0.02 * seed * (gates == 10) - (lam < 1.0) * 0.1, int(gates / lam))
+        for name, means in (("a", {10: 0.7, 100: 0.8}), ("b", {10: 0.9, 100: 0.8}))
+        for gates, accuracy in means.items()
+        for seed in (0, 1)
+        for lam in (1.0, 0.5)
+    ]
+    points = pd.DataFrame(rows, columns=["data", "gates", "seed", "lam", "accuracy", "active"])
+    assert figure5._findings(points) == [
+        "100 gates against 10: best test accuracy -1.0 points in the mean, higher on 1 of 2 sets; the seeds differ by "
+        "0.0 points against 2.0",
+        "the best point of a path is 10.0 points better than its end at the least lam, with 55 active neurons against "
+        "110 (medians)",
+    ]
+
+
+def test_figure_5_is_run_told_drawn_and_resumed(tmp_path, capsys):
+    options = f"--data wine --gates 4 12 --seeds 2 --out {tmp_path}".split()
+    told = run("figure5", *options)
+    assert capsys.readouterr().out.count("done") == 4
+    assert told.startswith("C-GReLU on 1 sets, 0 of them copies of the paper's 10; 2 seeds of the gates (paper: 10)")
     assert "missed at 0 of 40 points" in told
     assert "12 gates against 4: best test accuracy" in told
     assert sum(line.startswith("wine ") for line in told.splitlines()) == 2
     assert (tmp_path / "figure5.png").stat().st_size > 10_000
-    lines = (tmp_path / "figure5.jsonl").read_text().splitlines()
-    assert len(lines) == 5
+    assert run("figure5", *options) == told
+    assert capsys.readouterr().out == ""
+
+
+def test_figure_5_of_relu_networks_is_apart(tmp_path):
+    told = run("figure5", *f"--relu --data heart --gates 4 --seeds 1 --out {tmp_path}".split())
+    assert told.startswith("C-ReLU on 1 sets, 1 of them copies of the paper's 10; 1 seeds")
+    assert "missed at 0 of 10 points" in told
+    assert {path.name for path in tmp_path.iterdir()} == {"figure5-relu.jsonl", "figure5-relu.png"}
 
 
 # Figure 1
@@ -188,15 +214,6 @@ def test_figure_1_without_torch_says_what_to_install(tmp_path, monkeypatch):
         run("figure1", "--out", str(tmp_path))
 
 
-@pytest.mark.slow
-@needs_torch
-def test_figure_1_is_run_told_drawn_and_resumed(tmp_path, capsys):
-    options = f"--epochs 2 --visited 30 --limit 1 --out {tmp_path}".split()
-    told = run("figure1", *options)
-    assert capsys.readouterr().out.count("done") == 16
-    assert told.count("\nSGD ") == 11  # ten rows and a sentence
-    assert "C-ReLU over 30 visited patterns is below 10 of the 10 runs of SGD" in told
-    assert (tmp_path / "figure1.png").stat().st_size > 10_000
 def test_the_seed_of_figure_1_is_accounted_for():
     assert figure1._labels(as_published=True).startswith("data seed 951: ")
     assert figure1._labels(as_published=False).startswith("data seed 2: ")
@@ -226,6 +243,15 @@ def test_sgd_is_told_against_the_better_solver():
     ]
 
 
+@pytest.mark.slow
+@needs_torch
+def test_figure_1_is_run_told_drawn_and_resumed(tmp_path, capsys):
+    options = f"--epochs 2 --visited 30 --limit 1 --out {tmp_path}".split()
+    told = run("figure1", *options)
+    assert capsys.readouterr().out.count("done") == 16
+    assert told.count("\nSGD ") == 11  # ten rows and a sentence
+    assert "C-ReLU over 30 visited patterns is below 10 of the 10 runs of SGD" in told
+    assert (tmp_path / "figure1.png").stat().st_size > 10_000
     for line in (tmp_path / "figure1.jsonl").read_text().splitlines()[1:]:
         [record] = json.loads(line)["records"]
         assert np.all(np.diff(record["objective"]) <= 0.0)

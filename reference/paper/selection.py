@@ -17,7 +17,7 @@ PROGRAMS: dict[str, type[cr.ConvexGatedReLU | cr.ConvexReLU]] = {
 }
 _FOLDS = 5
 _FOLD_SEED = 1995
-_TOL = 1e-3
+TOL = 1e-3
 
 
 def folds(X: Array) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
@@ -36,9 +36,9 @@ def accuracy(prediction: NDArray[np.floating], classes: NDArray[np.intp]) -> flo
 
 
 def train_path(
-    method: str, X: Array, Y: Array, lams: Sequence[float], n_gates: int, seconds: float
+    method: str, X: Array, Y: Array, lams: Sequence[float], n_gates: int, seconds: float, seed: int = PATTERN_SEED
 ) -> list[cr.Solution]:
-    """Solve a convex program to a gap of 1e-3 at each lam (of a loss divided by 2 n c), in the order given.
+    """Solve a convex program to the gap `TOL` at each lam (of a loss divided by 2 n c), in the order given.
 
     Parameters
     ----------
@@ -51,13 +51,15 @@ def train_path(
     lams : sequence of float
         Descending: each is started from the solution before.
     n_gates : int
-        Number of gates, sampled with the paper's seed.
+        Number of gates.
     seconds : float
         Limit of each lam. What is reached by then counts; its certified gap says how good it is.
+    seed : int
+        Of the gates, by default the paper's.
     """
     n_outputs = Y.shape[1] if Y.ndim == 2 else 1  # the paper's loss is divided by it, ours is not
-    problem = PROGRAMS[method](X, Y, cr.sample_patterns(X, n_gates, seed=PATTERN_SEED), lams[0])
+    problem = PROGRAMS[method](X, Y, cr.sample_patterns(X, n_gates, seed=seed), lams[0])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", cr.ConvergenceWarning)  # the gaps say it
-        path = cr.regularization_path(problem, np.multiply(lams, n_outputs), tol=_TOL, time_limit=seconds)
+        path = cr.regularization_path(problem, np.multiply(lams, n_outputs), tol=TOL, time_limit=seconds)
     return list(path.solutions)
