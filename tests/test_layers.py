@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "cvxrelu"
 LAYERS = [
     {"_version", "_validation", "exceptions", "status", "settings", "checker"},
-    {"packed", "active_set", "arrangements", "rigor", "cone_bound"},
+    {"files", "packed", "active_set", "arrangements", "rigor", "cone_bound"},
     {"patterns", "losses", "penalties", "backends", "enclosures", "neuron_form"},
     {"gates", "enumeration", "operators", "cone_projection", "polyhedron_projection", "global_bound", "cone_stack"},
     {"cones", "rounded_losses", "cone_search", "relaxation"},
