@@ -31,6 +31,7 @@ LAYERS = [
     {"network_certificates"},
     {"plotting"},
     {"__init__"},
+    {"table_files"},
     {"tables"},
     {"experiments"},
     {"demo", "report"},
