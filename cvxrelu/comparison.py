@@ -4,6 +4,8 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from cvxrelu._validation import check_choice
 from cvxrelu.backends import solver_names
 from cvxrelu.convex_problem import ConvexProblem
@@ -104,6 +106,8 @@ def _try(problem: ConvexProblem, name: str, settings: Settings, progress: Callab
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the table shows how far each came
+            if name in NATIVE_SOLVERS:  # its kernels are compiled, or loaded, at their first call
+                solve(problem.restrict(np.arange(1)), name, max_iter=1)
             solution = solve(
                 problem, name, tol=settings.tol, max_iter=settings.max_iter, time_limit=settings.time_limit
             )

@@ -89,7 +89,12 @@ class Environment:
 
 def look_around() -> Environment:
     """Return what is installed here; solvers that need a licence are tried on small programs."""
-    system = {"cvxrelu": __version__, "Python": platform.python_version(), "system": platform.platform()}
+    machine = f"{platform.system()} {platform.release()}, {platform.machine()}"
+    system: dict[str, str | None] = {
+        "cvxrelu": __version__,
+        "Python": platform.python_version(),
+        "system": machine,
+    }
     return Environment(
         versions=system | {name: _version(name) for name in _REQUIRED},
         optional={name: (_version(name), use) for name, use in _OPTIONAL.items()},

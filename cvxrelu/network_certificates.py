@@ -2,6 +2,7 @@
 
 import os
 import time as clock
+import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from cvxrelu._validation import FloatArray, check_choice, check_number, check_ta
 from cvxrelu.certificates import Certificate, certify, over_all_networks
 from cvxrelu.column_generation import solve_global
 from cvxrelu.convex_problem import DualPoint, Weights
-from cvxrelu.exceptions import CertificateError
+from cvxrelu.exceptions import CertificateError, ConvergenceWarning
 from cvxrelu.losses import Loss, get_loss
 from cvxrelu.network_input import read_network
 from cvxrelu.networks import ReLUNetwork, as_columns, balance, directions, to_convex, to_network
@@ -23,8 +24,10 @@ from cvxrelu.problems import ConvexReLU
 from cvxrelu.relaxation import relaxed_point, within_reach
 from cvxrelu.solution import Solution
 from cvxrelu.solve import solve as solve_problem
+from cvxrelu.status import Status
 
 _CONTRADICTION = 1e-9
+_SMALL = 2_000_000  # numbers in the program's matrix of which CLARABEL takes some ten seconds
 
 Scope = Literal["patterns", "global"]
 
@@ -253,7 +256,7 @@ def certify_network(
             problem.X, problem.y, lam, measure, tol=tol, patterns=problem.patterns, time_limit=time_limit, seed=seed
         )
     elif solve:
-        solution = solve_problem(problem, tol=tol)
+        solution = _solve_patterns(problem, tol)
     certificate = certify(problem, weights, None if solution is None else solution.dual)
     dual, proof = certificate.dual, None
     if scope == "global" and solution is not None:
@@ -291,6 +294,22 @@ def certify_network(
         improved_neuron=improved_neuron,
         proof=proof,
     )
+
+
+def _solve_patterns(problem: ConvexReLU, tol: float) -> Solution:
+    """Solve the convex program over a network's patterns; where the native solver stalls, by CLARABEL if it is small.
+
+    The neurons of a trained network lie on the boundaries of their cones, and signs that rounding decides there can
+    make the cones of their patterns very thin.
+    """
+    small = problem.n * problem.d * len(problem.patterns) * problem.n_outputs <= _SMALL
+    with warnings.catch_warnings():
+        if small:
+            warnings.simplefilter("ignore", ConvergenceWarning)
+        solution = solve_problem(problem, tol=tol)
+    if solution.status is Status.OPTIMAL or not small:
+        return solution
+    return solve_problem(problem, "CLARABEL", tol=tol)
 
 
 def _verdict(neuron: NewNeuron, lam: float) -> str:

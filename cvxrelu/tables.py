@@ -10,6 +10,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from cvxrelu._validation import FloatArray, check_number
+from cvxrelu.files import write_arrays
 from cvxrelu.settings import Task
 from cvxrelu.table_files import TableError, listing, read_cells
 
@@ -32,6 +33,8 @@ class Table:
         The labels that became -1 and +1; empty for regression.
     blank_lines : int
         Lines without any value, which were skipped.
+    target : str
+        Name of the target.
     """
 
     X: FloatArray
@@ -40,6 +43,7 @@ class Table:
     task: Task
     labels: tuple[str, ...] = ()
     blank_lines: int = 0
+    target: str = "y"
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +119,7 @@ def read_table(path: Path, target: str | None, task: Task = Task.AUTO) -> Table:
         task=Task.CLASSIFICATION if labels else Task.REGRESSION,
         labels=labels,
         blank_lines=int(blank.sum()),
+        target=target,
     )
 
 
@@ -164,6 +169,32 @@ def split_table(table: Table, test_size: float, seed: int) -> Split:
         scale=scale,
         table=table,
     )
+
+
+def save_split(split: Split, path: Path, *, overwrite: bool) -> None:
+    """Write a split as an npz file: X and y, the training rows, X_test and y_test, and how to scale others like them.
+
+    Columns of X are those of ``features``, (value - x_center) / x_scale, and 1/sqrt(n); y is (target - y_center) /
+    y_scale, or -1 and +1 for ``labels``.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, or is there and ``overwrite`` is False.
+    """
+    arrays = {
+        "X": split.X_train,
+        "y": split.y_train,
+        "X_test": split.X_test,
+        "y_test": split.y_test,
+        "features": np.array(split.features, dtype=np.str_),
+        "x_center": split.x_center,
+        "x_scale": split.x_scale,
+        "y_center": np.array(split.center),
+        "y_scale": np.array(split.scale),
+        "labels": np.array(split.table.labels, dtype=np.str_),
+    }
+    write_arrays(path, arrays, overwrite=overwrite)
 
 
 def _check_complete(cells: pd.DataFrame, place: str) -> None:

@@ -14,7 +14,7 @@ import cvxrelu as cr
 from cvxrelu.cli import app
 from cvxrelu.demo import Outcome, check_elsewhere, failed_checks, load_demo_split
 from cvxrelu.experiments import Duality, run_experiment, solve_dual
-from cvxrelu.report import record
+from cvxrelu.report.runs import record
 from cvxrelu.settings import Kind, Settings
 from cvxrelu.solvers.native import NATIVE_SOLVERS
 

@@ -34,8 +34,9 @@ LAYERS = [
     {"__init__"},
     {"table_files"},
     {"tables"},
-    {"experiments"},
-    {"demo", "report"},
+    {"experiments", "certification"},
+    {"demo", "path_experiments", "comparison", "environment"},
+    {"report"},
     {"cli"},
     {"__main__"},
 ]
