@@ -30,7 +30,7 @@ def plot_network(
     A neuron i is drawn where it turns on: in 1-D a triangle on the prediction, at its kink, that points to its active
     side; in 2-D a line with an arrow to its active side, at right angles, as long as the neuron is large,
     ||W1_i|| |w2_i|. Neurons that raise the prediction are blue, those that lower it red. Between the lines the network
-    is linear: these are its activation regions. (Of a gated network, the line is that of its gate.)
+    is linear: these are its activation regions. Neurons that turn on nowhere near the data have no line. (Of a gated network, the line is that of its gate.)
 
     Parameters
     ----------
