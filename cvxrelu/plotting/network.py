@@ -28,9 +28,10 @@ def plot_network(
     """Draw a network of one or two features, its neurons, and the regions in which it is linear.
 
     A neuron i is drawn where it turns on: in 1-D a triangle on the prediction, at its kink, that points to its active
-    side; in 2-D a line with an arrow to its active side, at right angles, as long as the neuron is large,
-    ||W1_i|| |w2_i|. Neurons that raise the prediction are blue, those that lower it red. Between the lines the network
-    is linear: these are its activation regions. Neurons that turn on nowhere near the data have no line. (Of a gated network, the line is that of its gate.)
+    side; in 2-D a line with an arrow to its active side, at right angles, the longer the larger ||W1_i|| |w2_i|. (Of a
+    gated network, the kink and the line are those of the gate.) Neurons that raise the prediction are blue, those that
+    lower it red. Between the lines the network is linear: these are its activation regions. Neurons that turn on
+    nowhere near the data are not drawn.
 
     Parameters
     ----------
