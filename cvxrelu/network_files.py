@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cvxrelu._version import __version__
 from cvxrelu.checker import content_hash
-from cvxrelu.files import check_free, pack, write
+from cvxrelu.files import pack, write
 from cvxrelu.networks import GatedReLUNetwork, Network, ReLUNetwork, TwoLayerNetwork
 
 FORMAT, VERSION = "cvxrelu network", 1
@@ -21,7 +21,6 @@ _MEMBERS = {"relu": ["W1", "w2"], "gated": ["G", "W1", "w2"]}
 
 def save_network(network: TwoLayerNetwork, path: str | os.PathLike[str], overwrite: bool) -> None:
     """Write a network to a file; see `ReLUNetwork.save`."""
-    check_free(path, overwrite)
     kind = "gated" if isinstance(network, GatedReLUNetwork) else "relu"
     arrays = {name: getattr(network, name) for name in _MEMBERS[kind]}
     header = {"format": FORMAT, "version": VERSION, "kind": kind, "cvxrelu": __version__}
