@@ -23,12 +23,9 @@ def save_network(network: TwoLayerNetwork, path: str | os.PathLike[str], overwri
     """Write a network to a file; see `ReLUNetwork.save`."""
     kind = "gated" if isinstance(network, GatedReLUNetwork) else "relu"
     arrays = {name: getattr(network, name) for name in _MEMBERS[kind]}
+    arrays = {name: array.astype(array.dtype.newbyteorder("<")) for name, array in arrays.items()}
     header = {"format": FORMAT, "version": VERSION, "kind": kind, "cvxrelu": __version__}
-    write(
-        path,
-        pack(header, {name: array.astype(array.dtype.newbyteorder("<")) for name, array in arrays.items()}),
-        overwrite,
-    )
+    write(path, pack(header, arrays), overwrite)
 
 
 def load_network(path: str | os.PathLike[str]) -> Network:
@@ -97,6 +94,7 @@ def _unpack(raw: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         arrays = {name: archive[name] for name in archive.files}
     header = json.loads(arrays.pop("header").tobytes())
     _check(isinstance(header, dict), "its header is no object")
+    _check(all(isinstance(array, np.ndarray) for array in arrays.values()), "a member is no array")
     return header, arrays
 
 

@@ -102,7 +102,7 @@ def from_onnx(model: str | os.PathLike[str] | ModelProto) -> Network:
         raise TypeError(f"model must be a path or an onnx.ModelProto; got {type(model).__name__}")
     try:
         loaded = model if isinstance(model, onnx.ModelProto) else onnx.load(model)
-        onnx.checker.check_model(loaded)
+        onnx.checker.check_model(loaded, full_check=True)
     except OSError:
         raise
     except Exception as error:  # of protobuf, or of the checker
