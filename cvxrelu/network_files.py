@@ -90,6 +90,7 @@ def load_network(path: str | os.PathLike[str]) -> Network:
 
 
 def _unpack(raw: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    _check(raw.startswith(b"PK"), "it is no npz")  # of other bytes NumPy says that they may be a pickle
     with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     header = json.loads(arrays.pop("header").tobytes())

@@ -117,6 +117,9 @@ def test_other_files_are_refused(tmp_path):
         path.write_bytes(raw)
         with pytest.raises(ValueError, match="path must be the file of a network; .*file is none, or damaged"):
             cr.load_network(path)
+    path.write_bytes(b"text")
+    with pytest.raises(ValueError, match="it is no npz"):
+        cr.load_network(path)
     with pytest.raises(FileNotFoundError):
         cr.load_network(tmp_path / "nothing")
     with pytest.raises(TypeError):
