@@ -42,7 +42,7 @@ def write(path: str | os.PathLike[str], raw: bytes, overwrite: bool) -> None:
     check_free(target, overwrite)
     if not overwrite:
         target.open("xb").close()  # an empty file holds the name: nobody else's can appear meanwhile
-    temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex}.tmp")
+    temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         temporary.write_bytes(raw)
         os.replace(temporary, target)  # the old file is there until the new one is, in full

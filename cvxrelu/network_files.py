@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cvxrelu._version import __version__
 from cvxrelu.checker import content_hash
-from cvxrelu.files import check_free, pack, write
+from cvxrelu.files import pack, write
 from cvxrelu.networks import GatedReLUNetwork, Network, ReLUNetwork, TwoLayerNetwork
 
 FORMAT, VERSION = "cvxrelu network", 1
@@ -21,15 +21,11 @@ _MEMBERS = {"relu": ["W1", "w2"], "gated": ["G", "W1", "w2"]}
 
 def save_network(network: TwoLayerNetwork, path: str | os.PathLike[str], overwrite: bool) -> None:
     """Write a network to a file; see `ReLUNetwork.save`."""
-    check_free(path, overwrite)
     kind = "gated" if isinstance(network, GatedReLUNetwork) else "relu"
     arrays = {name: getattr(network, name) for name in _MEMBERS[kind]}
+    arrays = {name: array.astype(array.dtype.newbyteorder("<")) for name, array in arrays.items()}
     header = {"format": FORMAT, "version": VERSION, "kind": kind, "cvxrelu": __version__}
-    write(
-        path,
-        pack(header, {name: array.astype(array.dtype.newbyteorder("<")) for name, array in arrays.items()}),
-        overwrite,
-    )
+    write(path, pack(header, arrays), overwrite)
 
 
 def load_network(path: str | os.PathLike[str]) -> Network:
@@ -94,10 +90,12 @@ def load_network(path: str | os.PathLike[str]) -> Network:
 
 
 def _unpack(raw: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    _check(raw.startswith(b"PK"), "it is no npz")  # of other bytes NumPy says that they may be a pickle
     with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     header = json.loads(arrays.pop("header").tobytes())
     _check(isinstance(header, dict), "its header is no object")
+    _check(all(isinstance(array, np.ndarray) for array in arrays.values()), "a member is no array")
     return header, arrays
 
 

@@ -82,7 +82,7 @@ def from_sklearn(network: Any) -> ReLUNetwork:
     >>> from sklearn.neural_network import MLPRegressor
     >>> import cvxrelu as cr
     >>> X = np.linspace(-1.0, 1.0, 50)[:, None]
-    >>> mlp = MLPRegressor((10,), solver="lbfgs", max_iter=1000, random_state=0).fit(X, np.abs(X[:, 0]))
+    >>> mlp = MLPRegressor(hidden_layer_sizes=(10,), solver="lbfgs", random_state=0).fit(X, np.abs(X[:, 0]))
     >>> network = cr.from_sklearn(mlp)
     >>> bool(np.allclose(network.predict(np.column_stack([X, np.ones(50)])), mlp.predict(X)))
     True

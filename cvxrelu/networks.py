@@ -136,7 +136,9 @@ class TwoLayerNetwork(ABC):
         ----------
         path : str or path-like, optional
             The file, by custom ``.onnx``; written in full or not at all.
-        bias, dtype
+        bias : bool
+            As in `to_torch`.
+        dtype : {"float32", "float64"}, optional
             As in `to_torch`. Another dtype makes another network, which `from_onnx` reads for its own certificate.
         overwrite : bool
             Whether to replace a file that is there.

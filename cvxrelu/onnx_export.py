@@ -9,7 +9,7 @@ import numpy as np
 
 from cvxrelu._version import __version__
 from cvxrelu.biases import Layers, with_biases, without_biases
-from cvxrelu.files import check_free, write
+from cvxrelu.files import write
 from cvxrelu.networks import Network, TwoLayerNetwork
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ def to_onnx(
 ) -> ModelProto:
     """Return a network as a model of ONNX, and write it to a file; see `ReLUNetwork.to_onnx`."""
     onnx = _import_onnx()
-    if path is not None:
-        check_free(path, overwrite)
     layers = with_biases(network, bias, dtype)
     kind = "relu" if layers.G is None else "gated"
     weights = {"hidden.weight": layers.W1, "hidden.bias": layers.b1, "output.weight": layers.w2.T}
@@ -104,7 +102,7 @@ def from_onnx(model: str | os.PathLike[str] | ModelProto) -> Network:
         raise TypeError(f"model must be a path or an onnx.ModelProto; got {type(model).__name__}")
     try:
         loaded = model if isinstance(model, onnx.ModelProto) else onnx.load(model)
-        onnx.checker.check_model(loaded)
+        onnx.checker.check_model(loaded, full_check=True)
     except OSError:
         raise
     except Exception as error:  # of protobuf, or of the checker

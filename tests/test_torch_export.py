@@ -79,13 +79,6 @@ def test_the_module_is_a_copy_and_draws_no_random_numbers():
     np.testing.assert_array_equal(network.W1, before)
 
 
-def test_a_gate_of_zero_is_active():
-    network = cr.GatedReLUNetwork([[0.0, 1.0]], [[1.0], [10.0]], [1.0, 1.0])
-    np.testing.assert_array_equal(
-        outputs(network.to_torch(), np.array([[-1.0], [0.0], [1.0]]))[:, 0], [-1.0, 0.0, 11.0]
-    )
-
-
 @pytest.mark.parametrize("c", [1, 2])
 def test_an_output_bias_is_a_neuron_that_is_always_active(c):
     rng = np.random.default_rng(0)
