@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cvxrelu._validation import FloatArray
+from cvxrelu._validation import FloatArray, check_number
 from cvxrelu.certificates import Certificate, certify
 from cvxrelu.checker import read_data
 from cvxrelu.network_certificates import certify_network
@@ -150,6 +150,8 @@ def certify_file(
 
     If it takes one column more than X has, that is a column of ones.
     """
+    tol = check_number("tol", tol, minimum=0.0, strict=True)
+    time_limit = check_number("time limit", time_limit, minimum=0.0, strict=True)
     ones = isinstance(network, ReLUNetwork | GatedReLUNetwork) and np.ndim(X) == 2
     ones = ones and network.W1.shape[1] == X.shape[1] + 1
     if ones:

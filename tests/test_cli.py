@@ -392,6 +392,8 @@ def test_each_help_has_examples_that_the_command_understands(name):
     assert "Exit code" in result.stdout
     head, _, examples = result.stdout.partition("Examples:")
     assert f"  cvxrelu {name}" in examples
+    lines = examples.partition("Exit code")[0].splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= 79
     known = head if name != "solve" else head + invoke("verify", "--help", columns=100).stdout
     for word in examples.split("Exit code")[0].split():
         assert not word.startswith("--") or f"{word} " in known, word
@@ -491,6 +493,15 @@ def test_outputs_that_cannot_be_written_are_refused_before_the_work(tmp_path):
     twice = ("--save-data", tmp_path / "a", "--save-certificate", tmp_path / "a")
     refused(*solve, *twice, words=["two outputs have the name"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_ends_without_a_traceback(table, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cvxrelu.experiments.run_experiment", interrupt)
+    result = invoke("solve", table(), "--target", "y")
+    assert (result.exit_code, result.stdout) == (130, "")
 
 
 def test_a_target_must_be_chosen(table):

@@ -84,6 +84,23 @@ def test_points_that_miss_the_tolerance_are_told(table):
     assert "max_iter" in {point["status"] for point in found["points"]}
 
 
+def test_an_interrupt_keeps_the_finished_points(table, monkeypatch):
+    calls = []
+
+    def solve(problem, *arguments, known=cr.solve, **options):
+        calls.append(problem.lam)
+        if len(calls) > 2:
+            raise KeyboardInterrupt
+        return known(problem, *arguments, **options)
+
+    monkeypatch.setattr("cvxrelu.paths.solve", solve)
+    found = invoke_json("path", table, *SMALL, code=3)
+    assert (found["complete"], found["n_requested"], len(found["points"])) == (False, 4, 2)
+    calls.clear()
+    result = invoke("path", table, *SMALL)
+    assert (result.exit_code, "Not finished (interrupted): 2 of 4 points." in result.stdout) == (3, True)
+
+
 @pytest.mark.parametrize("end", ["png", "pdf", "svg"])
 def test_the_plot_is_written(table, end):
     file = table.with_name(f"path.{end}")

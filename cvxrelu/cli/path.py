@@ -12,7 +12,7 @@ from cvxrelu.settings import Kind, LossName, Settings, Task
 
 EPILOG = epilog(
     "cvxrelu path houses.csv --target price",
-    "cvxrelu path houses.csv --target price --n-lams 30 --eps 0.001 --plot path.png",
+    "cvxrelu path houses.csv --target price --n-lams 30 --plot path.png",
     "cvxrelu path houses.csv --target price --save-to points",
     codes="Exit codes: 0 every point proved to the tolerance; 2 bad input; 3 shown, but not all of it proved.",
 )
