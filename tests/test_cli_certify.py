@@ -93,6 +93,9 @@ def test_scope_global_and_what_it_writes(files, data):
     files("data.npz", **np.load(written["train.npz"]))
     proved = certify(written["better.npz"], "--scope", "global", "--tol", 1e-5)
     assert proved["proved"]
+    data_file = path.parent / "data.npz"
+    shown = invoke("certify", written["better.npz"], "--data", data_file, "--lam", LAM, "--scope", "global")
+    assert (shown.exit_code, "none would lower it, to the tolerance" in shown.stdout) == (0, True)
 
 
 def test_it_is_shown_in_words(files):

@@ -93,7 +93,8 @@ def _neuron(found: CertifiedNetwork) -> str:
     if neuron is None:
         return "not sought"
     share = f"largest |t'(Xu)_+| {neuron.value:.4g}, lam {lam:.4g}"
-    if neuron.value > lam:
+    if neuron.value > lam * (1.0 + found.tol):
         return f"would lower the objective, at the rate {neuron.value - lam:.2e} of its size ({share})"
-    sure = "none would lower it" if neuron.exact else "none found that would lower it, which proves nothing"
-    return f"{sure} ({share})"
+    proven = neuron.exact or (found.certificate.scope == "global" and found.proved)
+    sure = "none would lower it" if proven else "none found that would lower it, which proves nothing"
+    return f"{sure}, to the tolerance ({share})"
