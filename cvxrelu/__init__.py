@@ -23,7 +23,10 @@ from cvxrelu.losses import Huber, Logistic, Loss, SoftmaxCrossEntropy, Squared
 from cvxrelu.minimum_norm import MinimumNorm, minimum_norm
 from cvxrelu.nested import NestedValues, nested_values
 from cvxrelu.network_certificates import NetworkCertificate, certify_network
+from cvxrelu.network_files import load_network
+from cvxrelu.network_input import from_sklearn, from_torch
 from cvxrelu.networks import GatedReLUNetwork, ReLUNetwork, to_convex, to_network
+from cvxrelu.onnx_export import from_onnx
 from cvxrelu.operators import GatedOperator
 from cvxrelu.paths import Path, regularization_path
 from cvxrelu.patterns import ActivationPatterns
@@ -110,8 +113,12 @@ __all__ = [
     "decompose",
     "enumerate_patterns",
     "find_neuron",
+    "from_onnx",
+    "from_sklearn",
+    "from_torch",
     "iter_patterns",
     "load_certificate",
+    "load_network",
     "minimum_norm",
     "nested_values",
     "prune",

@@ -111,6 +111,13 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
     return str(value)
 
 
+def check_flag(name: str, value: Any) -> bool:
+    """Return ``value`` if it is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False; got {value!r}")
+    return bool(value)
+
+
 def read_only(array: NDArray[Any], order: Literal["C", "F"] = "C") -> NDArray[Any]:
     """Return a copy that cannot be written to."""
     frozen = np.array(array, order=order, copy=True)

@@ -12,6 +12,7 @@ from cvxrelu._validation import (
     BoolArray,
     FloatArray,
     check_choice,
+    check_flag,
     check_integer,
     check_matrix,
     check_number,
@@ -93,7 +94,7 @@ def sample_patterns(
             accepting = next(other for other, names in _OPTIONS.items() if name in names)
             raise ValueError(f"{name} is an option of kind={accepting!r} only; got {name}={value!r} for kind={kind!r}")
     rng = _generator(seed)
-    features = _without_bias(data) if _check_flag("bias", bias) else data
+    features = _without_bias(data) if check_flag("bias", bias) else data
     share = _check_share(active_proportion, bias, len(data))
 
     d = features.shape[1]
@@ -116,12 +117,6 @@ def _generator(seed: Any) -> np.random.Generator:
     if isinstance(seed, np.random.Generator):
         return seed
     return np.random.default_rng(check_integer("seed, if not a numpy.random.Generator,", seed, minimum=0))
-
-
-def _check_flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True or False; got {value!r}")
-    return bool(value)
 
 
 def _without_bias(X: FloatArray) -> FloatArray:

@@ -177,6 +177,7 @@ def certify_network(
         Arrays (W1, b1, w2) or (W1, b1, w2, b2) with W1 (m, d), b1 (m,), w2 (m,) or (m, c), b2 (c,) or a number, None
         for a bias that does not exist; a Sequential(Linear, ReLU, Linear), with biases or without; a fitted MLP of
         scikit-learn with activation 'relu' and one hidden layer: for a classifier, loss must be that of its output.
+        Files are read first, by `load_network` or `from_onnx`.
     X : array_like of shape (n, d)
         The data that the network takes, without a column of ones for biases.
     y : array_like of shape (n,) or (n, c)

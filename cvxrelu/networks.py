@@ -1,7 +1,11 @@
 """Two-layer networks, and the exact maps between them and the weights of the convex programs."""
 
+from __future__ import annotations
+
+import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,8 +22,12 @@ from cvxrelu.losses import Loss, get_loss
 from cvxrelu.patterns import ActivationPatterns, unique_columns
 from cvxrelu.problems import ConvexReLU
 
+if TYPE_CHECKING:
+    import onnx
+    import torch
 
-class _TwoLayerNetwork(ABC):
+
+class TwoLayerNetwork(ABC):
     """What both kinds of networks share: all but the activation."""
 
     W1: FloatArray
@@ -49,12 +57,114 @@ class _TwoLayerNetwork(ABC):
         if prediction.shape != targets.shape:
             raise ValueError(f"y must have {prediction.shape[1]} columns, one an output; got {targets.shape[1]}")
         measure.check_targets(targets)
-        decay = 0.5 * lam * (np.sum(self.W1**2) + np.sum(self.w2**2))
-        return measure.value(prediction, targets) + float(decay)
+        # Squared in float64, whatever the weights are: certificates compare this.
+        decay = 0.5 * lam * sum(float(np.sum(np.square(layer, dtype=np.float64))) for layer in (self.W1, self.w2))
+        return measure.value(prediction, targets) + decay
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the network to a file that `load_network` reads, exact to the bit.
+
+        The file is an npz without pickled objects: the arrays, a JSON header with format, version and kind, and a hash
+        of all of it. It is written in full or not at all. Data and certificates are not in it.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file, by custom ``.npz``; no ending is added.
+        overwrite : bool
+            Whether to replace a file that is there.
+
+        Raises
+        ------
+        FileExistsError
+            If the file is there and ``overwrite`` is False.
+        OSError
+            If it cannot be written.
+        """
+        from cvxrelu.network_files import save_network
+
+        save_network(self, path, overwrite)
+
+    def to_torch(self, *, bias: bool = False, dtype: str | None = None) -> torch.nn.Module:
+        """Return the network as a module of PyTorch, with predictions (n, c), also for one output.
+
+        The weights are copied and can be trained on; gates are buffers. Another dtype rounds the weights, which makes
+        another network: a certificate of this one does not hold for it. It gets its own by `certify_network`.
+
+        Parameters
+        ----------
+        bias : bool
+            Whether the last column that the network takes is a column of ones. Its weights then become the bias of
+            the first layer, and the module takes the features without that column.
+        dtype : {"float32", "float64"}, optional
+            Of the module; by default that of the network.
+
+        Returns
+        -------
+        torch.nn.Module
+            ``Sequential(Linear, ReLU, Linear)``; of a gated network, a `cvxrelu.torch_export.GatedReLU`.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If PyTorch is not installed: it is the extra ``cvxrelu[torch]``.
+        TypeError, ValueError
+            If an argument is something else, or the weights leave the range of float32.
+
+        Notes
+        -----
+        A row with x'g_i = 0 to rounding may switch a gated neuron by the order in which a library adds up.
+        """
+        from cvxrelu.torch_export import to_torch
+
+        return to_torch(self, bias, dtype)
+
+    def to_onnx(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        bias: bool = False,
+        dtype: str | None = None,
+        overwrite: bool = False,
+    ) -> onnx.ModelProto:
+        """Return the network as a model of ONNX, checked by onnx, and write it to a file if one is named.
+
+        The graph is Gemm, Relu, Gemm; with gates Gemm, GreaterOrEqual, Gemm, Where, Gemm. Its input ``X`` has the
+        shape (n, d), its output ``prediction`` (n, c), also for one output; n is free. Operator set 13.
+
+        Parameters
+        ----------
+        path : str or path-like, optional
+            The file, by custom ``.onnx``; written in full or not at all.
+        bias : bool
+            As in `to_torch`.
+        dtype : {"float32", "float64"}, optional
+            As in `to_torch`. Another dtype makes another network, which `from_onnx` reads for its own certificate.
+        overwrite : bool
+            Whether to replace a file that is there.
+
+        Returns
+        -------
+        onnx.ModelProto
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If onnx is not installed: it is the extra ``cvxrelu[onnx]``.
+        FileExistsError
+            If the file is there and ``overwrite`` is False.
+        OSError
+            If it cannot be written.
+        TypeError, ValueError
+            If an argument is something else, or the weights leave the range of float32.
+        """
+        from cvxrelu.onnx_export import to_onnx
+
+        return to_onnx(self, path, bias, dtype, overwrite)
 
 
 @dataclass(frozen=True, eq=False)
-class ReLUNetwork(_TwoLayerNetwork):
+class ReLUNetwork(TwoLayerNetwork):
     """A two-layer ReLU network: h(x) = sum_i (x'W1_i)_+ w2_i.
 
     A bias is the weight of the constant column of X. No neurons (m = 0) is the zero network.
@@ -86,7 +196,7 @@ class ReLUNetwork(_TwoLayerNetwork):
 
 
 @dataclass(frozen=True, eq=False)
-class GatedReLUNetwork(_TwoLayerNetwork):
+class GatedReLUNetwork(TwoLayerNetwork):
     """A two-layer gated-ReLU network: h(x) = sum_i 1[x'g_i >= 0] (x'W1_i) w2_i.
 
     Parameters
@@ -113,7 +223,7 @@ class GatedReLUNetwork(_TwoLayerNetwork):
         gates = np.asarray(self.G)
         if gates.shape != W1.T.shape:
             raise ValueError(f"G must have shape (d, m) = {W1.T.shape}, one gate a neuron; got {gates.shape}")
-        object.__setattr__(self, "G", read_only(check_matrix("G", gates, "(d, m)") if gates.size else gates))
+        object.__setattr__(self, "G", read_only(_check_array("G", gates)))
         object.__setattr__(self, "W1", W1)
         object.__setattr__(self, "w2", w2)
 
@@ -189,10 +299,10 @@ def to_convex(network: Network, X: FloatArray) -> tuple[ActivationPatterns, Weig
     patterns = ActivationPatterns(distinct, gates[:, first])
     place = {column.tobytes(): i for i, column in enumerate(distinct.T)}
     index = np.array([place.get(column.tobytes(), -1) for column in active.T])
-    w2 = as_columns(network.w2)
+    W1, w2 = network.W1.astype(np.float64), as_columns(network.w2).astype(np.float64)  # their products are blocks
     kept = index >= 0  # a neuron that is active nowhere has no pattern, and no part in the predictions
     positive, negative = (
-        _scatter(index[kept], np.maximum(sign * w2[kept], 0.0), network.W1[kept], len(patterns)) for sign in (1.0, -1.0)
+        _scatter(index[kept], np.maximum(sign * w2[kept], 0.0), W1[kept], len(patterns)) for sign in (1.0, -1.0)
     )
     if isinstance(network, GatedReLUNetwork):
         return patterns, positive - negative
@@ -258,9 +368,14 @@ def _check_layers(W1: FloatArray, w2: FloatArray) -> tuple[FloatArray, FloatArra
     first, second = np.asarray(W1), np.asarray(w2)
     if first.ndim != 2 or second.ndim not in (1, 2) or len(first) != len(second):
         raise ValueError(f"W1 and w2 must have shapes (m, d) and (m,) or (m, c); got {first.shape} and {second.shape}")
-    if first.size:
-        first, second = check_numeric("W1", first), check_numeric("w2", second)
-    return read_only(first), read_only(second)
+    return read_only(_check_array("W1", first)), read_only(_check_array("w2", second))
+
+
+def _check_array(name: str, array: FloatArray) -> FloatArray:
+    """Return an array, also one without entries, as `check_numeric` does."""
+    if array.size:
+        return check_numeric(name, array)
+    return array if array.dtype == np.float32 else array.astype(np.float64)
 
 
 def _check_rows(X: FloatArray, d: int) -> FloatArray:

@@ -5,11 +5,7 @@ The format is described in certificate_format.md.
 
 from __future__ import annotations
 
-import io
-import json
 import os
-import pathlib
-import zipfile
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -28,12 +24,12 @@ from cvxrelu.checker import (
     Verdict,
     canonical_data,
     check,
-    content_hash,
     parse,
     problem_hash,
     read_certificate,
 )
 from cvxrelu.convex_problem import DualPoint, Weights
+from cvxrelu.files import check_free, pack, write
 from cvxrelu.losses import Huber, Logistic, Loss, SoftmaxCrossEntropy, Squared, get_loss
 from cvxrelu.neuron_proof import cone_proof, relaxation_proof
 from cvxrelu.packed import PackedMask, packed_bits
@@ -194,22 +190,11 @@ def load_certificate(path: str | os.PathLike[str]) -> PortableCertificate:
 
 def save_certificate(certificate: Certificate, path: str | os.PathLike[str], overwrite: bool) -> None:
     """Write a certificate that the checker verifies to a file; see `Certificate.save`."""
-    target = pathlib.Path(path)
-    if not overwrite and target.exists():
-        raise FileExistsError(f"path {target} exists already: choose another one, or overwrite=True")
+    check_free(path, overwrite)
     problem = certificate.problem
     raw = _encode(certificate)
     check(parse(raw), problem.X, problem.y)
-    if not overwrite:
-        with target.open("xb") as file:
-            file.write(raw)
-        return
-    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(raw)
-        os.replace(temporary, target)  # the old file is there until the new one is, in full
-    finally:
-        temporary.unlink(missing_ok=True)
+    write(path, raw, overwrite)
 
 
 def _encode(certificate: Certificate) -> bytes:
@@ -284,20 +269,6 @@ def _proof(certificate: Certificate) -> tuple[str, float, dict[str, NDArray[Any]
     if bound.multipliers is None:
         raise ValueError("the bound of a relaxation cannot be saved without its multipliers")
     return "relaxation", *relaxation_proof(X, t, lam, bound.multipliers)
-
-
-def pack(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> bytes:
-    """Return header and arrays as the bytes of a file, with the hash of the contents."""
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    text = json.dumps({**header, "content_sha256": content_hash(header, arrays)}, indent=1)
-    members = {"header": np.frombuffer(text.encode(), np.uint8), **arrays}
-    raw = io.BytesIO()
-    with zipfile.ZipFile(raw, "w", zipfile.ZIP_STORED) as archive:
-        for name, array in members.items():
-            member = io.BytesIO()
-            np.lib.format.write_array(member, array, version=(1, 0), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())
-    return raw.getvalue()
 
 
 def _finite(number: float) -> float | None:

@@ -112,6 +112,25 @@ def random_weights(problem: cr.ConvexGatedReLU | cr.ConvexReLU, rng: np.random.G
     return problem.repair(problem.weights(blocks))
 
 
+def random_network(kind: str, rng: np.random.Generator, m: int = 5, d: int = 3, c: int | None = None, dtype=np.float64):
+    """Return a random network of m neurons and d inputs; c is None for w2 of shape (m,)."""
+    W1, w2 = rng.standard_normal((m, d)).astype(dtype), rng.standard_normal((m,) if c is None else (m, c)).astype(dtype)
+    return (
+        cr.ReLUNetwork(W1, w2)
+        if kind == "relu"
+        else cr.GatedReLUNetwork(rng.standard_normal((d, m)).astype(dtype), W1, w2)
+    )
+
+
+def assert_same_network(found, expected):
+    """Equal in kind, dtypes and every bit."""
+    assert type(found) is type(expected)
+    for name, array in vars(expected).items():
+        other = getattr(found, name)
+        assert (other.dtype, other.shape) == (array.dtype, array.shape), name
+        assert other.tobytes() == array.tobytes(), name
+
+
 def assert_agrees(problem, solution, tol):
     """The solution is certified to tol, and its interval meets Clarabel's."""
     assert solution.status == "optimal", solution

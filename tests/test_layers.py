@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "cvxrelu"
 LAYERS = [
     {"_version", "_validation", "exceptions", "status", "settings", "checker"},
-    {"packed", "active_set", "arrangements", "rigor", "cone_bound"},
+    {"files", "packed", "active_set", "arrangements", "rigor", "cone_bound"},
     {"patterns", "losses", "penalties", "backends", "enclosures", "neuron_form"},
     {"gates", "enumeration", "operators", "cone_projection", "polyhedron_projection", "global_bound", "cone_stack"},
     {"cones", "rounded_losses", "cone_search", "relaxation"},
@@ -23,7 +23,8 @@ LAYERS = [
     {"solvers"},
     {"minimum_norm"},
     {"networks", "pruning"},
-    {"scaling", "pricing", "network_input"},
+    {"scaling", "pricing", "biases", "network_files"},
+    {"network_input", "torch_export", "onnx_export"},
     {"baselines", "neuron_bound"},
     {"solution"},
     {"solve"},

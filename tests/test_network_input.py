@@ -145,6 +145,52 @@ def test_classifier_of_sklearn():
     np.testing.assert_allclose(expected, several.predict_proba(X), rtol=1e-12)
 
 
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_from_sklearn_predicts_what_the_regressor_does(outputs):
+    y = RNG.standard_normal((20, outputs)) if outputs > 1 else RNG.standard_normal(20)
+    mlp = fitted(MLPRegressor, y, hidden_layer_sizes=(6,))
+    network = cr.from_sklearn(mlp)
+    assert network.n_neurons == 6 + outputs
+    np.testing.assert_allclose(
+        network.predict(np.column_stack([X, np.ones(20)])), mlp.predict(X), rtol=1e-12, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_from_sklearn_returns_the_logits_of_a_classifier(k):
+    mlp = fitted(MLPClassifier, np.array(["a", "b", "c"])[np.arange(20) % k], hidden_layer_sizes=(6,))
+    logits = cr.from_sklearn(mlp).predict(np.column_stack([X, np.ones(20)]))
+    logits = np.column_stack([np.zeros(20), logits]) if k == 2 else logits
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(mlp.predict_proba(X), expected, rtol=1e-11)
+
+
+def test_what_is_no_mlp_is_refused():
+    with pytest.raises(
+        TypeError, match="network must be a fitted scikit-learn MLPRegressor or MLPClassifier; got list"
+    ):
+        cr.from_sklearn([W1, B1, W2])
+    with pytest.raises(ValueError, match="network must be fitted; got MLPClassifier"):
+        cr.from_sklearn(MLPClassifier())
+    with pytest.raises(ValueError, match="activation 'relu' and one hidden layer; got .* 'tanh'"):
+        cr.from_sklearn(fitted(MLPRegressor, X[:, 0], activation="tanh", hidden_layer_sizes=(3,)))
+
+
+def test_weights_of_lower_precision_are_taken_exactly_and_computed_with_in_float64():
+    single = [array.astype(np.float32) for array in (W1, B1, W2)]
+    double = [array.astype(np.float64) for array in single]
+    y = X[:, 0]
+    for network, same in ((cr.ReLUNetwork(*single[::2]), cr.ReLUNetwork(*double[::2])), (single, double)):
+        read, rows = read_network(network, X, "squared")
+        expected, _ = read_network(same, X, "squared")
+        np.testing.assert_array_equal(read.W1, expected.W1)
+        assert read.W1.dtype == read.w2.dtype == np.float64
+        assert read.objective(rows, y, 0.3) == expected.objective(rows, y, 0.3)
+        certificates = [cr.certify_network(given, X, y, 0.3, solve=False) for given in (network, same)]
+        assert certificates[0].upper == certificates[1].upper
+        assert certificates[0].lower == certificates[1].lower
+
+
 def test_other_networks_of_sklearn_are_refused():
     y = np.abs(RNG.standard_normal(20))
     with pytest.raises(ValueError, match="must be fitted; got MLPRegressor"):

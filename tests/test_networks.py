@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 import cvxrelu as cr
 from reference import programs as oracle
-from tests.cases import LOSSES, make_data, make_problem, make_targets, random_weights
+from tests.cases import LOSSES, make_data, make_problem, make_targets, random_network, random_weights
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -117,6 +117,23 @@ def test_neurons_whose_entries_sum_to_zero_and_tiny_ones_survive():
     assert np.isfinite(network.W1).all()
     np.testing.assert_allclose(network.W1 * network.w2, U[0, :2], rtol=1e-12)
     np.testing.assert_allclose(network.predict(X), problem.predict(U))
+
+
+@pytest.mark.parametrize("kind", ["relu", "gated"])
+def test_a_float32_network_is_measured_in_float64(kind):
+    """Bounds are compared with these numbers: a square or product rounded to float32 would be off by 1e-7."""
+    rng = np.random.default_rng(0)
+    single = random_network(kind, rng, m=5, d=3, dtype=np.float32)
+    double = type(single)(**{name: array.astype(np.float64) for name, array in vars(single).items()})
+    X, y = make_data("tall"), make_targets("squared", make_data("tall"), 1)
+    assert single.objective(X, y, 0.3) == double.objective(X, y, 0.3)
+    (_, found), (_, expected) = cr.to_convex(single, X), cr.to_convex(double, X)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_empty_networks_have_a_float_type():
+    empty = cr.ReLUNetwork(np.zeros((0, 3), int), np.zeros(0, np.float32))
+    assert (empty.W1.dtype, empty.w2.dtype) == (np.float64, np.float32)
 
 
 def test_zero_weights_become_the_empty_network():
