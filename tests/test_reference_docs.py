@@ -1,0 +1,78 @@
+"""The docstrings are those of the signatures, and the API reference has every public name once."""
+
+import dataclasses
+import inspect
+import re
+from collections import Counter
+from enum import Enum
+from pathlib import Path
+
+import pytest
+from numpydoc.docscrape import ClassDoc
+from numpydoc.validate import validate
+
+import cvxrelu as cr
+
+DOCS = Path(__file__).parents[1] / "reference" / "docs"
+NOT_ASKED = {
+    "ES01",  # an extended summary, where one line says it all
+    "EX01",  # examples: test_doctests says who needs one
+    "SA01",  # a "See Also" section
+    "SA04",  # and its descriptions
+    "RT03",  # a description of what is returned, where the type says it all
+}
+OBJECTS = {name: obj for name, obj in vars(cr).items() if name in cr.__all__ and name != "__version__"}
+OWN = {name: obj for name, obj in OBJECTS.items() if obj.__module__.startswith("cvxrelu")}  # not scikit-learn's warning
+CLASSES = {name: obj for name, obj in OWN.items() if inspect.isclass(obj)}
+
+
+def is_record(obj):
+    """Whether it documents its fields as attributes: what other calls return."""
+    return dataclasses.is_dataclass(obj) and "Parameters" not in sections(obj)
+
+
+def sections(obj):
+    return re.findall(r"^([A-Z][A-Za-z ]+)\n-+$", inspect.getdoc(obj), flags=re.MULTILINE)
+
+
+def errors(name, *, ignored=()):
+    return {code: text for code, text in validate(f"cvxrelu.{name}")["errors"] if code not in {*NOT_ASKED, *ignored}}
+
+
+def members():
+    """Yield the public methods and properties that the classes have from this package."""
+    for name, cls in CLASSES.items():
+        for member, value in inspect.getmembers(cls):
+            if not member.startswith("_") and (callable(value) or isinstance(value, property)):
+                owner = next(base for base in cls.__mro__ if member in vars(base))
+                if owner.__module__.startswith("cvxrelu"):
+                    yield f"{name}.{member}"
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_parameters_are_those_of_the_signature(name):
+    # The signature of an enumeration is Enum's own; the fields of records are held below.
+    ignored = {"PR01"} if is_record(OWN[name]) or issubclass(type(OWN[name]), type(Enum)) else ()
+    assert not errors(name, ignored=ignored)
+
+
+@pytest.mark.parametrize("name", [name for name, cls in CLASSES.items() if is_record(cls) and sections(cls)])
+def test_attributes_of_records_are_their_fields(name):
+    documented = [entry for item in ClassDoc(CLASSES[name])["Attributes"] for entry in item.name.split(", ")]
+    assert sorted(documented) == sorted(field.name for field in dataclasses.fields(CLASSES[name]))
+
+
+@pytest.mark.parametrize("name", list(members()))
+def test_methods_are_documented(name):
+    owner, member = name.split(".")
+    # A line may say it all; a docstring with a section for parameters has all of them.
+    complete = "Parameters" in sections(getattr(CLASSES[owner], member))
+    assert not errors(name, ignored=() if complete else {"PR01", "RT01", "YD01"})
+
+
+def test_each_public_name_is_on_one_page_of_the_reference():
+    listed = Counter()
+    for page in sorted((DOCS / "api").glob("*.rst")):
+        for block in re.findall(r"^\.\. api::\n\n((?:    \S+\n)+)", page.read_text(), flags=re.MULTILINE):
+            listed.update(block.split())
+    assert listed == Counter(cr.__all__)
