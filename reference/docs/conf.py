@@ -1,0 +1,71 @@
+"""Sphinx settings of the documentation: ``python -m sphinx -b html -W --keep-going reference/docs build/docs``."""
+
+import inspect
+import re
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+import cvxrelu
+
+project = "cvxrelu"
+author = "The cvxrelu authors"
+copyright = f"2026, {author}"
+release = version = cvxrelu.__version__
+
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.viewcode", "numpydoc", "myst_parser"]
+default_role = "py:obj"
+add_module_names = False
+autodoc_typehints = "none"  # the docstrings have types, with shapes
+autodoc_member_order = "bysource"
+autodoc_default_options = {
+    "members": True,
+    # What classes have from other packages is documented there.
+    "inherited-members": "BaseException, str, BaseEstimator, ClassifierMixin, RegressorMixin",
+}
+autosummary_generate = False  # a page holds a group of names
+numpydoc_show_class_members = False  # autodoc lists them
+myst_heading_anchors = 3
+smartquotes = False  # apostrophes transpose, and quotes are Python's
+
+html_theme = "furo"
+html_title = f"cvxrelu {release}"
+html_show_sourcelink = False
+
+
+class Api(SphinxDirective):
+    """``.. api::`` with public names in its lines: a table of them, then the documentation of each."""
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        """Return what autosummary and autodoc make of the names."""
+        lines = [".. currentmodule:: cvxrelu", "", ".. autosummary::", ""]
+        lines += [f"   {name}" for name in self.content]
+        for name in self.content:
+            lines += ["", f".. {_directive(getattr(cvxrelu, name))}:: {name}"]
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
+def _directive(obj: Any) -> str:
+    if inspect.isclass(obj):
+        return "autoexception" if issubclass(obj, BaseException) else "autoclass"
+    return "autofunction" if callable(obj) else "autodata"
+
+
+def _escape_bars(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Escape the bars of |x| and ||x||, which reStructuredText would take for substitutions, outside of code."""
+    literal = False
+    for i, line in enumerate(lines):
+        literal = line.lstrip().startswith(">>>") or (literal and bool(line.strip()))
+        if not literal:
+            parts = re.split(r"(``.*?``)", line)
+            lines[i] = "".join(part if part.startswith("``") else part.replace("|", r"\|") for part in parts)
+
+
+def setup(app: Sphinx) -> None:
+    """Register the directive and the hook."""
+    app.add_directive("api", Api)
+    app.connect("autodoc-process-docstring", _escape_bars)
