@@ -136,7 +136,7 @@ def train_network(
     --------
     >>> import numpy as np
     >>> import cvxrelu as cr
-    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature and the column of the bias
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
     >>> y = np.abs(X[:, 0])
     >>> run = cr.train_network(X, y, n_neurons=8, lam=0.01, n_epochs=200, seed=0, track_patterns=True)
     >>> run.network.n_neurons, len(run.history)

@@ -62,7 +62,7 @@ class Certificate:
     --------
     >>> import numpy as np
     >>> import cvxrelu as cr
-    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature and the column of the bias
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
     >>> y = np.abs(X[:, 0])
     >>> problem = cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam=0.01)
     >>> certificate = cr.solve(problem).certificate
@@ -132,7 +132,7 @@ class Certificate:
         >>> from pathlib import Path
         >>> import numpy as np
         >>> import cvxrelu as cr
-        >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature and the column of the bias
+        >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
         >>> y = np.abs(X[:, 0])
         >>> problem = cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam=0.01)
         >>> certificate = cr.solve(problem).certificate
@@ -206,7 +206,7 @@ def certify(
     --------
     >>> import numpy as np
     >>> import cvxrelu as cr
-    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature and the column of the bias
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
     >>> y = np.abs(X[:, 0])
     >>> problem = cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam=0.01)
     >>> solution = cr.solve(problem)

@@ -142,7 +142,7 @@ def solve_global(
     --------
     >>> import numpy as np
     >>> import cvxrelu as cr
-    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature and the column of the bias
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
     >>> y = np.abs(X[:, 0])
     >>> best = cr.solve_global(X, y, lam=0.01)
     >>> print(best.status, best.certificate.scope, best.certificate.proof.method)

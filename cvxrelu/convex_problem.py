@@ -383,7 +383,7 @@ class ConvexProblem(ABC):
         --------
         >>> import numpy as np
         >>> import cvxrelu as cr
-        >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature and the column of the bias
+        >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
         >>> y = np.abs(X[:, 0])
         >>> import cvxpy as cp
         >>> problem = cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam=0.01)

@@ -82,7 +82,7 @@ def minimum_norm(problem: ConvexProblem, solver: str = "CLARABEL", tol: float = 
     --------
     >>> import numpy as np
     >>> import cvxrelu as cr
-    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature and the column of the bias
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
     >>> y = np.abs(X[:, 0])
     >>> problem = cr.ConvexReLU(X, y, cr.enumerate_patterns(X))
     >>> least = cr.minimum_norm(problem)

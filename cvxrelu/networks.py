@@ -76,7 +76,7 @@ class ReLUNetwork(_TwoLayerNetwork):
     >>> import numpy as np
     >>> import cvxrelu as cr
     >>> network = cr.ReLUNetwork(W1=np.array([[1.0, 0.0], [-1.0, 0.0]]), w2=np.array([1.0, 1.0]))
-    >>> X = np.array([[-2.0, 1.0], [0.5, 1.0]])  # the last column is the constant, whose weight is the bias
+    >>> X = np.array([[-2.0, 1.0], [0.5, 1.0]])  # the last column is that of the bias
     >>> network.predict(X)
     array([2. , 0.5])
     >>> network.objective(X, [2.0, 0.5], lam=0.1)  # 0.1/2 (||W1||^2 + ||w2||^2)
@@ -176,7 +176,7 @@ def to_network(problem: ConvexProblem, weights: Weights) -> Network:
     --------
     >>> import numpy as np
     >>> import cvxrelu as cr
-    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature and the column of the bias
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
     >>> y = np.abs(X[:, 0])
     >>> problem = cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam=0.01)
     >>> solution = cr.solve(problem)

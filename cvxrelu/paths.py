@@ -183,7 +183,7 @@ def regularization_path(
     --------
     >>> import numpy as np
     >>> import cvxrelu as cr
-    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature and the column of the bias
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
     >>> y = np.abs(X[:, 0])
     >>> problem = cr.ConvexReLU(X, y, cr.enumerate_patterns(X))
     >>> path = cr.regularization_path(problem, n_lams=5, eps=0.01)

@@ -210,7 +210,7 @@ def load_certificate(path: str | os.PathLike[str]) -> PortableCertificate:
     >>> from pathlib import Path
     >>> import numpy as np
     >>> import cvxrelu as cr
-    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature and the column of the bias
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
     >>> y = np.abs(X[:, 0])
     >>> certificate = cr.solve(cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam=0.01)).certificate
     >>> with tempfile.TemporaryDirectory() as folder:

@@ -125,7 +125,7 @@ def find_neuron(X: Any, t: Any, *, starts: Any = None, n_starts: int = 100, seed
     --------
     >>> import numpy as np
     >>> import cvxrelu as cr
-    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature and the column of the bias
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
     >>> y = np.abs(X[:, 0])
     >>> t = -y / len(y)  # grad F at the zero network
     >>> neuron = cr.find_neuron(X, t)

@@ -18,7 +18,9 @@ _ROUNDING = 1e-9
 class ConvexGatedReLU(ConvexProblem):
     """C-GReLU: the training of a gated-ReLU network with fixed gates, as a convex program.
 
-    minimise over U (c, P, d):  F(sum_i D_i X U_i) + lam * Omega(U),   F(f) = (1/n) sum_j loss(f_j, y_j).
+    ::
+
+        minimise over U (c, P, d):  F(sum_i D_i X U_i) + lam * Omega(U),   F(f) = (1/n) sum_j loss(f_j, y_j).
 
     With the default penalty, Omega(U) = sum ||U_{k,i}||_2, it has the optimal value of NC-GReLU with weight
     decay (Mishkin, Sahiner & Pilanci 2022). Squared loss is 1/2 ||f_j - y_j||^2; the
@@ -48,7 +50,7 @@ class ConvexGatedReLU(ConvexProblem):
     --------
     >>> import numpy as np
     >>> import cvxrelu as cr
-    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature and the column of the bias
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
     >>> y = np.abs(X[:, 0])
     >>> patterns = cr.sample_patterns(X, n_gates=10, seed=0)
     >>> problem = cr.ConvexGatedReLU(X, y, patterns, lam=0.01)
@@ -113,8 +115,10 @@ class ConvexGatedReLU(ConvexProblem):
 class ConvexReLU(ConvexProblem):
     """C-ReLU: the training of a ReLU network whose neurons have the given patterns, as a convex program.
 
-    minimise over V, W (c, P, d):  F(sum_i D_i X (V_i - W_i)) + lam * (Omega(V) + Omega(W))
-    subject to                     (2 D_i - I) X V_{k,i} >= 0,  (2 D_i - I) X W_{k,i} >= 0.
+    ::
+
+        minimise over V, W (c, P, d):  F(sum_i D_i X (V_i - W_i)) + lam * (Omega(V) + Omega(W))
+        subject to                     (2 D_i - I) X V_{k,i} >= 0,  (2 D_i - I) X W_{k,i} >= 0.
 
     With all patterns of X, the default penalty and c = 1 its value is that of NC-ReLU with weight decay (Pilanci
     & Ergen 2020; Mishkin, Sahiner & Pilanci 2022); with some of them, an upper bound of it. For
@@ -144,7 +148,7 @@ class ConvexReLU(ConvexProblem):
     --------
     >>> import numpy as np
     >>> import cvxrelu as cr
-    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature and the column of the bias
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
     >>> y = np.abs(X[:, 0])
     >>> problem = cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam=0.01)
     >>> problem

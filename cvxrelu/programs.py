@@ -86,7 +86,7 @@ def read_weights(problem: ConvexProblem, program: cp.Problem) -> Weights:
     --------
     >>> import numpy as np
     >>> import cvxrelu as cr
-    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature and the column of the bias
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
     >>> y = np.abs(X[:, 0])
     >>> problem = cr.ConvexGatedReLU(X, y, cr.sample_patterns(X, n_gates=5, seed=0), lam=0.01)
     >>> program = problem.to_cvxpy()
@@ -132,7 +132,7 @@ def read_dual(problem: ConvexProblem, program: cp.Problem) -> tuple[FloatArray, 
     --------
     >>> import numpy as np
     >>> import cvxrelu as cr
-    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature and the column of the bias
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
     >>> y = np.abs(X[:, 0])
     >>> problem = cr.ConvexGatedReLU(X, y, cr.sample_patterns(X, n_gates=5, seed=0), lam=0.01)
     >>> program = problem.to_cvxpy("dual")

@@ -4,7 +4,8 @@ import inspect
 import re
 from typing import Any
 
-from docutils import nodes
+from docutils import nodes  # type: ignore[import-untyped]
+from numpydoc.xref import DEFAULT_LINKS  # type: ignore[import-untyped]
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -18,6 +19,7 @@ release = version = cvxrelu.__version__
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.viewcode", "numpydoc", "myst_parser"]
 default_role = "py:obj"
 add_module_names = False
+toc_object_entries_show_parents = "hide"
 autodoc_typehints = "none"  # the docstrings have types, with shapes
 autodoc_member_order = "bysource"
 autodoc_default_options = {
@@ -27,12 +29,18 @@ autodoc_default_options = {
 }
 autosummary_generate = False  # a page holds a group of names
 numpydoc_show_class_members = False  # autodoc lists them
+numpydoc_xref_param_type = True  # public names in types are links, all other words are text
+numpydoc_xref_ignore = "all"
+numpydoc_xref_aliases = {word: word for word in DEFAULT_LINKS} | {name: f"cvxrelu.{name}" for name in cvxrelu.__all__}
+myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 smartquotes = False  # apostrophes transpose, and quotes are Python's
 
 html_theme = "furo"
 html_title = f"cvxrelu {release}"
 html_show_sourcelink = False
+html_static_path = ["static"]
+html_css_files = ["cvxrelu.css"]
 
 
 class Api(SphinxDirective):
@@ -52,7 +60,7 @@ class Api(SphinxDirective):
 def _directive(obj: Any) -> str:
     if inspect.isclass(obj):
         return "autoexception" if issubclass(obj, BaseException) else "autoclass"
-    return "autofunction" if callable(obj) else "autodata"
+    return "autofunction"
 
 
 def _escape_bars(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
@@ -65,7 +73,18 @@ def _escape_bars(app: Sphinx, what: str, name: str, obj: Any, options: Any, line
             lines[i] = "".join(part if part.startswith("``") else part.replace("|", r"\|") for part in parts)
 
 
+def _link_names(app: Sphinx, page: str, source: list[str]) -> None:
+    """Make links of the public names that stand in single backticks on a Markdown page, outside of code blocks."""
+    if app.env.doc2path(page).suffix != ".md":
+        return
+    names = "|".join(cvxrelu.__all__)
+    parts = re.split(r"(^```.*?^```$)", source[0], flags=re.DOTALL | re.MULTILINE)
+    parts[::2] = [re.sub(rf"(?<![`\w])`({names})`", r"{py:obj}`\1 <cvxrelu.\1>`", part) for part in parts[::2]]
+    source[0] = "".join(parts)
+
+
 def setup(app: Sphinx) -> None:
-    """Register the directive and the hook."""
+    """Register the directive and the hooks."""
     app.add_directive("api", Api)
     app.connect("autodoc-process-docstring", _escape_bars)
+    app.connect("source-read", _link_names)
