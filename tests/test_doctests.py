@@ -1,6 +1,5 @@
 """The examples of the documentation run, in docstrings and on the pages, and no public name goes without."""
 
-import dataclasses
 import doctest
 import importlib
 import inspect
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import cvxrelu as cr
+from tests.public_names import OBJECTS, is_record
 
 PAGES = Path(__file__).parents[1] / "reference" / "docs"
 MODULES = [
@@ -49,23 +49,11 @@ def run(test):
         raise error from None
 
 
-def is_record(obj):
-    """Whether it is what other calls return: a dataclass that documents attributes, and no parameters."""
-    return (
-        dataclasses.is_dataclass(obj)
-        and "Attributes\n    ------" in obj.__doc__
-        and "Parameters\n    ------" not in obj.__doc__
-    )
-
-
 def needs_example(obj):
     """Whether it is for the user to call: no exception, abstract class, or record that other calls return."""
     if inspect.isclass(obj):
         return not (issubclass(obj, BaseException) or inspect.isabstract(obj) or is_record(obj))
     return inspect.isfunction(obj)
-
-
-PUBLIC = {name: getattr(cr, name) for name in cr.__all__}
 
 
 @pytest.mark.parametrize("test", list(docstrings()), ids=lambda test: test.name.removeprefix("cvxrelu."))
@@ -80,14 +68,14 @@ def test_examples_of_pages(test, tmp_path, monkeypatch):
     run(test)
 
 
-@pytest.mark.parametrize("name", [name for name, obj in PUBLIC.items() if needs_example(obj)])
+@pytest.mark.parametrize("name", [name for name, obj in OBJECTS.items() if needs_example(obj)])
 def test_what_users_call_has_an_example(name):
-    assert doctest.DocTestParser().get_examples(PUBLIC[name].__doc__), name
+    assert doctest.DocTestParser().get_examples(OBJECTS[name].__doc__), name
 
 
-@pytest.mark.parametrize("name", [name for name, obj in PUBLIC.items() if is_record(obj)])
+@pytest.mark.parametrize("name", [name for name, obj in OBJECTS.items() if is_record(obj)])
 def test_records_are_named_where_they_come_from(name):
-    others = [inspect.getdoc(obj) for other, obj in PUBLIC.items() if other not in (name, "__version__")]
+    others = [inspect.getdoc(obj) for other, obj in OBJECTS.items() if other != name]
     others += [inspect.getdoc(cr.PortableCertificate.verify)]
     assert any(re.search(rf"\b{name}\b", text) for text in others)
 

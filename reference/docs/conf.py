@@ -22,11 +22,7 @@ add_module_names = False
 toc_object_entries_show_parents = "hide"
 autodoc_typehints = "none"  # the docstrings have types, with shapes
 autodoc_member_order = "bysource"
-autodoc_default_options = {
-    "members": True,
-    # What classes have from other packages is documented there.
-    "inherited-members": "BaseException, str, BaseEstimator, ClassifierMixin, RegressorMixin",
-}
+autodoc_default_options = {"members": True, "inherited-members": True}
 autosummary_generate = False  # a page holds a group of names
 numpydoc_show_class_members = False  # autodoc lists them
 numpydoc_xref_param_type = True  # public names in types are links, all other words are text
@@ -73,6 +69,13 @@ def _escape_bars(app: Sphinx, what: str, name: str, obj: Any, options: Any, line
             lines[i] = "".join(part if part.startswith("``") else part.replace("|", r"\|") for part in parts)
 
 
+def _is_foreign(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out what classes have from other packages, which document it: autodoc decides on the rest."""
+    function = getattr(obj, "fget", None) or getattr(obj, "func", None) or obj
+    own = (getattr(function, "__module__", None) or "").split(".")[0] == "cvxrelu"
+    return None if own else True
+
+
 def _link_names(app: Sphinx, page: str, source: list[str]) -> None:
     """Make links of the public names that stand in single backticks on a Markdown page, outside of code blocks."""
     if app.env.doc2path(page).suffix != ".md":
@@ -87,4 +90,5 @@ def setup(app: Sphinx) -> None:
     """Register the directive and the hooks."""
     app.add_directive("api", Api)
     app.connect("autodoc-process-docstring", _escape_bars)
+    app.connect("autodoc-skip-member", _is_foreign)
     app.connect("source-read", _link_names)
