@@ -36,7 +36,7 @@ def documented_parameters(name):
     """The parameters in a docstring, and in the one that it says its others are those of."""
     text = inspect.getdoc(OWN[name])
     names = {entry for item in NumpyDocString(text)["Parameters"] for entry in item.name.replace("*", "").split(", ")}
-    for other in re.findall(r"Parameters[^.]*\bthose\s+of\s+`(\w+)`", text):
+    for other in re.findall(r"[Pp]arameters[^.]*\bthose\s+of\s+`(\w+)`", text):
         names |= documented_parameters(other)
     return names
 
