@@ -18,9 +18,7 @@ _ROUNDING = 1e-9
 class ConvexGatedReLU(ConvexProblem):
     """C-GReLU: the training of a gated-ReLU network with fixed gates, as a convex program.
 
-    ::
-
-        minimise over U (c, P, d):  F(sum_i D_i X U_i) + lam * Omega(U),   F(f) = (1/n) sum_j loss(f_j, y_j).
+    minimise over U (c, P, d):  F(sum_i D_i X U_i) + lam * Omega(U),   F(f) = (1/n) sum_j loss(f_j, y_j).
 
     With the default penalty, Omega(U) = sum ||U_{k,i}||_2, it has the optimal value of NC-GReLU with weight
     decay (Mishkin, Sahiner & Pilanci 2022). Squared loss is 1/2 ||f_j - y_j||^2; the
@@ -115,10 +113,8 @@ class ConvexGatedReLU(ConvexProblem):
 class ConvexReLU(ConvexProblem):
     """C-ReLU: the training of a ReLU network whose neurons have the given patterns, as a convex program.
 
-    ::
-
-        minimise over V, W (c, P, d):  F(sum_i D_i X (V_i - W_i)) + lam * (Omega(V) + Omega(W))
-        subject to                     (2 D_i - I) X V_{k,i} >= 0,  (2 D_i - I) X W_{k,i} >= 0.
+    minimise over V, W (c, P, d):  F(sum_i D_i X (V_i - W_i)) + lam * (Omega(V) + Omega(W))
+    subject to                     (2 D_i - I) X V_{k,i} >= 0,  (2 D_i - I) X W_{k,i} >= 0.
 
     With all patterns of X, the default penalty and c = 1 its value is that of NC-ReLU with weight decay (Pilanci
     & Ergen 2020; Mishkin, Sahiner & Pilanci 2022); with some of them, an upper bound of it. For

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import textwrap
 from typing import Any
 
 from docutils import nodes  # type: ignore[import-untyped]
@@ -59,14 +60,23 @@ def _directive(obj: Any) -> str:
     return "autofunction"
 
 
-def _escape_bars(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Escape the bars of |x| and ||x||, which reStructuredText would take for substitutions, outside of code."""
-    literal = False
-    for i, line in enumerate(lines):
-        literal = line.lstrip().startswith(">>>") or (literal and bool(line.strip()))
-        if not literal:
-            parts = re.split(r"(``.*?``)", line)
-            lines[i] = "".join(part if part.startswith("``") else part.replace("|", r"\|") for part in parts)
+def _plain_text_as_rest(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Keep the formulas of docstrings, which are written for the terminal, from being read as markup.
+
+    Paragraphs that begin with "minimise over" become literal blocks. Elsewhere, outside of code, the bars of |x| and
+    ||x|| are escaped: they would be substitutions.
+    """
+    paragraphs: list[str] = []
+    for paragraph in "\n".join(lines).split("\n\n"):
+        if paragraph.startswith("minimise over "):
+            paragraphs += ["::", textwrap.indent(paragraph, "    ")]
+        elif ">>>" in paragraph:
+            paragraphs.append(paragraph)
+        else:
+            parts = re.split(r"(``.*?``)", paragraph, flags=re.DOTALL)
+            parts[::2] = [part.replace("|", r"\|") for part in parts[::2]]
+            paragraphs.append("".join(parts))
+    lines[:] = "\n\n".join(paragraphs).split("\n")
 
 
 def _is_foreign(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
@@ -89,6 +99,6 @@ def _link_names(app: Sphinx, page: str, source: list[str]) -> None:
 def setup(app: Sphinx) -> None:
     """Register the directive and the hooks."""
     app.add_directive("api", Api)
-    app.connect("autodoc-process-docstring", _escape_bars)
+    app.connect("autodoc-process-docstring", _plain_text_as_rest)
     app.connect("autodoc-skip-member", _is_foreign)
     app.connect("source-read", _link_names)
