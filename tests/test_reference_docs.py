@@ -13,6 +13,7 @@ from numpydoc.docscrape import ClassDoc, NumpyDocString
 from numpydoc.validate import validate
 
 import cvxrelu as cr
+from cvxrelu import plotting
 from tests.public_names import OBJECTS, is_own, is_record, sections
 
 DOCS = Path(__file__).parents[1] / "reference" / "docs"
@@ -88,8 +89,11 @@ def test_methods_are_documented(name):
 
 
 def test_each_public_name_is_on_one_page_of_the_reference():
-    listed = Counter()
+    listed = {"cvxrelu": Counter(), "cvxrelu.plotting": Counter()}
     for page in sorted((DOCS / "api").glob("*.rst")):
-        for block in re.findall(r"^\.\. api::\n\n((?:    \S+\n)+)", page.read_text(), flags=re.MULTILINE):
-            listed.update(block.split())
-    assert listed == Counter(list(OBJECTS))
+        blocks = re.findall(r"^\.\. api::(.*)\n\n((?:    \S+\n)+)", page.read_text(), flags=re.MULTILINE)
+        for module, names in blocks:
+            listed[module.strip() or "cvxrelu"].update(names.split())
+    assert listed["cvxrelu"] == Counter(list(OBJECTS))
+    plots = [name for name, obj in vars(plotting).items() if inspect.isfunction(obj) and name.startswith("plot_")]
+    assert listed["cvxrelu.plotting"] == Counter(plots)

@@ -1,5 +1,6 @@
 """Sphinx settings of the documentation: ``python -m sphinx -b html -W --keep-going reference/docs build/docs``."""
 
+import importlib
 import inspect
 import re
 import textwrap
@@ -41,16 +42,21 @@ html_css_files = ["cvxrelu.css"]
 
 
 class Api(SphinxDirective):
-    """``.. api::`` with public names in its lines: a table of them, then the documentation of each."""
+    """``.. api::`` with public names in its lines: a table of them, then the documentation of each.
+
+    They are those of the package, or of the module that is its argument.
+    """
 
     has_content = True
+    optional_arguments = 1
 
     def run(self) -> list[nodes.Node]:
         """Return what autosummary and autodoc make of the names."""
-        lines = [".. currentmodule:: cvxrelu", "", ".. autosummary::", ""]
+        module = importlib.import_module(self.arguments[0] if self.arguments else "cvxrelu")
+        lines = [f".. currentmodule:: {module.__name__}", "", ".. autosummary::", ""]
         lines += [f"   {name}" for name in self.content]
         for name in self.content:
-            lines += ["", f".. {_directive(getattr(cvxrelu, name))}:: {name}"]
+            lines += ["", f".. {_directive(getattr(module, name))}:: {name}"]
         return self.parse_text_to_nodes("\n".join(lines))
 
 
