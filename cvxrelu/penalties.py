@@ -34,6 +34,21 @@ class Penalty(ABC):
 
     `value`, `prox` and `polar` are computed in the precision of their arguments, `conjugate` and
     `subdifferential_distance` in float64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> U = np.array([[[3.0, 4.0], [0.0, 1.0]]])  # one output, two blocks
+    >>> penalties = cr.GroupL1(), cr.FeatureGroupL1(), cr.L1(), cr.SquaredL2(), cr.NoPenalty()
+    >>> [round(penalty.value(U), 4) for penalty in penalties]
+    [6.0, 7.1231, 8.0, 13.0, 0.0]
+    >>> cr.GroupL1().prox(U, 1.0)  # the second block vanishes
+    array([[[2.4, 3.2],
+            [0. , 0. ]]])
+    >>> U = np.ones((2, 1, 2))  # two outputs, one block each: a matrix of rank one
+    >>> round(cr.Nuclear().value(U), 4), round(cr.GroupL1().value(U), 4)
+    (2.0, 2.8284)
     """
 
     name: ClassVar[str]
@@ -132,17 +147,6 @@ class GroupL1(_SumOfGroupNorms):
 
     The neuron-wise penalty of the convex programs of two-layer networks with weight decay (Pilanci & Ergen
     2020; Mishkin, Sahiner & Pilanci, ICML 2022, arXiv 2202.01331). Dual norm: the largest ||z||_2.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import cvxrelu as cr
-    >>> U = np.array([[[3.0, 4.0], [0.0, 1.0]]])  # one output, two blocks
-    >>> cr.GroupL1().value(U)
-    6.0
-    >>> cr.GroupL1().prox(U, 1.0)  # the second block vanishes
-    array([[[2.4, 3.2],
-            [0. , 0. ]]])
     """
 
     name: ClassVar[str] = "group_l1"
@@ -172,17 +176,6 @@ class FeatureGroupL1(_SumOfGroupNorms):
 
     A feature whose group is zero is not used by the model at all. The authors' package (pyscnn) multiplies
     its feature penalty by sqrt(d); there is no such factor here. Dual norm: the largest ||Z[..., j]||_F.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import cvxrelu as cr
-    >>> U = np.array([[[3.0, 0.0], [4.0, 1.0]]])  # one output, two blocks
-    >>> cr.FeatureGroupL1().value(U)
-    6.0
-    >>> cr.FeatureGroupL1().prox(U, 1.0)  # the second feature is not used any more
-    array([[[2.4, 0. ],
-            [3.2, 0. ]]])
     """
 
     name: ClassVar[str] = "feature_group_l1"
@@ -204,19 +197,7 @@ class FeatureGroupL1(_SumOfGroupNorms):
 
 @dataclass(frozen=True)
 class L1(_SumOfGroupNorms):
-    """Omega(U) = sum of |u| over the entries u. Dual norm: the largest |z|.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import cvxrelu as cr
-    >>> U = np.array([[[3.0, -0.5], [0.5, 2.0]]])
-    >>> cr.L1().value(U)
-    6.0
-    >>> cr.L1().prox(U, 1.0) + 0.0
-    array([[[2., 0.],
-            [0., 1.]]])
-    """
+    """Omega(U) = sum of |u| over the entries u. Dual norm: the largest |z|."""
 
     name: ClassVar[str] = "l1"
 
@@ -244,16 +225,6 @@ class Nuclear(NormPenalty):
 
     Weight decay of a gated network with c outputs is exactly this penalty; for c = 1 it is `GroupL1`.
     Weights must have shape (c, P, d), else ValueError. Dual norm: the largest spectral norm of a Z[:, i, :].
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import cvxrelu as cr
-    >>> U = np.array([[[3.0, 0.0]], [[0.0, 4.0]]])  # two outputs, one block each: the matrix diag(3, 4)
-    >>> round(cr.Nuclear().value(U), 12)
-    7.0
-    >>> round(cr.GroupL1().value(np.ones((2, 1, 2))), 4), round(cr.Nuclear().value(np.ones((2, 1, 2))), 4)
-    (2.8284, 2.0)
     """
 
     name: ClassVar[str] = "nuclear"
@@ -309,19 +280,7 @@ class Nuclear(NormPenalty):
 
 @dataclass(frozen=True)
 class SquaredL2(Penalty):
-    """Omega(U) = 1/2 ||U||_F^2; R*(Z) = ||Z||_F^2 / (2 lam).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import cvxrelu as cr
-    >>> U = np.array([[[3.0, 4.0], [0.0, 1.0]]])
-    >>> cr.SquaredL2().value(U)
-    13.0
-    >>> cr.SquaredL2().prox(U, 1.0)
-    array([[[1.5, 2. ],
-            [0. , 0.5]]])
-    """
+    """Omega(U) = 1/2 ||U||_F^2; R*(Z) = ||Z||_F^2 / (2 lam)."""
 
     name: ClassVar[str] = "squared_l2"
 
@@ -357,17 +316,7 @@ class SquaredL2(Penalty):
 
 @dataclass(frozen=True)
 class NoPenalty(Penalty):
-    """Omega(U) = 0; R*(Z) = 0 if Z = 0, infinite if not.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import cvxrelu as cr
-    >>> cr.NoPenalty().value(np.ones((1, 2, 3)))
-    0.0
-    >>> cr.NoPenalty().conjugate(np.ones((1, 2, 3)), lam=1.0)
-    inf
-    """
+    """Omega(U) = 0; R*(Z) = 0 if Z = 0, infinite if not."""
 
     name: ClassVar[str] = "none"
 
