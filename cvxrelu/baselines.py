@@ -131,6 +131,21 @@ def train_network(
     ----------
     Mishkin, Sahiner & Pilanci, "Fast Convex Optimization for Two-Layer ReLU Networks", ICML 2022,
     arXiv 2202.01331: the baselines of its experiments, and its start of C-ReLU from the patterns of an SGD run.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+    >>> y = np.abs(X[:, 0])
+    >>> run = cr.train_network(X, y, n_neurons=8, lam=0.01, n_epochs=200, seed=0, track_patterns=True)
+    >>> run.network.n_neurons, len(run.history)
+    (8, 201)
+    >>> best = cr.solve_global(X, y, lam=0.01)
+    >>> best.lower <= run.objective  # the bound holds for every network, however it was trained
+    True
+    >>> cr.solve(cr.ConvexReLU(X, y, run.patterns, lam=0.01)).objective <= run.objective
+    True
     """
     data = check_matrix("X", X).astype(np.float64)
     targets = check_targets(y, len(data)).astype(np.float64)

@@ -69,6 +69,11 @@ def approximation_bound(problem: ConvexProblem, U: Any) -> Bound:
     U : ndarray of shape (c, P, d), or Solution
         Gated weights, best those of C-GReLU's solution: the bounds hold for any.
 
+    Returns
+    -------
+    Bound
+        A lower and three upper bounds, and the decomposed weights.
+
     Raises
     ------
     TypeError, ValueError
@@ -78,6 +83,19 @@ def approximation_bound(problem: ConvexProblem, U: Any) -> Bound:
     ----------
     Mishkin, Sahiner & Pilanci, ICML 2022, arXiv 2202.01331: approximation bound
     p_G <= p_R <= p_G + 2 lam sum_i kappa_i ||u_i||.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.standard_normal((20, 3)), rng.standard_normal(20)
+    >>> problem = cr.ConvexReLU(X, y, cr.sample_patterns(X, n_gates=5, seed=0), lam=0.01)
+    >>> gated = cr.solve(cr.ConvexGatedReLU(X, y, problem.patterns, lam=0.01))
+    >>> bound = cr.approximation_bound(problem, gated)
+    >>> best = cr.solve(problem).objective
+    >>> bound.lower <= best <= bound.upper_decomposed <= bound.upper_apriori
+    True
     """
     blocks = check_gated_weights(problem, U)
     if problem.penalty.name != "group_l1":

@@ -57,6 +57,19 @@ class Certificate:
         What it is a certificate of.
     proof : NeuronBound or None
         For scope "global": how it was proven that no neuron violates the dual constraint at ``dual``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+    >>> y = np.abs(X[:, 0])
+    >>> problem = cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam=0.01)
+    >>> certificate = cr.solve(problem).certificate
+    >>> round(certificate.lower, 5), round(certificate.upper, 5), certificate.n_active
+    (0.01818, 0.01818, 2)
+    >>> print(str(certificate).splitlines()[-2])
+    scope           patterns: optimal among networks whose neurons have the given patterns
     """
 
     lower: float
@@ -112,6 +125,23 @@ class Certificate:
         ValueError
             If loss or penalty are the user's own, which the checker does not know; for scope "global", if no proof is
             found.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> import cvxrelu as cr
+        >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+        >>> y = np.abs(X[:, 0])
+        >>> problem = cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam=0.01)
+        >>> certificate = cr.solve(problem).certificate
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     certificate.save(Path(folder) / "network.cert")
+        ...     loaded = cr.load_certificate(Path(folder) / "network.cert")
+
+        >>> abs(loaded.verify(X, y).upper - certificate.upper) < 1e-12
+        True
         """
         save_certificate(self, path, overwrite)
 
@@ -158,6 +188,11 @@ def certify(
     rigor : str
         "floating_point" or "rounded".
 
+    Returns
+    -------
+    Certificate
+        Both bounds, with the weights and the dual point that prove them.
+
     Raises
     ------
     TypeError, ValueError
@@ -166,6 +201,25 @@ def certify(
     CertificateError
         If the bounds contradict each other (of "floating_point": by more than rounding), which would be a bug; if for
         "rounded" the processor does not round to nearest, or flushes subnormal numbers to zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+    >>> y = np.abs(X[:, 0])
+    >>> problem = cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam=0.01)
+    >>> solution = cr.solve(problem)
+    >>> certificate = cr.certify(problem, solution, rigor="rounded")
+    >>> certificate.scope, certificate.rigor
+    ('patterns', 'rounded')
+    >>> certificate.lower <= certificate.upper, certificate.rel_gap <= 1e-5
+    (True, True)
+
+    Any weights have a certificate, and bad ones a large gap:
+
+    >>> cr.certify(problem, problem.zero_weights()).rel_gap > 0.5
+    True
     """
     rounded = check_choice("rigor", rigor, _RIGORS) == "rounded"
     if rounded:

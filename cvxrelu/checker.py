@@ -79,10 +79,24 @@ class Contents:
 class Verdict:
     """What the checker derived of a certificate that it verified.
 
-    ``proof`` is the kind of proof of scope "global", else None. ``lower`` and ``upper`` are its own; the claimed ones
-    are not better than these by more than the roundings (0 where an exact check allows none). ``cone_violation`` is
-    the largest -s_j x_j'w / (||x_j|| ||w||), s_j = 2 D_j - 1, at most 8 (d + 4) 2^-52; in an exact check it was
-    repaired.
+    Attributes
+    ----------
+    lower, upper : float
+        The checker's own bounds.
+    claimed_lower, claimed_upper : float
+        Those of the certificate.
+    lower_rounding, upper_rounding : float
+        What the claims may be better by than the checker's bounds: 0 where an exact check allows nothing.
+    cone_violation : float
+        The largest -s_j x_j'w / (||x_j|| ||w||), s_j = 2 D_j - 1: at most 8 (d + 4) 2^-52. An exact check repairs it.
+    arithmetic : str
+        "exact" (rational numbers) or "floating_point".
+    kind, scope, rigor : str
+        As the certificate has them.
+    proof : str or None
+        For scope "global": the kind of its proof.
+    n_blocks : int
+        Number of non-zero blocks.
     """
 
     lower: float

@@ -43,11 +43,21 @@ class GlobalRecord(Record):
 
     Attributes
     ----------
-    n_patterns : int
-        Patterns of the master program.
+    n_iter : int
+        Number of the round.
+    time : float
+        Seconds since the start.
+    objective : float
+        Best objective so far.
+    lower : float
+        Best proven lower bound so far, over networks of any width.
     violation : float
         By how much the largest |t'(Xu)_+| that was found exceeds lam, relatively: if positive, there is a better
         neuron; if not, none was found, which proves nothing.
+    step : None
+        Column generation has no step.
+    n_patterns : int
+        Patterns of the master program.
     """
 
     n_patterns: int
@@ -127,6 +137,19 @@ def solve_global(
     ----------
     Pilanci & Ergen, "Neural Networks are Convex Regularizers", ICML 2020, arXiv 2002.10553: the convex program over
     all patterns and its dual.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+    >>> y = np.abs(X[:, 0])
+    >>> best = cr.solve_global(X, y, lam=0.01)
+    >>> print(best.status, best.certificate.scope, best.certificate.proof.method)
+    optimal global exact
+    >>> network = best.network()
+    >>> network.n_neurons, round(network.objective(X, y, lam=0.01), 5)
+    (2, 0.01818)
     """
     started = clock.perf_counter()
     data = check_matrix("X", X).astype(np.float64)

@@ -248,6 +248,11 @@ class ConvexProblem(ABC):
         multipliers : sparse or dense array of shape (2 c P, n), optional
             Multipliers g >= 0 of the cones (C-ReLU only); by default the best ones are computed, none at lam = 0.
 
+        Returns
+        -------
+        float
+            A lower bound of the optimal value.
+
         Raises
         ------
         ValueError
@@ -372,7 +377,24 @@ class ConvexProblem(ABC):
         """Return multipliers as a sparse array (2 c P, n), checked; None for gated problems."""
 
     def to_cvxpy(self, form: Literal["primal", "dual"] = "primal") -> cp.Problem:
-        """Return the program as a `cvxpy.Problem`; see `cvxrelu.programs.build_program`."""
+        """Return the program as a `cvxpy.Problem`; see `cvxrelu.programs.build_program`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import cvxrelu as cr
+        >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+        >>> y = np.abs(X[:, 0])
+        >>> import cvxpy as cp
+        >>> problem = cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam=0.01)
+        >>> program = problem.to_cvxpy()
+        >>> [constraint.label for constraint in program.constraints]
+        ['prediction', 'cone_V', 'cone_W']
+        >>> V, W = program.var_dict["V"], program.var_dict["W"]
+        >>> rising = cp.Problem(program.objective, [*program.constraints, V[:, 0] >= 0, W[:, 0] <= 0])
+        >>> bool(rising.solve(solver="CLARABEL") > cr.solve(problem).objective)  # |x| falls at first
+        True
+        """
         from cvxrelu.programs import build_program  # programs read problems: the one import that points back
 
         return build_program(self, form)

@@ -31,6 +31,19 @@ class ApproximateDecomposition:
         A block is done when its gradient mapping is at most that times the first one.
     max_iter : int
         Iteration limit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.standard_normal((20, 3)), rng.standard_normal(20)
+    >>> patterns = cr.sample_patterns(X, n_gates=5, seed=0)
+    >>> gated = cr.solve(cr.ConvexGatedReLU(X, y, patterns, lam=0.01))
+    >>> problem = cr.ConvexReLU(X, y, patterns, lam=0.01)
+    >>> V, W = cr.decompose(problem, gated, cr.ApproximateDecomposition(rho=1e-8))
+    >>> np.allclose(V - W, gated.weights), problem.violation((V, W))
+    (True, 0.0)
     """
 
     rho: float = 1e-10

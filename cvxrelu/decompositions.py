@@ -88,8 +88,10 @@ def decompose(
 
     Returns
     -------
-    V, W : ndarray of shape (c, P, d)
-        v - w = u to rounding; violation exactly 0 in cones with interior, within rounding in others.
+    V : ndarray of shape (c, P, d)
+        Blocks v = u + w: violation exactly 0 in cones with interior, within rounding in others.
+    W : ndarray of shape (c, P, d)
+        Blocks w, the same; V - W = U to rounding.
 
     Raises
     ------
@@ -102,6 +104,21 @@ def decompose(
     References
     ----------
     Mishkin, Sahiner & Pilanci, ICML 2022, arXiv 2202.01331: cone decompositions; v4 on singular gates.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.standard_normal((20, 3)), rng.standard_normal(20)
+    >>> patterns = cr.sample_patterns(X, n_gates=5, seed=0)
+    >>> gated = cr.solve(cr.ConvexGatedReLU(X, y, patterns, lam=0.01))
+    >>> problem = cr.ConvexReLU(X, y, patterns, lam=0.01)
+    >>> V, W = cr.decompose(problem, gated)
+    >>> np.allclose(V - W, gated.weights), problem.violation((V, W))
+    (True, 0.0)
+    >>> bool(np.linalg.norm(V) + np.linalg.norm(W) > np.linalg.norm(gated.weights))  # the price of the cones
+    True
     """
     result = split(problem, U, method, solver=solver, start=start, verbose=verbose)
     if result.failed.any():

@@ -58,6 +58,14 @@ def count_patterns(n: int, rank: int) -> int:
     ----------
     Cover, "Geometrical and statistical properties of systems of linear inequalities with applications in pattern
     recognition", IEEE Trans. Electronic Computers, 1965; quoted for activation patterns by Pilanci & Ergen, ICML 2020.
+
+    Examples
+    --------
+    >>> import cvxrelu as cr
+    >>> cr.count_patterns(n=100, rank=3)
+    9902
+    >>> cr.count_patterns(n=5, rank=5) == 2**5
+    True
     """
     n = check_integer("n", n, minimum=1)
     rank = check_integer("rank", rank, minimum=0)
@@ -106,8 +114,8 @@ def enumerate_patterns(X: ArrayLike, *, max_patterns: int = 1_000_000) -> Activa
 
     See Also
     --------
-    iter_patterns : the same patterns in chunks.
-    sample_patterns : some of the patterns.
+    iter_patterns : The same patterns in chunks.
+    sample_patterns : Some of the patterns.
 
     Notes
     -----
@@ -125,6 +133,17 @@ def enumerate_patterns(X: ArrayLike, *, max_patterns: int = 1_000_000) -> Activa
     References
     ----------
     Mishkin, Sahiner & Pilanci, "Fast Convex Optimization for Two-Layer ReLU Networks", ICML 2022, arXiv 2202.01331.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.array([[-1.0, 1.0], [0.0, 1.0], [1.0, 1.0]])
+    >>> patterns = cr.enumerate_patterns(X)
+    >>> sorted("".join(map(str, column)) for column in patterns.D.astype(int).T)
+    ['000', '001', '011', '100', '110', '111']
+    >>> len(patterns) == cr.count_patterns(n=3, rank=2)
+    True
     """
     max_patterns = check_integer("max_patterns", max_patterns, minimum=1)
     arrangement = _Arrangement(X)
@@ -162,6 +181,16 @@ def iter_patterns(X: ArrayLike, *, chunk_size: int = 65_536) -> Iterator[Activat
         If ``chunk_size < 1``, or X is refused as by `enumerate_patterns`, but for the number of patterns.
     TypeError
         If X does not hold real numbers or ``chunk_size`` is not an integer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.random.default_rng(0).standard_normal((20, 3))
+    >>> [len(patterns) for patterns in cr.iter_patterns(X, chunk_size=150)]
+    [150, 150, 82]
+    >>> cr.count_patterns(n=20, rank=3)
+    382
     """
     chunk_size = check_integer("chunk_size", chunk_size, minimum=1)
     arrangement = _Arrangement(X)  # checks X now, not at the first chunk

@@ -85,6 +85,20 @@ def sample_patterns(
     ----------
     Mishkin, Sahiner & Pilanci, "Fast Convex Optimization for Two-Layer ReLU Networks", ICML 2022,
     arXiv 2202.01331.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.random.default_rng(0).standard_normal((100, 16))
+    >>> cr.sample_patterns(X, n_gates=50, seed=0)
+    ActivationPatterns(50 patterns of 100 rows, gates in 16 features)
+    >>> sparse = cr.sample_patterns(X, n_gates=50, kind="sparse", order=2)  # each gate on two features
+    >>> np.count_nonzero(sparse.G, axis=0).max().item()
+    2
+    >>> images = cr.sample_patterns(X, n_gates=50, kind="convolutional", kernel_size=2)  # the rows are 4 x 4 images
+    >>> np.count_nonzero(images.G, axis=0).max().item()
+    4
     """
     data = check_matrix("X", X)
     n_gates = check_integer("n_gates", n_gates, minimum=1)

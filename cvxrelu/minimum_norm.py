@@ -77,6 +77,21 @@ def minimum_norm(problem: ConvexProblem, solver: str = "CLARABEL", tol: float = 
     References
     ----------
     Mishkin, Sahiner & Pilanci, ICML 2022, arXiv 2202.01331: equivalence without regularisation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+    >>> y = np.abs(X[:, 0])
+    >>> problem = cr.ConvexReLU(X, y, cr.enumerate_patterns(X))
+    >>> least = cr.minimum_norm(problem)
+    >>> round(least.norm, 4), least.rel_gap <= 1e-6
+    (2.0, True)
+    >>> least.residual < 1e-9  # it fits y = |x|
+    True
+    >>> cr.to_network(problem, cr.prune(problem, least.weights)).n_neurons <= len(y)
+    True
     """
     if problem.loss.name != "squared":
         raise ValueError(f"loss must be 'squared' for least-squares fits; got {problem.loss!r}")

@@ -103,10 +103,12 @@ def nested_values(
         Data, patterns, lam, loss and penalty (not "nuclear", which C-ReLU does not have); of either kind.
     sizes : array of shape (m,)
         Numbers of patterns: integers, increasing, from 1 to P.
-    solver, time_limit
+    solver : str or native solver
         As in `cvxrelu.solve`, for each solve. CVXPY's solvers start each afresh.
     tol : float
         Relative certified gap that is asked of each solve.
+    time_limit : float, optional
+        Seconds of each solve, as in `cvxrelu.solve`.
     verbose : bool
         Print a line for each solve.
 
@@ -126,6 +128,19 @@ def nested_values(
     -----
     ConvergenceWarning
         Once, if solves missed tol: how many, and the largest gap. Their bounds hold all the same.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.standard_normal((20, 3)), rng.standard_normal(20)
+    >>> problem = cr.ConvexReLU(X, y, cr.sample_patterns(X, n_gates=30, seed=0), lam=0.01)
+    >>> values = cr.nested_values(problem, [5, 10, 20])
+    >>> values.sizes
+    array([ 5, 10, 20])
+    >>> bool(np.all(np.diff(values.relu_upper) <= 0)), bool(np.all(values.gated_lower <= values.relu_upper))
+    (True, True)
     """
     if not isinstance(problem, ConvexProblem):
         raise TypeError(f"problem must be a ConvexGatedReLU or ConvexReLU; got {type(problem).__name__}")

@@ -166,7 +166,8 @@ def certify_network(
     F = (1/n) sum_j loss(h(x_j), y_j). **Biases**: if the network comes with any, X gets a column of ones as its last,
     and a hidden bias is the weight of that column, with weight decay like the rest. An output bias b2 becomes a neuron
     that is active on every row and costs lam |b2|: the problem has no free output bias. Trainers that penalise
-    no biases (scikit-learn, whose alpha is n lam) minimise another objective; this one is what is certified.
+    no biases (scikit-learn, whose alpha is n lam for one output) minimise another objective: it is this one that is
+    certified.
 
     The layers are balanced first, which never raises the objective. The lower bound is the best of two dual points,
     each moved to feasibility: grad F at the network, and the dual of the convex program over its patterns
@@ -225,6 +226,20 @@ def certify_network(
     ----------
     Pilanci & Ergen, "Neural Networks are Convex Regularizers", ICML 2020, arXiv 2002.10553; Mishkin, Sahiner & Pilanci,
     "Fast Convex Optimization for Two-Layer ReLU Networks", ICML 2022, arXiv 2202.01331.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+    >>> y = np.abs(X[:, 0])
+    >>> x = X[:, :1]
+    >>> W1, b1, w2 = np.array([[1.2], [-0.8]]), np.array([0.0, 0.1]), np.array([0.8, 1.0])
+    >>> certificate = cr.certify_network((W1, b1, w2), x, y, lam=0.01, scope="global")
+    >>> certificate.scope, certificate.proof.method
+    ('global', 'exact')
+    >>> certificate.lower <= certificate.improved_objective < certificate.upper <= certificate.objective_given
+    True
     """
     check_choice("scope", scope, ("patterns", "global"))
     measure, lam = get_loss(loss), check_number("lam", lam, minimum=0.0)

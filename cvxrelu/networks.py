@@ -180,6 +180,17 @@ class ReLUNetwork(TwoLayerNetwork):
     ------
     TypeError, ValueError
         If shapes do not fit or an entry is not a finite number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> network = cr.ReLUNetwork(W1=np.array([[1.0, 0.0], [-1.0, 0.0]]), w2=np.array([1.0, 1.0]))
+    >>> X = np.array([[-2.0, 1.0], [0.5, 1.0]])  # the last column is that of the bias
+    >>> network.predict(X)
+    array([2. , 0.5])
+    >>> network.objective(X, [2.0, 0.5], lam=0.1)  # 0.1/2 (||W1||^2 + ||w2||^2)
+    0.2
     """
 
     W1: FloatArray
@@ -212,6 +223,15 @@ class GatedReLUNetwork(TwoLayerNetwork):
     ------
     TypeError, ValueError
         If shapes do not fit or an entry is not a finite number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> G = np.array([[1.0, -1.0], [0.0, 0.0]])  # one gate in each column: active for x >= 0 and for x <= 0
+    >>> network = cr.GatedReLUNetwork(G, W1=np.array([[0.0, 1.0], [1.0, 0.0]]), w2=np.array([3.0, 1.0]))
+    >>> network.predict(np.array([[-2.0, 1.0], [0.5, 1.0]]))
+    array([-2.,  3.])
     """
 
     G: FloatArray
@@ -251,11 +271,30 @@ def to_network(problem: ConvexProblem, weights: Weights) -> Network:
     weights : ndarray (c, P, d), or pair of them
         U, or (V, W).
 
+    Returns
+    -------
+    ReLUNetwork or GatedReLUNetwork
+        A neuron for each non-zero block (each singular value, under "nuclear").
+
     Raises
     ------
     ValueError
         If the weights do not fit, or a gated problem's patterns hold no gates (a mask alone says
         nothing about new data).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+    >>> y = np.abs(X[:, 0])
+    >>> problem = cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam=0.01)
+    >>> solution = cr.solve(problem)
+    >>> network = cr.to_network(problem, solution.weights)  # the same as solution.network()
+    >>> abs(network.objective(X, y, lam=0.01) - solution.objective) < 1e-12
+    True
+    >>> np.allclose(network.predict(X), problem.predict(solution.weights)[:, 0])
+    True
     """
     blocks = problem.blocks(weights)
     if isinstance(problem, ConvexReLU):
@@ -284,10 +323,35 @@ def to_convex(network: Network, X: FloatArray) -> tuple[ActivationPatterns, Weig
     X : array of shape (n, d)
         The data that the patterns are taken on.
 
+    Returns
+    -------
+    patterns : ActivationPatterns
+        The distinct patterns on X of the neurons that are active on some row, with their gates.
+    weights : ndarray (c, P, d), or pair of ndarrays (c, P, d)
+        U of a gated network, or (V, W).
+
     Raises
     ------
     ValueError
         If X does not fit, or no neuron is active on any row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> network = cr.ReLUNetwork(W1=np.array([[1.0, 0.0], [-1.0, 0.0]]), w2=np.array([1.0, -2.0]))
+    >>> X = np.array([[-2.0, 1.0], [0.5, 1.0]])
+    >>> patterns, (V, W) = cr.to_convex(network, X)
+    >>> patterns.D.astype(int)
+    array([[0, 1],
+           [1, 0]])
+    >>> V, W  # the positive neuron is in V, the negative one in W
+    (array([[[1., 0.],
+            [0., 0.]]]), array([[[ 0.,  0.],
+            [-2.,  0.]]]))
+    >>> problem = cr.ConvexReLU(X, np.zeros(2), patterns)
+    >>> np.allclose(problem.predict((V, W))[:, 0], network.predict(X))
+    True
     """
     rows = _check_rows(X, network.W1.shape[1])
     gates = network.G if isinstance(network, GatedReLUNetwork) else network.W1.T

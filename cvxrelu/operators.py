@@ -36,6 +36,20 @@ class GatedOperator:
     block_bytes : int
         Memory of the temporaries: 2 c min(P, d) floats for each row of a block. It holds at least one row. Masks of
         at most 2 MiB are kept as floats from call to call; larger ones need a tile of that size beside the block.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.array([[-2.0, 1.0], [0.5, 1.0]])
+    >>> operator = cr.GatedOperator(X, np.array([[False, True], [True, True]]))
+    >>> U = np.array([[[1.0, 0.0], [0.0, 3.0]]])
+    >>> operator.forward(U)  # row 1: 3; row 2: 0.5 + 3
+    array([[3. ],
+           [3.5]])
+    >>> t = np.array([[1.0], [-1.0]])
+    >>> float(np.vdot(operator.forward(U), t)) == float(np.vdot(U, operator.adjoint(t)))
+    True
     """
 
     def __init__(self, X: FloatArray, D: Mask, block_bytes: int = _BLOCK_BYTES) -> None:

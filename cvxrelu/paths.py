@@ -143,10 +143,14 @@ def regularization_path(
         Number of lams where none are given.
     eps : float
         Smallest lam over the largest, in (0, 1), where none are given.
-    solver, max_iter, time_limit
+    solver : str or native solver
         As in `cvxrelu.solve`, for each point. CVXPY's solvers start each point afresh.
     tol : float
         Relative certified gap that is asked for at each point.
+    max_iter : int, optional
+        Limit of the solver's iterations at each point, as in `cvxrelu.solve`.
+    time_limit : float, optional
+        Limit of the solver's seconds at each point, as in `cvxrelu.solve`.
     callback : callable, optional
         Called with the `Solution` of each point when it is finished (and saved), of loaded ones too; a true value
         stops the path.
@@ -174,6 +178,21 @@ def regularization_path(
         Once for the path, if points missed tol: how many, which, and the largest gap.
     UserWarning
         Once for the path, if files were damaged.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+    >>> y = np.abs(X[:, 0])
+    >>> problem = cr.ConvexReLU(X, y, cr.enumerate_patterns(X))
+    >>> path = cr.regularization_path(problem, n_lams=5, eps=0.01)
+    >>> path.complete, {str(status) for status in path.status}
+    (True, {'optimal'})
+    >>> (path.lams / problem.lam_max()).round(3)
+    array([1.   , 0.316, 0.1  , 0.032, 0.01 ])
+    >>> path.network(0).n_neurons, path.network(4).n_neurons
+    (0, 2)
     """
     if not isinstance(problem, ConvexProblem):
         raise TypeError(f"problem must be a ConvexGatedReLU or ConvexReLU; got {type(problem).__name__}")

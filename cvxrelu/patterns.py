@@ -48,6 +48,23 @@ class ActivationPatterns:
     ----------
     Mishkin, Sahiner & Pilanci, "Fast Convex Optimization for Two-Layer ReLU Networks", ICML 2022,
     arXiv 2202.01331.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.array([[-1.0, 1.0], [0.0, 1.0], [1.0, 1.0]])
+    >>> patterns = cr.ActivationPatterns.from_gates(X, [[1.0, -1.0], [0.5, 0.5]])
+    >>> patterns
+    ActivationPatterns(2 patterns of 3 rows, gates in 2 features)
+    >>> patterns.D.astype(int)
+    array([[0, 1],
+           [1, 1],
+           [1, 0]])
+    >>> patterns.is_singular(X)
+    array([False, False])
+    >>> cr.ActivationPatterns([[1, 0], [1, 0], [0, 1]])  # masks of your own, without gates
+    ActivationPatterns(2 patterns of 3 rows, no gates)
     """
 
     D: Mask

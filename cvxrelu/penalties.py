@@ -34,6 +34,21 @@ class Penalty(ABC):
 
     `value`, `prox` and `polar` are computed in the precision of their arguments, `conjugate` and
     `subdifferential_distance` in float64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> U = np.array([[[3.0, 4.0], [0.0, 1.0]]])  # one output, two blocks
+    >>> penalties = cr.GroupL1(), cr.FeatureGroupL1(), cr.L1(), cr.SquaredL2(), cr.NoPenalty()
+    >>> [round(penalty.value(U), 4) for penalty in penalties]
+    [6.0, 7.1231, 8.0, 13.0, 0.0]
+    >>> cr.GroupL1().prox(U, 1.0)  # the second block vanishes
+    array([[[2.4, 3.2],
+            [0. , 0. ]]])
+    >>> U = np.ones((2, 1, 2))  # two outputs, one block each: a matrix of rank one
+    >>> round(cr.Nuclear().value(U), 4), round(cr.GroupL1().value(U), 4)
+    (2.0, 2.8284)
     """
 
     name: ClassVar[str]

@@ -72,6 +72,11 @@ class PortableCertificate:
             Derive them in rational arithmetic too: scope "patterns", squared and Huber loss, lam > 0, penalties
             "group_l1", "l1", "feature_group_l1" and "squared_l2", n d c P at most 10^6.
 
+        Returns
+        -------
+        Verdict
+            The checker's own bounds, beside the claimed ones.
+
         Raises
         ------
         RejectedCertificate
@@ -178,12 +183,48 @@ class PortableCertificate:
 def load_certificate(path: str | os.PathLike[str]) -> PortableCertificate:
     """Return the certificate of a file written by `Certificate.save`.
 
+    Parameters
+    ----------
+    path : str or path
+        The file.
+
+    Returns
+    -------
+    PortableCertificate
+        What the file claims; `PortableCertificate.verify` derives it from the data.
+
     Raises
     ------
     OSError
         If the file cannot be read.
     RejectedCertificate
         If it is damaged, of an unknown version, or no certificate.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+    >>> y = np.abs(X[:, 0])
+    >>> certificate = cr.solve(cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam=0.01)).certificate
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     certificate.save(Path(folder) / "network.cert")
+    ...     loaded = cr.load_certificate(Path(folder) / "network.cert")
+    >>> loaded.kind, loaded.scope, loaded.lam
+    ('relu', 'patterns', 0.01)
+    >>> verdict = loaded.verify(X, y)  # both bounds, derived anew
+    >>> abs(verdict.lower - certificate.lower) <= 1e-12
+    True
+
+    Other data are refused:
+
+    >>> try:
+    ...     loaded.verify(X, y + 0.1)
+    ... except cr.RejectedCertificate as error:
+    ...     print(error)
+    X, y, lam, loss or penalty are not those of the certificate: hash differs
     """
     return PortableCertificate(read_certificate(path))
 

@@ -120,6 +120,22 @@ def find_neuron(X: Any, t: Any, *, starts: Any = None, n_starts: int = 100, seed
     References
     ----------
     Pilanci & Ergen, "Neural Networks are Convex Regularizers", ICML 2020, arXiv 2002.10553: the dual constraint.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+    >>> y = np.abs(X[:, 0])
+    >>> t = -y / len(y)  # grad F at the zero network
+    >>> neuron = cr.find_neuron(X, t)
+    >>> neuron.sign
+    1.0
+    >>> problem = cr.ConvexReLU(X, y, cr.enumerate_patterns(X))
+    >>> abs(neuron.value - problem.lam_max()) < 1e-9  # at a larger lam no neuron is worth its weight decay
+    True
+    >>> neuron.added_to(cr.ReLUNetwork(np.zeros((0, 2)), np.zeros(0)), size=0.1).n_neurons
+    1
     """
     data, dual = check_matrix("X", X).astype(np.float64), check_numeric("t", t).astype(np.float64)
     if dual.ndim not in (1, 2) or len(dual) != len(data):

@@ -43,6 +43,24 @@ class ConvexGatedReLU(ConvexProblem):
     ------
     TypeError, ValueError
         With the argument, what it got and what it accepts; nothing is solved.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+    >>> y = np.abs(X[:, 0])
+    >>> patterns = cr.sample_patterns(X, n_gates=10, seed=0)
+    >>> problem = cr.ConvexGatedReLU(X, y, patterns, lam=0.01)
+    >>> solution = cr.solve(problem)
+    >>> print(solution.status)
+    optimal
+    >>> solution.weights.shape  # (c, P, d)
+    (1, 4, 2)
+    >>> round(problem.objective(problem.zero_weights()), 4)  # half the mean of y^2
+    0.2143
+    >>> round(solution.objective, 4)
+    0.0169
     """
 
     def blocks(self, weights: Weights) -> FloatArray:
@@ -100,8 +118,44 @@ class ConvexReLU(ConvexProblem):
 
     With all patterns of X, the default penalty and c = 1 its value is that of NC-ReLU with weight decay (Pilanci
     & Ergen 2020; Mishkin, Sahiner & Pilanci 2022); with some of them, an upper bound of it. For
-    feature_group_l1 the groups hold the entries of V and W together. Parameters and errors are those of
-    `ConvexGatedReLU`; the nuclear norm is not offered.
+    feature_group_l1 the groups hold the entries of V and W together. The scaling is that of `ConvexGatedReLU`.
+
+    Parameters
+    ----------
+    X : array of shape (n, d)
+        Dense data; float32 and float64 are kept, integers become float64. A copy is held, read-only.
+    y : array of shape (n,) or (n, c)
+        Targets: real for "squared" and "huber", -1/+1 for "logistic", one-hot rows for "softmax".
+    patterns : ActivationPatterns
+        Patterns of X: `sample_patterns`, `enumerate_patterns`, or the user's own.
+    lam : float
+        Regularisation strength, >= 0.
+    loss : str or Loss
+        "squared", "logistic", "softmax", "huber".
+    penalty : str or Penalty
+        "group_l1", "feature_group_l1", "l1", "squared_l2", "none"; the nuclear norm is not offered.
+
+    Raises
+    ------
+    TypeError, ValueError
+        With the argument, what it got and what it accepts; nothing is solved.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+    >>> y = np.abs(X[:, 0])
+    >>> problem = cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam=0.01)
+    >>> problem
+    ConvexReLU(n=8, d=2, n_outputs=1, n_patterns=16, lam=0.01, loss=Squared(), penalty=GroupL1())
+    >>> solution = cr.solve(problem)
+    >>> print(solution.status, solution.network().n_neurons)
+    optimal 2
+    >>> problem.violation(solution.weights)  # the neurons are in the cones of their patterns
+    0.0
+    >>> cr.solve(problem.with_lam(problem.lam_max())).network().n_neurons
+    0
     """
 
     def blocks(self, weights: Weights) -> FloatArray:

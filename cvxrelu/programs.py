@@ -65,10 +65,35 @@ def times_n(problem: ConvexProblem, program: cp.Problem) -> cp.Problem:
 def read_weights(problem: ConvexProblem, program: cp.Problem) -> Weights:
     """Return the weights that a solved primal program holds, in the shapes of ``problem``.
 
+    Parameters
+    ----------
+    problem : ConvexGatedReLU or ConvexReLU
+        The problem that the program was made of.
+    program : cvxpy.Problem
+        ``problem.to_cvxpy()``, or a program of the user's with its variables, once it is solved.
+
+    Returns
+    -------
+    ndarray (c, P, d), or pair of ndarrays (c, P, d)
+        U, or (V, W), as the solver left them: not repaired into the cones.
+
     Raises
     ------
     ValueError
         If the program has no such variables, or was not solved.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+    >>> y = np.abs(X[:, 0])
+    >>> problem = cr.ConvexGatedReLU(X, y, cr.sample_patterns(X, n_gates=5, seed=0), lam=0.01)
+    >>> program = problem.to_cvxpy()
+    >>> value = program.solve(solver="CLARABEL")
+    >>> U = cr.read_weights(problem, program)
+    >>> U.shape, bool(abs(problem.objective(U) - value) < 1e-6)
+    ((1, 1, 2), True)
     """
     names = ("V", "W") if isinstance(problem, ConvexReLU) else ("U",)
     shape = (problem.n_outputs, len(problem.patterns), problem.d)
@@ -84,10 +109,40 @@ def read_weights(problem: ConvexProblem, program: cp.Problem) -> Weights:
 def read_dual(problem: ConvexProblem, program: cp.Problem) -> tuple[FloatArray, FloatArray | None]:
     """Return the dual variable t (n, c) and multipliers (2 c P, n) or None that a solved program holds.
 
+    Parameters
+    ----------
+    problem : ConvexGatedReLU or ConvexReLU
+        The problem that the program was made of.
+    program : cvxpy.Problem
+        ``problem.to_cvxpy()`` or ``problem.to_cvxpy("dual")``, once it is solved.
+
+    Returns
+    -------
+    t : ndarray of shape (n, c)
+        The dual variable, in the scale of grad F; as the solver left it, hence not always feasible.
+    multipliers : ndarray of shape (2 c P, n), or None
+        Multipliers >= 0 of the cones, as `DualPoint` orders them; None for gated problems.
+
     Raises
     ------
     ValueError
         If it holds none, or not finite ones.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+    >>> y = np.abs(X[:, 0])
+    >>> problem = cr.ConvexGatedReLU(X, y, cr.sample_patterns(X, n_gates=5, seed=0), lam=0.01)
+    >>> program = problem.to_cvxpy("dual")
+    >>> value = program.solve(solver="CLARABEL")
+    >>> t, multipliers = cr.read_dual(problem, program)
+    >>> t.shape, multipliers is None
+    ((8, 1), True)
+    >>> lower = problem.dual_point(t).value  # moved to feasibility: a bound, whatever the solver did
+    >>> lower <= cr.solve(problem).objective, bool(abs(lower - value) < 1e-6)
+    (True, True)
     """
     if "t" in program.var_dict:
         values = [program.var_dict[name].value for name in "tgh" if name in program.var_dict]

@@ -59,6 +59,20 @@ def prune(problem: ConvexProblem, solution_or_weights: Any) -> Weights:
     ----------
     Mishkin & Pilanci, "Optimal Sets and Solution Paths of ReLU Networks", ICML 2023, arXiv 2306.00119, whose pruning
     algorithm this is, for points that are not optimal too.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.standard_normal((6, 3)).repeat(2, axis=0), rng.standard_normal(12)  # each row twice
+    >>> problem = cr.ConvexGatedReLU(X, y, cr.enumerate_patterns(X).unique(), lam=0.0)
+    >>> solution = cr.solve(problem)
+    >>> pruned = cr.prune(problem, solution)
+    >>> np.allclose(problem.predict(pruned), problem.predict(solution.weights))
+    True
+    >>> cr.to_network(problem, solution.weights).n_neurons, cr.to_network(problem, pruned).n_neurons
+    (32, 6)
     """
     if not isinstance(problem, ConvexProblem):
         raise TypeError(f"problem must be a ConvexGatedReLU or ConvexReLU; got {type(problem).__name__}")

@@ -50,8 +50,16 @@ class ColumnScaling:
 
     Examples
     --------
-    ``scaling = ColumnScaling.fit(X)``, then ``scaling.network(solve(scaling.problem(problem)).network())`` predicts
-    on raw data.
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.standard_normal((20, 3)) * [1.0, 10.0, 100.0], rng.standard_normal(20)
+    >>> problem = cr.ConvexReLU(X, y, cr.sample_patterns(X, n_gates=10, seed=0), lam=0.001)
+    >>> scaling = cr.ColumnScaling.fit(X)
+    >>> scaled = cr.solve(scaling.problem(problem)).network()
+    >>> network = scaling.network(scaled)  # for raw data
+    >>> np.allclose(network.predict(X), scaled.predict(scaling.transform(X)))
+    True
     """
 
     scale: FloatArray
@@ -74,6 +82,10 @@ class ColumnScaling:
         X : array_like of shape (n, d)
             The training data.
 
+        Returns
+        -------
+        ColumnScaling
+
         Raises
         ------
         TypeError, ValueError
@@ -93,6 +105,10 @@ class ColumnScaling:
         ----------
         X : array_like of shape (n, d)
             Training data or new data.
+
+        Returns
+        -------
+        ndarray of shape (n, d)
 
         Raises
         ------
@@ -114,6 +130,11 @@ class ColumnScaling:
         ----------
         problem : ConvexGatedReLU or ConvexReLU
             The problem on the raw data.
+
+        Returns
+        -------
+        ConvexGatedReLU or ConvexReLU
+            Of the same kind.
 
         Raises
         ------
@@ -138,6 +159,10 @@ class ColumnScaling:
         weights : ndarray (c, P, d), or pair of them
             U, or (V, W), of the scaled problem.
 
+        Returns
+        -------
+        ndarray (c, P, d), or pair of them
+
         Raises
         ------
         TypeError, ValueError
@@ -156,6 +181,11 @@ class ColumnScaling:
         ----------
         network : ReLUNetwork or GatedReLUNetwork
             The network of the scaled problem; its first layer and its gates are divided by scale.
+
+        Returns
+        -------
+        ReLUNetwork or GatedReLUNetwork
+            Of the same kind.
 
         Raises
         ------

@@ -37,6 +37,21 @@ class Solution:
         A record for each check of the gap: for CVXPY's solvers, which do not show their iterations, one a run.
     problem : ConvexGatedReLU or ConvexReLU
         What was solved.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+    >>> y = np.abs(X[:, 0])
+    >>> solution = cr.solve(cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam=0.01))
+    >>> solution.status == "optimal", solution.gap <= 1e-6 * solution.objective
+    (True, True)
+    >>> V, W = solution.weights
+    >>> V.shape  # (c, P, d)
+    (1, 16, 2)
+    >>> solution.network().predict([[0.5, 1.0]]).round(2)
+    array([0.51])
     """
 
     weights: Weights

@@ -80,6 +80,28 @@ def solve(
     -----
     ConvergenceWarning
         If the certified gap is above tol, with the gap, tol and advice.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+    >>> y = np.abs(X[:, 0])
+    >>> problem = cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam=0.01)
+    >>> solution = cr.solve(problem)
+    >>> print(solution.solver, solution.status, round(solution.objective, 5))
+    WorkingSet optimal 0.01818
+    >>> solution.certificate.rel_gap <= 1e-6
+    True
+
+    Other solvers, by name or configured:
+
+    >>> again = cr.solve(problem, "CLARABEL", tol=1e-8)
+    >>> abs(again.objective - solution.objective) <= 1e-6
+    True
+    >>> gated = cr.ConvexGatedReLU(X, y, problem.patterns, lam=0.01)
+    >>> print(cr.solve(gated, cr.RFISTA(restart="value"), tol=1e-5).status)
+    optimal
     """
     if not isinstance(problem, ConvexProblem):
         raise TypeError(f"problem must be a ConvexGatedReLU or ConvexReLU; got {type(problem).__name__}")

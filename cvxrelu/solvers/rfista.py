@@ -45,6 +45,20 @@ class RFISTA:
         Iterate on working sets of patterns where the penalty adds up over patterns (group_l1, l1, nuclear).
     max_iter : int
         Iteration limit, where `cvxrelu.solve` is given none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+    >>> y = np.abs(X[:, 0])
+    >>> problem = cr.ConvexGatedReLU(X, y, cr.enumerate_patterns(X), lam=0.01)
+    >>> solution = cr.solve(problem, cr.RFISTA(restart="value"), tol=1e-5)
+    >>> print(solution.status)
+    optimal
+    >>> plain = cr.RFISTA(accelerate=False, line_search=False)  # proximal gradient descent
+    >>> print(cr.solve(problem, plain, tol=1e-3).status)
+    optimal
     """
 
     accelerate: bool = True

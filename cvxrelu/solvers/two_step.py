@@ -31,10 +31,26 @@ class Decompose:
         As `cvxrelu.decompose` takes it.
     gated_tol : float, optional
         Relative certified gap of C-GReLU; by default the tolerance of the solve.
+    max_iter : int
+        Limit of the iterations for C-GReLU, where `cvxrelu.solve` is given none.
 
     References
     ----------
     Mishkin, Sahiner & Pilanci, ICML 2022, arXiv 2202.01331: training by C-GReLU and cone decomposition.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+    >>> y = np.abs(X[:, 0])
+    >>> problem = cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam=0.001)
+    >>> solution = cr.solve(problem, cr.Decompose(method="l2"), tol=1.0)
+    >>> problem.violation(solution.weights)
+    0.0
+    >>> best = cr.solve(problem)
+    >>> solution.lower <= best.objective < solution.objective
+    True
     """
 
     method: str | ApproximateDecomposition = "socp"

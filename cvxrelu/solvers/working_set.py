@@ -47,6 +47,17 @@ class WorkingSet:
     ----------
     max_iter : int
         Limit of Newton steps, where `cvxrelu.solve` is given none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+    >>> y = np.abs(X[:, 0])
+    >>> problem = cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam=0.01)
+    >>> solution = cr.solve(problem, cr.WorkingSet(), tol=1e-10)
+    >>> print(solution.status, problem.violation(solution.weights))
+    optimal 0.0
     """
 
     max_iter: int = 2_000

@@ -37,6 +37,15 @@ def times(table: pd.DataFrame, accuracy: float, total: bool = False) -> pd.DataF
     return fastest.reindex(index=table["instance"].unique(), columns=solvers).fillna(np.inf)
 
 
+def same_program(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table without the answers that are networks, whose neurons may have patterns that the program has not.
+
+    They are solved by the measure of the paper's Figure 4, the distance to the optimum, but it is another problem: the
+    certificate of the program says nothing of them, and their times are not to be compared with ours.
+    """
+    return table[(table["status"] != "answered") | table["certified_gap"].notna()]
+
+
 def ratios(seconds: pd.DataFrame) -> pd.DataFrame:
     """Return times over the least one of any solver, infinite where unsolved: Dolan & Moré's r_{p,s}."""
     least = seconds.min(axis=1)
@@ -68,11 +77,13 @@ def supported(table: pd.DataFrame) -> pd.Series:
 def mean_ratios(table: pd.DataFrame, total: bool = False) -> pd.DataFrame:
     """Return the geometric mean of time over ours, of the instances that both solved, and their number.
 
-    A row for each other solver; columns are pairs (accuracy, "ratio" or "both").
+    A row for each other solver; columns are pairs (accuracy, "ratio" or "both"). Answers to other problems
+    (`same_program`) are left out.
     """
     columns = {}
+    same = same_program(table)
     for each in ACCURACIES:
-        seconds = times(table, each, total)
+        seconds = times(same, each, total)
         if OURS not in seconds:
             continue
         quotient = seconds.drop(columns=OURS).div(seconds[OURS], axis=0)
@@ -83,7 +94,7 @@ def mean_ratios(table: pd.DataFrame, total: bool = False) -> pd.DataFrame:
 
 
 def behind(table: pd.DataFrame, accuracy: float) -> pd.DataFrame:
-    """Return who was faster than ours, and where.
+    """Return who was faster than ours, and where; answers to other problems (`same_program`) are left out.
 
     Returns
     -------
@@ -91,7 +102,7 @@ def behind(table: pd.DataFrame, accuracy: float) -> pd.DataFrame:
         A row for each instance and each solver faster than ours on it: "instance", "solver", "factor", which is our
         time over its, infinite where ours did not solve; the largest first.
     """
-    seconds = times(table, accuracy)
+    seconds = times(same_program(table), accuracy)
     if OURS not in seconds:
         return pd.DataFrame(columns=["instance", "solver", "factor"])
     factors = seconds.drop(columns=OURS).rdiv(seconds[OURS], axis=0).rename_axis(index="instance", columns=None)
