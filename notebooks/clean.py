@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nbformat
 
-KEPT = {"jupyter", "jp-MarkdownHeadingCollapsed", "tags"}
+KEPT = {"jp-MarkdownHeadingCollapsed"}  # a solution is folded away
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
