@@ -3,6 +3,7 @@ import json
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import cvxpy as cp
 import numpy as np
@@ -369,6 +370,7 @@ def test_verify_says_what_is_wrong_with_its_input(proof, tmp_path):
         assert words in " ".join(result.stderr.split()), arguments
 
 
+PAGE = Path(__file__).parents[1] / "reference" / "docs" / "command_line.md"
 COMMANDS = ["demo", "solve", "path", "certify", "verify", "compare", "info"]
 
 
@@ -397,6 +399,10 @@ def test_each_help_has_examples_that_the_command_understands(name):
     known = head if name != "solve" else head + invoke("verify", "--help", columns=100).stdout
     for word in examples.split("Exit code")[0].split():
         assert not word.startswith("--") or f"{word} " in known, word
+    shown = [line for line in PAGE.read_text().splitlines() if line.startswith(f"cvxrelu {name}")]
+    assert shown
+    for word in " ".join(shown).split():
+        assert not word.startswith("--") or f"{word} " in head, word
 
 
 @pytest.mark.parametrize("arguments", [["slove"], ["solve"], ["info", "--jsn"], ["certify", "net.npz"]])
