@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cvxpy as cp
@@ -18,6 +19,7 @@ from cvxrelu.programs import CANON_BACKEND, read_dual, times_n
 from cvxrelu.settings import Kind, LossName, Settings, Task
 from cvxrelu.solution import Solution
 from cvxrelu.solve import solve
+from cvxrelu.solvers.result import Record
 from cvxrelu.tables import Split
 
 
@@ -85,8 +87,8 @@ def build_problem(split: Split, settings: Settings) -> ConvexProblem:
     return problem.with_lam(check_number("lam ratio", settings.lam_ratio, minimum=0.0) * problem.lam_max())
 
 
-def run_experiment(split: Split, settings: Settings) -> Run:
-    """Solve, certify, map to a network and measure; raises and warns as `cvxrelu.solve` does."""
+def run_experiment(split: Split, settings: Settings, callback: Callable[[Record], object] | None = None) -> Run:
+    """Solve, certify, map to a network and measure; raises, warns and calls back as `cvxrelu.solve` does."""
     problem = build_problem(split, settings)
     solution = solve(
         problem,
@@ -94,6 +96,7 @@ def run_experiment(split: Split, settings: Settings) -> Run:
         tol=settings.tol,
         max_iter=settings.max_iter,
         time_limit=settings.time_limit,
+        callback=callback,
     )
     network = solution.network()
     return Run(
@@ -102,8 +105,8 @@ def run_experiment(split: Split, settings: Settings) -> Run:
         solution=solution,
         network=network,
         network_objective=network.objective(problem.X, problem.y, problem.lam, problem.loss),
-        train=_scores(split, split.y_train, network.predict(split.X_train)),
-        test=_scores(split, split.y_test, network.predict(split.X_test)) if len(split.y_test) else {},
+        train=scores(split, split.y_train, network.predict(split.X_train)),
+        test=scores(split, split.y_test, network.predict(split.X_test)) if len(split.y_test) else {},
     )
 
 
@@ -124,7 +127,8 @@ def solve_dual(run: Run) -> Duality:
     return Duality(value=value, seconds=time.perf_counter() - started)
 
 
-def _scores(split: Split, y: FloatArray, prediction: FloatArray) -> dict[str, float]:
+def scores(split: Split, y: FloatArray, prediction: FloatArray) -> dict[str, float]:
+    """Return "accuracy", or "rmse" and "r2" in units of the target; what is not defined is absent."""
     if split.table.task is Task.CLASSIFICATION:
         return {"accuracy": float(accuracy_score(y, np.where(prediction >= 0.0, 1.0, -1.0)))}
     scores = {"rmse": float(root_mean_squared_error(y, prediction)) * split.scale}

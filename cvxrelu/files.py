@@ -19,13 +19,7 @@ def pack(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> bytes:
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     text = json.dumps({**header, "content_sha256": content_hash(header, arrays)}, indent=1)
     members = {"header": np.frombuffer(text.encode(), np.uint8), **arrays}
-    raw = io.BytesIO()
-    with zipfile.ZipFile(raw, "w", zipfile.ZIP_STORED) as archive:
-        for name, array in members.items():
-            member = io.BytesIO()
-            np.lib.format.write_array(member, array, version=(1, 0), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())
-    return raw.getvalue()
+    return _archive(members)
 
 
 def check_free(path: str | os.PathLike[str], overwrite: bool) -> None:
@@ -58,3 +52,19 @@ def write(path: str | os.PathLike[str], raw: bytes, overwrite: bool) -> None:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_arrays(path: str | os.PathLike[str], arrays: dict[str, NDArray[Any]], overwrite: bool) -> None:
+    """Write arrays of numbers or text to an npz file; raises as `write` does."""
+    write(path, _archive(arrays), overwrite)
+
+
+def _archive(members: dict[str, NDArray[Any]]) -> bytes:
+    """Return the bytes of an npz file."""
+    raw = io.BytesIO()
+    with zipfile.ZipFile(raw, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in members.items():
+            member = io.BytesIO()
+            np.lib.format.write_array(member, array, version=(1, 0), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), member.getvalue())
+    return raw.getvalue()

@@ -2,6 +2,7 @@
 
 import os
 import time as clock
+import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from cvxrelu._validation import FloatArray, check_choice, check_number, check_ta
 from cvxrelu.certificates import Certificate, certify, over_all_networks
 from cvxrelu.column_generation import solve_global
 from cvxrelu.convex_problem import DualPoint, Weights
-from cvxrelu.exceptions import CertificateError
+from cvxrelu.exceptions import CertificateError, ConvergenceWarning
 from cvxrelu.losses import Loss, get_loss
 from cvxrelu.network_input import read_network
 from cvxrelu.networks import ReLUNetwork, as_columns, balance, directions, to_convex, to_network
@@ -23,8 +24,10 @@ from cvxrelu.problems import ConvexReLU
 from cvxrelu.relaxation import relaxed_point, within_reach
 from cvxrelu.solution import Solution
 from cvxrelu.solve import solve as solve_problem
+from cvxrelu.status import Status
 
 _CONTRADICTION = 1e-9
+_SMALL = 100_000  # numbers in the program's matrix, for which CLARABEL takes about a second
 
 Scope = Literal["patterns", "global"]
 
@@ -264,12 +267,8 @@ def certify_network(
     gradient = measure.gradient(balanced.predict(problem.X).reshape(problem.Y.shape), problem.Y)
     neuron = price(gradient)
     solution: Solution | None = None
-    if solve and scope == "global":
-        solution = solve_global(
-            problem.X, problem.y, lam, measure, tol=tol, patterns=problem.patterns, time_limit=time_limit, seed=seed
-        )
-    elif solve:
-        solution = solve_problem(problem, tol=tol)
+    if solve:
+        solution = _trained(problem, scope, tol, time_limit, seed)
     certificate = certify(problem, weights, None if solution is None else solution.dual)
     dual, proof = certificate.dual, None
     if scope == "global" and solution is not None:
@@ -293,6 +292,14 @@ def certify_network(
         improved = better
         improved_objective = improved.objective(problem.X, problem.y, lam, measure)
         improved_neuron = price(source.gradient_point(best))
+        left = (improved_objective - dual.value) / max(abs(improved_objective), np.finfo(np.float64).tiny)
+        if left > tol and solution.status is not Status.OPTIMAL:
+            warnings.warn(
+                f"the convex program was solved to a relative gap of {left:.2e}, above tol = {tol:.2e} "
+                f"({solution.solver}: {solution.status.value}). {solution.status.advice}",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
     return NetworkCertificate(
         objective_given=objective_given,
         upper=upper,
@@ -307,6 +314,31 @@ def certify_network(
         improved_neuron=improved_neuron,
         proof=proof,
     )
+
+
+def _trained(problem: ConvexReLU, scope: Scope, tol: float, time_limit: float, seed: int) -> Solution:
+    """Train over a network's patterns, or from them over all, without a warning.
+
+    The neurons of a trained network lie on the boundaries of their cones, and signs that rounding decides there can
+    make the cones of their patterns so thin that the native solver stalls. Then a second one is tried.
+    """
+    started = clock.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        if scope == "patterns":
+            solution = solve_problem(problem, tol=tol)
+            small = problem.n * problem.d * len(problem.patterns) * problem.n_outputs <= _SMALL
+            if solution.status is Status.STALLED and small:
+                again = solve_problem(problem, "CLARABEL", tol=tol)
+                solution = max(solution, again, key=lambda each: each.lower)
+            return solution
+        X, y, lam, loss = problem.X, problem.y, problem.lam, problem.loss
+        solution = solve_global(X, y, lam, loss, tol=tol, patterns=problem.patterns, time_limit=time_limit, seed=seed)
+        left = time_limit - (clock.perf_counter() - started)
+        if solution.status is Status.STALLED and left > 0.0:
+            again = solve_global(X, y, lam, loss, tol=tol, time_limit=left, seed=seed)
+            solution = max(solution, again, key=lambda each: each.lower)
+        return solution
 
 
 def _verdict(neuron: NewNeuron, lam: float) -> str:

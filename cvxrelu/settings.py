@@ -36,6 +36,13 @@ class LossName(StrEnum):
     LOGISTIC = "logistic"
 
 
+class Scope(StrEnum):
+    """What the bounds of a network's certificate hold for."""
+
+    PATTERNS = "patterns"
+    GLOBAL = "global"
+
+
 @dataclass(frozen=True)
 class Settings:
     """What is solved and how.

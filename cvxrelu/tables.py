@@ -1,8 +1,8 @@
-"""A user's CSV file as checked arrays, and the split into scaled training and test data."""
+"""A user's table as checked arrays, and the split into scaled training and test data."""
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,13 +10,9 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from cvxrelu._validation import FloatArray, check_number
+from cvxrelu.files import write_arrays
 from cvxrelu.settings import Task
-
-_LISTED = 20
-
-
-class TableError(ValueError):
-    """A table that cannot be used; the message names the file, the column and the line."""
+from cvxrelu.table_files import TableError, listing, read_cells
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +33,8 @@ class Table:
         The labels that became -1 and +1; empty for regression.
     blank_lines : int
         Lines without any value, which were skipped.
+    target : str
+        Name of the target.
     """
 
     X: FloatArray
@@ -45,6 +43,7 @@ class Table:
     task: Task
     labels: tuple[str, ...] = ()
     blank_lines: int = 0
+    target: str = "y"
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +60,8 @@ class Split:
         Names of the columns of X that were kept, the bias not among them.
     constant : tuple of str
         Columns left out: constant, to rounding, on the training rows.
+    x_center, x_scale : ndarray of shape (d,)
+        Of these columns: each is (value - x_center) / x_scale.
     center, scale : float
         Of the target; 0 and 1 for classification.
     table : Table
@@ -73,35 +74,44 @@ class Split:
     y_test: FloatArray
     features: tuple[str, ...]
     constant: tuple[str, ...]
+    x_center: FloatArray
+    x_scale: FloatArray
     center: float
     scale: float
     table: Table
 
 
-def read_table(path: Path, target: str, task: Task = Task.AUTO) -> Table:
-    """Read a CSV file with a header: numbers in every column, or two labels in the target.
+def read_table(path: Path, target: str | None, task: Task = Task.AUTO) -> Table:
+    """Read a CSV, Parquet or NPZ file: numbers in every column, or two labels in the target.
 
-    The separator is a comma, or a semicolon or tab where the header has these and no comma. With
-    ``Task.AUTO``, a target of exactly two distinct values is a classification.
+    CSV has a header; the separator is a comma, or a semicolon or tab where the header has these and no comma. NPZ has
+    arrays X and y, and y is the target where None is given. With ``Task.AUTO``, a target of exactly two distinct values
+    is a classification.
 
     Raises
     ------
     TableError
-        If the file cannot be read or used, with the column and the line (the header is line 1) to look at.
+        If the file cannot be read or used, with the column and the place to look at: the line of a CSV
+        file (the header is line 1), or the row.
     """
-    cells = _read_cells(path)
-    blank = cells.isna().all(axis="columns")
+    read = read_cells(path)
+    cells = read.frame
+    blank = cells.isna().all(axis="columns") & (read.place == "line")
     cells = cells[~blank]
+    if target is None and path.suffix.lower() == ".npz":
+        target = "y"
+    if target is None:
+        raise TableError(f"give the column to predict with --target; those of {path} are {listing(cells.columns)}")
     if target not in cells.columns:
-        raise TableError(f"{path} has no column {target!r}; its columns are {_listing(cells.columns)}")
+        raise TableError(f"{path} has no column {target!r}; its columns are {listing(cells.columns)}")
     if len(cells.columns) < 2:
         raise TableError(f"{path} has no feature: {target!r} is its only column")
     if len(cells) < 2:
         raise TableError(f"{path} has {len(cells)} row(s) of data; at least 2 are needed")
-    _check_complete(cells)
+    _check_complete(cells, read.place)
     features = cells.drop(columns=target)
-    X = np.column_stack([_numbers(features[name]) for name in features.columns])
-    y, labels = _target(cells[target], task)
+    X = np.column_stack([_numbers(features[name], read.place) for name in features.columns])
+    y, labels = _target(cells[target], task, read.place)
     return Table(
         X=X,
         y=y,
@@ -109,6 +119,7 @@ def read_table(path: Path, target: str, task: Task = Task.AUTO) -> Table:
         task=Task.CLASSIFICATION if labels else Task.REGRESSION,
         labels=labels,
         blank_lines=int(blank.sum()),
+        target=target,
     )
 
 
@@ -137,11 +148,11 @@ def split_table(table: Table, test_size: float, seed: int) -> Split:
             raise TableError(
                 f"{len(rows)} rows cannot be split with test size {test_size:g} ({error}); 0 trains on all rows"
             ) from error
-    X, varies = _scaled(table.X, train, table.features)
+    X, varies, scaler = _scaled(table.X, train, table.features)
     X = np.column_stack([X[:, varies] / np.sqrt(len(train)), np.full(len(rows), 1 / np.sqrt(len(train)))])
     y, center, scale = table.y, 0.0, 1.0
     if not classes:
-        scaled, changes = _scaled(table.y[:, None], train, ("the target",))
+        scaled, changes, _ = _scaled(table.y[:, None], train, ("the target",))
         center = float(table.y[train].mean())
         scale = float(table.y[train].std()) if changes[0] else 1.0
         y = scaled[:, 0]
@@ -152,86 +163,84 @@ def split_table(table: Table, test_size: float, seed: int) -> Split:
         y_test=y[test],
         features=tuple(np.array(table.features, dtype=object)[varies]),
         constant=tuple(np.array(table.features, dtype=object)[~varies]),
+        x_center=scaler.mean_[varies],
+        x_scale=scaler.scale_[varies] * np.sqrt(len(train)),
         center=center,
         scale=scale,
         table=table,
     )
 
 
-def _read_cells(path: Path) -> pd.DataFrame:
-    """Return the cells as text, missing ones as NaN, indexed by their line."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise TableError(f"{path} is not text in UTF-8 (save a spreadsheet as CSV first)") from error
-    except OSError as error:
-        raise TableError(f"cannot read {path}: {error.strerror or error}") from error
-    if not text.strip():
-        raise TableError(f"{path} is empty")
-    header = text.partition("\n")[0]
-    separator = next((mark for mark in ";\t" if mark in header and "," not in header), ",")
-    try:
-        # The header is read as a row: pandas would rename columns of equal name, and shift lines of other lengths.
-        cells = pd.read_csv(io.StringIO(text), sep=separator, header=None, dtype=str, skip_blank_lines=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        reason = str(error).removeprefix("Error tokenizing data. C error: ").strip()
-        raise TableError(f"{path} is not a table: {reason}") from error
-    cells = cells.map(str.strip, na_action="ignore").replace("", np.nan)
-    cells.index += 1
-    names = cells.iloc[0]
-    if names.isna().any():
-        raise TableError(
-            f"column {int(names.isna().argmax()) + 1} of {path} has no name in line 1 "
-            "(if it is an index that was saved with the table, remove it)"
-        )
-    if names.duplicated().any():
-        raise TableError(f"{path} has more than one column {names[names.duplicated()].iloc[0]!r}")
-    cells.columns = pd.Index(names)
-    return cells.iloc[1:]
+def save_split(split: Split, path: Path, *, overwrite: bool) -> None:
+    """Write a split as an npz file: X and y, the training rows, X_test and y_test, and how to scale others like them.
+
+    Columns of X are those of ``features``, (value - x_center) / x_scale, and 1/sqrt(n); y is (target - y_center) /
+    y_scale, or -1 and +1 for ``labels``.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, or is there and ``overwrite`` is False.
+    """
+    arrays = {
+        "X": split.X_train,
+        "y": split.y_train,
+        "X_test": split.X_test,
+        "y_test": split.y_test,
+        "features": np.array(split.features, dtype=np.str_),
+        "x_center": split.x_center,
+        "x_scale": split.x_scale,
+        "y_center": np.array(split.center),
+        "y_scale": np.array(split.scale),
+        "labels": np.array(split.table.labels, dtype=np.str_),
+    }
+    write_arrays(path, arrays, overwrite=overwrite)
 
 
-def _check_complete(cells: pd.DataFrame) -> None:
+def _check_complete(cells: pd.DataFrame, place: str) -> None:
     missing = np.argwhere(cells.isna().to_numpy())
     if len(missing):
         row, column = missing[0]
         raise TableError(
-            f"missing value in column {cells.columns[column]!r}, line {cells.index[row]} "
-            f"({len(missing)} in all): fill them in, or remove their lines"
+            f"missing value in column {cells.columns[column]!r}, {place} {cells.index[row]} "
+            f"({len(missing)} in all): fill them in, or remove their {place}s"
         )
 
 
-def _numbers(column: "pd.Series[str]") -> FloatArray:
+def _numbers(column: "pd.Series[Any]", place: str) -> FloatArray:
     numbers = np.asarray(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
     for bad, problem in ((np.isnan(numbers), "text"), (np.isinf(numbers), "an infinite value")):
         if bad.any():
             row = int(np.argmax(bad))
             raise TableError(
                 f"column {column.name!r} must hold finite numbers; got {problem}, {column.iloc[row]!r}, "
-                f"in line {column.index[row]} ({int(bad.sum())} in all)"
+                f"in {place} {column.index[row]} ({int(bad.sum())} in all)"
             )
     return numbers
 
 
-def _target(column: "pd.Series[str]", task: Task) -> tuple[FloatArray, tuple[str, ...]]:
+def _target(column: "pd.Series[Any]", task: Task, place: str) -> tuple[FloatArray, tuple[str, ...]]:
     if pd.to_numeric(column, errors="coerce").notna().all():
-        values = _numbers(column)
+        values = _numbers(column, place)
         if task is Task.REGRESSION or (task is Task.AUTO and len(np.unique(values)) != 2):
             return values, ()
     else:
         if task is Task.REGRESSION:
-            _numbers(column)  # raises, with the line
+            _numbers(column, place)  # raises, with the place
         values = column.to_numpy(dtype=object)
     labels, codes = np.unique(values, return_inverse=True)
     if len(labels) != 2:
         raise TableError(
-            f"target {column.name!r} has {len(labels)} distinct value(s), {_listing(labels)}: "
+            f"target {column.name!r} has {len(labels)} distinct value(s), {listing(labels)}: "
             "classification needs two classes, and regression numbers"
         )
     return 2.0 * codes - 1.0, tuple(f"{label:g}" if isinstance(label, float) else label for label in labels)
 
 
-def _scaled(values: FloatArray, train: np.ndarray, names: tuple[str, ...]) -> tuple[FloatArray, np.ndarray]:
-    """Return the columns, centred and of unit variance on the training rows, and which of them vary there."""
+def _scaled(
+    values: FloatArray, train: np.ndarray, names: tuple[str, ...]
+) -> tuple[FloatArray, np.ndarray, StandardScaler]:
+    """Return the columns, centred and of unit variance on the training rows, which vary there, and their scaler."""
     with np.errstate(over="ignore", invalid="ignore"):
         scaler = StandardScaler().fit(values[train])
         scaled = scaler.transform(values)
@@ -242,9 +251,4 @@ def _scaled(values: FloatArray, train: np.ndarray, names: tuple[str, ...]) -> tu
             f"values of {names[column]!r} are too large to scale (up to {np.abs(values[:, column]).max():g})"
         )
     # The scaler leaves columns that are constant to rounding as they are, centred.
-    return scaled, np.isclose(scaled[train].std(axis=0), 1.0)
-
-
-def _listing(names: "pd.Index[str] | np.ndarray") -> str:
-    listed = ", ".join(repr(name) if isinstance(name, str) else f"{name:g}" for name in names[:_LISTED])
-    return listed if len(names) <= _LISTED else f"{listed}, ... ({len(names)} in all)"
+    return scaled, np.isclose(scaled[train].std(axis=0), 1.0), scaler

@@ -3,27 +3,20 @@ import json
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import cvxpy as cp
 import numpy as np
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
 
 import cvxrelu as cr
-from cvxrelu.cli import app
 from cvxrelu.demo import Outcome, check_elsewhere, failed_checks, load_demo_split
 from cvxrelu.experiments import Duality, run_experiment, solve_dual
-from cvxrelu.report import record
+from cvxrelu.report.runs import record
 from cvxrelu.settings import Kind, Settings
 from cvxrelu.solvers.native import NATIVE_SOLVERS
-
-
-def invoke(*arguments):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "120"})
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    assert "Traceback" not in result.output
-    return result
+from tests.command import invoke, invoke_json, refused
 
 
 @pytest.fixture
@@ -47,13 +40,7 @@ def table(tmp_path):
 
 
 def solve_json(*arguments, code=0):
-    result = invoke("solve", *arguments, "--json")
-    assert result.exit_code == code, result.output
-
-    def refuse(token):
-        raise AssertionError(f"{token} is not JSON")
-
-    return json.loads(result.stdout, parse_constant=refuse)
+    return invoke_json("solve", *arguments, code=code)
 
 
 @pytest.fixture(scope="module")
@@ -383,13 +370,46 @@ def test_verify_says_what_is_wrong_with_its_input(proof, tmp_path):
         assert words in " ".join(result.stderr.split()), arguments
 
 
-def test_version_and_help():
+PAGE = Path(__file__).parents[1] / "reference" / "docs" / "command_line.md"
+COMMANDS = ["demo", "solve", "path", "certify", "verify", "compare", "info"]
+
+
+def test_version():
     assert invoke("--version").stdout == f"cvxrelu {cr.__version__}\n"
-    for arguments in ([], ["demo"], ["solve"], ["verify"]):
-        result = invoke(*arguments, "--help")
-        assert result.exit_code == 0
-        assert "Exit codes:" in result.stdout
-        assert not arguments or f"Example: cvxrelu {arguments[0]}" in result.stdout
+
+
+def test_the_help_names_every_command_in_groups():
+    for result in (invoke("--help", columns=80), invoke(columns=80)):
+        places = [result.output.index(f"│ {name} ") for name in COMMANDS]
+        assert places == sorted(places)
+        for words in ("Train, with a certificate", "Certify and verify", "Solvers", "Exit codes:", "Examples:"):
+            assert words in result.output
+        assert max(map(len, result.output.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_help_has_examples_that_the_command_understands(name):
+    result = invoke(name, "--help", columns=100)
+    assert result.exit_code == 0
+    assert "Exit code" in result.stdout
+    head, _, examples = result.stdout.partition("Examples:")
+    assert f"  cvxrelu {name}" in examples
+    lines = examples.partition("Exit code")[0].splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= 79
+    known = head if name != "solve" else head + invoke("verify", "--help", columns=100).stdout
+    for word in examples.split("Exit code")[0].split():
+        assert not word.startswith("--") or f"{word} " in known, word
+    shown = [line for line in PAGE.read_text().splitlines() if line.startswith(f"cvxrelu {name}")]
+    assert shown
+    for word in " ".join(shown).split():
+        assert not word.startswith("--") or f"{word} " in head, word
+
+
+@pytest.mark.parametrize("arguments", [["slove"], ["solve"], ["info", "--jsn"], ["certify", "net.npz"]])
+def test_wrong_use_is_told_without_a_traceback(arguments):
+    result = invoke(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Usage: " in result.stderr
 
 
 def test_runs_as_a_module():
@@ -402,3 +422,93 @@ def test_every_native_solver_is_known_in_any_case():
     for name in NATIVE_SOLVERS:
         assert Settings(Kind.RELU, 2, 1e-2, solver=name.lower()).solver_name == name
         assert Settings(Kind.RELU, 2, 1e-2, solver=name.upper()).solver_name == name
+
+
+def test_what_solvers_print_is_kept_from_stdout():
+    program = """
+import ctypes, os
+from rich.console import Console
+from cvxrelu.cli.terminal import working
+with working(Console(stderr=True), "at work"):
+    print("noise of Python")
+    os.write(1, b"noise of the system")
+    ctypes.CDLL(None).puts(b"noise of C")
+print("result")
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout == "result\n"
+    assert result.stderr.count("noise") == 3
+
+
+@pytest.fixture
+def outputs(tmp_path):
+    """The options of solve that write files, and their paths."""
+    names = {"network": "net.npz", "certificate": "net.cert", "data": "train.npz"}
+    paths = {name: tmp_path / file for name, file in names.items()}
+    return [word for name, path in paths.items() for word in (f"--save-{name}", path)], paths
+
+
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+@pytest.mark.parametrize("target", ["regression", "labels"])
+def test_what_solve_writes_fits_together(table, outputs, kind, target):
+    options, paths = outputs
+    source = table(target)
+    found = solve_json(source, "--target", "y", "--kind", kind, "--gates", 8, *options)
+    assert found["written"] == {name: str(path) for name, path in paths.items()}
+    network = cr.load_network(paths["network"])
+    with np.load(paths["data"]) as data:
+        assert network.n_neurons == found["n_neurons"]
+        assert network.objective(data["X"], data["y"], found["lam"]) == found["network_objective"]
+        frame = pd.read_csv(source)
+        assert list(data["features"]) == ["a", "b", "size [m2]"]
+        scaled = (frame[list(data["features"])].to_numpy() - data["x_center"]) / data["x_scale"]
+        rows = np.concatenate([data["X"], data["X_test"]])[:, :-1]
+        np.testing.assert_allclose(np.sort(scaled, axis=0), np.sort(rows, axis=0), atol=1e-12)
+        if target == "regression":
+            targets = np.concatenate([data["y"], data["y_test"]]) * data["y_scale"] + data["y_center"]
+            np.testing.assert_allclose(np.sort(targets), np.sort(frame["y"]), atol=1e-9)
+        else:
+            assert list(data["labels"]) == ["no", "yes"]
+    verified = invoke_json("verify", paths["certificate"], "--data", paths["data"])
+    assert (verified["verified"], verified["claimed_upper"]) == (True, found["objective"])
+
+
+def test_solve_says_what_it_has_written(table, outputs):
+    options, paths = outputs
+    result = invoke("solve", table(), "--target", "y", "--gates", 5, *options, columns=400)
+    for name, path in paths.items():
+        assert f"Written: {path}, the {name}." in result.stdout
+    assert f"cvxrelu verify {paths['certificate']} --data {paths['data']}" in result.stdout
+
+
+def test_outputs_are_replaced_only_when_asked(table, outputs):
+    options, paths = outputs
+    for path in paths.values():
+        path.write_bytes(b"mine")
+    solve = ("solve", table(), "--target", "y", "--gates", 5, *options)
+    refused(*solve, words=["net.npz exists already", "--force"])
+    assert {path.read_bytes() for path in paths.values()} == {b"mine"}
+    assert invoke(*solve, "--force").exit_code == 0
+    assert b"mine" not in {path.read_bytes() for path in paths.values()}
+
+
+def test_outputs_that_cannot_be_written_are_refused_before_the_work(tmp_path):
+    solve = ("solve", tmp_path / "none.csv", "--target", "y")
+    refused(*solve, "--save-network", tmp_path, words=["is a folder"])
+    refused(*solve, "--save-data", tmp_path / "no" / "a.npz", words=["there is no folder", "a.npz"])
+    twice = ("--save-data", tmp_path / "a", "--save-certificate", tmp_path / "a")
+    refused(*solve, *twice, words=["two outputs have the name"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_ends_without_a_traceback(table, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cvxrelu.experiments.run_experiment", interrupt)
+    result = invoke("solve", table(), "--target", "y")
+    assert (result.exit_code, result.stdout) == (130, "")
+
+
+def test_a_target_must_be_chosen(table):
+    refused("solve", table(), words=["--target", "'a', 'b', 'size [m2]', 'y'"])

@@ -32,9 +32,11 @@ LAYERS = [
     {"network_certificates"},
     {"plotting"},
     {"__init__"},
+    {"table_files"},
     {"tables"},
-    {"experiments"},
-    {"demo", "report"},
+    {"experiments", "certification"},
+    {"demo", "path_experiments", "comparison", "environment"},
+    {"report"},
     {"cli"},
     {"__main__"},
 ]
@@ -42,7 +44,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 
 def modules():
-    return sorted(PACKAGE.rglob("*.py"))
+    return sorted([*PACKAGE.rglob("*.py"), PACKAGE / "__init__.pyi"])
 
 
 def room(path):

@@ -507,3 +507,13 @@ def test_errors():
         cr.certify_network(network, X, y, LAM, loss="logistic")
     with pytest.raises(ValueError, match="network must have a finite objective"):
         cr.certify_network(cr.ReLUNetwork(network.W1 * 1e160, network.w2 * 1e160), X, y, LAM)
+
+
+@pytest.mark.parametrize("scope", ["patterns", "global"])
+def test_an_optimal_network_is_proved_optimal_from_its_own_patterns(scope):
+    # Its neurons lie on the boundaries of their cones: rounding decides signs there, and the cones are thin.
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.standard_normal((40, 2)), np.ones(40)])
+    y = np.maximum(X[:, 0], 0.0) - np.abs(X[:, 1]) + 0.3
+    network = cr.solve_global(X, y, 0.02, tol=1e-8).network()
+    assert cr.certify_network(network, X, y, 0.02, scope=scope, tol=1e-7).rel_gap <= 1e-6

@@ -1,15 +1,16 @@
-"""Figures; needs matplotlib, the optional extra ``plot``."""
+"""Optimal values on growing sets of patterns."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from cvxrelu.nested import NestedValues
+from cvxrelu.plotting.figure import BLUE, RED, need_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLORS = {"gated ReLU": "#0072b2", "ReLU": "#d55e00"}  # told apart by the colour-blind too
+_COLORS = {"gated ReLU": BLUE, "ReLU": RED}
 
 
 def plot_nested_values(result: NestedValues, ax: Axes | None = None) -> Axes:
@@ -38,13 +39,9 @@ def plot_nested_values(result: NestedValues, ax: Axes | None = None) -> Axes:
         raise TypeError(f"result must be a NestedValues; got {type(result).__name__}")
     if not len(result):
         raise ValueError("result must have a finished size; it has none")
-    try:
-        from matplotlib import pyplot
-        from matplotlib.ticker import LogLocator, StrMethodFormatter
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("matplotlib is needed to plot: pip install 'cvxrelu[plot]'") from error
-    if ax is None:
-        ax = pyplot.subplots(layout="constrained")[1]
+    ax = need_axes(ax)
+    from matplotlib.ticker import LogLocator, StrMethodFormatter
+
     for (name, color), lower, upper, marker in zip(
         _COLORS.items(),
         (result.gated_lower, result.relu_lower),

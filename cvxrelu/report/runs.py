@@ -1,6 +1,5 @@
-"""What the command line shows of its experiments: a table, sentences, a record for machines."""
+"""Single runs: a table, sentences, a record for machines."""
 
-import math
 from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any
@@ -9,12 +8,12 @@ from rich.table import Table as Grid
 
 from cvxrelu._version import __version__
 from cvxrelu.experiments import Duality, Run
+from cvxrelu.report.words import SCORES, data_record, finite, some, value
 from cvxrelu.settings import Task
 from cvxrelu.solution import Solution
 from cvxrelu.tables import Split
 
 Section = dict[str, str]
-_NAMES_SHOWN = 5
 
 
 def results_grid(runs: Sequence[Run], duals: Sequence[Duality] = (), natives: Sequence[Solution] = ()) -> Grid:
@@ -39,7 +38,7 @@ def data_lines(split: Split) -> list[str]:
         f"Features: {len(split.features)}, centred and of unit norm on the training rows; and a bias column.",
     ]
     if split.constant:
-        lines.append(f"Left out, constant on the training rows: {_some(split.constant)}.")
+        lines.append(f"Left out, constant on the training rows: {some(split.constant)}.")
     if table.blank_lines:
         lines.append(f"Skipped: {table.blank_lines} line(s) without any value.")
     if table.task is Task.CLASSIFICATION:
@@ -70,15 +69,7 @@ def record(run: Run) -> dict[str, Any]:
     fields = {
         "version": __version__,
         "kind": settings.kind.value,
-        "task": split.table.task.value,
-        "labels": list(split.table.labels),
-        "n_train": len(split.y_train),
-        "n_test": len(split.y_test),
-        "features": list(split.features),
-        "constant_features": list(split.constant),
-        "blank_lines": split.table.blank_lines,
-        "target_center": split.center,
-        "target_scale": split.scale,
+        **data_record(split),
         "seed": settings.seed,
         "loss": settings.loss.value,
         "lam": solution.problem.lam,
@@ -104,28 +95,29 @@ def record(run: Run) -> dict[str, Any]:
         "compile_seconds": solution.compile_time,
         "solve_seconds": solution.solve_time,
     }
-    return {name: _finite(value) for name, value in fields.items()}
+    record: dict[str, Any] = finite(fields)
+    return record
 
 
 def _sections(run: Run, dual: Duality | None, native: Solution | None) -> list[Section]:
     solution, certificate = run.solution, run.solution.certificate
     problem = solution.problem
-    convex = {"convex program, primal value": _value(solution.objective)}
+    convex = {"convex program, primal value": value(solution.objective)}
     seconds = {"seconds": f"{solution.time:.2f}"}
     if dual is not None:
-        convex["convex program, dual value"] = _value(dual.value)
+        convex["convex program, dual value"] = value(dual.value)
         convex["difference"] = f"{solution.objective - dual.value:.1e}"
         seconds = {"seconds, primal + dual": f"{solution.time:.2f} + {dual.seconds:.2f}"}
     sections = [
         {"patterns": str(len(problem.patterns)), "lam": f"{problem.lam:.4g}"},
         convex,
         {
-            "network, objective": _value(run.network_objective),
+            "network, objective": value(run.network_objective),
             "difference from convex": f"{run.network_objective - solution.objective:.1e}",
             "active neurons": str(run.network.n_neurons),
         },
         {
-            "certificate, lower bound": _value(solution.lower),
+            "certificate, lower bound": value(solution.lower),
             "relative gap": f"{certificate.rel_gap:.1e}",
             "cone violation before repair": f"{certificate.max_violation:.1e}",
         },
@@ -136,7 +128,7 @@ def _sections(run: Run, dual: Duality | None, native: Solution | None) -> list[S
         sections.append(
             {
                 "native solver": native.solver,
-                "its objective": _value(native.objective),
+                "its objective": value(native.objective),
                 "its relative gap": f"{native.certificate.rel_gap:.1e}",
                 "its seconds": f"{native.time:.2f}",
             }
@@ -145,27 +137,9 @@ def _sections(run: Run, dual: Duality | None, native: Solution | None) -> list[S
 
 
 def _score_rows(run: Run) -> Section:
-    if run.split.table.task is Task.CLASSIFICATION:
-        forms = {"accuracy": ("accuracy", "{:.1%}")}
-    else:
-        forms = {"rmse": ("RMSE", "{:.6g}"), "r2": ("R^2", "{:.4f}")}
+    names = ("accuracy",) if run.split.table.task is Task.CLASSIFICATION else ("rmse", "r2")
     return {
         f"{title}, {part}": form.format(scores[name]) if name in scores else "-"
-        for name, (title, form) in forms.items()
+        for name, (title, form) in ((name, SCORES[name]) for name in names)
         for part, scores in (("train", run.train), ("test", run.test))
     }
-
-
-def _value(number: float) -> str:
-    return f"{number + 0.0:#.10g}"  # the sum turns -0 into 0
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_NAMES_SHOWN])
-    return shown if len(names) <= _NAMES_SHOWN else f"{shown} and {len(names) - _NAMES_SHOWN} more"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(entry) for name, entry in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

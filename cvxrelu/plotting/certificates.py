@@ -1,0 +1,85 @@
+"""Certificates as intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cvxrelu.certificates import Certificate
+from cvxrelu.network_certificates import NetworkCertificate
+from cvxrelu.plotting.figure import BLUE, GREEN, RED, labelled, legend_above, need_axes
+from cvxrelu.portable import PortableCertificate
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+AnyCertificate = Certificate | NetworkCertificate | PortableCertificate
+_HEIGHT = 0.28
+_TINY = float(np.finfo(np.float64).tiny)
+
+
+def plot_certificates(certificates: AnyCertificate | Mapping[str, AnyCertificate], ax: Axes | None = None) -> Axes:
+    """Draw certificates as intervals that hold the optimal value: from the lower bound to the objective.
+
+    Parameters
+    ----------
+    certificates : Certificate, NetworkCertificate or PortableCertificate, or mapping of str to these
+        What to draw, one below the other, by label. Bounds of a `PortableCertificate` are what its file claims: verify
+        it first.
+    ax : matplotlib Axes, optional
+        Where to draw; by default a new figure of pyplot.
+
+    Returns
+    -------
+    matplotlib Axes
+        With a bar for each interval, and its relative gap and scope beside it. The better network that a
+        `NetworkCertificate` may hold is a diamond.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``certificates`` is something else, or an empty mapping.
+    ModuleNotFoundError
+        If matplotlib is not installed.
+    """
+    found = labelled("certificates", certificates, (Certificate, NetworkCertificate, PortableCertificate))
+    ax = need_axes(ax)
+    lowers = np.array([each.lower for each in found.values()])
+    uppers = np.array([each.upper for each in found.values()])
+    places = np.arange(len(found))
+    ax.barh(places, uppers - lowers, _HEIGHT, left=lowers, color=BLUE, alpha=0.3, label="the optimum is in here")
+    for values, color, label in ((lowers, BLUE, "lower bound"), (uppers, RED, "objective, upper bound")):
+        ax.vlines(values, places - 0.75 * _HEIGHT, places + 0.75 * _HEIGHT, color=color, linewidth=2.2, label=label)
+    improved = {
+        place: each.improved_objective
+        for place, each in enumerate(found.values())
+        if isinstance(each, NetworkCertificate) and each.improved_objective is not None
+    }
+    if improved:
+        ax.plot(
+            list(improved.values()),
+            list(improved),
+            linestyle="",
+            marker="D",
+            markersize=6,
+            color=GREEN,
+            label="better network found",
+        )
+    left, right = lowers.min(), np.concatenate([uppers, list(improved.values())]).max()
+    # Intervals that are points need room, too.
+    margin = max(0.08 * (right - left), 0.02 * max(abs(left), abs(right)), _TINY)
+    ax.set(xlim=(left - margin, right + margin), ylim=(len(found) - 0.4, -0.6), xlabel="objective")
+    ax.set_yticks(places, [f"{label}\n{_summary(each)}".strip() for label, each in found.items()])
+    ax.tick_params(axis="y", length=0)
+    ax.locator_params(axis="x", nbins=6)
+    ax.grid(axis="x", alpha=0.3)
+    legend_above(ax)
+    return ax
+
+
+def _summary(certificate: AnyCertificate) -> str:
+    gap = certificate.gap / max(abs(certificate.upper), _TINY) if certificate.gap > 0.0 else 0.0
+    claimed = "\nclaimed by a file" if isinstance(certificate, PortableCertificate) else ""
+    return f"relative gap {gap:.1e}\nscope {certificate.scope}{claimed}"

@@ -1,0 +1,63 @@
+"""The certified gap against time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cvxrelu.plotting.figure import labelled, legend_above, line_styles, log_x_axis, need_axes
+from cvxrelu.solution import Solution
+from cvxrelu.solvers.result import Record
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_EPS = float(np.finfo(np.float64).eps)
+_TINY = float(np.finfo(np.float64).tiny)
+
+
+def plot_gap(solutions: Solution | Mapping[str, Solution], ax: Axes | None = None) -> Axes:
+    """Draw the certified relative gap of each solver's best point against the seconds it took.
+
+    The gap is (upper - lower) / |upper|, in the units of ``tol``, at each check in ``history``; below 2.2e-16 it is
+    drawn there. CVXPY's solvers do not show their iterations: they have a point for each run.
+
+    Parameters
+    ----------
+    solutions : Solution, or mapping of str to Solution
+        What to draw, by the label of its line; one alone is labelled by its solver.
+    ax : matplotlib Axes, optional
+        Where to draw; by default a new figure of pyplot.
+
+    Returns
+    -------
+    matplotlib Axes
+        With a line of steps for each solution, over logarithmic axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``solutions`` is something else, or one of them has no history.
+    ModuleNotFoundError
+        If matplotlib is not installed.
+    """
+    found = labelled("solutions", solutions, (Solution,))
+    for label, solution in found.items():
+        if not solution.history:
+            raise ValueError(f"solutions must have a history; that of {label or solution.solver!r} is empty")
+    ax = need_axes(ax)
+    for (label, solution), style in zip(found.items(), line_styles(len(found)), strict=True):
+        times = [max(record.time, _TINY) for record in solution.history]
+        gaps = [_relative(record) for record in solution.history]
+        ax.plot(times, gaps, drawstyle="steps-post", markersize=4, label=label or solution.solver, **style)
+    ax.set(yscale="log", xlabel="seconds", ylabel="certified relative gap")
+    log_x_axis(ax)
+    ax.grid(alpha=0.3)
+    legend_above(ax, columns=min(len(found), 3))
+    return ax
+
+
+def _relative(record: Record) -> float:
+    return max(record.gap / max(abs(record.objective), _TINY), _EPS)
