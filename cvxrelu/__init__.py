@@ -52,6 +52,7 @@ from cvxrelu.solvers.rfista import RFISTA
 from cvxrelu.solvers.two_step import Decompose
 from cvxrelu.solvers.working_set import WorkingSet
 from cvxrelu.status import Status
+from cvxrelu.weighted_loss import Weighted
 
 __all__ = [
     "L1",
@@ -101,6 +102,7 @@ __all__ = [
     "TrainingRun",
     "UnsupportedOptionWarning",
     "Verdict",
+    "Weighted",
     "WorkingSet",
     "__version__",
     "approximation_bound",
