@@ -92,7 +92,7 @@ def test_the_gradient_is_lipschitz_with_the_largest_weight(name):
 
 @each_loss
 def test_expressions_have_the_values(name):
-    weighted, loss, Y, f, _ = draw(name)
+    weighted, _, Y, f, _ = draw(name)
     variable = cp.Variable(f.shape, value=f)
     parameter = cp.Parameter(Y.shape, value=Y)
     expression = weighted.expression(variable, parameter)
