@@ -10,6 +10,13 @@ from cvxrelu.convex_problem import DualPoint
 from cvxrelu.decomposition_blocks import ApproximateDecomposition
 from cvxrelu.decompositions import decompose
 from cvxrelu.enumeration import count_patterns, enumerate_patterns, iter_patterns
+from cvxrelu.estimators import ConvexReLUClassifier, ConvexReLURegressor, GatedReLUClassifier, GatedReLURegressor
+from cvxrelu.estimators_cv import (
+    ConvexReLUClassifierCV,
+    ConvexReLURegressorCV,
+    GatedReLUClassifierCV,
+    GatedReLURegressorCV,
+)
 from cvxrelu.exceptions import (
     CertificateError,
     ConvergenceWarning,
@@ -67,11 +74,19 @@ __all__ = [
     "ConvergenceWarning",
     "ConvexGatedReLU",
     "ConvexReLU",
+    "ConvexReLUClassifier",
+    "ConvexReLUClassifierCV",
+    "ConvexReLURegressor",
+    "ConvexReLURegressorCV",
     "Decompose",
     "DualPoint",
     "FeatureGroupL1",
     "GatedOperator",
+    "GatedReLUClassifier",
+    "GatedReLUClassifierCV",
     "GatedReLUNetwork",
+    "GatedReLURegressor",
+    "GatedReLURegressorCV",
     "GlobalRecord",
     "GroupL1",
     "Huber",
