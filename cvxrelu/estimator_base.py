@@ -58,6 +58,11 @@ class ConvexNetworkEstimator(BaseEstimator):
                 )
         if self.gate_options is not None and not isinstance(self.gate_options, Mapping):
             raise TypeError(f"gate_options must be a dict or None; got {self.gate_options!r}")
+        unknown = set(self.gate_options or ()) - {"order", "image_shape", "kernel_size"}
+        if unknown:
+            raise ValueError(
+                f"gate_options may hold order, image_shape, kernel_size; got {', '.join(sorted(map(str, unknown)))}"
+            )
         return Plan(
             relu=self._relu,
             loss=self._loss(),

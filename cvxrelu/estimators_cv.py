@@ -77,7 +77,12 @@ class PathFit(ConvexNetworkEstimator):
         check_outputs(targets, plan.patterns)
         training = Training(plan, data, targets, weights)
         alphas = self._grid(training)
+        one_standard_error = check_flag("one_standard_error", self.one_standard_error)
         splits = list(check_cv(self.cv, y, classifier=is_classifier(self)).split(data, y, groups))
+        if one_standard_error and len(splits) < 2:
+            raise ValueError(f"one_standard_error needs two folds or more; got {len(splits)}")
+        if weights is not None and not all(weights[rows].any() for _, rows in splits):
+            raise ValueError("sample_weight must not be zero on all rows of a fold")
         paths = Parallel(n_jobs=self.n_jobs)(
             delayed(_train_path)(plan, data[rows], targets[rows], _taken(weights, rows), alphas) for rows, _ in splits
         )
@@ -85,7 +90,7 @@ class PathFit(ConvexNetworkEstimator):
         for fold, ((networks, _), (_, rows)) in enumerate(zip(paths, splits, strict=True)):
             held_out = data[rows], _taken(np.asarray(y), rows), _taken(weights, rows)
             scores[:, fold] = [self._score(network, *held_out) for network in networks]
-        best = _choose(scores, check_flag("one_standard_error", self.one_standard_error))
+        best = _choose(scores, one_standard_error)
         self.alphas_, self.alpha_ = alphas, float(alphas[best])
         self._keep_scores(scores)
         solution = training.solve(self.alpha_)
@@ -96,12 +101,17 @@ class PathFit(ConvexNetworkEstimator):
     def _grid(self, training: Training) -> FloatArray:
         """Return the alphas, descending."""
         if not isinstance(self.alphas, Integral):
-            alphas = np.unique(check_numeric("alphas", self.alphas).astype(np.float64))[::-1]
+            given = check_numeric("alphas", self.alphas).astype(np.float64)
+            if given.ndim != 1:
+                raise ValueError(f"alphas must be a 1-D array of numbers, or how many; got shape {given.shape}")
+            alphas: FloatArray = np.unique(given)[::-1]
             if alphas[-1] <= 0.0:
                 raise ValueError(f"alphas must be positive numbers, or how many there are to be; got {alphas[-1]:g}")
             return alphas
         count = check_integer("alphas", self.alphas, minimum=1)
-        eps = check_number("eps", self.eps, minimum=0.0, maximum=1.0, strict=True)
+        eps = check_number("eps", self.eps, minimum=0.0, strict=True)
+        if eps >= 1.0:
+            raise ValueError(f"eps must be a number in (0, 1); got {eps!r}")
         largest = training.problem(1.0).lam_max() or 1.0  # targets that are all zero: any will do
         grid: FloatArray = largest * np.geomspace(1.0, eps, count)
         return grid
@@ -204,7 +214,6 @@ class _PathRegressor(PathFit, NetworkRegressor):
 
 class _PathClassifier(PathFit, NetworkClassifier):
     _single: ClassVar[type[ConvexReLUClassifier] | type[GatedReLUClassifier]]
-
     scores_: FloatArray
 
     def __init__(

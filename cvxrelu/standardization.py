@@ -37,7 +37,7 @@ class MergedRows:
     @classmethod
     def of(cls, X: FloatArray, Y: FloatArray, weights: FloatArray) -> Self:
         """Return the merged rows of X (n, d), Y (n, c) and weights (n,)."""
-        table = np.column_stack([X, Y]) + 0.0  # -0.0 becomes 0.0
+        table = np.ascontiguousarray(np.column_stack([X, Y]) + 0.0)  # -0.0 becomes 0.0
         keys = table.view(np.dtype((np.void, table.dtype.itemsize * table.shape[1])))[:, 0]
         _, first, place = np.unique(keys, return_index=True, return_inverse=True)
         place = place.reshape(-1)
