@@ -90,7 +90,7 @@ class PathFit(ConvexNetworkEstimator):
         for fold, ((networks, _), (_, rows)) in enumerate(zip(paths, splits, strict=True)):
             held_out = data[rows], _taken(np.asarray(y), rows), _taken(weights, rows)
             scores[:, fold] = [self._score(network, *held_out) for network in networks]
-        best = _choose(scores, one_standard_error)
+        best = choose(scores, one_standard_error)
         self.alphas_, self.alpha_ = alphas, float(alphas[best])
         self._keep_scores(scores)
         solution = training.solve(self.alpha_)
@@ -145,7 +145,7 @@ def _taken(values: NDArray[Any] | None, rows: NDArray[np.intp]) -> Any:
     return None if values is None else values[rows]
 
 
-def _choose(scores: FloatArray, one_standard_error: bool) -> int:
+def choose(scores: FloatArray, one_standard_error: bool) -> int:
     """Return the first row of scores (alphas, folds) with the best mean, or within a standard error of it."""
     means = scores.mean(axis=1)
     if not np.isfinite(means).all():

@@ -10,6 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import cvxrelu as cr
+from cvxrelu.estimators_cv import choose
 
 PAIRS = {
     cr.ConvexReLURegressorCV: cr.ConvexReLURegressor,
@@ -78,7 +79,7 @@ def test_the_grid_begins_where_the_network_is_zero(kind):
 @each_kind
 def test_one_standard_error_chooses_the_largest_alpha_that_is_not_worse_by_more(kind):
     X, y, _ = draw(kind)
-    options = {"alphas": 8, "n_gates": 8, "cv": 5, "random_state": 1}
+    options = {"alphas": 6, "n_gates": 6, "cv": 5, "random_state": 1, "tol": 1e-5}
     best = kind(**options).fit(X, y)
     model = kind(one_standard_error=True, **options).fit(X, y)
     scores = best.scores_ if kind in CLASSIFIERS else -best.mse_path_
@@ -88,7 +89,14 @@ def test_one_standard_error_chooses_the_largest_alpha_that_is_not_worse_by_more(
     assert model.alpha_ == max(
         a for a, mean in zip(best.alphas_, means, strict=True) if mean >= means[top] - errors[top]
     )
-    assert model.alpha_ > best.alpha_ or kind is cr.ConvexReLUClassifierCV
+
+
+def test_choices_of_a_table_of_scores():
+    spread = np.array([-0.4, 0.0, 0.4])  # its standard error is 0.4 / sqrt(3) = 0.231
+    scores = np.array([1.0, 1.7, 1.8, 2.0, 1.9])[:, None] + spread
+    assert choose(scores, one_standard_error=False) == 3
+    assert choose(scores, one_standard_error=True) == 2
+    assert choose(scores[:, ::-1] + [[0.0], [0.0], [0.2], [0.0], [0.0]], one_standard_error=False) == 2  # a tie
 
 
 def test_of_equal_scores_the_largest_alpha_is_chosen():
