@@ -106,6 +106,8 @@ class ProximalNewton:
             if end is _End.DONE:
                 if self.n_steps - before <= _FEW_STEPS:  # so easy: the next call starts here, with a longer step
                     self._recentre()
+                if self.n_steps == before:  # t is that of weights before these: a second long step by it overshoots
+                    self.t = self.term.start(operator.forward(v))
                 break
             if end is _End.FAILED:  # too ill-conditioned: a shorter proximal-point step
                 self._largest_sigma = 0.5 * self.sigma
