@@ -11,10 +11,10 @@ ESTIMATORS = [
     cr.GatedReLURegressor(n_gates=10),
     cr.ConvexReLUClassifier(n_gates=10),
     cr.GatedReLUClassifier(n_gates=10),
-    cr.ConvexReLURegressorCV(n_gates=5, alphas=2, cv=2),
-    cr.GatedReLURegressorCV(n_gates=5, alphas=2, cv=2),
-    cr.ConvexReLUClassifierCV(n_gates=5, alphas=2, cv=2),
-    cr.GatedReLUClassifierCV(n_gates=5, alphas=2, cv=2),
+    cr.ConvexReLURegressorCV(n_gates=5, alphas=3, cv=2),
+    cr.GatedReLURegressorCV(n_gates=5, alphas=3, cv=2),
+    cr.ConvexReLUClassifierCV(n_gates=5, alphas=3, cv=2),
+    cr.GatedReLUClassifierCV(n_gates=5, alphas=3, cv=2),
 ]
 
 
