@@ -315,7 +315,7 @@ class ConvexReLURegressorCV(_PathRegressor):
     >>> import cvxrelu as cr
     >>> X = np.linspace(-1, 1, 50)[:, None]
     >>> y = np.abs(X[:, 0]) + 0.1 * np.random.default_rng(0).standard_normal(50)
-    >>> model = cr.ConvexReLURegressorCV(alphas=10, n_gates=20, cv=3, random_state=0).fit(X[::-1], y[::-1])
+    >>> model = cr.ConvexReLURegressorCV(alphas=10, n_gates=20, cv=3, random_state=0).fit(X, y)
     >>> model.mse_path_.shape
     (10, 3)
     """
