@@ -10,6 +10,13 @@ from cvxrelu.convex_problem import DualPoint
 from cvxrelu.decomposition_blocks import ApproximateDecomposition
 from cvxrelu.decompositions import decompose
 from cvxrelu.enumeration import count_patterns, enumerate_patterns, iter_patterns
+from cvxrelu.estimators import ConvexReLUClassifier, ConvexReLURegressor, GatedReLUClassifier, GatedReLURegressor
+from cvxrelu.estimators_cv import (
+    ConvexReLUClassifierCV,
+    ConvexReLURegressorCV,
+    GatedReLUClassifierCV,
+    GatedReLURegressorCV,
+)
 from cvxrelu.exceptions import (
     CertificateError,
     ConvergenceWarning,
@@ -55,6 +62,7 @@ from cvxrelu.solvers.rfista import RFISTA
 from cvxrelu.solvers.two_step import Decompose
 from cvxrelu.solvers.working_set import WorkingSet
 from cvxrelu.status import Status
+from cvxrelu.weighted_loss import Weighted
 
 __all__ = [
     "L1",
@@ -69,11 +77,19 @@ __all__ = [
     "ConvergenceWarning",
     "ConvexGatedReLU",
     "ConvexReLU",
+    "ConvexReLUClassifier",
+    "ConvexReLUClassifierCV",
+    "ConvexReLURegressor",
+    "ConvexReLURegressorCV",
     "Decompose",
     "DualPoint",
     "FeatureGroupL1",
     "GatedOperator",
+    "GatedReLUClassifier",
+    "GatedReLUClassifierCV",
     "GatedReLUNetwork",
+    "GatedReLURegressor",
+    "GatedReLURegressorCV",
     "GlobalRecord",
     "GroupL1",
     "Huber",
@@ -104,6 +120,7 @@ __all__ = [
     "TrainingRun",
     "UnsupportedOptionWarning",
     "Verdict",
+    "Weighted",
     "WorkingSet",
     "__version__",
     "approximation_bound",

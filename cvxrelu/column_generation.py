@@ -25,6 +25,7 @@ from cvxrelu.solve import solve
 from cvxrelu.solvers.dual_terms import SEPARABLE_LOSSES
 from cvxrelu.solvers.result import Record
 from cvxrelu.status import Status
+from cvxrelu.weighted_loss import unweighted
 
 _ADDED = 50  # neurons of a round
 _IDLE = 3  # rounds that a pattern stays without a neuron
@@ -99,7 +100,7 @@ def solve_global(
     lam : float > 0
         Strength of the weight decay.
     loss : str or Loss
-        "squared", "logistic", "huber".
+        "squared", "logistic", "huber"; the last two also `Weighted`.
     tol : float
         Relative gap (objective - lower) / |objective| to prove.
     patterns : ActivationPatterns, optional
@@ -158,7 +159,7 @@ def solve_global(
     tol = check_number("tol", tol, minimum=0.0, strict=True)
     if check_targets(y, len(data)).shape[1] != 1:
         raise ValueError(f"y must have one column: there is no global bound for more; got shape {np.shape(y)}")
-    if type(measure) not in SEPARABLE_LOSSES:
+    if type(unweighted(measure)) not in SEPARABLE_LOSSES:
         names = ", ".join(kind.name for kind in SEPARABLE_LOSSES)
         raise SolverError(f"loss must be one of {names}; got {measure!r}")
     if time_limit is not None:

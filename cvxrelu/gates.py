@@ -102,29 +102,41 @@ def sample_patterns(
     """
     data = check_matrix("X", X)
     n_gates = check_integer("n_gates", n_gates, minimum=1)
-    kind = check_choice("kind", kind, _OPTIONS)
-    for name, value in (("order", order), ("image_shape", image_shape), ("kernel_size", kernel_size)):
-        if value is not None and name not in _OPTIONS[kind]:
-            accepting = next(other for other, names in _OPTIONS.items() if name in names)
-            raise ValueError(f"{name} is an option of kind={accepting!r} only; got {name}={value!r} for kind={kind!r}")
     rng = _generator(seed)
     features = _without_bias(data) if check_flag("bias", bias) else data
     share = _check_share(active_proportion, bias, len(data))
 
     d = features.shape[1]
+    G = sample_gates(d, n_gates, kind, rng, order=order, image_shape=image_shape, kernel_size=kernel_size)
+    if bias:
+        biases = np.zeros(n_gates) if share is None else -_thresholds(features, G, share) / float(data[0, -1])
+        G = np.vstack([G, biases])
+    return ActivationPatterns.from_gates(data, G)
+
+
+def sample_gates(
+    d: int,
+    n_gates: int,
+    kind: str,
+    rng: np.random.Generator,
+    *,
+    order: int | None = None,
+    image_shape: Sequence[int] | None = None,
+    kernel_size: int | Sequence[int] | None = None,
+) -> FloatArray:
+    """Return random gates (d, n_gates) without a bias; arguments and errors are those of `sample_patterns`."""
+    kind = check_choice("kind", kind, _OPTIONS)
+    for name, value in (("order", order), ("image_shape", image_shape), ("kernel_size", kernel_size)):
+        if value is not None and name not in _OPTIONS[kind]:
+            accepting = next(other for other, names in _OPTIONS.items() if name in names)
+            raise ValueError(f"{name} is an option of kind={accepting!r} only; got {name}={value!r} for kind={kind!r}")
     if kind == "sparse":
         support = _sparse_support(rng, d, n_gates, 1 if order is None else order)
     elif kind == "convolutional":
         support = _patch_support(rng, d, n_gates, image_shape, 3 if kernel_size is None else kernel_size)
     else:
-        support = None
-    G: FloatArray = rng.standard_normal((d, n_gates))
-    if support is not None:
-        G = np.where(support, G, 0.0)
-    if bias:
-        biases = np.zeros(n_gates) if share is None else -_thresholds(features, G, share) / float(data[0, -1])
-        G = np.vstack([G, biases])
-    return ActivationPatterns.from_gates(data, G)
+        return rng.standard_normal((d, n_gates))
+    return np.where(support, rng.standard_normal((d, n_gates)), 0.0)
 
 
 def _generator(seed: Any) -> np.random.Generator:

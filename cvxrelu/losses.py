@@ -14,7 +14,7 @@ from scipy.special import expit, logsumexp, softmax, xlog1py, xlogy
 
 from cvxrelu._validation import FloatArray, check_choice, check_number
 
-__all__ = ["Huber", "Logistic", "Loss", "SoftmaxCrossEntropy", "Squared", "get_loss"]
+__all__ = ["Huber", "Logistic", "Loss", "RowLoss", "SoftmaxCrossEntropy", "Squared", "get_loss"]
 
 # A dual point t = grad F(f), or a projected and shrunk one, misses the boundary of the domain of F* by the
 # rounding of the few products that made it. Its conjugate is that of the point clipped into the domain,
@@ -120,7 +120,8 @@ class Squared(Loss):
 
     def conjugate(self, t: FloatArray, Y: FloatArray) -> float:
         """Return n/2 ||t||_F^2 + <t, Y>, finite everywhere."""
-        return _quadratic_conjugate(_double(t), Y)
+        t = _double(t)
+        return float(len(Y) / 2 * np.sum(t * t) + np.sum(t * Y))
 
     def smoothness(self, n: int) -> float:
         """Return 1/n."""
@@ -153,8 +154,57 @@ class Squared(Loss):
         return t.shape[0] / 2 * cp.sum_squares(t) + cp.sum(cp.multiply(Y, t)), []
 
 
+class RowLoss(Loss):
+    """A loss told term by term, (n, c) or (n, 1), so that `cvxrelu.Weighted` can give each row its own weight."""
+
+    @abstractmethod
+    def terms(self, f: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return the terms of n F(f)."""
+
+    @abstractmethod
+    def bregman_terms(self, step: FloatArray, f: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return the terms of n times the Bregman distance."""
+
+    @abstractmethod
+    def conjugate_terms(self, t: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return the terms of F*(t), infinite where t is outside the domain."""
+
+    @abstractmethod
+    def expression_terms(self, f: cp.Expression, Y: cp.Expression | FloatArray) -> cp.Expression:
+        """Return `terms` for CVXPY."""
+
+    @abstractmethod
+    def conjugate_expression_terms(
+        self, t: cp.Expression, Y: cp.Expression | FloatArray
+    ) -> tuple[cp.Expression, list[cp.Constraint]]:
+        """Return `conjugate_terms` for CVXPY, and the constraints that are the domain."""
+
+    def value(self, f: FloatArray, Y: FloatArray) -> float:
+        """Return F(f)."""
+        return float(np.sum(self.terms(f, Y))) / len(Y)
+
+    def bregman(self, step: FloatArray, f: FloatArray, Y: FloatArray) -> float:
+        """Return F(f + step) - F(f) - <grad F(f), step>."""
+        return float(np.sum(self.bregman_terms(step, f, Y))) / len(Y)
+
+    def conjugate(self, t: FloatArray, Y: FloatArray) -> float:
+        """Return F*(t)."""
+        return float(np.sum(self.conjugate_terms(t, Y)))
+
+    def expression(self, f: cp.Expression, Y: cp.Expression | FloatArray) -> cp.Expression:
+        """Return F(f)."""
+        return cp.sum(self.expression_terms(f, Y)) / f.shape[0]
+
+    def conjugate_expression(
+        self, t: cp.Expression, Y: cp.Expression | FloatArray
+    ) -> tuple[cp.Expression, list[cp.Constraint]]:
+        """Return F*(t) and its domain."""
+        terms, domain = self.conjugate_expression_terms(t, Y)
+        return cp.sum(terms), domain
+
+
 @dataclass(frozen=True)
-class Logistic(Loss):
+class Logistic(RowLoss):
     """F(f) = (1/n) sum_jk log(1 + exp(-y_jk f_jk)) with labels y_jk in {-1, +1}.
 
     F*(t) = (1/n) sum_jk a log a + (1 - a) log(1 - a) with a = -n y_jk t_jk in [0, 1].
@@ -173,28 +223,28 @@ class Logistic(Loss):
                 f"in row {row}, column {column}{hint}"
             )
 
-    def value(self, f: FloatArray, Y: FloatArray) -> float:
-        """Return (1/n) sum_jk log(1 + exp(-y_jk f_jk))."""
-        return float(np.sum(np.logaddexp(0, -Y * f))) / len(Y)
+    def terms(self, f: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return log(1 + exp(-y_jk f_jk))."""
+        terms: FloatArray = np.logaddexp(0, -Y * f)
+        return terms
 
     def gradient(self, f: FloatArray, Y: FloatArray) -> FloatArray:
         """Return -y_jk / (n (1 + exp(y_jk f_jk)))."""
         gradient: FloatArray = -Y * expit(-Y * f) / len(Y)
         return gradient
 
-    def bregman(self, step: FloatArray, f: FloatArray, Y: FloatArray) -> float:
-        """Return (1/n) sum log(1 + E[phi(z)]), phi(z) = e^z - 1 - z, z the centred step of the two classes."""
+    def bregman_terms(self, step: FloatArray, f: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return log(1 + E[phi(z)]), phi(z) = e^z - 1 - z, z the centred step of the two classes."""
         p, q = expit(f), expit(-f)  # 1 - p would lose the small one
-        excess = p * _exp_excess(q * step) + q * _exp_excess(-p * step)
-        return float(np.sum(np.log1p(excess))) / len(Y)
+        terms: FloatArray = np.log1p(p * _exp_excess(q * step) + q * _exp_excess(-p * step))
+        return terms
 
-    def conjugate(self, t: FloatArray, Y: FloatArray) -> float:
-        """Return (1/n) sum a log a + (1 - a) log(1 - a), a = -n Y t; infinite unless all a are in [0, 1]."""
+    def conjugate_terms(self, t: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return (a log a + (1 - a) log(1 - a)) / n, a = -n Y t; infinite unless a is in [0, 1]."""
         a = -len(Y) * Y * _double(t)
-        if np.any(a < -_SLACK) or np.any(a > 1 + _SLACK):
-            return np.inf
+        outside = (a < -_SLACK) | (a > 1 + _SLACK)
         a = np.clip(a, 0.0, 1.0)
-        return float(np.sum(xlogy(a, a) + xlog1py(1 - a, -a))) / len(Y)
+        return np.where(outside, np.inf, (xlogy(a, a) + xlog1py(1 - a, -a)) / len(Y))
 
     def smoothness(self, n: int) -> float:
         """Return 1/(4n)."""
@@ -204,22 +254,22 @@ class Logistic(Loss):
         """Return t with every a = -n Y t clipped to [0, 1]."""
         return -Y * np.clip(-len(Y) * Y * _double(t), 0.0, 1.0) / len(Y)
 
-    def expression(self, f: cp.Expression, Y: cp.Expression | FloatArray) -> cp.Expression:
-        """Return (1/n) sum_jk log(1 + exp(-y_jk f_jk))."""
-        return cp.sum(cp.logistic(-cp.multiply(Y, f))) / f.shape[0]
+    def expression_terms(self, f: cp.Expression, Y: cp.Expression | FloatArray) -> cp.Expression:
+        """Return log(1 + exp(-y_jk f_jk))."""
+        return cp.logistic(-cp.multiply(Y, f))
 
-    def conjugate_expression(
+    def conjugate_expression_terms(
         self, t: cp.Expression, Y: cp.Expression | FloatArray
     ) -> tuple[cp.Expression, list[cp.Constraint]]:
-        """Return (1/n) sum a log a + (1 - a) log(1 - a), a = -n Y t, and 0 <= a <= 1."""
+        """Return (a log a + (1 - a) log(1 - a)) / n, a = -n Y t, and 0 <= a <= 1."""
         n = t.shape[0]
         a = -n * cp.multiply(Y, t)
         domain = [(a >= 0).set_label("domain_lower"), (a <= 1).set_label("domain_upper")]
-        return -(cp.sum(cp.entr(a)) + cp.sum(cp.entr(1 - a))) / n, domain
+        return -(cp.entr(a) + cp.entr(1 - a)) / n, domain
 
 
 @dataclass(frozen=True)
-class SoftmaxCrossEntropy(Loss):
+class SoftmaxCrossEntropy(RowLoss):
     """F(f) = (1/n) sum_j log(sum_k exp(f_jk)) - <y_j, f_j> with one-hot rows y_j, c >= 2.
 
     F*(t) = (1/n) sum_jk p log p with p = n t + Y, each row of which is in the simplex.
@@ -237,31 +287,32 @@ class SoftmaxCrossEntropy(Loss):
             row = int(np.argmax(wrong))
             raise ValueError(f"{accepts}; got {Y[row].tolist()} in row {row}")
 
-    def value(self, f: FloatArray, Y: FloatArray) -> float:
-        """Return (1/n) sum_j log(sum_k exp(f_jk)) - <y_j, f_j>."""
+    def terms(self, f: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return log(sum_k exp(f_jk)) - <y_j, f_j> (n, 1)."""
         # Shifted before the logarithm: subtracting after it would cancel where the loss is small.
         margins = f - np.sum(Y * f, axis=1, keepdims=True)
-        return float(np.sum(logsumexp(margins, axis=1))) / len(Y)
+        terms: FloatArray = logsumexp(margins, axis=1, keepdims=True)
+        return terms
 
     def gradient(self, f: FloatArray, Y: FloatArray) -> FloatArray:
         """Return (softmax(f_j) - y_j) / n in each row."""
         gradient: FloatArray = (softmax(f, axis=1) - Y) / len(Y)
         return gradient
 
-    def bregman(self, step: FloatArray, f: FloatArray, Y: FloatArray) -> float:
-        """Return (1/n) sum log(1 + E_p[phi(z)]), phi(z) = e^z - 1 - z, z = step - E_p[step], p = softmax(f)."""
+    def bregman_terms(self, step: FloatArray, f: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return log(1 + E_p[phi(z)]) (n, 1), phi(z) = e^z - 1 - z, z = step - E_p[step], p = softmax(f)."""
         p = softmax(f, axis=1)
         centred = step - np.sum(p * step, axis=1, keepdims=True)
-        return float(np.sum(np.log1p(np.sum(p * _exp_excess(centred), axis=1)))) / len(Y)
+        terms: FloatArray = np.log1p(np.sum(p * _exp_excess(centred), axis=1, keepdims=True))
+        return terms
 
-    def conjugate(self, t: FloatArray, Y: FloatArray) -> float:
-        """Return (1/n) sum p log p, p = n t + Y; infinite unless the rows of p are in the simplex."""
+    def conjugate_terms(self, t: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return p log p / n, p = n t + Y; infinite in rows of p that are not in the simplex."""
         p = len(Y) * _double(t) + Y
         slack = p.shape[1] * _SLACK  # of a sum of c entries
-        if np.any(p < -_SLACK) or np.any(np.abs(p.sum(axis=1) - 1) > slack):
-            return np.inf
+        outside = np.any(p < -_SLACK, axis=1) | (np.abs(p.sum(axis=1) - 1) > slack)
         p = np.clip(p, 0.0, 1.0)
-        return float(np.sum(xlogy(p, p))) / len(Y)
+        return np.where(outside[:, None], np.inf, xlogy(p, p) / len(Y))
 
     def smoothness(self, n: int) -> float:
         """Return 1/(2n): diag(p) - p p' has no eigenvalue above 1/2."""
@@ -271,22 +322,22 @@ class SoftmaxCrossEntropy(Loss):
         """Return t with every row of p = n t + Y projected onto the simplex."""
         return (_project_simplex(len(Y) * _double(t) + Y) - Y) / len(Y)
 
-    def expression(self, f: cp.Expression, Y: cp.Expression | FloatArray) -> cp.Expression:
-        """Return (1/n) sum_j log(sum_k exp(f_jk)) - <y_j, f_j>."""
-        return (cp.sum(cp.log_sum_exp(f, axis=1)) - cp.sum(cp.multiply(Y, f))) / f.shape[0]
+    def expression_terms(self, f: cp.Expression, Y: cp.Expression | FloatArray) -> cp.Expression:
+        """Return log(sum_k exp(f_jk)) - <y_j, f_j> (n, 1)."""
+        return cp.log_sum_exp(f, axis=1, keepdims=True) - cp.sum(cp.multiply(Y, f), axis=1, keepdims=True)
 
-    def conjugate_expression(
+    def conjugate_expression_terms(
         self, t: cp.Expression, Y: cp.Expression | FloatArray
     ) -> tuple[cp.Expression, list[cp.Constraint]]:
-        """Return (1/n) sum p log p, p = n t + Y, and p >= 0 with row sums 1."""
+        """Return p log p / n, p = n t + Y, and p >= 0 with row sums 1."""
         n = t.shape[0]
         p = n * t + Y
         domain = [(p >= 0).set_label("domain_nonnegative"), (cp.sum(p, axis=1) == 1).set_label("domain_sum")]
-        return -cp.sum(cp.entr(p)) / n, domain
+        return -cp.entr(p) / n, domain
 
 
 @dataclass(frozen=True)
-class Huber(Loss):
+class Huber(RowLoss):
     """F(f) = (1/n) sum_jk h(f_jk - y_jk); h(r) = r^2/2 if |r| <= delta, else delta |r| - delta^2/2.
 
     F*(t) = n/2 ||t||_F^2 + <t, Y> where all |n t_jk| <= delta.
@@ -307,33 +358,35 @@ class Huber(Loss):
     def check_targets(self, Y: FloatArray) -> None:
         """Accept every finite target."""
 
-    def value(self, f: FloatArray, Y: FloatArray) -> float:
-        """Return (1/n) sum_jk h(f_jk - y_jk)."""
+    def terms(self, f: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return h(f_jk - y_jk)."""
         size = np.abs(f - Y)
         inner = np.minimum(size, self.delta)
-        return float(np.sum(inner * (size - inner / 2))) / len(Y)
+        terms: FloatArray = inner * (size - inner / 2)
+        return terms
 
     def gradient(self, f: FloatArray, Y: FloatArray) -> FloatArray:
         """Return f - Y, clipped to [-delta, delta], over n."""
         return np.clip(f - Y, -self.delta, self.delta) / len(Y)
 
-    def bregman(self, step: FloatArray, f: FloatArray, Y: FloatArray) -> float:
-        """Return (1/n) sum m^2/2 + m b, m the step between the kinks -delta and delta, b the one beyond them."""
+    def bregman_terms(self, step: FloatArray, f: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return m^2/2 + m b, m the step between the kinks -delta and delta, b the one beyond them."""
         before = f - Y
         after = before + step
         kinked = np.clip(after, -self.delta, self.delta)
         start = np.clip(before, -self.delta, self.delta)
         # Where both ends are between the kinks the step itself is exact; their difference would cancel.
         moved = np.where((kinked == after) & (start == before), step, kinked - start)
-        return float(np.sum(moved * (0.5 * moved + (after - kinked)))) / len(Y)
+        terms: FloatArray = moved * (0.5 * moved + (after - kinked))
+        return terms
 
-    def conjugate(self, t: FloatArray, Y: FloatArray) -> float:
-        """Return n/2 ||t||_F^2 + <t, Y>; infinite unless all |n t_jk| <= delta."""
+    def conjugate_terms(self, t: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return n/2 t_jk^2 + t_jk y_jk; infinite unless |n t_jk| <= delta."""
         bound = self.delta / len(Y)
         t = _double(t)
-        if np.any(np.abs(t) > bound * (1 + _SLACK)):
-            return np.inf
-        return _quadratic_conjugate(np.clip(t, -bound, bound), Y)
+        outside = np.abs(t) > bound * (1 + _SLACK)
+        t = np.clip(t, -bound, bound)
+        return np.where(outside, np.inf, t * (len(Y) / 2 * t + Y))
 
     def smoothness(self, n: int) -> float:
         """Return 1/n."""
@@ -343,17 +396,16 @@ class Huber(Loss):
         """Return t clipped to [-delta/n, delta/n]."""
         return np.clip(_double(t), -self.delta / len(Y), self.delta / len(Y))
 
-    def expression(self, f: cp.Expression, Y: cp.Expression | FloatArray) -> cp.Expression:
-        """Return (1/n) sum_jk h(f_jk - y_jk); cp.huber is 2 h."""
-        return cp.sum(cp.huber(f - Y, self.delta)) / (2 * f.shape[0])
+    def expression_terms(self, f: cp.Expression, Y: cp.Expression | FloatArray) -> cp.Expression:
+        """Return h(f_jk - y_jk); cp.huber is 2 h."""
+        return cp.huber(f - Y, self.delta) / 2
 
-    def conjugate_expression(
+    def conjugate_expression_terms(
         self, t: cp.Expression, Y: cp.Expression | FloatArray
     ) -> tuple[cp.Expression, list[cp.Constraint]]:
-        """Return n/2 ||t||_F^2 + <t, Y> and |n t_jk| <= delta."""
+        """Return n/2 t_jk^2 + t_jk y_jk and |n t_jk| <= delta."""
         n = t.shape[0]
-        conjugate = n / 2 * cp.sum_squares(t) + cp.sum(cp.multiply(Y, t))
-        return conjugate, [(n * cp.abs(t) <= self.delta).set_label("domain")]
+        return n / 2 * cp.square(t) + cp.multiply(Y, t), [(n * cp.abs(t) <= self.delta).set_label("domain")]
 
 
 _LOSSES: dict[str, type[Loss]] = {loss.name: loss for loss in (Squared, Logistic, SoftmaxCrossEntropy, Huber)}
@@ -385,10 +437,6 @@ def _exp_excess(z: FloatArray) -> FloatArray:
 
 def _double(t: FloatArray) -> FloatArray:
     return np.asarray(t, dtype=np.float64)
-
-
-def _quadratic_conjugate(t: FloatArray, Y: FloatArray) -> float:
-    return float(len(Y) / 2 * np.sum(t * t) + np.sum(t * Y))
 
 
 def _project_simplex(rows: FloatArray) -> FloatArray:

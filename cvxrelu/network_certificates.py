@@ -27,7 +27,6 @@ from cvxrelu.solve import solve as solve_problem
 from cvxrelu.status import Status
 
 _CONTRADICTION = 1e-9
-_SMALL = 100_000  # numbers in the program's matrix, for which CLARABEL takes about a second
 
 Scope = Literal["patterns", "global"]
 
@@ -320,18 +319,13 @@ def _trained(problem: ConvexReLU, scope: Scope, tol: float, time_limit: float, s
     """Train over a network's patterns, or from them over all, without a warning.
 
     The neurons of a trained network lie on the boundaries of their cones, and signs that rounding decides there can
-    make the cones of their patterns so thin that the native solver stalls. Then a second one is tried.
+    make the cones of their patterns so thin that the native solver stalls: then training starts from random gates.
     """
     started = clock.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         if scope == "patterns":
-            solution = solve_problem(problem, tol=tol)
-            small = problem.n * problem.d * len(problem.patterns) * problem.n_outputs <= _SMALL
-            if solution.status is Status.STALLED and small:
-                again = solve_problem(problem, "CLARABEL", tol=tol)
-                solution = max(solution, again, key=lambda each: each.lower)
-            return solution
+            return solve_problem(problem, tol=tol)
         X, y, lam, loss = problem.X, problem.y, problem.lam, problem.loss
         solution = solve_global(X, y, lam, loss, tol=tol, patterns=problem.patterns, time_limit=time_limit, seed=seed)
         left = time_limit - (clock.perf_counter() - started)

@@ -1,8 +1,9 @@
 """`solve`: one call for every solver, one meaning of `tol`, every answer certified."""
 
+import contextlib
 import time as clock
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,10 @@ from cvxrelu.solvers.monitor import Callback, Limits
 from cvxrelu.solvers.native import NATIVE_SOLVERS
 from cvxrelu.solvers.result import RawResult, Record
 from cvxrelu.status import Status
+
+_SECOND = "CLARABEL"
+_SMALL = 10**6  # entries of the expanded matrix, for which CLARABEL takes some ten seconds at most
+_LEAST_TIME = 1e-3
 
 
 def solve(
@@ -43,7 +48,7 @@ def solve(
         "auto"; a native solver (`WorkingSet`, `RFISTA`, `AugmentedLagrangian`, `LeastSquares`, `Decompose`), configured
         or by name ("decompose" for the last); or a CVXPY solver as CVXPY spells it ("CLARABEL", "ECOS", "SCS",
         "MOSEK", ...). "auto" takes the first of LeastSquares, WorkingSet and RFISTA that can take the problem, and
-        CLARABEL for other ReLU problems.
+        CLARABEL for other ReLU problems, and for small ones on which the first has stalled.
     tol : float
         Relative certified gap that is asked for: (upper - lower) <= tol * |upper|. For CVXPY's solvers, their own
         tolerances are set to a hundredth of it; where that leaves the gap too large, they run twice more at smaller
@@ -133,9 +138,12 @@ def solve(
             time_limit=time_limit,
             callback=_with_printer(callback) if verbose else callback,
         )
-        results = [chosen.run(problem, start, limits)]
+        results = _native_runs(problem, chosen, start, limits, second=solver == "auto")
     runs = _certified_runs(problem, results, tol, started, callback)
-    certificate, result, _ = min(runs, key=lambda run: run[0].gap)
+    best = min(range(len(runs)), key=lambda i: runs[i][0].gap)
+    certificate, result, _ = runs[best]
+    if best > 0 and not isinstance(chosen, str):
+        name = _SECOND
     status = _final_status(certificate, result, tol)
     if status is not Status.OPTIMAL:
         warnings.warn(
@@ -172,6 +180,25 @@ def _choose(problem: ConvexProblem, solver: Any) -> str | NativeSolver:
         return check_choice("solver", solver, ["auto", *NATIVE_SOLVERS, *solver_names()])
     chosen.check_problem(problem)
     return chosen
+
+
+def _native_runs(
+    problem: ConvexProblem, chosen: NativeSolver, start: Weights | None, limits: Limits, second: bool
+) -> Iterator[RawResult]:
+    """Yield the answer of a native solver and, if it stalls on a small problem, those of another solver."""
+    started = clock.perf_counter()
+    result = chosen.run(problem, start, limits)
+    yield result
+    size = problem.n * problem.blocks(problem.zero_weights()).size
+    if not second or result.status is not Status.STALLED or size > _SMALL:
+        return
+    left = limits.time_limit
+    if left is not None:
+        left = max(left - (clock.perf_counter() - started), _LEAST_TIME)
+    with contextlib.suppress(KeyboardInterrupt):  # then the first answer counts
+        yield from solve_cvxpy(
+            problem, _SECOND, tol=limits.tol, max_iter=None, time_limit=left, verbose=False, options={}
+        )
 
 
 def _final_status(certificate: Certificate, result: RawResult, tol: float) -> Status:

@@ -9,6 +9,7 @@ from reference import (
     bench,
     compile_time,
     decompositions,
+    estimators,
     global_optima,
     growth,
     images,
@@ -22,7 +23,14 @@ from reference.paper import commands as paper
 from reference.race_cases import KINDS
 from reference.race_peers import Effort
 
-_COMMANDS = {"instances": listing, "optima": optima, "compare": compare, "report": report, "paper": paper}
+_COMMANDS = {
+    "instances": listing,
+    "optima": optima,
+    "compare": compare,
+    "report": report,
+    "paper": paper,
+    "estimators": estimators,
+}
 
 
 def main() -> None:

@@ -332,3 +332,20 @@ def test_the_callback_is_told_of_each_run():
     solution = cr.solve(make_problem("relu"), "CLARABEL", callback=seen.append)
     assert tuple(seen) == solution.history
     assert len(seen) == 1
+
+
+def test_auto_has_a_second_solver_where_the_first_stalls():
+    """Labels that weights of any size tell apart, and little regularisation: the gated WorkingSet stalls at 0.08."""
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.standard_normal((45, 2)), np.ones(45)])
+    y = np.where(X[:, 0] > 0.0, 1.0, -1.0)
+    problem = cr.ConvexGatedReLU(X, y, cr.sample_patterns(X, 8, seed=1), 1e-5, "logistic")
+    with pytest.warns(cr.ConvergenceWarning):
+        first = cr.solve(problem, "WorkingSet")
+    assert first.status == "stalled"
+    solution = cr.solve(problem)
+    assert solution.solver == "CLARABEL"
+    assert solution.status == "optimal"
+    assert solution.certificate.rel_gap <= 1e-6
+    with pytest.warns(cr.ConvergenceWarning):
+        assert cr.solve(problem, max_iter=5).status == "max_iter"  # a limit is a limit

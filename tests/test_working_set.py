@@ -473,3 +473,14 @@ def test_what_is_not_solved_is_not_hidden():
     """Five patterns, a tiny lam and coupled outputs: conjugate gradients fail, and Newton steps are short."""
     problem = make_problem("gated", "softmax", c=3, ratio=0.0003, seed=442688)
     assert_honest(problem, solve(problem, tol=1e-6, max_iter=200), 1e-6)
+
+
+@pytest.mark.parametrize("lam", [1e-3, 1e-4, 1e-5])
+def test_classes_that_can_be_told_apart_need_large_weights(lam):
+    """At the optimum some labels have probabilities of 1e-19: a first long step by an old t overshot it for good."""
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.standard_normal((45, 2)), np.ones(45)])
+    y = np.where(X[:, 0] > 0.0, 1.0, -1.0)
+    X[:, :2] = (X[:, :2] - X[:, :2].mean(axis=0)) / X[:, :2].std(axis=0)
+    problem = cr.ConvexGatedReLU(X, y, cr.sample_patterns(X, 8, seed=1), lam, "logistic")
+    assert_agrees(problem, cr.solve(problem, "WorkingSet"), 1e-6)

@@ -13,6 +13,7 @@ from scipy.special import logit
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.losses import Huber, Logistic, Loss, SoftmaxCrossEntropy, Squared
+from cvxrelu.weighted_loss import Weighted
 
 _INSIDE = 0.9
 
@@ -119,8 +120,13 @@ class HuberTerm(DualTerm):
 
     def value(self, t: FloatArray, sigma: float) -> float:
         """Return n/2 ||t||^2 + <t, Y> + ||s+||^2 / (2 sigma)."""
+        return float(np.sum(self.terms(t, sigma)))
+
+    def terms(self, t: FloatArray, sigma: float) -> FloatArray:
+        """Return the summands of the value (n, c)."""
         s = self._prox(t, sigma)
-        return float(0.5 * len(t) * np.vdot(t, t) + np.vdot(t, self.Y) + np.vdot(s, s) / (2.0 * sigma))
+        terms: FloatArray = t * (0.5 * len(t) * t + self.Y) + s * s / (2.0 * sigma)
+        return terms
 
     def start(self, f: FloatArray) -> FloatArray:
         """Return the gradient at f and keep the part of the residual beyond delta."""
@@ -193,6 +199,47 @@ class SoftmaxTerm(DualTerm):
         return t
 
 
+class WeightedTerm(DualTerm):
+    """sum_j w_j g(t_j / w_j) for the term g of a loss without weights; Huber's block s is weighted alike."""
+
+    def __init__(self, loss: Weighted, Y: FloatArray) -> None:
+        super().__init__(loss, Y)
+        self._w = loss.weights[:, None]
+        self._term = dual_term(loss.loss, Y)
+
+    def rows(self, t: FloatArray, sigma: float) -> Rows:
+        """Return the gradient of g, and its inverse Hessian times w."""
+        rows = self._term.rows(t / self._w, sigma)
+        coupling = None if rows.coupling is None else np.sqrt(self._w) * rows.coupling
+        return Rows(rows.gradient, self._w * rows.diagonal, coupling)
+
+    def longest_step(self, t: FloatArray, step: FloatArray) -> float:
+        """Return how much of the step may be taken inside the domain."""
+        return self._term.longest_step(t / self._w, step / self._w)
+
+    def value(self, t: FloatArray, sigma: float) -> float:
+        """Return the term at t, for the proximal-point parameter sigma."""
+        if isinstance(self._term, HuberTerm):
+            return float(np.sum(self._w * self._term.terms(t / self._w, sigma)))
+        return self.loss.conjugate(t, self.Y)
+
+    def moved(self, t: FloatArray, step: FloatArray) -> FloatArray:
+        """Return t + step, on the domain's affine hull to rounding."""
+        return self._w * self._term.moved(t / self._w, step / self._w)
+
+    def largest_multiple(self, t: FloatArray) -> float:
+        """Return the largest multiple of t that is in the domain of F*, at least 1 where t is inside."""
+        return self._term.largest_multiple(t / self._w)
+
+    def start(self, f: FloatArray) -> FloatArray:
+        """Return a point t for the predictions f (n, c), inside the domain, and centre g there."""
+        return self._w * self._term.start(f)
+
+    def recentre(self, t: FloatArray, sigma: float) -> None:
+        """Recentre g."""
+        self._term.recentre(t / self._w, sigma)
+
+
 _TERMS: dict[type[Loss], type[DualTerm]] = {
     Squared: SquaredTerm,
     Huber: HuberTerm,
@@ -206,8 +253,8 @@ SEPARABLE_LOSSES = (Squared, Huber, Logistic)
 
 
 def dual_term(loss: Loss, Y: FloatArray) -> DualTerm:
-    """Return the dual term of a loss of the package."""
-    return _TERMS[type(loss)](loss, Y)
+    """Return the dual term of a loss of the package, weighted or not."""
+    return WeightedTerm(loss, Y) if isinstance(loss, Weighted) else _TERMS[type(loss)](loss, Y)
 
 
 def _until_zero(value: FloatArray, change: FloatArray) -> float:

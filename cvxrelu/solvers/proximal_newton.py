@@ -101,11 +101,14 @@ class ProximalNewton:
         self.exhausted = False
         before = self.n_steps
         while True:
+            entered = self.n_steps
             v, upper, end = self._centre(operator, u, Z, target, budget)
             Z = self._Z
             if end is _End.DONE:
                 if self.n_steps - before <= _FEW_STEPS:  # so easy: the next call starts here, with a longer step
                     self._recentre()
+                if self.n_steps == entered:  # t is that of weights before these: a second long step by it overshoots
+                    self.t = self.term.start(operator.forward(v))
                 break
             if end is _End.FAILED:  # too ill-conditioned: a shorter proximal-point step
                 self._largest_sigma = 0.5 * self.sigma

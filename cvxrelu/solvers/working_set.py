@@ -19,6 +19,7 @@ from cvxrelu.solvers.proximal_newton import ProximalNewton
 from cvxrelu.solvers.relu_working_set import relu_candidates
 from cvxrelu.solvers.result import RawResult
 from cvxrelu.solvers.screening import SEPARABLE, choose_patterns, gap_safe, pattern_norms
+from cvxrelu.weighted_loss import unweighted
 
 _SMALLEST = 20
 _GROWTH = 2.0
@@ -70,7 +71,8 @@ class WorkingSet:
         cones = isinstance(problem, ConvexReLU)
         penalties = ("group_l1",) if cones else SEPARABLE
         losses = SEPARABLE_LOSSES if cones else LOSSES
-        if problem.penalty.name not in penalties or problem.lam == 0.0 or type(problem.loss) not in losses:
+        known = type(unweighted(problem.loss)) in losses
+        if problem.penalty.name not in penalties or problem.lam == 0.0 or not known:
             names = ", ".join(loss.name for loss in losses)
             other = "CLARABEL or AugmentedLagrangian" if cones else "RFISTA"
             raise SolverError(

@@ -1,0 +1,517 @@
+"""The estimators against independent programs, and as their users meet them."""
+
+import pickle
+import warnings
+
+import cvxpy as cp
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit, softmax
+from sklearn.base import clone
+from sklearn.datasets import load_iris
+from sklearn.metrics import r2_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import check_is_fitted
+
+import cvxrelu as cr
+
+REGRESSORS = [cr.ConvexReLURegressor, cr.GatedReLURegressor]
+CLASSIFIERS = [cr.ConvexReLUClassifier, cr.GatedReLUClassifier]
+N = 30
+
+each_regressor = pytest.mark.parametrize("kind", REGRESSORS)
+each_classifier = pytest.mark.parametrize("kind", CLASSIFIERS)
+each_kind = pytest.mark.parametrize("kind", REGRESSORS + CLASSIFIERS)
+
+
+def draw(kind, outputs=1, seed=0):
+    """Data far from standard, with repeated rows; numbers, or labels for classifiers; weights, some of them zero."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((N, 3)) * [3.0, 0.1, 1.0] + [5.0, -1.0, 0.0]
+    latent = np.abs(X[:, :1] - 5.0) * np.arange(1, outputs + 1) + 20.0 * X[:, 1:2] + rng.standard_normal((N, outputs))
+    X[1] = X[0]
+    latent[1] = latent[0]
+    y = 7.0 * latent + 100.0
+    if kind in CLASSIFIERS:
+        ranks = np.digitize(latent[:, 0], np.quantile(latent[:, 0], np.arange(1, outputs + 1) / (outputs + 1)))
+        y = np.array(["low", "mid", "top"])[ranks]
+    elif outputs == 1:
+        y = y[:, 0]
+    return X, y, rng.integers(0, 4, N).astype(float)
+
+
+def literal_optimum(kind, model, X, y, weights):
+    """The optimal value of the program in the docstring, written from it: loops, Clarabel, weights by repetition."""
+    rows = np.repeat(np.arange(N), weights.astype(int))
+    X, y = X[rows], y[rows]
+    if kind in REGRESSORS:
+        Y = y.reshape(len(y), -1)
+    else:
+        classes = np.unique(y)
+        Y = 2.0 * (y[:, None] == classes) - 1.0
+        if model.loss == "softmax":
+            Y = (Y + 1) / 2
+        elif len(classes) == 2:
+            Y = Y[:, 1:]
+    if model.standardize:
+        X = (X - (X.mean(axis=0) if model.fit_intercept else 0.0)) / X.std(axis=0)
+        if kind in REGRESSORS:
+            Y = (Y - (Y.mean(axis=0) if model.fit_intercept else 0.0)) / Y.std(axis=0)
+    if model.fit_intercept:
+        X = np.column_stack([X, np.ones(len(X))])
+    n, d = X.shape
+    c = Y.shape[1]
+    prediction, norms, constraints = np.zeros((n, c)), 0.0, []
+    for g in model.certificate_.problem.patterns.G.T:
+        D = np.diag((X @ g >= 0).astype(float))
+        if model._relu:
+            V, W = cp.Variable((d, c)), cp.Variable((d, c))
+            cone = (2 * D - np.eye(n)) @ X
+            constraints += [cone @ V >= 0, cone @ W >= 0]
+            prediction = prediction + D @ X @ (V - W)
+            norms += cp.sum(cp.norm(V, axis=0)) + cp.sum(cp.norm(W, axis=0))
+        else:
+            U = cp.Variable((d, c))
+            prediction = prediction + D @ X @ U
+            norms += cp.sum(cp.norm(U, axis=0))
+    if model.loss == "squared":
+        loss = cp.sum_squares(prediction - Y) / 2
+    elif model.loss == "huber":
+        loss = cp.sum(cp.huber(prediction - Y, model.delta)) / 2
+    elif model.loss == "logistic":
+        loss = cp.sum(cp.logistic(-cp.multiply(Y, prediction)))
+    else:
+        loss = cp.sum(cp.log_sum_exp(prediction, axis=1)) - cp.sum(cp.multiply(Y, prediction))
+    program = cp.Problem(cp.Minimize(loss / n + model.alpha * norms), constraints)
+    return program.solve(solver="CLARABEL")
+
+
+CASES = [
+    *((kind, loss, 2) for kind in REGRESSORS for loss in ("squared", "huber")),
+    *((kind, loss, 1) for kind in CLASSIFIERS for loss in ("squared", "logistic")),
+    *((kind, loss, 2) for kind in CLASSIFIERS for loss in ("squared", "logistic")),
+    (cr.GatedReLUClassifier, "softmax", 1),
+    (cr.GatedReLUClassifier, "softmax", 2),
+    (cr.ConvexReLUClassifier, "softmax", 2),
+]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("intercept", "standardize"), [(True, True), (False, True), (True, False), (False, False)])
+@pytest.mark.parametrize(("kind", "loss", "outputs"), CASES)
+def test_the_optimum_is_that_of_the_program_in_the_docstring(kind, loss, outputs, intercept, standardize, weighted):
+    X, y, weights = draw(kind, outputs)
+    model = kind(0.03, n_gates=4, loss=loss, fit_intercept=intercept, standardize=standardize, random_state=0)
+    model.fit(X, y, weights if weighted else None)
+    optimum = literal_optimum(kind, model, X, y, weights if weighted else np.ones(N))
+    assert model.certificate_.rel_gap <= 1e-6
+    assert model.lower_bound_ - 1e-7 * model.objective_ <= optimum <= model.objective_ * (1 + 1e-7)
+    assert model.dual_gap_ == model.objective_ - model.lower_bound_
+
+
+@pytest.mark.parametrize(("intercept", "standardize"), [(True, True), (False, True), (True, False), (False, False)])
+@pytest.mark.parametrize("outputs", [1, 2])
+@each_kind
+def test_the_network_on_raw_data_predicts_what_the_program_on_standardised_data_does(
+    kind, outputs, intercept, standardize
+):
+    X, y, weights = draw(kind, outputs)
+    model = kind(0.003, n_gates=10, fit_intercept=intercept, standardize=standardize, random_state=0)
+    model.fit(X, y, weights)
+    problem, kept = model.certificate_.problem, weights > 0
+    expected = problem.predict(model.certificate_.weights)
+    if kind in REGRESSORS:  # rows of X and y are scaled by the roots of their weights
+        Y = y.reshape(N, -1)
+        roots = np.sqrt(weights[kept] / weights[kept].mean())[:, None]
+        expected = expected / roots
+        if standardize:
+            mean = np.average(Y, axis=0, weights=weights)
+            scale = np.sqrt(np.average((Y - mean) ** 2, axis=0, weights=weights))
+            expected = expected * scale + (mean if intercept else 0.0)
+    raw = np.column_stack([X, np.ones(N)]) if intercept else X
+    by_network = model.network_.predict(raw)
+    by_model = model.predict(X) if kind in REGRESSORS else model.decision_function(X)
+    np.testing.assert_array_equal(by_network, by_model)
+    np.testing.assert_allclose(
+        by_network[kept].reshape(kept.sum(), -1), expected, rtol=1e-9, atol=1e-9 * np.ptp(expected)
+    )
+    assert model.n_neurons_ == model.network_.n_neurons > 1
+    assert type(model.network_) is (cr.ReLUNetwork if model._relu else cr.GatedReLUNetwork)
+
+
+@pytest.mark.parametrize("loss", ["squared", "huber", "logistic", "softmax"])
+@pytest.mark.parametrize("relu", [True, False])
+def test_weights_are_repetition_and_the_order_of_rows_does_not_matter_to_the_last_bit(relu, loss):
+    kind = (REGRESSORS if loss in ("squared", "huber") else CLASSIFIERS)[0 if relu else 1]
+    if relu and loss == "softmax":
+        loss = "squared"
+    X, y, weights = draw(kind, 1)
+    X[::5] = 0.0  # of either sign
+    X[::10] = -0.0
+    model = kind(0.01, n_gates=10, loss=loss, random_state=3)
+    order = np.random.default_rng(0).permutation(N)
+    repeated = np.repeat(np.arange(N), weights.astype(int))
+    fits = [
+        clone(model).fit(X, y, weights),
+        clone(model).fit(X[order], y[order], 2.0 * weights[order]),
+        clone(model).fit(X[repeated], y[repeated]),
+    ]
+    fresh = np.random.default_rng(1).standard_normal((50, 3)) + X.mean(axis=0)
+    for other in fits[1:]:
+        np.testing.assert_array_equal(other.predict(fresh), fits[0].predict(fresh))
+        np.testing.assert_array_equal(other.network_.W1, fits[0].network_.W1)
+        assert other.objective_ == pytest.approx(fits[0].objective_, rel=1e-12)
+        assert other.lower_bound_ == pytest.approx(fits[0].lower_bound_, rel=1e-12)
+
+
+@each_kind
+def test_the_certificate_is_of_the_rows_given_standardised_in_their_order(kind, tmp_path):
+    X, y, _ = draw(kind)
+    model = kind(0.01, n_gates=10, random_state=0).fit(X, y)
+    problem = model.certificate_.problem
+    expected = np.column_stack([(X - X.mean(axis=0)) / X.std(axis=0), np.ones(N)])
+    np.testing.assert_allclose(problem.X, expected, atol=1e-13)
+    targets = (y - y.mean()) / y.std() if kind in REGRESSORS else np.where(y == "mid", 1.0, -1.0)
+    np.testing.assert_allclose(problem.y, targets, atol=1e-13)
+    assert problem.loss == (cr.Squared() if kind in REGRESSORS else cr.Logistic())  # though two rows are equal
+    assert problem.lam == 0.01
+    again = cr.certify(problem, model.certificate_.weights, model.certificate_.dual, rigor="rounded")
+    assert again.upper == pytest.approx(model.objective_, rel=1e-9)
+    assert again.rel_gap <= 2e-6
+    model.certificate_.save(tmp_path / "fit.cert")
+    assert cr.load_certificate(tmp_path / "fit.cert").verify(problem.X, problem.y)
+
+
+def test_the_same_seed_draws_the_same_gates_whatever_the_rows():
+    X, y, _ = draw(cr.ConvexReLURegressor)
+    options = {"n_gates": 40, "standardize": False, "random_state": 5}
+    gates = [
+        {tuple(g) for g in kind(**options).fit(X[rows], y[rows]).certificate_.problem.patterns.G.T}
+        for kind in REGRESSORS
+        for rows in (slice(None), slice(15))
+    ]
+    every = set().union(*gates)
+    assert len(every) <= 40
+    assert gates[0] == gates[2]
+    assert gates[1] < gates[0]  # fewer patterns on fewer rows
+    other = cr.GatedReLURegressor(**(options | {"random_state": 6})).fit(X, y)
+    assert not {tuple(g) for g in other.certificate_.problem.patterns.G.T} & every
+    drawn = cr.GatedReLURegressor(random_state=np.random.RandomState(0)).fit(X, y)
+    assert drawn.certificate_.problem.patterns.n_patterns > 1
+
+
+@pytest.mark.parametrize(
+    ("gate_kind", "options", "most"),
+    [("sparse", {"order": 2}, 2), ("convolutional", {"image_shape": (2, 3), "kernel_size": 2}, 4)],
+)
+def test_other_kinds_of_gates_have_a_bias_each(gate_kind, options, most):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 6))
+    y = np.abs(X[:, 0]) + X[:, 1]
+    model = cr.GatedReLURegressor(n_gates=30, gate_kind=gate_kind, gate_options=options, random_state=0).fit(X, y)
+    G = model.certificate_.problem.patterns.G
+    used = np.count_nonzero(G[:-1], axis=0)
+    assert used.max() == most
+    assert G[-1].all()
+    assert len(np.unique(G[-1])) == G.shape[1]
+
+
+# Patterns
+
+
+def test_enumerated_and_generated_patterns_have_the_global_optimum():
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((12, 1))
+    y = np.sin(3 * X[:, 0])
+    weights = rng.integers(1, 4, 12).astype(float)
+    options = {"alpha": 0.01, "random_state": 0}
+    generated = cr.ConvexReLURegressor(patterns="generate", n_gates=3, **options).fit(X, y, weights)
+    enumerated = cr.ConvexReLURegressor(patterns="enumerate", **options).fit(X, y, weights)
+    sampled = cr.ConvexReLURegressor(n_gates=3, **options).fit(X, y, weights)
+    assert generated.certificate_.scope == "global"
+    assert enumerated.certificate_.scope == sampled.certificate_.scope == "patterns"
+    assert generated.certificate_.rel_gap <= 1e-6
+    assert generated.certificate_.proof.method == "exact"
+    assert enumerated.objective_ == pytest.approx(generated.objective_, rel=2e-6)
+    assert enumerated.certificate_.problem.patterns.n_patterns == cr.count_patterns(12, 2) - 1  # but for the zero one
+    assert sampled.objective_ > generated.objective_ * 1.0001
+    found = cr.solve_global(generated.certificate_.problem.X, generated.certificate_.problem.y, 0.01)
+    assert found.objective == pytest.approx(generated.objective_, rel=2e-6)
+
+
+@pytest.mark.parametrize("loss", ["logistic", "squared"])
+def test_generated_patterns_for_classifiers_with_weights(loss):
+    X, y, weights = draw(cr.ConvexReLUClassifier)
+    model = cr.ConvexReLUClassifier(0.02, patterns="generate", loss=loss, random_state=0).fit(X[:, :1], y, weights)
+    assert model.certificate_.scope == "global"
+    assert model.certificate_.rel_gap <= 1e-6
+    assert model.certificate_.problem.n == np.count_nonzero(weights)
+
+
+def test_generate_starts_from_the_patterns_of_the_last_fit():
+    X, y, _ = draw(cr.ConvexReLURegressor)
+    model = cr.ConvexReLURegressor(0.02, patterns="generate", n_gates=2, random_state=0, warm_start=True)
+    first = model.fit(X[:, :1], y).n_iter_
+    objective = model.objective_
+    assert model.fit(X[:, :1], y).n_iter_ < first
+    assert model.objective_ == pytest.approx(objective, rel=2e-6)
+
+
+def test_warm_start_begins_at_the_last_fit():
+    X, y, _ = draw(cr.ConvexReLURegressor)
+    for kind in REGRESSORS:
+        model = kind(0.01, n_gates=30, random_state=0, warm_start=True)
+        cold = model.fit(X, y).n_iter_
+        objective = model.objective_
+        assert model.fit(X, y).n_iter_ < cold
+        assert model.objective_ == pytest.approx(objective, rel=2e-6)
+        near = model.set_params(alpha=0.0098).fit(X, y).n_iter_
+        again = clone(model).fit(X, y)
+        assert near <= again.n_iter_
+        assert model.objective_ == pytest.approx(again.objective_, rel=2e-6)
+        model.set_params(n_gates=20).fit(X[:20, :2], y[:20])  # other data, other gates: from nothing
+        assert model.n_features_in_ == 2
+
+
+# Convergence
+
+
+@each_kind
+def test_a_fit_that_stops_early_warns_once_and_is_there(kind):
+    X, y, _ = draw(kind)
+    model = kind(1e-4, n_gates=50, max_iter=1, random_state=0)
+    with pytest.warns(cr.ConvergenceWarning) as caught:
+        assert model.fit(X, y) is model
+    assert len(caught) == 1
+    message = str(caught[0].message)
+    assert message.startswith(f"{kind.__name__} ended with a certified relative gap of ")
+    assert f"{model.certificate_.rel_gap:.2e}, above tol = 1.00e-06. The iteration limit was reached first" in message
+    assert caught[0].filename == __file__
+    assert model.dual_gap_ > 1e-6 * model.objective_
+    assert len(model.predict(X)) == N
+
+
+@each_regressor
+@pytest.mark.parametrize("value", [0.0, -3.5, 1e8])
+def test_constant_targets_are_predicted_exactly(kind, value):
+    X, _, _ = draw(kind)
+    model = kind(random_state=0).fit(X, np.full(N, value))
+    np.testing.assert_array_equal(model.predict(X), np.full(N, value))
+    assert model.objective_ == model.lower_bound_ == model.dual_gap_ == 0.0
+    assert model.n_iter_ == 0
+
+
+@each_regressor
+def test_a_large_alpha_gives_the_mean(kind):
+    X, y, weights = draw(kind)
+    model = kind(1e3, random_state=0).fit(X, y, weights)
+    np.testing.assert_allclose(model.predict(X), np.average(y, weights=weights), rtol=1e-13)
+    assert model.n_neurons_ == 1
+
+
+def test_no_regularisation_is_least_squares():
+    X, y, weights = draw(cr.GatedReLURegressor)
+    model = cr.GatedReLURegressor(0.0, n_gates=2, random_state=0).fit(X, y, weights)
+    raw = np.column_stack([(X - np.average(X, axis=0, weights=weights)), np.ones(N)])
+    masks = np.asarray(model.certificate_.problem.patterns.D)
+    kept = weights > 0
+    A = np.column_stack([masks[:, [i]] * raw[kept] for i in range(masks.shape[1])])
+    roots = np.sqrt(weights[kept])[:, None]
+    centred = y[kept] - np.average(y, weights=weights)
+    best = np.linalg.lstsq(roots * A, roots[:, 0] * centred)[0]
+    np.testing.assert_allclose(model.predict(X[kept]) - np.average(y, weights=weights), A @ best, rtol=1e-7, atol=1e-7)
+
+
+# As users meet them
+
+
+@each_kind
+def test_clones_and_pickles_predict_the_same(kind):
+    X, y, _ = draw(kind)
+    model = kind(0.01, n_gates=10, random_state=0).fit(X, y)
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(copy.predict(X), model.predict(X))
+    assert copy.certificate_.upper == model.certificate_.upper
+    certificate = copy.certificate_
+    assert cr.certify(certificate.problem, certificate.weights, certificate.dual).rel_gap <= 1e-6
+    fresh = clone(model)
+    assert fresh.get_params() == model.get_params()
+    np.testing.assert_array_equal(fresh.fit(X, y).predict(X), model.predict(X))
+
+
+def test_solvers_can_be_given_as_objects_through_clones():
+    X, y, _ = draw(cr.GatedReLURegressor)
+    model = cr.GatedReLURegressor(0.05, n_gates=5, solver=cr.RFISTA(restart="value"), tol=1e-4, random_state=0)
+    assert clone(model).fit(X, y).certificate_.rel_gap <= 1e-4
+    by_name = cr.ConvexReLURegressor(0.05, n_gates=5, solver="CLARABEL", random_state=0).fit(X, y)
+    native = cr.ConvexReLURegressor(0.05, n_gates=5, random_state=0).fit(X, y)
+    assert by_name.objective_ == pytest.approx(native.objective_, rel=2e-6)
+
+
+def test_pandas_names_and_labels_in_pipelines_and_grid_searches():
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    labels = y.map({0: "setosa", 1: "versicolor", 2: "virginica"})
+    model = cr.GatedReLUClassifier(0.01, n_gates=10, random_state=0)
+    pipeline = make_pipeline(StandardScaler(), model).set_output(transform="pandas")
+    search = GridSearchCV(pipeline, {"gatedreluclassifier__alpha": [0.1, 0.01]}, cv=3).fit(X, labels)
+    best = search.best_estimator_[-1]
+    assert list(best.feature_names_in_) == list(X.columns)
+    assert list(best.classes_) == ["setosa", "versicolor", "virginica"]
+    assert set(search.predict(X)) <= set(labels)
+    assert search.best_score_ > 0.9
+    with pytest.raises(ValueError, match="feature names"):
+        best.predict(X.rename(columns={X.columns[0]: "other"}))
+    assert cross_val_score(model, X, labels, cv=3, params={"sample_weight": np.ones(len(X))}).min() > 0.9
+
+
+@each_regressor
+def test_targets_keep_their_shape(kind):
+    X, y, _ = draw(kind, 2)
+    assert kind(n_gates=5).fit(X, y).predict(X).shape == (N, 2)
+    assert kind(n_gates=5).fit(X, y[:, :1]).predict(X).shape == (N, 1)
+    assert kind(n_gates=5).fit(X, y[:, 0]).predict(X).shape == (N,)
+    frame = pd.DataFrame(y, columns=["a", "b"])
+    model = kind(1e-4, n_gates=30, random_state=0).fit(pd.DataFrame(X, columns=list("uvw")), frame)
+    assert model.score(pd.DataFrame(X, columns=list("uvw")), frame) > 0.9
+    together, apart = model.predict(pd.DataFrame(X, columns=list("uvw"))), kind(1e-4, n_gates=30, random_state=0)
+    np.testing.assert_allclose(together[:, 0], apart.fit(X, y[:, 0]).predict(X), rtol=1e-2)
+
+
+def test_alpha_does_not_depend_on_the_units():
+    X, y, _ = draw(cr.ConvexReLURegressor)
+    model = cr.ConvexReLURegressor(0.01, n_gates=10, random_state=0)
+    predicted = clone(model).fit(X, y).predict(X)
+    scaled = clone(model).fit(1024.0 * X, 0.125 * y).predict(1024.0 * X)
+    np.testing.assert_allclose(8.0 * scaled, predicted, rtol=1e-9)
+
+
+@each_classifier
+@pytest.mark.parametrize("outputs", [1, 2])
+@pytest.mark.parametrize("loss", ["logistic", "softmax"])
+def test_probabilities(kind, outputs, loss):
+    if kind is cr.ConvexReLUClassifier and loss == "softmax" and outputs == 2:
+        outputs = 1
+    X, y, _ = draw(kind, outputs)
+    model = kind(0.01, n_gates=5, loss=loss, random_state=0).fit(X, y)
+    probabilities, scores = model.predict_proba(X), model.decision_function(X)
+    assert probabilities.shape == (N, outputs + 1)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, rtol=1e-14)
+    if outputs == 1:
+        np.testing.assert_allclose(probabilities[:, 1], expit(scores), rtol=1e-12)
+        np.testing.assert_array_equal(model.predict(X), model.classes_[(scores > 0).astype(int)])
+    else:
+        one_against_rest = expit(scores) / expit(scores).sum(axis=1, keepdims=True)
+        expected = softmax(scores, axis=1) if loss == "softmax" else one_against_rest
+        np.testing.assert_allclose(probabilities, expected, rtol=1e-12)
+        np.testing.assert_array_equal(model.predict(X), model.classes_[scores.argmax(axis=1)])
+    far = model.predict_proba(X * 1e6)
+    assert np.isfinite(far).all()
+
+
+def test_the_squared_loss_has_no_probabilities():
+    X, y, _ = draw(cr.GatedReLUClassifier)
+    model = cr.GatedReLUClassifier(n_gates=5, loss="squared").fit(X, y)
+    assert not hasattr(model, "predict_proba")
+    assert hasattr(model.set_params(loss="logistic"), "predict_proba")
+    with pytest.raises(AttributeError, match="predict_proba"):
+        model.set_params(loss="squared").predict_proba(X)
+
+
+def test_verbose_prints_the_gap(capsys):
+    X, y, _ = draw(cr.ConvexReLURegressor)
+    cr.ConvexReLURegressor(n_gates=5, verbose=True).fit(X, y)
+    assert "relative gap" in capsys.readouterr().out
+
+
+def test_time_limits_are_kept():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 8))
+    with pytest.warns(cr.ConvergenceWarning, match="The time limit was reached first"):
+        cr.ConvexReLURegressor(1e-4, patterns="generate", time_limit=0.2).fit(X, np.sin(3 * X).sum(axis=1))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"alpha": -1.0}, ValueError, "alpha must be a finite number >= 0; got -1.0"),
+        ({"alpha": "1"}, TypeError, "alpha must be a finite number >= 0; got '1'"),
+        ({"alpha": 0.0, "patterns": "generate"}, ValueError, "alpha must be a finite number > 0; got 0.0"),
+        ({"n_gates": 0}, ValueError, "n_gates must be an integer >= 1; got 0"),
+        ({"gate_kind": "round"}, ValueError, "gate_kind must be one of .*; got 'round'"),
+        ({"gate_options": {"order": 2}}, ValueError, "order is an option of kind='sparse' only"),
+        ({"gate_options": 3}, TypeError, "gate_options must be a dict or None; got 3"),
+        ({"gate_options": {"size": 3}}, ValueError, "gate_options may hold order, image_shape, kernel_size; got size"),
+        ({"patterns": "all"}, ValueError, "patterns must be one of 'enumerate', 'generate', 'sampled'; got 'all'"),
+        ({"patterns": "generate", "solver": "SCS"}, ValueError, "solver and max_iter must be left .*solver='SCS'"),
+        ({"patterns": "enumerate"}, ValueError, "patterns='enumerate' is out of reach here.*distinct lines"),
+        ({"loss": "hinge"}, ValueError, "loss must be one of .*; got 'hinge'"),
+        ({"loss": "huber", "delta": 0.0}, ValueError, "delta must be a finite number > 0; got 0.0"),
+        ({"fit_intercept": 1}, TypeError, "fit_intercept must be True or False; got 1"),
+        ({"standardize": "no"}, TypeError, "standardize must be True or False; got 'no'"),
+        ({"warm_start": None}, TypeError, "warm_start must be True or False; got None"),
+        ({"solver": "NONE"}, ValueError, "solver must be one of"),
+        ({"tol": 0.0}, ValueError, "tol must be a finite number > 0; got 0.0"),
+        ({"max_iter": 0}, ValueError, "max_iter must be an integer >= 1; got 0"),
+        ({"time_limit": -1}, ValueError, "time_limit must be a finite number > 0"),
+        ({"random_state": "x"}, ValueError, "cannot be used to seed"),
+    ],
+)
+def test_errors_name_the_parameter(options, error, message):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 8))
+    model = cr.ConvexReLURegressor(**options)
+    with pytest.raises(error, match=message):
+        model.fit(X, X[:, 0])
+    assert not hasattr(model, "network_")
+
+
+def test_generated_patterns_are_for_relu_networks_of_one_output():
+    X, y, _ = draw(cr.ConvexReLURegressor, 2)
+    with pytest.raises(ValueError, match="patterns='generate' needs one output, .*; got 2: take 'sampled'"):
+        cr.ConvexReLURegressor(patterns="generate").fit(X, y)
+    with pytest.raises(ValueError, match="patterns must be 'sampled' or 'enumerate' for gated networks"):
+        cr.GatedReLURegressor(patterns="generate").fit(X, y)
+
+
+@pytest.mark.parametrize("weights", [np.zeros(N), -np.ones(N), np.r_[np.nan, np.ones(N - 1)], np.ones(3)])
+def test_bad_weights_are_refused(weights):
+    X, y, _ = draw(cr.ConvexReLURegressor)
+    with pytest.raises(ValueError, match="[Ss]ample.?weight"):
+        cr.ConvexReLURegressor().fit(X, y, weights)
+
+
+def test_one_class_of_positive_weight_is_refused():
+    X, y, _ = draw(cr.ConvexReLUClassifier)
+    with pytest.raises(ValueError, match="y must hold two classes or more, .*; got one class, .*low"):
+        cr.ConvexReLUClassifier().fit(X, y, (y == "low").astype(float))
+
+
+def test_nothing_is_fitted_at_first():
+    for kind in REGRESSORS + CLASSIFIERS:
+        with pytest.raises(Exception, match="not fitted"):
+            check_is_fitted(kind())
+
+
+def test_the_score_is_that_of_unseen_data():
+    """Enough of a network: a function that no linear model fits, learned from 200 rows."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (400, 2))
+    y = np.abs(X[:, 0]) - np.maximum(X[:, 1], 0)
+    for kind in REGRESSORS:
+        model = kind(1e-4, random_state=0).fit(X[:200], y[:200])
+        assert r2_score(y[200:], model.predict(X[200:])) > 0.98
+
+
+def test_float32_and_integers_are_computed_in_float64():
+    X, y, _ = draw(cr.ConvexReLURegressor)
+    X = X.astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        single = cr.ConvexReLURegressor(n_gates=10, random_state=0).fit(X, y.astype(np.float32))
+    double = cr.ConvexReLURegressor(n_gates=10, random_state=0).fit(
+        X.astype(np.float64), y.astype(np.float32).astype(np.float64)
+    )
+    np.testing.assert_array_equal(single.predict(X), double.predict(X))
