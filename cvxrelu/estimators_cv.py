@@ -49,8 +49,12 @@ class PathFit(ConvexNetworkEstimator):
 
         Parameters
         ----------
-        X, y, sample_weight
-            As in `ConvexReLURegressor.fit`. Weights count in training and in the scores.
+        X : array_like of shape (n, d)
+            As in `ConvexReLURegressor.fit`.
+        y : array_like of shape (n,) or (n, c)
+            The same.
+        sample_weight : array_like of shape (n,), optional
+            The same. Weights count in training and in the scores.
         groups : array_like of shape (n,), optional
             Groups of the rows, for splitters that use them.
 
@@ -277,9 +281,9 @@ class ConvexReLURegressorCV(_PathRegressor):
                                    f = sum_i D_i X (V_i - W_i)
     subject to                     (2 D_i - I) X V_{k,i} >= 0,  (2 D_i - I) X W_{k,i} >= 0,
 
-    as in `ConvexReLURegressor`, whose other parameters, attributes and notes hold here too. In each fold the rows that
-    are trained on are standardised anew, with the same gates, and the alphas are solved in descending order, each
-    started from the one before and certified to ``tol``.
+    as in `ConvexReLURegressor`. Other parameters, attributes and notes are those of `ConvexReLURegressor`. In each fold
+    the rows that are trained on are standardised anew, with the same gates, and the alphas are solved in descending
+    order, each started from the one before and certified to ``tol``.
 
     Parameters
     ----------
@@ -335,6 +339,15 @@ class GatedReLURegressorCV(_PathRegressor):
     --------
     GatedReLURegressor : alpha given.
     ConvexReLURegressorCV : the ReLU network.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.random.default_rng(0).uniform(-1, 1, (60, 1))
+    >>> model = cr.GatedReLURegressorCV(alphas=5, cv=3, random_state=0).fit(X, np.abs(X[:, 0]))
+    >>> model.alpha_ in model.alphas_, model.mse_path_.shape
+    (True, (5, 3))
     """
 
     _relu = False
@@ -363,6 +376,16 @@ class ConvexReLUClassifierCV(_PathClassifier):
     See Also
     --------
     ConvexReLUClassifier : alpha given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.random.default_rng(0).uniform(-1, 1, (60, 1))
+    >>> y = np.where(np.abs(X[:, 0]) < 0.5, "in", "out")
+    >>> model = cr.ConvexReLUClassifierCV(alphas=5, cv=3, random_state=0).fit(X, y)
+    >>> model.score(X, y) > 0.9, model.scores_.shape
+    (True, (5, 3))
     """
 
     _relu = True
@@ -381,6 +404,16 @@ class GatedReLUClassifierCV(_PathClassifier):
     --------
     GatedReLUClassifier : alpha given.
     ConvexReLUClassifierCV : the ReLU network.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.random.default_rng(0).uniform(-1, 1, (60, 1))
+    >>> y = np.where(np.abs(X[:, 0]) < 0.5, "in", "out")
+    >>> model = cr.GatedReLUClassifierCV(alphas=5, cv=3, random_state=0).fit(X, y)
+    >>> model.score(X, y) > 0.9, model.scores_.shape
+    (True, (5, 3))
     """
 
     _relu = False

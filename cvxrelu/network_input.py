@@ -44,6 +44,19 @@ def from_torch(network: Any) -> Network:
     See Also
     --------
     certify_network : Takes such modules as they are, and appends the column itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> import cvxrelu as cr
+    >>> layers = torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1, bias=False)
+    >>> module = torch.nn.Sequential(*layers).double()
+    >>> network = cr.from_torch(module)
+    >>> X = np.random.default_rng(0).standard_normal((5, 3))
+    >>> expected = module(torch.from_numpy(X)).detach().numpy()[:, 0]
+    >>> np.allclose(network.predict(np.column_stack([X, np.ones(5)])), expected)
+    True
     """
     if not hasattr(network, "state_dict"):
         raise TypeError(f"network must be {_SEQUENTIAL}; got {type(network).__name__}")

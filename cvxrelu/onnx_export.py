@@ -96,6 +96,19 @@ def from_onnx(model: str | os.PathLike[str] | ModelProto) -> Network:
         If the file cannot be read.
     TypeError, ValueError
         If it is no model, has other layers, or an entry is not finite.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> network = cr.ReLUNetwork(np.array([[1.0, 0.0], [-1.0, 0.5]]), np.array([1.0, 2.0]))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model = network.to_onnx(Path(folder) / "network.onnx")
+    ...     again = cr.from_onnx(Path(folder) / "network.onnx")
+    >>> bool((again.W1 == network.W1).all() and (again.w2 == network.w2).all())
+    True
     """
     onnx = _import_onnx()
     if not isinstance(model, str | os.PathLike | onnx.ModelProto):

@@ -32,6 +32,15 @@ class Weighted(Loss):
     ------
     TypeError, ValueError
         If the loss is another one; if weights are not a 1-D array of finite positive numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> f, Y = np.array([[0.0], [2.0]]), np.array([[1.0], [1.0]])
+    >>> twice = cr.Logistic().value(f[[0, 0, 1]], Y[[0, 0, 1]])  # the first row twice
+    >>> abs(cr.Weighted("logistic", [2.0, 1.0]).value(f, Y) - twice) < 1e-12
+    True
     """
 
     name: ClassVar[str] = "weighted"
