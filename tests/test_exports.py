@@ -148,6 +148,28 @@ def test_a_trained_network_predicts_the_same_everywhere(trained, run, dtype):
     assert np.abs(found - expected).max() <= TOLERANCES[dtype] * np.abs(expected).max()
 
 
+@RUNTIMES
+@pytest.mark.parametrize("dtype", sorted(TOLERANCES))
+@pytest.mark.parametrize("name", ["ConvexReLURegressor", "GatedReLURegressor", "ConvexReLUClassifier"])
+def test_what_an_estimator_predicts_its_export_does(name, run, dtype):
+    """On raw data of different sizes, far from zero, which the estimator has standardised, with an intercept."""
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((80, 3)) * [1.0, 5.0, 0.2] + [3.0, -4.0, 1.0]
+    y = np.abs(X[:, 0] - 3.0) - X[:, 2] + 50.0
+    classifier = name.endswith("Classifier")
+    model = getattr(cr, name)(n_gates=20, random_state=0).fit(X, y > np.median(y) if classifier else y)
+    network, new = model.network_, X + 0.1 * rng.standard_normal(X.shape)
+    rows = np.column_stack([new, np.ones(len(new))])
+    output = model.decision_function(new) if classifier else model.predict(new)
+    size = scale(network, rows)
+    assert np.abs(network.predict(rows) - output).max() <= 1e-14 * size
+    sure = sure_rows(network, rows)[:, :-1]
+    assert len(sure) > 70
+    expected = model.decision_function(sure) if classifier else model.predict(sure)
+    found = run(network, sure, True, dtype)[:, 0]
+    assert np.abs(found - expected).max() <= TOLERANCES[dtype] * size
+
+
 def module_of(network, kind):
     """Return the module of a network with a bias column, its weights rounded to 64, 32 or 16 bits."""
     torch = pytest.importorskip("torch")
