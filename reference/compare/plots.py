@@ -96,9 +96,11 @@ def _draw_curve(axis: Axes, here: pd.DataFrame, drawn: dict[str, dict[str, Any]]
     answered = here[here["status"] == "answered"]
     floor = max(1e-12, float(answered["accuracy"].clip(lower=0.0).replace(0.0, np.nan).min()))
     limit, unanswered = float(here["timeout"].max()), 0
+    seconds = answered.loc[answered["seconds"] > 0.0, "seconds"]
+    left = min(0.7 * float(seconds.min()), 0.05 * limit)  # more than a decade, for the axis's labels
     for solver, style in drawn.items():
         runs = answered[answered["solver"] == solver].sort_values("asked", ascending=False)
-        x, y = runs["seconds"].tolist(), runs["accuracy"].clip(lower=floor).tolist()
+        x, y = runs["seconds"].clip(lower=left).tolist(), runs["accuracy"].clip(lower=floor).tolist()
         if x:
             axis.plot(x, y, marker="o", markersize=4, label=solver, **style)
         if ((here["solver"] == solver) & (here["status"] == "timeout")).any():
@@ -109,7 +111,6 @@ def _draw_curve(axis: Axes, here: pd.DataFrame, drawn: dict[str, dict[str, Any]]
                 height = 0.96 - 0.06 * unanswered
                 axis.plot(limit, height, linestyle="", transform=axis.get_xaxis_transform(), **late)
                 unanswered += 1
-    left = min(0.7 * float(answered["seconds"].min()), 0.05 * limit)  # more than a decade, for the axis's labels
     axis.set(xscale="log", yscale="log", xlim=(left, 1.2 * limit), xlabel="seconds", ylabel="distance to the optimum")
     axis.grid(alpha=0.3)
 

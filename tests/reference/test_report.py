@@ -128,6 +128,15 @@ def test_shares_and_means_by_hand(table):
     assert whole.loc["fast", (1e-2, "ratio")] == pytest.approx(np.sqrt(0.5 * 2.5))
 
 
+def test_a_solver_that_needs_no_time_leaves_ratios_to_the_others(table, recwarn):
+    quick = table.copy()
+    quick.loc[quick["solver"] == "fast", "seconds"] = 0.0
+    assert times(quick, 1e-2).loc["two"].tolist()[:2] == [4.0, 1e-3]
+    assert np.isfinite(ratios(times(quick, 1e-2)).loc["two", "cvxrelu"])
+    draw_curves(quick, ["one", "two"])
+    assert not recwarn.list
+
+
 def test_who_was_faster_by_hand(table):
     lost = behind(table, 1e-2)
     assert lost.to_numpy().tolist() == [["two", "fast", 4.0], ["one", "fast", 2.0]]
@@ -178,7 +187,7 @@ def any_table(draw):
     for instance in ("a", "b", "c", "d"):
         for solver in ("cvxrelu", "x", "y"):
             status = draw(st.sampled_from(["answered", "answered", "timeout", "failed"]))
-            seconds, accuracy = draw(st.floats(1e-3, 1e3)), 10.0 ** draw(st.floats(-9, 1))
+            seconds, accuracy = draw(st.floats(0.1, 1e3)), 10.0 ** draw(st.floats(-9, 1))
             rows.append(row(instance, solver, status=status, seconds=seconds, accuracy=accuracy))
     return pd.DataFrame(rows).replace({"compile_seconds": {"": np.nan}})
 
