@@ -15,7 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from cvxrelu._validation import FloatArray, check_choice, check_integer, check_number
+from cvxrelu._validation import FloatArray, check_choice, check_flag, check_integer, check_number
 from cvxrelu.certificates import Certificate
 from cvxrelu.losses import Huber, Loss, get_loss
 from cvxrelu.networks import Network
@@ -258,10 +258,3 @@ def shortfall(certificate: Certificate, solution: Solution, tol: float) -> str:
     """Say by how much a fit misses tol, and what to do."""
     status = Status.STALLED if solution.status is Status.OPTIMAL else solution.status
     return f"a certified relative gap of {certificate.rel_gap:.2e}, above tol = {tol:.2e}. {status.advice}"
-
-
-def check_flag(name: str, value: Any) -> bool:
-    """Return a parameter that is True or False."""
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be True or False; got {value!r}")
-    return bool(value)

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
+from cvxrelu._validation import check_flag
 from cvxrelu.estimator_base import (
     ConvexNetworkEstimator,
     GateKind,
@@ -11,7 +12,6 @@ from cvxrelu.estimator_base import (
     NetworkRegressor,
     Patterns,
     check_alpha,
-    check_flag,
     check_outputs,
     shortfall,
 )

@@ -12,14 +12,13 @@ from sklearn.base import is_classifier
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import check_cv
 
-from cvxrelu._validation import FloatArray, check_integer, check_number, check_numeric
+from cvxrelu._validation import FloatArray, check_flag, check_integer, check_number, check_numeric
 from cvxrelu.estimator_base import (
     ConvexNetworkEstimator,
     GateKind,
     NetworkClassifier,
     NetworkRegressor,
     Patterns,
-    check_flag,
     check_outputs,
     shortfall,
 )
