@@ -16,13 +16,9 @@ demo: $(VENV)/.installed
 	$(BIN)/cvxrelu demo
 
 # WITH names packages to install before, such as WITH=torch: tests of optional packages are skipped without them.
-test: $(VENV)/.installed $(VENV)/.bench-data
+test test-all: $(VENV)/.installed $(VENV)/.bench-data
 	$(if $(WITH),$(BIN)/python -m pip install --quiet $(WITH))
-	$(BIN)/python -m pytest --numprocesses auto
-
-test-all: $(VENV)/.installed $(VENV)/.bench-data
-	$(if $(WITH),$(BIN)/python -m pip install --quiet $(WITH))
-	$(BIN)/python -m pytest --numprocesses auto -m 'slow or not slow'
+	$(BIN)/python -m pytest --numprocesses auto $(if $(filter test-all,$@),-m 'slow or not slow')
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
