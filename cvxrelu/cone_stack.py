@@ -50,7 +50,8 @@ class ConeStack:
         self._segments[0, 3] = 0
         self.bounds = np.full(size, lipschitz if with_bounds else np.inf)
         order = np.argsort(tau, kind="stable")
-        self._pool, self._pool_c = order[tau[order] != 0.0], np.zeros(K)
+        self._pool = order[tau[order] != 0.0]
+        self._pool_c = np.zeros(len(self._pool))
         self.x, self.c, self.Z = np.zeros(r), np.zeros(K), np.zeros((K, r))
         self.lines = np.zeros(K, dtype=np.int64)
         self.last: tuple[int, int, int, float] = (0, 0, 0, 0.0)

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -132,6 +132,7 @@ def test_save_load_and_verify(name, loss, ratio, tmp_path):
     st.sampled_from([1.0, 0.3, 1e-2, 1e-5]),
     st.sampled_from([1.0, 1.0, 1e-90, 1e50]),
 )
+@example(940, "opposite", 9, 4, "huber", 1.0, 1.0)  # most lines have no weight
 def test_valid_certificates_are_verified(seed, kind, n, d, loss, ratio, scale):
     """Of the zero network and any dual point, in any units: not only optimal ones."""
     rng = np.random.default_rng(seed)
