@@ -39,12 +39,12 @@ def on_face(x: FloatArray, basis: FloatArray, tight: BoolArray, level: FloatArra
 
 
 @njit(cache=True)
-def project_blocks(unit, active, offset, x, tolerance, enough, slack, limit, basis, tight, row, level):  # type: ignore[no-untyped-def]
+def project_blocks(unit, active, offset, x, tolerance, enough, limit, basis, tight, row, level):  # type: ignore[no-untyped-def]
     """Move the tight sets of blocks to those of their projections, in place.
 
     Each block starts from its tight set without the rows of negative multipliers, a dual feasible point p = x + R_T'g.
-    It is done when no row is violated by more than its tolerance or ``slack`` ||p||, when ||p|| <= ``enough``, or after
-    ``limit`` pivots or a few more. A row that is dependent on the tight ones to rounding ends it as well.
+    It is done when no row is violated by more than its tolerance, when ||p|| <= ``enough``, or after ``limit`` pivots
+    or a few more. A row that is dependent on the tight ones to rounding ends it as well.
 
     Parameters
     ----------
@@ -62,24 +62,20 @@ def project_blocks(unit, active, offset, x, tolerance, enough, slack, limit, bas
         The tight sets: basis, which slots are tight, their rows and their b.
     """
     for k in range(len(x)):
-        _project(
-            unit, active[k], offset[k], x[k], tolerance[k], enough, slack, limit, basis[k], tight[k], row[k], level[k]
-        )
+        _project(unit, active[k], offset[k], x[k], tolerance[k], enough, limit, basis[k], tight[k], row[k], level[k])
 
 
 @njit(cache=True)
-def _project(unit, active, offset, x, tolerance, enough, slack, limit, basis, tight, row, level):  # type: ignore[no-untyped-def]
+def _project(unit, active, offset, x, tolerance, enough, limit, basis, tight, row, level):  # type: ignore[no-untyped-def]
     n, d = unit.shape
     p, gamma = np.empty(d), np.empty(d)
     _drop_negative(x, basis, tight, level, p, gamma)
     some, n_some = np.empty(n, dtype=np.int64), 0
     n_pivots = 0
     while True:
-        size = np.sqrt(np.dot(p, p))
-        if size <= enough or n_pivots >= limit:
+        if np.sqrt(np.dot(p, p)) <= enough or n_pivots >= limit:
             return
-        allowed = max(tolerance, slack * size)
-        entering, n_some = _most_violated(unit, active, offset, p, allowed, some, n_some)
+        entering, n_some = _most_violated(unit, active, offset, p, tolerance, some, n_some)
         if entering < 0:
             return
         normal = unit[entering] if active[entering] else -unit[entering]

@@ -57,7 +57,6 @@ class ConeProjector:
         blocks: IndexArray,
         x: FloatArray,
         enough: float = 0.0,
-        slack: float = 0.0,
         max_pivots: int | None = None,
     ) -> FloatArray:
         """Return the projections of the rows of x (B, d) onto the cones of the blocks (B,), which differ.
@@ -68,8 +67,6 @@ class ConeProjector:
         ----------
         enough : float
             Projections that are shown to be no longer than that need not be exact.
-        slack : float
-            Constraints may be violated by that times ||p||, for unit rows.
         max_pivots : int, optional
             Changes of the tight set that are allowed to each block, or a few more; by default 20 d.
         """
@@ -78,7 +75,7 @@ class ConeProjector:
         limit = 20 * x.shape[1] if max_pivots is None else max_pivots
         for start in range(0, len(blocks), step):
             part = slice(start, start + step)
-            p[part] = self._project(blocks[part], x[part], enough, slack, limit)
+            p[part] = self._project(blocks[part], x[part], enough, limit)
         return p
 
     def faces(self, blocks: IndexArray) -> tuple[FloatArray, BoolArray]:
@@ -101,7 +98,7 @@ class ConeProjector:
         scales: FloatArray = np.maximum(-inner, 0.0) / np.maximum(self._normal_squared[blocks], np.finfo(float).tiny)
         return scales
 
-    def _project(self, blocks: IndexArray, x: FloatArray, enough: float, slack: float, limit: int) -> FloatArray:
+    def _project(self, blocks: IndexArray, x: FloatArray, enough: float, limit: int) -> FloatArray:
         slots = self._slots(blocks)
         basis, tight = self._basis[slots], self._tight[slots]
         tolerance = _ACCURACY * row_norms(x)
@@ -111,14 +108,13 @@ class ConeProjector:
         p, gamma = on_face(x, basis, tight, level)
         left = (gamma < -tolerance[:, None]).any(axis=1)
         np.maximum(gamma, 0.0, out=gamma)
-        size = row_norms(p)
         margins = ((p @ self._unit_columns) * signs).min(axis=1, initial=0.0)
-        left |= (margins < -np.maximum(tolerance, slack * size)) & (size > enough)
+        left |= (margins < -tolerance) & (row_norms(p) > enough)
         if left.any():
             k = np.flatnonzero(left)
             state = basis[k], tight[k], self._row[slots[k]], level[k]
             homogeneous = np.empty((len(k), 0))
-            project_blocks(self._unit, active[k], homogeneous, x[k], tolerance[k], enough, slack, limit, *state)
+            project_blocks(self._unit, active[k], homogeneous, x[k], tolerance[k], enough, limit, *state)
             p[k], gamma[k] = on_face(x[k], state[0], state[1], state[3])
             s = slots[k]
             self._basis[s], self._tight[s], self._row[s], _ = state

@@ -52,7 +52,6 @@ class PolyhedronProjector:
             x,
             tolerance,
             -1.0,
-            0.0,
             _PIVOTS * x.shape[1],
             *state,
         )

@@ -37,7 +37,7 @@ _RELU: Parts = {
     "all of it": {},
     "no working sets": {(relu_working_set, "_LEAST_SIZE"): _MANY},
     "no limit on pivots in pricing": {(relu_working_set, "_PRICING_PIVOTS"): None},
-    "exact cones from the start": {(cone_newton, "_SLACK"): 0.0},
+    "sigma grows after any step": {(cone_newton, "_FEW"): _MANY},
     "sigma 1000 times larger at first": {(cone_newton, "_FIRST_SIGMA"): 1e3 * cone_newton._FIRST_SIGMA},
     "exact proximal-point steps": {(cone_newton, "_INEXACT"): 1e-6},
 }

@@ -20,18 +20,17 @@ from cvxrelu.solvers.dual_terms import DualTerm
 
 _FIRST_SIGMA = 0.5
 _SMALLEST_SIGMA, _LARGEST_SIGMA = 1e-6, 1e9
-_GROWTH = 4.0
+_GROWTH = 4.0  # of sigma after few Newton steps; it shrinks as much after many
+_FEW, _MANY = 4, 10
 _DROP = 0.1
 _RECOVERY = 2.0
 _INEXACT = 0.25  # residual of a step, relative to what it moves
-_ARMIJO = 1e-4
+_SLOPE_DROP = 0.3
 _ROUNDING = 1e-14
-_SLACK = 1e-2  # of the cones, per relative gap: exact projections do not pay far from the optimum
-_LEAST_SLACK = 1e-3
 _MAX_NEWTON = 50
-_FEW_STEPS = 2
+_EASY = 2
 _MAX_STEPS = 30
-_MAX_HALVINGS = 30
+_SEARCHES = 30
 
 
 class _End(Enum):
@@ -120,7 +119,6 @@ class Evaluation:
     value: float
     rounding: float
     largest: float
-    slack: float
 
     @property
     def residual(self) -> float:
@@ -152,20 +150,19 @@ class ConeNewton:
         self._smallest_sigma, self._largest_sigma = _SMALLEST_SIGMA * self.sigma, _LARGEST_SIGMA * self.sigma
 
     def minimise(
-        self, blocks: WorkingBlocks, centre: FloatArray, t: FloatArray, gap: float, target: float, budget: Budget
+        self, blocks: WorkingBlocks, centre: FloatArray, t: FloatArray, target: float, budget: Budget
     ) -> tuple[FloatArray, FloatArray]:
         """Return blocks u (B, d) in their cones and t (n, c) with a duality gap of the working set below ``target``.
 
-        ``gap`` is the present relative gap. The target may be missed if rounding stops the steps.
+        The target may be missed if rounding stops the steps.
         """
-        slack = _SLACK * min(1.0, gap)
-        slack = slack if slack >= _LEAST_SLACK else 0.0
         products = blocks.adjoint(t)
         before = self.n_steps
         nonzero = np.flatnonzero(centre.any(axis=1))
         objective = self._objective(blocks.forward(nonzero, centre[nonzero]), row_norms(centre[nonzero]))
         for _ in range(_MAX_STEPS):
-            point, end = self._step(blocks, centre, t, products, slack, target, budget)
+            entered = self.n_steps
+            point, end = self._step(blocks, centre, t, products, target, budget)
             t, products = point.t, point.products
             reached = self._objective(point.prediction, point.shares * point.sizes)
             if end is not _End.FAILED or reached < objective:
@@ -178,10 +175,12 @@ class ConeNewton:
                 if self.sigma < self._smallest_sigma:
                     break
                 continue
-            if end is _End.CONVERGED or self.n_steps - before <= _FEW_STEPS:  # or so easy that the next may be longer
+            if end is _End.CONVERGED or self.n_steps - before <= _EASY:  # or so easy that the next may be longer
                 self.term.recentre(t, self.sigma)
                 self._largest_sigma *= _RECOVERY
-                self.sigma = min(_GROWTH * self.sigma, self._largest_sigma)
+                taken = self.n_steps - entered
+                growth = _GROWTH if taken <= _FEW else 1.0 if taken <= _MANY else 1.0 / _GROWTH
+                self.sigma = min(growth * self.sigma, self._largest_sigma)
             if end is _End.DONE:
                 break
         return centre, min(1.0, self.term.largest_multiple(t)) * t
@@ -192,31 +191,26 @@ class ConeNewton:
         centre: FloatArray,
         t: FloatArray,
         products: FloatArray,
-        slack: float,
         target: float,
         budget: Budget,
     ) -> tuple[Evaluation, _End]:
         """Return the last point of one proximal-point step, and how it ended."""
-        point = self._evaluate(blocks, centre, t, products, slack)
+        point = self._evaluate(blocks, centre, t, products)
         for _ in range(_MAX_NEWTON):
-            finished = self._gap(point) <= target or budget.spent(self.n_steps)
-            if finished or self._is_solved(point, centre):
-                if point.slack == 0.0:
-                    return point, _End.DONE if finished else _End.CONVERGED
-                point = self._evaluate(blocks, centre, point.t, point.products, 0.0)
-                continue
+            if self._gap(point) <= target or budget.spent(self.n_steps):
+                return point, _End.DONE
+            if self._is_solved(point, centre):
+                return point, _End.CONVERGED
             self.n_steps += 1
-            following = self._newton(blocks, centre, point, slack)
+            following = self._newton(blocks, centre, point)
             if isinstance(following, _End):
-                return self._evaluate(blocks, centre, point.t, point.products, 0.0), following
+                return point, following
             point = following
-        return self._evaluate(blocks, centre, point.t, point.products, 0.0), _End.FAILED
+        return point, _End.FAILED
 
-    def _evaluate(
-        self, blocks: WorkingBlocks, centre: FloatArray, t: FloatArray, products: FloatArray, slack: float
-    ) -> Evaluation:
+    def _evaluate(self, blocks: WorkingBlocks, centre: FloatArray, t: FloatArray, products: FloatArray) -> Evaluation:
         threshold = self.sigma * self.problem.lam
-        active, p, sizes = self._project(blocks.ids, centre - self.sigma * products, threshold, slack)
+        active, p, sizes = self._project(blocks.ids, centre - self.sigma * products, threshold)
         rows = self.term.rows(t, self.sigma)
         shares = 1.0 - threshold / sizes
         u = shares[:, None] * p
@@ -237,15 +231,12 @@ class ConeNewton:
             value=conjugate + squares,
             rounding=_ROUNDING * (abs(conjugate) + squares),
             largest=float(self.projector.bounds(blocks.ids, -products).max()),
-            slack=slack,
         )
 
-    def _project(
-        self, ids: IndexArray, x: FloatArray, threshold: float, slack: float
-    ) -> tuple[IndexArray, FloatArray, FloatArray]:
+    def _project(self, ids: IndexArray, x: FloatArray, threshold: float) -> tuple[IndexArray, FloatArray, FloatArray]:
         """Return the places of the blocks whose projections are longer than the threshold, those, and their lengths."""
         places = np.flatnonzero(self.projector.bounds(ids, x) > threshold)
-        p = self.projector.project(ids[places], x[places], threshold, slack)
+        p = self.projector.project(ids[places], x[places], threshold)
         sizes = row_norms(p)
         longer = sizes > threshold
         return places[longer], p[longer], sizes[longer]
@@ -261,27 +252,34 @@ class ConeNewton:
         moved = np.sum(centre**2) - np.sum(centre[point.active] ** 2) + np.sum((point.u - centre[point.active]) ** 2)
         return bool(point.residual <= _INEXACT / self.sigma * moved)
 
-    def _newton(self, blocks: WorkingBlocks, centre: FloatArray, point: Evaluation, slack: float) -> Evaluation | _End:
-        """Return the point after one Newton step with line search, or FAILED if no step makes psi smaller.
+    def _newton(self, blocks: WorkingBlocks, centre: FloatArray, point: Evaluation) -> Evaluation | _End:
+        """Return the point after one Newton step, at most that long, where the slope of psi has dropped enough.
 
-        Where psi would change by less than its rounding the residual has to halve in its place; if it does not, psi is
-        as small as can be: CONVERGED.
+        FAILED if there is none. Where psi would change by less than its rounding the residual has to halve in its
+        place; if it does not, psi is as small as can be: CONVERGED.
         """
         step = -blocks.solve(point.active, *self._roots(blocks, point), point.response, point.gradient)
         change = blocks.adjoint(step)
+
+        def moved(length: float) -> Evaluation:
+            return self._evaluate(blocks, centre, point.t + length * step, point.products + length * change)
+
         slope = float(np.vdot(point.gradient, step))
         length = min(1.0, self.term.longest_step(point.t, step))
         if -slope <= point.rounding:
-            trial = self._evaluate(blocks, centre, point.t + length * step, point.products + length * change, slack)
+            trial = moved(length)
             return trial if trial.residual <= 0.5 * point.residual else _End.CONVERGED
-        for _ in range(_MAX_HALVINGS):
-            t, products = point.t + length * step, point.products + length * change
-            trial = self._evaluate(blocks, centre, t, products, slack)
-            excess = trial.value - point.value - length * slope
-            if excess <= (_ARMIJO - 1.0) * length * slope + point.rounding:
+        low, at_low, high, at_high = 0.0, slope, np.inf, np.inf
+        for _ in range(_SEARCHES):
+            trial = moved(length)
+            here = float(np.vdot(trial.gradient, step))
+            if abs(here) <= _SLOPE_DROP * -slope or (here < 0.0 and high == np.inf):
                 return trial
-            quadratic = -slope * length**2 / (2 * excess)
-            length = min(max(quadratic, 0.1 * length), 0.6 * length)
+            if here < 0.0:
+                low, at_low = length, here
+            else:
+                high, at_high = length, here
+            length = low + (high - low) * float(np.clip(-at_low / (at_high - at_low), 0.1, 0.9))
         return _End.FAILED
 
     def _roots(self, blocks: WorkingBlocks, point: Evaluation) -> tuple[FloatArray, IndexArray]:

@@ -110,7 +110,7 @@ class _Search:
         order = np.argsort(np.where(active, -np.inf, -self.left_sides), kind="stable")
         chosen = np.sort(order[:size])
         blocks = WorkingBlocks(self.X, self.D, self.problem.n_outputs, chosen)
-        u, self.t = self.newton.minimise(blocks, self.u[chosen], self.t, relative, self.target, budget)
+        u, self.t = self.newton.minimise(blocks, self.u[chosen], self.t, self.target, budget)
         self.u = np.zeros_like(self.u)
         self.u[chosen] = u
 
