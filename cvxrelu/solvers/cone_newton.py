@@ -103,7 +103,7 @@ class Evaluation:
 
     ``active`` are the blocks with ||p_b|| > s lam, ``p``, ``sizes``, ``shares`` and ``u`` their p_b, ||p_b||,
     1 - s lam / ||p_b|| and shrunk p_b; ``response`` is the diagonal of the inverse Hessian of F*. ``rounding`` is the
-    precision of psi's ``value``, and ``largest`` bounds the left sides of the dual constraints of the working set.
+    precision to which psi is known, and ``largest`` bounds the left sides of the dual constraints of the working set.
     """
 
     t: FloatArray
@@ -116,7 +116,6 @@ class Evaluation:
     prediction: FloatArray
     gradient: FloatArray
     response: FloatArray
-    value: float
     rounding: float
     largest: float
 
@@ -228,7 +227,6 @@ class ConeNewton:
             prediction=prediction,
             gradient=rows.gradient - prediction,
             response=rows.diagonal,
-            value=conjugate + squares,
             rounding=_ROUNDING * (abs(conjugate) + squares),
             largest=float(self.projector.bounds(blocks.ids, -products).max()),
         )
