@@ -18,6 +18,7 @@ from reference import (
 )
 from reference.compare import report
 from reference.compare import run as compare
+from reference.fuzz import run as fuzz
 from reference.instances import listing
 from reference.paper import commands as paper
 from reference.race_cases import KINDS
@@ -30,6 +31,7 @@ _COMMANDS = {
     "report": report,
     "paper": paper,
     "estimators": estimators,
+    "fuzz": fuzz,
 }
 
 
