@@ -14,12 +14,12 @@ def _ones(X: Array) -> Array:
     return np.column_stack([X, np.ones(len(X))])
 
 
-def _houses(form: type[Problem], loss: str | cr.Loss, penalty: str, unit: float = 1.0) -> Case:
+def _houses(form: type[Problem], loss: str | cr.Loss, penalty: str, unit: float = 1.0, lam: float = 0.01) -> Case:
     """Prices in dollars, or in other units: the targets are 1e5 times as large as the features."""
     rng = np.random.default_rng(0)
     X = _ones(rng.standard_normal((200, 4)))
     y = (2e5 + 1e5 * rng.standard_normal(200)) * unit
-    return Case("", form(X, y, cr.sample_patterns(X, 10, seed=0), 0.01, loss, penalty))
+    return Case("", form(X, y, cr.sample_patterns(X, 10, seed=0), lam, loss, penalty))
 
 
 def _rare_class(form: type[Problem]) -> Case:
@@ -113,12 +113,12 @@ KNOWN: dict[str, Callable[[], Case]] = {
     "house prices, squared_l2": lambda: _houses(_RELU, "squared", "squared_l2"),
     "house prices, no penalty": lambda: _houses(_RELU, "squared", "none"),
     "house prices, huber, l1": lambda: _houses(_RELU, "huber", "l1"),
-    "targets of 1e-8, group_l1": lambda: _houses(_RELU, "squared", "group_l1", 1e-13),
+    "targets of 1e-8, group_l1": lambda: _houses(_RELU, "squared", "group_l1", 1e-13, 1e-10),
     "raw wine, softmax, squared_l2": lambda: _raw_wine("squared_l2"),
     "raw wine, softmax, group_l1": lambda: _raw_wine("group_l1"),
     "raw diabetes, ridge": lambda: _raw_diabetes(_GATED, "squared", "squared_l2", 1e-3),
     "raw diabetes, ridge, outlier 1e6": lambda: _raw_diabetes(_GATED, "squared", "squared_l2", 1e-3, outlier=1e6),
-    "raw diabetes, huber": lambda: _raw_diabetes(_GATED, "huber", "group_l1", 1e-2, gates=3),
+    "raw diabetes, huber": lambda: _raw_diabetes(_GATED, "huber", "group_l1", 1e-2, gates=8),
     "columns 1e-8 to 1e8, softmax": lambda: _wild_columns(_GATED, "softmax", "group_l1", 1e-4),
     "columns 1e-8 to 1e8, ReLU": lambda: _wild_columns(_RELU, "squared", "group_l1", 1e-3),
     "100 x 10, lam 1e-6, ReLU": lambda: _synthetic(_RELU, 100, 10, "squared", "group_l1", 1e-6),
