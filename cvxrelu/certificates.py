@@ -8,6 +8,7 @@ import numpy as np
 
 from cvxrelu._validation import FloatArray, check_choice
 from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
+from cvxrelu.dual_workspace import DualWorkspace
 from cvxrelu.exceptions import CertificateError
 from cvxrelu.neuron_form import NeuronBound
 from cvxrelu.portable import save_certificate
@@ -228,10 +229,20 @@ def certify(
     weights = getattr(solution_or_weights, "weights", solution_or_weights)
     dual = getattr(solution_or_weights, "dual", None) if dual is None else dual
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused, or proves nothing
-        return _certify(problem, weights, dual, rounded)
+        return _certify(problem, weights, dual, rounded, DualWorkspace())
 
 
-def _certify(problem: ConvexProblem, weights: Weights, dual: Any, rounded: bool) -> Certificate:
+def certify_solved(
+    problem: ConvexProblem, weights: Weights, dual: DualPoint | None, workspace: DualWorkspace | None
+) -> Certificate:
+    """Return what `certify` does, sooner: projections start from the faces that the solver's workspace knows."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _certify(problem, weights, dual, False, workspace or DualWorkspace())
+
+
+def _certify(
+    problem: ConvexProblem, weights: Weights, dual: Any, rounded: bool, workspace: DualWorkspace
+) -> Certificate:
     violation = problem.violation(weights)
     feasible = problem.repair(weights)
     if rounded:
@@ -239,15 +250,15 @@ def _certify(problem: ConvexProblem, weights: Weights, dual: Any, rounded: bool)
     upper = objective_above(problem, feasible) if rounded else problem.objective(feasible)
 
     t = problem.gradient_point(feasible)
-    if rounded and not (np.isfinite(upper) and np.linalg.norm(problem.operator.adjoint(t)) <= _LARGEST):
+    if rounded and not (np.isfinite(upper) and np.linalg.norm(workspace.adjoint(problem.operator, t)) <= _LARGEST):
         raise ValueError("weights are too large: their objective, or the square of its gradient, overflows float64")
-    argument, multipliers = problem.polar_argument(t, None, feasible)
-    points = [problem.dual_point(t, multipliers)]
+    argument, multipliers = problem.polar_argument(t, None, feasible, workspace=workspace)
+    points = [problem.dual_point(t, multipliers, workspace=workspace)]
     if dual is not None:
         offered = getattr(dual, "t", dual)
-        points.append(problem.dual_point(offered, weights=feasible))
+        points.append(problem.dual_point(offered, weights=feasible, workspace=workspace))
         if getattr(dual, "multipliers", None) is not None:
-            points.append(problem.dual_point(offered, dual.multipliers))
+            points.append(problem.dual_point(offered, dual.multipliers, workspace=workspace))
     best = max(points, key=lambda point: point.value)
     if rounded:
         best = feasible_dual(problem, best)

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.optimize import linprog, nnls
 
-from cvxrelu._validation import FloatArray
+from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.active_set import row_norms
 from cvxrelu.cone_projection import ConeProjector
 from cvxrelu.patterns import ActivationPatterns
@@ -41,12 +41,13 @@ class PatternCones:
         self._rows = np.flatnonzero(norms)
         self._norms = norms[self._rows]
         self._unit = self.X[self._rows] / self._norms[:, None]
-        self._projector: ConeProjector | None = None
 
     @cached_property
-    def witnesses(self) -> tuple[FloatArray, np.ndarray]:
+    def witnesses(self) -> tuple[FloatArray, BoolArray]:
         """Strict interior points (d, P) and which were found (P,), as `ActivationPatterns.witnesses` gives them."""
-        return self.patterns.witnesses(self.X)
+        points, found = self.patterns.witnesses(self.X)
+        points.flags.writeable = found.flags.writeable = False
+        return points, found
 
     def violations(self, blocks: FloatArray) -> FloatArray:
         """Return max_j (-(2 D_ji - 1) x_j'w)_+ for each block w of ``blocks`` (..., P, d): shape (..., P)."""
@@ -61,29 +62,28 @@ class PatternCones:
             worst[b] = np.maximum(-margins.min(axis=0), 0.0)
         return worst.reshape(blocks.shape[:-1])
 
-    def projection_multipliers(self, Z: FloatArray, enough: float) -> sp.csr_array:
+    def projection_multipliers(
+        self, Z: FloatArray, enough: float, projector: ConeProjector | None = None
+    ) -> sp.csr_array:
         """Return multipliers (B, n) >= 0 that make z_b + Xt_b'g_b the projections of the rows of Z (B, d).
 
         Rows whose norm is at most ``enough`` get none; those whose projection is shown to be no longer need not be
-        exact. The projections start from the tight rows of the last ones, of a solver too: see `new_projector`.
+        exact. With a projector of the caller's they start from the tight rows of its last ones.
         """
-        projector = self._projector
-        if projector is None or projector.n_blocks != len(Z):
-            projector = self.new_projector(len(Z))
+        projector = projector or self.projector(len(Z))
         blocks = np.flatnonzero(row_norms(Z) > enough)
         projector.project(blocks, Z[blocks], enough)
         return projector.multipliers(blocks, Z[blocks])
 
-    def new_projector(self, n_blocks: int) -> ConeProjector:
-        """Return a projector that knows nothing yet; what it learns serves later `projection_multipliers`."""
-        self._projector = ConeProjector(self.X, self.D, n_blocks)
-        return self._projector
+    def projector(self, n_blocks: int) -> ConeProjector:
+        """Return a new projector, which learns from its projections: one for each caller, for one thread."""
+        return ConeProjector(self.X, self.D, n_blocks)
 
     def project(self, W: FloatArray, blocks: NDArray[np.intp]) -> FloatArray:
         """Return the projections of the rows of W (B, d) onto the cones of the blocks (B,), which differ."""
         if len(blocks) == 0:
             return W
-        return ConeProjector(self.X, self.D, int(blocks.max()) + 1).project(blocks, W)
+        return self.projector(int(blocks.max()) + 1).project(blocks, W)
 
     def euclidean_multipliers(self, z: FloatArray, block: int, scale: FloatArray | None = None) -> FloatArray:
         """Return g >= 0 (n,) that minimises ||scale * (z + Xt_i'g)||_2, by non-negative least squares.

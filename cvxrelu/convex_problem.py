@@ -21,6 +21,7 @@ from cvxrelu._validation import (
     check_targets,
     read_only,
 )
+from cvxrelu.dual_workspace import DualWorkspace
 from cvxrelu.losses import Loss, get_loss
 from cvxrelu.operators import GatedOperator
 from cvxrelu.packed import take_patterns
@@ -122,12 +123,32 @@ class ConvexProblem(ABC):
     @cached_property
     def Y(self) -> FloatArray:
         """Targets as a float64 array (n, c)."""
-        return self.y.reshape(self.n, -1).astype(np.float64)
+        return read_only(self.y.reshape(self.n, -1).astype(np.float64, copy=False))
 
     @cached_property
     def operator(self) -> GatedOperator:
         """A on (X, D) in float64: every reported figure comes from it, whatever the precision of X."""
-        return GatedOperator(self.X.astype(np.float64, copy=False), self.patterns.D)
+        X = self.X.astype(np.float64, copy=False)
+        X.flags.writeable = False
+        return GatedOperator(X, self.patterns.D)
+
+    @cached_property
+    def at_zero(self) -> tuple[FloatArray, FloatArray]:
+        """The gradient t of F at zero (n, c) and A't (c, P, d), where solvers start; the same for all lam."""
+        t = self.loss.gradient(np.zeros_like(self.Y), self.Y)
+        products = self.operator.adjoint(t)
+        t.flags.writeable = products.flags.writeable = False
+        return t, products
+
+    @cached_property
+    def _lam_max(self) -> float:
+        t, products = self.at_zero
+        if not isinstance(self.penalty, NormPenalty):
+            return np.inf if np.any(products) else 0.0
+        workspace = DualWorkspace()
+        workspace.remember(self.operator, t, products)
+        argument, _ = self.with_lam(0.0).polar_argument(t, None, workspace=workspace)
+        return float(_homogeneous(self.penalty.polar, argument))
 
     def with_lam(self, lam: float) -> Self:
         """Return the same problem at another regularisation strength, sharing the validated data."""
@@ -201,21 +222,24 @@ class ConvexProblem(ABC):
         weights: Weights | None = None,
         *,
         exhaustive: bool = False,
+        workspace: DualWorkspace | None = None,
     ) -> tuple[FloatArray, sp.csr_array | None]:
         """Return the argument of the penalty's conjugate at t, with the multipliers that it contains.
 
         C-GReLU: -A't. C-ReLU: -+A't + Xt'g; multipliers g that are not given are computed, with the weights
         as a hint where their minimisation is not separable: for all blocks above lam if ``exhaustive``, else for
-        those that decide the largest.
+        those that decide the largest. A workspace saves what was computed for the caller's last t.
         """
 
-    def left_sides(self, t: FloatArray) -> tuple[FloatArray, sp.csr_array | None]:
+    def left_sides(
+        self, t: FloatArray, workspace: DualWorkspace | None = None
+    ) -> tuple[FloatArray, sp.csr_array | None]:
         """Return the largest left side of the dual constraints of each pattern (P,), and its multipliers.
 
         For penalties that add up over patterns. A pattern with a left side below lam has zero weights if t is
         optimal. Over the cones, left sides above lam are exact (an upper bound for "l1"), the others upper bounds.
         """
-        argument, multipliers = self.polar_argument(t, None, exhaustive=True)
+        argument, multipliers = self.polar_argument(t, None, exhaustive=True, workspace=workspace)
         assert isinstance(self.penalty, NormPenalty)
         return _homogeneous(self.penalty.pattern_polar, argument), multipliers
 
@@ -226,11 +250,7 @@ class ConvexProblem(ABC):
         with cones, where it is the upper end of an interval of relative width 1e-6). Infinite for penalties
         that are not norms, unless the gradient vanishes.
         """
-        start = self.loss.gradient(np.zeros_like(self.Y), self.Y)
-        if isinstance(self.penalty, NormPenalty):
-            argument, _ = self.with_lam(0.0).polar_argument(start, None)
-            return float(_homogeneous(self.penalty.polar, argument))
-        return 0.0 if not np.any(self.operator.adjoint(start)) else np.inf
+        return self._lam_max
 
     @abstractmethod
     def zero_is_optimal(self) -> bool:
@@ -267,13 +287,20 @@ class ConvexProblem(ABC):
                 value -= self._conjugate(self.polar_argument(point, gamma)[0], point)
         return value if value > -np.inf else -np.inf
 
-    def dual_point(self, t: Any, multipliers: Any = None, weights: Weights | None = None) -> DualPoint:
+    def dual_point(
+        self,
+        t: Any,
+        multipliers: Any = None,
+        weights: Weights | None = None,
+        *,
+        workspace: DualWorkspace | None = None,
+    ) -> DualPoint:
         """Return a dual feasible point made from any t (n, c): the lower bound that t gives.
 
         t is moved into the domain of F* and, for norm penalties, shrunk until the polar norm of the argument is
         at most lam; at lam = 0 it is projected onto the null space of A', where no multipliers are needed. The
         point t = 0, always feasible, is returned where it is better. ``t`` and ``multipliers`` are those of
-        `dual_objective`; ``weights`` only help to find multipliers.
+        `dual_objective`; ``weights`` only help to find multipliers, and a workspace to find them sooner.
         """
         point, gamma = self._check_dual(t), self.check_multipliers(multipliers)
         size = float(np.abs(point).max())
@@ -285,7 +312,7 @@ class ConvexProblem(ABC):
             point, gamma = self._annihilate(point), self._no_multipliers()
             scale = self.loss.best_scale(point, self.Y, np.inf)
         else:
-            argument, gamma = self.polar_argument(point, gamma, weights)
+            argument, gamma = self.polar_argument(point, gamma, weights, workspace=workspace)
             if isinstance(self.penalty, NormPenalty):
                 size = float(_homogeneous(self.penalty.polar, argument))
                 scale = self.loss.best_scale(point, self.Y, self.lam / size if size > 0.0 else np.inf)
@@ -302,9 +329,12 @@ class ConvexProblem(ABC):
     def _regularised(self) -> bool:
         return self.lam > 0.0 and self.penalty.name != "none"
 
+    @abstractmethod
     def _no_multipliers(self) -> sp.csr_array | None:
         """Return multipliers that are all zero, None for gated problems."""
-        return self.polar_argument(np.zeros_like(self.Y), None)[1]
+
+    def _adjoint(self, t: FloatArray, workspace: DualWorkspace | None) -> FloatArray:
+        return self.operator.adjoint(t) if workspace is None else workspace.adjoint(self.operator, t)
 
     def _conjugate(self, argument: FloatArray, t: FloatArray) -> float:
         if not self._regularised:

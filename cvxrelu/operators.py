@@ -56,8 +56,7 @@ class GatedOperator:
         self.X = X
         self.D = D
         self.block_bytes = block_bytes
-        self._mask: FloatArray | None = None
-        self._last: tuple[FloatArray, FloatArray] | None = None
+        self._data = _Data(X)
 
     @property
     def n_features(self) -> int:
@@ -70,17 +69,18 @@ class GatedOperator:
         return int(self.D.shape[1])
 
     @cached_property
-    def _columns(self) -> FloatArray:
-        """X' in memory order."""
-        return np.ascontiguousarray(self.X.T)
+    def _mask(self) -> FloatArray | None:
+        """The mask as floats (P, n), where it is small."""
+        if self.D.size * self.X.itemsize > _TILE_BYTES:
+            return None
+        mask = self.D[:, :].T.astype(self.X.dtype, order="C")
+        mask.flags.writeable = False
+        return mask
 
     def take(self, index: NDArray[np.intp]) -> Self:
         """Return the operator of the patterns of ``index``."""
         part = type(self)(self.X, take_patterns(self.D, index), self.block_bytes)
-        if self._mask is not None:
-            part._mask = self._mask[index]
-        if "_columns" in self.__dict__:
-            part.__dict__["_columns"] = self._columns
+        part._data = self._data
         return part
 
     def astype(self, dtype: type[np.floating]) -> Self:
@@ -101,16 +101,14 @@ class GatedOperator:
         columns = np.ascontiguousarray(U.transpose(0, 2, 1)).reshape(-1, P)
         for rows in self.row_blocks(c * d, P):
             products = columns @ self._tile(rows)
-            f[rows] = np.einsum("cdr,dr->rc", products.reshape(c, d, products.shape[1]), self._columns[:, rows])
+            f[rows] = np.einsum("cdr,dr->rc", products.reshape(c, d, products.shape[1]), self._data.columns[:, rows])
         return f
 
     def adjoint(self, t: FloatArray, wanted: BoolArray | None = None) -> FloatArray:
-        """Return A' t (c, P, d) for t (n, c), not to be written to: that of the last t is kept.
+        """Return A' t (c, P, d) for t (n, c).
 
         With ``wanted`` (c, P) other blocks may be left zero, and are if that saves work.
         """
-        if self._last is not None and np.array_equal(self._last[0], t):
-            return self._last[1]
         c, P, d = t.shape[1], self.n_patterns, self.n_features
         outputs = np.ascontiguousarray(t.T, dtype=self.X.dtype)
         if wanted is not None and wanted.sum() < c * d:
@@ -118,20 +116,16 @@ class GatedOperator:
             some[wanted] = self._adjoint_by_blocks(outputs, wanted)
             return some
         if d > P:
-            Z = self._adjoint_by_blocks(outputs, np.ones((c, P), dtype=np.bool_)).reshape(c, P, d)
-        else:
-            Z = np.zeros((c * d, P), dtype=self.X.dtype)
-            for rows in self.row_blocks(c * d, c * d):  # the weighted rows are no larger than a tile of the mask
-                weighted = outputs[:, None, rows] * self._columns[:, rows]
-                weighted = weighted.reshape(c * d, weighted.shape[-1])
-                step = max(1, self._tile_size // weighted.shape[1])
-                for start in range(0, P, step):
-                    patterns = slice(start, start + step)
-                    Z[:, patterns] += weighted @ self._tile(rows, patterns).T
-            Z = np.ascontiguousarray(Z.reshape(c, d, P).transpose(0, 2, 1))
-        Z.flags.writeable = False
-        self._last = t.copy(), Z
-        return Z
+            return self._adjoint_by_blocks(outputs, np.ones((c, P), dtype=np.bool_)).reshape(c, P, d)
+        Z = np.zeros((c * d, P), dtype=self.X.dtype)
+        for rows in self.row_blocks(c * d, c * d):  # the weighted rows are no larger than a tile of the mask
+            weighted = outputs[:, None, rows] * self._data.columns[:, rows]
+            weighted = weighted.reshape(c * d, weighted.shape[-1])
+            step = max(1, self._tile_size // weighted.shape[1])
+            for start in range(0, P, step):
+                patterns = slice(start, start + step)
+                Z[:, patterns] += weighted @ self._tile(rows, patterns).T
+        return np.ascontiguousarray(Z.reshape(c, d, P).transpose(0, 2, 1))
 
     def _forward_by_blocks(self, blocks: FloatArray, used: BoolArray) -> FloatArray:
         """Return A u (n, c) for the blocks (m, d) that ``used`` (c, P) has, in its order."""
@@ -172,14 +166,13 @@ class GatedOperator:
     @property
     def _tile_size(self) -> int:
         """Number of entries of a tile of the mask; all of them where the mask is kept."""
-        if self._mask is None and self.D.size * self.X.itemsize <= _TILE_BYTES:
-            self._mask = self.D[:, :].T.astype(self.X.dtype, order="C")
         return max(1, _TILE_BYTES // self.X.itemsize if self._mask is None else self.D.size)
 
     def _tile(self, rows: slice, patterns: slice = slice(None)) -> FloatArray:
         """Return a part of the mask as floats (patterns, rows)."""
-        if self._mask is not None:
-            return self._mask[patterns, rows]
+        mask = self._mask
+        if mask is not None:
+            return mask[patterns, rows]
         return self.D[rows, patterns].T.astype(self.X.dtype, order="C")
 
     def row_blocks(self, floats: int, patterns: int = 0) -> Iterator[slice]:
@@ -189,6 +182,20 @@ class GatedOperator:
             step = min(step, max(1, self._tile_size // patterns))
         for start in range(0, len(self.X), step):
             yield slice(start, start + step)
+
+
+class _Data:
+    """X and its transpose in memory order: one copy for an operator and all that are taken from it."""
+
+    def __init__(self, X: FloatArray) -> None:
+        self._X = X
+
+    @cached_property
+    def columns(self) -> FloatArray:
+        """X' (d, n) in memory order."""
+        columns = np.array(self._X.T, order="C")
+        columns.flags.writeable = False
+        return columns
 
 
 def _places(used: BoolArray) -> list[tuple[int, slice, NDArray[np.intp] | slice]]:

@@ -6,6 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from cvxrelu._validation import FloatArray
+from cvxrelu.cone_projection import ConeProjector
 from cvxrelu.cones import PatternCones
 from cvxrelu.penalties import Penalty
 
@@ -20,6 +21,7 @@ def cone_multipliers(
     enough: float,
     weights: FloatArray | None,
     exhaustive: bool = False,
+    projector: ConeProjector | None = None,
 ) -> sp.csr_array:
     """Return multipliers (B, n) >= 0 for the blocks Z (B, d) of the dual's left sides.
 
@@ -41,6 +43,8 @@ def cone_multipliers(
         Present weights, a start for the feature groups.
     exhaustive : bool
         Minimise for all blocks above ``enough``, those below the largest minimum too.
+    projector : ConeProjector, optional
+        The caller's own, from whose last faces projections start.
     """
     if penalty.name == "feature_group_l1":
         return _feature_multipliers(Z, cones, enough, weights)
@@ -48,7 +52,7 @@ def cone_multipliers(
         return _largest_first(Z, cones.chebyshev_multipliers, cones, np.inf, enough, exhaustive)
     if penalty.name == "squared_l2":
         return _stack({b: cones.euclidean_multipliers(Z[b], b) for b in range(len(Z))}, Z, cones)
-    return cones.projection_multipliers(Z, enough)
+    return cones.projection_multipliers(Z, enough, projector)
 
 
 def _largest_first(

@@ -10,6 +10,7 @@ from cvxrelu._validation import FloatArray, check_numeric
 from cvxrelu.active_set import row_norms
 from cvxrelu.cones import PatternCones
 from cvxrelu.convex_problem import ConvexProblem, Weights
+from cvxrelu.dual_workspace import DualWorkspace
 from cvxrelu.polar import cone_multipliers
 
 _ROUNDING = 1e-9
@@ -91,12 +92,16 @@ class ConvexGatedReLU(ConvexProblem):
         weights: Weights | None = None,
         *,
         exhaustive: bool = False,
+        workspace: DualWorkspace | None = None,
     ) -> tuple[FloatArray, None]:
         """Return -A't (c, P, d)."""
-        return -self.operator.adjoint(t), None
+        return -self._adjoint(t, workspace), None
 
     def _combined(self, blocks: FloatArray) -> FloatArray:
         return blocks
+
+    def _no_multipliers(self) -> None:
+        return None
 
     def _blocks_shape(self) -> tuple[int, ...]:
         return (self.n_outputs, len(self.patterns), self.d)
@@ -193,9 +198,8 @@ class ConvexReLU(ConvexProblem):
         """Return whether lam is at least `lam_max`; one direction of a cone with a larger product says no."""
         G = self.patterns.G
         if self.penalty.name == "group_l1" and G is not None:
-            Z = self.operator.adjoint(self.loss.gradient(np.zeros_like(self.Y), self.Y))
             units = G.T / np.maximum(row_norms(G.T), np.finfo(np.float64).tiny)[:, None]
-            if np.abs(np.einsum("cpd,pd->cp", Z, units)).max() > (1.0 + _ROUNDING) * self.lam:
+            if np.abs(np.einsum("cpd,pd->cp", self.at_zero[1], units)).max() > (1.0 + _ROUNDING) * self.lam:
                 return False
         return self.lam >= self.lam_max()
 
@@ -206,20 +210,25 @@ class ConvexReLU(ConvexProblem):
         weights: Weights | None = None,
         *,
         exhaustive: bool = False,
+        workspace: DualWorkspace | None = None,
     ) -> tuple[FloatArray, sp.csr_array]:
         """Return -+A't + Xt'g (2, c, P, d) and the multipliers g."""
-        Z = self.operator.adjoint(t)
+        Z = self._adjoint(t, workspace)
         argument = np.stack([-Z, Z]).reshape(-1, self.d)
         if multipliers is None:
             hint = None if weights is None else self.blocks(weights).reshape(-1, self.d)
             enough = self.lam if self._regularised else self._rounding(t)
-            multipliers = cone_multipliers(argument, self.cones, self.penalty, enough, hint, exhaustive)
+            projector = None if workspace is None else workspace.projector(self.cones, len(argument))
+            multipliers = cone_multipliers(argument, self.cones, self.penalty, enough, hint, exhaustive, projector)
         shifted = self.cones.shift(argument, multipliers)
         return shifted.reshape(self._blocks_shape()), multipliers
 
     def _combined(self, blocks: FloatArray) -> FloatArray:
         difference: FloatArray = blocks[0] - blocks[1]
         return difference
+
+    def _no_multipliers(self) -> sp.csr_array:
+        return sp.csr_array((2 * self.n_outputs * len(self.patterns), self.n))
 
     def _blocks_shape(self) -> tuple[int, ...]:
         return (2, self.n_outputs, len(self.patterns), self.d)

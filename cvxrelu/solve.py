@@ -10,7 +10,7 @@ import numpy as np
 
 from cvxrelu._validation import check_choice, check_integer, check_number
 from cvxrelu.backends import solver_names
-from cvxrelu.certificates import Certificate, certify
+from cvxrelu.certificates import Certificate, certify_solved
 from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
 from cvxrelu.exceptions import ConvergenceWarning, UnsupportedOptionWarning
 from cvxrelu.solution import Solution
@@ -226,7 +226,7 @@ def _certified_runs(
     runs = []
     for result in results:
         offered = None if result.t is None else DualPoint(result.t, result.multipliers, float("nan"))
-        certificate = certify(problem, result.weights, offered)
+        certificate = certify_solved(problem, result.weights, offered, result.workspace)
         record = Record(
             n_iter=result.n_iter,
             time=clock.perf_counter() - started,

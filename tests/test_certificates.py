@@ -191,6 +191,7 @@ def test_certificates_import_no_solver():
         "numpy",
         "cvxrelu._validation",
         "cvxrelu.convex_problem",
+        "cvxrelu.dual_workspace",
         "cvxrelu.exceptions",
         "cvxrelu.neuron_form",
         "cvxrelu.portable",

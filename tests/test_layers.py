@@ -13,6 +13,7 @@ LAYERS = [
     {"patterns", "losses", "penalties", "backends", "enclosures", "neuron_form"},
     {"gates", "enumeration", "operators", "cone_projection", "polyhedron_projection", "global_bound", "cone_stack"},
     {"weighted_loss", "cones", "rounded_losses", "cone_search", "relaxation"},
+    {"dual_workspace"},
     {"polar", "convex_problem", "neuron_proof"},
     {"problems"},
     {"portable", "rounded"},

@@ -50,16 +50,16 @@ def test_adjoint_identity(drawn):
     assert np.vdot(operator.forward(U), t) == pytest.approx(np.vdot(U, operator.adjoint(t)), abs=1e-11)
 
 
-def test_the_last_product_is_kept_and_cannot_be_spoilt():
+def test_nothing_is_remembered_from_one_product_to_the_next():
     rng = np.random.default_rng(0)
     operator = cr.GatedOperator(rng.standard_normal((9, 4)), rng.random((9, 7)) < 0.5)
     t = rng.standard_normal((9, 2))
     first = operator.adjoint(t)
-    assert operator.adjoint(t.copy()) is first
-    with pytest.raises(ValueError, match="read-only"):
-        first[0] = 0.0
+    kept = first.copy()
+    first[0] = 0.0  # the caller's own
+    np.testing.assert_array_equal(operator.adjoint(t), kept)
     t *= 2.0
-    np.testing.assert_allclose(operator.adjoint(t), 2.0 * first)
+    np.testing.assert_array_equal(operator.adjoint(t), 2.0 * kept)
 
 
 def test_float32_stays_float32():

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray, check_integer, check_number
 from cvxrelu.convex_problem import ConvexProblem, Weights
+from cvxrelu.dual_workspace import DualWorkspace
 from cvxrelu.exceptions import SolverError
 from cvxrelu.operators import GatedOperator
 from cvxrelu.problems import ConvexReLU
@@ -80,15 +81,18 @@ class AugmentedLagrangian:
         """Solve the problem from ``start`` (zero by default); see `cvxrelu.solve`."""
         self.check_problem(problem)
         first = problem.blocks(problem.zero_weights() if start is None else start)
+        workspace = DualWorkspace()
         state = _State.at_start(problem, self.delta)
         if self.screen and can_screen(problem):
-            candidates = screened(
-                problem, first, limits, lambda sub, index, u: self._candidates(sub, u, limits, state, index), _SHARE
-            )
+
+            def inner(sub: ConvexProblem, index: NDArray[np.intp], u: FloatArray) -> Iterator[Candidate]:
+                return self._candidates(sub, u, limits, state, index)
+
+            candidates = screened(problem, first, limits, inner, _SHARE, workspace)
         else:
             everything = np.arange(len(problem.patterns))
             candidates = self._candidates(problem, first, limits, state, everything)
-        return watch(problem, candidates, limits, "AugmentedLagrangian")
+        return watch(problem, candidates, limits, "AugmentedLagrangian", workspace)
 
     def _candidates(
         self,

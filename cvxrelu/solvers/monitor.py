@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
+from cvxrelu.dual_workspace import DualWorkspace
 from cvxrelu.solvers.result import RawResult, Record
 from cvxrelu.status import Status
 
@@ -45,11 +46,18 @@ class Candidate:
     violation: float = 0.0
 
 
-def watch(problem: ConvexProblem, candidates: Iterable[Candidate], limits: Limits, name: str) -> RawResult:
+def watch(
+    problem: ConvexProblem,
+    candidates: Iterable[Candidate],
+    limits: Limits,
+    name: str,
+    workspace: DualWorkspace | None = None,
+) -> RawResult:
     """Check the candidates as they come and return the best, when a limit or the tolerance is reached.
 
     The gap is that of the best feasible point and the best dual point so far, in float64. A solver has stalled when
     neither bound has moved by more than the rounding of X's precision in the last 30 % of at least 500 iterations.
+    The workspace is that of the solver on the whole problem, if it has one.
     """
     started = time.perf_counter()
     history: list[Record] = []
@@ -69,7 +77,8 @@ def watch(problem: ConvexProblem, candidates: Iterable[Candidate], limits: Limit
                 best_weights, upper = feasible, objective
             point = candidate.dual
             if point is None:
-                point = problem.dual_point(problem.gradient_point(candidate.weights), candidate.multipliers)
+                t = problem.gradient_point(candidate.weights)
+                point = problem.dual_point(t, candidate.multipliers, workspace=workspace)
             if best_dual is None or point.value > best_dual.value:
                 best_dual = point
             record = Record(
@@ -98,6 +107,7 @@ def watch(problem: ConvexProblem, candidates: Iterable[Candidate], limits: Limit
         n_iter=history[-1].n_iter if history else 0,
         solve_time=time.perf_counter() - started,
         history=tuple(history),
+        workspace=None if status is Status.INTERRUPTED else workspace,
     )
 
 

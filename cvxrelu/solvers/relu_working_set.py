@@ -7,6 +7,7 @@ import numpy as np
 from cvxrelu._validation import FloatArray
 from cvxrelu.active_set import IndexArray, row_norms
 from cvxrelu.convex_problem import DualPoint
+from cvxrelu.dual_workspace import DualWorkspace
 from cvxrelu.problems import ConvexReLU
 from cvxrelu.solvers.budget import Budget
 from cvxrelu.solvers.cone_newton import ConeNewton, WorkingBlocks
@@ -25,7 +26,9 @@ _EPS = float(np.finfo(np.float64).eps)
 _TINY = float(np.finfo(np.float64).tiny)
 
 
-def relu_candidates(problem: ConvexReLU, blocks: FloatArray, limits: Limits) -> Iterator[Candidate]:
+def relu_candidates(
+    problem: ConvexReLU, blocks: FloatArray, limits: Limits, workspace: DualWorkspace
+) -> Iterator[Candidate]:
     """Yield the solution on each working set, feasible, until rounding ends all progress.
 
     Parameters
@@ -36,8 +39,10 @@ def relu_candidates(problem: ConvexReLU, blocks: FloatArray, limits: Limits) -> 
         Where to start.
     limits : Limits
         The tolerance and what may be spent.
+    workspace : DualWorkspace
+        Of the problem, for the projections.
     """
-    search = _Search(problem, blocks, limits.tol)
+    search = _Search(problem, blocks, limits.tol, workspace)
     budget = Budget.of(limits)
     best, idle, started = np.inf, 0, bool(blocks.any())
     while idle < _IDLE_ROUNDS:
@@ -54,9 +59,11 @@ def relu_candidates(problem: ConvexReLU, blocks: FloatArray, limits: Limits) -> 
 class _Search:
     """The state of the rounds: blocks u (2 c P, d), the dual variable t (n, c), the best dual point."""
 
-    def __init__(self, problem: ConvexReLU, blocks: FloatArray, tol: float) -> None:
+    def __init__(self, problem: ConvexReLU, blocks: FloatArray, tol: float, workspace: DualWorkspace) -> None:
         self.problem = problem
         self.tol = tol
+        self.workspace = workspace
+        workspace.remember(problem.operator, *problem.at_zero)
         self.X = np.ascontiguousarray(problem.operator.X)
         self.D = problem.cones.D
         n_blocks = 2 * problem.n_outputs * self.D.shape[1]
@@ -67,7 +74,7 @@ class _Search:
         self.upper = np.inf
         self.dual = DualPoint(self.t, None, -np.inf)
         self.target = np.inf
-        self.projector = problem.cones.new_projector(n_blocks)
+        self.projector = workspace.projector(problem.cones, n_blocks)
         self.newton = ConeNewton(problem, self.term, self.projector)
         self.left_sides = np.zeros(n_blocks)
         self.directions, self.found = problem.patterns.witnesses(self.X)
@@ -79,7 +86,7 @@ class _Search:
         Few pivots are enough: the bounds of blocks that stay above lam get better from round to round.
         """
         problem = self.problem
-        products = problem.operator.adjoint(self.t).reshape(-1, problem.d)
+        products = self.workspace.adjoint(problem.operator, self.t).reshape(-1, problem.d)
         arguments = np.concatenate([-products, products])
         relative = min(1.0, self.target / max(self.upper, _TINY)) if np.isfinite(self.upper) else 1.0
         enough = problem.lam * (1.0 + _PRICING_SHARE * relative)

@@ -6,6 +6,7 @@ import scipy.sparse as sp
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.convex_problem import Weights
+from cvxrelu.dual_workspace import DualWorkspace
 from cvxrelu.status import Status
 
 
@@ -78,6 +79,8 @@ class RawResult:
         Seconds in the solver itself; None where the solver does not say.
     history : tuple of Record
         The checks of a native solver.
+    workspace : DualWorkspace, optional
+        What a native solver knows of the dual, for the certificate to start from; None where it was interrupted.
     """
 
     weights: Weights
@@ -89,3 +92,4 @@ class RawResult:
     compile_time: float = 0.0
     solve_time: float | None
     history: tuple[Record, ...] = ()
+    workspace: DualWorkspace | None = None

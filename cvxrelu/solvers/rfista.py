@@ -5,9 +5,11 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray, check_choice, check_integer, check_number
 from cvxrelu.convex_problem import ConvexProblem, Weights
+from cvxrelu.dual_workspace import DualWorkspace
 from cvxrelu.exceptions import SolverError
 from cvxrelu.operators import GatedOperator
 from cvxrelu.problems import ConvexGatedReLU
@@ -87,14 +89,17 @@ class RFISTA:
         """Solve the problem from ``start`` (zero by default); see `cvxrelu.solve`."""
         self.check_problem(problem)
         first = problem.blocks(problem.zero_weights() if start is None else start)
+        workspace = DualWorkspace()
         if self.screen and can_screen(problem):
             state = _Step(self.step)
-            candidates = screened(
-                problem, first, limits, lambda sub, _, u: self._candidates(sub, u, limits, state), _SHARE
-            )
+
+            def inner(sub: ConvexProblem, _: NDArray[np.intp], u: FloatArray) -> Iterator[Candidate]:
+                return self._candidates(sub, u, limits, state)
+
+            candidates = screened(problem, first, limits, inner, _SHARE, workspace)
         else:
             candidates = self._candidates(problem, first, limits, _Step(self.step))
-        return watch(problem, candidates, limits, "RFISTA")
+        return watch(problem, candidates, limits, "RFISTA", workspace)
 
     def _candidates(
         self, problem: ConvexProblem, start: FloatArray, limits: Limits, last: "_Step"

@@ -13,6 +13,7 @@ from scipy.linalg import eigvalsh
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.convex_problem import ConvexProblem
+from cvxrelu.dual_workspace import DualWorkspace
 from cvxrelu.solvers.monitor import Candidate, Limits, stalled
 from cvxrelu.solvers.result import Record
 
@@ -34,36 +35,44 @@ def can_screen(problem: ConvexProblem) -> bool:
 
 
 def screened(
-    problem: ConvexProblem, start: FloatArray, limits: Limits, inner: InnerSolver, share: float
+    problem: ConvexProblem,
+    start: FloatArray,
+    limits: Limits,
+    inner: InnerSolver,
+    share: float,
+    workspace: DualWorkspace,
 ) -> Iterator[Candidate]:
     """Yield points of the whole problem, each the solution on a working set of patterns.
 
     The set holds the active patterns and those with the largest left sides of the dual constraints, at least 12 in
     all and at least half as many again as are active. On it the inner solver runs until its own gap is ``share`` of
-    the last one over all patterns; the caller certifies each point over all patterns, and so decides when to stop.
+    the last one over all patterns; the caller certifies each point over all patterns, and so decides when to stop. The
+    workspace, which serves the whole problem, is the caller's too.
     """
     started = time.perf_counter()
     eps = float(np.finfo(problem.X.dtype).eps)
     alive = np.arange(len(problem.patterns))
+    workspace.remember(problem.operator, *problem.at_zero)
     part, norms = problem, pattern_norms(problem)
     blocks, n_iter, step = start, 0, 0.0
     while True:
         weights = part.weights(blocks[..., alive, :])
         t = part.gradient_point(weights)
-        sides, multipliers = part.left_sides(t)
+        sides, multipliers = part.left_sides(t, workspace)
         if n_iter:
             whole = multipliers if part is problem else None
             yield Candidate(weights=problem.weights(blocks), n_iter=n_iter, step=step, multipliers=whole)
         working = choose_patterns(blocks[..., alive, :], sides, _SMALLEST, _GROWTH)
         index = alive[working]
         restricted = part.restrict(working)
-        point = part.dual_point(t, multipliers)
+        point = part.dual_point(t, multipliers, workspace=workspace)
         gap = part.objective(part.repair(weights)) - point.value
         target = share * gap
         zero = gap_safe(part, _multiple(point.t, t) * sides, point.value, gap, norms)
         zero[working] = False
         if zero.sum() > _WORTH_DROPPING * len(zero):
             alive, norms, part = alive[~zero], norms[~zero], part.restrict(np.flatnonzero(~zero))
+            workspace = DualWorkspace()  # of the part: the caller keeps that of the whole problem
         history: list[Record] = []
         for candidate in inner(restricted, index, np.ascontiguousarray(blocks[..., index, :])):
             inside = restricted.blocks(candidate.weights)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray, check_integer
 from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
+from cvxrelu.dual_workspace import DualWorkspace
 from cvxrelu.exceptions import SolverError
 from cvxrelu.operators import GatedOperator
 from cvxrelu.penalties import NormPenalty
@@ -84,21 +85,25 @@ class WorkingSet:
         """Solve the problem from ``start`` (zero by default); see `cvxrelu.solve`."""
         self.check_problem(problem)
         blocks = problem.blocks(problem.zero_weights() if start is None else start)
+        workspace = DualWorkspace()
         if isinstance(problem, ConvexReLU):
-            candidates = relu_candidates(problem, blocks, limits)
+            candidates = relu_candidates(problem, blocks, limits, workspace)
         else:
-            candidates = _gated_candidates(problem, blocks, limits)
-        return watch(problem, candidates, limits, "WorkingSet")
+            candidates = _gated_candidates(problem, blocks, limits, workspace)
+        return watch(problem, candidates, limits, "WorkingSet", workspace)
 
 
-def _gated_candidates(problem: ConvexProblem, blocks: FloatArray, limits: Limits) -> Iterator[Candidate]:
+def _gated_candidates(
+    problem: ConvexProblem, blocks: FloatArray, limits: Limits, workspace: DualWorkspace
+) -> Iterator[Candidate]:
     """Yield the solution on each working set, until rounding ends all progress."""
     budget = Budget.of(limits)
     operator = problem.operator if problem.X.dtype == np.float64 else GatedOperator(problem.X, problem.patterns.D)
     prediction = operator.forward(blocks) if blocks.any() else np.zeros_like(problem.Y)
     upper = problem.loss.value(prediction, problem.Y) + problem.lam * problem.penalty.value(blocks)
     inner = ProximalNewton(problem, prediction)
-    patterns = _Patterns(problem, operator)
+    workspace.remember(problem.operator, *problem.at_zero)
+    patterns = _Patterns(problem, operator, workspace)
     started, exhausted = bool(blocks.any()), False
     while True:
         point = patterns.price(inner.t)
@@ -110,7 +115,7 @@ def _gated_candidates(problem: ConvexProblem, blocks: FloatArray, limits: Limits
                 n_iter=inner.n_steps,
                 step=inner.sigma,
                 objective=upper if exact else None,
-                dual=point if exact else problem.dual_point(inner.t),
+                dual=point if exact else problem.dual_point(inner.t, workspace=workspace),
             )
         if exhausted:
             return
@@ -129,8 +134,9 @@ def _gated_candidates(problem: ConvexProblem, blocks: FloatArray, limits: Limits
 class _Patterns:
     """The patterns that are not yet proved to be zero, and what the last pricing said of them."""
 
-    def __init__(self, problem: ConvexProblem, operator: GatedOperator) -> None:
+    def __init__(self, problem: ConvexProblem, operator: GatedOperator, workspace: DualWorkspace) -> None:
         self.problem = problem
+        self._workspace = workspace
         self._operator = operator
         self._alive = np.arange(len(problem.patterns))
         self._norms = pattern_norms(problem)
@@ -138,7 +144,7 @@ class _Patterns:
     def price(self, t: FloatArray) -> DualPoint:
         """Return the dual feasible multiple of t on the patterns that are left."""
         problem = self.problem
-        self._Z = self._operator.adjoint(t)
+        self._Z = self._workspace.adjoint(self._operator, t)
         assert isinstance(problem.penalty, NormPenalty)
         self._sides = problem.penalty.pattern_polar(self._Z)
         size = float(self._sides.max())
