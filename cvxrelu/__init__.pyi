@@ -20,6 +20,7 @@ from cvxrelu.estimators_cv import (
 from cvxrelu.exceptions import (
     CertificateError,
     ConvergenceWarning,
+    InsufficientMemoryError,
     ProgramSizeWarning,
     SolverError,
     SolverNotAvailableError,
@@ -93,6 +94,7 @@ __all__ = [
     "GlobalRecord",
     "GroupL1",
     "Huber",
+    "InsufficientMemoryError",
     "LeastSquares",
     "Logistic",
     "Loss",

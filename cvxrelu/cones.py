@@ -14,7 +14,8 @@ from scipy.optimize import linprog, nnls
 from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.active_set import row_norms
 from cvxrelu.cone_projection import ConeProjector
-from cvxrelu.patterns import ActivationPatterns
+from cvxrelu.patterns import ActivationPatterns, strictly_inside, unit_rows
+from cvxrelu.row_space import RowSpace
 
 _BLOCK_BYTES = 2**25
 _NUDGE = 1.01
@@ -23,7 +24,8 @@ _NUDGE = 1.01
 class PatternCones:
     """The P cones of the patterns of X, with projections, multipliers and repairs.
 
-    Blocks are numbered ``b``; block b belongs to pattern ``b % P``. Everything is computed in float64.
+    Blocks are numbered ``b``; block b belongs to pattern ``b % P``. Everything is computed in float64. Where n < d,
+    projections and their multipliers are those of the part in the row space of X, the only one that a cone constrains.
 
     Parameters
     ----------
@@ -43,9 +45,21 @@ class PatternCones:
         self._unit = self.X[self._rows] / self._norms[:, None]
 
     @cached_property
+    def space(self) -> RowSpace | None:
+        """The row space of X, None where n >= d."""
+        return RowSpace.of(self.X)
+
+    @cached_property
     def witnesses(self) -> tuple[FloatArray, BoolArray]:
-        """Strict interior points (d, P) and which were found (P,), as `ActivationPatterns.witnesses` gives them."""
+        """Strict interior points (d, P) and which were found (P,), as `ActivationPatterns.witnesses` gives them.
+
+        Where n < d, their parts in the row space: as far inside, and shorter.
+        """
         points, found = self.patterns.witnesses(self.X)
+        if self.space is not None:
+            parts = self.space.vectors(self.space.coordinates(points.T)).T
+            inside = found & strictly_inside(unit_rows(self.X), self.patterns.D, parts)
+            points[:, inside] = parts[:, inside]
         points.flags.writeable = found.flags.writeable = False
         return points, found
 
@@ -72,18 +86,30 @@ class PatternCones:
         """
         projector = projector or self.projector(len(Z))
         blocks = np.flatnonzero(row_norms(Z) > enough)
+        if self.space is not None:
+            z = self.space.coordinates(Z[blocks])
+            rest = row_norms(Z[blocks] - self.space.vectors(z)).max(initial=0.0)
+            projector.project(blocks, z, np.sqrt(max(enough**2 - rest**2, 0.0)))
+            return projector.multipliers(blocks, z)
         projector.project(blocks, Z[blocks], enough)
         return projector.multipliers(blocks, Z[blocks])
 
     def projector(self, n_blocks: int) -> ConeProjector:
-        """Return a new projector, which learns from its projections: one for each caller, for one thread."""
-        return ConeProjector(self.X, self.D, n_blocks)
+        """Return a new projector, which learns from its projections: one for each caller, for one thread.
+
+        Where n < d it projects coordinates in the row space.
+        """
+        return ConeProjector(self.X if self.space is None else self.space.rows, self.D, n_blocks)
 
     def project(self, W: FloatArray, blocks: NDArray[np.intp]) -> FloatArray:
         """Return the projections of the rows of W (B, d) onto the cones of the blocks (B,), which differ."""
         if len(blocks) == 0:
             return W
-        return self.projector(int(blocks.max()) + 1).project(blocks, W)
+        projector = self.projector(int(blocks.max()) + 1)
+        if self.space is None:
+            return projector.project(blocks, W)
+        w = self.space.coordinates(W)
+        return W + self.space.vectors(projector.project(blocks, w) - w)
 
     def euclidean_multipliers(self, z: FloatArray, block: int, scale: FloatArray | None = None) -> FloatArray:
         """Return g >= 0 (n,) that minimises ||scale * (z + Xt_i'g)||_2, by non-negative least squares.
@@ -95,8 +121,11 @@ class PatternCones:
         size = np.linalg.norm(z)
         if size == 0.0:
             return gamma
-        generators = self._signed_rows(block).T
-        target = -z / size
+        if scale is None and self.space is not None:
+            rows, target = self.space.rows[self._rows] / self._norms[:, None], -self.space.coordinates(z / size)
+        else:
+            rows, target = self._unit, -z / size
+        generators = (self._signs(block)[:, None] * rows).T
         if scale is not None:
             generators = generators * scale[:, None]
             target = target * scale
@@ -176,7 +205,9 @@ class PatternCones:
         nudged = point + _NUDGE * step * directions[:, i]
         return nudged if (rows @ nudged).min() >= 0.0 else np.zeros_like(point)
 
+    def _signs(self, block: int) -> FloatArray:
+        return np.where(self.D[self._rows, block % len(self.patterns)], 1.0, -1.0)
+
     def _signed_rows(self, block: int) -> FloatArray:
-        signs = np.where(self.D[self._rows, block % len(self.patterns)], 1.0, -1.0)
-        rows: FloatArray = signs[:, None] * self._unit
+        rows: FloatArray = self._signs(block)[:, None] * self._unit
         return rows

@@ -27,6 +27,7 @@ from cvxrelu.operators import GatedOperator
 from cvxrelu.packed import take_patterns
 from cvxrelu.patterns import ActivationPatterns
 from cvxrelu.penalties import NormPenalty, Penalty, get_penalty
+from cvxrelu.row_space import RowSpace
 
 if TYPE_CHECKING:
     import cvxpy as cp
@@ -150,6 +151,11 @@ class ConvexProblem(ABC):
         argument, _ = self.with_lam(0.0).polar_argument(t, None, workspace=workspace)
         return float(_homogeneous(self.penalty.polar, argument))
 
+    @cached_property
+    def row_space(self) -> RowSpace | None:
+        """Coordinates in the row space of X; None where n >= d."""
+        return RowSpace.of(self.operator.X)
+
     def with_lam(self, lam: float) -> Self:
         """Return the same problem at another regularisation strength, sharing the validated data."""
         other = object.__new__(type(self))
@@ -163,6 +169,14 @@ class ConvexProblem(ABC):
         other.__dict__.update({name: self.__dict__[name] for name in ("X", "y", "lam", "loss", "penalty")})
         gates = None if self.patterns.G is None else self.patterns.G[:, index]
         other._set("patterns", ActivationPatterns(take_patterns(self.patterns.D, index), gates))
+        return other
+
+    def on_rows(self, X: FloatArray, patterns: ActivationPatterns) -> Self:
+        """Return the problem on other data with the same masks, which are not checked again."""
+        other = object.__new__(type(self))
+        other.__dict__.update({name: self.__dict__[name] for name in ("y", "lam", "loss", "penalty")})
+        other._set("X", read_only(X))
+        other._set("patterns", patterns)
         return other
 
     # Primal

@@ -5,6 +5,7 @@ from sklearn.exceptions import ConvergenceWarning
 __all__ = [
     "CertificateError",
     "ConvergenceWarning",
+    "InsufficientMemoryError",
     "ProgramSizeWarning",
     "SolverError",
     "SolverNotAvailableError",
@@ -18,6 +19,10 @@ class SolverError(RuntimeError):
 
 class SolverNotAvailableError(SolverError):
     """The solver is not installed, has no licence, or its licence limits the size."""
+
+
+class InsufficientMemoryError(SolverError, MemoryError):
+    """More memory would be needed than is free: said before anything is allocated, with what to do."""
 
 
 class CertificateError(RuntimeError):

@@ -14,6 +14,7 @@ from scipy.optimize import linprog
 
 from cvxrelu._validation import BoolArray, FloatArray, check_bool_matrix, check_matrix, read_only
 from cvxrelu.packed import Mask, PackedMask, as_stored, packed_bits, take_patterns
+from cvxrelu.row_space import RowSpace
 
 _BLOCK_BYTES = 2**25
 _MARGIN_TOLERANCE = 1e-9
@@ -156,8 +157,8 @@ class ActivationPatterns:
 
         The gate is the witness if its products with the non-zero rows have the signs of the pattern beyond
         rounding, whatever the scales of rows and columns. Otherwise a linear program maximises the margin m subject to
-        (2 D_ji - 1) x_j'w >= m ||x_j|| and |w|_inf <= 1, and its w is a witness if the margin, computed anew
-        from w, exceeds 1e-9. Zero rows constrain nothing.
+        (2 D_ji - 1) x_j'w >= m ||x_j|| and |w|_inf <= 1 (n < d: in the row space of X, in an orthonormal basis of it),
+        and its w is a witness if the margin, computed anew from w, exceeds 1e-9. Zero rows constrain nothing.
 
         Parameters
         ----------
@@ -185,9 +186,14 @@ class ActivationPatterns:
         if self.G is not None:
             found = strictly_inside(units, self.D, self.G)
             W[:, found] = self.G[:, found]
-        for i in np.flatnonzero(~found).tolist():
+        missing = np.flatnonzero(~found).tolist()
+        space = RowSpace.of(units) if missing else None
+        for i in missing:
             signed = np.where(self.D[:, i : i + 1], units, -units)[~zero]
-            w = _widest_direction(signed)
+            if space is None:
+                w = _widest_direction(signed)
+            else:  # beyond the row space a direction has no products with the rows
+                w = space.vectors(_widest_direction(np.where(self.D[:, i : i + 1], space.rows, -space.rows)[~zero]))
             # The margin of w itself: the program's own m is only accurate to its feasibility tolerance.
             margin = (signed @ w).min(initial=np.inf)
             if margin > max(_MARGIN_TOLERANCE, _rounding(len(w)) * float(np.linalg.norm(w))):

@@ -53,6 +53,7 @@ class Penalty(ABC):
 
     name: ClassVar[str]
     is_norm: ClassVar[bool] = False
+    rotation_invariant: ClassVar[bool] = False  # whether Omega(U Q') = Omega(U) for Q with orthonormal columns
 
     @abstractmethod
     def value(self, U: FloatArray) -> float:
@@ -150,6 +151,7 @@ class GroupL1(_SumOfGroupNorms):
     """
 
     name: ClassVar[str] = "group_l1"
+    rotation_invariant: ClassVar[bool] = True
 
     def pattern_polar(self, Z: FloatArray) -> FloatArray:
         """Return the largest norm of a block of each pattern."""
@@ -228,6 +230,7 @@ class Nuclear(NormPenalty):
     """
 
     name: ClassVar[str] = "nuclear"
+    rotation_invariant: ClassVar[bool] = True
 
     def value(self, U: FloatArray) -> float:
         """Return the sum of the singular values of all U[:, i, :]."""
@@ -283,6 +286,7 @@ class SquaredL2(Penalty):
     """Omega(U) = 1/2 ||U||_F^2; R*(Z) = ||Z||_F^2 / (2 lam)."""
 
     name: ClassVar[str] = "squared_l2"
+    rotation_invariant: ClassVar[bool] = True
 
     def value(self, U: FloatArray) -> float:
         """Return 1/2 ||U||_F^2."""
@@ -319,6 +323,7 @@ class NoPenalty(Penalty):
     """Omega(U) = 0; R*(Z) = 0 if Z = 0, infinite if not."""
 
     name: ClassVar[str] = "none"
+    rotation_invariant: ClassVar[bool] = True
 
     def value(self, U: FloatArray) -> float:
         """Return 0."""

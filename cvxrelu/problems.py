@@ -12,6 +12,7 @@ from cvxrelu.cones import PatternCones
 from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.dual_workspace import DualWorkspace
 from cvxrelu.polar import cone_multipliers
+from cvxrelu.row_space import RowSpace
 
 _ROUNDING = 1e-9
 
@@ -181,6 +182,11 @@ class ConvexReLU(ConvexProblem):
     def cones(self) -> PatternCones:
         """The cones K_i of the patterns."""
         return PatternCones(self.operator.X, self.patterns)
+
+    @property
+    def row_space(self) -> RowSpace | None:
+        """Coordinates in the row space of X, those of the cones; None where n >= d."""
+        return self.cones.space
 
     def violation(self, weights: Weights) -> float:
         """Return the largest violation of a cone constraint, max (-(2 D - I) X w)_+, in units of activation."""

@@ -13,6 +13,7 @@ from cvxrelu.backends import solver_names
 from cvxrelu.certificates import Certificate, certify_solved
 from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
 from cvxrelu.exceptions import ConvergenceWarning, UnsupportedOptionWarning
+from cvxrelu.rotation import Rotated, rotate
 from cvxrelu.solution import Solution
 from cvxrelu.solvers.choice import NativeSolver, first_able
 from cvxrelu.solvers.cvxpy_solver import solve_cvxpy
@@ -120,14 +121,16 @@ def solve(
         problem.blocks(start)
     started = clock.perf_counter()
     name = chosen if isinstance(chosen, str) else type(chosen).__name__
+    rotated = Rotated(problem, problem)
     if problem.zero_is_optimal():
         name = "none"
         results: Iterable[RawResult] = [_zero_result(problem)]
     elif isinstance(chosen, str):
         if start is not None:
             warnings.warn(f"{name} cannot start from given weights", UnsupportedOptionWarning, stacklevel=2)
+        rotated = rotate(problem)
         results = solve_cvxpy(
-            problem, name, tol=tol, max_iter=max_iter, time_limit=time_limit, verbose=verbose, options=options
+            rotated.problem, name, tol=tol, max_iter=max_iter, time_limit=time_limit, verbose=verbose, options=options
         )
     else:
         if options:
@@ -138,8 +141,9 @@ def solve(
             time_limit=time_limit,
             callback=_with_printer(callback) if verbose else callback,
         )
-        results = _native_runs(problem, chosen, start, limits, second=solver == "auto")
-    runs = _certified_runs(problem, results, tol, started, callback)
+        rotated = rotate(problem)
+        results = _native_runs(rotated.problem, chosen, rotated.start(start), limits, second=solver == "auto")
+    runs = _certified_runs(problem, map(rotated.result, results), tol, started, callback)
     best = min(range(len(runs)), key=lambda i: runs[i][0].gap)
     certificate, result, _ = runs[best]
     if best > 0 and not isinstance(chosen, str):

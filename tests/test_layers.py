@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "cvxrelu"
 LAYERS = [
     {"_version", "_validation", "exceptions", "status", "settings", "checker"},
-    {"files", "packed", "active_set", "arrangements", "rigor", "cone_bound"},
+    {"files", "packed", "active_set", "arrangements", "rigor", "cone_bound", "row_space", "memory"},
     {"patterns", "losses", "penalties", "backends", "enclosures", "neuron_form"},
     {"gates", "enumeration", "operators", "cone_projection", "polyhedron_projection", "global_bound", "cone_stack"},
     {"weighted_loss", "cones", "rounded_losses", "cone_search", "relaxation"},
@@ -22,7 +22,7 @@ LAYERS = [
     {"decompositions"},
     {"bounds"},
     {"solvers"},
-    {"minimum_norm"},
+    {"minimum_norm", "rotation"},
     {"networks", "pruning"},
     {"scaling", "standardization", "pricing", "biases", "network_files"},
     {"network_input", "torch_export", "onnx_export"},

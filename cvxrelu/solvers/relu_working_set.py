@@ -6,6 +6,7 @@ import numpy as np
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.active_set import IndexArray, row_norms
+from cvxrelu.cone_projection import ConeProjector
 from cvxrelu.convex_problem import DualPoint
 from cvxrelu.dual_workspace import DualWorkspace
 from cvxrelu.problems import ConvexReLU
@@ -75,9 +76,11 @@ class _Search:
         self.dual = DualPoint(self.t, None, -np.inf)
         self.target = np.inf
         self.projector = workspace.projector(problem.cones, n_blocks)
+        if problem.cones.space is not None:  # a problem that nobody has rotated
+            self.projector = ConeProjector(self.X, self.D, n_blocks)
         self.newton = ConeNewton(problem, self.term, self.projector)
         self.left_sides = np.zeros(n_blocks)
-        self.directions, self.found = problem.patterns.witnesses(self.X)
+        self.directions, self.found = problem.cones.witnesses
         self.row_norms = row_norms(self.X)
 
     def price(self) -> Candidate:
