@@ -19,6 +19,7 @@ from cvxrelu.estimators_cv import (
 )
 from cvxrelu.exceptions import (
     CertificateError,
+    CompilationCacheWarning,
     ConvergenceWarning,
     InsufficientMemoryError,
     ProgramSizeWarning,
@@ -75,6 +76,7 @@ __all__ = [
     "Certificate",
     "CertificateError",
     "ColumnScaling",
+    "CompilationCacheWarning",
     "ConvergenceWarning",
     "ConvexGatedReLU",
     "ConvexReLU",

@@ -8,10 +8,10 @@ is cached), and installs without a compiler. In NumPy, many blocks in step, C-Re
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from cvxrelu._validation import BoolArray, FloatArray
+from cvxrelu.compilation import kernel
 
 IndexArray = NDArray[np.intp]
 
@@ -38,7 +38,10 @@ def on_face(x: FloatArray, basis: FloatArray, tight: BoolArray, level: FloatArra
     return p, -coordinates * tight
 
 
-@njit(cache=True)
+@kernel(
+    "(float64[:, ::1], boolean[:, ::1], float64[:, ::1], float64[:, ::1], float64[::1], float64, int64,"
+    "float64[:, :, ::1], boolean[:, ::1], intp[:, ::1], float64[:, ::1])"
+)
 def project_blocks(unit, active, offset, x, tolerance, enough, limit, basis, tight, row, level):  # type: ignore[no-untyped-def]
     """Move the tight sets of blocks to those of their projections, in place.
 
@@ -65,27 +68,31 @@ def project_blocks(unit, active, offset, x, tolerance, enough, limit, basis, tig
         _project(unit, active[k], offset[k], x[k], tolerance[k], enough, limit, basis[k], tight[k], row[k], level[k])
 
 
-@njit(cache=True)
+@kernel()
 def _project(unit, active, offset, x, tolerance, enough, limit, basis, tight, row, level):  # type: ignore[no-untyped-def]
     n, d = unit.shape
-    p, gamma = np.empty(d), np.empty(d)
-    _drop_negative(x, basis, tight, level, p, gamma)
-    some, n_some = np.empty(n, dtype=np.int64), 0
+    p, gamma, coordinates, direction = np.empty(d), np.empty(d), np.empty(d), np.empty(d)
+    margins, some, n_some = np.empty(n), np.empty(n, dtype=np.int64), 0
+    _drop_negative(x, basis, tight, level, p, gamma, coordinates)
+    normal, loose = np.empty(d), np.empty(d)
     n_pivots = 0
     while True:
-        if np.sqrt(np.dot(p, p)) <= enough or n_pivots >= limit:
+        if np.sqrt(_inner(p, p)) <= enough or n_pivots >= limit:
             return
-        entering, n_some = _most_violated(unit, active, offset, p, tolerance, some, n_some)
+        entering, n_some = _most_violated(unit, active, offset, p, tolerance, margins, some, n_some)
         if entering < 0:
             return
-        normal = unit[entering] if active[entering] else -unit[entering]
+        sign = 1.0 if active[entering] else -1.0
+        for i in range(d):
+            normal[i] = sign * unit[entering, i]
         reach = offset[entering] if len(offset) else 0.0
         multiplier = 0.0
         while True:
             n_pivots += 1
-            coordinates = np.dot(basis, normal)
+            _times(basis, normal, coordinates)
             ratio, leaving, squared, slot = np.inf, -1, 0.0, -1
             for i in range(d):
+                loose[i] = 0.0 if tight[i] else coordinates[i]
                 if tight[i]:
                     if coordinates[i] > 0.0 and gamma[i] < ratio * coordinates[i]:
                         ratio, leaving = gamma[i] / coordinates[i], i
@@ -93,13 +100,12 @@ def _project(unit, active, offset, x, tolerance, enough, limit, basis, tight, ro
                     squared += coordinates[i] ** 2
                     if slot < 0 or abs(coordinates[i]) > abs(coordinates[slot]):
                         slot = i
-            full = (reach - np.dot(normal, p)) / squared if squared > _DEPENDENT else np.inf
+            full = (reach - _inner(normal, p)) / squared if squared > _DEPENDENT else np.inf
             if leaving < 0 and full == np.inf:
                 # Without the row that was entering, multipliers may be negative again.
-                _drop_negative(x, basis, tight, level, p, gamma)
+                _drop_negative(x, basis, tight, level, p, gamma, coordinates)
                 return
-            on_face = np.where(tight, 0.0, coordinates)
-            direction = np.dot(on_face, basis)
+            _transposed_times(basis, loose, direction)
             step = min(ratio, full)
             multiplier += step
             for i in range(d):
@@ -107,7 +113,7 @@ def _project(unit, active, offset, x, tolerance, enough, limit, basis, tight, ro
                 if tight[i]:
                     gamma[i] -= step * coordinates[i]
             if ratio < full:
-                _release(basis, tight, level, leaving)
+                _release(basis, tight, level, leaving, loose, coordinates)
                 gamma[leaving] = 0.0
             else:
                 _enter(basis, tight, coordinates, direction, squared, slot)
@@ -115,8 +121,23 @@ def _project(unit, active, offset, x, tolerance, enough, limit, basis, tight, ro
                 break
 
 
-@njit(cache=True)
-def _most_violated(unit, active, offset, p, allowed, some, n_some):  # type: ignore[no-untyped-def]
+@kernel()
+def _inner(a, b):  # type: ignore[no-untyped-def]
+    return np.dot(a, b)
+
+
+@kernel()
+def _times(matrix, vector, product):  # type: ignore[no-untyped-def]
+    np.dot(matrix, vector, product)
+
+
+@kernel()
+def _transposed_times(matrix, vector, product):  # type: ignore[no-untyped-def]
+    np.dot(vector, matrix, product)
+
+
+@kernel()
+def _most_violated(unit, active, offset, p, allowed, margins, some, n_some):  # type: ignore[no-untyped-def]
     """Return the row that is violated the most, -1 if none is, and the number of rows in ``some``.
 
     The worst ones of the last time that all rows were looked at go first: mostly one of them is violated still.
@@ -124,13 +145,13 @@ def _most_violated(unit, active, offset, p, allowed, some, n_some):  # type: ign
     worst, entering = -allowed, -1
     for place in range(n_some):
         j = some[place]
-        margin = np.dot(unit[j], p)
+        margin = _inner(unit[j], p)
         margin = (margin if active[j] else -margin) - (offset[j] if len(offset) else 0.0)
         if margin < worst:
             worst, entering = margin, j
     if entering >= 0:
         return entering, n_some
-    margins = np.dot(unit, p)
+    _times(unit, p, margins)
     for j in range(len(unit)):
         if not active[j]:
             margins[j] = -margins[j]
@@ -147,7 +168,7 @@ def _most_violated(unit, active, offset, p, allowed, some, n_some):  # type: ign
     return entering, n_some
 
 
-@njit(cache=True)
+@kernel()
 def _enter(basis, tight, coordinates, direction, squared, slot):  # type: ignore[no-untyped-def]
     """Give the entering row the slot; its ``coordinates`` are in the basis, ``direction`` its part in the null space.
 
@@ -158,7 +179,8 @@ def _enter(basis, tight, coordinates, direction, squared, slot):  # type: ignore
     length = np.sqrt(squared)
     shift = length if coordinates[slot] >= 0.0 else -length
     scale = 1.0 / (squared + abs(coordinates[slot]) * length)
-    reflector = direction + shift * basis[slot]
+    for j in range(d):
+        basis[slot, j] = direction[j] + shift * basis[slot, j]  # the reflector
     for i in range(d):
         if tight[i]:
             factor = coordinates[i] / squared
@@ -167,35 +189,48 @@ def _enter(basis, tight, coordinates, direction, squared, slot):  # type: ignore
         elif i != slot:
             factor = coordinates[i] * scale
             for j in range(d):
-                basis[i, j] -= factor * reflector[j]
-    basis[slot] = direction / squared
+                basis[i, j] -= factor * basis[slot, j]
+    for j in range(d):
+        basis[slot, j] = direction[j] / squared
 
 
-@njit(cache=True)
-def _release(basis, tight, level, slot):  # type: ignore[no-untyped-def]
-    """Let the row in ``slot`` be no longer tight.
+@kernel()
+def _release(basis, tight, level, slot, loose, change):  # type: ignore[no-untyped-def]
+    """Let the row in ``slot`` be no longer tight; ``loose`` and ``change`` are to write to.
 
     A column of the pseudo-inverse is orthogonal to the other tight rows: normalised, it joins the null space.
     """
     d = len(basis)
     tight[slot], level[slot] = False, 0.0
-    loose = basis[slot] / np.sqrt(np.dot(basis[slot], basis[slot]))
-    change = np.dot(basis, loose)
+    length = np.sqrt(_inner(basis[slot], basis[slot]))
+    for j in range(d):
+        loose[j] = basis[slot, j] / length
+    _times(basis, loose, change)
     for i in range(d):
         if tight[i]:
             for j in range(d):
                 basis[i, j] -= change[i] * loose[j]
-    basis[slot] = loose
+    for j in range(d):
+        basis[slot, j] = loose[j]
 
 
-@njit(cache=True)
-def _drop_negative(x, basis, tight, level, p, gamma):  # type: ignore[no-untyped-def]
-    """Drop tight rows, those of the most negative multipliers first, until all are >= 0; write p and multipliers."""
+@kernel()
+def _drop_negative(x, basis, tight, level, p, gamma, coordinates):  # type: ignore[no-untyped-def]
+    """Drop tight rows, those of the most negative multipliers first, until all are >= 0; write p and multipliers.
+
+    ``coordinates`` are to write to.
+    """
     d = len(x)
+    shift = np.empty(d)
     while True:
-        coordinates = np.dot(basis, x)
-        p[:] = np.dot(np.where(tight, level, coordinates), basis)
-        gamma[:] = np.dot(basis, p - x)
+        _times(basis, x, coordinates)
+        for i in range(d):
+            if tight[i]:
+                coordinates[i] = level[i]
+        _transposed_times(basis, coordinates, p)
+        for i in range(d):
+            shift[i] = p[i] - x[i]
+        _times(basis, shift, gamma)
         slot = -1
         for i in range(d):
             if not tight[i]:
@@ -204,4 +239,4 @@ def _drop_negative(x, basis, tight, level, p, gamma):  # type: ignore[no-untyped
                 slot = i
         if slot < 0:
             return
-        _release(basis, tight, level, slot)
+        _release(basis, tight, level, slot, shift, coordinates)

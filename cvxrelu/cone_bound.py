@@ -13,7 +13,8 @@ numba compiles the kernel, with loops in place of array expressions, which take 
 """
 
 import numpy as np
-from numba import njit
+
+from cvxrelu.compilation import kernel
 
 _SWEEPS = 3
 _PIVOTS = 100
@@ -22,7 +23,7 @@ _GRADIENT = 1e-13  # cosine of x and a column that counts as zero
 _THIN = 1e-12  # a pivot in the inversion of the rays that is next to nothing
 
 
-@njit(cache=True)
+@kernel()
 def bound_cone(V, q, Z, e, t, m, limit, x, c, u, P):  # type: ignore[no-untyped-def]
     """Return a bound of f on a cone, the least or one that is at most ``limit``.
 
@@ -76,7 +77,7 @@ def bound_cone(V, q, Z, e, t, m, limit, x, c, u, P):  # type: ignore[no-untyped-
     return min(best, _proven(V, q, Z, t, m, x, c, reach))
 
 
-@njit(cache=True)
+@kernel()
 def _dot(a, b):  # type: ignore[no-untyped-def]
     total = 0.0
     for i in range(len(a)):
@@ -84,7 +85,7 @@ def _dot(a, b):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True)
+@kernel()
 def _shortfall(v, q, Z, t, m, x, c, j):  # type: ignore[no-untyped-def]
     """Return -g_j, computed from x and c."""
     short = q - _dot(v, x)
@@ -93,7 +94,7 @@ def _shortfall(v, q, Z, t, m, x, c, j):  # type: ignore[no-untyped-def]
     return short
 
 
-@njit(cache=True)
+@kernel()
 def _proven(V, q, Z, t, m, x, c, reach):  # type: ignore[no-untyped-def]
     """Return the bound that x and c prove: the length of x and what makes good the largest violation."""
     violation = 0.0
@@ -102,7 +103,7 @@ def _proven(V, q, Z, t, m, x, c, reach):  # type: ignore[no-untyped-def]
     return np.sqrt(_dot(x, x)) + violation * reach
 
 
-@njit(cache=True)
+@kernel()
 def _relaxed_value(V, q, e, t, m, x, P, u):  # type: ignore[no-untyped-def]
     """Return f at the unit vector that x suggests, a lower bound of all bounds; u becomes its coefficients."""
     r = len(q)
@@ -121,7 +122,7 @@ def _relaxed_value(V, q, e, t, m, x, P, u):  # type: ignore[no-untyped-def]
     return value / size if size > 0.0 else 0.0
 
 
-@njit(cache=True)
+@kernel()
 def _sweep(e, t, m, P, weight, x, c, g):  # type: ignore[no-untyped-def]
     """Minimise ||x|| over each variable in turn."""
     r = len(x)
@@ -142,7 +143,7 @@ def _sweep(e, t, m, P, weight, x, c, g):  # type: ignore[no-untyped-def]
                 x[i] += step * P[i, j]
 
 
-@njit(cache=True)
+@kernel()
 def _pivot(V, q, Z, e, t, m, limit, x, c, u, P, g, weight, reach):  # type: ignore[no-untyped-def]
     """Minimise ||x||, made orthogonal to the columns of the variables that are strictly between their bounds.
 
@@ -237,7 +238,7 @@ def _pivot(V, q, Z, e, t, m, limit, x, c, u, P, g, weight, reach):  # type: igno
     return best
 
 
-@njit(cache=True)
+@kernel()
 def _steepest(e, m, P, weight, x, c, g, basic, n, least):  # type: ignore[no-untyped-def]
     """Return the variable that is not basic whose unit column lets ||x|| fall the most steeply, -1 if none does."""
     r = len(x)
@@ -261,7 +262,7 @@ def _steepest(e, m, P, weight, x, c, g, basic, n, least):  # type: ignore[no-unt
     return entering
 
 
-@njit(cache=True)
+@kernel()
 def _invert(V, P):  # type: ignore[no-untyped-def]
     """Write the inverse of V into P by elimination with row pivoting; return False if a pivot is next to nothing."""
     r = len(V)

@@ -5,9 +5,9 @@ on which NumPy's overhead would be a hundredfold.
 """
 
 import numpy as np
-from numba import njit
 
 from cvxrelu._validation import FloatArray
+from cvxrelu.compilation import kernel
 from cvxrelu.cone_bound import bound_cone
 from cvxrelu.neuron_form import Form
 
@@ -84,7 +84,11 @@ class ConeStack:
         return done, value, where, left
 
 
-@njit(cache=True)
+@kernel(
+    "(float64[:, ::1], float64[::1], float64[:, :, ::1], float64[:, ::1], float64[:, ::1], float64[::1],"
+    "int64[:, ::1], int64[::1], float64[::1], float64[::1], float64[::1], int64[::1], float64[:, ::1],"
+    "int64, float64, float64, int64)"
+)
 def _search(  # type: ignore[no-untyped-def]
     E, tau, cones, linear, xs, bounds, segments, pool, pool_c, x, c, lines, Z, n_open, limit, threshold, max_nodes
 ):
@@ -184,7 +188,7 @@ def _search(  # type: ignore[no-untyped-def]
     return n_open, n_nodes, best, best_u, unresolved, pool, pool_c, (m, a, b, share)
 
 
-@njit(cache=True)
+@kernel()
 def _value(V, base, e, t, mixed, u, point):  # type: ignore[no-untyped-def]
     """Return f at the point of the cone with coefficients u, scaled to norm 1, and write it; -inf if it is zero."""
     r = len(u)
@@ -208,7 +212,7 @@ def _value(V, base, e, t, mixed, u, point):  # type: ignore[no-untyped-def]
     return value
 
 
-@njit(cache=True)
+@kernel()
 def _cut(V, Z, t, m, mixed, u):  # type: ignore[no-untyped-def]
     """Return the edge (a, b) to cut, and where between a (0) and b (1).
 

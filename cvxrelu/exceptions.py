@@ -4,6 +4,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 __all__ = [
     "CertificateError",
+    "CompilationCacheWarning",
     "ConvergenceWarning",
     "InsufficientMemoryError",
     "ProgramSizeWarning",
@@ -27,6 +28,10 @@ class InsufficientMemoryError(SolverError, MemoryError):
 
 class CertificateError(RuntimeError):
     """Two bounds contradict each other by more than rounding: a bug, never a result."""
+
+
+class CompilationCacheWarning(UserWarning):
+    """Compiled kernels cannot be cached here, so that each process compiles them again, for seconds."""
 
 
 class ProgramSizeWarning(UserWarning):

@@ -8,7 +8,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "cvxrelu"
 LAYERS = [
-    {"_version", "_validation", "exceptions", "status", "settings", "checker"},
+    {"_version", "_validation", "exceptions", "status", "settings", "checker", "lazy_imports"},
+    {"compilation", "numba_kernels"},
     {"files", "packed", "active_set", "arrangements", "rigor", "cone_bound", "row_space", "memory"},
     {"patterns", "losses", "penalties", "backends", "enclosures", "neuron_form"},
     {"gates", "enumeration", "operators", "cone_projection", "polyhedron_projection", "global_bound", "cone_stack"},

@@ -1,0 +1,25 @@
+"""Heavy modules that most calls do not need, imported at the first look at one of their names.
+
+CVXPY alone takes longer to import than a small problem to solve.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__all__ = ["numba_kernels"]
+
+
+class _LazyModule:
+    """A module in name only; as safe to use from threads as imports are."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(importlib.import_module(self._name), attribute)
+
+
+if TYPE_CHECKING:
+    from cvxrelu import numba_kernels
+else:
+    numba_kernels = _LazyModule("cvxrelu.numba_kernels")

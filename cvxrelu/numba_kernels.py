@@ -1,0 +1,76 @@
+"""What `compilation` does with numba: only this module imports it."""
+
+import contextlib
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numba
+from numba.core import sigutils
+from numba.core.caching import FunctionCache
+
+from cvxrelu.exceptions import CompilationCacheWarning
+
+_warned = False
+
+
+class _KernelCache(FunctionCache):  # type: ignore[misc]
+    """A cache whose failures cost time and nothing else: unreadable files are replaced, unwritable folders left."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # of whatever kind the contents of the file raise
+            with contextlib.suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            _warn(error)
+
+
+def dispatcher(function: Callable[..., Any], *, inner: bool) -> Any:
+    """Return what numba makes of a function, or the function itself where the user has turned numba off.
+
+    Parameters
+    ----------
+    function : callable
+        The function.
+    inner : bool
+        Whether it is only called by compiled functions, and never from Python.
+    """
+    if numba.config.DISABLE_JIT:
+        return function
+    made = numba.njit(no_cpython_wrapper=inner, no_cfunc_wrapper=True)(function)
+    find = made.get_call_template
+    # For a number that the code names, 0 say, numba would compile another version than for a variable.
+    made.get_call_template = lambda types, names: find([numba.types.unliteral(each) for each in types], names)
+    return made
+
+
+def compiled(dispatcher: Any, signature: str | None) -> Any:
+    """Return the dispatcher with its signature compiled, or loaded from the cache, and no others."""
+    if signature is None or numba.config.DISABLE_JIT:
+        return dispatcher
+    try:
+        dispatcher._cache = _KernelCache(dispatcher.py_func)
+    except (OSError, RuntimeError) as error:  # numba's word for: no folder can be written
+        _warn(error)
+    dispatcher.compile(sigutils.normalize_signature(signature)[0])
+    dispatcher.disable_compile()
+    return dispatcher
+
+
+def _warn(error: Exception) -> None:
+    global _warned
+    if not _warned:
+        _warned = True
+        warnings.warn(
+            "kernels are compiled again in each process, which takes seconds, because they cannot be cached: set the "
+            f"environment variable NUMBA_CACHE_DIR to a folder that can be written ({error})",
+            CompilationCacheWarning,
+            stacklevel=2,
+        )

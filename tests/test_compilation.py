@@ -1,0 +1,200 @@
+"""Kernels: compiled at their first call, in any environment, once."""
+
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+
+import cvxrelu as cr
+from cvxrelu import numba_kernels
+
+TINY = """
+from cvxrelu.compilation import kernel
+
+@kernel()
+def half(x):
+    return 0.5 * x
+
+@kernel("(float64[::1],)")
+def halve(x):
+    for i in range(len(x)):
+        x[i] = half(x[i])
+"""
+PACKAGE = Path(cr.__file__).parent
+SOLVES = """
+import sys
+import warnings
+
+import numpy as np
+import cvxrelu as cr
+
+X = np.column_stack([np.linspace(-1.0, 1.0, 8), np.ones(8)])
+y = np.abs(X[:, 0])
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    patterns = cr.enumerate_patterns(X)
+    print(f"{cr.solve(cr.ConvexGatedReLU(X, y, patterns, lam=0.01), tol=1e-8).objective:.6f}", len(caught))
+    print(f"{cr.solve(cr.ConvexReLU(X, y, patterns, lam=0.01), tol=1e-8).objective:.6f}")
+    if "global" in sys.argv:
+        print(f"{cr.solve_global(X, y, lam=0.01, tol=1e-6).objective:.6f}")
+print(*[warning.category.__name__ for warning in caught])
+"""
+HOMES = {"HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR"}
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """A module of kernels that are not compiled yet, and a folder to cache them in."""
+    folder = tmp_path / "cache"
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(folder))
+    monkeypatch.setenv("XDG_CACHE_HOME", os.devnull)
+    monkeypatch.setattr(numba_kernels, "_warned", False)
+    file = tmp_path / "tiny.py"
+    file.write_text(TINY)
+
+    def load():
+        spec = spec_from_file_location("tiny", file)
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load, folder
+
+
+def halved(module):
+    x = np.array([1.0, 3.0])
+    module.halve(x)
+    return x.tolist()
+
+
+def cached(folder, suffix):
+    (file,) = folder.rglob(f"*.{suffix}")
+    return file
+
+
+def test_a_kernel_is_loaded_from_the_cache(tiny):
+    load, folder = tiny
+    assert halved(load()) == [0.5, 1.5]
+    before = cached(folder, "nbc").stat()
+    module = load()
+    module.halve.compile()
+    assert sum(module.halve.dispatcher.stats.cache_hits.values()) == 1
+    assert halved(module) == [0.5, 1.5]
+    assert cached(folder, "nbc").stat() == before
+
+
+def test_other_types_are_refused(tiny):
+    module = tiny[0]()
+    for x in (np.ones(2, dtype=np.float32), np.ones((2, 2)), np.ones(4)[::2]):
+        with pytest.raises(TypeError):
+            module.halve(x)
+
+
+@pytest.mark.parametrize("suffix", ["nbi", "nbc"])
+@pytest.mark.parametrize("content", [b"", b"something else", None])
+def test_files_of_the_cache_that_cannot_be_read_are_replaced(tiny, suffix, content):
+    load, folder = tiny
+    halved(load())
+    file = cached(folder, suffix)
+    file.write_bytes(file.read_bytes()[:-20] if content is None else content)
+    assert halved(load()) == [0.5, 1.5]
+    module = load()
+    assert halved(module) == [0.5, 1.5]
+    assert sum(module.halve.dispatcher.stats.cache_hits.values()) == 1
+
+
+def test_one_warning_where_no_folder_can_be_written(tiny, tmp_path, monkeypatch):
+    load, _ = tiny
+    monkeypatch.setattr(numba.config, "CACHE_DIR", os.devnull)
+    (tmp_path / "__pycache__").write_text("a file where a folder would be")
+    with pytest.warns(cr.CompilationCacheWarning, match="set the environment variable NUMBA_CACHE_DIR") as caught:
+        results = [halved(load()) for _ in range(2)]
+    assert results == [[0.5, 1.5]] * 2
+    assert len(caught) == 1
+
+
+def test_a_folder_may_fill_up_after_the_import(tiny, monkeypatch):
+    load, folder = tiny
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("numba.core.caching.IndexDataCacheFile._save_data", full)
+    with pytest.warns(cr.CompilationCacheWarning, match="No space left on device") as caught:
+        results = [halved(load()) for _ in range(2)]
+    assert results == [[0.5, 1.5]] * 2
+    assert len(caught) == 1
+    monkeypatch.undo()
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(folder))
+    assert halved(load()) == [0.5, 1.5]
+
+
+def test_first_calls_from_threads(tiny):
+    module = tiny[0]()
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda _: halved(module), range(32)))
+    assert results == [[0.5, 1.5]] * 32
+    assert len(module.halve.dispatcher.signatures) == len(module.half.dispatcher.signatures) == 1
+
+
+def test_numba_may_be_turned_off(tiny, monkeypatch):
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    assert halved(tiny[0]()) == [0.5, 1.5]
+
+
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+# What root's tests import may be in folders that only root may read; nobody may read all here, and write nothing.
+READING = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+
+
+def run(arguments, environment, *, prefix=()):
+    """Run Python without a home; return the lines that it prints."""
+    environment = {name: value for name, value in os.environ.items() if name not in HOMES} | environment
+    done = subprocess.run(
+        [*prefix, sys.executable, *arguments], env=environment, cwd="/", capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def uncached(tmp_path):
+    """A copy of the package beside which nothing can be cached, by no user: the environment to run it in."""
+    copy = tmp_path / "site" / "cvxrelu"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / "__pycache__").write_text("a file where a folder would be")
+    return {"PYTHONPATH": str(copy.parent), "NUMBA_CACHE_DIR": os.devnull, "XDG_CACHE_HOME": os.devnull}
+
+
+def check_solves(lines):
+    gated, relu, *rest = lines
+    assert gated == "0.013116 0"
+    assert set(rest[:-1]) <= {relu} == {"0.018179"}
+    assert rest[-1] == "CompilationCacheWarning"
+
+
+@pytest.mark.parametrize("more", [(), pytest.param(("global",), marks=pytest.mark.slow)])
+def test_solves_where_nothing_can_be_cached(tmp_path, more):
+    check_solves(run(["-c", SOLVES, *more], uncached(tmp_path)))
+
+
+def test_info_where_nothing_can_be_cached(tmp_path):
+    assert any("numba" in line for line in run(["-m", "cvxrelu", "info"], uncached(tmp_path)))
+
+
+@pytest.mark.slow
+def test_nobody_in_a_container(tmp_path):
+    prefix = [*NOBODY, *READING]
+    if shutil.which("setpriv") is None or subprocess.run([*prefix, "true"], capture_output=True).returncode:
+        pytest.skip("only root becomes nobody, with setpriv of util-linux")
+    copy = tmp_path / "site" / "cvxrelu"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    environment = {"PYTHONPATH": str(copy.parent), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    check_solves(run(["-c", SOLVES, "global"], environment, prefix=prefix))
+    assert any("numba" in line for line in run(["-m", "cvxrelu", "info"], environment, prefix=prefix))
