@@ -1,12 +1,11 @@
 """Cone decompositions: gated weights u split into v - w with v and w in the cones of their patterns."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from rich.progress import track
 
 from cvxrelu._validation import BoolArray, FloatArray, check_choice, check_numeric
 from cvxrelu.active_set import IndexArray, row_norms
@@ -154,7 +153,7 @@ def split(
     V, W, failed = np.zeros_like(flat), np.zeros_like(flat), np.zeros(len(flat), dtype=np.bool_)
     splitter = _Splitter(problem, np.unique(used % P), name, settings, program)
     chunks = list(_chunks(used, problem.n, d))
-    for chunk in track(chunks, "decomposing", disable=not verbose):
+    for chunk in _shown(chunks) if verbose else chunks:
         scale = sizes[chunk, None]
         start_here = np.zeros((len(chunk), d)) if first is None else first.reshape(-1, d)[chunk] / scale
         v, w, missed = splitter.split(flat[chunk] / scale, chunk % P, start_here)
@@ -333,6 +332,13 @@ def _pseudo_inverse(X: FloatArray) -> FloatArray:
         )
     inverse: FloatArray = np.linalg.pinv(X)
     return inverse
+
+
+def _shown(chunks: list[IndexArray]) -> Iterable[IndexArray]:
+    """Return the chunks, with a bar that shows how far they are."""
+    from rich.progress import track
+
+    return track(chunks, "decomposing")
 
 
 def _chunks(used: IndexArray, n: int, d: int) -> Iterator[IndexArray]:

@@ -11,8 +11,9 @@ from cvxrelu._version import __version__
 from cvxrelu.backends import BACKENDS, Availability, availability, solver_names
 from cvxrelu.solvers.native import NATIVE_SOLVERS
 
-_REQUIRED = ("numpy", "scipy", "scikit-learn", "pandas", "numba", "cvxpy")
+_REQUIRED = ("numpy", "scipy", "scikit-learn", "numba", "cvxpy")
 _OPTIONAL = {
+    "pandas": "tables",
     "matplotlib": "plots",
     "pyarrow": "Parquet files",
     "torch": "training by SGD, networks of PyTorch",

@@ -1,15 +1,19 @@
-"""Files that hold a table, CSV, Parquet and NPZ, as named columns of cells."""
+"""Files that hold a table, CSV, Parquet and NPZ, as named columns of cells; needs pandas, the extra ``tables``."""
+
+from __future__ import annotations
 
 import io
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _LISTED = 20
 _UNREADABLE = (KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
@@ -44,8 +48,12 @@ def read_cells(path: Path) -> Cells:
     Raises
     ------
     TableError
-        If the file cannot be read, or holds no table of numbers and text.
+        If the file cannot be read, or holds no table of numbers and text, or if pandas is not installed.
     """
+    try:
+        import pandas  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise TableError("pandas is needed to read tables: pip install 'cvxrelu[tables]'") from error
     match path.suffix.lower():
         case ".npz":
             return Cells(_read_npz(path), "row")
@@ -57,6 +65,8 @@ def read_cells(path: Path) -> Cells:
 
 def _read_csv(path: Path) -> pd.DataFrame:
     """Return the cells of a CSV file as text, missing ones as NaN, indexed by their line."""
+    import pandas as pd
+
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -89,6 +99,8 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     """Return the columns of a Parquet file: booleans and numbers as float64, text as it is."""
+    import pandas as pd
+
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -104,7 +116,9 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     return _numbered(dict(zip(names, columns, strict=True)), len(frame))
 
 
-def _plain(path: Path, name: str, column: "pd.Series[Any]") -> NDArray[Any]:
+def _plain(path: Path, name: str, column: pd.Series[Any]) -> NDArray[Any]:
+    import pandas as pd
+
     if pd.api.types.is_bool_dtype(column) or pd.api.types.is_numeric_dtype(column):
         if not pd.api.types.is_complex_dtype(column):
             return column.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -136,10 +150,12 @@ def _read_npz(path: Path) -> pd.DataFrame:
 
 
 def _numbered(columns: dict[str, NDArray[Any]], n: int) -> pd.DataFrame:
+    import pandas as pd
+
     return pd.DataFrame(columns, index=pd.RangeIndex(1, n + 1))
 
 
-def listing(names: "pd.Index[str] | np.ndarray") -> str:
+def listing(names: pd.Index[str] | np.ndarray) -> str:
     """Return the first names, quoted, and how many there are if some are left out."""
     listed = ", ".join(repr(name) if isinstance(name, str) else f"{name:g}" for name in names[:_LISTED])
     return listed if len(names) <= _LISTED else f"{listed}, ... ({len(names)} in all)"

@@ -1,11 +1,12 @@
 """A user's table as checked arrays, and the split into scaled training and test data."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
@@ -13,6 +14,9 @@ from cvxrelu._validation import FloatArray, check_number
 from cvxrelu.files import write_arrays
 from cvxrelu.settings import Task
 from cvxrelu.table_files import TableError, listing, read_cells
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +211,9 @@ def _check_complete(cells: pd.DataFrame, place: str) -> None:
         )
 
 
-def _numbers(column: "pd.Series[Any]", place: str) -> FloatArray:
+def _numbers(column: pd.Series[Any], place: str) -> FloatArray:
+    import pandas as pd
+
     numbers = np.asarray(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
     for bad, problem in ((np.isnan(numbers), "text"), (np.isinf(numbers), "an infinite value")):
         if bad.any():
@@ -219,7 +225,9 @@ def _numbers(column: "pd.Series[Any]", place: str) -> FloatArray:
     return numbers
 
 
-def _target(column: "pd.Series[Any]", task: Task, place: str) -> tuple[FloatArray, tuple[str, ...]]:
+def _target(column: pd.Series[Any], task: Task, place: str) -> tuple[FloatArray, tuple[str, ...]]:
+    import pandas as pd
+
     if pd.to_numeric(column, errors="coerce").notna().all():
         values = _numbers(column, place)
         if task is Task.REGRESSION or (task is Task.AUTO and len(np.unique(values)) != 2):

@@ -39,6 +39,40 @@ def test_classes_are_the_same_by_every_way():
     assert pickle.loads(pickle.dumps(cr.ReLUNetwork)) is ReLUNetwork
 
 
+# None of these can be imported.
+ABSENT = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"pandas", "typer", "rich", "torch", "matplotlib", "onnx", "pyarrow", "ecos"}:
+            raise ModuleNotFoundError(name=name)
+sys.meta_path.insert(0, Absent())
+"""
+SOLVE = """
+import numpy as np
+import cvxrelu as cr
+X = np.random.default_rng(0).standard_normal((20, 3))
+given = X, np.abs(X[:, 0]), cr.sample_patterns(X, 4, seed=0)
+for problem in (cr.ConvexReLU(*given, lam=0.01), cr.ConvexGatedReLU(*given, lam=0.01), cr.ConvexReLU(*given, lam=0.0)):
+    for solver in ("auto", "CLARABEL", *(["decompose"] if problem.lam == 0.0 else [])):
+        solution = cr.solve(problem, solver)
+        assert solution.lower <= solution.objective
+print("solved")
+"""
+DEMONSTRATION = """
+from cvxrelu.demo import load_demo_split
+print(len(load_demo_split(0).y_test))
+"""
+
+
+def test_who_only_solves_needs_no_more_than_that():
+    assert run(ABSENT + SOLVE) == "solved\n"
+
+
+def test_the_data_of_the_demonstration_need_no_tables():
+    assert run(ABSENT + DEMONSTRATION) == "114\n"
+
+
 def test_the_help_imports_nothing_heavy():
     heavy = {"numpy", "scipy", "sklearn", "pandas", "cvxpy", "numba", "torch", "matplotlib"}
     assert run(f"import sys, cvxrelu, cvxrelu.cli; print({heavy} & set(sys.modules))") == "set()\n"

@@ -1,10 +1,12 @@
 import dataclasses
+import sys
 
 import numpy as np
 import pytest
 
 from cvxrelu.settings import Task
 from cvxrelu.tables import Table, TableError, read_table, split_table
+from tests.command import refused
 
 
 @pytest.fixture
@@ -32,6 +34,14 @@ def test_numbers_are_read_as_written(write):
     assert table.features == ("a", "b")
     assert table.task is Task.REGRESSION
     assert table.labels == ()
+
+
+def test_the_extra_is_named_where_pandas_is_missing(write, monkeypatch):
+    path = write("a,y\n1,2\n")
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(TableError, match=r"pandas is needed to read tables: pip install 'cvxrelu\[tables\]'"):
+        read_table(path, "y")
+    refused("solve", path, "--target", "y", words=["pip install 'cvxrelu[tables]'"])
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.plotting.figure import line_styles, log_x_axis, need_axes
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
 
@@ -65,7 +66,8 @@ def plot_performance_profile(seconds: pd.DataFrame | Mapping[str, Any], ax: Axes
 
 def _checked(seconds: Any) -> tuple[list[str], FloatArray]:
     """Return the solvers' names and their times (k, solvers), infinite where unsolved."""
-    if not isinstance(seconds, Mapping | pd.DataFrame):
+    pandas = sys.modules.get("pandas")  # not imported: no table of it, then
+    if not (isinstance(seconds, Mapping) or (pandas is not None and isinstance(seconds, pandas.DataFrame))):
         raise TypeError(
             "seconds must be a DataFrame with a column for each solver, or a mapping of solvers to times; "
             f"got {type(seconds).__name__}"
