@@ -14,7 +14,8 @@ class Backend:
     """A CVXPY solver: its package and its own names for `tol`, `max_iter` and `time_limit`.
 
     ``floor`` is the smallest tolerance that it accepts, ``nested`` the keyword under which it takes its options,
-    if any, ``licensed`` says that it needs a licence, ``always`` holds options that are always set.
+    if any, ``licensed`` says that it needs a licence, ``always`` holds options that are always set, ``wheels`` says for
+    which versions of Python there are wheels, if not for all.
     """
 
     package: str
@@ -25,6 +26,7 @@ class Backend:
     nested: str | None = None
     licensed: bool = False
     always: dict[str, Any] = field(default_factory=dict)
+    wheels: str = ""
 
     def settings(self, tol: float, limits: dict[str, Any]) -> dict[str, Any]:
         """Return the keywords for CVXPY's solve, with ``limits`` under the solver's own names."""
@@ -40,7 +42,7 @@ BACKENDS = {
         "time_limit",
         always={"accept_unknown": True},
     ),
-    "ECOS": Backend("ecos", ("abstol", "reltol", "feastol"), "max_iters"),
+    "ECOS": Backend("ecos", ("abstol", "reltol", "feastol"), "max_iters", wheels="up to 3.12"),
     "SCS": Backend("scs", ("eps_abs", "eps_rel"), "max_iters", "time_limit_secs"),
     "CVXOPT": Backend(
         "cvxopt",
@@ -124,10 +126,11 @@ def require_available(solver: str) -> None:
         Naming the package to install.
     """
     if solver not in cp.installed_solvers():
-        package = BACKENDS[solver].package
+        backend = BACKENDS[solver]
+        compiler = f" (needs a C compiler: its wheels are for Python {backend.wheels})" if backend.wheels else ""
         installed = [name for name in BACKENDS if name in cp.installed_solvers()]
         raise SolverNotAvailableError(
-            f"solver {solver} is not installed: run 'pip install {package}', or choose one that is "
+            f"solver {solver} is not installed: run 'pip install {backend.package}'{compiler}, or choose one that is "
             f"installed: {', '.join(installed)}"
         )
 

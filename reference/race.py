@@ -5,7 +5,7 @@ import platform
 import tempfile
 import time
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def measure(plan: Plan) -> str:
         "threads": plan.effort.threads,
         "timeout": plan.effort.timeout,
         "machine": machine(),
-        "versions": {name: version(name) for name in _PACKAGES} | {"python": platform.python_version()},
+        "versions": {name: _version(name) for name in _PACKAGES} | {"python": platform.python_version()},
     }
     try:
         cases = select(plan.kind, plan.cases, plan.peers)
@@ -67,6 +67,13 @@ def measure(plan: Plan) -> str:
         save(out, header, results)
     wanted = [result for result in results if any(result.case == case.name for case in cases)]
     return "\n".join([_title(header), *table(wanted), *_notes(plan.kind), *summary(wanted), *_closing(header, wanted)])
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # ECOS, where it has no wheel
+        return None
 
 
 def _race(case: Case, solver: str, tol: float, effort: Effort) -> Result:

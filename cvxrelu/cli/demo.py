@@ -29,6 +29,7 @@ def demo(
     out, errors = Console(highlight=False), Console(stderr=True)
     with working(errors, "loading") as status:
         from cvxrelu import demo as demonstration
+        from cvxrelu.backends import Availability, availability
         from cvxrelu.report.runs import data_lines, results_grid
 
         split = demonstration.load_demo_split(seed)
@@ -42,6 +43,8 @@ def demo(
         verdicts = demonstration.check_elsewhere(runs)
     duals, natives = [outcome.dual for outcome in outcomes], [outcome.native for outcome in outcomes]
     print_lines(out, ["Breast-cancer data, squared loss.", *data_lines(split)])
+    if availability("ECOS") is Availability.MISSING:
+        print_lines(out, ["ECOS is not installed (pip install ecos): the others go on without it."])
     out.print(results_grid(runs, duals, natives))
     if not all(verdicts):
         failures.append("the stand-alone checker did not verify a saved certificate")
