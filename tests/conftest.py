@@ -1,9 +1,47 @@
-"""Continuous integration draws the same hypothesis examples each time; at a desk they are new ones."""
+"""What is skipped is counted by its reason, and can be run alone where all is installed; hypothesis's profiles.
 
+Continuous integration draws the same hypothesis examples each time; at a desk they are new ones.
+"""
+
+import json
 import os
+from collections import Counter
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("desk", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("skipped tests")
+    group.addoption("--save-skipped", metavar="FILE", help="write down which tests were skipped")
+    group.addoption("--only-skipped", metavar="FILE", help="run only those, written down before")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.option.only_skipped is None:
+        return
+    try:
+        skipped = set(json.loads(Path(config.option.only_skipped).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise pytest.UsageError(f"there is no {config.option.only_skipped}: run 'make test' first") from None
+    chosen = [item for item in items if {item.nodeid, item.nodeid.partition("::")[0]} & skipped]  # a test, or its file
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+    items[:] = chosen
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    reports = terminalreporter.stats.get("skipped", [])
+    if config.option.save_skipped is not None:
+        path = Path(config.option.save_skipped)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps([report.nodeid for report in reports], indent=1), encoding="utf-8")
+    if reports:
+        counts = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in reports)
+        terminalreporter.section(f"{len(reports)} skipped")
+        for reason, count in counts.most_common():
+            terminalreporter.write_line(f"{count:4d} {reason}")

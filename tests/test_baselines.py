@@ -7,12 +7,13 @@ import cvxrelu as cr
 from cvxrelu.baselines import _Visited, train_network
 from cvxrelu.exceptions import ConvergenceWarning
 from tests.cases import LOSSES, make_targets
+from tests.needs import require
 
 
 @pytest.fixture
 def torch():
     """PyTorch with one thread: on a busy machine those of small products wait for each other."""
-    module = pytest.importorskip("torch")
+    module = require("torch")
     threads = module.get_num_threads()
     module.set_num_threads(1)
     yield module

@@ -67,6 +67,15 @@ def test_demo_proves_and_says_for_what():
     assert result.stderr == ""
 
 
+@pytest.mark.parametrize("solvers", [["CLARABEL", "SCS"], ["CLARABEL", "ECOS", "SCS"]])
+def test_demo_says_when_ecos_is_missing(solvers, monkeypatch):
+    monkeypatch.setattr("cvxpy.installed_solvers", lambda: solvers)
+    result = invoke("demo", "--gated-patterns", 3, "--relu-patterns", 1, "--lam", 0.1, columns=80)
+    assert result.exit_code == 0, result.output
+    said = [line for line in result.stdout.splitlines() if "ECOS is not installed (pip install ecos)" in line]
+    assert len(said) == ("ECOS" not in solvers)
+
+
 def test_demo_fails_when_the_checker_refuses(demo_run, monkeypatch, tmp_path):
     refusing = tmp_path / "checker.py"
     refusing.write_text("raise SystemExit(1)")
@@ -215,7 +224,7 @@ def test_two_rows_are_enough(tmp_path):
 
 
 def test_solver_names_in_any_case(table):
-    assert solve_json(table(), "--target", "y", "--solver", "ecos", "--gates", 5)["solver"] == "ECOS"
+    assert solve_json(table(), "--target", "y", "--solver", "scs", "--gates", 5)["solver"] == "SCS"
 
 
 def test_not_converged_warns_shows_and_exits_3(table):
@@ -285,7 +294,7 @@ def test_missing_solver_names_the_remedy(table, monkeypatch):
     monkeypatch.setattr("cvxpy.installed_solvers", lambda: ["CLARABEL"])
     result = invoke("solve", table(), "--target", "y", "--solver", "ECOS")
     assert result.exit_code == 2
-    assert "solver ECOS is not installed: run 'pip install ecos'" in result.stderr
+    assert "solver ECOS is not installed: run 'pip install ecos' (needs a C compiler: its wheels are" in result.stderr
 
 
 def test_the_same_errors_from_the_demo():

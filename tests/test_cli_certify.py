@@ -7,6 +7,7 @@ import pytest
 import cvxrelu as cr
 from cvxrelu.certification import read_network_file
 from tests.command import invoke, invoke_json, refused
+from tests.needs import require
 
 LAM = 0.02
 
@@ -119,7 +120,7 @@ def test_it_is_shown_in_words(files):
 
 
 def test_onnx_and_tables(files, data):
-    pytest.importorskip("onnx")
+    require("onnx")
     X = np.column_stack([data[0], np.ones(40)])
     solution = cr.solve(cr.ConvexReLU(X, data[1], cr.sample_patterns(X, 8), LAM), tol=1e-8)
     path = files().with_name("net.onnx")

@@ -11,6 +11,7 @@ from cvxrelu.backends import Availability
 from cvxrelu.comparison import compare_solvers
 from cvxrelu.settings import Kind, Settings
 from tests.command import invoke, invoke_json, refused
+from tests.needs import needs
 
 
 @pytest.fixture
@@ -22,6 +23,7 @@ def table(tmp_path):
     return tmp_path / "data.csv"
 
 
+@needs("ecos")
 @pytest.mark.parametrize("kind", ["gated", "relu"])
 def test_solvers_are_judged_by_one_certificate(table, kind):
     arguments = ("compare", table, "--target", "y", "--gates", 6, "--kind", kind)
@@ -46,6 +48,17 @@ def test_the_table_and_the_default_solvers(table):
     for name in ("WorkingSet", "CLARABEL", "ECOS", "SCS", "The certified intervals meet", "Fastest to a certified"):
         assert name in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80
+
+
+def test_the_default_solvers_without_ecos(table, monkeypatch):
+    monkeypatch.setattr("cvxpy.installed_solvers", lambda: ["CLARABEL", "SCS"])
+    found = invoke_json("compare", table, "--target", "y", "--gates", 6)
+    assert {one["solver"]: one["status"] for one in found["solvers"]} == {
+        "WorkingSet": "optimal",
+        "CLARABEL": "optimal",
+        "ECOS": "unavailable",
+        "SCS": "optimal",
+    }
 
 
 def test_solvers_that_cannot_are_told_with_the_reason(table, monkeypatch):

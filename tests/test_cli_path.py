@@ -11,6 +11,7 @@ from cvxrelu.experiments import build_problem
 from cvxrelu.settings import Kind, Settings
 from cvxrelu.tables import read_table, split_table
 from tests.command import invoke, invoke_json, refused
+from tests.needs import needs, require
 
 SMALL = ("--target", "y", "--gates", 6, "--n-lams", 4)
 
@@ -103,6 +104,7 @@ def test_an_interrupt_keeps_the_finished_points(table, monkeypatch):
 
 @pytest.mark.parametrize("end", ["png", "pdf", "svg"])
 def test_the_plot_is_written(table, end):
+    require("matplotlib")
     file = table.with_name(f"path.{end}")
     assert invoke("path", table, *SMALL, "--plot", file).exit_code == 0
     start = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}[end]
@@ -111,8 +113,12 @@ def test_the_plot_is_written(table, end):
     assert invoke("path", table, *SMALL, "--plot", file, "--force").exit_code == 0
 
 
-def test_mistakes(table, monkeypatch):
+@needs("matplotlib")
+def test_a_format_that_no_figure_has(table):
     refused("path", table, *SMALL, "--plot", "a.docx", words=["a.docx must end in a format of figures", ".png"])
+
+
+def test_mistakes(table, monkeypatch):
     refused("path", table, *SMALL, "--eps", 2, words=["eps must be a number in (0, 1)"])
     refused("path", table, *SMALL, "--solver", "simplex", words=["solver must be one of"])
     refused("path", table, *SMALL, "--tol", -1, words=["tol must be"])

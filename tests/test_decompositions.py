@@ -12,6 +12,7 @@ from cvxrelu.active_set import row_norms
 from cvxrelu.decompositions import METHODS, split
 from cvxrelu.polyhedron_projection import PolyhedronProjector
 from tests.cases import make_data
+from tests.needs import needs
 
 NATIVE = ("socp", "l2", "witness", "approximate")
 MEASURES = {
@@ -77,7 +78,7 @@ def test_every_method_ends_feasible(shape, method):
     assert_decomposed(problem, U, *cr.decompose(problem, U, method))
 
 
-@pytest.mark.parametrize("solver", ["ECOS", "SCS"])
+@pytest.mark.parametrize("solver", [pytest.param("ECOS", marks=needs("ecos")), "SCS"])
 @pytest.mark.parametrize("method", ["socp", "l2", "l1", "feasible"])
 def test_other_solvers_end_feasible(method, solver):
     problem, U = make()

@@ -2,7 +2,6 @@
 
 import doctest
 import importlib
-import importlib.metadata
 import inspect
 import pkgutil
 import re
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import cvxrelu as cr
+from tests.needs import EXTRAS, installed, reason
 from tests.public_names import OBJECTS, is_record
 
 PAGES = Path(__file__).parents[1] / "reference" / "docs"
@@ -19,14 +19,26 @@ MODULES = [
     for found in pkgutil.walk_packages(cr.__path__, "cvxrelu.")
     if not found.name.endswith("__main__")  # runs the command line
 ]
-EXTRAS = [requirement for requirement in importlib.metadata.requires("cvxrelu") if "extra ==" in requirement]
-OPTIONAL = {re.match(r"[\w-]+", requirement)[0] for requirement in EXTRAS} - {"cvxrelu"}
+
+
+def missing(error, source=""):
+    """Return which extra an import failed for want of, by its message or the imports of the source; None if none."""
+    modules = [name for name, extra in EXTRAS.items() if f"pip install 'cvxrelu[{extra}]'" in str(error)]
+    modules += [name for name in EXTRAS if re.search(rf"^\s*(import|from) {name}\b", source, flags=re.MULTILINE)]
+    return next((reason(name) for name in modules if not installed(name)), None)
 
 
 def docstrings():
     """Yield the examples of each docstring of the package."""
     for name in MODULES:
-        for test in doctest.DocTestFinder(exclude_empty=True).find(importlib.import_module(name), name):
+        try:
+            module = importlib.import_module(name)
+        except ImportError as error:
+            if missing(error) is None:
+                raise
+            yield pytest.param(None, marks=pytest.mark.skip(missing(error)), id=name.removeprefix("cvxrelu."))
+            continue
+        for test in doctest.DocTestFinder(exclude_empty=True).find(module, name):
             if test.examples:
                 yield test
 
@@ -47,8 +59,9 @@ def run(test):
         pytest.fail(f"{test.name}: {failure.example.source}expected\n{failure.example.want}but got\n{failure.got}")
     except doctest.UnexpectedException as unexpected:
         error = unexpected.exc_info[1]
-        if isinstance(error, ImportError) and (error.name in OPTIONAL or "pip install 'cvxrelu[" in str(error)):
-            pytest.skip(str(error))  # an extra that is not installed
+        source = "".join(example.source for example in test.examples)
+        if isinstance(error, ImportError) and (extra := missing(error, source)) is not None:
+            pytest.skip(extra)
         raise error from None
 
 

@@ -11,21 +11,22 @@ from hypothesis import strategies as st
 import cvxrelu as cr
 from cvxrelu.networks import as_columns
 from tests.cases import random_network
+from tests.needs import require
 
 KINDS = ("relu", "gated")
 TOLERANCES = {"float64": 1e-12, "float32": 1e-5}
 
 
 def run_torch(network, X, bias, dtype):
-    torch = pytest.importorskip("torch")
+    torch = require("torch")
     module = network.to_torch(bias=bias, dtype=dtype)
     with torch.no_grad():
         return module(torch.tensor(X.astype(dtype))).numpy()
 
 
 def run_onnx(network, X, bias, dtype):
-    pytest.importorskip("onnx")
-    onnxruntime = pytest.importorskip("onnxruntime")
+    require("onnx")
+    onnxruntime = require("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     raw = network.to_onnx(bias=bias, dtype=dtype).SerializeToString()
@@ -172,7 +173,7 @@ def test_what_an_estimator_predicts_its_export_does(name, run, dtype):
 
 def module_of(network, kind):
     """Return the module of a network with a bias column, its weights rounded to 64, 32 or 16 bits."""
-    torch = pytest.importorskip("torch")
+    torch = require("torch")
     if kind == "bfloat16":
         return network.to_torch(bias=True).to(torch.bfloat16)
     return network.to_torch(bias=True, dtype=kind)
@@ -196,7 +197,7 @@ def test_an_export_gets_its_own_certificate_and_never_the_old_one():
     assert own["float64"].rel_gap <= 1e-9
     assert own["float64"].gap < own["float32"].gap < own["bfloat16"].gap
     assert own["float64"].upper < own["float32"].upper < own["bfloat16"].upper
-    pytest.importorskip("onnx")
+    require("onnx")
     read = cr.from_onnx(network.to_onnx(bias=True, dtype="float32"))
     from_file = cr.certify_network(read, X, y, lam, scope="global", solve=False)
     assert (from_file.lower, from_file.upper) == (own["float32"].lower, own["float32"].upper)

@@ -15,6 +15,7 @@ from cvxrelu.networks import balance
 from reference import programs as oracle
 from reference.data import breast_cancer
 from tests.cases import make_data, make_targets
+from tests.needs import require
 
 SEEDS = st.integers(0, 2**32 - 1)
 LAM = 0.05
@@ -461,7 +462,7 @@ def test_classifier_of_sklearn_on_breast_cancer():
 
 
 def test_network_of_torch_trained_by_adam_on_breast_cancer():
-    torch = pytest.importorskip("torch")
+    torch = require("torch")
     X, y = breast_cancer()
     X = X[:, :-1] * np.sqrt(len(X))
     torch.manual_seed(0)

@@ -6,6 +6,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 import cvxrelu as cr
 from cvxrelu.network_input import read_network
+from tests.needs import require
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((20, 3))
@@ -99,8 +100,7 @@ def test_no_neurons():
 
 
 def test_sequential_of_torch():
-    pytest.importorskip("torch")
-    import torch
+    torch = require("torch")
 
     for bias, dtype in ((True, torch.float32), (False, torch.float64), (True, torch.bfloat16)):
         layers = torch.nn.Linear(3, 5, bias=bias), torch.nn.ReLU(), torch.nn.Linear(5, 1, bias=bias)

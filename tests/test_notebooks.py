@@ -6,11 +6,16 @@ import os
 import re
 from pathlib import Path
 
-import nbclient
-import nbformat
 import pytest
 
 import cvxrelu as cr
+from tests.needs import reason
+
+pytest.importorskip("nbclient", reason=reason("nbclient"), exc_type=ImportError)
+pytest.importorskip("matplotlib", reason=reason("matplotlib"), exc_type=ImportError)
+
+import nbclient
+import nbformat
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "notebooks"

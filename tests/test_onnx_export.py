@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 import cvxrelu as cr
 from tests.cases import assert_same_network, random_network
+from tests.needs import require
 
-onnx = pytest.importorskip("onnx")
+onnx = require("onnx")
 
 KINDS = ("relu", "gated")
 SEEDS = st.integers(0, 2**32 - 1)
@@ -106,7 +107,7 @@ def test_graphs_of_other_exporters():
 
 
 def test_an_exported_model_of_pytorch_is_read():
-    torch = pytest.importorskip("torch")
+    torch = require("torch")
     module = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.ReLU(), torch.nn.Linear(5, 2))
     raw = io.BytesIO()
     with warnings.catch_warnings():

@@ -7,6 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.needs import reason
+
+pytest.importorskip("matplotlib", reason=reason("matplotlib"), exc_type=ImportError)
+
 import cvxrelu as cr
 from cvxrelu.solvers import augmented_lagrangian, proximal
 from cvxrelu.solvers.proximal import ProximalOptions, iterate

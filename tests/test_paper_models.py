@@ -2,18 +2,19 @@
 
 import argparse
 import json
-from importlib.util import find_spec
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests.needs import needs, needs_keel, reason
+
+pytest.importorskip("matplotlib", reason=reason("matplotlib"), exc_type=ImportError)
+
 import cvxrelu as cr
 from reference.paper import commands, figure1, figure5, selection, table2, table3
 from reference.paper.data import load_split
-from tests.needs import needs_keel
-
-needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
 
 
 def run(name, *options):
@@ -115,7 +116,7 @@ def test_table_2_is_of_binary_sets(tmp_path):
 # Table 3
 
 
-@needs_torch
+@needs("torch")
 def test_table_3_with_local_training(tmp_path):
     told = run("table3", *f"--data breast_cancer --lams 0.01 --gates 8 --epochs 5 --limit 5 --out {tmp_path}".split())
     assert "NC: Adam, 5 epochs" in told
@@ -126,7 +127,7 @@ def test_table_3_with_local_training(tmp_path):
 
 
 def test_table_3_without_torch_says_what_is_left_out(tmp_path, monkeypatch):
-    monkeypatch.setattr(table3, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "torch", None)
     told = run("table3", *f"--data breast_cancer wine --lams 0.01 --gates 8 --limit 5 --out {tmp_path}".split())
     assert "NC: left out, PyTorch is not installed (pip install 'cvxrelu[torch]')" in told
     assert "NC-ReLU against" not in told
@@ -211,7 +212,7 @@ def test_thinned_patterns_are_spread_from_the_first_to_the_last():
 
 
 def test_figure_1_without_torch_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setattr(figure1, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(SystemExit, match="pip install 'cvxrelu\\[torch\\]'"):
         run("figure1", "--out", str(tmp_path))
 
@@ -246,7 +247,7 @@ def test_sgd_is_told_against_the_better_solver():
 
 
 @pytest.mark.slow
-@needs_torch
+@needs("torch")
 def test_figure_1_is_run_told_drawn_and_resumed(tmp_path, capsys):
     options = f"--epochs 2 --visited 30 --limit 1 --out {tmp_path}".split()
     told = run("figure1", *options)

@@ -10,6 +10,7 @@ import cvxrelu as cr
 from cvxrelu import paths
 from cvxrelu.paths import regularization_path
 from tests.cases import make_problem
+from tests.needs import needs
 
 PROBLEM = make_problem("gated", shape="collinear")
 LAMS = PROBLEM.lam_max() * np.geomspace(0.9, 0.01, 6)
@@ -443,6 +444,7 @@ def test_penalties_that_are_not_norms_and_zero_targets_take_given_lams():
     assert list(path.objectives) == list(path.gaps) == list(path.n_active) == [0, 0]
 
 
+@needs("ecos")
 def test_a_limit_that_a_solver_does_not_have_is_said_once():
     lams = [PROBLEM.lam_max(), *LAMS[:3]]
     with pytest.warns(cr.UnsupportedOptionWarning, match="time_limit") as caught:

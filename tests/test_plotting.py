@@ -6,6 +6,11 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+
+from tests.needs import reason
+
+pytest.importorskip("matplotlib", reason=reason("matplotlib"), exc_type=ImportError)
+
 from matplotlib.figure import Figure
 
 import cvxrelu as cr

@@ -7,6 +7,7 @@ from sklearn.preprocessing import scale
 
 import cvxrelu as cr
 from reference.data import breast_cancer
+from tests.needs import needs
 
 
 def with_constant(X):
@@ -33,6 +34,7 @@ def problems():
     yield "wine-unscaled-gated", cr.ConvexGatedReLU(raw, Y, cr.sample_patterns(raw, 6, seed=3), lam=1e-1), 1e-6
 
 
+@needs("ecos")
 @pytest.mark.parametrize(("problem", "tol"), [pytest.param(*rest, id=name) for name, *rest in problems()])
 def test_clarabel_and_ecos_agree(problem, tol):
     clarabel, ecos = (cr.solve(problem, solver, tol=tol) for solver in ("CLARABEL", "ECOS"))

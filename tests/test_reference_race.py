@@ -28,6 +28,7 @@ from reference.race_results import (
     summary,
     table,
 )
+from tests.needs import needs
 
 EFFORT = Effort(repeats=5, threads=1, timeout=10.0)
 
@@ -147,7 +148,7 @@ def test_a_peer_that_fails_or_hangs_gives_no_answer(tmp_path):
     assert (found.reached, found.median, found.chosen.accuracy) == (False, 0.2, None)
 
 
-@pytest.mark.parametrize("backend", ["CLARABEL", "ECOS", "SCS"])
+@pytest.mark.parametrize("backend", ["CLARABEL", pytest.param("ECOS", marks=needs("ecos")), "SCS"])
 @pytest.mark.parametrize("kind", ["gated", "relu"])
 def test_cvxpy_runs_as_a_peer_does(tmp_path, kind, backend):
     """Once, at its own tolerance, in the file format of the peers."""
@@ -311,7 +312,7 @@ def test_wrong_data_are_refused(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="no data set 'iris'"):
         data.load("iris")
     monkeypatch.setattr(data, "find_spec", lambda name: None)
-    with pytest.raises(ModuleNotFoundError, match="make bench-data"):
+    with pytest.raises(ModuleNotFoundError, match="make extras"):
         data.load("sonar")
 
 

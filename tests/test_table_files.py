@@ -9,10 +9,13 @@ import pytest
 from cvxrelu.settings import Task
 from cvxrelu.tables import TableError, read_table
 from tests.command import invoke_json, refused
+from tests.needs import require
 
 
 @pytest.fixture
 def parquet(tmp_path):
+    require("pyarrow")
+
     def write(frame):
         frame.to_parquet(tmp_path / "data.parquet")
         return tmp_path / "data.parquet"

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 import cvxrelu as cr
 from tests.cases import assert_same_network, random_network
+from tests.needs import require
 
-torch = pytest.importorskip("torch")
+torch = require("torch")
 
 KINDS = ("relu", "gated")
 SEEDS = st.integers(0, 2**32 - 1)

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ import cvxrelu as cr
 from reference.data import Array
 from reference.instances.synthetic import paper_classification
 from reference.paper.published import FIGURE1_EPOCHS, FIGURE1_SEED, FIGURE1_STEP, PATTERN_SEED
-from reference.paper.runs import Record, pytorch_on_one_thread, run_all
+from reference.paper.runs import Record, has_pytorch, pytorch_on_one_thread, run_all
 from reference.paper.selection import accuracy, classes_of
 
 _N, _D, _HIDDEN, _LAM = 250, 50, 100, 1e-4
@@ -60,7 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> str:
     """Figure 1: objective against time of SGD from ten seeds (PyTorch) and of C-ReLU, on the paper's synthetic data."""
-    if find_spec("torch") is None:
+    if not has_pytorch():
         raise SystemExit("figure1 trains networks by SGD in PyTorch: pip install 'cvxrelu[torch]'")
     full = arguments.full
     n_epochs = arguments.epochs or (FIGURE1_EPOCHS if full else 300)

@@ -102,6 +102,15 @@ def run_all(
     return [record for key in keys for record in done[tuple(key)]]
 
 
+def has_pytorch() -> bool:
+    """Return whether PyTorch can be imported."""
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
 def pytorch_on_one_thread() -> None:
     """Load PyTorch with one thread: where a run loads it, the limit that runs have came too early for it."""
     import torch

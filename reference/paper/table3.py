@@ -4,7 +4,6 @@ import argparse
 import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
-from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,16 @@ import cvxrelu as cr
 from reference.data import Array
 from reference.paper.data import load_split
 from reference.paper.published import N_TABLE3, PATTERN_SEED, PROFILES, TABLE3_MEANS
-from reference.paper.runs import SMALL, Record, Scale, add_scale_options, chosen_scale, pytorch_on_one_thread, run_all
+from reference.paper.runs import (
+    SMALL,
+    Record,
+    Scale,
+    add_scale_options,
+    chosen_scale,
+    has_pytorch,
+    pytorch_on_one_thread,
+    run_all,
+)
 from reference.paper.selection import PROGRAMS, accuracy, classes_of, folds, train_path
 
 _LAMS: list[float] = np.logspace(-6, -2, 5)[::-1].tolist()
@@ -36,7 +44,7 @@ def run(arguments: argparse.Namespace) -> str:
     """Table 3: test accuracy of C-GReLU and C-ReLU and of Adam on the same networks, NC-GReLU and NC-ReLU (PyTorch)."""
     scale = chosen_scale(arguments, DEFAULT, FULL)
     lams = sorted(scale.lams, reverse=True)
-    local = find_spec("torch") is not None
+    local = has_pytorch()
     settings = {
         "gates": scale.gates,
         "lams": lams,

@@ -6,7 +6,7 @@ problem there and the answer back. `run_cvxpy.py`, CVXPY's solvers, is of the sa
 
     .venv-peers/bin/python reference/peers/run_pyscnn.py PROBLEM.npz OUT.npz --solver rfista --tol 1e-6
     .venv-peers/bin/python reference/peers/run_adelie.py PROBLEM.npz OUT.npz --solver gated --tol 1e-7
-    .venv/bin/python reference/peers/run_cvxpy.py PROBLEM.npz OUT.npz --solver relu --backend CLARABEL --tol 1e-7
+    .venv-extras/bin/python reference/peers/run_cvxpy.py PROBLEM.npz OUT.npz --solver relu --backend CLARABEL --tol 1e-7
 
 PROBLEM.npz holds X (n, d), y (n,), G (d, P), lam and, if a path is wanted, lams that descend to lam; `job` says what
 OUT.npz holds. Nothing is scaled and no bias is added: all scripts solve exactly

@@ -20,6 +20,7 @@ from reference.compare.run import Plan, compare
 from reference.compare.solvers import SOLVERS, find, listing
 from reference.instances import select
 from reference.instances.instance import Instance
+from tests.needs import needs
 
 ROOT = Path(__file__).parents[2]
 TINY = Instance("wide", "gated", 6, 0.3, "small")
@@ -166,6 +167,7 @@ def test_without_a_licence(tmp_path):
     assert set(table["note"]) == {"no licence"}
 
 
+@needs("ecos")
 def test_cones_that_a_solver_does_not_know(tmp_path):
     (nuclear,) = select(["wine/gated/*nuclear"])
     table = compare([nuclear], [SOLVERS["ECOS"]], plan(tmp_path))

@@ -5,6 +5,10 @@ import argparse
 import numpy as np
 import pytest
 
+from tests.needs import reason
+
+pytest.importorskip("matplotlib", reason=reason("matplotlib"), exc_type=ImportError)
+
 from reference.compare.results import read
 from reference.instances import fingerprint
 from reference.paper import figure4

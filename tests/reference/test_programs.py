@@ -13,6 +13,7 @@ from scipy.special import softmax as softmax_of
 from sklearn.linear_model import Lasso
 
 from reference import programs as ref
+from tests.needs import needs
 
 LOSSES = ("squared", "logistic", "softmax", "huber")
 PENALTIES = ("group_l1", "feature_group_l1", "l1", "squared_l2", "nuclear", "none")
@@ -185,7 +186,7 @@ def test_relu_multipliers_are_the_polar_projection():
     assert largest == pytest.approx(LAM, rel=1e-5)
 
 
-@pytest.mark.parametrize("solver", ["ECOS", "SCS"])
+@pytest.mark.parametrize("solver", [pytest.param("ECOS", marks=needs("ecos")), "SCS"])
 @pytest.mark.parametrize("loss", ["squared", "logistic"])
 def test_other_solvers_find_the_same_values(solver, loss):
     X, Y, D = data(loss, c=1)

@@ -10,6 +10,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from tests.needs import reason
+
+pytest.importorskip("matplotlib", reason=reason("matplotlib"), exc_type=ImportError)
+
 from matplotlib.figure import Figure
 
 from reference.compare import report
