@@ -2,9 +2,12 @@ PYTHON ?= python3
 VENV := .venv
 EXTRAS := .venv-extras
 PEERS := .venv-peers
+MUTANTS := .venv-mutants
 SKIPPED := build/skipped.json
+SIZE ?= 400
+SEED ?= 17
 
-.PHONY: demo test test-all test-extras extras lint types docs wheels bench peers clean
+.PHONY: demo test test-all test-extras extras lint types docs wheels bench peers mutants clean
 
 # $(call environment,FOLDER,REQUIREMENTS): the package, editable, and what else is named, in an environment of their own.
 define environment
@@ -66,8 +69,17 @@ $(PEERS)/.installed: reference/peers/requirements.txt
 	$(PEERS)/bin/python -m pip install --quiet --requirement reference/peers/requirements.txt
 	touch $@
 
+# Mutants of the last commit, see tests/mutants/README.md; MODULES names some, and an interrupted run goes on.
+mutants: $(MUTANTS)/.installed
+	test -d build/mutants || git clone --quiet . build/mutants
+	cd build/mutants && OMP_NUM_THREADS=1 $(abspath $(MUTANTS))/bin/python tests/mutants session.sqlite $(SIZE) $(SEED) $(MODULES)
+	$(MUTANTS)/bin/cr-report --surviving-only --show-diff build/mutants/session.sqlite
+
+$(MUTANTS)/.installed: tests/mutants/requirements.txt pyproject.toml
+	$(call environment,$(MUTANTS),'.[test]' --requirement tests/mutants/requirements.txt)
+
 bench: $(EXTRAS)/.installed
 	$(EXTRAS)/bin/python -m reference compile-time
 
 clean:
-	rm -rf $(VENV) $(EXTRAS) $(PEERS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(EXTRAS) $(PEERS) $(MUTANTS) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -8,7 +8,7 @@ _EPS = float(np.finfo(np.float64).eps)
 
 
 def exact_maximum(X: FloatArray, t: FloatArray) -> tuple[float, FloatArray]:
-    """Return max over ||u|| <= 1 of |t'(Xu)_+| and its local maximisers, for X of rank at most 2, in O(n log n).
+    """Return max over ||u|| <= 1 of |t'(Xu)_+| and local maximisers, for X of rank at most 2, in O(n log n).
 
     On the circle of the row space each row switches at two angles, and t'(Xu)_+ = g'u between two switches: the sorted
     switches and cumulative sums of t_i x_i give g on every arc, and the maximum of |g'u| on an arc lies at an end or
@@ -27,7 +27,8 @@ def exact_maximum(X: FloatArray, t: FloatArray) -> tuple[float, FloatArray]:
     value : float
         The maximum, exact to rounding.
     U : ndarray of shape (k, d)
-        Unit vectors, the best of each local maximum, by value: the first attains the maximum, to rounding.
+        Unit vectors, local maximisers by value: the first attains the maximum, to rounding. Of those in one arc between
+        switches, or in two that are next to each other, only the best.
 
     Raises
     ------
@@ -61,14 +62,15 @@ def exact_maximum(X: FloatArray, t: FloatArray) -> tuple[float, FloatArray]:
 
 
 def _best_angles(plane: FloatArray, t: FloatArray) -> FloatArray:
-    """Return the angles of the local maximisers of |t'(Zu)_+| on the unit circle, by value, for Z (n, 2)."""
+    """Return the angles of local maximisers of |t'(Zu)_+| on the unit circle, by value, for Z (n, 2)."""
     pulls = t[:, None] * plane
     middle = np.arctan2(plane[:, 1], plane[:, 0])
     switches = np.concatenate([middle - 0.5 * np.pi, middle + 0.5 * np.pi]) % (2.0 * np.pi)
     order = np.argsort(switches)
     switches, jumps = switches[order], np.concatenate([pulls, -pulls])[order]
-    # The circle starts behind its widest arc, inside which no row is within rounding of its switch.
-    widths = np.diff(switches, append=switches[0] + 2.0 * np.pi)
+    # The circle starts behind its widest arc, inside which no row is within rounding of its switch. Arcs come in
+    # opposite pairs: one of the widest is before the last switch.
+    widths = np.diff(switches)
     first = int(np.argmax(widths)) + 1
     starts = np.concatenate([switches[first:], switches[:first] + 2.0 * np.pi])
     before = starts[0] - 0.5 * widths[first - 1]

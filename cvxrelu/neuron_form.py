@@ -135,7 +135,7 @@ class NeuronBound:
         "exact" (rank at most 2): the maximum itself, from all switches on the circle. "branch_and_bound": cones that
         cover the unit ball, each with its bound. "relaxation": of a semidefinite program.
     met : ndarray of shape (k, d)
-        Unit vectors that the proof came upon, with values above its target; of "exact", the local maximisers.
+        Unit vectors that the proof came upon, with values above its target; of "exact", local maximisers.
     n_nodes : int
         Cones of branch and bound.
     multipliers : tuple of ndarray (n,), Multipliers, Multipliers, or None

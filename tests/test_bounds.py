@@ -92,6 +92,33 @@ def test_full_row_rank_takes_the_condition_number_of_the_data():
     assert kappa[0, 1:] == pytest.approx(np.linalg.cond(problem.X))
 
 
+def test_one_row_by_hand():
+    """u = -3 on the row 1 of an active pattern: w = 3 is the shortest, and along the gate; kappa = 1."""
+    patterns = cr.ActivationPatterns(np.array([[True]]), np.array([[1.0]]))
+    problem = cr.ConvexReLU(np.array([[1.0]]), np.array([-2.0]), patterns, 0.25)
+    bound = cr.approximation_bound(problem, np.array([[[-3.0]]]))
+    assert bound.gated == 0.5 * 1.0**2 + 0.25 * 3.0
+    assert bound.upper_apriori == pytest.approx(bound.gated + 2.0 * 0.25 * 3.0, rel=1e-12)
+    assert bound.upper_witness == pytest.approx(bound.gated + 2.0 * 0.25 * 3.0, rel=1e-12)
+    assert bound.upper_decomposed == pytest.approx(bound.gated, rel=1e-12)  # v = 0: nothing is paid twice
+
+
+def test_condition_numbers_by_hand():
+    """Square data of full rank take their own condition number; else the rows that hold the shortest w decide."""
+    square = np.diag([1.0, 4.0])
+    tall = np.vstack([square, [[2.0, 0.0]]])
+    wide = np.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])  # n <= d, but of rank one
+    for X, expected in ((square, 4.0), (tall, 1.0), (wide, 1.0)):
+        patterns = cr.ActivationPatterns(np.ones((len(X), 1), dtype=bool))
+        problem = cr.ConvexReLU(X, np.ones(len(X)), patterns, 0.5)
+        U = np.zeros((1, 1, X.shape[1]))
+        U[0, 0, 0], U[0, 0, 1] = -3.0, 1.0  # w = (3, 0): only rows along the first axis hold it
+        assert condition_numbers(problem, U) == pytest.approx(expected, rel=1e-9)
+        length = np.linalg.norm(U)
+        raised = cr.approximation_bound(problem, U)
+        assert raised.upper_apriori == pytest.approx(raised.gated + 2.0 * 0.5 * expected * length, rel=1e-9)
+
+
 def test_singular_patterns_have_no_upper_bound_but_a_feasible_point():
     X = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]])
     patterns = cr.ActivationPatterns(np.array([[1, 1], [1, 0], [1, 1]]))

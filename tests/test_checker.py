@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import cvxrelu as cr
 from cvxrelu import checker, portable
 from cvxrelu.checker import RejectedCertificate
-from tests.cases import all_cases, make_problem, random_weights
+from tests.cases import all_cases, make_data, make_problem, make_targets, random_weights
 from tests.forgery import as_contents, changed, forged
 
 CASES = list(all_cases())
@@ -434,6 +434,30 @@ def test_truncated_and_damaged_files(relu):
         else:
             assert portable.pack(found.header, found.arrays) == raw
     assert rejected > 300
+
+
+@pytest.mark.parametrize(
+    ("loss", "c", "scale"),
+    [("squared", 1, 1e-165), ("squared", 1, 1e6), ("huber", 3, 1.0), ("logistic", 1, 1.0), ("softmax", 3, 1.0)],
+)
+def test_the_rounding_of_a_dual_value_is_neither_more_nor_less(loss, c, scale):
+    """By the sum of nc terms, each of a few operations, and the logarithms: between 1 and 8 times the usual bounds."""
+    X = make_data("tall")
+    X, Y = np.tile(X, (20, 1)), scale * np.tile(make_targets(loss, X, c), (20, 1))
+    problem = cr.ConvexGatedReLU(X, Y, cr.sample_patterns(X, 3, seed=0), 1e3 * scale, loss)
+    contents = as_contents(cr.certify(problem, problem.zero_weights()))
+    verdict = checker.check(contents, X, Y)
+    n, t = len(X), contents.arrays["t"]
+    if loss == "logistic":
+        a = -n * Y * t
+        sizes, logarithms = np.abs(a * np.log(a)) + np.abs((1 - a) * np.log1p(-a)), 1.0
+    elif loss == "softmax":
+        p = n * t + Y
+        sizes, logarithms = np.abs(p * np.log(p)), float(c)
+    else:
+        sizes, logarithms = (n * t) ** 2 / 2 + np.abs(n * t * Y), 0.0
+    usual, underflow = 2.0**-52 * (c * np.sum(sizes) + 10.0 * logarithms), n * c * 2.0**-1074
+    assert usual + underflow <= verdict.lower_rounding <= 8.0 * usual + 32.0 * underflow
 
 
 # Exact arithmetic

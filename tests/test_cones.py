@@ -5,6 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cvxrelu as cr
+from cvxrelu import cone_projection
+from cvxrelu.cone_projection import ConeProjector
 from cvxrelu.cones import PatternCones
 from cvxrelu.penalties import FeatureGroupL1
 from cvxrelu.polar import cone_multipliers
@@ -139,3 +141,22 @@ def test_repair_in_singular_cones():
     cones = PatternCones(X, cr.ActivationPatterns(D))
     np.testing.assert_allclose(repair(cones, np.array([0.5, 2.0]), 0), [0.0, 2.0], atol=1e-15)
     np.testing.assert_allclose(repair(cones, np.array([0.5, -2.0]), 1), [0.0, 0.0], atol=1e-15)
+
+
+def test_a_projection_starts_from_the_last_ones_face(monkeypatch):
+    """The same point again needs no change of the tight rows, in the cone or on its boundary."""
+    X = make_data("tall")
+    patterns = cr.sample_patterns(X, 5)
+    blocks = np.arange(len(patterns))
+    projector = ConeProjector(X, patterns.D, len(patterns))
+    x = np.random.default_rng(0).standard_normal((len(patterns), 3))
+    x[0] = patterns.G[:, 0]
+    first = projector.project(blocks, x)
+    np.testing.assert_array_equal(first[0], x[0])
+    assert np.any(first != x)
+
+    def no_pivots(*arguments):
+        raise AssertionError("the face is known")
+
+    monkeypatch.setattr(cone_projection, "project_blocks", no_pivots)
+    np.testing.assert_allclose(projector.project(blocks, x), first, rtol=1e-14, atol=1e-14)

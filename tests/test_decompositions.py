@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer
 
 import cvxrelu as cr
+from cvxrelu import decompositions
 from cvxrelu.active_set import row_norms
 from cvxrelu.decompositions import METHODS, split
 from cvxrelu.polyhedron_projection import PolyhedronProjector
@@ -141,6 +142,17 @@ def test_pinv_is_the_closed_form():
         R = np.where(problem.patterns.D[:, [i]], 1.0, -1.0) * problem.X
         assert np.allclose(W[0, i], np.linalg.pinv(R) @ np.maximum(-R @ U[0, i], 0.0), atol=1e-12)
         assert np.allclose(R @ V[0, i], np.maximum(R @ U[0, i], 0.0), atol=1e-9)
+
+
+def test_what_is_in_its_cones_but_for_rounding_is_not_projected(monkeypatch):
+    problem, U = make(c=2)
+    expected = cr.decompose(problem, U, "witness")
+
+    def refuse(*arguments):
+        raise AssertionError("nothing misses its polyhedron")
+
+    monkeypatch.setattr(decompositions, "PolyhedronProjector", refuse)
+    np.testing.assert_array_equal(cr.decompose(problem, U, "witness"), expected)
 
 
 def test_witness_is_the_least_multiple_of_the_gate():

@@ -16,6 +16,7 @@ from sklearn.datasets import load_breast_cancer, load_iris
 
 import cvxrelu as cr
 from cvxrelu import enumeration as module
+from cvxrelu.arrangements import Leaves, half_of_the_cells
 from tests.cases import make_data
 
 
@@ -458,3 +459,41 @@ def test_all_patterns_give_the_global_optimum(kind):
     # Fewer patterns are no better.
     few = cr.ConvexReLU(X, y, cr.sample_patterns(X, 5), lam=lam)
     assert cr.solve(few, tol=1e-8).objective >= solution.lower
+
+
+@pytest.mark.parametrize("d", [2, 3, 5, 9])
+def test_lines_along_the_axes_are_told_apart(d):
+    """A row and its opposite are one line, which the sign of a large entry tells: never that of a zero."""
+    axes = np.eye(d)
+    tilted = np.ones((1, d)) / np.sqrt(d)
+    units = np.vstack([axes, -axes[::-1], tilted, -tilted])
+    lines, first = module._distinct_lines(units)
+    np.testing.assert_array_equal(first, [*range(d), 2 * d])
+    np.testing.assert_array_equal(lines, units[first])
+
+
+@pytest.mark.parametrize(
+    ("witness", "sides", "refused"),
+    [
+        ([1.0, 0.0], [True, True], False),  # on the second line: on its sides as computed, but inside nothing
+        ([-1e-14, -1.0], [True, False], False),  # a sliver on the wrong side of the first line
+        ([np.sqrt(0.5), np.sqrt(0.5)], [True, False], True),  # far from all lines: the coordinates are no good
+    ],
+)
+def test_cells_that_the_data_do_not_confirm(monkeypatch, witness, sides, refused):
+    """Thin ones are left out, as rounding makes such slivers; others show that no cell is to be trusted."""
+    X = np.diag([1.0, 2.0])
+
+    def with_another(lines, basis):
+        np.testing.assert_array_equal(lines, np.eye(2))
+        yield from half_of_the_cells(lines, basis)
+        yield Leaves(np.array([witness]), np.array([[0, 1]]), np.array([sides]))
+
+    monkeypatch.setattr(module, "half_of_the_cells", with_another)
+    if refused:
+        with pytest.raises(ValueError, match="patterns that double precision can tell"):
+            cr.enumerate_patterns(X)
+    else:
+        patterns = cr.enumerate_patterns(X)
+        assert len(patterns) == 4
+        assert_proven(X, patterns)

@@ -58,6 +58,22 @@ def test_no_unit_vector_is_above(seed, kind):
     assert np.abs(t @ np.maximum(X @ U, 0.0)).max() <= exact_maximum(X, t)[0] * (1 + 1e-12)
 
 
+@settings(max_examples=30)
+@given(SEEDS, st.integers(2, 12))
+def test_only_local_maximisers_by_value(seed, n):
+    rng = np.random.default_rng(seed)
+    X, t = make_plane("generic", n, rng), rng.standard_normal(n)
+
+    def values(angles):
+        return np.abs(t @ np.maximum(X @ [np.cos(angles), np.sin(angles)], 0.0))
+
+    _, U = exact_maximum(X, t)
+    found = np.arctan2(U[:, 1], U[:, 0])
+    assert np.all(np.diff(values(found)) <= 1e-12)
+    for step in (1e-5, -1e-5):
+        assert np.all(values(found + step) <= values(found) + 1e-12)
+
+
 @pytest.mark.parametrize(("x_size", "t_size"), [(1.0, 1.0), (1e150, 1e-150), (1e-150, 1e-150)])
 def test_rank_two_in_more_columns(x_size, t_size):
     rng = np.random.default_rng(0)

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cvxrelu as cr
+from cvxrelu.networks import balance
 from reference import programs as oracle
 from tests.cases import LOSSES, make_data, make_problem, make_targets, random_network, random_weights
 
@@ -134,6 +135,26 @@ def test_a_float32_network_is_measured_in_float64(kind):
 def test_empty_networks_have_a_float_type():
     empty = cr.ReLUNetwork(np.zeros((0, 3), int), np.zeros(0, np.float32))
     assert (empty.W1.dtype, empty.w2.dtype) == (np.float64, np.float32)
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-9, 1.0, 1e9])
+def test_singular_values_count_in_proportion_to_the_largest(scale):
+    """A block of rank one is one neuron and a block of rank two is two, whatever their sizes."""
+    problem = make_problem("gated", penalty="nuclear", c=3)
+    U = np.zeros((3, len(problem.patterns), 3))
+    U[:, 0] = np.outer([1.0, -2.0, 0.5], [3.0, 0.1, -0.7])
+    U[:, 1] = np.outer([1.0, -2.0, 0.5], [3.0, 0.1, -0.7]) + 1e-9 * np.outer([2.0, 1.0, 0.0], [0.1, -3.0, 0.0])
+    assert cr.to_network(problem, scale * U).n_neurons == 1 + 2
+
+
+def test_balance_by_hand():
+    """Both layers get the square root of the product of the norms; a neuron with a zero layer becomes zero."""
+    one = balance(cr.ReLUNetwork([[0.0, 8.0], [3.0, -4.0], [0.0, 0.0]], [-2.0, 0.0, 5.0]))
+    np.testing.assert_allclose(one.W1, [[0.0, 4.0], [0.0, 0.0], [0.0, 0.0]], rtol=1e-15)
+    np.testing.assert_allclose(one.w2, [-4.0, 0.0, 0.0], rtol=1e-15)
+    two = balance(cr.ReLUNetwork([[0.0, 10.0]], [[3.0, -4.0]]))
+    np.testing.assert_allclose(two.W1, [[0.0, np.sqrt(50.0)]], rtol=1e-15)
+    np.testing.assert_allclose(two.w2, np.sqrt(50.0) * np.array([[0.6, -0.8]]), rtol=1e-15)
 
 
 def test_zero_weights_become_the_empty_network():

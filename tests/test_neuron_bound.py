@@ -94,3 +94,15 @@ def test_a_deadline_ends_the_search_in_time():
 def test_zero_dual_variable():
     X, t = ordinary(20, 3)
     assert bound_neurons(X, Lines(X), 0.0 * t, 1e-3).upper == pytest.approx(1e-3)
+
+
+def test_rows_know_their_lines_and_sides():
+    """e1, -e1, 2 e1 and -3 e2 in the plane, and a zero row: row j is its norm times the signed unit row of its line."""
+    X = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 0.0], [2.0, 0.0], [0.0, -3.0]])
+    lines = Lines(X)
+    numbers = lines.row_lines()
+    assert numbers[2] == 0
+    assert sorted(set(np.abs(numbers))) == [0, 1, 2]
+    units = np.where(numbers > 0, 1.0, -1.0)[:, None] * lines.E[np.abs(numbers) - 1] @ lines.basis.T
+    used = numbers != 0
+    np.testing.assert_allclose(units[used] * np.linalg.norm(X[used], axis=1)[:, None], X[used], atol=1e-15)

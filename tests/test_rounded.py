@@ -14,6 +14,7 @@ import cvxrelu as cr
 from cvxrelu import checker, rounded
 from cvxrelu.losses import Squared
 from cvxrelu.penalties import GroupL1
+from cvxrelu.rigor import dot_radius
 from cvxrelu.rounded_losses import conjugate_above, into_domain, loss_above
 from tests.cases import all_cases, make_problem, random_weights
 
@@ -296,6 +297,24 @@ def test_powers_of_two_in_the_data_change_nothing(kind, power):
     assert certificate.upper == pytest.approx(plain.upper, rel=1e-13)
     assert certificate.lower == pytest.approx(plain.lower, rel=1e-6)
     assert_proven(certificate)
+
+
+def test_every_rounding_of_a_prediction_is_counted(monkeypatch):
+    """Of two blocks: d products each, and sums over columns and blocks. Two or three more are allowed, not fewer."""
+    problem = make_problem("gated")
+    U = np.zeros((1, len(problem.patterns), 3))
+    U[0, [1, 3]] = 1.0
+    counts = []
+
+    def recorded(sizes, length, products=None):
+        counts.append((length, products))
+        return dot_radius(sizes, length, products)
+
+    monkeypatch.setattr(rounded, "dot_radius", recorded)
+    rounded.objective_above(problem, U)
+    ((length, products),) = counts
+    assert 2 + 3 <= length <= 2 + 3 + 2
+    assert 2 * 3 <= products <= 3 * 3
 
 
 def relu_problem(X, D, lam=0.01):
