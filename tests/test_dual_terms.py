@@ -5,7 +5,8 @@ import pytest
 
 from cvxrelu import losses
 from cvxrelu.losses import get_loss
-from cvxrelu.solvers.dual_terms import dual_term
+from cvxrelu.solvers.dual_terms import downhill, dual_term
+from cvxrelu.weighted_loss import Weighted
 from tests.cases import LOSSES, make_targets
 
 H = 1e-6
@@ -309,3 +310,53 @@ def test_starts_are_gradients_of_the_loss(name):
 
 def test_every_loss_of_the_package_is_tested_here():
     assert set(losses._LOSSES) == set(LOSSES)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+@each_loss
+def test_bent_steps_stay_inside_and_short_ones_are_straight(name, seed, weighted):
+    """A step of any size, from a point that is inside, or that has rounded to the boundary, has finite rows at its end."""
+    _, Y, rng, _ = draw(name, seed)
+    n = len(Y)
+    weights = 10.0 ** rng.uniform(-4.0, 0.0, n)
+    w = weights[:, None] / weights.mean() if weighted and name != "squared" else 1.0
+    loss = get_loss(name) if np.ndim(w) == 0 else Weighted(name, weights)
+    term, t = dual_term(loss, Y), w * interior(name, Y, rng)
+    step = w * tangent(name, rng.standard_normal(Y.shape)) / n
+    np.testing.assert_allclose(term.bent(t, 1e-3 * step), 1e-3 * step, rtol=1e-9, atol=1e-18)
+    for size in (1.0, 1e3, 1e9):
+        bent = term.bent(t, size * step)
+        if name != "huber":  # its box has gone away
+            assert loss.conjugate(t + bent, Y) < np.inf
+        assert (bent * step >= 0.0).all() or name == "softmax"  # of a row whose sum is made zero
+        moved = term.moved(t, bent)
+        for _ in range(40):
+            moved = term.moved(moved, term.bent(moved, size * step))
+            rows = term.rows(moved, 1.0)
+            assert np.isfinite(rows.gradient).all()
+            assert (rows.diagonal > 0.0).all()
+
+
+@each_loss
+def test_one_row_at_the_boundary_does_not_hold_up_the_others(name):
+    _, Y, rng, f = draw(name)
+    term = dual_term(get_loss(name), Y)
+    f[0] = -40.0 * Y[0] if name == "logistic" else 40.0 * (1.0 - Y[0])
+    t = term.start(f)
+    step = term.start(0.9 * f) - t
+    step[0] *= -1e12
+    bent = term.bent(t, step)
+    np.testing.assert_allclose(bent[1:], step[1:], rtol=1e-6)
+
+
+def test_a_step_that_bends_uphill_is_taken_in_part():
+    """The entry that falls is bent nearly to nothing; the one that is left rises where the whole step falls."""
+    Y = np.ones((2, 1))
+    term = dual_term(get_loss("logistic"), Y)
+    t = -np.array([[1e-6], [0.5]]) / 2
+    step, gradient = np.array([[0.1], [-0.1]]), np.array([[-1.0], [-0.9]])
+    assert np.vdot(gradient, step) < 0.0 < np.vdot(gradient, term.bent(t, step))
+    bent = downhill(term, t, step, gradient)
+    assert np.vdot(gradient, bent) < 0.0
+    assert np.abs(bent).max() > 1e-9

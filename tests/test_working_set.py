@@ -484,3 +484,32 @@ def test_classes_that_can_be_told_apart_need_large_weights(lam):
     X[:, :2] = (X[:, :2] - X[:, :2].mean(axis=0)) / X[:, :2].std(axis=0)
     problem = cr.ConvexGatedReLU(X, y, cr.sample_patterns(X, 8, seed=1), lam, "logistic")
     assert_agrees(problem, cr.solve(problem, "WorkingSet"), 1e-6)
+
+
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+@pytest.mark.parametrize("ratio", [1e-1, 1e-3, 1e-5])
+@pytest.mark.parametrize("seed", range(2))
+def test_classes_and_weights_of_one_to_ten_thousand(kind, ratio, seed):
+    """One row of the rare class that counts as much as ten thousand: its entry of t met the boundary first."""
+    rng = np.random.default_rng(seed)
+    n = 60
+    X = np.column_stack([np.exp(rng.standard_normal((n, 3))), np.ones(n)])
+    y = np.where(np.arange(n) == 7, 1.0, -1.0)
+    weights = np.where(y > 0.0, 1e4, 1.0) if seed == 0 else 10.0 ** rng.uniform(-4.0, 0.0, n)
+    cls = cr.ConvexReLU if kind == "relu" else cr.ConvexGatedReLU
+    problem = cls(X, y, cr.sample_patterns(X, 8, seed=0), 1.0, cr.Weighted("logistic", weights))
+    problem = problem.with_lam(ratio * problem.lam_max())
+    assert_agrees(problem, solve(problem, tol=1e-6, max_iter=150), 1e-6)
+
+
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+def test_one_row_of_its_class_among_hundreds(kind):
+    rng = np.random.default_rng(0)
+    X = np.exp(rng.normal(size=(600, 10)))
+    y = -np.ones(600)
+    y[rng.integers(600)] = 1.0
+    X = np.column_stack([(X - X.mean(axis=0)) / X.std(axis=0), np.ones(600)])
+    cls = cr.ConvexReLU if kind == "relu" else cr.ConvexGatedReLU
+    problem = cls(X, y, cr.sample_patterns(X, 30, seed=0), 1e-3, "logistic")
+    solution = solve(problem, tol=1e-6, max_iter=60)
+    assert solution.status == "optimal"

@@ -16,7 +16,7 @@ from cvxrelu.active_set import IndexArray, row_norms
 from cvxrelu.cone_projection import ConeProjector
 from cvxrelu.convex_problem import ConvexProblem
 from cvxrelu.solvers.budget import Budget
-from cvxrelu.solvers.dual_terms import DualTerm
+from cvxrelu.solvers.dual_terms import DualTerm, downhill
 
 _FIRST_SIGMA = 0.5
 _SMALLEST_SIGMA, _LARGEST_SIGMA = 1e-6, 1e9
@@ -257,13 +257,14 @@ class ConeNewton:
         place; if it does not, psi is as small as can be: CONVERGED.
         """
         step = -blocks.solve(point.active, *self._roots(blocks, point), point.response, point.gradient)
+        step = downhill(self.term, point.t, step, point.gradient)
         change = blocks.adjoint(step)
 
         def moved(length: float) -> Evaluation:
             return self._evaluate(blocks, centre, point.t + length * step, point.products + length * change)
 
         slope = float(np.vdot(point.gradient, step))
-        length = min(1.0, self.term.longest_step(point.t, step))
+        length = 1.0
         if -slope <= point.rounding:
             trial = moved(length)
             return trial if trial.residual <= 0.5 * point.residual else _End.CONVERGED

@@ -1,7 +1,7 @@
 """The conjugate F* as a Newton method on the dual sees it: gradient, inverse Hessian, and how far a step may go.
 
-Where F* is smooth inside its domain (squared, logistic, softmax) the method works on F* itself, and steps stop short
-of the boundary. Huber's F* is a quadratic on a box; there F(f) = min_s 1/(2n) ||f - Y - s||^2 + delta/n ||s||_1 makes
+Where F* is smooth inside its domain (squared, logistic, softmax) the method works on F* itself, and steps are bent to
+stay inside: were they cut short where the first entry meets the boundary, one row would hold up all the others. Huber's F* is a quadratic on a box; there F(f) = min_s 1/(2n) ||f - Y - s||^2 + delta/n ||s||_1 makes
 s one more block of the proximal-point method, and the box goes away.
 """
 
@@ -16,6 +16,10 @@ from cvxrelu.losses import Huber, Logistic, Loss, SoftmaxCrossEntropy, Squared
 from cvxrelu.weighted_loss import Weighted
 
 _INSIDE = 0.9
+_SHORTENINGS, _SHORTER = 20, 0.25
+# What takes the place of a zero, where t has rounded to the boundary: t holds probabilities that are near 0 to their
+# own rounding where the label's own class is not meant, else to that of 1.
+_TINY, _ROUNDED = 1e-300, 2.0**-53
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +67,12 @@ class DualTerm(ABC):
         """Return the gradient at t."""
         return self.rows(t, sigma).gradient
 
+    def bent(self, t: FloatArray, step: FloatArray) -> FloatArray:
+        """Return a step that agrees with the given one where that is short, and never leaves the domain."""
+        return step
+
     def longest_step(self, t: FloatArray, step: FloatArray) -> float:
-        """Return how much of the step may be taken inside the domain."""
+        """Return how much of the step may be taken inside the domain: more than all of one that was bent."""
         return np.inf
 
     def value(self, t: FloatArray, sigma: float) -> float:
@@ -155,8 +163,15 @@ class LogisticTerm(DualTerm):
 
     def rows(self, t: FloatArray, sigma: float) -> Rows:
         """Return -Y logit(a) and a (1 - a) / n."""
-        a = -len(t) * self.Y * t
+        a = np.clip(-len(t) * self.Y * t, _TINY, 1.0 - _ROUNDED)
         return Rows(-self.Y * logit(a), a * (1.0 - a) / len(t))
+
+    def bent(self, t: FloatArray, step: FloatArray) -> FloatArray:
+        """Return a step that leaves some of a, or of 1 - a, where it would take all."""
+        a, change = -len(t) * self.Y * t, -len(t) * self.Y * step
+        left = np.where(change < 0.0, np.maximum(a, _TINY), np.maximum(1.0 - a, _ROUNDED))
+        bent: FloatArray = step * _share_taken(left, np.abs(change))
+        return bent
 
     def longest_step(self, t: FloatArray, step: FloatArray) -> float:
         """Keep a inside (0, 1)."""
@@ -177,8 +192,20 @@ class SoftmaxTerm(DualTerm):
     def rows(self, t: FloatArray, sigma: float) -> Rows:
         """Return log p and Q = (diag(p) - p p') / n in each row."""
         n = len(t)
-        p = n * t + self.Y
+        p = self._probabilities(t)
         return Rows(np.log(p), p / n, p / np.sqrt(n))
+
+    def bent(self, t: FloatArray, step: FloatArray) -> FloatArray:
+        """Return a step that leaves some of each p where it would take all, with row sums of zero."""
+        n = len(t)
+        p, change = self._probabilities(t), n * step
+        moved = p + change * _share_taken(p, np.maximum(-change, 0.0))
+        bent: FloatArray = (moved / moved.sum(axis=1, keepdims=True) - p) / n
+        return bent
+
+    def _probabilities(self, t: FloatArray) -> FloatArray:
+        p: FloatArray = np.maximum(len(t) * t + self.Y, np.where(self.Y > 0.0, _ROUNDED, _TINY))
+        return p
 
     def longest_step(self, t: FloatArray, step: FloatArray) -> float:
         """Keep p positive."""
@@ -213,8 +240,12 @@ class WeightedTerm(DualTerm):
         coupling = None if rows.coupling is None else np.sqrt(self._w) * rows.coupling
         return Rows(rows.gradient, self._w * rows.diagonal, coupling)
 
+    def bent(self, t: FloatArray, step: FloatArray) -> FloatArray:
+        """Return a step that never leaves the domain."""
+        return self._w * self._term.bent(t / self._w, step / self._w)
+
     def longest_step(self, t: FloatArray, step: FloatArray) -> float:
-        """Return how much of the step may be taken inside the domain."""
+        """Return how much of the step may be taken inside the domain: more than all of one that was bent."""
         return self._term.longest_step(t / self._w, step / self._w)
 
     def value(self, t: FloatArray, sigma: float) -> float:
@@ -255,6 +286,25 @@ SEPARABLE_LOSSES = (Squared, Huber, Logistic)
 def dual_term(loss: Loss, Y: FloatArray) -> DualTerm:
     """Return the dual term of a loss of the package, weighted or not."""
     return WeightedTerm(loss, Y) if isinstance(loss, Weighted) else _TERMS[type(loss)](loss, Y)
+
+
+def downhill(term: DualTerm, t: FloatArray, step: FloatArray, gradient: FloatArray) -> FloatArray:
+    """Return a bent step along which the function with that gradient falls: a shorter one where the whole does not."""
+    bent = term.bent(t, step)
+    for _ in range(_SHORTENINGS):
+        if np.vdot(gradient, bent) < 0.0:
+            break
+        step = _SHORTER * step
+        bent = term.bent(t, step)
+    return bent
+
+
+def _share_taken(left: FloatArray, fall: FloatArray) -> FloatArray:
+    """Return the share that is taken of a fall from ``left`` > 0: all of it up to 0.9 of what is left, then less."""
+    long = fall > _INSIDE * left
+    ratio = np.divide(left, fall, out=np.ones_like(left), where=long)
+    share: FloatArray = np.where(long, ratio * (1.0 - _INSIDE * (1.0 - _INSIDE) * ratio), 1.0)
+    return share
 
 
 def _until_zero(value: FloatArray, change: FloatArray) -> float:

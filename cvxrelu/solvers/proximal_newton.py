@@ -14,7 +14,7 @@ from cvxrelu.convex_problem import ConvexProblem
 from cvxrelu.operators import GatedOperator
 from cvxrelu.penalties import NormPenalty
 from cvxrelu.solvers.budget import Budget
-from cvxrelu.solvers.dual_terms import dual_term
+from cvxrelu.solvers.dual_terms import downhill, dual_term
 from cvxrelu.solvers.newton_systems import NewtonStep, NewtonSystems
 from cvxrelu.solvers.prox_jacobians import prox_jacobian
 
@@ -151,16 +151,18 @@ class ProximalNewton:
                 return v, upper, _End.DONE
             if budget.spent(self.n_steps):
                 return v, upper, _End.DONE
-            squared = float(np.vdot(gradient, gradient))
+            # In the norm of Q, which forgives entries that go to the boundary of the domain and have little weight there.
+            residual = float(np.vdot(gradient, rows.respond(gradient)))
             rounding = self._eps * (np.linalg.norm(rows.gradient) + np.linalg.norm(prediction))
             moved = float(np.sum((v - u) ** 2))
-            if squared <= max(_INEXACTNESS * self._strength / sigma * moved, float(_ROUNDINGS * rounding) ** 2):
+            if residual <= max(_INEXACTNESS / sigma * moved, float(_ROUNDINGS * rounding) ** 2 / self._strength):
                 return v, upper, _End.CONVERGED
             if count == _STEPS_PER_CENTRE:
                 break
             self.n_steps += 1
             jacobian = prox_jacobian(penalty, np.ascontiguousarray(w[:, active]), sigma * problem.lam)
             step = self._systems.direction(NewtonStep(active, jacobian, rows, sigma, gradient))
+            step = downhill(self.term, self.t, step, gradient)
             change = operator.adjoint(step)
             length = self._search(u - sigma * Z, sigma * change, step)
             if length == 0.0:
@@ -182,8 +184,8 @@ class ProximalNewton:
         start = slope(0.0)
         if not start < 0.0:
             return 0.0
-        longest = self.term.longest_step(self.t, step)
-        high = min(1.0, longest)
+        longest = max(1.0, self.term.longest_step(self.t, step))
+        high = 1.0
         at_high = slope(high)
         if abs(at_high) <= _SLOPE_DROP * -start:
             return high
