@@ -316,7 +316,7 @@ def test_every_loss_of_the_package_is_tested_here():
 @pytest.mark.parametrize("seed", range(3))
 @each_loss
 def test_bent_steps_stay_inside_and_short_ones_are_straight(name, seed, weighted):
-    """A step of any size, from a point that is inside, or that has rounded to the boundary, has finite rows at its end."""
+    """A step of any size, also from a point that has rounded to the boundary, has finite rows at its end."""
     _, Y, rng, _ = draw(name, seed)
     n = len(Y)
     weights = 10.0 ** rng.uniform(-4.0, 0.0, n)
@@ -340,7 +340,7 @@ def test_bent_steps_stay_inside_and_short_ones_are_straight(name, seed, weighted
 
 @each_loss
 def test_one_row_at_the_boundary_does_not_hold_up_the_others(name):
-    _, Y, rng, f = draw(name)
+    _, Y, _, f = draw(name)
     term = dual_term(get_loss(name), Y)
     f[0] = -40.0 * Y[0] if name == "logistic" else 40.0 * (1.0 - Y[0])
     t = term.start(f)

@@ -1,8 +1,9 @@
 """The conjugate F* as a Newton method on the dual sees it: gradient, inverse Hessian, and how far a step may go.
 
 Where F* is smooth inside its domain (squared, logistic, softmax) the method works on F* itself, and steps are bent to
-stay inside: were they cut short where the first entry meets the boundary, one row would hold up all the others. Huber's F* is a quadratic on a box; there F(f) = min_s 1/(2n) ||f - Y - s||^2 + delta/n ||s||_1 makes
-s one more block of the proximal-point method, and the box goes away.
+stay inside: were they cut short where the first entry meets the boundary, one row would hold up all the others. Huber's
+F* is a quadratic on a box; there F(f) = min_s 1/(2n) ||f - Y - s||^2 + delta/n ||s||_1 makes s one more block of the
+proximal-point method, and the box goes away.
 """
 
 from abc import ABC, abstractmethod

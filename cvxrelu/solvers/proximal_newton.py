@@ -151,7 +151,7 @@ class ProximalNewton:
                 return v, upper, _End.DONE
             if budget.spent(self.n_steps):
                 return v, upper, _End.DONE
-            # In the norm of Q, which forgives entries that go to the boundary of the domain and have little weight there.
+            # In the norm of Q: what is at the boundary of the domain hardly counts.
             residual = float(np.vdot(gradient, rows.respond(gradient)))
             rounding = self._eps * (np.linalg.norm(rows.gradient) + np.linalg.norm(prediction))
             moved = float(np.sum((v - u) ** 2))
