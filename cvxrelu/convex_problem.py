@@ -165,10 +165,23 @@ class ConvexProblem(ABC):
 
     def restrict(self, index: NDArray[np.intp]) -> Self:
         """Return the problem with the patterns of ``index`` only."""
-        other = object.__new__(type(self))
-        other.__dict__.update({name: self.__dict__[name] for name in ("X", "y", "lam", "loss", "penalty")})
         gates = None if self.patterns.G is None else self.patterns.G[:, index]
-        other._set("patterns", ActivationPatterns(take_patterns(self.patterns.D, index), gates))
+        return self._with(patterns=ActivationPatterns(take_patterns(self.patterns.D, index), gates))
+
+    def on_data(self, X: FloatArray, y: FloatArray, lam: float, loss: Loss) -> Self:
+        """Return the same kind of problem on data that have the same patterns, which is not checked again."""
+        other = self._with(X=X if X is self.X else read_only(X), y=read_only(y), lam=lam, loss=loss)
+        if X is self.X:  # what belongs to X and the patterns alone
+            other.__dict__.update(
+                {name: self.__dict__[name] for name in ("operator", "cones") if name in self.__dict__}
+            )
+        return other
+
+    def _with(self, **changes: Any) -> Self:
+        """Return the problem with some of its parts changed, and nothing computed yet."""
+        other = object.__new__(type(self))
+        parts = {name: self.__dict__[name] for name in ("X", "y", "patterns", "lam", "loss", "penalty")}
+        other.__dict__.update(parts | changes)
         return other
 
     def on_rows(self, X: FloatArray, patterns: ActivationPatterns) -> Self:

@@ -4,7 +4,6 @@ Predictions f and targets Y are arrays (n, c), also for c = 1. The paper (Mishki
 ICML 2022, arXiv 2202.01331) writes its losses without the factor 1/n; here every one has it.
 """
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,6 +12,7 @@ import numpy as np
 from scipy.special import expit, logsumexp, softmax, xlog1py, xlogy
 
 from cvxrelu._validation import FloatArray, check_choice, check_number
+from cvxrelu.loss_base import Loss, RowLoss
 
 __all__ = ["Huber", "Logistic", "Loss", "RowLoss", "SoftmaxCrossEntropy", "Squared", "get_loss"]
 
@@ -20,76 +20,6 @@ __all__ = ["Huber", "Logistic", "Loss", "RowLoss", "SoftmaxCrossEntropy", "Squar
 # rounding of the few products that made it. Its conjugate is that of the point clipped into the domain,
 # which is as close to t as t is to its own exact value; anything farther out is infeasible.
 _SLACK = 4 * float(np.finfo(np.float64).eps)
-
-
-class Loss(ABC):
-    """F(f) = (1/n) sum_j loss(f_j, y_j), a smooth convex function of the predictions f (n, c).
-
-    `value` and `gradient` are computed in the precision of their arguments; `conjugate`, `project_domain`
-    and `best_scale`, from which lower bounds come, in float64.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import cvxrelu as cr
-    >>> f, Y, classes = np.array([[2.0, -2.0]]), np.array([[1.0, -1.0]]), np.array([[0.0, 1.0]])
-    >>> losses = (cr.Squared(), Y), (cr.Huber(delta=0.5), Y), (cr.Logistic(), Y), (cr.SoftmaxCrossEntropy(), classes)
-    >>> [round(loss.value(f, y), 4) for loss, y in losses]
-    [1.0, 0.75, 0.2539, 4.0181]
-    """
-
-    name: ClassVar[str]
-
-    @abstractmethod
-    def check_targets(self, Y: FloatArray) -> None:
-        """Raise a ValueError that says what is wrong if the loss does not accept the targets Y (n, c)."""
-
-    @abstractmethod
-    def value(self, f: FloatArray, Y: FloatArray) -> float:
-        """Return F(f)."""
-
-    @abstractmethod
-    def gradient(self, f: FloatArray, Y: FloatArray) -> FloatArray:
-        """Return grad F(f) (n, c), with its factor 1/n."""
-
-    @abstractmethod
-    def bregman(self, step: FloatArray, f: FloatArray, Y: FloatArray) -> float:
-        """Return F(f + step) - F(f) - <grad F(f), step> >= 0, with no cancellation for small steps."""
-
-    @abstractmethod
-    def conjugate(self, t: FloatArray, Y: FloatArray) -> float:
-        """Return F*(t) = sup_f <t, f> - F(f); infinite outside its domain, a convex set that contains 0."""
-
-    @abstractmethod
-    def smoothness(self, n: int) -> float:
-        """Return the Lipschitz constant of grad F for n rows, in the Euclidean norm."""
-
-    @abstractmethod
-    def project_domain(self, t: FloatArray, Y: FloatArray) -> FloatArray:
-        """Return the point of the domain of F* nearest to t, (n, c) in float64.
-
-        Its conjugate is finite in floating point too, and so is that of any shrinking of it towards 0.
-        """
-
-    def best_scale(self, t: FloatArray, Y: FloatArray, limit: float) -> float:
-        """Return a scale in [0, limit] that keeps t in the domain of F*: min(1, limit).
-
-        The squared loss has no domain to leave and returns the maximiser of -F*(scale * t) instead.
-        """
-        return min(1.0, float(limit))
-
-    @abstractmethod
-    def expression(self, f: cp.Expression, Y: cp.Expression | FloatArray) -> cp.Expression:
-        """Return F(f) for an affine CVXPY expression f (n, c); Y may be a cp.Parameter (DPP)."""
-
-    @abstractmethod
-    def conjugate_expression(
-        self, t: cp.Expression, Y: cp.Expression | FloatArray
-    ) -> tuple[cp.Expression, list[cp.Constraint]]:
-        """Return F*(t) for an affine CVXPY expression t (n, c), and the constraints that are its domain.
-
-        Y may be a cp.Parameter (DPP). The labels of the constraints begin with ``domain``.
-        """
 
 
 @dataclass(frozen=True)
@@ -131,6 +61,10 @@ class Squared(Loss):
         """Return t itself: the domain is the whole space."""
         return _double(t)
 
+    def rescaled(self, scale: float) -> "Squared":
+        """Return the loss itself, which is homogeneous of degree 2."""
+        return self
+
     def best_scale(self, t: FloatArray, Y: FloatArray, limit: float) -> float:
         """Return the maximiser of -F*(scale * t) over [0, limit]: -<t, Y> / (n ||t||_F^2), clipped.
 
@@ -152,55 +86,6 @@ class Squared(Loss):
     ) -> tuple[cp.Expression, list[cp.Constraint]]:
         """Return n/2 ||t||_F^2 + <t, Y> and no constraint."""
         return t.shape[0] / 2 * cp.sum_squares(t) + cp.sum(cp.multiply(Y, t)), []
-
-
-class RowLoss(Loss):
-    """A loss told term by term, (n, c) or (n, 1), so that `cvxrelu.Weighted` can give each row its own weight."""
-
-    @abstractmethod
-    def terms(self, f: FloatArray, Y: FloatArray) -> FloatArray:
-        """Return the terms of n F(f)."""
-
-    @abstractmethod
-    def bregman_terms(self, step: FloatArray, f: FloatArray, Y: FloatArray) -> FloatArray:
-        """Return the terms of n times the Bregman distance."""
-
-    @abstractmethod
-    def conjugate_terms(self, t: FloatArray, Y: FloatArray) -> FloatArray:
-        """Return the terms of F*(t), infinite where t is outside the domain."""
-
-    @abstractmethod
-    def expression_terms(self, f: cp.Expression, Y: cp.Expression | FloatArray) -> cp.Expression:
-        """Return `terms` for CVXPY."""
-
-    @abstractmethod
-    def conjugate_expression_terms(
-        self, t: cp.Expression, Y: cp.Expression | FloatArray
-    ) -> tuple[cp.Expression, list[cp.Constraint]]:
-        """Return `conjugate_terms` for CVXPY, and the constraints that are the domain."""
-
-    def value(self, f: FloatArray, Y: FloatArray) -> float:
-        """Return F(f)."""
-        return float(np.sum(self.terms(f, Y))) / len(Y)
-
-    def bregman(self, step: FloatArray, f: FloatArray, Y: FloatArray) -> float:
-        """Return F(f + step) - F(f) - <grad F(f), step>."""
-        return float(np.sum(self.bregman_terms(step, f, Y))) / len(Y)
-
-    def conjugate(self, t: FloatArray, Y: FloatArray) -> float:
-        """Return F*(t)."""
-        return float(np.sum(self.conjugate_terms(t, Y)))
-
-    def expression(self, f: cp.Expression, Y: cp.Expression | FloatArray) -> cp.Expression:
-        """Return F(f)."""
-        return cp.sum(self.expression_terms(f, Y)) / f.shape[0]
-
-    def conjugate_expression(
-        self, t: cp.Expression, Y: cp.Expression | FloatArray
-    ) -> tuple[cp.Expression, list[cp.Constraint]]:
-        """Return F*(t) and its domain."""
-        terms, domain = self.conjugate_expression_terms(t, Y)
-        return cp.sum(terms), domain
 
 
 @dataclass(frozen=True)
@@ -395,6 +280,11 @@ class Huber(RowLoss):
     def project_domain(self, t: FloatArray, Y: FloatArray) -> FloatArray:
         """Return t clipped to [-delta/n, delta/n]."""
         return np.clip(_double(t), -self.delta / len(Y), self.delta / len(Y))
+
+    def rescaled(self, scale: float) -> "Huber | None":
+        """Return the loss with delta / scale; None where that is not a number > 0."""
+        delta = self.delta / scale
+        return Huber(delta) if 0.0 < delta < np.inf else None
 
     def expression_terms(self, f: cp.Expression, Y: cp.Expression | FloatArray) -> cp.Expression:
         """Return h(f_jk - y_jk); cp.huber is 2 h."""

@@ -53,6 +53,8 @@ class Penalty(ABC):
 
     name: ClassVar[str]
     is_norm: ClassVar[bool] = False
+    degree: ClassVar[int | None] = None
+    """Omega(c U) = c^degree Omega(U) for c > 0; None where that does not hold."""
     rotation_invariant: ClassVar[bool] = False  # whether Omega(U Q') = Omega(U) for Q with orthonormal columns
 
     @abstractmethod
@@ -97,6 +99,7 @@ class NormPenalty(Penalty):
     """A norm; R* is 0 on the ball {Z : polar(Z) <= lam} and infinite outside."""
 
     is_norm: ClassVar[bool] = True
+    degree: ClassVar[int | None] = 1
 
     @abstractmethod
     def polar(self, Z: FloatArray) -> float:
@@ -286,6 +289,7 @@ class SquaredL2(Penalty):
     """Omega(U) = 1/2 ||U||_F^2; R*(Z) = ||Z||_F^2 / (2 lam)."""
 
     name: ClassVar[str] = "squared_l2"
+    degree: ClassVar[int | None] = 2
     rotation_invariant: ClassVar[bool] = True
 
     def value(self, U: FloatArray) -> float:
@@ -323,6 +327,7 @@ class NoPenalty(Penalty):
     """Omega(U) = 0; R*(Z) = 0 if Z = 0, infinite if not."""
 
     name: ClassVar[str] = "none"
+    degree: ClassVar[int | None] = 1  # and any other
     rotation_invariant: ClassVar[bool] = True
 
     def value(self, U: FloatArray) -> float:

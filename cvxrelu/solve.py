@@ -13,6 +13,7 @@ from cvxrelu.backends import solver_names
 from cvxrelu.certificates import Certificate, certify_solved
 from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
 from cvxrelu.exceptions import ConvergenceWarning, UnsupportedOptionWarning
+from cvxrelu.normalization import normalize
 from cvxrelu.rotation import Rotated, rotate
 from cvxrelu.solution import Solution
 from cvxrelu.solvers.choice import NativeSolver, first_able
@@ -121,14 +122,16 @@ def solve(
         problem.blocks(start)
     started = clock.perf_counter()
     name = chosen if isinstance(chosen, str) else type(chosen).__name__
-    rotated = Rotated(problem, problem)
-    if problem.zero_is_optimal():
+    normal = normalize(problem)
+    rotated = Rotated(normal.problem, normal.problem)
+    results: Iterable[RawResult]
+    if problem.zero_is_optimal():  # of the original: known along a path
         name = "none"
-        results: Iterable[RawResult] = [_zero_result(problem)]
+        results = [_zero_result(normal.problem)]
     elif isinstance(chosen, str):
         if start is not None:
             warnings.warn(f"{name} cannot start from given weights", UnsupportedOptionWarning, stacklevel=2)
-        rotated = rotate(problem)
+        rotated = rotate(normal.problem)
         results = solve_cvxpy(
             rotated.problem, name, tol=tol, max_iter=max_iter, time_limit=time_limit, verbose=verbose, options=options
         )
@@ -139,11 +142,14 @@ def solve(
             tol=tol,
             max_iter=max_iter or chosen.max_iter,
             time_limit=time_limit,
-            callback=_with_printer(callback) if verbose else callback,
+            callback=normal.callback(_with_printer(callback) if verbose else callback),
         )
-        rotated = rotate(problem)
-        results = _native_runs(rotated.problem, chosen, rotated.start(start), limits, second=solver == "auto")
-    runs = _certified_runs(problem, map(rotated.result, results), tol, started, callback)
+        chosen = normal.solver(chosen)
+        rotated = rotate(normal.problem)
+        first = rotated.start(normal.start(start))
+        results = _native_runs(rotated.problem, chosen, first, limits, second=solver == "auto")
+    answers = (normal.result(rotated.result(result)) for result in results)
+    runs = _certified_runs(problem, answers, tol, started, callback)
     best = min(range(len(runs)), key=lambda i: runs[i][0].gap)
     certificate, result, _ = runs[best]
     if best > 0 and not isinstance(chosen, str):

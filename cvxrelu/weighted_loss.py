@@ -108,6 +108,16 @@ class Weighted(Loss):
         w = self.weights[:, None]
         return w * self.loss.project_domain(t / w, Y)
 
+    def rescaled(self, scale: float) -> "Weighted | None":
+        """Return the rescaled loss with the same weights, if there is one."""
+        loss = self.loss.rescaled(scale)
+        if not isinstance(loss, RowLoss):
+            return None
+        other = object.__new__(Weighted)  # the weights to the last bit: they are not divided by their mean again
+        object.__setattr__(other, "loss", loss)
+        object.__setattr__(other, "weights", self.weights)
+        return other
+
     def expression(self, f: cp.Expression, Y: cp.Expression | FloatArray) -> cp.Expression:
         """Return F(f)."""
         terms = self.loss.expression_terms(f, Y)

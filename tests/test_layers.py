@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "cvxrelu"
 LAYERS = [
     {"_version", "_validation", "exceptions", "status", "settings", "checker", "lazy_imports"},
     {"compilation", "numba_kernels"},
-    {"files", "packed", "active_set", "arrangements", "rigor", "cone_bound", "row_space", "memory"},
+    {"loss_base", "files", "packed", "active_set", "arrangements", "rigor", "cone_bound", "row_space", "memory"},
     {"patterns", "losses", "penalties", "backends", "enclosures", "neuron_form"},
     {"gates", "enumeration", "operators", "cone_projection", "polyhedron_projection", "global_bound", "cone_stack"},
     {"weighted_loss", "cones", "rounded_losses", "cone_search", "relaxation"},
@@ -23,7 +23,8 @@ LAYERS = [
     {"decompositions"},
     {"bounds"},
     {"solvers"},
-    {"minimum_norm", "rotation"},
+    {"normalization", "rotation"},
+    {"minimum_norm"},
     {"networks", "pruning"},
     {"scaling", "standardization", "pricing", "biases", "network_files"},
     {"network_input", "torch_export", "onnx_export"},
