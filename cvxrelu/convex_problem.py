@@ -171,10 +171,8 @@ class ConvexProblem(ABC):
     def on_data(self, X: FloatArray, y: FloatArray, lam: float, loss: Loss) -> Self:
         """Return the same kind of problem on data that have the same patterns, which is not checked again."""
         other = self._with(X=X if X is self.X else read_only(X), y=read_only(y), lam=lam, loss=loss)
-        if X is self.X:  # what belongs to X and the patterns alone
-            other.__dict__.update(
-                {name: self.__dict__[name] for name in ("operator", "cones") if name in self.__dict__}
-            )
+        if X is self.X:  # what belongs to X and the patterns alone, for the dual workspace of a solve too
+            other.__dict__.update({name: getattr(self, name) for name in ("operator", "cones") if hasattr(self, name)})
         return other
 
     def _with(self, **changes: Any) -> Self:
