@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.sparse.linalg import LinearOperator, lsmr
 
 from cvxrelu._validation import (
     FloatArray,
@@ -21,6 +20,7 @@ from cvxrelu._validation import (
     check_targets,
     read_only,
 )
+from cvxrelu.annihilation import annihilated, product_roundings
 from cvxrelu.dual_workspace import DualWorkspace
 from cvxrelu.losses import Loss, get_loss
 from cvxrelu.operators import GatedOperator
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 Weights = FloatArray | tuple[FloatArray, FloatArray]
 _FEASIBILITY = 1e-12
-_CORRECTIONS = 10
 _SAFE_SIZE = 1e50  # t between its reciprocal and itself: products with X, and their squares, stay normal numbers
 
 
@@ -184,11 +183,7 @@ class ConvexProblem(ABC):
 
     def on_rows(self, X: FloatArray, patterns: ActivationPatterns) -> Self:
         """Return the problem on other data with the same masks, which are not checked again."""
-        other = object.__new__(type(self))
-        other.__dict__.update({name: self.__dict__[name] for name in ("y", "lam", "loss", "penalty")})
-        other._set("X", read_only(X))
-        other._set("patterns", patterns)
-        return other
+        return self._with(X=read_only(X), patterns=patterns)
 
     # Primal
 
@@ -334,7 +329,7 @@ class ConvexProblem(ABC):
         point = self.loss.project_domain(point, self.Y)
         scale, conjugate = 1.0, 0.0
         if not self._regularised:
-            point, gamma = self._annihilate(point), self._no_multipliers()
+            point, gamma = annihilated(self.operator, self.loss, self.Y, point), self._no_multipliers()
             scale = self.loss.best_scale(point, self.Y, np.inf)
         else:
             argument, gamma = self.polar_argument(point, gamma, weights, workspace=workspace)
@@ -363,7 +358,7 @@ class ConvexProblem(ABC):
 
     def _conjugate(self, argument: FloatArray, t: FloatArray) -> float:
         if not self._regularised:
-            return 0.0 if bool(np.all(np.abs(argument) <= self._roundings(t))) else np.inf
+            return 0.0 if bool(np.all(np.abs(argument) <= product_roundings(self.operator.X, t))) else np.inf
         if isinstance(self.penalty, NormPenalty):
             slack = max(_FEASIBILITY * self.lam, self._rounding(t))
             return 0.0 if float(_homogeneous(self.penalty.polar, argument)) <= self.lam + slack else np.inf
@@ -371,55 +366,7 @@ class ConvexProblem(ABC):
 
     def _rounding(self, t: FloatArray) -> float:
         """Return a bound of the rounding error of ||X' D_i t_k||, over all i and k."""
-        return float(np.linalg.norm(self._roundings(t), axis=-1).max())
-
-    def _roundings(self, t: FloatArray) -> FloatArray:
-        """Return bounds (c, 1, d) of the rounding errors of the entries of X' D_i t_k, for every i."""
-        sums = np.abs(self.operator.X).T @ np.abs(t)
-        bounds: FloatArray = (self.n + 2) * np.finfo(np.float64).eps * sums.T[:, None, :]
-        return bounds
-
-    def _annihilate(self, t: FloatArray) -> FloatArray:
-        """Return a point of the domain of F* near t with A't = 0 to rounding, or 0 if none is found.
-
-        The least correction of t may leave the domain, which t touches where a loss is flat or linear:
-        entries that meet its boundary stay there, and the others are corrected again.
-        """
-        free = np.ones(t.shape)
-        point = t
-        for _ in range(_CORRECTIONS):
-            moved = point - self._correction(point, free)
-            point = self.loss.project_domain(moved, self.Y)
-            if self._is_annihilated(point):
-                return point
-            free *= np.abs(point - moved) <= 8 * np.finfo(np.float64).eps * np.abs(moved).max()
-        return np.zeros_like(t)
-
-    def _is_annihilated(self, t: FloatArray) -> bool:
-        largest = float(np.abs(t).max())
-        if largest == 0.0:
-            return True
-        unit = t / largest
-        return bool(np.all(np.abs(self.operator.adjoint(unit)) <= self._roundings(unit)))
-
-    def _correction(self, t: FloatArray, free: FloatArray) -> FloatArray:
-        """Return the smallest s on the free entries with A's = A't, by LSMR on columns of unit norm."""
-        norms = np.hypot.reduce(self.operator.X, axis=0)
-        norms[norms == 0.0] = 1.0
-        shape = (self.n_outputs, len(self.patterns), self.d)
-        At = LinearOperator(
-            (int(np.prod(shape)), t.size),
-            matvec=lambda s: (self.operator.adjoint(free * s.reshape(t.shape)) / norms).ravel(),
-            rmatvec=lambda u: (free * self.operator.forward(u.reshape(shape) / norms)).ravel(),
-            dtype=np.float64,
-        )
-        total = np.zeros_like(t)
-        for _ in range(3):  # iterative refinement: one pass leaves a residue of its own tolerance
-            if self._is_annihilated(t - total):
-                break
-            rest = (self.operator.adjoint(t - total) / norms).ravel()
-            total += lsmr(At, rest, atol=1e-15, btol=1e-15, conlim=0.0, maxiter=20 * self.n)[0].reshape(t.shape)
-        return total
+        return float(np.linalg.norm(product_roundings(self.operator.X, t), axis=-1).max())
 
     def _check_dual(self, t: Any) -> FloatArray:
         point = check_numeric("t", t).astype(np.float64)

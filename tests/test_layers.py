@@ -13,7 +13,7 @@ LAYERS = [
     {"loss_base", "files", "packed", "active_set", "arrangements", "rigor", "cone_bound", "row_space", "memory"},
     {"patterns", "losses", "penalties", "backends", "enclosures", "neuron_form"},
     {"gates", "enumeration", "operators", "cone_projection", "polyhedron_projection", "global_bound", "cone_stack"},
-    {"weighted_loss", "cones", "rounded_losses", "cone_search", "relaxation"},
+    {"annihilation", "weighted_loss", "cones", "rounded_losses", "cone_search", "relaxation"},
     {"dual_workspace"},
     {"polar", "convex_problem", "neuron_proof"},
     {"problems"},
