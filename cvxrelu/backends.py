@@ -7,6 +7,7 @@ from typing import Any
 import cvxpy as cp
 
 from cvxrelu.exceptions import SolverNotAvailableError
+from cvxrelu.threads import cvxpy_alone
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,7 @@ def explain_failure(solver: str) -> str | None:
     return remedies.get(availability(solver))
 
 
+@cvxpy_alone()
 def _solves(solver: str, n: int) -> bool:
     x = cp.Variable(n)
     program = cp.Problem(cp.Minimize(cp.sum_squares(x - 1) + cp.norm(x)), [x >= 0])

@@ -1,7 +1,6 @@
 """Training over all activation patterns: column generation, with a proven bound for networks of any width."""
 
 import time as clock
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +24,7 @@ from cvxrelu.solve import solve
 from cvxrelu.solvers.dual_terms import SEPARABLE_LOSSES
 from cvxrelu.solvers.result import Record
 from cvxrelu.status import Status
+from cvxrelu.threads import silenced, warn
 from cvxrelu.weighted_loss import unweighted
 
 _ADDED = 50  # neurons of a round
@@ -176,7 +176,7 @@ def solve_global(
     if certificate.rel_gap <= tol:
         status = Status.OPTIMAL
     else:
-        warnings.warn(
+        warn(
             f"solve_global ended with a proven relative gap of {certificate.rel_gap:.2e}, above tol = {tol:.2e} "
             f"({status.value}). {status.advice}",
             ConvergenceWarning,
@@ -283,11 +283,13 @@ class _Generation:
 
     def _solve_master(self) -> tuple[FloatArray, float]:
         """Move to the optimum over the present patterns; return the dual variable (n,) and the relative gap."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            solution = solve(
-                self.problem, "WorkingSet", tol=self._master_tol, start=self.weights, time_limit=self._time_left()
-            )
+        solution = silenced(solve, ConvergenceWarning)(
+            self.problem,
+            "WorkingSet",
+            tol=self._master_tol,
+            start=self.weights,
+            time_limit=self._time_left(),
+        )
         if solution.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
         self.weights = solution.weights

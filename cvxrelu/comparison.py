@@ -1,6 +1,5 @@
 """One convex program, solved by several solvers and judged by one certificate."""
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from cvxrelu.solution import Solution
 from cvxrelu.solve import solve
 from cvxrelu.solvers.native import NATIVE_SOLVERS
 from cvxrelu.status import Status
+from cvxrelu.threads import silenced
 
 _ROUNDING = 1e-12
 
@@ -104,13 +104,10 @@ def compare_solvers(
 def _try(problem: ConvexProblem, name: str, settings: Settings, progress: Callable[[str], object]) -> Trial:
     progress(f"solving by {name}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # the table shows how far each came
-            if name in NATIVE_SOLVERS:  # its kernels are compiled, or loaded, at their first call
-                solve(problem.restrict(np.arange(1)), name, max_iter=1)
-            solution = solve(
-                problem, name, tol=settings.tol, max_iter=settings.max_iter, time_limit=settings.time_limit
-            )
+        run = silenced(solve, ConvergenceWarning)  # the table shows how far each came
+        if name in NATIVE_SOLVERS:  # its kernels are compiled, or loaded, at their first call
+            run(problem.restrict(np.arange(1)), name, max_iter=1)
+        solution = run(problem, name, tol=settings.tol, max_iter=settings.max_iter, time_limit=settings.time_limit)
     except SolverNotAvailableError as error:
         return Trial(name, None, "unavailable", str(error))
     except SolverError as error:

@@ -8,6 +8,7 @@ import numpy as np
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.active_set import row_norms
+from cvxrelu.threads import cvxpy_alone
 
 
 def _norms(v: Any, w: Any) -> Any:
@@ -47,6 +48,7 @@ class BlockProgram:
         As CVXPY spells it.
     """
 
+    @cvxpy_alone()
     def __init__(self, X: FloatArray, method: str, solver: str) -> None:
         norms = row_norms(X)
         self._rows = np.flatnonzero(norms)
@@ -62,6 +64,7 @@ class BlockProgram:
             [cp.multiply(self._signs, products) >= self._offsets],
         )
 
+    @cvxpy_alone()
     def solve(self, u: FloatArray, signs: FloatArray, offsets: FloatArray) -> FloatArray:
         """Return the solver's w (d,) for one block; zeros where it has none, which a projection makes feasible."""
         self._u.value = u

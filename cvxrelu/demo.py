@@ -4,7 +4,6 @@ import math
 import subprocess
 import sys
 import tempfile
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from cvxrelu.settings import Settings, Task
 from cvxrelu.solution import Solution
 from cvxrelu.solve import solve
 from cvxrelu.tables import Split, Table, split_table
+from cvxrelu.threads import silenced
 
 _SAME_OBJECTIVE = 1e-8
 _ROUNDING = 1e-12
@@ -59,9 +59,13 @@ def run_demo(split: Split, all_settings: Sequence[Settings], progress: Callable[
         progress(f"{settings.kind.label}: dual program")
         dual = solve_dual(run)
         progress(f"{settings.kind.label}: {_NATIVE}")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # the table shows how far it came
-            native = solve(run.solution.problem, _NATIVE, tol=settings.tol, time_limit=_NATIVE_SECONDS)
+        # Without a warning: the table shows how far it came.
+        native = silenced(solve, ConvergenceWarning)(
+            run.solution.problem,
+            _NATIVE,
+            tol=settings.tol,
+            time_limit=_NATIVE_SECONDS,
+        )
         outcomes.append(Outcome(run, dual, native))
     return outcomes
 

@@ -1,6 +1,5 @@
 """Estimators for scikit-learn: two-layer networks trained to certified optimality on data as they come."""
 
-import warnings
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
@@ -17,6 +16,7 @@ from cvxrelu.estimator_base import (
 )
 from cvxrelu.exceptions import ConvergenceWarning
 from cvxrelu.solvers.choice import NativeSolver
+from cvxrelu.threads import warn
 from cvxrelu.training import Training
 
 
@@ -60,7 +60,7 @@ class SingleFit(ConvexNetworkEstimator):
         solution = training.solve(alpha, previous)
         self._keep(training, solution)
         if self.certificate_.rel_gap > plan.tol:
-            warnings.warn(
+            warn(
                 f"{type(self).__name__} ended with {shortfall(self.certificate_, solution, plan.tol)}",
                 ConvergenceWarning,
                 stacklevel=2,

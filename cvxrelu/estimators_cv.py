@@ -1,6 +1,5 @@
 """Estimators for scikit-learn that choose alpha by cross-validation along regularisation paths."""
 
-import warnings
 from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, ClassVar, Literal, Self
@@ -27,6 +26,7 @@ from cvxrelu.exceptions import ConvergenceWarning
 from cvxrelu.networks import Network
 from cvxrelu.solution import Solution
 from cvxrelu.solvers.choice import NativeSolver
+from cvxrelu.threads import warn
 from cvxrelu.training import Plan, Training
 
 _TIE = 1e-12  # of scores: means of equal scores, up to their rounding
@@ -131,7 +131,7 @@ class PathFit(ConvexNetworkEstimator):
                 f"{tol:.2e}, the largest {missed.max():.2e}: raise tol, or the limits"
             )
         if ended:
-            warnings.warn(f"{type(self).__name__} ended with {' And '.join(ended)}", ConvergenceWarning, stacklevel=3)
+            warn(f"{type(self).__name__} ended with {' And '.join(ended)}", ConvergenceWarning, stacklevel=3)
 
 
 def _train_path(

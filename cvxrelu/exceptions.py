@@ -40,3 +40,7 @@ class ProgramSizeWarning(UserWarning):
 
 class UnsupportedOptionWarning(UserWarning):
     """The solver has no option for a limit that was asked of it."""
+
+
+class StartNotUsedWarning(UnsupportedOptionWarning):
+    """The solver cannot start from given weights."""

@@ -1,7 +1,6 @@
 """One experiment: training rows, solved both ways, mapped to a network and measured."""
 
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ from cvxrelu.solution import Solution
 from cvxrelu.solve import solve
 from cvxrelu.solvers.result import Record
 from cvxrelu.tables import Split
+from cvxrelu.threads import cvxpy_alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,8 +117,7 @@ def solve_dual(run: Run) -> Duality:
     options = BACKENDS[name].always if name in BACKENDS else {}
     started = time.perf_counter()
     program = times_n(problem, problem.to_cvxpy("dual"))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Solution may be inaccurate")  # the value is measured below
+    with cvxpy_alone():
         try:
             program.solve(solver=name, canon_backend=CANON_BACKEND, **options)
             value = problem.dual_point(*read_dual(problem, program)).value

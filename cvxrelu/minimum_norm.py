@@ -15,6 +15,7 @@ from cvxrelu.problems import ConvexGatedReLU, ConvexReLU
 from cvxrelu.programs import CANON_BACKEND, build_program, read_dual, read_weights
 from cvxrelu.solvers.least_squares import LeastSquares
 from cvxrelu.solvers.monitor import Limits
+from cvxrelu.threads import cvxpy_alone
 
 _TOL_SHARE = 1e-2  # of the tolerance, for the solver
 _MANY_STEPS = 100_000
@@ -104,13 +105,15 @@ def minimum_norm(problem: ConvexProblem, solver: str = "CLARABEL", tol: float = 
     free = ConvexGatedReLU(problem.X, problem.Y, problem.patterns, 0.0)
     free.__dict__["operator"] = problem.operator
     prediction = free.predict(_least_squares(free))
-    program = build_program(unit)
-    fitted = program.var_dict["f"] == prediction
-    program = cp.Problem(program.objective, [*program.constraints, fitted])
     require_available(solver)
     settings = BACKENDS.get(solver, Backend(solver.lower())).settings(_TOL_SHARE * tol, {})
+    with cvxpy_alone():
+        program = build_program(unit)
+        fitted = program.var_dict["f"] == prediction
+        program = cp.Problem(program.objective, [*program.constraints, fitted])
     try:
-        program.solve(solver=solver, canon_backend=CANON_BACKEND, **settings)
+        with cvxpy_alone():
+            program.solve(solver=solver, canon_backend=CANON_BACKEND, **settings)
         weights = problem.repair(read_weights(problem, program))
         t, multipliers = read_dual(problem, program)
     except (cp.error.SolverError, ValueError) as error:

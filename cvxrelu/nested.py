@@ -1,6 +1,5 @@
 """Optimal values on growing sets of patterns: the gated and the ReLU one, each in a certified interval."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +9,13 @@ from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray, check_number, check_numeric
 from cvxrelu.convex_problem import ConvexProblem, Weights
-from cvxrelu.exceptions import CertificateError, ConvergenceWarning, UnsupportedOptionWarning
+from cvxrelu.exceptions import CertificateError, ConvergenceWarning, StartNotUsedWarning
 from cvxrelu.problems import ConvexGatedReLU, ConvexReLU
 from cvxrelu.solution import Solution
 from cvxrelu.solve import solve
 from cvxrelu.solvers.choice import NativeSolver
 from cvxrelu.status import Status
+from cvxrelu.threads import silenced, warn
 
 _CONTRADICTION = 1e-9
 _BELOW_RELU = ("group_l1", "l1", "none")  # Omega(V - W) <= Omega(V, W), so that the gated value is at most the ReLU one
@@ -149,24 +149,22 @@ def nested_values(
     arguments = (problem.X, problem.y, problem.patterns, problem.lam, problem.loss, problem.penalty)
     pair = ConvexGatedReLU(*arguments), ConvexReLU(*arguments)
     finished: list[tuple[Solution, ...]] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.filterwarnings("ignore", ".* cannot start from given weights", UnsupportedOptionWarning)
-        try:
-            for size in requested:
-                solutions = []
-                for i, full in enumerate(pair):
-                    part = full.restrict(np.arange(size))
-                    start = _padded(finished[-1][i], part) if finished else None
-                    solution = solve(part, solver, tol=tol, time_limit=time_limit, start=start)
-                    if solution.status is Status.INTERRUPTED:
-                        raise KeyboardInterrupt
-                    solutions.append(solution)
-                    if verbose:
-                        print(f"{size:>8} patterns, {'ReLU' if i else 'gated'}: {solution!r}")
-                finished.append(tuple(solutions))
-        except KeyboardInterrupt:
-            pass
+    run = silenced(solve, ConvergenceWarning, StartNotUsedWarning)
+    try:
+        for size in requested:
+            solutions = []
+            for i, full in enumerate(pair):
+                part = full.restrict(np.arange(size))
+                start = _padded(finished[-1][i], part) if finished else None
+                solution = run(part, solver, tol=tol, time_limit=time_limit, start=start)
+                if solution.status is Status.INTERRUPTED:
+                    raise KeyboardInterrupt
+                solutions.append(solution)
+                if verbose:
+                    print(f"{size:>8} patterns, {'ReLU' if i else 'gated'}: {solution!r}")
+            finished.append(tuple(solutions))
+    except KeyboardInterrupt:
+        pass
     _warn_of_gaps([solution for solutions in finished for solution in solutions], tol)
     gated, relu = [solutions[0] for solutions in finished], [solutions[1] for solutions in finished]
     gated_lower, gated_upper = _bounds(gated)
@@ -235,7 +233,7 @@ def _warn_of_gaps(solutions: Sequence[Solution], tol: float) -> None:
     if not missed:
         return
     worst = max(missed, key=lambda solution: solution.certificate.rel_gap)
-    warnings.warn(
+    warn(
         f"{len(missed)} of {len(solutions)} solves ended with a certified relative gap above tol = {tol:.2e}; the "
         f"largest is {worst.certificate.rel_gap:.2e}, of {worst.problem!r}. {worst.status.advice}",
         ConvergenceWarning,

@@ -2,8 +2,8 @@
 
 import os
 import time as clock
-import warnings
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +25,7 @@ from cvxrelu.relaxation import relaxed_point, within_reach
 from cvxrelu.solution import Solution
 from cvxrelu.solve import solve as solve_problem
 from cvxrelu.status import Status
+from cvxrelu.threads import silenced, warn
 
 _CONTRADICTION = 1e-9
 
@@ -293,7 +294,7 @@ def certify_network(
         improved_neuron = price(source.gradient_point(best))
         left = (improved_objective - dual.value) / max(abs(improved_objective), np.finfo(np.float64).tiny)
         if left > tol and solution.status is not Status.OPTIMAL:
-            warnings.warn(
+            warn(
                 f"the convex program was solved to a relative gap of {left:.2e}, above tol = {tol:.2e} "
                 f"({solution.solver}: {solution.status.value}). {solution.status.advice}",
                 ConvergenceWarning,
@@ -322,17 +323,15 @@ def _trained(problem: ConvexReLU, scope: Scope, tol: float, time_limit: float, s
     make the cones of their patterns so thin that the native solver stalls: then training starts from random gates.
     """
     started = clock.perf_counter()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        if scope == "patterns":
-            return solve_problem(problem, tol=tol)
-        X, y, lam, loss = problem.X, problem.y, problem.lam, problem.loss
-        solution = solve_global(X, y, lam, loss, tol=tol, patterns=problem.patterns, time_limit=time_limit, seed=seed)
-        left = time_limit - (clock.perf_counter() - started)
-        if solution.status is Status.STALLED and left > 0.0:
-            again = solve_global(X, y, lam, loss, tol=tol, time_limit=left, seed=seed)
-            solution = max(solution, again, key=lambda each: each.lower)
-        return solution
+    if scope == "patterns":
+        return silenced(solve_problem, ConvergenceWarning)(problem, tol=tol)
+    train = partial(silenced(solve_global, ConvergenceWarning), problem.X, problem.y, problem.lam, problem.loss)
+    solution = train(tol=tol, patterns=problem.patterns, time_limit=time_limit, seed=seed)
+    left = time_limit - (clock.perf_counter() - started)
+    if solution.status is Status.STALLED and left > 0.0:
+        again = train(tol=tol, time_limit=left, seed=seed)
+        solution = max(solution, again, key=lambda each: each.lower)
+    return solution
 
 
 def _verdict(neuron: NewNeuron, lam: float) -> str:

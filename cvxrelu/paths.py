@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from cvxrelu._validation import FloatArray, check_integer, check_number, check_numeric
 from cvxrelu.certificates import Certificate, certify
 from cvxrelu.convex_problem import ConvexProblem, Weights
-from cvxrelu.exceptions import ConvergenceWarning, UnsupportedOptionWarning
+from cvxrelu.exceptions import ConvergenceWarning, StartNotUsedWarning, UnsupportedOptionWarning
 from cvxrelu.networks import Network
 from cvxrelu.packed import packed_bits
 from cvxrelu.solution import Solution
 from cvxrelu.solve import solve
 from cvxrelu.solvers.choice import NativeSolver
 from cvxrelu.status import Status
+from cvxrelu.threads import silenced, warn
 
 _LISTED = 10
 _UNREADABLE = (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
@@ -203,33 +204,38 @@ def regularization_path(
     store = None if save_to is None else _Store(save_to, problem)
     solutions: list[Solution] = []
     halted = None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.filterwarnings("ignore", ".* cannot start from given weights", UnsupportedOptionWarning)
-        try:
-            for lam in requested:
-                problem = problem.with_lam(float(lam))  # from the last one, so that what it has cached is shared
-                previous = solutions[-1].certificate if solutions else None
-                solution = None if store is None else store.load(problem)
-                if solution is None or solution.certificate.rel_gap > tol:
-                    known = [one.weights for one in (previous, solution) if one is not None]
-                    start = min(known, key=problem.objective, default=None)
-                    solution = solve(problem, solver, tol=tol, max_iter=max_iter, time_limit=time_limit, start=start)
-                    if solution.status is Status.INTERRUPTED:
-                        raise KeyboardInterrupt
-                    if solution.solver != "none":
-                        warnings.simplefilter("ignore", UnsupportedOptionWarning)  # said once a path
-                    solution = _with_dual_of(previous, solution, tol)
-                    if store is not None:
-                        store.save(solution)
-                solutions.append(solution)
-                if verbose:
-                    print(f"{len(solutions):>4}/{len(requested)}  lam = {lam:.4e}  {solution!r}")
-                if callback is not None and callback(solution):
-                    halted = Status.STOPPED
-                    break
-        except KeyboardInterrupt:
-            halted = Status.INTERRUPTED
+    said: tuple[type[Warning], ...] = (ConvergenceWarning, StartNotUsedWarning)
+    try:
+        for lam in requested:
+            problem = problem.with_lam(float(lam))  # from the last one, so that what it has cached is shared
+            previous = solutions[-1].certificate if solutions else None
+            solution = None if store is None else store.load(problem)
+            if solution is None or solution.certificate.rel_gap > tol:
+                known = [one.weights for one in (previous, solution) if one is not None]
+                start = min(known, key=problem.objective, default=None)
+                solution = silenced(solve, *said)(
+                    problem,
+                    solver,
+                    tol=tol,
+                    max_iter=max_iter,
+                    time_limit=time_limit,
+                    start=start,
+                )
+                if solution.status is Status.INTERRUPTED:
+                    raise KeyboardInterrupt
+                if solution.solver != "none":
+                    said = (ConvergenceWarning, UnsupportedOptionWarning)  # once a path
+                solution = _with_dual_of(previous, solution, tol)
+                if store is not None:
+                    store.save(solution)
+            solutions.append(solution)
+            if verbose:
+                print(f"{len(solutions):>4}/{len(requested)}  lam = {lam:.4e}  {solution!r}")
+            if callback is not None and callback(solution):
+                halted = Status.STOPPED
+                break
+    except KeyboardInterrupt:
+        halted = Status.INTERRUPTED
     if store is not None and store.damaged:
         warnings.warn(
             f"damaged files in {store.folder}, whose points are solved again: {', '.join(store.damaged)}", stacklevel=2
@@ -371,7 +377,7 @@ def _warn_of_gaps(solutions: list[Solution], tol: float) -> None:
         return
     worst = max(missed, key=lambda solution: solution.certificate.rel_gap)
     listed = ", ".join(f"{solution.problem.lam:.4g}" for solution in missed[:_LISTED])
-    warnings.warn(
+    warn(
         f"{len(missed)} of {len(solutions)} points of the path ended with a certified relative gap above "
         f"tol = {tol:.2e} (lam = {listed}{', ...' if missed[_LISTED:] else ''}); the largest is "
         f"{worst.certificate.rel_gap:.2e}, at lam = {worst.problem.lam:.4g}. {worst.status.advice}",

@@ -156,6 +156,7 @@ class PortableCertificate:
         sides = 2 if self.kind == "relu" else 1
         blocks = np.zeros((sides, header["c"], header["n_patterns"], header["d"]))
         blocks.reshape(-1, header["d"])[arrays["blocks"]] = arrays["weights"]
+        blocks.flags.writeable = False
         return (blocks[0], blocks[1]) if sides == 2 else blocks[0]
 
     @cached_property

@@ -11,6 +11,7 @@ from cvxrelu._validation import FloatArray, check_choice
 from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.exceptions import ProgramSizeWarning
 from cvxrelu.problems import ConvexReLU
+from cvxrelu.threads import cvxpy_alone
 
 # Backend of CVXPY that compiles these programs fastest: one large constant matrix, few atoms.
 CANON_BACKEND = "SCIPY"
@@ -49,11 +50,13 @@ def build_program(problem: ConvexProblem, form: Literal["primal", "dual"] = "pri
     """
     check_choice("form", form, ("primal", "dual"))
     _warn_if_large(problem, form)
-    y = cp.Parameter(problem.Y.shape, name="y", value=problem.Y)
-    lam = cp.Parameter(nonneg=True, name="lam", value=problem.lam)
-    return _primal(problem, y, lam) if form == "primal" else _dual(problem, y, lam)
+    with cvxpy_alone():
+        y = cp.Parameter(problem.Y.shape, name="y", value=problem.Y)
+        lam = cp.Parameter(nonneg=True, name="lam", value=problem.lam)
+        return _primal(problem, y, lam) if form == "primal" else _dual(problem, y, lam)
 
 
+@cvxpy_alone()
 def times_n(problem: ConvexProblem, program: cp.Problem) -> cp.Problem:
     """Return the program with its objective times n, a sum over rows: what solvers' tolerances are made for.
 

@@ -14,8 +14,6 @@ Q = (1/2) sum_k (rho_k - delta_k) e_k e_k'. Of that, the maximum over the ball i
 All of it is jointly convex in t and the multipliers: one semidefinite program, a block of order r + 1 for each sign.
 """
 
-import warnings
-
 import cvxpy as cp
 import numpy as np
 from scipy.optimize import brentq
@@ -23,6 +21,7 @@ from scipy.optimize import brentq
 from cvxrelu._validation import FloatArray
 from cvxrelu.losses import Loss
 from cvxrelu.neuron_form import Form, Lines, Multipliers, NeuronBound
+from cvxrelu.threads import cvxpy_alone
 
 _LARGEST = 3_000_000  # entries of the products e_k e_k': a program of minutes, and of some GB
 _ACCURACY = {"tol_gap_rel": 1e-6, "tol_gap_abs": 1e-7, "tol_feas": 1e-7}
@@ -36,6 +35,7 @@ def within_reach(lines: Lines) -> bool:
     return lines.rank * (lines.rank + 1) // 2 * len(lines.E) <= _LARGEST
 
 
+@cvxpy_alone()
 def relaxed_point(
     lines: Lines, Y: FloatArray, lam: float, loss: Loss, *, time_limit: float | None = None
 ) -> tuple[FloatArray, NeuronBound] | None:
@@ -88,9 +88,7 @@ def relaxed_point(
     program = cp.Problem(cp.Maximize(-conjugate / _size_of_bound(lines, Y, lam, loss)), constraints + domain)
     limit = {} if time_limit is None else {"time_limit": time_limit}
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of inaccurate answers: the bound is computed anew
-            program.solve(solver=cp.CLARABEL, **_ACCURACY, **limit)
+        program.solve(solver=cp.CLARABEL, **_ACCURACY, **limit)
     except cp.error.SolverError:
         return None
     if t.value is None or not np.isfinite(t.value).all():

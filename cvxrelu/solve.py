@@ -2,7 +2,6 @@
 
 import contextlib
 import time as clock
-import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -12,7 +11,7 @@ from cvxrelu._validation import check_choice, check_integer, check_number
 from cvxrelu.backends import solver_names
 from cvxrelu.certificates import Certificate, certify_solved
 from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
-from cvxrelu.exceptions import ConvergenceWarning, UnsupportedOptionWarning
+from cvxrelu.exceptions import ConvergenceWarning, StartNotUsedWarning
 from cvxrelu.normalization import normalize
 from cvxrelu.rotation import Rotated, rotate
 from cvxrelu.solution import Solution
@@ -22,6 +21,7 @@ from cvxrelu.solvers.monitor import Callback, Limits
 from cvxrelu.solvers.native import NATIVE_SOLVERS
 from cvxrelu.solvers.result import RawResult, Record
 from cvxrelu.status import Status
+from cvxrelu.threads import warn
 
 _SECOND = "CLARABEL"
 _SMALL = 10**6  # entries of the expanded matrix, for which CLARABEL takes some ten seconds at most
@@ -130,7 +130,7 @@ def solve(
         results = [_zero_result(normal.problem)]
     elif isinstance(chosen, str):
         if start is not None:
-            warnings.warn(f"{name} cannot start from given weights", UnsupportedOptionWarning, stacklevel=2)
+            warn(f"{name} cannot start from given weights", StartNotUsedWarning, stacklevel=2)
         rotated = rotate(normal.problem)
         results = solve_cvxpy(
             rotated.problem, name, tol=tol, max_iter=max_iter, time_limit=time_limit, verbose=verbose, options=options
@@ -156,7 +156,7 @@ def solve(
         name = _SECOND
     status = _final_status(certificate, result, tol)
     if status is not Status.OPTIMAL:
-        warnings.warn(
+        warn(
             f"{name} ended with a certified relative gap of {certificate.rel_gap:.2e}, above tol = {tol:.2e} "
             f"(its own word: {result.solver_status!r}). {status.advice}",
             ConvergenceWarning,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from cvxrelu.biases import Layers, with_biases
@@ -42,10 +41,9 @@ def to_torch(network: TwoLayerNetwork, bias: bool, dtype: str | None) -> torch.n
 
 
 def _linear(weight: Any, bias: Any = None) -> torch.nn.Linear:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Initializing zero-element tensors")
-        # Without a start of its own, which would draw from the global random state.
-        layer = torch.nn.utils.skip_init(torch.nn.Linear, *weight.shape[::-1], bias=bias is not None)
+    # Without a start of its own, which would draw from the global random state, and warn of layers without neurons.
+    layer = torch.nn.utils.skip_init(torch.nn.Linear, 1, 1, bias=bias is not None)
+    layer.out_features, layer.in_features = weight.shape
     layer.weight = torch.nn.Parameter(torch.tensor(weight))
     if bias is not None:
         layer.bias = torch.nn.Parameter(torch.tensor(bias))

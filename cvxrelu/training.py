@@ -1,6 +1,5 @@
 """How an estimator trains: patterns, the convex program of its rows, the solve, and a certificate on the rows given."""
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +24,7 @@ from cvxrelu.solve import solve
 from cvxrelu.solvers.choice import NativeSolver
 from cvxrelu.standardization import MergedRows, Standardization
 from cvxrelu.status import Status
+from cvxrelu.threads import silenced
 from cvxrelu.weighted_loss import Weighted
 
 
@@ -93,20 +93,18 @@ class Training:
     def solve(self, alpha: float, previous: Certificate | None = None) -> Solution:
         """Solve the program; start from the weights, or for "generate" the patterns, of an earlier certificate."""
         plan = self.plan
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # said once, of the certificate on the rows given
-            if plan.patterns == "generate":
-                return self._generate(alpha, self._patterns_of(previous))
-            problem = self.problem(alpha)
-            return solve(
-                problem,
-                plan.solver,
-                tol=plan.tol,
-                max_iter=plan.max_iter,
-                time_limit=plan.time_limit,
-                start=None if previous is None else _transferred(previous, problem),
-                verbose=plan.verbose,
-            )
+        if plan.patterns == "generate":
+            return self._generate(alpha, self._patterns_of(previous))
+        problem = self.problem(alpha)
+        return silenced(solve, ConvergenceWarning)(
+            problem,
+            plan.solver,
+            tol=plan.tol,
+            max_iter=plan.max_iter,
+            time_limit=plan.time_limit,
+            start=None if previous is None else _transferred(previous, problem),
+            verbose=plan.verbose,
+        )
 
     def path(self, alphas: FloatArray) -> list[Solution]:
         """Solve the program at descending alphas, each started from the one before.
@@ -117,25 +115,23 @@ class Training:
             On Ctrl-C: a path that ends early has no score.
         """
         plan = self.plan
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            if plan.patterns == "generate":
-                solutions: list[Solution] = []
-                for alpha in alphas:
-                    patterns = solutions[-1].problem.patterns if solutions else self.patterns
-                    solutions.append(self._generate(float(alpha), patterns))
-                    if solutions[-1].status is Status.INTERRUPTED:
-                        raise KeyboardInterrupt
-                return solutions
-            path = regularization_path(
-                self.problem(float(alphas[0])),
-                alphas,
-                solver=plan.solver,
-                tol=plan.tol,
-                max_iter=plan.max_iter,
-                time_limit=plan.time_limit,
-                verbose=plan.verbose,
-            )
+        if plan.patterns == "generate":
+            solutions: list[Solution] = []
+            for alpha in alphas:
+                patterns = solutions[-1].problem.patterns if solutions else self.patterns
+                solutions.append(self._generate(float(alpha), patterns))
+                if solutions[-1].status is Status.INTERRUPTED:
+                    raise KeyboardInterrupt
+            return solutions
+        path = silenced(regularization_path, ConvergenceWarning)(
+            self.problem(float(alphas[0])),
+            alphas,
+            solver=plan.solver,
+            tol=plan.tol,
+            max_iter=plan.max_iter,
+            time_limit=plan.time_limit,
+            verbose=plan.verbose,
+        )
         if not path.complete:
             raise KeyboardInterrupt
         return list(path.solutions)
@@ -213,7 +209,7 @@ class Training:
     def _generate(self, alpha: float, patterns: ActivationPatterns) -> Solution:
         plan = self.plan
         X, Y, loss = self._weighted(self.X, self.Y, self._rows.weights)
-        return solve_global(
+        return silenced(solve_global, ConvergenceWarning)(
             X,
             Y[:, 0],
             alpha,

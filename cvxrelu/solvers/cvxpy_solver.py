@@ -2,7 +2,6 @@
 
 import contextlib
 import time
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +14,7 @@ from cvxrelu.exceptions import SolverError, SolverNotAvailableError, Unsupported
 from cvxrelu.programs import CANON_BACKEND, build_program, read_dual, read_weights, times_n
 from cvxrelu.solvers.result import RawResult
 from cvxrelu.status import Status
+from cvxrelu.threads import cvxpy_alone, warn
 
 _NEGLIGIBLE = 1e-6
 # The certified gap is first order in the error of the dual point: a solver must go further than that gap. Where
@@ -50,7 +50,8 @@ def solve_cvxpy(
     started = time.perf_counter()
     program = times_n(problem, build_program(problem))
     try:
-        program.get_problem_data(solver, canon_backend=CANON_BACKEND)
+        with cvxpy_alone():
+            program.get_problem_data(solver, canon_backend=CANON_BACKEND)
     except cp.error.SolverError as error:
         raise SolverError(
             f"solver {solver} cannot take {problem.loss.name} loss with penalty {problem.penalty.name} "
@@ -72,9 +73,7 @@ def solve_cvxpy(
 
 def _run(program: cp.Problem, solver: str, verbose: bool, settings: dict[str, Any]) -> str | None:
     """Solve the program; return what the solver said if it broke down."""
-    with warnings.catch_warnings():
-        # What CVXPY would warn of, an inaccurate solution, the certificate measures.
-        warnings.filterwarnings("ignore", message="Solution may be inaccurate")
+    with cvxpy_alone():
         try:
             program.solve(solver=solver, canon_backend=CANON_BACKEND, verbose=verbose, **settings)
         except TypeError:
@@ -128,9 +127,7 @@ def _limits(solver: str, backend: Backend, max_iter: int | None, time_limit: flo
         ("time_limit", backend.time_limit, time_limit),
     ):
         if value is not None and option is None:
-            warnings.warn(
-                f"{solver} has no option for {name}; it will not be kept to", UnsupportedOptionWarning, stacklevel=5
-            )
+            warn(f"{solver} has no option for {name}; it will not be kept to", UnsupportedOptionWarning, stacklevel=5)
         elif value is not None and option is not None:
             limits[option] = value
     return limits
