@@ -4,6 +4,7 @@ import hashlib
 import os
 import pathlib
 import time as clock
+import uuid
 import warnings
 import zipfile
 import zlib
@@ -296,7 +297,7 @@ class _Store:
     def save(self, solution: Solution) -> None:
         """Write a point: the file is there in full or not at all. Its bounds are for people; nothing reads them."""
         path = self._path(solution.problem.lam)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
         try:
             with temporary.open("wb") as file:
                 np.savez(

@@ -23,9 +23,14 @@ TIMES = {"time", "solve_time", "compile_time", "problem", "history", "gated_seco
 @pytest.fixture(autouse=True)
 def switch_often():
     before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
+    sys.setswitchinterval(1e-4)
     yield
     sys.setswitchinterval(before)
+
+
+@pytest.fixture
+def switch_at_each_chance(switch_often):
+    sys.setswitchinterval(1e-6)
 
 
 def bits(value):
@@ -64,6 +69,7 @@ def assert_same_from_threads(function, arguments, repeats=1, expected=None):
         assert result == expected[place], place
 
 
+@pytest.mark.usefixtures("switch_at_each_chance")
 @pytest.mark.parametrize(("n", "d", "P"), [(300, 3, 8), (300, 8, 3), (20_000, 2, 30)], ids=str)
 def test_products_of_one_operator(n, d, P):
     rng = np.random.default_rng(0)
@@ -83,6 +89,7 @@ def fresh(case_or_problem):
     return type(problem)(problem.X, problem.y, problem.patterns, problem.lam, problem.loss, problem.penalty)
 
 
+@pytest.mark.usefixtures("switch_at_each_chance")
 @pytest.mark.parametrize("case", list(all_cases())[::6], ids=str)
 def test_certificates_of_one_problem(case):
     problem = fresh(case)
@@ -139,10 +146,11 @@ def make_regression(n=24, d=2, seed=0):
     return X, np.abs(X[:, 0]) - X[:, 1] + 0.1 * rng.standard_normal(n)
 
 
-def test_global_searches():
-    X, y = make_regression(10)
-    X = np.column_stack([X, X[:, 0] ** 2])  # of rank 4: branch and bound over cones
-    assert_same_from_threads(lambda lam: cr.solve_global(X, y, lam, tol=1e-2), [0.1, 0.2], 4)
+@pytest.mark.parametrize("d", [1, pytest.param(2, marks=pytest.mark.slow)])  # by an exact search; branch and bound
+def test_global_searches(d):
+    X, y = make_regression(10, 2)
+    X = X[:, [0, 2] if d == 1 else [0, 1, 2]]
+    assert_same_from_threads(lambda lam: cr.solve_global(X, y, lam, tol=1e-3), [0.05, 0.1], 4)
 
 
 def test_networks_and_the_optimum():
