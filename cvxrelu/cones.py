@@ -19,6 +19,9 @@ from cvxrelu.row_space import RowSpace
 
 _BLOCK_BYTES = 2**25
 _NUDGE = 1.01
+_FAR = 1e-6  # of the norm of what is repaired: a nudge may cost that
+_SAME = 1e-15  # share of the largest singular value: rows that differ by less are the same
+_REFINEMENTS = 5
 
 
 class PatternCones:
@@ -181,32 +184,52 @@ class PatternCones:
 
         Those that miss their cones are projected and nudged along the witness of a strict interior: rounding keeps a
         projection from being exactly feasible. In a non-singular cone the witness leads to a point whose products are
-        non-negative in whatever order they are summed. In a singular cone the projection is kept if its violation is
-        within the rounding of the products themselves; if not, it is replaced by zero, which is in every cone.
+        non-negative in whatever order they are summed. In a singular cone, or one so thin that the witness leads far
+        away, points whose violation is within the rounding of the products themselves are taken; zero, which is in
+        every cone, where none is found.
         """
         outside = [(self._signed_rows(int(b)) @ w).min(initial=0.0) < 0.0 for w, b in zip(W, blocks, strict=True)]
         repaired = W.copy()
         places = np.flatnonzero(outside)
         for place, point in zip(places, self.project(W[places], blocks[places]), strict=True):
-            repaired[place] = self._nudge(point, int(blocks[place]))
+            repaired[place] = self._nudge(point, int(blocks[place]), _FAR * float(np.linalg.norm(W[place])))
         return repaired
 
-    def _nudge(self, point: FloatArray, block: int) -> FloatArray:
+    def _nudge(self, point: FloatArray, block: int, far: float) -> FloatArray:
         rows = self._signed_rows(block)
         guard = 4 * len(point) * np.finfo(np.float64).eps * np.linalg.norm(point)
         directions, found = self.witnesses
         i = block % len(self.patterns)
         if not found[i]:
-            return point if (rows @ point).min() >= -guard else np.zeros_like(point)
-        margins = rows @ point
+            return self._onto_face(point, rows)
+        margins, gains = rows @ point, rows @ directions[:, i]
         short = margins < guard
-        gains = rows @ directions[:, i]
-        step = np.max((guard - margins[short]) / gains[short], initial=0.0)
-        nudged = point + _NUDGE * step * directions[:, i]
+        move = _NUDGE * np.max((guard - margins[short]) / gains[short], initial=0.0) * directions[:, i]
+        if np.linalg.norm(move) > far:
+            near = self._onto_face(point, rows)
+            if near.any():
+                return near
+        nudged = point + move
         return nudged if (rows @ nudged).min() >= 0.0 else np.zeros_like(point)
 
     def _signs(self, block: int) -> FloatArray:
         return np.where(self.D[self._rows, block % len(self.patterns)], 1.0, -1.0)
+
+    def _onto_face(self, point: FloatArray, rows: FloatArray) -> FloatArray:
+        """Return a point near this one on the rows that it violates by more than rounding; zero where there is none.
+
+        Between rows that agree to ten digits and more, the cone is too thin for `ConeProjector` to see both of them.
+        """
+        moved = point
+        met = np.zeros(len(rows), dtype=np.bool_)
+        for _ in range(len(point) + _REFINEMENTS):
+            guard = 4 * len(point) * np.finfo(np.float64).eps * np.linalg.norm(moved)
+            violated = rows @ moved < -guard
+            if not violated.any():
+                return moved
+            met |= violated
+            moved = moved - np.linalg.pinv(rows[met], rcond=_SAME) @ (rows[met] @ moved)
+        return np.zeros_like(point)
 
     def _signed_rows(self, block: int) -> FloatArray:
         rows: FloatArray = self._signs(block)[:, None] * self._unit

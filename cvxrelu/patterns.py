@@ -18,6 +18,7 @@ from cvxrelu.row_space import RowSpace
 
 _BLOCK_BYTES = 2**25
 _MARGIN_TOLERANCE = 1e-9
+_TRUSTED = 1e-6  # margin of a witness that is not looked for any further: moving along it costs next to nothing
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -155,10 +156,14 @@ class ActivationPatterns:
     def witnesses(self, X: ArrayLike) -> tuple[FloatArray, BoolArray]:
         """Return a strict interior point of each cone K_i = {w : (2 D_ji - 1) x_j'w >= 0 for all rows j}.
 
-        The gate is the witness if its products with the non-zero rows have the signs of the pattern beyond
-        rounding, whatever the scales of rows and columns. Otherwise a linear program maximises the margin m subject to
-        (2 D_ji - 1) x_j'w >= m ||x_j|| and |w|_inf <= 1 (n < d: in the row space of X, in an orthonormal basis of it),
-        and its w is a witness if the margin, computed anew from w, exceeds 1e-9. Zero rows constrain nothing.
+        The gate g is the witness if its products with the non-zero rows have the signs of the pattern and exceed 1e-6
+        |x_j|'|g|, whatever the scales of rows and columns. A gate on a kink has no such margin: where a product is
+        zero but for rounding, so is the row's entry in the pattern decided by rounding, and gates that were made of
+        the neurons of a solved program lie on the boundaries of their cones. It is moved away from the rows that it
+        meets; if that leads nowhere, a linear program maximises the margin m subject to (2 D_ji - 1) x_j'w >= m ||x_j||
+        and |w|_inf <= 1 (n < d: in the row space of X, in an orthonormal basis of it), and its w is a witness if the
+        margin, computed anew from w, exceeds 1e-9. The last resort, of cones thinner than that, is a gate whose
+        products have the signs of the pattern beyond rounding. Zero rows constrain nothing.
 
         Parameters
         ----------
@@ -184,21 +189,25 @@ class ActivationPatterns:
         W = np.zeros((units.shape[1], self.n_patterns))
         found = np.zeros(self.n_patterns, dtype=np.bool_)
         if self.G is not None:
-            found = strictly_inside(units, self.D, self.G)
+            found = strictly_inside(units, self.D, self.G, margin=_TRUSTED)
             W[:, found] = self.G[:, found]
         missing = np.flatnonzero(~found).tolist()
         space = RowSpace.of(units) if missing else None
         for i in missing:
             signed = np.where(self.D[:, i : i + 1], units, -units)[~zero]
+            gate = None if self.G is None else self.G[:, i]
             if space is None:
-                w = _widest_direction(signed)
+                w = _interior_direction(signed, gate)
             else:  # beyond the row space a direction has no products with the rows
-                w = space.vectors(_widest_direction(np.where(self.D[:, i : i + 1], space.rows, -space.rows)[~zero]))
+                rows = np.where(self.D[:, i : i + 1], space.rows, -space.rows)[~zero]
+                w = space.vectors(_interior_direction(rows, None if gate is None else space.coordinates(gate)))
             # The margin of w itself: the program's own m is only accurate to its feasibility tolerance.
-            margin = (signed @ w).min(initial=np.inf)
-            if margin > max(_MARGIN_TOLERANCE, _rounding(len(w)) * float(np.linalg.norm(w))):
-                W[:, i] = w
-                found[i] = True
+            found[i] = (signed @ w).min(initial=np.inf) > max(_MARGIN_TOLERANCE, _rounding(len(w)) * np.linalg.norm(w))
+            W[:, i] = found[i] * w
+        if self.G is not None and not found.all():
+            left = np.flatnonzero(~found)
+            left = left[strictly_inside(units, take_patterns(self.D, left), self.G[:, left])]
+            W[:, left], found[left] = self.G[:, left], True
         return W, found
 
     def is_singular(self, X: ArrayLike) -> BoolArray:
@@ -330,7 +339,7 @@ def unit_rows(A: NDArray[np.floating[Any]]) -> FloatArray:
     return rows / np.where(norms > 0.0, norms, 1.0)
 
 
-def strictly_inside(units: FloatArray, D: Mask, G: FloatArray) -> BoolArray:
+def strictly_inside(units: FloatArray, D: Mask, G: FloatArray, margin: float = 0.0) -> BoolArray:
     """Return which gates have products with the non-zero rows of the signs of their patterns, beyond rounding.
 
     The error of a product x'g is at most `_rounding` times |x|'|g| <= ||x|| ||g||: the first bound does not depend on
@@ -344,12 +353,15 @@ def strictly_inside(units: FloatArray, D: Mask, G: FloatArray) -> BoolArray:
         Patterns.
     G : ndarray of shape (d, P)
         Their gates.
+    margin : float
+        Share of |x|'|g| that products must exceed besides.
 
     Returns
     -------
     ndarray of shape (P,), bool
     """
     d = units.shape[1]
+    least = max(_rounding(d), margin)
     gates = unit_rows(G.T).T
     zero: BoolArray = np.logical_not(units.any(axis=1))
 
@@ -358,10 +370,10 @@ def strictly_inside(units: FloatArray, D: Mask, G: FloatArray) -> BoolArray:
         chosen = gates[:, columns]
         for rows in _row_blocks(len(units), max(1, len(columns))):
             cosines = units[rows] @ chosen
-            errors = np.full((1, 1), _rounding(d))
+            errors = np.full((1, 1), least)
             if by_component:
                 sizes = np.abs(units[rows]) @ np.abs(chosen)
-                errors = _rounding(d) * sizes + 4 * d * np.finfo(np.float64).smallest_subnormal
+                errors = least * sizes + 4 * d * np.finfo(np.float64).smallest_subnormal
             beyond = np.where(D[rows, columns], cosines, -cosines) > errors
             beyond[zero[rows]] = True
             inside &= beyond.all(axis=0)
@@ -376,6 +388,33 @@ def strictly_inside(units: FloatArray, D: Mask, G: FloatArray) -> BoolArray:
 def _rounding(d: int) -> float:
     """Bound of the error of a product of rounded unit vectors, with room for that of the vectors' own."""
     return float(2 * (d + 4) * np.finfo(np.float64).eps)
+
+
+def _interior_direction(signed: FloatArray, gate: FloatArray | None) -> FloatArray:
+    """Return w with positive products with the unit rows ``signed``, near the gate or else the widest direction."""
+    if gate is not None and gate.any():
+        w = _away_from_tight_rows(signed, unit_rows(gate[None])[0])
+        if (signed @ w).min() > _TRUSTED * np.linalg.norm(w):
+            return w
+    return _widest_direction(signed)
+
+
+def _away_from_tight_rows(signed: FloatArray, g: FloatArray) -> FloatArray:
+    """Return g moved along the widest direction of the rows that it meets, so far as the other rows leave room.
+
+    Zeros if those rows leave no direction: then they alone make the pattern singular.
+    """
+    products = signed @ g
+    tight = products <= _TRUSTED
+    away = _widest_direction(signed[tight])
+    gains = signed @ away
+    least = gains[tight].min(initial=np.inf)
+    if not least > _MARGIN_TOLERANCE:
+        return np.zeros_like(g)
+    slower = ~tight & (gains < least)
+    step = (products[slower] / (least - gains[slower])).min(initial=1.0)
+    moved: FloatArray = g + step * away
+    return moved
 
 
 def _widest_direction(signed: FloatArray) -> FloatArray:

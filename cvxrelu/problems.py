@@ -11,10 +11,13 @@ from cvxrelu.active_set import row_norms
 from cvxrelu.cones import PatternCones
 from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.dual_workspace import DualWorkspace
+from cvxrelu.packed import take_patterns
+from cvxrelu.patterns import strictly_inside, unit_rows
 from cvxrelu.polar import cone_multipliers
 from cvxrelu.row_space import RowSpace
 
 _ROUNDING = 1e-9
+_DIRECTIONS = 10
 
 
 class ConvexGatedReLU(ConvexProblem):
@@ -205,7 +208,11 @@ class ConvexReLU(ConvexProblem):
         G = self.patterns.G
         if self.penalty.name == "group_l1" and G is not None:
             units = G.T / np.maximum(row_norms(G.T), np.finfo(np.float64).tiny)[:, None]
-            if np.abs(np.einsum("cpd,pd->cp", self.at_zero[1], units)).max() > (1.0 + _ROUNDING) * self.lam:
+            products = np.abs(np.einsum("cpd,pd->cp", self.at_zero[1], units)).max(axis=0)
+            largest = np.argsort(-products)[:_DIRECTIONS]
+            larger = largest[products[largest] > (1.0 + _ROUNDING) * self.lam]
+            D = take_patterns(self.patterns.D, larger)
+            if len(larger) and strictly_inside(unit_rows(self.operator.X), D, G[:, larger]).any():
                 return False
         return self.lam >= self.lam_max()
 

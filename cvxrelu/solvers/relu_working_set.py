@@ -22,6 +22,7 @@ _LAST_SHARE = 0.5
 _PRICING_SHARE = 0.1
 _PRICING_PIVOTS = 24
 _NUDGE = 1.01
+_FAR = 1e-6  # of a block's norm: what a nudge may cost
 _IDLE_ROUNDS, _PROGRESS = 8, 0.9
 _EPS = float(np.finfo(np.float64).eps)
 _TINY = float(np.finfo(np.float64).tiny)
@@ -139,7 +140,7 @@ class _Search:
         """Return the blocks (2, c, P, d) in their cones, whatever the order in which products are summed.
 
         Blocks are moved along the witness of a strict interior until the margins of all rows exceed rounding. In
-        cones without interior they are feasible to rounding as they are.
+        cones without interior, or so thin that the witness leads far away, they are feasible to rounding as they are.
         """
         u = self.u.copy()
         active = np.flatnonzero(np.any(u, axis=1))
@@ -154,4 +155,6 @@ class _Search:
         short = (margins < guard) & (gains > 0.0) & self.found[patterns]
         need = np.divide(guard - margins, gains, out=np.zeros_like(margins), where=short)
         nudges: FloatArray = (_NUDGE * need.max(axis=0, initial=0.0) * self.directions[:, patterns]).T
+        far = row_norms(nudges) > _FAR * row_norms(u)
+        nudges[far & np.all(margins >= -guard, axis=0)] = 0.0
         return nudges
