@@ -152,7 +152,7 @@ def split(
     sizes[used] = row_norms(flat[used] / largest[:, None]) * largest  # squares of tiny or huge entries leave float64
     V, W, failed = np.zeros_like(flat), np.zeros_like(flat), np.zeros(len(flat), dtype=np.bool_)
     splitter = _Splitter(problem, np.unique(used % P), name, settings, program)
-    chunks = list(_chunks(used, problem.n, d))
+    chunks = list(_chunks(used, problem.n, splitter.inner.shape[1]))
     for chunk in _shown(chunks) if verbose else chunks:
         scale = sizes[chunk, None]
         start_here = np.zeros((len(chunk), d)) if first is None else first.reshape(-1, d)[chunk] / scale
@@ -169,14 +169,17 @@ def supporting_rows(problem: ConvexProblem, U: FloatArray) -> dict[tuple[int, in
     if u is in K_i. Of a block that has no decomposition they mean nothing.
     """
     _, P, d = U.shape
+    X, space = problem.operator.X, problem.row_space
     flat = U.reshape(-1, d)
+    if space is not None:
+        X, flat = space.rows, space.coordinates(flat)
     used = np.flatnonzero(np.any(flat, axis=1))
     found: dict[tuple[int, int], IndexArray] = {}
-    for chunk in _chunks(used, problem.n, d):
+    for chunk in _chunks(used, problem.n, X.shape[1]):
         active = problem.patterns.D[:, chunk % P]
         units = flat[chunk] / np.abs(flat[chunk]).max(axis=1, keepdims=True)
-        products = np.where(active, 1.0, -1.0) * (problem.operator.X @ units.T)
-        projector = PolyhedronProjector(problem.operator.X, active, np.maximum(-products, 0.0))
+        products = np.where(active, 1.0, -1.0) * (X @ units.T)
+        projector = PolyhedronProjector(X, active, np.maximum(-products, 0.0))
         shortest_split(projector, units)
         for place, block in enumerate(chunk.tolist()):
             found[divmod(block, P)] = projector.tight_rows(place)
@@ -198,7 +201,11 @@ def check_gated_weights(problem: ConvexProblem, U: Any) -> FloatArray:
 
 
 class _Splitter:
-    """One method on the blocks of some patterns of a problem."""
+    """One method on the blocks of some patterns of a problem.
+
+    Where n < d all methods but "l1" work on ``inner``: X in coordinates of its row space, and zeros in the one of the
+    part of the block beyond it. Their solutions have no other part.
+    """
 
     def __init__(
         self,
@@ -213,8 +220,10 @@ class _Splitter:
         self.method = method
         self.settings = settings
         self.row_norms = row_norms(self.X)
-        self.program = None if solver is None else BlockProgram(self.X, method, solver)
-        self.inverse = _pseudo_inverse(self.X) if method == "pinv" else None
+        self.space = None if method == "l1" else problem.row_space
+        self.inner = self.X if self.space is None else np.pad(self.space.rows, ((0, 0), (0, 1)))
+        self.program = None if solver is None else BlockProgram(self.inner, method, solver)
+        self.inverse = _pseudo_inverse(self.inner) if method == "pinv" else None
         self.place = np.zeros(len(problem.patterns), dtype=np.intp)
         self.place[patterns] = np.arange(len(patterns))
         if len(patterns):
@@ -224,10 +233,42 @@ class _Splitter:
         """Return v, w (B, d) and whether none was found, for blocks U (B, d) of norm one."""
         active = self.D[:, patterns]
         signs = np.where(active, 1.0, -1.0)
-        products = signs * (self.X @ U.T)
-        offsets = np.maximum(-products, 0.0)
         witnesses, found = self.witnesses[:, self.place[patterns]].T, self.found[self.place[patterns]]
-        gains = signs * (self.X @ witnesses.T)
+        products, gains = signs * (self.X @ U.T), signs * (self.X @ witnesses.T)
+        if self.space is None:
+            w = self._split(U, start, witnesses, active, signs, gains)
+        else:
+            coordinates = self.space.coordinates(U)
+            beyond = U - self.space.vectors(coordinates)
+            lengths = row_norms(beyond)
+            beyond /= np.where(lengths > 0.0, lengths, 1.0)[:, None]
+            along = np.einsum("ij,ij->i", start, beyond)
+            w = self._split(
+                np.column_stack([coordinates, lengths]),
+                np.column_stack([self.space.coordinates(start), along]),
+                np.pad(self.space.coordinates(witnesses), ((0, 0), (0, 1))),
+                active,
+                signs,
+                gains,
+            )
+            w = self.space.vectors(w[:, :-1]) + w[:, -1:] * beyond
+        if self.method in ("socp", "l1"):  # u in K, or -u, is its own best decomposition
+            inside = (products >= 0.0).all(axis=0)
+            opposite = (products <= 0.0).all(axis=0) & ~inside
+            w[inside], w[opposite] = 0.0, -U[opposite]
+        return self._feasible(U, w, signs, witnesses, gains, found)
+
+    def _split(
+        self,
+        U: FloatArray,
+        start: FloatArray,
+        witnesses: FloatArray,
+        active: BoolArray,
+        signs: FloatArray,
+        gains: FloatArray,
+    ) -> FloatArray:
+        """Return w for the blocks U, in the coordinates of ``inner``, within rounding of their polyhedra."""
+        offsets = np.maximum(-signs * (self.inner @ U.T), 0.0)
         if self.program is not None:
             w = np.stack([self.program.solve(u, s, o) for u, s, o in zip(U, signs.T, offsets.T, strict=True)])
         elif self.inverse is not None:
@@ -236,23 +277,18 @@ class _Splitter:
             need = np.divide(offsets, gains, out=np.zeros_like(offsets), where=(offsets > 0.0) & (gains > 0.0))
             w = need.max(axis=0)[:, None] * witnesses
         elif self.method == "approximate":
-            w = self.settings.split(self.X, active, U, start)
+            w = self.settings.split(self.inner, active, U, start)
         else:
-            w = _NATIVE[self.method](PolyhedronProjector(self.X, active, offsets), U)
-        if self.method in ("socp", "l1"):  # u in K, or -u, is its own best decomposition
-            inside = (products >= 0.0).all(axis=0)
-            opposite = (products <= 0.0).all(axis=0) & ~inside
-            w[inside], w[opposite] = 0.0, -U[opposite]
-        w = self._nearest(w, active, signs, offsets)
-        return self._feasible(U, w, signs, witnesses, gains, found)
+            w = _NATIVE[self.method](PolyhedronProjector(self.inner, active, offsets), U)
+        return self._nearest(w, active, signs, offsets)
 
     def _nearest(self, w: FloatArray, active: BoolArray, signs: FloatArray, offsets: FloatArray) -> FloatArray:
         """Return w with the blocks that miss their polyhedra by more than rounding projected onto them."""
-        margins = signs * (self.X @ w.T) - offsets
+        margins = signs * (self.inner @ w.T) - offsets
         guard = self._guard(w, w)
         outside = np.flatnonzero((margins < -guard).any(axis=0) & np.isfinite(w).all(axis=1))
         if len(outside):
-            projector = PolyhedronProjector(self.X, active[:, outside], offsets[:, outside])
+            projector = PolyhedronProjector(self.inner, active[:, outside], offsets[:, outside])
             w = w.copy()
             w[outside] = projector.project(np.arange(len(outside)), w[outside])
         return w
