@@ -58,10 +58,13 @@ class BlockProgram:
         self._u = cp.Parameter(X.shape[1], name="u")
         self._signs = cp.Parameter(len(self._rows), name="signs")
         self._offsets = cp.Parameter(len(self._rows), nonneg=True, name="offsets")
-        products = (X[self._rows] / self._norms[:, None]) @ self._w
+        products = cp.Variable(len(self._rows))  # of their own: parameters times all of X would take long to compile
         self._program = cp.Problem(
             cp.Minimize(OBJECTIVES[method](self._u + self._w, self._w)),
-            [cp.multiply(self._signs, products) >= self._offsets],
+            [
+                products == (X[self._rows] / self._norms[:, None]) @ self._w,
+                cp.multiply(self._signs, products) >= self._offsets,
+            ],
         )
 
     @cvxpy_alone()
