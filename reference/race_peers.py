@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 import cvxrelu as cr
+from reference.compare.last_words import last_words
 from reference.race_cases import Entrant, Peer
 from reference.race_results import Entry, Trial, choose
 
@@ -130,8 +131,7 @@ def run_peer(
         except subprocess.TimeoutExpired:
             raise NoAnswerError(f"stopped after {limit:.3g} s", limit) from None
         if done.returncode != 0:
-            words = done.stderr.strip().splitlines() or ["no message"]
-            raise NoAnswerError(f"failed with status {done.returncode}: {words[-1][:200]}")
+            raise NoAnswerError(f"failed with status {done.returncode}: {last_words(done.stderr) or 'no message'}")
         return read_answer(out)
 
 

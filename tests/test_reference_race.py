@@ -143,6 +143,9 @@ def test_a_peer_that_fails_or_hangs_gives_no_answer(tmp_path):
     found = enter(Entrant(failing, 1.0), tmp_path, lambda _: 0.0, 0.0, replace(EFFORT, timeout=30.0))
     assert not found.reached
     assert found.chosen.note == "failed with status 1: out of luck"
+    failing = script(tmp_path, "raise ValueError('two\\nlines')")
+    found = enter(Entrant(failing, 1.0), tmp_path, lambda _: 0.0, 0.0, replace(EFFORT, timeout=30.0))
+    assert found.chosen.note == "failed with status 1: ValueError: two lines"
     hanging = script(tmp_path, "import time; time.sleep(60)")
     found = enter(Entrant(hanging, 1.0), tmp_path, lambda _: 0.0, 0.0, replace(EFFORT, timeout=0.2))
     assert (found.reached, found.median, found.chosen.accuracy) == (False, 0.2, None)

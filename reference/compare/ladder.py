@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from reference.compare.last_words import last_words
 from reference.compare.solvers import Solver
 from reference.peers.job import THREAD_VARIABLES
 
@@ -100,8 +101,8 @@ def climb(
         try:
             for file in files:
                 grace = _GRACE + (_AROUND if solver.compiles else 0.0)
-                outcome = _wait(process, file, effort.timeout, grace, abandoned)
-                if outcome.status == "failed":
+                outcome = _wait(process, file, effort.timeout, grace, abandoned, own=solver.file is not None)
+                if outcome.status == "failed" and not outcome.note:
                     errors.seek(0)
                     outcome = _explained(errors.read(), process.returncode)
                 yield outcome
@@ -118,12 +119,28 @@ def _abandonment(owner: int) -> Callable[[], bool]:
 
 
 def _wait(
-    process: subprocess.Popen[bytes], file: Path, timeout: float, grace: float, abandoned: Callable[[], bool]
+    process: subprocess.Popen[bytes],
+    file: Path,
+    timeout: float,
+    grace: float,
+    abandoned: Callable[[], bool],
+    *,
+    own: bool = False,
 ) -> Outcome:
-    """Wait for an answer, the end of the process or that of its time, which goes while the solver's clock runs."""
+    """Wait for an answer, the end of the process or that of its time, which goes while the solver's clock runs.
+
+    The warm-up of a function of the user's ``own`` may take the time-out as well; ours compiles its kernels there.
+    """
     phases = {name: file.with_suffix(f".{name}") for name in ("compiling", "running")}
-    allowed = {"compiling": _COMPILING, "running": timeout + grace, "other": _OTHER}
+    phases["warming"] = file.with_name(f"{file.name.partition('.')[0]}.warming")
+    allowed = {
+        "compiling": _COMPILING,
+        "running": timeout + grace,
+        "warming": timeout + grace if own else _OTHER,
+        "other": _OTHER,
+    }
     why = {
+        "warming": f"stopped in its first call, on ten rows, {allowed['warming'] - grace * own:g} s allowed",
         "compiling": f"not compiled after {_COMPILING:g} s",
         "running": f"stopped, {timeout:g} s allowed",
         "other": f"stopped, not ready after {_OTHER:g} s",
@@ -140,8 +157,6 @@ def _wait(
         before, now = now, time.monotonic()
         spent[phase] += now - before
         if spent[phase] > allowed[phase]:
-            if phase == "other":
-                return Outcome("failed", note=why[phase])
             return Outcome("timeout", seconds=timeout, note=why[phase])
     with np.load(file) as arrays:
         metadata = json.loads(str(arrays["metadata"]))
@@ -170,11 +185,11 @@ def _explained(errors: str, code: int | None) -> Outcome:
     """Return why a process ended without an answer, from what it wrote."""
     if any(word in errors for word in ("MemoryError", "bad_alloc", "Cannot allocate memory")):
         return Outcome("failed", note=f"out of memory, {_MEMORY / 2**30:g} GiB allowed")
-    lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    if not lines:
+    message = last_words(errors)
+    if not message:
         return Outcome("failed", note=f"ended with status {code}")
-    if _REFUSED in lines[-1]:  # cones that a solver of CVXPY's does not know
-        return Outcome("not_run", note=f"not supported: {lines[-1].partition(_REFUSED)[2]}"[:_NOTE])
-    if _TOO_LARGE in lines[-1]:
+    if _REFUSED in message:  # cones that a solver of CVXPY's does not know
+        return Outcome("not_run", note=f"not supported: {message.partition(_REFUSED)[2]}"[:_NOTE])
+    if _TOO_LARGE in message:
         return Outcome("not_run", note=f"no licence: the one here {_TOO_LARGE}")
-    return Outcome("failed", note=lines[-1][:_NOTE])
+    return Outcome("failed", note=message)

@@ -1,8 +1,10 @@
 """The tidy file of a comparison: one row for each run of a solver on an instance at an asked accuracy."""
 
+import contextlib
+import fcntl
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,18 +51,26 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def append(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Add rows to the file, which is made if there is none: all of them, or, should that be interrupted, none."""
-    old = path.read_text() if path.exists() else pd.DataFrame(columns=list(COLUMNS)).to_csv(index=False)
-    new = pd.DataFrame(list(rows), columns=list(COLUMNS)).to_csv(index=False, header=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _write(path, old + new)
+    """Add rows to the file, which is made if there is none: all of them, or, should that be interrupted, none.
+
+    Several processes may add to one file. Of a run that another process has added meanwhile, its row stays.
+    """
+    with _locked(path):
+        if not path.exists():
+            _write(path, pd.DataFrame(columns=list(COLUMNS)).to_csv(index=False))
+        new = pd.DataFrame(list(rows), columns=list(COLUMNS))
+        if len(new):
+            held = set(_runs(read(path)))
+            fresh = [run not in held for run in _runs(new)]
+            _write(path, path.read_text() + new[fresh].to_csv(index=False, header=False))
 
 
 def drop(path: Path, instances: Iterable[str], solvers: Iterable[str]) -> None:
     """Remove the rows of some solvers on some instances from the file; nothing else in it changes."""
-    table = pd.read_csv(path, keep_default_na=False, dtype=str)
-    dropped = table["instance"].isin(set(instances)) & table["solver"].isin(set(solvers))
-    _write(path, table[~dropped].to_csv(index=False))
+    with _locked(path):
+        table = pd.read_csv(path, keep_default_na=False, dtype=str)
+        dropped = table["instance"].isin(set(instances)) & table["solver"].isin(set(solvers))
+        _write(path, table[~dropped].to_csv(index=False))
 
 
 def settings_file(path: Path) -> Path:
@@ -77,17 +87,32 @@ def hold_settings(path: Path, settings: Mapping[str, Any], decisive: Iterable[st
         If the results were made with other settings.
     """
     beside = settings_file(path)
-    if beside.exists() and path.exists():
-        found = json.loads(beside.read_text())
-        different = [name for name in decisive if found.get(name) != settings[name]]
-        if different:
-            listed = "; ".join(f"{name}: {found.get(name)} there, {settings[name]} here" for name in different)
-            raise ValueError(f"{path} holds results of other settings, which cannot be gone on with ({listed})")
+    with _locked(path):
+        if beside.exists() and path.exists():
+            found = json.loads(beside.read_text())
+            different = [name for name in decisive if found.get(name) != settings[name]]
+            if different:
+                listed = "; ".join(f"{name}: {found.get(name)} there, {settings[name]} here" for name in different)
+                raise ValueError(f"{path} holds results of other settings, which cannot be gone on with ({listed})")
+        _write(beside, json.dumps(dict(settings), indent=1) + "\n")
+
+
+def _runs(table: pd.DataFrame) -> list[tuple[Any, ...]]:
+    """Return for each row what there is one of: instance, version, solver and the accuracy asked."""
+    columns = (table["instance"], table["version"], table["solver"], (f"{asked:.6g}" for asked in table["asked"]))
+    return list(zip(*columns, strict=True))
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Let no other process change the file, whose folder is made; the lock ends with the process, however it ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write(beside, json.dumps(dict(settings), indent=1) + "\n")
+    with path.with_name(f".{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f"{path.name}.tmp")  # under the lock: what a killed process has left is replaced
     temporary.write_text(text)
     os.replace(temporary, path)

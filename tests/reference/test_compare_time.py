@@ -11,7 +11,8 @@ import pytest
 
 from reference.compare import ladder
 from reference.compare.ladder import Effort
-from reference.compare.results import read
+from reference.compare.last_words import last_words
+from reference.compare.results import append, read
 from reference.compare.run import Plan, compare
 from reference.compare.solvers import find
 from reference.instances.instance import Instance
@@ -102,6 +103,83 @@ def test_compiling_is_not_the_solvers_time(tmp_path):
             process.kill()
         statuses.append((outcome.status, outcome.note))
     assert statuses == [("answered", ""), ("timeout", "stopped, 0.3 s allowed")]
+
+
+def test_a_function_that_hangs_is_stopped_at_its_time_out(table_of):
+    """In its first call, on a few rows, it is neither given the minutes that kernels may take, nor called a failure."""
+    table = table_of(HEAD + "def solve(problem, tol, time_limit):\n    time.sleep(600)\n", timeout=1.0)
+    assert table["status"].tolist() == ["timeout", "not_run"]
+    assert table["seconds"].iloc[0] == 1.0
+    assert table["note"].iloc[0] == "stopped in its first call, on ten rows, 1 s allowed"
+
+
+def test_a_process_that_never_gets_ready_is_out_of_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(ladder, "_OTHER", 0.2)
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+        outcome = ladder._wait(process, tmp_path / "answer.npz", 5.0, 1.0, lambda: False)
+        process.kill()
+    assert (outcome.status, outcome.note) == ("timeout", "stopped, not ready after 0.2 s")
+
+
+def test_exceptions_of_several_lines_are_noted_whole(table_of):
+    body = HEAD + "def solve(problem, tol, time_limit):\n    raise ValueError('first line\\n  second line\\n\\nlast')\n"
+    table = table_of(body, asked=(0.1,))
+    assert table["status"].tolist() == ["failed"]
+    assert table["note"].tolist() == ["ValueError: first line second line last"]
+
+
+@pytest.mark.parametrize(
+    ("errors", "said"),
+    [
+        ("", ""),
+        ("a warning\nout of luck\n", "out of luck"),
+        ("noise\nTraceback (most recent call last):\n  File x\n    f()\nOSError: a\n  b\n", "OSError: a b"),
+        (
+            "Traceback (most recent call last):\n  F\nKeyError: 1\n\nDuring handling of the above exception, another "
+            "exception occurred:\n\nTraceback (most recent call last):\n  File y\nRuntimeError: two\nlines\n",
+            "RuntimeError: two lines",
+        ),
+        ("Traceback (most recent call last):\n  F\nE: " + 90 * "ab " + "end", None),
+    ],
+)
+def test_last_words(errors, said):
+    found = last_words(errors)
+    if said is None:
+        assert found.startswith("E: ab ab")
+        assert " ... " in found
+        assert found.endswith("ab end")
+        assert len(found) <= 200
+    else:
+        assert found == said
+
+
+ADDS = """
+import sys
+from pathlib import Path
+from reference.compare.results import append, read
+who = sys.argv[2]
+for k in range(40):
+    row = {"instance": f"case{k}", "version": 1, "n": 1, "d": 1, "n_patterns": 1, "n_outputs": 1, "threads": 1}
+    append(Path(sys.argv[1]), [row | {"solver": who, "asked": asked, "status": "answered"} for asked in (0.1, 1e-6)])
+"""
+
+
+def test_processes_that_add_to_one_file_lose_no_row(tmp_path):
+    path = tmp_path / "results.csv"
+    processes = [subprocess.Popen([sys.executable, "-c", ADDS, str(path), who]) for who in ("a", "b", "b")]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    table = read(path)
+    runs = set(zip(table["instance"], table["solver"], table["asked"], strict=True))
+    assert len(table) == len(runs) == 160
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_what_a_killed_process_has_left_is_replaced(tmp_path):
+    path = tmp_path / "results.csv"
+    path.with_name("results.csv.tmp").write_text("half a li")
+    append(path, [])
+    assert len(read(path)) == 0
+    assert not list(tmp_path.glob("*.tmp"))
 
 
 def test_a_solver_that_was_changed_is_run_anew_or_refused(table_of, tmp_path):
