@@ -67,7 +67,8 @@ def approximation_bound(problem: ConvexProblem, U: Any) -> Bound:
     problem : ConvexReLU or ConvexGatedReLU
         Data, patterns, loss and lam, with penalty group_l1.
     U : ndarray of shape (c, P, d), or Solution
-        Gated weights, best those of C-GReLU's solution: the bounds hold for any.
+        Gated weights, best those of C-GReLU's solution: the bounds hold for any. The dual point of a solution is tried
+        for the lower bound, too.
 
     Returns
     -------
@@ -105,6 +106,10 @@ def approximation_bound(problem: ConvexProblem, U: Any) -> Bound:
     gated = gated_problem.objective(blocks)
     decomposed = split(relu_problem, blocks, "socp")
     certificate = certify(relu_problem, (decomposed.V, decomposed.W), dual=gated_problem.gradient_point(blocks))
+    lower = certificate.lower
+    offered = getattr(U, "dual", None)
+    if offered is not None and offered.t.shape == relu_problem.Y.shape:  # moved to feasibility: nothing is trusted
+        lower = min(max(lower, relu_problem.dual_point(offered.t).value), certificate.upper)
     witness = split(relu_problem, blocks, "witness")
     kappa = condition_numbers(relu_problem, blocks)
     kappa[decomposed.failed] = np.inf
@@ -114,7 +119,7 @@ def approximation_bound(problem: ConvexProblem, U: Any) -> Bound:
     along = np.where(witness.failed, np.inf, np.linalg.norm(witness.W, axis=-1))
     return Bound(
         gated=gated,
-        lower=certificate.lower,
+        lower=lower,
         upper_apriori=_raised(gated, relu_problem.lam, promised),
         upper_witness=_raised(gated, relu_problem.lam, along),
         upper_decomposed=certificate.upper,

@@ -185,7 +185,7 @@ def certify(
     solution_or_weights : Solution, or weights
         Weights U (c, P, d), or the pair (V, W), each (c, P, d); or a solution that holds them.
     dual : DualPoint, or array of shape (n, c), optional
-        Another dual variable to try, feasible or not.
+        Another dual variable to try, feasible or not, besides that of a solution.
     rigor : str
         "floating_point" or "rounded".
 
@@ -227,9 +227,9 @@ def certify(
         check_known(problem)
         check_arithmetic()
     weights = getattr(solution_or_weights, "weights", solution_or_weights)
-    dual = getattr(solution_or_weights, "dual", None) if dual is None else dual
+    offered = [each for each in (dual, getattr(solution_or_weights, "dual", None)) if each is not None]
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused, or proves nothing
-        return _certify(problem, weights, dual, rounded, DualWorkspace())
+        return _certify(problem, weights, offered, rounded, DualWorkspace())
 
 
 def certify_solved(
@@ -237,11 +237,11 @@ def certify_solved(
 ) -> Certificate:
     """Return what `certify` does, sooner: projections start from the faces that the solver's workspace knows."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return _certify(problem, weights, dual, False, workspace or DualWorkspace())
+        return _certify(problem, weights, [] if dual is None else [dual], False, workspace or DualWorkspace())
 
 
 def _certify(
-    problem: ConvexProblem, weights: Weights, dual: Any, rounded: bool, workspace: DualWorkspace
+    problem: ConvexProblem, weights: Weights, offered: list[Any], rounded: bool, workspace: DualWorkspace
 ) -> Certificate:
     violation = problem.violation(weights)
     feasible = problem.repair(weights)
@@ -254,11 +254,11 @@ def _certify(
         raise ValueError("weights are too large: their objective, or the square of its gradient, overflows float64")
     argument, multipliers = problem.polar_argument(t, None, feasible, workspace=workspace)
     points = [problem.dual_point(t, multipliers, workspace=workspace)]
-    if dual is not None:
-        offered = getattr(dual, "t", dual)
-        points.append(problem.dual_point(offered, weights=feasible, workspace=workspace))
+    for dual in offered:
+        t = getattr(dual, "t", dual)
+        points.append(problem.dual_point(t, weights=feasible, workspace=workspace))
         if getattr(dual, "multipliers", None) is not None:
-            points.append(problem.dual_point(offered, dual.multipliers, workspace=workspace))
+            points.append(problem.dual_point(t, dual.multipliers, workspace=workspace))
     best = max(points, key=lambda point: point.value)
     if rounded:
         best = feasible_dual(problem, best)

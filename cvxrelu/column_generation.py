@@ -170,6 +170,8 @@ def solve_global(
         patterns = sample_patterns(data, n_gates, seed=rng)
     elif patterns is None:
         patterns = ActivationPatterns(np.zeros((len(data), 1), dtype=np.bool_))
+    elif np.asarray(patterns.D).any():
+        patterns = patterns.unique()
     search = _Generation(ConvexReLU(data, y, patterns, lam, measure), tol, rng, started, time_limit)
     status = search.run(callback, verbose)
     certificate = search.certificate()
@@ -355,20 +357,23 @@ class _Generation:
     def _add(self, neurons: list[NewNeuron]) -> int:
         """Add the patterns of the best neurons, drop the idle ones, and return how many are new."""
         problem, patterns = self.problem, self.problem.patterns
+        if not neurons:
+            return 0  # nothing to add: an empty set may be what is left of the idle ones
         kept = np.flatnonzero(self._idle <= _IDLE)
-        blocks = problem.blocks(self.weights)[:, :, kept]
-        new = np.column_stack([np.empty((problem.d, 0)), *(self._gates(neuron.u) for neuron in neurons[:_ADDED])])
+        new = np.column_stack([self._gates(neuron.u) for neuron in neurons[:_ADDED]])
         D = np.column_stack([np.asarray(patterns.D)[:, kept], problem.X @ new >= 0.0])
-        first = unique_columns(D)
-        n_added = len(first) - len(kept)
+        first = unique_columns(D)  # without the zero pattern that the master program of data without any begins with
+        old = kept[first[first < len(kept)]]
+        n_added = len(first) - len(old)
         if n_added == 0:
             return 0
         gates = None if patterns.G is None else np.column_stack([patterns.G[:, kept], new])[:, first]
         patterns = ActivationPatterns(D[:, first], gates)
         self.problem = ConvexReLU(problem.X, problem.y, patterns, problem.lam, problem.loss)
+        blocks = problem.blocks(self.weights)[:, :, old]
         blocks = np.concatenate([blocks, np.zeros((2, 1, n_added, problem.d))], axis=2)
         self.weights = self.problem.weights(blocks)
-        self._idle = np.concatenate([self._idle[kept], np.zeros(n_added, dtype=np.int64)])
+        self._idle = np.concatenate([self._idle[old], np.zeros(n_added, dtype=np.int64)])
         return n_added
 
     def _gates(self, u: FloatArray) -> FloatArray:

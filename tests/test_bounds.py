@@ -1,4 +1,5 @@
 import warnings
+from dataclasses import replace
 
 import cvxpy as cp
 import numpy as np
@@ -146,3 +147,23 @@ def test_other_penalties_are_refused():
     other = cr.ConvexReLU(problem.X, problem.y, problem.patterns, 0.1, penalty="l1")
     with pytest.raises(ValueError, match="penalty must be 'group_l1'"):
         cr.approximation_bound(other, np.zeros((1, len(problem.patterns), problem.d)))
+
+
+def test_the_bound_proven_by_a_solution_is_not_forgotten():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 4)) * np.array([1e3, 1.0, 1.0, 1.0])
+    y = rng.standard_normal(40)
+    patterns = cr.sample_patterns(X, n_gates=10, seed=0)
+    problem = cr.ConvexReLU(X, y, patterns, lam=0.01)
+    gated = cr.solve(cr.ConvexGatedReLU(X, y, patterns, lam=0.01))
+    bound = cr.approximation_bound(problem, gated)
+    assert bound.lower >= gated.lower * (1 - 1e-9)
+    assert bound.lower <= cr.solve(problem).objective
+    assert bound.lower <= bound.upper_decomposed
+
+    # Weights away from the optimum have a poor gradient, the solution's dual point is as good as it was.
+    poor = cr.certify(problem, problem.zero_weights())
+    best = cr.solve(problem)
+    kept = cr.certify(problem, replace(best, weights=problem.zero_weights()), dual=problem.gradient_point(poor.weights))
+    assert poor.lower < best.lower * (1 - 1e-3)
+    assert kept.lower >= best.lower * (1 - 1e-9)

@@ -5,6 +5,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 import cvxrelu as cr
+from cvxrelu import column_generation as module
 
 rng = np.random.default_rng(7)
 GENERIC = rng.standard_normal((10, 3))
@@ -194,3 +195,74 @@ def test_bad_arguments(arguments, error, message):
     given = {"X": GENERIC, "y": np.linspace(0.0, 1.0, 10), "lam": 0.1, **arguments}
     with pytest.raises(error, match=message):
         cr.solve_global(**given)
+
+
+def _small_case(seed):
+    """Data of rank two, none, one or with zero rows, and networks of all kinds on them."""
+    rng = np.random.default_rng(seed)
+    X = np.column_stack([rng.standard_normal(6), np.ones(6)])
+    y = rng.standard_normal(6)
+    if seed == 1:
+        X[:] = 1.0
+    if seed == 2:
+        X[:] = 0.0
+    if seed == 3:
+        X[1:3], X[-1], y[:] = 0.0, X[0], 1.0
+    if seed == 4:
+        y[:] = 0.0
+    full = cr.ConvexReLU(X, y, cr.enumerate_patterns(X))
+    full = full.with_lam(0.1 * full.lam_max() or 1.0)
+    best = cr.solve(full).network()
+    dead = next((w for w in rng.standard_normal((100, 2)) if (X @ w < 0.0).all()), np.zeros(2))
+    random = rng.standard_normal((2, 2))
+    networks = [
+        best,
+        cr.ReLUNetwork(0.95 * best.W1, best.w2),
+        cr.ReLUNetwork(best.W1 + 1e-3 * rng.standard_normal(best.W1.shape), best.w2),
+        cr.ReLUNetwork(np.zeros((0, 2)), np.zeros(0)),
+        cr.ReLUNetwork(np.zeros((2, 2)), np.zeros(2)),
+        cr.ReLUNetwork(dead[None], np.ones(1)),
+        cr.ReLUNetwork(random[[0, 0, 1]], np.array([1.0, -1.0, 0.0])),
+    ]
+    return full, networks
+
+
+@pytest.mark.parametrize("share", [1.0, 15.0], ids=["below_lam_max", "above_lam_max"])
+@pytest.mark.parametrize("seed", range(5))
+def test_networks_of_all_kinds_get_valid_bounds(seed, share):
+    full, networks = _small_case(seed)
+    full = full.with_lam(share * full.lam)
+    reference = cr.solve(full, "CLARABEL", tol=1e-8)
+    slack = 1e-9 * max(1.0, reference.objective)
+    for network in networks:
+        for scope, solve in (("patterns", True), ("patterns", False), ("global", True), ("global", False)):
+            found = cr.certify_network(network, full.X, full.y, full.lam, scope=scope, solve=solve)
+            assert found.lower <= found.upper
+            assert found.upper >= reference.lower - slack
+            if scope == "global":
+                assert found.lower <= reference.objective + slack
+            if solve:
+                assert reference.lower - slack <= found.improved_objective <= found.upper + slack
+            if solve and scope == "global":
+                assert found.improved_objective - found.lower <= 1e-5 * found.improved_objective + 1e-12
+
+
+def test_idle_patterns_may_all_leave():
+    """A set without patterns is none: neurons that are met later start from it all the same."""
+    X = np.column_stack([np.linspace(-1.0, 1.0, 8), np.ones(8)])
+    problem = cr.ConvexReLU(X, np.abs(X[:, 0]), cr.sample_patterns(X, n_gates=3, seed=0), lam=0.01)
+    search = module._Generation(problem, 1e-6, np.random.default_rng(0), 0.0, None)
+    search._idle += 10
+    assert search._add([]) == 0
+    assert search._add([cr.find_neuron(X, -problem.y / 8)]) > 0
+    assert search.problem.blocks(search.weights).shape[2] == len(search.problem.patterns)
+
+
+@pytest.mark.parametrize("D", [[[1, 1, 0], [1, 1, 0], [0, 0, 0]], [[0], [0], [0]]], ids=["double", "zero"])
+def test_patterns_to_start_from_may_be_double_or_zero(D):
+    X = np.array([[1.0, 1.0], [2.0, 1.0], [-1.0, 1.0]])
+    y = np.array([1.0, 2.0, 0.5])
+    found = cr.solve_global(X, y, 0.01, patterns=cr.ActivationPatterns(np.array(D)))
+    best = cr.solve(cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam=0.01), "CLARABEL", tol=1e-8)
+    assert found.status == "optimal"
+    assert found.objective <= best.objective * (1 + 2e-6)
