@@ -4,9 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-import cvxpy as cp
-
 from cvxrelu.exceptions import SolverNotAvailableError
+from cvxrelu.lazy_imports import cp
 from cvxrelu.threads import cvxpy_alone
 
 

@@ -7,9 +7,9 @@ z + Xt_i'g at the non-negative least-squares solution g: the multipliers (DESIGN
 from functools import cached_property
 
 import numpy as np
+import scipy
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.optimize import linprog, nnls
 
 from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.active_set import row_norms
@@ -135,7 +135,7 @@ class PatternCones:
         lengths = np.linalg.norm(generators, axis=0)
         used = lengths > 0.0
         try:
-            solution, _ = nnls(generators[:, used] / lengths[used], target)
+            solution, _ = scipy.optimize.nnls(generators[:, used] / lengths[used], target)
         except RuntimeError:
             return gamma
         gamma[self._rows[used]] = size * solution / (lengths[used] * self._norms[used])
@@ -149,7 +149,7 @@ class PatternCones:
             return gamma
         generators = self._signed_rows(block).T
         ones = np.ones((len(z), 1))
-        result = linprog(
+        result = scipy.optimize.linprog(
             np.append(np.zeros(generators.shape[1]), 1.0),
             A_ub=np.block([[generators, -ones], [-generators, -ones]]),
             b_ub=np.concatenate([-z, z]) / size,

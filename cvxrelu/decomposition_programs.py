@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-import cvxpy as cp
 import numpy as np
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.active_set import row_norms
+from cvxrelu.lazy_imports import cp
 from cvxrelu.threads import cvxpy_alone
 
 

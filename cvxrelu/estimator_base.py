@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import sklearn.exceptions
 from numpy.typing import NDArray
 from scipy.special import expit, log_expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -17,6 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from cvxrelu._validation import FloatArray, check_choice, check_flag, check_integer, check_number
 from cvxrelu.certificates import Certificate
+from cvxrelu.exceptions import ConvergenceWarning
 from cvxrelu.losses import Huber, Loss, get_loss
 from cvxrelu.networks import Network
 from cvxrelu.solution import Solution
@@ -26,6 +28,10 @@ from cvxrelu.training import Plan, Training
 
 Patterns = Literal["sampled", "enumerate", "generate"]
 GateKind = Literal["dense", "sparse", "convolutional"]
+
+
+class EstimatorConvergenceWarning(ConvergenceWarning, sklearn.exceptions.ConvergenceWarning):
+    """A ConvergenceWarning that filters of scikit-learn's class catch too."""
 
 
 class ConvexNetworkEstimator(BaseEstimator):

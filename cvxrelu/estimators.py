@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 from cvxrelu._validation import check_flag
 from cvxrelu.estimator_base import (
     ConvexNetworkEstimator,
+    EstimatorConvergenceWarning,
     GateKind,
     NetworkClassifier,
     NetworkRegressor,
@@ -14,7 +15,6 @@ from cvxrelu.estimator_base import (
     check_outputs,
     shortfall,
 )
-from cvxrelu.exceptions import ConvergenceWarning
 from cvxrelu.solvers.choice import NativeSolver
 from cvxrelu.threads import warn
 from cvxrelu.training import Training
@@ -62,7 +62,7 @@ class SingleFit(ConvexNetworkEstimator):
         if self.certificate_.rel_gap > plan.tol:
             warn(
                 f"{type(self).__name__} ended with {shortfall(self.certificate_, solution, plan.tol)}",
-                ConvergenceWarning,
+                EstimatorConvergenceWarning,
                 stacklevel=2,
             )
         return self

@@ -14,6 +14,7 @@ from sklearn.model_selection import check_cv
 from cvxrelu._validation import FloatArray, check_flag, check_integer, check_number, check_numeric
 from cvxrelu.estimator_base import (
     ConvexNetworkEstimator,
+    EstimatorConvergenceWarning,
     GateKind,
     NetworkClassifier,
     NetworkRegressor,
@@ -22,7 +23,6 @@ from cvxrelu.estimator_base import (
     shortfall,
 )
 from cvxrelu.estimators import ConvexReLUClassifier, GatedReLUClassifier
-from cvxrelu.exceptions import ConvergenceWarning
 from cvxrelu.networks import Network
 from cvxrelu.solution import Solution
 from cvxrelu.solvers.choice import NativeSolver
@@ -131,7 +131,7 @@ class PathFit(ConvexNetworkEstimator):
                 f"{tol:.2e}, the largest {missed.max():.2e}: raise tol, or the limits"
             )
         if ended:
-            warn(f"{type(self).__name__} ended with {' And '.join(ended)}", ConvergenceWarning, stacklevel=3)
+            warn(f"{type(self).__name__} ended with {' And '.join(ended)}", EstimatorConvergenceWarning, stacklevel=3)
 
 
 def _train_path(

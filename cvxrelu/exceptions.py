@@ -1,7 +1,5 @@
 """Named errors and warnings: what the user catches or filters."""
 
-from sklearn.exceptions import ConvergenceWarning
-
 __all__ = [
     "CertificateError",
     "CompilationCacheWarning",
@@ -28,6 +26,10 @@ class InsufficientMemoryError(SolverError, MemoryError):
 
 class CertificateError(RuntimeError):
     """Two bounds contradict each other by more than rounding: a bug, never a result."""
+
+
+class ConvergenceWarning(UserWarning):
+    """The certified gap is above the tolerance; the best point found is returned."""
 
 
 class CompilationCacheWarning(UserWarning):

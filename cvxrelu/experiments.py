@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cvxpy as cp
 import numpy as np
 from sklearn.metrics import accuracy_score, r2_score, root_mean_squared_error
 
@@ -12,6 +11,7 @@ from cvxrelu._validation import FloatArray, check_number
 from cvxrelu.backends import BACKENDS
 from cvxrelu.convex_problem import ConvexProblem
 from cvxrelu.gates import sample_patterns
+from cvxrelu.lazy_imports import cp
 from cvxrelu.networks import Network
 from cvxrelu.problems import ConvexGatedReLU, ConvexReLU
 from cvxrelu.programs import CANON_BACKEND, read_dual, times_n

@@ -6,7 +6,7 @@ CVXPY alone takes longer to import than a small problem to solve.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["numba_kernels"]
+__all__ = ["cp", "numba_kernels"]
 
 
 class _LazyModule:
@@ -20,6 +20,9 @@ class _LazyModule:
 
 
 if TYPE_CHECKING:
+    import cvxpy as cp
+
     from cvxrelu import numba_kernels
 else:
+    cp = _LazyModule("cvxpy")
     numba_kernels = _LazyModule("cvxrelu.numba_kernels")

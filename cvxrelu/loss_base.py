@@ -1,12 +1,14 @@
 """What a loss F(f) = (1/n) sum_j loss(f_j, y_j) is: values, gradients, conjugates and their CVXPY expressions."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-import cvxpy as cp
 import numpy as np
 
 from cvxrelu._validation import FloatArray
+from cvxrelu.lazy_imports import cp
 
 
 class Loss(ABC):
@@ -58,7 +60,7 @@ class Loss(ABC):
         Its conjugate is finite in floating point too, and so is that of any shrinking of it towards 0.
         """
 
-    def rescaled(self, scale: float) -> "Loss | None":
+    def rescaled(self, scale: float) -> Loss | None:
         """Return the loss L with F(f; Y) = scale^2 L(f / scale; Y / scale) for every f, Y; None where there is none.
 
         Losses of labels have none, and by default those of the user's own.

@@ -4,14 +4,16 @@ Predictions f and targets Y are arrays (n, c), also for c = 1. The paper (Mishki
 ICML 2022, arXiv 2202.01331) writes its losses without the factor 1/n; here every one has it.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import ClassVar
 
-import cvxpy as cp
 import numpy as np
-from scipy.special import expit, logsumexp, softmax, xlog1py, xlogy
+import scipy
 
 from cvxrelu._validation import FloatArray, check_choice, check_number
+from cvxrelu.lazy_imports import cp
 from cvxrelu.loss_base import Loss, RowLoss
 
 __all__ = ["Huber", "Logistic", "Loss", "RowLoss", "SoftmaxCrossEntropy", "Squared", "get_loss"]
@@ -61,7 +63,7 @@ class Squared(Loss):
         """Return t itself: the domain is the whole space."""
         return _double(t)
 
-    def rescaled(self, scale: float) -> "Squared":
+    def rescaled(self, scale: float) -> Squared:
         """Return the loss itself, which is homogeneous of degree 2."""
         return self
 
@@ -115,12 +117,12 @@ class Logistic(RowLoss):
 
     def gradient(self, f: FloatArray, Y: FloatArray) -> FloatArray:
         """Return -y_jk / (n (1 + exp(y_jk f_jk)))."""
-        gradient: FloatArray = -Y * expit(-Y * f) / len(Y)
+        gradient: FloatArray = -Y * scipy.special.expit(-Y * f) / len(Y)
         return gradient
 
     def bregman_terms(self, step: FloatArray, f: FloatArray, Y: FloatArray) -> FloatArray:
         """Return log(1 + E[phi(z)]), phi(z) = e^z - 1 - z, z the centred step of the two classes."""
-        p, q = expit(f), expit(-f)  # 1 - p would lose the small one
+        p, q = scipy.special.expit(f), scipy.special.expit(-f)  # 1 - p would lose the small one
         terms: FloatArray = np.log1p(p * _exp_excess(q * step) + q * _exp_excess(-p * step))
         return terms
 
@@ -129,7 +131,7 @@ class Logistic(RowLoss):
         a = -len(Y) * Y * _double(t)
         outside = (a < -_SLACK) | (a > 1 + _SLACK)
         a = np.clip(a, 0.0, 1.0)
-        return np.where(outside, np.inf, (xlogy(a, a) + xlog1py(1 - a, -a)) / len(Y))
+        return np.where(outside, np.inf, (scipy.special.xlogy(a, a) + scipy.special.xlog1py(1 - a, -a)) / len(Y))
 
     def smoothness(self, n: int) -> float:
         """Return 1/(4n)."""
@@ -176,17 +178,17 @@ class SoftmaxCrossEntropy(RowLoss):
         """Return log(sum_k exp(f_jk)) - <y_j, f_j> (n, 1)."""
         # Shifted before the logarithm: subtracting after it would cancel where the loss is small.
         margins = f - np.sum(Y * f, axis=1, keepdims=True)
-        terms: FloatArray = logsumexp(margins, axis=1, keepdims=True)
+        terms: FloatArray = scipy.special.logsumexp(margins, axis=1, keepdims=True)
         return terms
 
     def gradient(self, f: FloatArray, Y: FloatArray) -> FloatArray:
         """Return (softmax(f_j) - y_j) / n in each row."""
-        gradient: FloatArray = (softmax(f, axis=1) - Y) / len(Y)
+        gradient: FloatArray = (scipy.special.softmax(f, axis=1) - Y) / len(Y)
         return gradient
 
     def bregman_terms(self, step: FloatArray, f: FloatArray, Y: FloatArray) -> FloatArray:
         """Return log(1 + E_p[phi(z)]) (n, 1), phi(z) = e^z - 1 - z, z = step - E_p[step], p = softmax(f)."""
-        p = softmax(f, axis=1)
+        p = scipy.special.softmax(f, axis=1)
         centred = step - np.sum(p * step, axis=1, keepdims=True)
         terms: FloatArray = np.log1p(np.sum(p * _exp_excess(centred), axis=1, keepdims=True))
         return terms
@@ -197,7 +199,7 @@ class SoftmaxCrossEntropy(RowLoss):
         slack = p.shape[1] * _SLACK  # of a sum of c entries
         outside = np.any(p < -_SLACK, axis=1) | (np.abs(p.sum(axis=1) - 1) > slack)
         p = np.clip(p, 0.0, 1.0)
-        return np.where(outside[:, None], np.inf, xlogy(p, p) / len(Y))
+        return np.where(outside[:, None], np.inf, scipy.special.xlogy(p, p) / len(Y))
 
     def smoothness(self, n: int) -> float:
         """Return 1/(2n): diag(p) - p p' has no eigenvalue above 1/2."""
@@ -281,7 +283,7 @@ class Huber(RowLoss):
         """Return t clipped to [-delta/n, delta/n]."""
         return np.clip(_double(t), -self.delta / len(Y), self.delta / len(Y))
 
-    def rescaled(self, scale: float) -> "Huber | None":
+    def rescaled(self, scale: float) -> Huber | None:
         """Return the loss with delta / scale; None where that is not a number > 0."""
         delta = self.delta / scale
         return Huber(delta) if 0.0 < delta < np.inf else None

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import cvxpy as cp
 import numpy as np
 
 from cvxrelu._validation import FloatArray, check_choice, check_number
@@ -10,6 +9,7 @@ from cvxrelu.backends import BACKENDS, Backend, require_available, solver_names
 from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.decompositions import decompose
 from cvxrelu.exceptions import SolverError
+from cvxrelu.lazy_imports import cp
 from cvxrelu.penalties import NormPenalty
 from cvxrelu.problems import ConvexGatedReLU, ConvexReLU
 from cvxrelu.programs import CANON_BACKEND, build_program, read_dual, read_weights

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import linprog
 
 from cvxrelu._validation import BoolArray, FloatArray, check_bool_matrix, check_matrix, read_only
 from cvxrelu.packed import Mask, PackedMask, as_stored, packed_bits, take_patterns
@@ -421,7 +421,7 @@ def _widest_direction(signed: FloatArray) -> FloatArray:
     """Return w in the unit box that maximises the least product with the unit rows ``signed``."""
     d = signed.shape[1]
     rows = np.unique(signed, axis=0)
-    result = linprog(
+    result = scipy.optimize.linprog(
         np.append(np.zeros(d), -1.0),
         A_ub=np.column_stack([-rows, np.ones(len(rows))]),
         b_ub=np.zeros(len(rows)),

@@ -4,14 +4,16 @@ Weights are arrays U (..., P, d), such as (c, P, d) or (2, c, P, d); a block is 
 In CVXPY expressions the blocks are the rows of a matrix (m, d).
 """
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-import cvxpy as cp
 import numpy as np
 
 from cvxrelu._validation import FloatArray, check_choice
+from cvxrelu.lazy_imports import cp
 
 __all__ = [
     "L1",

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.optimize import lsq_linear
 
 from cvxrelu._validation import BoolArray, FloatArray, check_integer, check_matrix, check_numeric, read_only
 from cvxrelu.networks import ReLUNetwork, as_columns
@@ -226,7 +226,7 @@ class _Ascent:
         b: FloatArray = self._tangents(u[None])[0]
         if not len(self._down):
             return b
-        c = lsq_linear(self._down.T, b, bounds=(0.0, 1.0), method="bvls").x
+        c = scipy.optimize.lsq_linear(self._down.T, b, bounds=(0.0, 1.0), method="bvls").x
         residual: FloatArray = b - c @ self._down
         return residual
 

@@ -1,15 +1,17 @@
 """C-GReLU, C-ReLU and their duals as CVXPY problems, vectorised, with ``y`` and ``lam`` as Parameters."""
 
+from __future__ import annotations
+
 import warnings
 from typing import Literal
 
-import cvxpy as cp
 import numpy as np
 import scipy.sparse as sp
 
 from cvxrelu._validation import FloatArray, check_choice
 from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.exceptions import ProgramSizeWarning
+from cvxrelu.lazy_imports import cp
 from cvxrelu.problems import ConvexReLU
 from cvxrelu.threads import cvxpy_alone
 

@@ -14,11 +14,11 @@ Q = (1/2) sum_k (rho_k - delta_k) e_k e_k'. Of that, the maximum over the ball i
 All of it is jointly convex in t and the multipliers: one semidefinite program, a block of order r + 1 for each sign.
 """
 
-import cvxpy as cp
 import numpy as np
-from scipy.optimize import brentq
+import scipy
 
 from cvxrelu._validation import FloatArray
+from cvxrelu.lazy_imports import cp
 from cvxrelu.losses import Loss
 from cvxrelu.neuron_form import Form, Lines, Multipliers, NeuronBound
 from cvxrelu.threads import cvxpy_alone
@@ -177,7 +177,7 @@ def _maximum(form: Form, multipliers: Multipliers) -> tuple[float, FloatArray]:
     def slope(mu: float) -> float:
         return 1.0 - float(np.sum(parts / (mu - values) ** 2))
 
-    mu = float(brentq(slope, low, high, xtol=_EPS * high)) if slope(low) < 0.0 < slope(high) else low
+    mu = float(scipy.optimize.brentq(slope, low, high, xtol=_EPS * high)) if slope(low) < 0.0 < slope(high) else low
     constant = 0.125 * float(np.sum(np.divide(p * p, rho, out=np.zeros(K), where=p > 0.0)))
     bound = mu + float(np.sum(parts / (mu - values))) + constant
     rounding: float = 8.0 * (K + r) * _EPS * (bound + size)

@@ -1,13 +1,15 @@
 """A loss with a weight for each row."""
 
+from __future__ import annotations
+
 import hashlib
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import cvxpy as cp
 import numpy as np
 
 from cvxrelu._validation import FloatArray, check_numeric, read_only
+from cvxrelu.lazy_imports import cp
 from cvxrelu.losses import Loss, RowLoss, get_loss
 
 
@@ -108,7 +110,7 @@ class Weighted(Loss):
         w = self.weights[:, None]
         return w * self.loss.project_domain(t / w, Y)
 
-    def rescaled(self, scale: float) -> "Weighted | None":
+    def rescaled(self, scale: float) -> Weighted | None:
         """Return the rescaled loss with the same weights, if there is one."""
         loss = self.loss.rescaled(scale)
         if not isinstance(loss, RowLoss):

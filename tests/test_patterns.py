@@ -177,7 +177,7 @@ def test_from_gates_refuses_bad_input(X, G, message):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_gates_of_generic_data_are_their_own_witnesses(monkeypatch, dtype, block_bytes):
     monkeypatch.setattr(module, "_BLOCK_BYTES", block_bytes)
-    monkeypatch.setattr(module, "linprog", lambda *args, **kwargs: pytest.fail("no program is needed"))
+    monkeypatch.setattr(module.scipy.optimize, "linprog", lambda *args, **kwargs: pytest.fail("no program is needed"))
     rng = np.random.default_rng(0)
     X = rng.standard_normal((40, 5)).astype(dtype)
     patterns = ActivationPatterns.from_gates(X, rng.standard_normal((5, 30)))
@@ -323,7 +323,7 @@ def test_a_program_that_fails_finds_no_witness(monkeypatch):
     class Failed:
         x = None
 
-    monkeypatch.setattr(module, "linprog", lambda *args, **kwargs: Failed())
+    monkeypatch.setattr(module.scipy.optimize, "linprog", lambda *args, **kwargs: Failed())
     W, found = ActivationPatterns([[1]]).witnesses([[1.0]])
     assert not found.any()
     assert (W == 0.0).all()
@@ -333,7 +333,7 @@ def test_a_wrong_answer_of_the_program_is_no_witness(monkeypatch):
     class Wrong:
         x = np.array([-1.0, 1.0])
 
-    monkeypatch.setattr(module, "linprog", lambda *args, **kwargs: Wrong())
+    monkeypatch.setattr(module.scipy.optimize, "linprog", lambda *args, **kwargs: Wrong())
     assert ActivationPatterns([[1]]).is_singular([[1.0]]).all()
 
 

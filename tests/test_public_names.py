@@ -76,3 +76,38 @@ def test_the_data_of_the_demonstration_need_no_tables():
 def test_the_help_imports_nothing_heavy():
     heavy = {"numpy", "scipy", "sklearn", "pandas", "cvxpy", "numba", "torch", "matplotlib"}
     assert run(f"import sys, cvxrelu, cvxrelu.cli; print({heavy} & set(sys.modules))") == "set()\n"
+
+
+IMPORTED = """
+import sys
+import numpy as np
+import cvxrelu as cr
+
+X = np.column_stack([np.linspace(-1.0, 1.0, 8), np.ones(8)])
+patterns = cr.sample_patterns(X, 4, seed=0)
+solution = cr.solve(cr.{form}(X, np.abs(X[:, 0]), patterns, lam=0.01))
+print(solution.status, *sorted({heavy} & set(sys.modules)))
+"""
+HEAVY = {"cvxpy", "sklearn", "pandas", "joblib", "typer", "rich", "matplotlib", "torch"} | {
+    "scipy.optimize",
+    "scipy.stats",
+}
+
+
+@pytest.mark.parametrize(("form", "more"), [("ConvexGatedReLU", {"numba"}), ("ConvexReLU", set())])
+def test_a_solve_imports_what_it_needs_alone(form, more):
+    assert run(IMPORTED.format(form=form, heavy=HEAVY | more)) == "optimal\n"
+
+
+IMPORTED_BY_A_SEARCH = """
+import sys
+import numpy as np
+import cvxrelu as cr
+
+X = np.column_stack([np.linspace(-1.0, 1.0, 8), np.ones(8)])
+print(cr.solve_global(X, np.abs(X[:, 0]), lam=0.01).status, *sorted({heavy} & set(sys.modules)))
+"""
+
+
+def test_a_global_search_imports_what_it_needs_alone():
+    assert run(IMPORTED_BY_A_SEARCH.format(heavy=HEAVY)) == "optimal\n"

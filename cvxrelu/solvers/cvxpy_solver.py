@@ -1,16 +1,18 @@
 """Solve a problem's CVXPY program with any solver that CVXPY knows."""
 
+from __future__ import annotations
+
 import contextlib
 import time
 from collections.abc import Iterator
 from typing import Any
 
-import cvxpy as cp
 import numpy as np
 
 from cvxrelu.backends import BACKENDS, Backend, explain_failure, require_available
 from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.exceptions import SolverError, SolverNotAvailableError, UnsupportedOptionWarning
+from cvxrelu.lazy_imports import cp
 from cvxrelu.programs import CANON_BACKEND, build_program, read_dual, read_weights, times_n
 from cvxrelu.solvers.result import RawResult
 from cvxrelu.status import Status

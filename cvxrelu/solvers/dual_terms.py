@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logit
+import scipy
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.losses import Huber, Logistic, Loss, SoftmaxCrossEntropy, Squared
@@ -165,7 +165,7 @@ class LogisticTerm(DualTerm):
     def rows(self, t: FloatArray, sigma: float) -> Rows:
         """Return -Y logit(a) and a (1 - a) / n."""
         a = np.clip(-len(t) * self.Y * t, _TINY, 1.0 - _ROUNDED)
-        return Rows(-self.Y * logit(a), a * (1.0 - a) / len(t))
+        return Rows(-self.Y * scipy.special.logit(a), a * (1.0 - a) / len(t))
 
     def bent(self, t: FloatArray, step: FloatArray) -> FloatArray:
         """Return a step that leaves some of a, or of 1 - a, where it would take all."""
