@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from cvxrelu._validation import FloatArray, check_integer, check_matrix, check_number, check_targets
+from cvxrelu.active_set import project_blocks
 from cvxrelu.certificates import Certificate, certify, over_all_networks
 from cvxrelu.convex_problem import DualPoint, Weights
 from cvxrelu.exceptions import ConvergenceWarning, SolverError
 from cvxrelu.gates import sample_patterns
 from cvxrelu.losses import Loss, get_loss
-from cvxrelu.neuron_bound import EXACT_RANK, LOOSER, SEARCH_RANK, bound_neurons, feasible_multiple
+from cvxrelu.neuron_bound import EXACT_RANK, LOOSER, SEARCH_RANK, bound_neurons, compile_search, feasible_multiple
 from cvxrelu.neuron_form import Lines, NeuronBound
 from cvxrelu.patterns import ActivationPatterns, unique_columns
 from cvxrelu.pricing import NewNeuron, local_maxima, new_neuron
@@ -108,7 +109,7 @@ def solve_global(
     n_gates : int >= 1
         Their number.
     time_limit : float, optional
-        Seconds; what has been found and proven by then is returned.
+        Seconds, without those of compilation at a first call; what has been found and proven by then is returned.
     callback : callable, optional
         Called with the `GlobalRecord` of each round; a true value stops.
     seed : int >= 0
@@ -208,9 +209,14 @@ class _Generation:
         self.problem = problem
         self.weights: Weights = problem.zero_weights()
         self.history: list[GlobalRecord] = []
+        self._lines = Lines(problem.X)
+        if time_limit is not None:
+            before = clock.perf_counter()
+            project_blocks.compile()
+            compile_search(self._lines.rank)
+            started += clock.perf_counter() - before  # the limit is of what is not compilation
         self._tol, self._rng, self._started = tol, rng, started
         self._deadline = np.inf if time_limit is None else started + time_limit
-        self._lines = Lines(problem.X)
         self._idle = np.zeros(len(problem.patterns), dtype=np.int64)
         self._point = self._point_of(np.zeros(problem.n), 0.0)
         self._proof: NeuronBound | None = None

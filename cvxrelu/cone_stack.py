@@ -56,6 +56,11 @@ class ConeStack:
         self.lines = np.zeros(K, dtype=np.int64)
         self.last: tuple[int, int, int, float] = (0, 0, 0, 0.0)
 
+    @staticmethod
+    def compile() -> None:
+        """Compile the kernel, unless that has been done."""
+        _search.compile()
+
     def bound(self, limit: float, threshold: float, max_nodes: int) -> tuple[int, float, FloatArray, float]:
         """Bound up to ``max_nodes`` cones, fewer if f is above ``threshold`` somewhere, and cut those above ``limit``.
 

@@ -16,7 +16,7 @@ from cvxrelu.exceptions import CertificateError, ConvergenceWarning
 from cvxrelu.losses import Loss, get_loss
 from cvxrelu.network_input import read_network
 from cvxrelu.networks import ReLUNetwork, as_columns, balance, directions, to_convex, to_network
-from cvxrelu.neuron_bound import EXACT_RANK, LOOSER, SEARCH_RANK, bound_neurons, feasible_multiple
+from cvxrelu.neuron_bound import EXACT_RANK, LOOSER, SEARCH_RANK, bound_neurons, compile_search, feasible_multiple
 from cvxrelu.neuron_form import Lines, NeuronBound
 from cvxrelu.patterns import ActivationPatterns
 from cvxrelu.pricing import NewNeuron, find_neuron, new_neuron
@@ -394,6 +394,7 @@ def _global_point(
 ) -> tuple[DualPoint, NeuronBound]:
     """Return a feasible point of the dual over all networks, a multiple of t (n, 1), with what proves it."""
     point = problem.loss.project_domain(t, problem.Y)[:, 0]
+    compile_search(lines.rank)
     deadline = clock.perf_counter() + time_limit
     found = find_neuron(problem.X, point).value
     tries: list[tuple[FloatArray, NeuronBound]] = []

@@ -5,6 +5,7 @@ import numpy as np
 from cvxrelu._validation import FloatArray
 from cvxrelu.active_set import row_norms
 from cvxrelu.cone_search import Search, search
+from cvxrelu.cone_stack import ConeStack
 from cvxrelu.convex_problem import DualPoint
 from cvxrelu.global_bound import exact_maximum
 from cvxrelu.losses import Loss
@@ -14,6 +15,12 @@ from cvxrelu.pricing import local_maxima
 EXACT_RANK = 2
 LOOSER = (3.0, 1.3, 1.03)  # times the largest value found: what is proven before the target itself
 SEARCH_RANK = 12  # 2^r orthants to start from, and about 5 times as many cones for each dimension
+
+
+def compile_search(rank: int) -> None:
+    """Compile what `bound_neurons` needs for data of a rank, before a limit of time starts."""
+    if EXACT_RANK < rank <= SEARCH_RANK:
+        ConeStack.compile()
 
 
 def feasible_multiple(loss: Loss, Y: FloatArray, lam: float, t: FloatArray, upper: float) -> DualPoint:

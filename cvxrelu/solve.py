@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from cvxrelu._validation import check_choice, check_integer, check_number
+from cvxrelu.active_set import project_blocks
 from cvxrelu.backends import solver_names
 from cvxrelu.certificates import Certificate, certify_solved
 from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
 from cvxrelu.exceptions import ConvergenceWarning, StartNotUsedWarning
 from cvxrelu.normalization import normalize
+from cvxrelu.problems import ConvexReLU
 from cvxrelu.rotation import Rotated, rotate
 from cvxrelu.solution import Solution
 from cvxrelu.solvers.choice import NativeSolver, first_able
@@ -58,7 +60,8 @@ def solve(
     max_iter : int, optional
         Limit of the solver's iterations (of CVXPY's solvers, in each run).
     time_limit : float, optional
-        Limit of the solver's time in seconds (of CVXPY's solvers, in each run, for those that have one).
+        Limit of the solver's time in seconds, without those of compilation at a first call (of CVXPY's solvers, in
+        each run, for those that have one).
     start : ndarray or pair of ndarrays, optional
         Weights to start from. CVXPY's solvers cannot, and warn.
     callback : callable, optional
@@ -120,6 +123,8 @@ def solve(
         time_limit = check_number("time_limit", time_limit, minimum=0.0, strict=True)
     if start is not None:
         problem.blocks(start)
+    if time_limit is not None and isinstance(problem, ConvexReLU):
+        project_blocks.compile()  # the limit is of what follows
     started = clock.perf_counter()
     name = chosen if isinstance(chosen, str) else type(chosen).__name__
     normal = normalize(problem)

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 
 import cvxrelu as cr
-from cvxrelu import numba_kernels
+from cvxrelu import cone_stack, numba_kernels
+from cvxrelu.active_set import project_blocks
 
 TINY = """
 from cvxrelu.compilation import kernel
@@ -147,6 +149,43 @@ def test_first_calls_from_threads(tiny):
 def test_numba_may_be_turned_off(tiny, monkeypatch):
     monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
     assert halved(tiny[0]()) == [0.5, 1.5]
+
+
+@pytest.fixture
+def slow_compilation(monkeypatch):
+    """Compilation that takes an hour, of the clock and of nothing else."""
+    project_blocks.compile()
+    cone_stack.ConeStack.compile()
+    hours = []
+    now = time.perf_counter
+    monkeypatch.setattr(time, "perf_counter", lambda: now() + 3600.0 * len(hours))
+
+    def compiled(dispatcher, signature):
+        hours.append(dispatcher.py_func.__name__)
+        return dispatcher
+
+    monkeypatch.setattr(numba_kernels, "compiled", compiled)
+    for kernel in (project_blocks, cone_stack._search):
+        monkeypatch.setattr(kernel, "_compiled", None)
+    return hours
+
+
+def test_time_limits_start_when_kernels_are_compiled(slow_compilation):
+    X = np.random.default_rng(0).standard_normal((12, 3))
+    y = np.abs(X[:, 0])
+    problem = cr.ConvexReLU(X, y, cr.sample_patterns(X, 4, seed=0), lam=0.01)
+    assert cr.solve(problem, time_limit=1800.0).status == "optimal"
+    assert slow_compilation == ["project_blocks"]
+    best = cr.solve_global(X, y, lam=0.1, tol=1e-3, time_limit=1800.0)
+    assert (best.status, best.certificate.proof.method) == ("optimal", "branch_and_bound")
+    assert slow_compilation == ["project_blocks", "_search"]
+
+
+def test_a_gated_solve_compiles_nothing(slow_compilation):
+    X = np.random.default_rng(0).standard_normal((12, 3))
+    problem = cr.ConvexGatedReLU(X, X[:, 0], cr.sample_patterns(X, 4, seed=0), lam=0.01)
+    assert cr.solve(problem, time_limit=1800.0).status == "optimal"
+    assert slow_compilation == []
 
 
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
