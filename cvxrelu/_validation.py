@@ -111,6 +111,14 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
     return str(value)
 
 
+def check_solver(value: Any, choices: Iterable[str]) -> str:
+    """Return the one of ``choices`` that ``value`` spells in any case; else raise a ValueError that lists them."""
+    spelling = {name.lower(): name for name in choices}
+    return check_choice(
+        "solver", spelling.get(value.lower(), value) if isinstance(value, str) else value, spelling.values()
+    )
+
+
 def check_flag(name: str, value: Any) -> bool:
     """Return ``value`` if it is True or False."""
     if not isinstance(value, bool | np.bool_):

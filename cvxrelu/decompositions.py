@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cvxrelu._validation import BoolArray, FloatArray, check_choice, check_numeric
+from cvxrelu._validation import BoolArray, FloatArray, check_choice, check_numeric, check_solver
 from cvxrelu.active_set import IndexArray, row_norms
 from cvxrelu.backends import solver_names
 from cvxrelu.convex_problem import ConvexProblem
@@ -335,7 +335,7 @@ def check_method(method: Any) -> tuple[str, ApproximateDecomposition]:
 
 def _check_solver(method: str, solver: Any) -> str | None:
     """Return the CVXPY solver that is to solve the blocks, None for the native methods."""
-    name = check_choice("solver", solver, ["auto", *solver_names()])
+    name = check_solver(solver, ["auto", *solver_names()])
     if method not in OBJECTIVES:
         if name != "auto":
             raise ValueError(

@@ -4,9 +4,12 @@ import io
 import json
 import os
 import pathlib
+import re
 import uuid
 import zipfile
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,16 +45,52 @@ def write(path: str | os.PathLike[str], raw: bytes, overwrite: bool) -> None:
     check_free(target, overwrite)
     if not overwrite:
         target.open("xb").close()  # an empty file holds the name: nobody else's can appear meanwhile
-    temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        temporary.write_bytes(raw)
-        os.replace(temporary, target)  # the old file is there until the new one is, in full
+        with replacing(target) as file:
+            file.write(raw)
     except BaseException:
         if not overwrite:
             target.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def replacing(target: pathlib.Path) -> Iterator[IO[bytes]]:
+    """Give a file to write to that takes the place of the target at the end, in full; nothing is left of it otherwise.
+
+    What a killed process has left of the same target is removed.
+    """
+    _sweep(target)
+    temporary = target.with_name(f"{target.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+        os.replace(temporary, target)  # the old file is there until the new one is, in full
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(folder: pathlib.Path) -> None:
+    """Raise OSError if no file can be made in the folder: for callers with long work before they write."""
+    probe = folder / f"{uuid.uuid4().hex}.tmp"
+    probe.touch()
+    probe.unlink()
+
+
+def _sweep(target: pathlib.Path) -> None:
+    if os.name != "posix":  # elsewhere signal 0 is not a question
+        return
+    ours = re.compile(re.escape(target.name) + r"\.(\d+)-[0-9a-f]{8}\.tmp")
+    for path in target.parent.glob("*.tmp"):
+        match = ours.fullmatch(path.name)
+        if match is None:
+            continue
+        try:
+            os.kill(int(match[1]), 0)
+        except ProcessLookupError:
+            path.unlink(missing_ok=True)
+        except OSError:
+            continue  # it is there, and another user's
 
 
 def write_arrays(path: str | os.PathLike[str], arrays: dict[str, NDArray[Any]], overwrite: bool) -> None:

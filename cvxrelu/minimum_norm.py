@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cvxrelu._validation import FloatArray, check_choice, check_number
+from cvxrelu._validation import FloatArray, check_number, check_solver
 from cvxrelu.backends import BACKENDS, Backend, require_available, solver_names
 from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.decompositions import decompose
@@ -99,7 +99,7 @@ def minimum_norm(problem: ConvexProblem, solver: str = "CLARABEL", tol: float = 
     penalty = problem.penalty
     if not isinstance(penalty, NormPenalty):
         raise ValueError(f"penalty must be a norm (group_l1, feature_group_l1, l1, nuclear); got {penalty!r}")
-    check_choice("solver", solver, solver_names())
+    solver = check_solver(solver, solver_names())
     tol = check_number("tol", tol, minimum=0.0, strict=True)
     unit = problem.with_lam(1.0)
     free = ConvexGatedReLU(problem.X, problem.Y, problem.patterns, 0.0)

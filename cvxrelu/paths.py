@@ -4,7 +4,6 @@ import hashlib
 import os
 import pathlib
 import time as clock
-import uuid
 import warnings
 import zipfile
 import zlib
@@ -19,6 +18,7 @@ from cvxrelu._validation import FloatArray, check_integer, check_number, check_n
 from cvxrelu.certificates import Certificate, certify
 from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.exceptions import ConvergenceWarning, StartNotUsedWarning, UnsupportedOptionWarning
+from cvxrelu.files import check_writable, replacing
 from cvxrelu.networks import Network
 from cvxrelu.packed import packed_bits
 from cvxrelu.solution import Solution
@@ -212,6 +212,8 @@ def regularization_path(
             previous = solutions[-1].certificate if solutions else None
             solution = None if store is None else store.load(problem)
             if solution is None or solution.certificate.rel_gap > tol:
+                if store is not None:
+                    check_writable(store.folder)  # before the work, not after it
                 known = [one.weights for one in (previous, solution) if one is not None]
                 start = min(known, key=problem.objective, default=None)
                 solution = silenced(solve, *said)(
@@ -297,21 +299,16 @@ class _Store:
     def save(self, solution: Solution) -> None:
         """Write a point: the file is there in full or not at all. Its bounds are for people; nothing reads them."""
         path = self._path(solution.problem.lam)
-        temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                np.savez(
-                    file,
-                    lam=solution.problem.lam,
-                    weights=solution.problem.blocks(solution.weights),
-                    t=solution.dual.t,
-                    objective=solution.objective,
-                    lower=solution.lower,
-                    fingerprint=self.fingerprint,
-                )
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(path) as file:
+            np.savez(
+                file,
+                lam=solution.problem.lam,
+                weights=solution.problem.blocks(solution.weights),
+                t=solution.dual.t,
+                objective=solution.objective,
+                lower=solution.lower,
+                fingerprint=self.fingerprint,
+            )
 
     def _path(self, lam: float) -> pathlib.Path:
         # Twelve digits: the default lams are found again where lam_max differs in its last bits.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cvxrelu._validation import check_choice, check_integer, check_number
+from cvxrelu._validation import check_integer, check_number, check_solver
 from cvxrelu.active_set import project_blocks
 from cvxrelu.backends import solver_names
 from cvxrelu.certificates import Certificate, certify_solved
@@ -50,7 +50,7 @@ def solve(
         The problem.
     solver : str or native solver
         "auto"; a native solver (`WorkingSet`, `RFISTA`, `AugmentedLagrangian`, `LeastSquares`, `Decompose`), configured
-        or by name ("decompose" for the last); or a CVXPY solver as CVXPY spells it ("CLARABEL", "ECOS", "SCS",
+        or by name ("decompose" for the last); or a CVXPY solver by its name, in any case ("CLARABEL", "ECOS", "SCS",
         "MOSEK", ...). "auto" takes the first of LeastSquares, WorkingSet and RFISTA that can take the problem, and
         CLARABEL for other ReLU problems, and for small ones on which the first has stalled.
     tol : float
@@ -152,7 +152,7 @@ def solve(
         chosen = normal.solver(chosen)
         rotated = rotate(normal.problem)
         first = rotated.start(normal.start(start))
-        results = _native_runs(rotated.problem, chosen, first, limits, second=solver == "auto")
+        results = _native_runs(rotated.problem, chosen, first, limits, second=str(solver).lower() == "auto")
     answers = (normal.result(rotated.result(result)) for result in results)
     runs = _certified_runs(problem, answers, tol, started, callback)
     best = min(range(len(runs)), key=lambda i: runs[i][0].gap)
@@ -187,12 +187,13 @@ def _choose(problem: ConvexProblem, solver: Any) -> str | NativeSolver:
     chosen: NativeSolver
     if type(solver) in NATIVE_SOLVERS.values():
         chosen = solver
-    elif solver == "auto":
-        return first_able(problem) or "CLARABEL"
-    elif isinstance(solver, str) and solver in NATIVE_SOLVERS:
-        chosen = NATIVE_SOLVERS[solver]()
     else:
-        return check_choice("solver", solver, ["auto", *NATIVE_SOLVERS, *solver_names()])
+        name = check_solver(solver, ["auto", *NATIVE_SOLVERS, *solver_names()])
+        if name == "auto":
+            return first_able(problem) or "CLARABEL"
+        if name not in NATIVE_SOLVERS:
+            return name
+        chosen = NATIVE_SOLVERS[name]()
     chosen.check_problem(problem)
     return chosen
 

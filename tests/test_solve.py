@@ -356,3 +356,27 @@ def test_auto_has_a_second_solver_where_the_first_stalls():
     assert solution.certificate.rel_gap <= 1e-6
     with pytest.warns(cr.ConvergenceWarning):
         assert cr.solve(problem, max_iter=5).status == "max_iter"  # a limit is a limit
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [("Decompose", "decompose"), ("rfista", "RFISTA"), ("clarabel", "CLARABEL"), ("WORKINGSET", "WorkingSet")],
+)
+def test_solvers_are_named_in_any_case(given, name):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((20, 3)), rng.standard_normal(20)
+    cls = cr.ConvexGatedReLU if name == "RFISTA" else cr.ConvexReLU
+    problem = cls(X, y, cr.sample_patterns(X, 5, seed=0), lam=0.01)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", cr.ConvergenceWarning)  # of two steps
+        found = cr.solve(problem, given, tol=1e-4)
+        assert found.solver.lower() == name.lower()
+        assert found.solver == cr.solve(problem, name, tol=1e-4).solver
+        assert cr.solve(problem, "Auto").solver == cr.solve(problem).solver
+
+
+def test_names_of_no_solver_are_refused_with_the_names_as_they_are():
+    X = np.eye(3)
+    problem = cr.ConvexGatedReLU(X, np.ones(3), cr.sample_patterns(X, 3, seed=0))
+    with pytest.raises(ValueError, match="'CLARABEL'.*'WorkingSet'.*'decompose'; got 'clarabell'"):
+        cr.solve(problem, "clarabell")
