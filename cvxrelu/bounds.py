@@ -112,10 +112,8 @@ def approximation_bound(problem: ConvexProblem, U: Any) -> Bound:
         lower = min(max(lower, relu_problem.dual_point(offered.t).value), certificate.upper)
     witness = split(relu_problem, blocks, "witness")
     kappa = condition_numbers(relu_problem, blocks)
-    kappa[decomposed.failed] = np.inf
-    lengths = row_norms(blocks.reshape(-1, problem.d)).reshape(kappa.shape)
-    with np.errstate(invalid="ignore"):
-        promised = np.where(kappa > 0.0, kappa * lengths, 0.0)
+    promised = kappa * row_norms(blocks.reshape(-1, problem.d)).reshape(kappa.shape)
+    kappa[decomposed.failed] = promised[decomposed.failed] = np.inf
     along = np.where(witness.failed, np.inf, np.linalg.norm(witness.W, axis=-1))
     return Bound(
         gated=gated,

@@ -194,6 +194,10 @@ def test_dead_neurons_have_no_pattern():
 def test_bad_networks():
     with pytest.raises(ValueError, match=r"W1 and w2 must have shapes"):
         cr.ReLUNetwork(np.ones((3, 2)), np.ones(4))
+    with pytest.raises(ValueError, match=r"W1 and w2 must have shapes"):
+        cr.ReLUNetwork(np.ones(3), np.ones(3))
+    with pytest.raises(ValueError, match=r"W1 and w2 must have shapes"):
+        cr.ReLUNetwork(np.ones((3, 2)), np.ones((3, 1, 1)))
     with pytest.raises(ValueError, match="W1 must be finite"):
         cr.ReLUNetwork(np.full((3, 2), np.nan), np.ones(3))
     with pytest.raises(ValueError, match=r"G must have shape \(d, m\)"):

@@ -5,13 +5,17 @@ than the tests do: here each mutant's tests run in a fork of a process that has 
 """
 
 import ast
+import json
+import math
 import os
 import random
 import resource
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import cvxpy
@@ -56,7 +60,7 @@ def gaps(module: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     ]
 
 
-def sample(database: WorkDB, size: int, seed: int, modules: list[str]) -> list[WorkItem]:
+def sample(database: WorkDB, size: int, seed: int, modules: Sequence[str]) -> list[WorkItem]:
     """Return a random sample of the mutants: of each module in proportion to its lines, and four at least."""
     lines = {module: len(path(module).read_text().splitlines()) for module in TESTS}
     chosen = []
@@ -77,61 +81,85 @@ def sample(database: WorkDB, size: int, seed: int, modules: list[str]) -> list[W
     return chosen
 
 
-def run(module: str, seconds: float) -> tuple[int, float, str]:
-    """Run the tests of a module; return the wait status, the processor time and what was printed."""
+class Stopwatch:
+    """Times the tests, in processor time, which does not depend on other loads; of ``known`` times the short go first.
+
+    A test that takes more than three times as long as the longest known one, and 5 s, ends the process.
+    """
+
+    def __init__(self, known: dict[str, float]) -> None:
+        self.known = known
+        self.limit = 3.0 * max(known.values()) + 5.0 if known else 3600.0
+        self.times: dict[str, float] = {}
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items.sort(key=lambda item: self.known.get(item.nodeid, 0.0))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        started = time.process_time()
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(started + self.limit), resource.RLIM_INFINITY))
+        result = yield
+        self.times[item.nodeid] = time.process_time() - started
+        return result
+
+
+def run(module: str, known: dict[str, float]) -> tuple[int, str]:
+    """Run the tests of a module in a fork; return its wait status and what it printed, at last the times as JSON."""
     with tempfile.TemporaryFile("w+") as output:
         child = os.fork()
         if child == 0:
             os.dup2(output.fileno(), 1)
             os.dup2(output.fileno(), 2)
-            resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds)))
+            # Bytecode only without a mutant: its date is in seconds, and mutants come faster than that.
+            sys.dont_write_bytecode = bool(known)
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+            resource.setrlimit(resource.RLIMIT_CPU, (60, resource.RLIM_INFINITY))  # of imports
             if module == "active_set":  # Numba would compile each mutant anew
                 numba.config.DISABLE_JIT = True
             files = [f"tests/test_{name}.py" for name in TESTS[module]]
             options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutants"]
             # Hypothesis is imported already and need not be rewritten.
-            os._exit(pytest.main([*options, "-W", "ignore::pytest.PytestAssertRewriteWarning", *files]))
-        _, status, usage = os.wait4(child, 0)
+            options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+            stopwatch = Stopwatch(known)
+            status = pytest.main([*options, *files], plugins=[stopwatch])
+            print(json.dumps(stopwatch.times), flush=True)
+            os._exit(status)
+        _, status = os.waitpid(child, 0)
         output.seek(0)
-        return status, usage.ru_utime + usage.ru_stime, output.read()
+        return status, output.read()
 
 
-def main(session: str, size: str, seed: str, *modules: str) -> None:
-    # Also for the processes that tests start. No bytecode: its date is in seconds, and mutants come faster than that.
-    os.environ.update(PYTHONDONTWRITEBYTECODE="1", PYTHONPATH=os.getcwd())
-    sys.dont_write_bytecode = True
+def main(session: str, size: str, seed: str, *chosen: str) -> None:
+    os.environ.update(PYTHONDONTWRITEBYTECODE="1", PYTHONPATH=os.getcwd())  # for the processes that tests start
     subprocess.run(["git", "checkout", "--quiet", "cvxrelu"], check=True)  # a mutant left by an interrupt
+    modules = chosen or tuple(TESTS)
     with use_db(session) as database:
         if not database.num_work_items:
-            chosen = sample(database, int(size), int(seed), list(modules or TESTS))
+            items = sample(database, int(size), int(seed), modules)
             database.clear()
-            database.add_work_items(chosen)
-        pending = sorted(database.pending_work_items, key=lambda item: (item.mutations[0].module_path, item.job_id))
-        times: dict[str, float] = {}
-        for done, item in enumerate(pending):
+            database.add_work_items(items)
+        pending = sorted(
+            database.pending_work_items, key=lambda item: modules.index(item.mutations[0].module_path.stem)
+        )
+        times: dict[str, dict[str, float]] = {}
+        for done, item in enumerate(pending, start=1):
             (mutant,) = item.mutations
             module = mutant.module_path.stem
             if module not in times:
-                status, times[module], output = run(module, 3600.0)
+                status, output = run(module, {})
                 if status != 0:
                     sys.exit(f"The tests of {module} fail without a mutant:\n{output}")
-                print(f"{module}: {times[module]:.1f} s of processor time for the tests", flush=True)
-            with use_mutation(mutant.module_path, get_operator(mutant.operator_name)(), mutant.occurrence) as (
-                old,
-                new,
-            ):
-                status, seconds, output = run(module, 2.0 * times[module] + 10.0)
+                times[module] = json.loads(output.splitlines()[-1])
+            with use_mutation(mutant.module_path, get_operator(mutant.operator_name)(), mutant.occurrence) as code:
+                status, output = run(module, times[module])
             outcome = TestOutcome.KILLED if status else TestOutcome.SURVIVED
-            changes = [f"-{a}\n+{b}" for a, b in zip(old.splitlines(), new.splitlines(), strict=True) if a != b]
-            result = WorkResult(WorkerOutcome.NORMAL, output[-3000:], outcome, "\n".join(changes))
-            database.set_result(item.job_id, result)
-            print(
-                f"{done + 1}/{len(pending)} {module}:{mutant.start_pos[0]} {outcome.value} ({seconds:.1f} s)",
-                flush=True,
-            )
+            pairs = zip(*(text.splitlines() for text in code), strict=True)
+            changes = "\n".join(f"-{old}\n+{new}" for old, new in pairs if old != new)
+            database.set_result(item.job_id, WorkResult(WorkerOutcome.NORMAL, output[-3000:], outcome, changes))
+            print(f"{done}/{len(pending)} {module}:{mutant.start_pos[0]} {outcome.value}", flush=True)
             if not status:
-                print(result.diff)
+                print(changes, flush=True)
 
 
 if __name__ == "__main__":
