@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import cvxrelu as cr
 from cvxrelu.cone_search import search
 from cvxrelu.neuron_bound import bound_neurons
-from cvxrelu.neuron_form import Lines
+from cvxrelu.neuron_form import _DECIMALS, _RANK, Lines
 from tests.neurons import KINDS, SEEDS, largest_by_enumeration, make_rows
 
 
@@ -106,3 +106,22 @@ def test_rows_know_their_lines_and_sides():
     units = np.where(numbers > 0, 1.0, -1.0)[:, None] * lines.E[np.abs(numbers) - 1] @ lines.basis.T
     used = numbers != 0
     np.testing.assert_allclose(units[used] * np.linalg.norm(X[used], axis=1)[:, None], X[used], atol=1e-15)
+
+
+@pytest.mark.parametrize(("size", "rank"), [(0.5, 2), (2.0, 3)])
+def test_the_rank_is_relative_to_the_largest_singular_value(size, rank):
+    """Unit rows in a plane and a third column: of 400 of them the largest singular value is 14 and not one."""
+    angles = np.linspace(0.0, 2.0 * np.pi, 400, endpoint=False)
+    third = np.where(np.arange(400) % 2, 1.0, -1.0) / 20.0  # of norm one, and orthogonal to the others
+    X = np.column_stack([np.cos(angles), np.sin(angles), third * size * _RANK * np.sqrt(200.0)])
+    assert Lines(X).rank == rank
+
+
+def test_the_slack_is_what_joined_rows_are_off():
+    """Two rows of one line as it is kept: t'(Xu)_+ changes by |t_j| times the norm of what the other is moved by."""
+    moved = 10.0**-_DECIMALS / 8.0
+    X = np.array([[1.0, 0.0], [3.0, 3.0 * moved], [0.0, 1.0]])
+    lines = Lines(X)
+    assert len(lines.E) == 2
+    assert lines.form(np.array([0.0, -2.0, 0.0])).slack == pytest.approx(2.0 * 3.0 * moved, rel=1e-2)
+    assert lines.form(np.array([5.0, 0.0, 5.0])).slack <= 1e-14
