@@ -243,6 +243,7 @@ def certify_solved(
 def _certify(
     problem: ConvexProblem, weights: Weights, offered: list[Any], rounded: bool, workspace: DualWorkspace
 ) -> Certificate:
+    problem.require_memory()
     violation = problem.violation(weights)
     feasible = problem.repair(weights)
     if rounded:

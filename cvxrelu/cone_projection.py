@@ -8,9 +8,11 @@ import scipy.sparse as sp
 
 from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.active_set import IndexArray, on_face, project_blocks, row_norms
+from cvxrelu.memory import require
 
 _ACCURACY = 1e-11  # of a projection, relative to its argument
 _NOISE = 1e-6  # of R'g, relative to the argument
+_REMEDY = "take fewer gates, or fewer columns"
 _CHUNK_BYTES = 2**25
 
 
@@ -132,6 +134,9 @@ class ConeProjector:
         new = blocks[self._slot[blocks] < 0]
         if len(new):
             first, d = len(self._basis), self._basis.shape[1]
+            require(
+                8.0 * (first + len(new)) * d**2, f"A basis of {d} x {d} for each of {first + len(new)} cones", _REMEDY
+            )
             self._slot[new] = first + np.arange(len(new))
             self._basis = np.concatenate([self._basis, np.broadcast_to(np.eye(d), (len(new), d, d))])
             self._tight = np.concatenate([self._tight, np.zeros((len(new), d), dtype=bool)])

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.active_set import row_norms
 from cvxrelu.cone_projection import ConeProjector
+from cvxrelu.memory import require
+from cvxrelu.packed import PackedMask
 from cvxrelu.patterns import ActivationPatterns, strictly_inside, unit_rows
 from cvxrelu.row_space import RowSpace
 
@@ -41,6 +43,8 @@ class PatternCones:
     def __init__(self, X: FloatArray, patterns: ActivationPatterns) -> None:
         self.X = np.asarray(X, dtype=np.float64)
         self.patterns = patterns
+        if isinstance(patterns.D, PackedMask):
+            require(float(patterns.D.size), f"The unpacked masks of {len(patterns)} patterns", "take fewer gates")
         self.D = np.asarray(patterns.D)  # entries are picked one by one: packed ones are unpacked
         norms = np.linalg.norm(self.X, axis=1)
         self._rows = np.flatnonzero(norms)

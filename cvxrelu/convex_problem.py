@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, dataclass
@@ -23,6 +24,7 @@ from cvxrelu._validation import (
 from cvxrelu.annihilation import annihilated, product_roundings
 from cvxrelu.dual_workspace import DualWorkspace
 from cvxrelu.losses import Loss, get_loss
+from cvxrelu.memory import require
 from cvxrelu.operators import GatedOperator
 from cvxrelu.packed import take_patterns
 from cvxrelu.patterns import ActivationPatterns
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     import cvxpy as cp
 
 Weights = FloatArray | tuple[FloatArray, FloatArray]
+_WEIGHT_ARRAYS, _REMEDY = 6, "take fewer gates"
 _FEASIBILITY = 1e-12
 _SAFE_SIZE = 1e50  # t between its reciprocal and itself: products with X, and their squares, stay normal numbers
 
@@ -119,6 +122,11 @@ class ConvexProblem(ABC):
     def n_outputs(self) -> int:
         """Number c of outputs."""
         return int(self.Y.shape[1])
+
+    @property
+    def solved_columns(self) -> int:
+        """Columns that solvers work on: n where n < d and no single feature matters to the penalty; see `rotation`."""
+        return min(self.n, self.d) if self.penalty.rotation_invariant or self.lam == 0.0 else self.d
 
     @cached_property
     def Y(self) -> FloatArray:
@@ -208,7 +216,16 @@ class ConvexProblem(ABC):
         """Return weights in their cones, near the given ones."""
 
     @abstractmethod
+    def program_entries(self) -> int:
+        """Return the number of non-zeros of the matrices of the program for CVXPY, for dense X."""
+
+    @abstractmethod
     def _check_penalty(self) -> None: ...
+
+    def require_memory(self) -> None:
+        """Raise InsufficientMemoryError if weights, and what is computed with them, do not fit in what is free."""
+        shape = self._blocks_shape()
+        require(_WEIGHT_ARRAYS * 8.0 * math.prod(shape), f"Weights of shape {shape} and a few more arrays", _REMEDY)
 
     def zero_weights(self) -> Weights:
         """Return the weights of the empty network."""

@@ -7,9 +7,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import qr
+from scipy.sparse.csgraph import connected_components
 
 from cvxrelu._validation import FloatArray, check_integer, check_matrix
 from cvxrelu.arrangements import RESOLUTION, IntArray, half_of_the_cells
+from cvxrelu.memory import require
 from cvxrelu.packed import PackedMask, packed_bits
 from cvxrelu.patterns import ActivationPatterns, strictly_inside, unit_rows
 
@@ -111,6 +113,8 @@ def enumerate_patterns(X: ArrayLike, *, max_patterns: int = 1_000_000) -> Activa
         be told.
     TypeError
         If X does not hold real numbers or ``max_patterns`` is not an integer.
+    InsufficientMemoryError
+        If so many patterns would not fit in the memory that is free.
 
     See Also
     --------
@@ -155,6 +159,11 @@ def enumerate_patterns(X: ArrayLike, *, max_patterns: int = 1_000_000) -> Activa
             f"distinct lines through its rows and rank {arrangement.rank}; got {max_patterns:,}. Raise it, or take "
             "iter_patterns, a part of them at a time, or sample_patterns"
         )
+    require(
+        2.0 * count * (arrangement.n / 8 + 8 * arrangement.n_features),
+        f"As many as {count:,} patterns, with gates of {arrangement.n_features} features,",
+        "take iter_patterns, a part of them at a time, or sample_patterns",
+    )
     bits, gates = zip(*arrangement.parts(), strict=True)
     return ActivationPatterns(PackedMask(np.concatenate(bits), arrangement.n), np.concatenate(gates).T)
 
@@ -205,7 +214,7 @@ class _Arrangement:
 
     def __init__(self, X: ArrayLike) -> None:
         self._X = check_matrix("X", X).astype(np.float64)
-        self.n = len(self._X)
+        self.n, self.n_features = self._X.shape
         _check_sizes("columns", self._X.T)
         rows = _check_sizes("rows", self._X)
         self._zero = rows == 0.0
@@ -294,9 +303,7 @@ def _column_exponents(X: FloatArray) -> NDArray[np.intc]:
     # The fit corrects the largest entries: the least correction, as blocks that share no column leave it free.
     below[~nonzero] = 0.0
     in_rows = nonzero.sum(axis=1, keepdims=True)
-    centred = np.where(nonzero, below - below.sum(axis=1, keepdims=True) / in_rows, 0.0)
-    normal = np.diag(nonzero.sum(axis=0).astype(np.float64)) - nonzero.T @ (nonzero / in_rows)
-    correction = np.linalg.pinv(normal, hermitian=True) @ centred.sum(axis=0)
+    correction = _column_factors(below, nonzero)
     left = np.where(nonzero, below - correction, 0.0)
     left -= np.where(nonzero, left.sum(axis=1, keepdims=True) / in_rows, 0.0)
     explained = np.abs(left).max() <= _BALANCED
@@ -309,6 +316,30 @@ def _column_exponents(X: FloatArray) -> NDArray[np.intc]:
         )
     exponents: NDArray[np.intc] = np.round(largest + explained * correction).astype(np.intc)
     return exponents
+
+
+def _column_factors(logs: FloatArray, nonzero: NDArray[np.bool_]) -> FloatArray:
+    """Return the b of least norm in the least-squares fit of ``logs`` (n, d) by a_j + b_i, where ``nonzero``.
+
+    The unknowns that are fewer are kept: a is eliminated, or b. What is left free is one shift for each set of rows and
+    columns that share no entry with the others. Each row has an entry.
+    """
+    n, d = logs.shape
+    in_rows, in_columns = nonzero.sum(axis=1), np.maximum(nonzero.sum(axis=0), 1)
+    if d <= n:
+        centred = np.where(nonzero, logs - logs.sum(axis=1, keepdims=True) / in_rows[:, None], 0.0)
+        normal = np.diag(nonzero.sum(axis=0).astype(np.float64)) - nonzero.T @ (nonzero / in_rows[:, None])
+        factors: FloatArray = np.linalg.pinv(normal, hermitian=True) @ centred.sum(axis=0)
+        return factors
+    centred = np.where(nonzero, logs - logs.sum(axis=0) / in_columns, 0.0)
+    normal = np.diag(in_rows.astype(np.float64)) - (nonzero / in_columns) @ nonzero.T
+    of_rows = np.linalg.pinv(normal, hermitian=True) @ centred.sum(axis=1)
+    factors = np.where(nonzero, logs - of_rows[:, None], 0.0).sum(axis=0) / in_columns
+    _, parts = connected_components(nonzero.astype(np.float64) @ nonzero.T > 0.0, directed=False)
+    used = np.flatnonzero(nonzero.any(axis=0))
+    part = parts[nonzero[:, used].argmax(axis=0)]
+    factors[used] -= (np.bincount(part, factors[used]) / np.maximum(np.bincount(part), 1))[part]
+    return factors
 
 
 def _distinct_lines(units: FloatArray) -> tuple[FloatArray, IntArray]:

@@ -9,6 +9,7 @@ from cvxrelu.exceptions import InsufficientMemoryError
 _MEMINFO = Path("/proc/meminfo")
 _CGROUPS = Path("/proc/self/cgroup")
 _MOUNT = Path("/sys/fs/cgroup")
+COMPILED_BYTES = 120  # for each non-zero of a CVXPY program, at least, while it is compiled
 _SMALL = 2**24  # bytes that are not worth the question
 
 
@@ -33,13 +34,16 @@ def require(needed: float, what: str, remedy: str) -> None:
     remedy : str
         What to do.
     """
-    if needed <= _SMALL:
-        return
-    free = available_bytes()
-    if needed > free:
+    if not fits(needed):
+        free = available_bytes()
         raise InsufficientMemoryError(
             f"{what} would need {_size(needed)} of memory, and {_size(free)} are free: {remedy}"
         )
+
+
+def fits(needed: float) -> bool:
+    """Return whether so many bytes are free."""
+    return needed <= _SMALL or needed <= available_bytes()
 
 
 def _of_machine() -> int:

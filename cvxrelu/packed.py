@@ -92,6 +92,14 @@ def as_stored(D: Mask) -> Mask:
     return read_only(D, order="F")  # patterns are picked by column
 
 
+def count_active(D: Mask) -> int:
+    """Return the number of true entries."""
+    if isinstance(D, PackedMask):
+        ones = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1).astype(np.uint8)
+        return int(ones[D.bits].sum(dtype=np.int64))
+    return int(np.count_nonzero(D))
+
+
 def take_patterns(D: Mask, index: NDArray[np.intp]) -> Mask:
     """Return the patterns of ``index``, packed if D is."""
     return PackedMask(D.bits[index], D.shape[0]) if isinstance(D, PackedMask) else D[:, index]

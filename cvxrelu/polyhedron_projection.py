@@ -4,6 +4,7 @@ import numpy as np
 
 from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.active_set import IndexArray, on_face, project_blocks
+from cvxrelu.memory import require
 
 _ACCURACY = 1e-12  # of the rows, relative to the block's size
 _PIVOTS = 40  # for each feature, before a projection is given up
@@ -31,6 +32,7 @@ class PolyhedronProjector:
         self._signs = np.where(self._active, 1.0, -1.0)
         self._offsets = np.ascontiguousarray((offsets[self.rows] / norms[self.rows, None]).T)
         size, d = D.shape[1], X.shape[1]
+        require(8.0 * size * d**2, f"A basis of {d} x {d} for each of {size} polyhedra", "take method 'witness'")
         self._basis = np.broadcast_to(np.eye(d), (size, d, d)).copy()
         self._tight = np.zeros((size, d), dtype=np.bool_)
         self._row = np.zeros((size, d), dtype=np.intp)

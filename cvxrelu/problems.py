@@ -11,7 +11,7 @@ from cvxrelu.active_set import row_norms
 from cvxrelu.cones import PatternCones
 from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.dual_workspace import DualWorkspace
-from cvxrelu.packed import take_patterns
+from cvxrelu.packed import count_active, take_patterns
 from cvxrelu.patterns import strictly_inside, unit_rows
 from cvxrelu.polar import cone_multipliers
 from cvxrelu.row_space import RowSpace
@@ -109,6 +109,10 @@ class ConvexGatedReLU(ConvexProblem):
 
     def _blocks_shape(self) -> tuple[int, ...]:
         return (self.n_outputs, len(self.patterns), self.d)
+
+    def program_entries(self) -> int:
+        """Return the number of non-zeros of A."""
+        return self.n_outputs * self.d * count_active(self.patterns.D)
 
     def _check_penalty(self) -> None:
         pass
@@ -245,6 +249,10 @@ class ConvexReLU(ConvexProblem):
 
     def _blocks_shape(self) -> tuple[int, ...]:
         return (2, self.n_outputs, len(self.patterns), self.d)
+
+    def program_entries(self) -> int:
+        """Return the number of non-zeros of A and of the cones of V and W."""
+        return self.n_outputs * self.d * (count_active(self.patterns.D) + 2 * self.n * len(self.patterns))
 
     def _check_penalty(self) -> None:
         if self.penalty.name == "nuclear":

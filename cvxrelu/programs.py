@@ -12,11 +12,14 @@ from cvxrelu._validation import FloatArray, check_choice
 from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.exceptions import ProgramSizeWarning
 from cvxrelu.lazy_imports import cp
+from cvxrelu.memory import COMPILED_BYTES, require
 from cvxrelu.problems import ConvexReLU
 from cvxrelu.threads import cvxpy_alone
 
 # Backend of CVXPY that compiles these programs fastest: one large constant matrix, few atoms.
 CANON_BACKEND = "SCIPY"
+_BUILT_BYTES = 24  # for each non-zero of A and the cones
+_REMEDY = "take fewer patterns or rows, or a native solver"
 _LARGE_PROGRAM = 2 * 10**8
 
 
@@ -44,6 +47,8 @@ def build_program(problem: ConvexProblem, form: Literal["primal", "dual"] = "pri
     ------
     ValueError
         If ``form`` is another word.
+    InsufficientMemoryError
+        If the program would not fit in the memory that is free.
 
     Warns
     -----
@@ -206,10 +211,15 @@ def _expanded_matrix(problem: ConvexProblem) -> sp.csc_array:
     return sp.hstack([sp.csc_array(D * X[:, [j]]) for j in range(problem.d)], format="csc")
 
 
+def check_memory(problem: ConvexProblem, solver: str) -> None:
+    """Raise InsufficientMemoryError if the compiled program would not fit in the memory that is free."""
+    nonzeros = problem.program_entries()
+    require(COMPILED_BYTES * nonzeros, f"{solver}'s program, of about {nonzeros:.1e} non-zeros,", _REMEDY)
+
+
 def _warn_if_large(problem: ConvexProblem, form: str) -> None:
-    nonzeros = problem.n_outputs * problem.d * int(np.asarray(problem.patterns.D).sum())
-    if isinstance(problem, ConvexReLU):
-        nonzeros += 2 * problem.n_outputs * problem.n * len(problem.patterns) * problem.d
+    nonzeros = problem.program_entries()
+    require(_BUILT_BYTES * nonzeros, f"the {form} program, of about {nonzeros:.1e} non-zeros,", _REMEDY)
     if nonzeros > _LARGE_PROGRAM:
         warnings.warn(
             f"the {form} program will have about {nonzeros:.1e} non-zeros, {12e-9 * nonzeros:.0f} GB for its matrix "

@@ -68,7 +68,7 @@ def rotate(problem: ConvexProblem) -> Rotated:
     -------
     Rotated
     """
-    if problem.n >= problem.d or not (problem.penalty.rotation_invariant or problem.lam == 0.0):
+    if problem.solved_columns == problem.d:
         return Rotated(problem, problem)
     space = problem.row_space
     assert space is not None

@@ -85,6 +85,9 @@ def solve(
         If the solver is not installed, has no licence, or its licence limits the size.
     SolverError
         If the solver cannot take this kind of problem.
+    InsufficientMemoryError
+        If the solver would need more memory than is free: said before it starts, with the remedy. "auto" takes a solver
+        that fits, if there is one.
 
     Warns
     -----
@@ -115,6 +118,7 @@ def solve(
     """
     if not isinstance(problem, ConvexProblem):
         raise TypeError(f"problem must be a ConvexGatedReLU or ConvexReLU; got {type(problem).__name__}")
+    problem.require_memory()
     chosen = _choose(problem, solver)
     tol = check_number("tol", tol, minimum=0.0, strict=True)
     if max_iter is not None:

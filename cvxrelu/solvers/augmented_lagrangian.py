@@ -12,6 +12,7 @@ from cvxrelu._validation import FloatArray, check_integer, check_number
 from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.dual_workspace import DualWorkspace
 from cvxrelu.exceptions import SolverError
+from cvxrelu.memory import require
 from cvxrelu.operators import GatedOperator
 from cvxrelu.problems import ConvexReLU
 from cvxrelu.solvers.monitor import Candidate, Limits, watch
@@ -73,9 +74,16 @@ class AugmentedLagrangian:
         check_integer("max_iter", self.max_iter, minimum=1)
 
     def check_problem(self, problem: ConvexProblem) -> None:
-        """Raise SolverError if the problem has no cones."""
+        """Raise SolverError if the problem has no cones, or does not fit in the memory that is free."""
         if not isinstance(problem, ConvexReLU):
             raise SolverError("AugmentedLagrangian solves ConvexReLU; ConvexGatedReLU has no cones: use RFISTA")
+        blocks = 2 * problem.n_outputs * len(problem.patterns)
+        arrays = 2 if self.screen and can_screen(problem) else 10
+        require(
+            float(problem.X.itemsize) * arrays * problem.n * blocks,
+            f"AugmentedLagrangian, with {arrays} arrays of {problem.n} rows for each of {blocks} cones,",
+            "take fewer gates",
+        )
 
     def run(self, problem: ConvexProblem, start: Weights | None, limits: Limits) -> RawResult:
         """Solve the problem from ``start`` (zero by default); see `cvxrelu.solve`."""

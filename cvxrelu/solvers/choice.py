@@ -4,6 +4,8 @@ from typing import Protocol
 
 from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.exceptions import SolverError
+from cvxrelu.memory import COMPILED_BYTES, fits
+from cvxrelu.solvers.augmented_lagrangian import AugmentedLagrangian
 from cvxrelu.solvers.least_squares import LeastSquares
 from cvxrelu.solvers.monitor import Limits
 from cvxrelu.solvers.result import RawResult
@@ -35,6 +37,12 @@ def takes(solver: NativeSolver, problem: ConvexProblem) -> bool:
 
 
 def first_able(problem: ConvexProblem) -> NativeSolver | None:
-    """Return the first of LeastSquares, WorkingSet and RFISTA that can take the problem: one for every gated one."""
+    """Return the first of LeastSquares, WorkingSet and RFISTA that can take the problem: one for every gated one.
+
+    For a ReLU problem that they do not take: AugmentedLagrangian where CLARABEL's program does not fit in memory.
+    """
     candidates: list[NativeSolver] = [LeastSquares(), WorkingSet(), RFISTA()]
-    return next((solver for solver in candidates if takes(solver, problem)), None)
+    found = next((solver for solver in candidates if takes(solver, problem)), None)
+    if found is None and not fits(COMPILED_BYTES * problem.program_entries() * problem.solved_columns / problem.d):
+        found = AugmentedLagrangian() if takes(AugmentedLagrangian(), problem) else None
+    return found

@@ -13,7 +13,7 @@ from cvxrelu.backends import BACKENDS, Backend, explain_failure, require_availab
 from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.exceptions import SolverError, SolverNotAvailableError, UnsupportedOptionWarning
 from cvxrelu.lazy_imports import cp
-from cvxrelu.programs import CANON_BACKEND, build_program, read_dual, read_weights, times_n
+from cvxrelu.programs import CANON_BACKEND, build_program, check_memory, read_dual, read_weights, times_n
 from cvxrelu.solvers.result import RawResult
 from cvxrelu.status import Status
 from cvxrelu.threads import cvxpy_alone, warn
@@ -44,11 +44,12 @@ def solve_cvxpy(
     SolverNotAvailableError
         If the solver is missing, has no licence, or its licence limits the size.
     SolverError
-        If it cannot take a program of this kind.
+        If it cannot take a program of this kind; InsufficientMemoryError if the program would not fit in memory.
     """
     require_available(solver)
     backend = BACKENDS.get(solver, Backend(solver.lower()))
     limits = _limits(solver, backend, max_iter, time_limit)
+    check_memory(problem, solver)
     started = time.perf_counter()
     program = times_n(problem, build_program(problem))
     try:

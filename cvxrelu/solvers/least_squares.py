@@ -10,19 +10,22 @@ from scipy.sparse.linalg import LinearOperator, lsmr
 from cvxrelu._validation import FloatArray, check_integer
 from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.exceptions import SolverError
+from cvxrelu.memory import fits
 from cvxrelu.problems import ConvexGatedReLU
 from cvxrelu.solvers.monitor import Limits
 from cvxrelu.solvers.result import RawResult
 from cvxrelu.status import Status
+
+_KERNELS = 3  # matrices of n x n at a time
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeastSquares:
     """Least squares for C-GReLU with squared loss, and no penalty (or lam = 0) or squared l2.
 
-    With at most ``dense_rows`` rows: the kernel A A' = (X X') o (D D') of size n x n and its eigenvalues or Cholesky
-    factor, in n^2 numbers. With more: SciPy's LSMR on the operator, with damping sqrt(lam n). At lam = 0 the solution
-    of least norm.
+    With at most ``dense_rows`` rows, and where that fits in memory: the kernel A A' = (X X') o (D D') of size n x n and
+    its eigenvalues or Cholesky factor, in n^2 numbers. Else: SciPy's LSMR on the operator, with damping sqrt(lam n). At
+    lam = 0 the solution of least norm.
 
     Parameters
     ----------
@@ -66,14 +69,15 @@ class LeastSquares:
         self.check_problem(problem)
         started = time.perf_counter()
         damping = problem.n * problem.lam if problem.penalty.name == "squared_l2" else 0.0
-        if problem.n <= self.dense_rows:
+        dense = problem.n <= self.dense_rows and fits(_KERNELS * 8.0 * problem.n**2)
+        if dense:
             weights, n_iter = _by_kernel(problem, damping), 1
         else:
             weights, n_iter = _by_lsmr(problem, damping, limits)
         return RawResult(
             weights=weights,
             status=Status.MAX_ITER if n_iter >= limits.max_iter > 1 else Status.INACCURATE,
-            solver_status=f"LeastSquares: {'kernel' if problem.n <= self.dense_rows else 'LSMR'}",
+            solver_status=f"LeastSquares: {'kernel' if dense else 'LSMR'}",
             n_iter=n_iter,
             solve_time=time.perf_counter() - started,
         )

@@ -10,6 +10,7 @@ from cvxrelu._validation import FloatArray, check_integer
 from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
 from cvxrelu.dual_workspace import DualWorkspace
 from cvxrelu.exceptions import SolverError
+from cvxrelu.memory import require
 from cvxrelu.operators import GatedOperator
 from cvxrelu.penalties import NormPenalty
 from cvxrelu.problems import ConvexReLU
@@ -40,8 +41,8 @@ class WorkingSet:
 
     Solves `ConvexReLU` with group_l1 and the losses that are sums over entries (squared, Huber, logistic) by the same
     method with exact projections onto the cones, in float64: a block keeps the tight rows of its last projection, and
-    its multipliers bound it from above until it is projected again. Memory: 8 d^2 bytes for each block so projected,
-    at most 2 c P of them.
+    its multipliers bound it from above until it is projected again. Memory: 8 r^2 bytes for each block so projected, at
+    most 2 c P of them, with r = min(n, d), as `cvxrelu.solve` solves data with n < d in their row space.
 
     Iterations are Newton steps.
 
@@ -68,7 +69,7 @@ class WorkingSet:
         check_integer("max_iter", self.max_iter, minimum=1)
 
     def check_problem(self, problem: ConvexProblem) -> None:
-        """Raise SolverError if the problem is not of this kind."""
+        """Raise SolverError if the problem is not of this kind, or does not fit in the memory that is free."""
         cones = isinstance(problem, ConvexReLU)
         penalties = ("group_l1",) if cones else SEPARABLE
         losses = SEPARABLE_LOSSES if cones else LOSSES
@@ -79,6 +80,13 @@ class WorkingSet:
             raise SolverError(
                 f"WorkingSet solves {type(problem).__name__} with lam > 0, penalty {', '.join(penalties)} and loss "
                 f"{names}; got {problem!r}: use {other}"
+            )
+        if cones:
+            blocks, d = 2 * problem.n_outputs * len(problem.patterns), problem.solved_columns
+            require(
+                8.0 * blocks * d**2,
+                f"WorkingSet, with a basis of {d} x {d} for each of {blocks} cones,",
+                "take fewer gates, or AugmentedLagrangian",
             )
 
     def run(self, problem: ConvexProblem, start: Weights | None, limits: Limits) -> RawResult:
