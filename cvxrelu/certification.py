@@ -9,6 +9,7 @@ import numpy as np
 from cvxrelu._validation import FloatArray, check_number
 from cvxrelu.certificates import Certificate, certify
 from cvxrelu.checker import read_data
+from cvxrelu.exceptions import ConvergenceWarning
 from cvxrelu.network_certificates import certify_network
 from cvxrelu.network_files import load_network
 from cvxrelu.networks import GatedReLUNetwork, Network, ReLUNetwork, as_columns, to_convex
@@ -18,6 +19,7 @@ from cvxrelu.problems import ConvexGatedReLU
 from cvxrelu.settings import Scope
 from cvxrelu.solve import solve
 from cvxrelu.tables import read_table
+from cvxrelu.threads import silenced
 
 _PICKLES = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
 _ARRAYS = ("W1", "b1", "w2", "b2")
@@ -74,6 +76,12 @@ class CertifiedNetwork:
         """(upper - lower) / |upper|; 0 if they are equal."""
         gap = self.upper - self.lower
         return gap / max(abs(self.upper), float(np.finfo(np.float64).tiny)) if gap > 0.0 else 0.0
+
+    @property
+    def bound_gap(self) -> float:
+        """How far the best network found is from the bound, relatively: what is open for want of a bound."""
+        gap = self.improved_objective - self.lower
+        return gap / max(abs(self.improved_objective), float(np.finfo(np.float64).tiny)) if gap > 0.0 else 0.0
 
     @property
     def proved(self) -> bool:
@@ -146,7 +154,9 @@ def read_plain_data(path: Path, target: str | None) -> tuple[FloatArray, FloatAr
 def certify_file(
     network: Any, X: FloatArray, y: FloatArray, lam: float, loss: str, scope: Scope, *, tol: float, time_limit: float
 ) -> CertifiedNetwork:
-    """Return what is proven of a network from `read_network_file`; raises and warns as `certify_network` does.
+    """Return what is proven of a network from `read_network_file`; raises as `certify_network` does.
+
+    Without a warning where the bound is not tight: ``proved`` and ``bound_gap`` tell.
 
     If it takes one column more than X has, that is a column of ones.
     """
@@ -158,7 +168,10 @@ def certify_file(
         X = np.column_stack([X, np.ones(len(X))])
     if isinstance(network, GatedReLUNetwork):
         return _certify_gated(network, X, y, lam, loss, scope, tol, ones)
-    found = certify_network(network, X, y, lam, loss, scope=scope.value, tol=_SHARE * tol, time_limit=time_limit)
+    # The bound is computed to a smaller tolerance than the one asked for: a warning of it would be none of the user's.
+    found = silenced(certify_network, ConvergenceWarning)(
+        network, X, y, lam, loss, scope=scope.value, tol=_SHARE * tol, time_limit=time_limit
+    )
     problem = found.problem
     assert found.improved is not None
     assert found.improved_objective is not None
@@ -189,7 +202,7 @@ def _certify_gated(
     n_outputs = as_columns(network.w2).shape[1]
     # With several outputs, weight decay is the nuclear norm.
     problem = ConvexGatedReLU(X, y, patterns, lam, loss, "group_l1" if n_outputs == 1 else "nuclear")
-    solution = solve(problem, tol=_SHARE * tol, start=weights)
+    solution = silenced(solve, ConvergenceWarning)(problem, tol=_SHARE * tol, start=weights)
     certificate = certify(problem, weights, solution.dual)
     improved = solution.network()
     return CertifiedNetwork(

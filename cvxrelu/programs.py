@@ -36,6 +36,10 @@ def build_program(problem: ConvexProblem, form: Literal["primal", "dual"] = "pri
         Variables ``t`` (n, c) and, for C-ReLU, the multipliers ``g`` and ``h`` (c P, n) of the cones of V and W
         (DESIGN section 4). Its value is the optimal value of the primal.
 
+    Solve by CVXOPT as ``program.solve(solver="CVXOPT", kktsolver="qr")``, which `cvxrelu.solve` does:
+    without it CVXPY looks for redundant rows by ARPACK first, which may break down on bad scales
+    (``ArpackNoConvergence``).
+
     Parameters
     ----------
     problem : ConvexGatedReLU or ConvexReLU

@@ -184,3 +184,31 @@ def test_a_network_without_biases_is_taken_as_it_is(files):
     network = read_network_file(files(W1=arrays["W1"], w2=arrays["w2"]))
     assert isinstance(network, cr.ReLUNetwork)
     np.testing.assert_array_equal(network.W1, arrays["W1"])
+
+
+@pytest.mark.parametrize("kind", [cr.ConvexReLU, cr.ConvexGatedReLU])
+def test_what_is_proved_is_not_warned_of(files, data, kind, monkeypatch):
+    """The bound is computed to a smaller tolerance, which rounding keeps it from: that is none of the user's."""
+    X, y = np.column_stack([data[0], np.ones(40)]), data[1]
+    solution = cr.solve(kind(X, y, cr.sample_patterns(X, 12), LAM), tol=1e-9)
+    path = files("data.npz", X=X, y=y).with_name("own.npz")
+    solution.network().save(path)
+    monkeypatch.setattr("cvxrelu.certification._SHARE", 1e-12)
+    result = invoke("certify", path, "--data", path.parent / "data.npz", "--lam", LAM)
+    assert "Proved: " in result.stdout
+    assert "above tol" not in result.stderr
+    assert "loose" not in result.stdout
+
+
+def test_a_loose_bound_is_said_to_be_the_bounds(files, data):
+    """Of fourteen features no global bound is tight in no time: the report says so, once, with the user's tolerance."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 14))
+    path = files("data.npz", X=X, y=rng.standard_normal(60)).with_name("own.npz")
+    cr.ReLUNetwork(0.1 * rng.standard_normal((3, 14)), rng.standard_normal(3)).save(path)
+    options = ("--lam", LAM, "--scope", "global", "--time-limit", 0.5)
+    result = invoke("certify", path, "--data", path.parent / "data.npz", *options)
+    assert result.exit_code == 3
+    assert "Not proved optimal" in result.stdout
+    assert "The bound itself is loose" in result.stdout
+    assert "above tol" not in result.stderr

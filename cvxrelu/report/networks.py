@@ -42,6 +42,10 @@ def network_lines(found: CertifiedNetwork) -> list[str]:
         lines.append(
             f"Not proved optimal: the least objective in this scope may be up to {100 * found.rel_gap:.3g} % lower."
         )
+        if found.bound_gap > found.tol:
+            loose = f"The bound itself is loose by up to {100 * found.bound_gap:.3g} %, for the best network found."
+            longer = " A longer --time-limit may help." if found.certificate.scope == "global" else ""
+            lines.append(loose + longer)
     if found.certificate.scope == "patterns":
         lines.append("Networks with other patterns may do better: see --scope global, for ReLU networks of one output.")
     return lines
