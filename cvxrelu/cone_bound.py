@@ -54,8 +54,10 @@ def bound_cone(V, q, Z, e, t, m, limit, x, c, u, P):  # type: ignore[no-untyped-
     reach = np.sqrt(_dot(s, s)) / reach  # the length of s, when scaled to v_j's >= 1
     best = highest * reach
     if best <= limit:
-        x[:] = 0.0
-        c[:m] = 0.0
+        for i in range(r):
+            x[i] = 0.0
+        for k in range(m):
+            c[k] = 0.0
         return best
     if not _invert(V, P):
         return best
@@ -229,7 +231,8 @@ def _pivot(V, q, Z, e, t, m, limit, x, c, u, P, g, weight, reach):  # type: igno
             continue
         if _relaxed_value(V, q, e, t, m, x, P, u) > limit:
             break
-        free[:n] = basic[:n]
+        for place in range(n):
+            free[place] = basic[place]
         entering = _steepest(e, m, P, weight, x, c, g, basic, n, _GRADIENT * size)
         if entering < 0:
             break

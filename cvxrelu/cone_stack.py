@@ -113,9 +113,9 @@ def _search(  # type: ignore[no-untyped-def]
     while n_open > 0 and n_nodes < max_nodes and best <= threshold:
         n_open -= 1
         n_nodes += 1
-        V[:] = cones[n_open]
-        base[:] = linear[n_open]
-        x[:] = xs[n_open]
+        _copy(cones[n_open].ravel(), V.ravel())
+        _copy(linear[n_open], base)
+        _copy(xs[n_open], x)
         first, n_concave, n_convex, shared = segments[n_open]
         m = mixed = 0
         for place in range(first, first + n_concave + n_convex):
@@ -152,15 +152,16 @@ def _search(  # type: ignore[no-untyped-def]
                 value += t[k] * max(Z[k, j], 0.0)
             if value > best:
                 best = value
-                best_u[:] = V[j]
-        u[:] = 0.0
+                _copy(V[j], best_u)
+        for j in range(r):
+            u[j] = 0.0
         bound = min(bound_cone(V, q, Z, e, t, m, limit, x, c, u, P), bounds[n_open])
         if bound <= limit:
             continue
         value = _value(V, base, e, t, mixed, u, middle)
         if value > best:
             best = value
-            best_u[:] = middle
+            _copy(middle, best_u)
         if n_open + 2 > len(cones):
             unresolved = max(unresolved, bound)
             continue
@@ -174,16 +175,16 @@ def _search(  # type: ignore[no-untyped-def]
         start = first + n_concave + n_convex if shared else first
         if start + mixed > len(pool):
             larger, larger_c = np.empty(2 * (start + mixed), dtype=np.int64), np.empty(2 * (start + mixed))
-            larger[: len(pool)] = pool
-            larger_c[: len(pool_c)] = pool_c
+            for place in range(len(pool)):
+                larger[place], larger_c[place] = pool[place], pool_c[place]
             pool, pool_c = larger, larger_c
-        pool[start : start + mixed] = lines[:mixed]
-        pool_c[start : start + mixed] = c[:mixed]
+        for place in range(mixed):
+            pool[start + place], pool_c[start + place] = lines[place], c[place]
         for half in range(2):
-            cones[n_open] = V
-            cones[n_open, a if half == 0 else b] = middle
-            linear[n_open] = base
-            xs[n_open] = x
+            _copy(V.ravel(), cones[n_open].ravel())
+            _copy(middle, cones[n_open, a if half == 0 else b])
+            _copy(base, linear[n_open])
+            _copy(x, xs[n_open])
             bounds[n_open] = bound
             segments[n_open, 0] = start
             segments[n_open, 1] = m
@@ -191,6 +192,12 @@ def _search(  # type: ignore[no-untyped-def]
             segments[n_open, 3] = half
             n_open += 1
     return n_open, n_nodes, best, best_u, unresolved, pool, pool_c, (m, a, b, share)
+
+
+@kernel()
+def _copy(source, target):  # type: ignore[no-untyped-def]
+    for i in range(len(source)):
+        target[i] = source[i]
 
 
 @kernel()

@@ -1,6 +1,8 @@
 """What `compilation` does with numba: only this module imports it."""
 
 import contextlib
+import hashlib
+import pathlib
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +17,18 @@ _warned = False
 
 
 class _KernelCache(FunctionCache):  # type: ignore[misc]
-    """A cache whose failures cost time and nothing else: unreadable files are replaced, unwritable folders left."""
+    """A cache whose failures cost time and nothing else: unreadable files are replaced, unwritable folders left.
+
+    numba looks whether the file of the function has changed, this also at the files of the kernels that it calls.
+    """
+
+    def __init__(self, py_func: Callable[..., Any]) -> None:
+        super().__init__(py_func)
+        files = sorted({function.__code__.co_filename for function in _with_callees(py_func)})
+        self._sources = tuple(hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest() for file in files)
+
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        return super()._index_key(sig, codegen), self._sources
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
@@ -62,6 +75,16 @@ def compiled(dispatcher: Any, signature: str | None) -> Any:
     dispatcher.compile(sigutils.normalize_signature(signature)[0])
     dispatcher.disable_compile()
     return dispatcher
+
+
+def _with_callees(function: Callable[..., Any]) -> set[Callable[..., Any]]:
+    """Return a function and all kernels that it calls, by the names of their modules."""
+    found, new = set(), {function}
+    while new:
+        found |= new
+        named = {one.__globals__.get(name) for one in new for name in one.__code__.co_names}
+        new = {kernel.function for kernel in named if hasattr(kernel, "_numba_type_")} - found
+    return found
 
 
 def _warn(error: Exception) -> None:

@@ -1,5 +1,6 @@
 """Kernels: compiled at their first call, in any environment, once."""
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -90,6 +91,20 @@ def test_a_kernel_is_loaded_from_the_cache(tiny):
     assert sum(module.halve.dispatcher.stats.cache_hits.values()) == 1
     assert halved(module) == [0.5, 1.5]
     assert cached(folder, "nbc").stat() == before
+
+
+def test_a_change_in_a_kernel_that_is_called_is_noticed(tiny, tmp_path, monkeypatch):
+    load, _ = tiny
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    part = "from cvxrelu.compilation import kernel\n\nFACTOR = {}\n\n@kernel()\ndef half(x):\n    return FACTOR * x\n"
+    own = TINY[TINY.index('@kernel("') :]
+    (tmp_path / "tiny.py").write_text(f"from cvxrelu.compilation import kernel\nfrom tiny_part import half\n\n{own}")
+    for factor, expected in [(0.5, [0.5, 1.5]), (0.25, [0.25, 0.75])]:
+        (tmp_path / "tiny_part.py").write_text(part.format(factor))
+        monkeypatch.delitem(sys.modules, "tiny_part", raising=False)
+        importlib.invalidate_caches()
+        assert halved(load()) == expected
 
 
 def test_other_types_are_refused(tiny):
