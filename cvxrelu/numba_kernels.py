@@ -82,8 +82,8 @@ def _with_callees(function: Callable[..., Any]) -> set[Callable[..., Any]]:
     found, new = set(), {function}
     while new:
         found |= new
-        named = {one.__globals__.get(name) for one in new for name in one.__code__.co_names}
-        new = {kernel.function for kernel in named if hasattr(kernel, "_numba_type_")} - found
+        named: list[Any] = [one.__globals__.get(name) for one in new for name in one.__code__.co_names]
+        new = {each.function for each in named if hasattr(type(each), "_numba_type_")} - found
     return found
 
 
