@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from cvxrelu.certificates import Certificate
 from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
 from cvxrelu.networks import Network, to_network
-from cvxrelu.solvers.result import Record
+from cvxrelu.solvers.result import Attempt, Record
 from cvxrelu.status import Status
 
 
@@ -20,7 +20,7 @@ class Solution:
     status : Status
         "optimal" if and only if the certified relative gap is at most the tolerance; else how the solver ended.
     solver : str
-        The solver that was used: a native one's name, or CVXPY's spelling.
+        The solver that found the weights: a native one's name, or CVXPY's spelling.
     solver_status : str
         The solver's own word for how it ended: information, never evidence.
     certificate : Certificate
@@ -34,9 +34,12 @@ class Solution:
     solve_time : float or None
         Seconds in the solver in that run, as it reports them; None where it does not.
     history : tuple of Record
-        A record for each check of the gap: for CVXPY's solvers, which do not show their iterations, one a run.
+        A record for each check of the gap, with the solver that was at work: for CVXPY's solvers, which do not show
+        their iterations, one a run.
     problem : ConvexGatedReLU or ConvexReLU
         What was solved.
+    attempts : tuple of Attempt
+        What each solver that was tried came to, in order; ``str(solution)`` is a table of them.
 
     Examples
     --------
@@ -65,6 +68,7 @@ class Solution:
     solve_time: float | None
     history: tuple[Record, ...]
     problem: ConvexProblem
+    attempts: tuple[Attempt, ...] = ()
 
     @property
     def objective(self) -> float:
@@ -96,3 +100,37 @@ class Solution:
             f"rel_gap={self.certificate.rel_gap:.1e}, n_active={self.certificate.n_active}, "
             f"solver={self.solver!r}, time={self.time:.2f})"
         )
+
+    def __str__(self) -> str:
+        certificate = self.certificate
+        lines = [
+            ("problem", repr(self.problem)),
+            ("status", f"{self.status.value}: {self.status.advice}"),
+            ("objective", f"{self.objective:.10g}"),
+            ("lower bound", f"{self.lower:.10g}"),
+            ("gap", f"{self.gap:.3e}  (relative {certificate.rel_gap:.3e})"),
+            ("active blocks", f"{certificate.n_active}"),
+            ("solver", f"{self.solver}, {self.time:.2f} s in all"),
+        ]
+        text = "\n".join(f"{name:<15} {value}" for name, value in lines)
+        if not self.attempts:
+            return text
+        heads = ("attempt", "status", "objective", "lower bound", "rel. gap", "iterations", "seconds")
+        rows = [
+            (
+                one.solver,
+                one.status.value,
+                f"{one.objective:.8g}",
+                f"{one.lower:.8g}",
+                f"{one.rel_gap:.1e}",
+                "-" if one.n_iter is None else str(one.n_iter),
+                f"{one.time:.2f}",
+            )
+            for one in self.attempts
+        ]
+        widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+        table = [
+            "  ".join(f"{cell:{side}{w}}" for cell, side, w in zip(row, "<<>>>>>", widths, strict=True))
+            for row in (heads, *rows)
+        ]
+        return "\n".join([text, "", *table])

@@ -1,8 +1,7 @@
 """`solve`: one call for every solver, one meaning of `tol`, every answer certified."""
 
-import contextlib
-import time as clock
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,24 +9,25 @@ import numpy as np
 from cvxrelu._validation import check_integer, check_number, check_solver
 from cvxrelu.active_set import project_blocks
 from cvxrelu.backends import solver_names
-from cvxrelu.certificates import Certificate, certify_solved
-from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
-from cvxrelu.exceptions import ConvergenceWarning, StartNotUsedWarning
-from cvxrelu.normalization import normalize
+from cvxrelu.convex_problem import ConvexProblem, Weights
+from cvxrelu.exceptions import ConvergenceWarning, SolverError, SolverNotAvailableError, StartNotUsedWarning
+from cvxrelu.normalization import Normalized, normalize
 from cvxrelu.problems import ConvexReLU
+from cvxrelu.progress import OF_THE_CALLER, Progress
 from cvxrelu.rotation import Rotated, rotate
 from cvxrelu.solution import Solution
-from cvxrelu.solvers.choice import NativeSolver, first_able
+from cvxrelu.solvers.choice import NativeSolver
 from cvxrelu.solvers.cvxpy_solver import solve_cvxpy
 from cvxrelu.solvers.monitor import Callback, Limits
 from cvxrelu.solvers.native import NATIVE_SOLVERS
+from cvxrelu.solvers.plan import Planned, make_plan
 from cvxrelu.solvers.result import RawResult, Record
 from cvxrelu.status import Status
 from cvxrelu.threads import warn
 
-_SECOND = "CLARABEL"
-_SMALL = 10**6  # entries of the expanded matrix, for which CLARABEL takes some ten seconds at most
 _LEAST_TIME = 1e-3
+# What a solver of a plan may raise where it breaks down, and the next one is asked.
+_BREAKDOWNS = (ArithmeticError, ValueError, MemoryError, np.linalg.LinAlgError, SolverError, SolverNotAvailableError)
 
 
 def solve(
@@ -51,14 +51,16 @@ def solve(
     solver : str or native solver
         "auto"; a native solver (`WorkingSet`, `RFISTA`, `AugmentedLagrangian`, `LeastSquares`, `Decompose`), configured
         or by name ("decompose" for the last); or a CVXPY solver by its name, in any case ("CLARABEL", "ECOS", "SCS",
-        "MOSEK", ...). "auto" takes the first of LeastSquares, WorkingSet and RFISTA that can take the problem, and
-        CLARABEL for other ReLU problems, and for small ones on which the first has stalled.
+        "MOSEK", ...). "auto" is a plan: the first of LeastSquares, WorkingSet and RFISTA that can take the problem;
+        CLARABEL, where it is predicted to be affordable (first for other ReLU problems); then the other native ones.
+        The next one starts from the best weights so far when a solver ends short of tol without a limit of the
+        caller's, breaks down, or is seen to need longer than the next one is predicted to.
     tol : float
         Relative certified gap that is asked for: (upper - lower) <= tol * |upper|. For CVXPY's solvers, their own
         tolerances are set to a hundredth of it; where that leaves the gap too large, they run twice more at smaller
         ones.
     max_iter : int, optional
-        Limit of the solver's iterations (of CVXPY's solvers, in each run).
+        Limit of the solver's iterations (of CVXPY's solvers, in each run; of a plan, in each attempt).
     time_limit : float, optional
         Limit of the solver's time in seconds, without those of compilation at a first call (of CVXPY's solvers, in
         each run, for those that have one).
@@ -74,8 +76,9 @@ def solve(
     Returns
     -------
     Solution
-        With the best feasible point, its certificate and the true status. Where lam is at least lam_max, the
-        exact answer zero, with status "optimal" and no solver run. On Ctrl-C a native solver returns what it has.
+        With the best feasible point and the best lower bound of all solvers that were tried, and the true status; what
+        each came to is in its ``attempts``. Where lam is at least lam_max, the exact answer zero, with status "optimal"
+        and no solver run. On Ctrl-C a native solver returns what it has.
 
     Raises
     ------
@@ -127,74 +130,39 @@ def solve(
         time_limit = check_number("time_limit", time_limit, minimum=0.0, strict=True)
     if start is not None:
         problem.blocks(start)
+        if isinstance(chosen, str):
+            warn(f"{chosen} cannot start from given weights", StartNotUsedWarning, stacklevel=2)
+    if options and chosen is None:
+        raise TypeError(f"solver='auto' takes no options of a solver's own: got {', '.join(options)}")
+    if options and not isinstance(chosen, str):
+        name = type(chosen).__name__
+        raise TypeError(f"{name} takes its options when it is made: solver={name}(...); got {', '.join(options)}")
     if time_limit is not None and isinstance(problem, ConvexReLU):
         project_blocks.compile()  # the limit is of what follows
-    started = clock.perf_counter()
-    name = chosen if isinstance(chosen, str) else type(chosen).__name__
-    normal = normalize(problem)
-    rotated = Rotated(normal.problem, normal.problem)
-    results: Iterable[RawResult]
-    if problem.zero_is_optimal():  # of the original: known along a path
-        name = "none"
-        results = [_zero_result(normal.problem)]
-    elif isinstance(chosen, str):
-        if start is not None:
-            warn(f"{name} cannot start from given weights", StartNotUsedWarning, stacklevel=2)
-        rotated = rotate(normal.problem)
-        results = solve_cvxpy(
-            rotated.problem, name, tol=tol, max_iter=max_iter, time_limit=time_limit, verbose=verbose, options=options
-        )
+    progress = Progress(problem, tol, callback)
+    if problem.zero_is_optimal():
+        progress.add("none", [_empty(problem, Status.OPTIMAL, "lam >= lam_max")])
     else:
-        if options:
-            raise TypeError(f"{name} takes its options when it is made: solver={name}(...); got {', '.join(options)}")
-        limits = Limits(
-            tol=tol,
-            max_iter=max_iter or chosen.max_iter,
-            time_limit=time_limit,
-            callback=normal.callback(_with_printer(callback) if verbose else callback),
-        )
-        chosen = normal.solver(chosen)
-        rotated = rotate(normal.problem)
-        first = rotated.start(normal.start(start))
-        results = _native_runs(rotated.problem, chosen, first, limits, second=str(solver).lower() == "auto")
-    answers = (normal.result(rotated.result(result)) for result in results)
-    runs = _certified_runs(problem, answers, tol, started, callback)
-    best = min(range(len(runs)), key=lambda i: runs[i][0].gap)
-    certificate, result, _ = runs[best]
-    if best > 0 and not isinstance(chosen, str):
-        name = _SECOND
-    status = _final_status(certificate, result, tol)
-    if status is not Status.OPTIMAL:
-        warn(
-            f"{name} ended with a certified relative gap of {certificate.rel_gap:.2e}, above tol = {tol:.2e} "
-            f"(its own word: {result.solver_status!r}). {status.advice}",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
-    return Solution(
-        weights=certificate.weights,
-        status=status,
-        solver=name,
-        solver_status=result.solver_status,
-        certificate=certificate,
-        n_iter=result.n_iter,
-        time=clock.perf_counter() - started,
-        compile_time=result.compile_time,
-        solve_time=result.solve_time,
-        history=result.history or tuple(record for _, _, record in runs),
-        problem=problem,
-    )
+        run = _Run(progress, start, tol, max_iter, time_limit, callback, verbose, options)
+        if chosen is None:
+            run.plan()
+        else:
+            run.attempt(Planned(chosen))
+    solution = _solution(progress)
+    if solution.status is not Status.OPTIMAL:
+        warn(_complaint(solution, tol), ConvergenceWarning, stacklevel=2)
+    return solution
 
 
-def _choose(problem: ConvexProblem, solver: Any) -> str | NativeSolver:
-    """Return the solver that is meant: a native one, or the name of one of CVXPY's."""
+def _choose(problem: ConvexProblem, solver: Any) -> str | NativeSolver | None:
+    """Return the solver that is meant: a native one, or the name of one of CVXPY's; None for "auto"."""
     chosen: NativeSolver
     if type(solver) in NATIVE_SOLVERS.values():
         chosen = solver
     else:
         name = check_solver(solver, ["auto", *NATIVE_SOLVERS, *solver_names()])
         if name == "auto":
-            return first_able(problem) or "CLARABEL"
+            return None
         if name not in NATIVE_SOLVERS:
             return name
         chosen = NATIVE_SOLVERS[name]()
@@ -202,29 +170,128 @@ def _choose(problem: ConvexProblem, solver: Any) -> str | NativeSolver:
     return chosen
 
 
-def _native_runs(
-    problem: ConvexProblem, chosen: NativeSolver, start: Weights | None, limits: Limits, second: bool
-) -> Iterator[RawResult]:
-    """Yield the answer of a native solver and, if it stalls on a small problem, those of another solver."""
-    started = clock.perf_counter()
-    result = chosen.run(problem, start, limits)
-    yield result
-    size = problem.n * problem.blocks(problem.zero_weights()).size
-    if not second or result.status is not Status.STALLED or size > _SMALL:
-        return
-    left = limits.time_limit
-    if left is not None:
-        left = max(left - (clock.perf_counter() - started), _LEAST_TIME)
-    with contextlib.suppress(KeyboardInterrupt):  # then the first answer counts
-        yield from solve_cvxpy(
-            problem, _SECOND, tol=limits.tol, max_iter=None, time_limit=left, verbose=False, options={}
+@dataclass(frozen=True)
+class _Run:
+    """Solvers at work on one problem, brought to ordinary size and into its row space, within the caller's limits."""
+
+    progress: Progress
+    start: Weights | None
+    tol: float
+    max_iter: int | None
+    time_limit: float | None
+    callback: Callback | None
+    verbose: bool
+    options: dict[str, Any]
+    normal: Normalized = field(init=False)
+    rotated: Rotated = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Bring the problem into the solvers' form."""
+        normal = normalize(self.progress.problem)
+        object.__setattr__(self, "normal", normal)
+        object.__setattr__(self, "rotated", rotate(normal.problem))
+
+    def attempt(self, planned: Planned, *, guarded: bool = False) -> None:
+        """Run one solver, from the best weights so far; a guarded one may break down."""
+        results = self._guarded(planned) if guarded else self._results(planned)
+        answers = (self.normal.result(self.rotated.result(result)) for result in results)
+        self.progress.add(planned.name, answers)
+
+    def plan(self) -> None:
+        """Run the solvers of the plan, until the gap is proven or a limit of the caller's is reached."""
+        slow = set()
+        left = self._time_left()
+        plan = make_plan(self.rotated.problem, np.inf if left is None else left)
+        for planned in plan:
+            if planned.resumes and planned.name not in slow:
+                continue
+            self.attempt(planned, guarded=len(plan) > 1)
+            ended = self.progress.attempts[-1].status
+            if ended is Status.SLOW:
+                slow.add(planned.name)
+            if self.progress.reaches_tol() or self._is_limit(ended):
+                break
+
+    def _results(self, planned: Planned) -> Iterator[RawResult]:
+        """Yield the answers of one solver."""
+        solver = planned.solver
+        if isinstance(solver, str):
+            yield from solve_cvxpy(
+                self.rotated.problem,
+                solver,
+                tol=self.tol,
+                max_iter=self.max_iter,
+                time_limit=self._time_left(),
+                verbose=self.verbose,
+                options=self.options,
+            )
+        else:
+            if planned.patience is not None and isinstance(self.rotated.problem, ConvexReLU):
+                project_blocks.compile()  # no work of the solver's
+            best = self.start if self.progress.weights is None else self.progress.weights
+            limits = Limits(
+                tol=self.tol,
+                max_iter=self.max_iter or solver.max_iter,
+                time_limit=self._time_left(),
+                callback=self.normal.callback(_with_printer(self.callback) if self.verbose else self.callback),
+                patience=planned.patience,
+                before=self.progress.elapsed,
+            )
+            start = self.rotated.start(self.normal.start(best))
+            yield self.normal.solver(solver).run(self.rotated.problem, start, limits)
+
+    def _guarded(self, planned: Planned) -> Iterator[RawResult]:
+        """Yield the answers of one solver; zero weights if it breaks down, or is interrupted after another one."""
+        try:
+            yield from self._results(planned)
+        except _BREAKDOWNS as error:
+            yield _empty(self.rotated.problem, Status.FAILED, f"{type(error).__name__}: {error}")
+        except KeyboardInterrupt:
+            if not self.progress.attempts:
+                raise
+            yield _empty(self.rotated.problem, Status.INTERRUPTED, "KeyboardInterrupt")
+
+    def _is_limit(self, ended: Status) -> bool:
+        """Return whether a solver ended by a limit, or a word, of the caller's."""
+        if ended is Status.MAX_ITER:
+            return self.max_iter is not None
+        return ended in (Status.TIME_LIMIT, Status.STOPPED, Status.INTERRUPTED)
+
+    def _time_left(self) -> float | None:
+        return None if self.time_limit is None else max(self.time_limit - self.progress.elapsed, _LEAST_TIME)
+
+
+def _solution(progress: Progress) -> Solution:
+    certificate, result = progress.certificate(), progress.result
+    assert result is not None
+    return Solution(
+        weights=certificate.weights,
+        status=progress.status(),
+        solver=progress.solver,
+        solver_status=result.solver_status,
+        certificate=certificate,
+        n_iter=result.n_iter,
+        time=progress.elapsed,
+        compile_time=result.compile_time,
+        solve_time=result.solve_time,
+        history=tuple(progress.history),
+        problem=progress.problem,
+        attempts=tuple(progress.attempts),
+    )
+
+
+def _complaint(solution: Solution, tol: float) -> str:
+    """Return the warning of a solution that is not within the tolerance."""
+    gap = f"a certified relative gap of {solution.certificate.rel_gap:.2e}, above tol = {tol:.2e}"
+    if len(solution.attempts) == 1:
+        return (
+            f"{solution.solver} ended with {gap} (its own word: {solution.solver_status!r}). {solution.status.advice}"
         )
-
-
-def _final_status(certificate: Certificate, result: RawResult, tol: float) -> Status:
-    if certificate.rel_gap <= tol:
-        return Status.OPTIMAL
-    return Status.INACCURATE if result.status is Status.OPTIMAL else result.status
+    attempts = ", ".join(f"{one.solver} ({one.status.value}, {one.rel_gap:.2e})" for one in solution.attempts)
+    advice = solution.status.advice
+    if solution.status not in OF_THE_CALLER:
+        advice = "No solver of the plan came closer: raise tol, or name a solver and give it start=solution.weights."
+    return f"ended with {gap}, after {attempts}. {advice}"
 
 
 def _with_printer(callback: Callback | None) -> Callback:
@@ -239,30 +306,6 @@ def _with_printer(callback: Callback | None) -> Callback:
     return show
 
 
-def _certified_runs(
-    problem: ConvexProblem, results: Iterable[RawResult], tol: float, started: float, callback: Callback | None
-) -> list[tuple[Certificate, RawResult, Record]]:
-    """Certify the results of a solver as they come, until one is good enough."""
-    runs = []
-    for result in results:
-        offered = None if result.t is None else DualPoint(result.t, result.multipliers, float("nan"))
-        certificate = certify_solved(problem, result.weights, offered, result.workspace)
-        record = Record(
-            n_iter=result.n_iter,
-            time=clock.perf_counter() - started,
-            objective=certificate.upper,
-            lower=certificate.lower,
-            violation=certificate.max_violation,
-        )
-        runs.append((certificate, result, record))
-        if callback is not None and not result.history:  # a native solver has told of its own checks
-            callback(record)
-        if certificate.rel_gap <= tol:
-            break
-    return runs
-
-
-def _zero_result(problem: ConvexProblem) -> RawResult:
-    return RawResult(
-        weights=problem.zero_weights(), status=Status.OPTIMAL, solver_status="lam >= lam_max", n_iter=0, solve_time=0.0
-    )
+def _empty(problem: ConvexProblem, status: Status, word: str) -> RawResult:
+    """Return zero weights as the answer of a solver."""
+    return RawResult(weights=problem.zero_weights(), status=status, solver_status=word, n_iter=0, solve_time=0.0)

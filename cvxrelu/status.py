@@ -20,6 +20,7 @@ class Status(StrEnum):
     MAX_ITER = "max_iter"
     TIME_LIMIT = "time_limit"
     STALLED = "stalled"
+    SLOW = "slow"
     STOPPED = "stopped"
     INTERRUPTED = "interrupted"
     UNPROVEN = "unproven"
@@ -33,16 +34,17 @@ class Status(StrEnum):
 
 _ADVICE = {
     Status.OPTIMAL: "The certified relative gap is within tol.",
-    Status.INACCURATE: "The solver stopped by its own test, short of the certified gap that was asked: "
-    "try another solver (CLARABEL is the most accurate of the open ones) or scale the columns of X.",
+    Status.INACCURATE: "The solver stopped by its own test, short of the certified gap that was asked: raise tol, or "
+    "try another solver.",
     Status.MAX_ITER: "The iteration limit was reached first: raise max_iter or tol.",
     Status.TIME_LIMIT: "The time limit was reached first: raise time_limit or tol.",
-    Status.STALLED: "The gap no longer shrinks, in the precision of X: pass X in float64 if it is float32, scale its "
-    "columns, or accept the gap.",
+    Status.STALLED: "The gap no longer shrinks, in the precision of X: pass X in float64 if it is float32, raise tol, "
+    "or try another solver.",
+    Status.SLOW: "The next solver was predicted to be faster.",
     Status.STOPPED: "The callback asked to stop.",
     Status.INTERRUPTED: "Interrupted by Ctrl-C: the best point so far is returned.",
     Status.UNPROVEN: "No better neuron was found, which proves nothing, and the proven bound is not as good: it is all "
     "that can be proven for data of this rank.",
-    Status.FAILED: "The solver broke down and left no point; zero weights are returned: "
-    "try another solver or scale the columns of X.",
+    Status.FAILED: "The solver broke down; the best point so far is returned, zero weights where it left none: "
+    "try another solver.",
 }

@@ -29,7 +29,7 @@ LAYERS = [
     {"scaling", "standardization", "pricing", "biases", "network_files"},
     {"network_input", "torch_export", "onnx_export"},
     {"baselines", "neuron_bound"},
-    {"solution"},
+    {"solution", "progress"},
     {"solve"},
     {"paths", "nested", "column_generation"},
     {"network_certificates", "training"},

@@ -1,3 +1,5 @@
+import dataclasses
+import sys
 import warnings
 
 import cvxpy as cp
@@ -5,8 +7,13 @@ import numpy as np
 import pytest
 
 import cvxrelu as cr
-from cvxrelu import backends
+from cvxrelu import backends, certificates
+from cvxrelu.convex_problem import DualPoint
 from cvxrelu.solvers.cvxpy_solver import _limits
+from cvxrelu.solvers.monitor import Candidate, Limits, watch
+from cvxrelu.solvers.newton_systems import NewtonSystems
+from cvxrelu.solvers.plan import Planned, interior_point_cost, make_plan
+from cvxrelu.solvers.result import RawResult
 from tests.cases import all_cases, make_data, make_problem
 from tests.needs import installed, needs
 
@@ -341,21 +348,184 @@ def test_the_callback_is_told_of_each_run():
     assert len(seen) == 1
 
 
-def test_auto_has_a_second_solver_where_the_first_stalls():
-    """Labels that weights of any size tell apart, and little regularisation: the gated WorkingSet stalls at 0.08."""
+# The plan of "auto"
+
+
+def hard(lam=1e-5):
+    """Raw columns, little regularisation and a loss that WorkingSet does not take: RFISTA crawls."""
     rng = np.random.default_rng(0)
-    X = np.column_stack([rng.standard_normal((45, 2)), np.ones(45)])
-    y = np.where(X[:, 0] > 0.0, 1.0, -1.0)
-    problem = cr.ConvexGatedReLU(X, y, cr.sample_patterns(X, 8, seed=1), 1e-5, "logistic")
-    with pytest.warns(cr.ConvergenceWarning):
-        first = cr.solve(problem, "WorkingSet")
-    assert first.status == "stalled"
+    X = np.column_stack([rng.standard_normal((60, 5)) * [1.0, 10.0, 100.0, 1e3, 1e-2], np.ones(60)])
+    classes = (X[:, 0] + X[:, 1] / 10 + 0.5 * rng.standard_normal(60) > 0).astype(int) + (X[:, 3] > 1e3)
+    return cr.ConvexGatedReLU(X, np.eye(3)[classes], cr.sample_patterns(X, 4, seed=0), lam, "softmax", "squared_l2")
+
+
+def plan_of(monkeypatch, *solvers):
+    """Let "auto" have these solvers, without a look at their costs."""
+    plan = tuple(Planned(solver) for solver in solvers)
+    monkeypatch.setattr(sys.modules["cvxrelu.solve"], "make_plan", lambda problem, time_left: plan)
+
+
+def test_a_solver_that_is_too_slow_hands_over():
+    problem = hard()
     solution = cr.solve(problem)
-    assert solution.solver == "CLARABEL"
+    assert [(one.solver, one.status) for one in solution.attempts] == [("RFISTA", "slow"), ("CLARABEL", "optimal")]
+    assert (solution.solver, solution.status) == ("CLARABEL", "optimal")
+    assert {record.solver for record in solution.history} == {"RFISTA", "CLARABEL"}
+    assert [record.time for record in solution.history] == sorted(record.time for record in solution.history)
+    assert sum(one.time for one in solution.attempts) <= solution.time
+    table = str(solution).splitlines()
+    assert [line.split()[:2] for line in table[-2:]] == [["RFISTA", "slow"], ["CLARABEL", "optimal"]]
+
+
+def test_an_iteration_limit_of_the_solvers_own_is_no_limit_of_the_callers(monkeypatch):
+    plan_of(monkeypatch, cr.RFISTA(max_iter=20), "CLARABEL")
+    solution = cr.solve(hard())
+    assert [one.status for one in solution.attempts] == ["max_iter", "optimal"]
+    with pytest.warns(cr.ConvergenceWarning, match="raise max_iter"):
+        limited = cr.solve(hard(), max_iter=20)
+    assert [one.solver for one in limited.attempts] == ["RFISTA"]
+    assert limited.status == "max_iter"
+
+
+@pytest.mark.parametrize("error", [np.linalg.LinAlgError("singular"), FloatingPointError("overflow"), ValueError("no")])
+def test_a_solver_that_raises_has_failed_and_the_next_one_is_asked(monkeypatch, error):
+    def run(self, problem, start, limits):
+        raise error
+
+    problem = make_problem("gated")
+    monkeypatch.setattr("cvxrelu.solvers.working_set.WorkingSet.run", run)
+    solution = cr.solve(problem)
+    first, second = solution.attempts
+    assert (first.solver, first.status) == ("WorkingSet", "failed")
+    assert str(error) in first.solver_status
+    assert (second.solver, second.status, solution.status) == ("CLARABEL", "optimal", "optimal")
+
+
+def test_a_breakdown_on_the_way_keeps_the_best_point(monkeypatch):
+    """The objective of the best point so far, not that of zero, is left where a factorisation fails."""
+    problem = make_problem("gated", shape="collinear")
+    direction, calls = NewtonSystems.direction, []
+
+    def fail_late(self, step):
+        calls.append(step)
+        if len(calls) > 6:
+            raise np.linalg.LinAlgError("singular")
+        return direction(self, step)
+
+    monkeypatch.setattr(NewtonSystems, "direction", fail_late)
+    with pytest.warns(cr.ConvergenceWarning, match="broke down"):
+        solution = cr.solve(problem, "WorkingSet", tol=1e-12)
+    assert solution.status == "failed"
+    assert "LinAlgError: singular" in solution.solver_status
+    assert solution.objective < problem.objective(problem.zero_weights())
+
+
+def test_the_next_native_solver_starts_from_the_best_point(monkeypatch):
+    problem = hard(1e-2)
+    plan_of(monkeypatch, cr.RFISTA(max_iter=15), cr.RFISTA(max_iter=15))
+    run, starts = cr.RFISTA.run, []
+
+    def note(self, problem, start, limits):
+        starts.append(start if start is None else problem.objective(start))
+        return run(self, problem, start, limits)
+
+    monkeypatch.setattr(cr.RFISTA, "run", note)
+    with pytest.warns(cr.ConvergenceWarning, match=r"after RFISTA \(max_iter, .*\), RFISTA \(max_iter, .*\)"):
+        solution = cr.solve(problem)
+    assert starts[0] is None
+    assert starts[1] == pytest.approx(solution.attempts[0].objective)
+    assert solution.attempts[1].objective <= solution.attempts[0].objective
+
+
+def test_weights_of_one_attempt_and_bound_of_another(monkeypatch):
+    """Good weights with a useless dual variable, then zero weights with a good one: together they are optimal."""
+    problem = make_problem("gated")
+    best = cr.solve(problem, tol=1e-9)
+    stalled = {"status": cr.Status.STALLED, "solver_status": "", "n_iter": 1, "solve_time": 0.0}
+    runs = iter(
+        [
+            RawResult(weights=0.9 * best.weights, t=best.dual.t, **stalled),
+            RawResult(weights=best.weights, **stalled),
+        ]
+    )
+    plan_of(monkeypatch, cr.WorkingSet(), cr.RFISTA())
+    for solver in (cr.WorkingSet, cr.RFISTA):
+        monkeypatch.setattr(solver, "run", lambda self, problem, start, limits: next(runs))
+    monkeypatch.setattr("cvxrelu.certificates._certify", without_gradients(certificates._certify))
+    solution = cr.solve(problem, tol=1e-8)
+    assert [one.rel_gap > 1e-3 for one in solution.attempts] == [True, True]
     assert solution.status == "optimal"
-    assert solution.certificate.rel_gap <= 1e-6
-    with pytest.warns(cr.ConvergenceWarning):
-        assert cr.solve(problem, max_iter=5).status == "max_iter"  # a limit is a limit
+    assert solution.solver == "RFISTA"
+    assert solution.certificate.rel_gap <= 1e-8
+    assert solution.certificate.lower == cr.certify(problem, solution.weights, solution.dual).lower
+
+
+def test_ctrl_c_in_the_second_solver_returns_the_first_answer(monkeypatch):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    problem = hard()
+    monkeypatch.setattr(cp.Problem, "solve", interrupt)
+    with pytest.warns(cr.ConvergenceWarning, match="Ctrl-C"):
+        solution = cr.solve(problem)
+    assert [one.status for one in solution.attempts] == ["slow", "interrupted"]
+    assert (solution.solver, solution.status) == ("RFISTA", "interrupted")
+
+
+def test_a_solver_is_slow_by_the_decrease_of_its_gap():
+    """Of a clock that each check moves by a second, and a gap that each check divides by ten, or by 1.1."""
+
+    def end(factor, patience, tol=1e-6):
+        clock = iter(np.arange(1000.0)).__next__
+        problem = make_problem("gated")
+        weights = problem.zero_weights()
+        limits = Limits(tol=tol, max_iter=10**6, patience=patience, work=clock)
+        dual = DualPoint(np.zeros_like(problem.Y), None, 0.0)
+
+        def candidates():
+            for k in range(1, 200):
+                yield Candidate(weights=weights, n_iter=k, step=1.0, objective=1e-9 + factor**-k, dual=dual)
+
+        raw = watch(problem, candidates(), limits, "test")
+        return raw.status, raw.n_iter
+
+    assert end(1.1, None, tol=2.0)[0] == "optimal"
+    assert end(1.1, 5.0)[0] == "slow"
+    assert end(1.1, 5.0)[1] <= 6
+    assert end(1.1, 1e6)[0] == "stalled"  # nothing more to offer
+
+
+def test_the_cost_of_an_interior_point_grows_with_the_problem():
+    X = np.random.default_rng(0).standard_normal((200, 5))
+    small, large = (interior_point_cost(cr.ConvexReLU(X, X[:, 0], cr.sample_patterns(X, k, seed=0))) for k in (5, 50))
+    assert small.seconds < large.seconds
+    assert small.size < large.size
+
+
+def test_what_is_too_large_for_an_interior_point_is_left_to_native_solvers(monkeypatch):
+    problem = make_problem("gated")
+    assert [one.name for one in make_plan(problem, np.inf)] == ["WorkingSet", "CLARABEL", "WorkingSet", "RFISTA"]
+    assert [one.name for one in make_plan(problem, 1e-3)] == ["WorkingSet", "RFISTA"]
+    l1 = make_problem("relu", penalty="l1")
+    assert [one.name for one in make_plan(l1, np.inf)] == ["CLARABEL", "AugmentedLagrangian"]
+    monkeypatch.setattr("cvxrelu.solvers.plan.available_bytes", lambda: 1000)
+    assert [one.name for one in make_plan(l1, np.inf)] == ["AugmentedLagrangian"]
+
+
+def test_auto_takes_no_options_of_a_solver():
+    with pytest.raises(TypeError, match="takes no options of a solver's own: got tol_feas"):
+        cr.solve(make_problem("relu", penalty="l1"), tol_feas=0.1)
+
+
+def without_gradients(original):
+    """`certify` that offers no dual variable of its own."""
+
+    def certify(problem, weights, duals, rounded, workspace):
+        certificate = original(problem, weights, duals, rounded, workspace)
+        point = problem.dual_point(duals[0].t if duals else np.zeros_like(problem.Y))
+        return dataclasses.replace(certificate, lower=point.value, dual=point)
+
+    return certify
 
 
 @pytest.mark.parametrize(

@@ -1,27 +1,24 @@
 """What an inner solver may spend."""
 
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
-
-import numpy as np
 
 from cvxrelu.solvers.monitor import Limits
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """Newton steps in all, and a moment of `time.perf_counter`."""
+    """Newton steps in all, and whether the time of a round is up."""
 
     steps: int
-    deadline: float
+    expired: Callable[[], bool]
 
     @classmethod
     def of(cls, limits: Limits) -> Self:
-        """Return what the limits allow from now on."""
-        left = np.inf if limits.time_limit is None else limits.time_limit
-        return cls(steps=limits.max_iter, deadline=time.perf_counter() + left)
+        """Return what the limits allow from now to the next check of the gap."""
+        return cls(steps=limits.max_iter, expired=limits.rounds())
 
     def spent(self, steps: int) -> bool:
         """Return whether nothing is left after so many steps."""
-        return steps >= self.steps or time.perf_counter() >= self.deadline
+        return steps >= self.steps or self.expired()

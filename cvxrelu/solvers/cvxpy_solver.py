@@ -68,7 +68,7 @@ def solve_cvxpy(
             return
         previous = settings
         failure = _run(program, solver, verbose, settings)
-        result = _read(problem, program, failure, tol, max_iter, compile_time)
+        result = _read(problem, program, failure, tol, max_iter, time_limit is not None, compile_time)
         yield result
         if result.status is not Status.INACCURATE:
             return
@@ -97,6 +97,7 @@ def _read(
     failure: str | None,
     tol: float,
     max_iter: int | None,
+    limited: bool,
     compile_time: float,
 ) -> RawResult:
     stats = program.solver_stats
@@ -106,7 +107,7 @@ def _read(
     if failure is None:
         with contextlib.suppress(ValueError):  # no values, or NaN
             weights = _drop_negligible(problem, read_weights(problem, program), tol)
-            status = _status(program.status, n_iter, max_iter)
+            status = _status(program.status, n_iter, max_iter, limited)
             scaled, gamma = read_dual(problem, program)
             t = scaled / problem.n
             multipliers = None if gamma is None else problem.check_multipliers(gamma / problem.n)
@@ -130,16 +131,17 @@ def _limits(solver: str, backend: Backend, max_iter: int | None, time_limit: flo
         ("time_limit", backend.time_limit, time_limit),
     ):
         if value is not None and option is None:
-            warn(f"{solver} has no option for {name}; it will not be kept to", UnsupportedOptionWarning, stacklevel=5)
+            warn(f"{solver} has no option for {name}; it will not be kept to", UnsupportedOptionWarning, stacklevel=8)
         elif value is not None and option is not None:
             limits[option] = value
     return limits
 
 
-def _status(solver_status: str, n_iter: int | None, max_iter: int | None) -> Status:
+def _status(solver_status: str, n_iter: int | None, max_iter: int | None, limited: bool) -> Status:
+    """Return how the solver ended; ``limited`` says whether its time was."""
     if solver_status == cp.USER_LIMIT:
         reached = max_iter is not None and n_iter is not None and n_iter >= max_iter
-        return Status.MAX_ITER if reached else Status.TIME_LIMIT
+        return Status.MAX_ITER if reached or not limited else Status.TIME_LIMIT
     return Status.INACCURATE
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,12 +21,50 @@ _STALL_ROUNDINGS = 4.0
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """When to stop; see `cvxrelu.solve`."""
+    """When to stop; see `cvxrelu.solve`.
+
+    Attributes
+    ----------
+    tol, max_iter, time_limit, callback
+        As in `cvxrelu.solve`; the time runs from when the limits are made.
+    patience : float, optional
+        Seconds of work that the next solver of a plan is predicted to need: the solver ends as "slow" once it has
+        worked for as long, and its gap, as it has decreased, will take longer than that. Work is the time of the thread
+        on a processor: what else the machine does plays no part.
+    before : float
+        Seconds that have passed before: the times of records begin with them.
+    now, work : callable
+        The clock, and that of the work.
+    """
 
     tol: float
     max_iter: int
     time_limit: float | None = None
     callback: Callback | None = None
+    patience: float | None = None
+    before: float = 0.0
+    now: Callable[[], float] = time.perf_counter
+    work: Callable[[], float] = time.thread_time
+    started: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Start the clock."""
+        object.__setattr__(self, "started", self.now())
+
+    def rounds(self) -> Callable[[], bool]:
+        """Return a function that says when the gap is to be looked at again: by the clock, or by the work from now."""
+        until = np.inf if self.patience is None else self.work() + self.patience
+        return lambda: self.now() >= self.deadline or (until < np.inf and self.work() >= until)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the limits were made."""
+        return self.now() - self.started
+
+    @property
+    def deadline(self) -> float:
+        """The moment, of the clock, at which the time is up."""
+        return np.inf if self.time_limit is None else self.started + self.time_limit
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -59,12 +97,13 @@ def watch(
     neither bound has moved by more than the rounding of X's precision in the last 30 % of at least 500 iterations.
     The workspace is that of the solver on the whole problem, if it has one.
     """
-    started = time.perf_counter()
     history: list[Record] = []
+    start = limits.work()
+    spent: list[float] = []
     best_weights = problem.zero_weights()
     upper = problem.objective(best_weights)
     best_dual: DualPoint | None = None
-    status = Status.MAX_ITER
+    status, failure = Status.MAX_ITER, ""
     try:
         for candidate in candidates:
             if candidate.objective is None:
@@ -83,14 +122,16 @@ def watch(
                 best_dual = point
             record = Record(
                 n_iter=candidate.n_iter,
-                time=time.perf_counter() - started,
+                time=limits.before + limits.elapsed,
                 objective=upper,
                 lower=min(best_dual.value, upper),
                 violation=violation,
                 step=candidate.step,
+                solver=name,
             )
             history.append(record)
-            reason = _reason_to_stop(history, limits, float(np.finfo(problem.X.dtype).eps))
+            spent.append(limits.work() - start)
+            reason = _reason_to_stop(history, spent, limits, float(np.finfo(problem.X.dtype).eps))
             if reason is not None:
                 status = reason
                 break
@@ -98,20 +139,22 @@ def watch(
             status = Status.STALLED  # a solver that has no more to offer
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
+    except (ArithmeticError, np.linalg.LinAlgError) as error:  # the best point so far is no worse for it
+        status, failure = Status.FAILED, f" ({type(error).__name__}: {error})"
     return RawResult(
         weights=best_weights,
         t=None if best_dual is None else best_dual.t,
         multipliers=None if best_dual is None else best_dual.multipliers,
         status=status,
-        solver_status=f"{name}: {status.value}",
+        solver_status=f"{name}: {status.value}{failure}",
         n_iter=history[-1].n_iter if history else 0,
-        solve_time=time.perf_counter() - started,
+        solve_time=limits.elapsed,
         history=tuple(history),
-        workspace=None if status is Status.INTERRUPTED else workspace,
+        workspace=None if status in (Status.INTERRUPTED, Status.FAILED) else workspace,
     )
 
 
-def _reason_to_stop(history: list[Record], limits: Limits, eps: float) -> Status | None:
+def _reason_to_stop(history: list[Record], spent: list[float], limits: Limits, eps: float) -> Status | None:
     record = history[-1]
     if limits.callback is not None and limits.callback(record):
         return Status.STOPPED
@@ -119,9 +162,23 @@ def _reason_to_stop(history: list[Record], limits: Limits, eps: float) -> Status
         return Status.OPTIMAL
     if record.n_iter is not None and record.n_iter >= limits.max_iter:
         return Status.MAX_ITER
-    if limits.time_limit is not None and record.time >= limits.time_limit:
+    if limits.now() >= limits.deadline:
         return Status.TIME_LIMIT
-    return Status.STALLED if stalled(history, eps) else None
+    if stalled(history, eps):
+        return Status.STALLED
+    return Status.SLOW if _slow(history, spent, limits) else None
+
+
+def _slow(history: list[Record], spent: list[float], limits: Limits) -> bool:
+    """Return whether the gap, by its decrease in the last half of the work, needs more than the patience."""
+    latest, used = history[-1], spent[-1]
+    if limits.patience is None or used <= limits.patience:
+        return False
+    goal = limits.tol * abs(latest.objective)
+    half = sum(work <= 0.5 * used for work in spent)
+    since, gap = (spent[half - 1], history[half - 1].gap) if half else (0.0, latest.objective)
+    decrease = np.log(max(gap / latest.gap, 1.0)) / (used - since)
+    return bool(goal <= 0.0 or np.log(latest.gap / goal) > limits.patience * decrease)
 
 
 def stalled(history: list[Record], eps: float) -> bool:

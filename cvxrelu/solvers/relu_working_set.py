@@ -45,7 +45,6 @@ def relu_candidates(
         Of the problem, for the projections.
     """
     search = _Search(problem, blocks, limits.tol, workspace)
-    budget = Budget.of(limits)
     best, idle, started = np.inf, 0, bool(blocks.any())
     while idle < _IDLE_ROUNDS:
         candidate = search.price()
@@ -55,7 +54,7 @@ def relu_candidates(
         gap = search.upper - search.dual.value
         idle = 0 if gap < _PROGRESS * best else idle + 1
         best = min(best, gap)
-        search.solve_working_set(budget)
+        search.solve_working_set(Budget.of(limits))
 
 
 class _Search:

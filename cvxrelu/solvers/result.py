@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import scipy.sparse as sp
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.convex_problem import Weights
 from cvxrelu.dual_workspace import DualWorkspace
 from cvxrelu.status import Status
+
+_TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +31,8 @@ class Record:
         Violation of the cones before repair, in units of activation.
     step : float or None
         Step size, for methods that have one.
+    solver : str
+        The solver that was at work.
 
     Examples
     --------
@@ -48,11 +53,53 @@ class Record:
     lower: float
     violation: float = 0.0
     step: float | None = None
+    solver: str = ""
 
     @property
     def gap(self) -> float:
         """Certified gap at the check."""
         return self.objective - self.lower
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """What one solver of a plan came to, certified.
+
+    Attributes
+    ----------
+    solver : str
+        The solver.
+    status : Status
+        How it ended; OPTIMAL if its own certified gap, or that of all attempts so far, was within the tolerance.
+    solver_status : str
+        The same in its own words.
+    objective : float
+        Objective of its best feasible point.
+    lower : float
+        Its best lower bound.
+    n_iter : int or None
+        Iterations; None where the solver does not say.
+    time : float
+        Seconds, certificates included.
+    """
+
+    solver: str
+    status: Status
+    solver_status: str
+    objective: float
+    lower: float
+    n_iter: int | None
+    time: float
+
+    @property
+    def gap(self) -> float:
+        """Certified gap of the attempt alone."""
+        return self.objective - self.lower
+
+    @property
+    def rel_gap(self) -> float:
+        """``gap`` over the absolute value of the objective; 0 if the gap is 0."""
+        return self.gap / max(abs(self.objective), _TINY) if self.gap > 0.0 else 0.0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

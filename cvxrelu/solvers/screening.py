@@ -4,7 +4,6 @@ Patterns that a dual point and its gap prove to be zero at every optimum (the ga
 & Salmon 2017) are priced no more.
 """
 
-import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -49,7 +48,6 @@ def screened(
     the last one over all patterns; the caller certifies each point over all patterns, and so decides when to stop. The
     workspace, which serves the whole problem, is the caller's too.
     """
-    started = time.perf_counter()
     eps = float(np.finfo(problem.X.dtype).eps)
     alive = np.arange(len(problem.patterns))
     workspace.remember(problem.operator, *problem.at_zero)
@@ -74,18 +72,17 @@ def screened(
             alive, norms, part = alive[~zero], norms[~zero], part.restrict(np.flatnonzero(~zero))
             workspace = DualWorkspace()  # of the part: the caller keeps that of the whole problem
         history: list[Record] = []
+        expired = limits.rounds()
         for candidate in inner(restricted, index, np.ascontiguousarray(blocks[..., index, :])):
             inside = restricted.blocks(candidate.weights)
             upper = restricted.objective(candidate.weights)
             gap = _gap(restricted, inside, candidate.multipliers)
             if history:
                 gap = min(gap, history[-1].gap)
-            seconds = time.perf_counter() - started
-            history.append(Record(n_iter=candidate.n_iter, time=seconds, objective=upper, lower=upper - gap))
+            history.append(Record(n_iter=candidate.n_iter, time=limits.elapsed, objective=upper, lower=upper - gap))
             if gap <= max(target, _LAST_SHARE * limits.tol * abs(upper)) or stalled(history, eps):
                 break
-            expired = limits.time_limit is not None and seconds >= limits.time_limit
-            if expired or n_iter + candidate.n_iter >= limits.max_iter:
+            if expired() or n_iter + candidate.n_iter >= limits.max_iter:
                 break
         n_iter, step = n_iter + candidate.n_iter, candidate.step
         blocks = np.zeros_like(blocks)

@@ -105,7 +105,6 @@ def _gated_candidates(
     problem: ConvexProblem, blocks: FloatArray, limits: Limits, workspace: DualWorkspace
 ) -> Iterator[Candidate]:
     """Yield the solution on each working set, until rounding ends all progress."""
-    budget = Budget.of(limits)
     operator = problem.operator if problem.X.dtype == np.float64 else GatedOperator(problem.X, problem.patterns.D)
     prediction = operator.forward(blocks) if blocks.any() else np.zeros_like(problem.Y)
     upper = problem.loss.value(prediction, problem.Y) + problem.lam * problem.penalty.value(blocks)
@@ -133,7 +132,7 @@ def _gated_candidates(
         index, operator, Z = patterns.choose(blocks)
         target = max(_SHARE * gap, _LAST_SHARE * limits.tol * abs(upper))
         u = np.ascontiguousarray(blocks[:, index])
-        solved, upper = inner.minimise(operator, index, u, Z, target, budget)
+        solved, upper = inner.minimise(operator, index, u, Z, target, Budget.of(limits))
         exhausted = inner.exhausted
         blocks = np.zeros_like(blocks)
         blocks[:, index] = solved
