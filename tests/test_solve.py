@@ -242,7 +242,6 @@ def test_quadratic_programs_take_quadratic_solvers():
     ("arguments", "error", "message"),
     [
         ({"solver": "MAGIC"}, ValueError, "solver must be one of .*'CLARABEL'.*'auto', 'decompose'; got 'MAGIC'"),
-        ({"solver": "clarabel"}, ValueError, "got 'clarabel'"),
         ({"tol": 0.0}, ValueError, "tol must be a finite number > 0; got 0.0"),
         ({"tol": -1.0}, ValueError, "tol must be"),
         ({"tol": "small"}, TypeError, "tol must be"),
