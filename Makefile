@@ -55,6 +55,7 @@ docs: $(EXTRAS)/.installed
 
 # Whether a Python without a compiler finds a wheel of everything: resolved for each version, nothing is installed.
 wheels: $(EXTRAS)/.installed
+	mkdir -p build
 	for version in 3.12 3.13 3.14; do \
 		$(EXTRAS)/bin/uv pip compile --quiet --only-binary :all: --python-version $$version --extra test pyproject.toml \
 			--output-file build/wheels-$$version.txt && echo "Python $$version: wheels of all packages" || exit 1; \
