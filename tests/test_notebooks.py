@@ -55,7 +55,7 @@ def execute(notebook, folder):
         "OPENBLAS_NUM_THREADS": "1",
     }
     client = nbclient.NotebookClient(
-        run, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+        run, timeout=3000, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
     )
     client.execute(env=environment)
     run.cells = run.cells[1:-1]

@@ -96,7 +96,7 @@ def test_a_selected_lam_at_the_edge_of_the_grid_is_told():
 
 
 def test_table_2_is_run_told_and_resumed(tmp_path, capsys):
-    options = f"--data breast_cancer --lams 0.01 0.001 --gates 8 --limit 5 --out {tmp_path}".split()
+    options = f"--data breast_cancer --lams 0.01 0.001 --gates 8 --limit 600 --out {tmp_path}".split()
     told = run("table2", *options)
     assert "settings tried: C-GReLU 2, C-ReLU 2, random forest 3, linear SVM 5, RBF SVM 12" in told
     row = next(line for line in told.splitlines() if line.startswith("breast_cancer ")).split()
@@ -118,7 +118,7 @@ def test_table_2_is_of_binary_sets(tmp_path):
 
 @needs("torch")
 def test_table_3_with_local_training(tmp_path):
-    told = run("table3", *f"--data breast_cancer --lams 0.01 --gates 8 --epochs 5 --limit 5 --out {tmp_path}".split())
+    told = run("table3", *f"--data breast_cancer --lams 0.01 --gates 8 --epochs 5 --limit 600 --out {tmp_path}".split())
     assert "NC: Adam, 5 epochs" in told
     assert "no excess is below zero: holds on 1 sets" in told
     row = next(line for line in told.splitlines() if line.startswith("breast_cancer ")).split()
@@ -128,7 +128,7 @@ def test_table_3_with_local_training(tmp_path):
 
 def test_table_3_without_torch_says_what_is_left_out(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    told = run("table3", *f"--data breast_cancer wine --lams 0.01 --gates 8 --limit 5 --out {tmp_path}".split())
+    told = run("table3", *f"--data breast_cancer wine --lams 0.01 --gates 8 --limit 600 --out {tmp_path}".split())
     assert "NC: left out, PyTorch is not installed (pip install 'cvxrelu[torch]')" in told
     assert "NC-ReLU against" not in told
     assert "C-ReLU against C-GReLU:" in told

@@ -140,13 +140,13 @@ def script(tmp_path, text):
 
 def test_a_peer_that_fails_or_hangs_gives_no_answer(tmp_path):
     failing = script(tmp_path, "raise SystemExit('out of luck')")
-    found = enter(Entrant(failing, 1.0), tmp_path, lambda _: 0.0, 0.0, replace(EFFORT, timeout=30.0))
+    found = enter(Entrant(failing, 1.0), tmp_path, lambda _: 0.0, 0.0, replace(EFFORT, timeout=300.0))
     assert not found.reached
     assert found.chosen.note == "failed with status 1: out of luck"
     failing = script(tmp_path, "raise ValueError('two\\nlines')")
-    found = enter(Entrant(failing, 1.0), tmp_path, lambda _: 0.0, 0.0, replace(EFFORT, timeout=30.0))
+    found = enter(Entrant(failing, 1.0), tmp_path, lambda _: 0.0, 0.0, replace(EFFORT, timeout=300.0))
     assert found.chosen.note == "failed with status 1: ValueError: two lines"
-    hanging = script(tmp_path, "import time; time.sleep(60)")
+    hanging = script(tmp_path, "import time; time.sleep(3600)")
     found = enter(Entrant(hanging, 1.0), tmp_path, lambda _: 0.0, 0.0, replace(EFFORT, timeout=0.2))
     assert (found.reached, found.median, found.chosen.accuracy) == (False, 0.2, None)
 

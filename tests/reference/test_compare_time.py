@@ -21,6 +21,13 @@ from reference.peers import job
 TINY = Instance("wide", "gated", 6, 0.3, "small")
 ZEROS = "    return np.zeros((1, len(problem.patterns), problem.d))\n"
 HEAD = "import time\nimport numpy as np\n"
+# From its start on the solver's clock stands, at what it is to have spent: no machine is too slow for it.
+SPENDS = """
+def solve(problem, tol, time_limit):
+    if problem.n > 10:  # not when it is warmed up
+        end = time.perf_counter() + time_limit + {more}
+        time.perf_counter = lambda: end
+"""
 
 
 @pytest.fixture
@@ -36,35 +43,30 @@ def table_of(tmp_path):
 
 def test_imports_are_not_the_solvers_time(table_of):
     """A start that takes longer than the time-out is neither timed nor cut short."""
-    table = table_of(HEAD + "time.sleep(1.2)\ndef solve(problem, tol, time_limit):\n" + ZEROS, timeout=1.0)
+    table = table_of(HEAD + "time.sleep(3.0)\ndef solve(problem, tol, time_limit):\n" + ZEROS, timeout=2.0)
     assert table["status"].tolist() == ["answered", "answered"]
-    assert (table["seconds"] < 0.5).all()
+    assert (table["seconds"] < 2.0).all()
 
 
 def test_the_limit_that_solvers_are_given_lets_them_answer_in_time(table_of):
     """Whoever uses it up has answered, and is not asked for more."""
-    wait = "def solve(problem, tol, time_limit):\n    if problem.n > 10:\n        time.sleep(time_limit)\n"
-    table = table_of(HEAD + wait + ZEROS, timeout=2.0)
+    table = table_of(HEAD + SPENDS.format(more=0.0) + ZEROS, timeout=100.0)
     assert table["status"].tolist() == ["answered", "not_run"]
-    assert 1.9 <= table["seconds"].iloc[0] <= 2.0
+    assert 95.0 <= table["seconds"].iloc[0] <= 100.0
     assert table["note"].tolist() == ["", "out of time at 0.1"]
 
 
-@pytest.mark.slow
 def test_a_late_answer_is_none(table_of):
-    wait = "def solve(problem, tol, time_limit):\n    if problem.n > 10:\n        time.sleep(time_limit + 0.6)\n"
-    table = table_of(HEAD + wait + ZEROS, timeout=2.0)
+    table = table_of(HEAD + SPENDS.format(more=30.0) + ZEROS, timeout=100.0)
     assert table["status"].tolist() == ["timeout", "not_run"]
-    assert table["seconds"].iloc[0] == 2.0
+    assert table["seconds"].iloc[0] == 100.0
     assert np.isnan(table["accuracy"].iloc[0])
 
 
 @pytest.mark.slow
 def test_earlier_answers_of_a_process_that_is_stopped_are_kept(table_of):
-    wait = "def solve(problem, tol, time_limit):\n    if tol < 0.01:\n        time.sleep(60)\n"
-    started = time.monotonic()
-    table = table_of(HEAD + wait + ZEROS, timeout=1.0)
-    assert time.monotonic() - started < 20.0
+    wait = "def solve(problem, tol, time_limit):\n    if tol < 0.01:\n        time.sleep(3600)\n"
+    table = table_of(HEAD + wait + ZEROS, timeout=3.0)
     assert table["status"].tolist() == ["answered", "timeout"]
 
 
@@ -82,27 +84,27 @@ def test_the_clock_leaves_a_file_while_it_runs(tmp_path):
         assert running.exists()
         time.sleep(0.02)
     assert not running.exists()
-    assert 0.02 <= clock.seconds < 1.0
+    assert clock.seconds >= 0.02
     with pytest.raises(RuntimeError), clock:
         raise RuntimeError
     assert not running.exists()
 
 
 def test_compiling_is_not_the_solvers_time(tmp_path):
-    """A process that compiles for a second is given it; one that solves as long is stopped."""
+    """A process that compiles for two seconds is given them; one that solves as long is stopped."""
     body = "from reference.peers.job import Clock\nfrom pathlib import Path\nimport time, sys\nimport numpy as np\n"
     body += "clock = Clock(Path(sys.argv[1]).with_suffix('.running'))\n"
     answer = "np.savez(sys.argv[1], metadata='{}', seconds=[0.01], U=np.zeros(1))\n"
-    compiles = body + "with clock:\n with clock.compiling():\n  time.sleep(1.0)\n" + answer
-    solves = body + "with clock:\n time.sleep(1.0)\n" + answer
+    compiles = body + "with clock:\n with clock.compiling():\n  time.sleep(2.0)\n" + answer
+    solves = body + "with clock:\n time.sleep(3600)\n" + answer
     statuses = []
     for name, text in (("compiles", compiles), ("solves", solves)):
         file = tmp_path / f"{name}.npz"
         with subprocess.Popen([sys.executable, "-c", text, str(file)]) as process:
-            outcome = ladder._wait(process, file, 0.3, 0.1, lambda: False)
+            outcome = ladder._wait(process, file, 1.0, 0.5, lambda: False)
             process.kill()
         statuses.append((outcome.status, outcome.note))
-    assert statuses == [("answered", ""), ("timeout", "stopped, 0.3 s allowed")]
+    assert statuses == [("answered", ""), ("timeout", "stopped, 1 s allowed")]
 
 
 def test_a_function_that_hangs_is_stopped_at_its_time_out(table_of):
@@ -195,6 +197,6 @@ def test_a_solver_that_was_changed_is_run_anew_or_refused(table_of, tmp_path):
 
 def test_the_solver_in_the_readme_reaches_the_optimum(table_of):
     text = (Path(__file__).parents[2] / "reference" / "README.md").read_text()
-    table = table_of(re.search(r"```python\n(.*?)```", text, re.DOTALL).group(1), asked=(1e-6,), timeout=20.0)
+    table = table_of(re.search(r"```python\n(.*?)```", text, re.DOTALL).group(1), asked=(1e-6,), timeout=200.0)
     assert table["status"].tolist() == ["answered"]
     assert table["accuracy"].iloc[0] <= 1e-6
