@@ -160,7 +160,9 @@ def _choose(problem: ConvexProblem, solver: Any) -> str | NativeSolver | None:
     if type(solver) in NATIVE_SOLVERS.values():
         chosen = solver
     else:
-        name = check_solver(solver, ["auto", *NATIVE_SOLVERS, *solver_names()])
+        own = ["auto", *NATIVE_SOLVERS]
+        is_own = isinstance(solver, str) and solver.lower() in map(str.lower, own)
+        name = check_solver(solver, own if is_own else [*own, *solver_names()])  # CVXPY, which tells them, is slow
         if name == "auto":
             return None
         if name not in NATIVE_SOLVERS:
