@@ -3,9 +3,10 @@
 import time as clock
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray, check_integer, check_matrix, check_number, check_targets
 from cvxrelu.active_set import project_blocks
@@ -13,6 +14,7 @@ from cvxrelu.certificates import Certificate, certify, over_all_networks
 from cvxrelu.convex_problem import DualPoint, Weights
 from cvxrelu.exceptions import ConvergenceWarning, SolverError
 from cvxrelu.gates import sample_patterns
+from cvxrelu.interrupts import interrupts_noted, note_interrupt
 from cvxrelu.losses import Loss, get_loss
 from cvxrelu.neuron_bound import EXACT_RANK, LOOSER, SEARCH_RANK, bound_neurons, compile_search, feasible_multiple
 from cvxrelu.neuron_form import Lines, NeuronBound
@@ -200,14 +202,27 @@ def solve_global(
     )
 
 
+class _Master(NamedTuple):
+    """A master program, its best weights, and for how many rounds each of its patterns had no neuron."""
+
+    problem: ConvexReLU
+    weights: Weights
+    idle: NDArray[np.int64]
+
+
+class _MasterInterruptedError(Exception):
+    """Ctrl-C ended the solve of a master program, which has returned its best weights."""
+
+
 class _Generation:
     """The state of the rounds: a master program with weights, the best bound proven, and what is to be tried next."""
 
     def __init__(
         self, problem: ConvexReLU, tol: float, rng: np.random.Generator, started: float, time_limit: float | None
     ) -> None:
-        self.problem = problem
-        self.weights: Weights = problem.zero_weights()
+        # What belongs together is replaced at once: the search may be interrupted anywhere.
+        self._master = _Master(problem, problem.zero_weights(), np.zeros(len(problem.patterns), dtype=np.int64))
+        self._proven: tuple[DualPoint, NeuronBound | None] = self._point_of(np.zeros(problem.n), 0.0), None
         self.history: list[GlobalRecord] = []
         self._lines = Lines(problem.X)
         if time_limit is not None:
@@ -217,9 +232,6 @@ class _Generation:
             started += clock.perf_counter() - before  # the limit is of what is not compilation
         self._tol, self._rng, self._started = tol, rng, started
         self._deadline = np.inf if time_limit is None else started + time_limit
-        self._idle = np.zeros(len(problem.patterns), dtype=np.int64)
-        self._point = self._point_of(np.zeros(problem.n), 0.0)
-        self._proof: NeuronBound | None = None
         self._master_tol = _LOOSEST
         self._proof_time = 0.0
         self._relaxed = False
@@ -240,12 +252,25 @@ class _Generation:
                     return status
                 if stopped:
                     return Status.STOPPED
-        except KeyboardInterrupt:
+        except _MasterInterruptedError:
             return Status.INTERRUPTED
+        except KeyboardInterrupt:
+            note_interrupt()
+            return Status.INTERRUPTED
+
+    @property
+    def problem(self) -> ConvexReLU:
+        """The master program."""
+        return self._master.problem
+
+    @property
+    def weights(self) -> Weights:
+        """Its best weights."""
+        return self._master.weights
 
     def certificate(self) -> Certificate:
         """Return the certificate of the weights, with the best bound proven for networks of any width."""
-        return over_all_networks(certify(self.problem, self.weights), self._point, self._proof)
+        return over_all_networks(certify(self.problem, self.weights), *self._proven)
 
     def _round(self) -> Status | None:
         """Solve the master program, price, prove, and add patterns; a status if that is all."""
@@ -269,12 +294,12 @@ class _Generation:
                 n_iter=len(self.history) + 1,
                 time=clock.perf_counter() - self._started,
                 objective=upper,
-                lower=min(self._point.value, upper),
+                lower=min(self._proven[0].value, upper),
                 violation=violation,
                 n_patterns=len(self.problem.patterns),
             )
         )
-        if upper - self._point.value <= self._tol * abs(upper):
+        if upper - self._proven[0].value <= self._tol * abs(upper):
             return Status.OPTIMAL
         if clock.perf_counter() >= self._deadline:
             return Status.TIME_LIMIT
@@ -291,6 +316,7 @@ class _Generation:
 
     def _solve_master(self) -> tuple[FloatArray, float]:
         """Move to the optimum over the present patterns; return the dual variable (n,) and the relative gap."""
+        before = interrupts_noted()
         solution = silenced(solve, ConvergenceWarning)(
             self.problem,
             "WorkingSet",
@@ -298,11 +324,13 @@ class _Generation:
             start=self.weights,
             time_limit=self._time_left(),
         )
-        if solution.status is Status.INTERRUPTED:
-            raise KeyboardInterrupt
-        self.weights = solution.weights
-        active = np.any(self.problem.blocks(self.weights), axis=(0, 1, 3))
-        self._idle = np.where(active, 0, self._idle + 1)
+        problem = self.problem
+        interrupted = interrupts_noted() > before
+        if not interrupted or solution.objective < problem.objective(self.weights):
+            active = np.any(problem.blocks(solution.weights), axis=(0, 1, 3))
+            self._master = _Master(problem, solution.weights, np.where(active, 0, self._master.idle + 1))
+        if interrupted:
+            raise _MasterInterruptedError
         return solution.dual.t[:, 0], solution.certificate.rel_gap
 
     def _time_left(self) -> float | None:
@@ -332,7 +360,7 @@ class _Generation:
         room = now + _PROOF_SHARE * (now - self._started) - self._proof_time
         for target in targets:
             deadline = self._deadline if target < LOOSER[-1] * self.problem.lam else min(self._deadline, room)
-            worth = clock.perf_counter() < deadline and self._point_of(t, target).value > self._point.value
+            worth = clock.perf_counter() < deadline and self._point_of(t, target).value > self._proven[0].value
             if self._lines.rank > EXACT_RANK and not worth:
                 continue
             bound = bound_neurons(self.problem.X, self._lines, t, target, deadline=deadline)
@@ -354,8 +382,9 @@ class _Generation:
     def _keep(self, t: FloatArray, bound: NeuronBound) -> None:
         """Keep the multiple of t that the bound makes feasible, if it is the best so far."""
         point = self._point_of(t, bound.upper)
-        if point.value > self._point.value or self._proof is None:
-            self._point, self._proof = point, bound
+        best, proof = self._proven
+        if point.value > best.value or proof is None:
+            self._proven = point, bound
 
     def _point_of(self, t: FloatArray, upper: float) -> DualPoint:
         return feasible_multiple(self.problem.loss, self.problem.Y, self.problem.lam, t, upper)
@@ -365,7 +394,7 @@ class _Generation:
         problem, patterns = self.problem, self.problem.patterns
         if not neurons:
             return 0  # nothing to add: an empty set may be what is left of the idle ones
-        kept = np.flatnonzero(self._idle <= _IDLE)
+        kept = np.flatnonzero(self._master.idle <= _IDLE)
         new = np.column_stack([self._gates(neuron.u) for neuron in neurons[:_ADDED]])
         D = np.column_stack([np.asarray(patterns.D)[:, kept], problem.X @ new >= 0.0])
         first = unique_columns(D)  # without the zero pattern that the master program of data without any begins with
@@ -375,11 +404,11 @@ class _Generation:
             return 0
         gates = None if patterns.G is None else np.column_stack([patterns.G[:, kept], new])[:, first]
         patterns = ActivationPatterns(D[:, first], gates)
-        self.problem = ConvexReLU(problem.X, problem.y, patterns, problem.lam, problem.loss)
+        grown = ConvexReLU(problem.X, problem.y, patterns, problem.lam, problem.loss)
         blocks = problem.blocks(self.weights)[:, :, old]
         blocks = np.concatenate([blocks, np.zeros((2, 1, n_added, problem.d))], axis=2)
-        self.weights = self.problem.weights(blocks)
-        self._idle = np.concatenate([self._idle[old], np.zeros(n_added, dtype=np.int64)])
+        idle = np.concatenate([self._master.idle[old], np.zeros(n_added, dtype=np.int64)])
+        self._master = _Master(grown, grown.weights(blocks), idle)
         return n_added
 
     def _gates(self, u: FloatArray) -> FloatArray:

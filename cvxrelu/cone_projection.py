@@ -137,9 +137,9 @@ class ConeProjector:
             require(
                 8.0 * (first + len(new)) * d**2, f"A basis of {d} x {d} for each of {first + len(new)} cones", _REMEDY
             )
-            self._slot[new] = first + np.arange(len(new))
             self._basis = np.concatenate([self._basis, np.broadcast_to(np.eye(d), (len(new), d, d))])
             self._tight = np.concatenate([self._tight, np.zeros((len(new), d), dtype=bool)])
             self._row = np.concatenate([self._row, np.zeros((len(new), d), dtype=np.intp)])
             self._gamma = np.concatenate([self._gamma, np.zeros((len(new), d))])
+            self._slot[new] = first + np.arange(len(new))
         return self._slot[blocks]

@@ -88,14 +88,17 @@ class ConvexNetworkEstimator(BaseEstimator):
         )
 
     def _keep(self, training: Training, solution: Solution) -> None:
-        """Set what is known after training."""
-        self.network_ = training.network(solution)
-        self.certificate_ = training.certificate(solution)
-        self.objective_ = self.certificate_.upper
-        self.lower_bound_ = self.certificate_.lower
-        self.dual_gap_ = self.certificate_.gap
-        self.n_iter_ = solution.n_iter
-        self.n_neurons_ = self.network_.n_neurons
+        """Set what is known after training, all at once: an interrupt leaves no mixture of two trainings."""
+        network, certificate = training.network(solution), training.certificate(solution)
+        self.__dict__.update(
+            network_=network,
+            certificate_=certificate,
+            objective_=certificate.upper,
+            lower_bound_=certificate.lower,
+            dual_gap_=certificate.gap,
+            n_iter_=solution.n_iter,
+            n_neurons_=network.n_neurons,
+        )
 
     def _output(self, X: Any) -> FloatArray:
         """Return the output of the network on raw data."""

@@ -49,7 +49,8 @@ class SingleFit(ConvexNetworkEstimator):
         Warns
         -----
         ConvergenceWarning
-            If the certified relative gap is above tol, with gap, tolerance and advice.
+            If the certified relative gap is above tol, with gap, tolerance and advice: after Ctrl-C too, which ends
+            the training with the best network so far. The second Ctrl-C within a second is raised.
         """
         plan = self._plan()
         alpha = check_alpha(self.alpha, plan.patterns)

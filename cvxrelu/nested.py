@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from cvxrelu._validation import FloatArray, check_number, check_numeric
 from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.exceptions import CertificateError, ConvergenceWarning, StartNotUsedWarning
+from cvxrelu.interrupts import interrupts_noted, note_interrupt
 from cvxrelu.problems import ConvexGatedReLU, ConvexReLU
 from cvxrelu.solution import Solution
 from cvxrelu.solve import solve
@@ -149,6 +150,7 @@ def nested_values(
     arguments = (problem.X, problem.y, problem.patterns, problem.lam, problem.loss, problem.penalty)
     pair = ConvexGatedReLU(*arguments), ConvexReLU(*arguments)
     finished: list[tuple[Solution, ...]] = []
+    before = interrupts_noted()
     run = silenced(solve, ConvergenceWarning, StartNotUsedWarning)
     try:
         for size in requested:
@@ -158,13 +160,16 @@ def nested_values(
                 start = _padded(finished[-1][i], part) if finished else None
                 solution = run(part, solver, tol=tol, time_limit=time_limit, start=start)
                 if solution.status is Status.INTERRUPTED:
-                    raise KeyboardInterrupt
+                    break
                 solutions.append(solution)
                 if verbose:
                     print(f"{size:>8} patterns, {'ReLU' if i else 'gated'}: {solution!r}")
-            finished.append(tuple(solutions))
+            if len(solutions) == len(pair):
+                finished.append(tuple(solutions))
+            if interrupts_noted() > before:
+                break
     except KeyboardInterrupt:
-        pass
+        note_interrupt()
     _warn_of_gaps([solution for solutions in finished for solution in solutions], tol)
     gated, relu = [solutions[0] for solutions in finished], [solutions[1] for solutions in finished]
     gated_lower, gated_upper = _bounds(gated)

@@ -19,6 +19,7 @@ from cvxrelu.certificates import Certificate, certify
 from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.exceptions import ConvergenceWarning, StartNotUsedWarning, UnsupportedOptionWarning
 from cvxrelu.files import check_writable, replacing
+from cvxrelu.interrupts import interrupts_noted, note_interrupt
 from cvxrelu.networks import Network
 from cvxrelu.packed import packed_bits
 from cvxrelu.solution import Solution
@@ -166,7 +167,8 @@ def regularization_path(
     Returns
     -------
     Path
-        The finished points. On Ctrl-C, those that were finished until then, with ``complete`` False.
+        The finished points. On Ctrl-C, those that were finished until then, with ``complete`` False; the second
+        Ctrl-C within a second is raised.
 
     Raises
     ------
@@ -204,7 +206,7 @@ def regularization_path(
     requested = _default_lams(problem, n_lams, eps) if lams is None else _check_lams(lams)
     store = None if save_to is None else _Store(save_to, problem)
     solutions: list[Solution] = []
-    halted = None
+    halted, before = None, interrupts_noted()
     said: tuple[type[Warning], ...] = (ConvergenceWarning, StartNotUsedWarning)
     try:
         for lam in requested:
@@ -225,7 +227,8 @@ def regularization_path(
                     start=start,
                 )
                 if solution.status is Status.INTERRUPTED:
-                    raise KeyboardInterrupt
+                    halted = Status.INTERRUPTED
+                    break
                 if solution.solver != "none":
                     said = (ConvergenceWarning, UnsupportedOptionWarning)  # once a path
                 solution = _with_dual_of(previous, solution, tol)
@@ -237,7 +240,11 @@ def regularization_path(
             if callback is not None and callback(solution):
                 halted = Status.STOPPED
                 break
+            if interrupts_noted() > before:  # so late that the point was finished all the same
+                halted = Status.INTERRUPTED
+                break
     except KeyboardInterrupt:
+        note_interrupt()
         halted = Status.INTERRUPTED
     if store is not None and store.damaged:
         warnings.warn(

@@ -11,6 +11,7 @@ from cvxrelu.active_set import project_blocks
 from cvxrelu.backends import solver_names
 from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.exceptions import ConvergenceWarning, SolverError, SolverNotAvailableError, StartNotUsedWarning
+from cvxrelu.interrupts import note_interrupt
 from cvxrelu.normalization import Normalized, normalize
 from cvxrelu.problems import ConvexReLU
 from cvxrelu.progress import OF_THE_CALLER, Progress
@@ -78,7 +79,8 @@ def solve(
     Solution
         With the best feasible point and the best lower bound of all solvers that were tried, and the true status; what
         each came to is in its ``attempts``. Where lam is at least lam_max, the exact answer zero, with status "optimal"
-        and no solver run. On Ctrl-C a native solver returns what it has.
+        and no solver run. On Ctrl-C the best point so far is certified and returned, with status "interrupted" and a
+        warning, if there is one; the second within a second is raised.
 
     Raises
     ------
@@ -251,6 +253,7 @@ class _Run:
         except KeyboardInterrupt:
             if not self.progress.attempts:
                 raise
+            note_interrupt()
             yield _empty(self.rotated.problem, Status.INTERRUPTED, "KeyboardInterrupt")
 
     def _is_limit(self, ended: Status) -> bool:

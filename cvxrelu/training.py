@@ -14,6 +14,7 @@ from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
 from cvxrelu.enumeration import enumerate_patterns
 from cvxrelu.exceptions import ConvergenceWarning
 from cvxrelu.gates import sample_gates
+from cvxrelu.interrupts import interrupts_noted
 from cvxrelu.losses import Loss, Squared
 from cvxrelu.networks import Network
 from cvxrelu.paths import regularization_path
@@ -23,7 +24,6 @@ from cvxrelu.solution import Solution
 from cvxrelu.solve import solve
 from cvxrelu.solvers.choice import NativeSolver
 from cvxrelu.standardization import MergedRows, Standardization
-from cvxrelu.status import Status
 from cvxrelu.threads import silenced
 from cvxrelu.weighted_loss import Weighted
 
@@ -117,10 +117,11 @@ class Training:
         plan = self.plan
         if plan.patterns == "generate":
             solutions: list[Solution] = []
+            before = interrupts_noted()
             for alpha in alphas:
                 patterns = solutions[-1].problem.patterns if solutions else self.patterns
                 solutions.append(self._generate(float(alpha), patterns))
-                if solutions[-1].status is Status.INTERRUPTED:
+                if interrupts_noted() > before:
                     raise KeyboardInterrupt
             return solutions
         path = silenced(regularization_path, ConvergenceWarning)(

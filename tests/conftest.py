@@ -11,11 +11,19 @@ from pathlib import Path
 import pytest
 from hypothesis import Phase, settings
 
+from cvxrelu import interrupts
+
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("desk", deadline=None)
 # The first failure is enough to kill a mutant (tests/mutants): no time goes into a smaller example.
 settings.register_profile("mutants", derandomize=True, deadline=None, phases=[Phase.explicit, Phase.generate])
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
+
+
+@pytest.fixture(autouse=True)
+def no_interrupt_before(monkeypatch):
+    """Let each test have a first Ctrl-C of its own."""
+    monkeypatch.setattr(interrupts._seen, "moment", float("-inf"))
 
 
 def pytest_addoption(parser):

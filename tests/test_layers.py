@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "cvxrelu"
 LAYERS = [
-    {"_version", "_validation", "exceptions", "status", "settings", "checker", "lazy_imports", "threads"},
+    {"_version", "_validation", "exceptions", "status", "settings", "checker", "lazy_imports", "threads", "interrupts"},
     {"compilation", "numba_kernels"},
     {"loss_base", "files", "packed", "active_set", "arrangements", "rigor", "cone_bound", "row_space", "memory"},
     {"patterns", "losses", "penalties", "backends", "enclosures", "neuron_form"},

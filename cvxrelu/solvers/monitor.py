@@ -9,6 +9,7 @@ import numpy as np
 
 from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
 from cvxrelu.dual_workspace import DualWorkspace
+from cvxrelu.interrupts import note_interrupt
 from cvxrelu.solvers.result import RawResult, Record
 from cvxrelu.status import Status
 
@@ -138,6 +139,7 @@ def watch(
         else:
             status = Status.STALLED  # a solver that has no more to offer
     except KeyboardInterrupt:
+        note_interrupt()
         status = Status.INTERRUPTED
     except (ArithmeticError, np.linalg.LinAlgError) as error:  # the best point so far is no worse for it
         status, failure = Status.FAILED, f" ({type(error).__name__}: {error})"
