@@ -16,7 +16,7 @@ from cvxrelu.status import Status
 from tests.cases import make_problem
 from tests.interrupting import run_traced
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::cvxrelu.exceptions.ConvergenceWarning")
 
 
 def points(call, number, opcodes=False):

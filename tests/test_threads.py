@@ -126,7 +126,7 @@ SOLVERS = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore::cvxrelu.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(("kind", "loss", "penalty", "solver"), SOLVERS, ids=str)
 def test_solves_of_one_problem(kind, loss, penalty, solver):
     problem = make_problem(kind, loss, penalty, c=3 if loss == "softmax" else 1, n_gates=16)
