@@ -21,6 +21,7 @@ from cvxrelu.row_space import RowSpace
 
 _BLOCK_BYTES = 2**25
 _NUDGE = 1.01
+_REDUCED_COST = 1e-9  # of a linear program in which z has size 1
 _FAR = 1e-6  # of the norm of what is repaired: a nudge may cost that
 _SAME = 1e-15  # share of the largest singular value: rows that differ by less are the same
 _REFINEMENTS = 5
@@ -146,21 +147,38 @@ class PatternCones:
         return gamma
 
     def chebyshev_multipliers(self, z: FloatArray, block: int) -> FloatArray:
-        """Return g >= 0 (n,) that minimises ||z + Xt_i'g||_inf, by a linear program; zeros if that fails."""
+        """Return g >= 0 (n,) that minimises ||z + Xt_i'g||_inf, by linear programs; zeros if they fail.
+
+        Few rows have multipliers: the program on some of them is solved again with those that its dual w violates,
+        Xt_i w >= 0, until there are none.
+        """
         gamma = np.zeros(self.X.shape[0])
         size = np.abs(z).max()
         if size == 0.0:
             return gamma
-        generators = self._signed_rows(block).T
-        ones = np.ones((len(z), 1))
-        result = scipy.optimize.linprog(
-            np.append(np.zeros(generators.shape[1]), 1.0),
-            A_ub=np.block([[generators, -ones], [-generators, -ones]]),
-            b_ub=np.concatenate([-z, z]) / size,
-            bounds=(0.0, None),
-        )
-        if result.status == 0 and result.x is not None:
-            gamma[self._rows] = size * np.maximum(result.x[:-1], 0.0) / self._norms
+        rows = self._signed_rows(block)
+        largest = int(np.argmax(np.abs(z)))
+        products = rows[:, largest] * np.sign(z[largest])  # those of the w without rows
+        chosen = np.zeros(len(rows), dtype=bool)
+        while True:
+            violating = np.flatnonzero((products < -_REDUCED_COST) & ~chosen)
+            if len(violating) == 0:
+                break
+            chosen[violating[np.argsort(products[violating])[: len(z)]]] = True
+            generators = rows[chosen].T
+            ones = np.ones((len(z), 1))
+            result = scipy.optimize.linprog(
+                np.append(np.zeros(generators.shape[1]), 1.0),
+                A_ub=np.block([[generators, -ones], [-generators, -ones]]),
+                b_ub=np.concatenate([-z, z]) / size,
+                bounds=(0.0, None),
+            )
+            if result.status != 0 or result.x is None:
+                break
+            gamma[:] = 0.0
+            gamma[self._rows[chosen]] = size * np.maximum(result.x[:-1], 0.0) / self._norms[chosen]
+            above, below = np.split(-result.ineqlin.marginals, 2)
+            products = rows @ (above - below)
         return gamma
 
     def shift_block(self, z: FloatArray, gamma: FloatArray, block: int) -> FloatArray:

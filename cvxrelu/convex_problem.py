@@ -258,14 +258,13 @@ class ConvexProblem(ABC):
         multipliers: sp.csr_array | None,
         weights: Weights | None = None,
         *,
-        exhaustive: bool = False,
         workspace: DualWorkspace | None = None,
     ) -> tuple[FloatArray, sp.csr_array | None]:
         """Return the argument of the penalty's conjugate at t, with the multipliers that it contains.
 
         C-GReLU: -A't. C-ReLU: -+A't + Xt'g; multipliers g that are not given are computed, with the weights
-        as a hint where their minimisation is not separable: for all blocks above lam if ``exhaustive``, else for
-        those that decide the largest. A workspace saves what was computed for the caller's last t.
+        as a hint where their minimisation is not separable: for the blocks that decide the largest, and for all above
+        lam where they are projections. A workspace saves what was computed for the caller's last t.
         """
 
     def left_sides(
@@ -276,7 +275,7 @@ class ConvexProblem(ABC):
         For penalties that add up over patterns. A pattern with a left side below lam has zero weights if t is
         optimal. Over the cones, left sides above lam are exact (an upper bound for "l1"), the others upper bounds.
         """
-        argument, multipliers = self.polar_argument(t, None, exhaustive=True, workspace=workspace)
+        argument, multipliers = self.polar_argument(t, None, workspace=workspace)
         assert isinstance(self.penalty, NormPenalty)
         return _homogeneous(self.penalty.pattern_polar, argument), multipliers
 

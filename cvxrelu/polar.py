@@ -1,7 +1,5 @@
 """Multipliers g >= 0 of the cones that make the polar norm of z + Xt'g small: the ReLU dual's proof."""
 
-from collections.abc import Callable
-
 import numpy as np
 import scipy.sparse as sp
 
@@ -20,7 +18,6 @@ def cone_multipliers(
     penalty: Penalty,
     enough: float,
     weights: FloatArray | None,
-    exhaustive: bool = False,
     projector: ConeProjector | None = None,
 ) -> sp.csr_array:
     """Return multipliers (B, n) >= 0 for the blocks Z (B, d) of the dual's left sides.
@@ -41,38 +38,41 @@ def cone_multipliers(
         The norm that is small enough: lam.
     weights : ndarray of shape (B, d) or None
         Present weights, a start for the feature groups.
-    exhaustive : bool
-        Minimise for all blocks above ``enough``, those below the largest minimum too.
     projector : ConeProjector, optional
         The caller's own, from whose last faces projections start.
     """
     if penalty.name == "feature_group_l1":
         return _feature_multipliers(Z, cones, enough, weights)
     if penalty.name == "l1":
-        return _largest_first(Z, cones.chebyshev_multipliers, cones, np.inf, enough, exhaustive)
+        return _chebyshev_multipliers(Z, cones, enough, projector)
     if penalty.name == "squared_l2":
         return _stack({b: cones.euclidean_multipliers(Z[b], b) for b in range(len(Z))}, Z, cones)
     return cones.projection_multipliers(Z, enough, projector)
 
 
-def _largest_first(
-    Z: FloatArray,
-    minimise: Callable[[FloatArray, int], FloatArray],
-    cones: PatternCones,
-    order: float,
-    enough: float,
-    exhaustive: bool,
+def _chebyshev_multipliers(
+    Z: FloatArray, cones: PatternCones, enough: float, projector: ConeProjector | None
 ) -> sp.csr_array:
-    sizes = np.linalg.norm(Z, ord=order, axis=1)
+    """Minimise ||z_b + Xt_b'g_b||_inf for the blocks that decide the largest.
+
+    Those of the projections prove a bound too, and cost little: linear programs are solved from the largest of these
+    bounds down, until no other is larger than the largest minimum.
+    """
+    rows = cones.projection_multipliers(Z, enough, projector)
+    plain, projected = np.abs(Z).max(axis=1), np.abs(cones.shift(Z, rows)).max(axis=1)
+    bounds = np.minimum(plain, projected)
+    kept = (projected < plain).astype(np.float64)
     worst = enough
-    rows: dict[int, FloatArray] = {}
-    for b in np.argsort(-sizes).tolist():
-        if sizes[b] <= worst:
+    solved: dict[int, FloatArray] = {}
+    for b in np.argsort(-bounds).tolist():
+        if bounds[b] <= worst:
             break
-        rows[b] = minimise(Z[b], b)
-        if not exhaustive:
-            worst = max(worst, float(np.linalg.norm(cones.shift_block(Z[b], rows[b], b), ord=order)))
-    return _stack(rows, Z, cones)
+        gamma = cones.chebyshev_multipliers(Z[b], b)
+        size = float(np.abs(cones.shift_block(Z[b], gamma, b)).max())
+        if size < bounds[b]:
+            solved[b], kept[b], bounds[b] = gamma, 0.0, size
+        worst = max(worst, float(bounds[b]))
+    return sp.csr_array(sp.diags_array(kept) @ rows + _stack(solved, Z, cones))
 
 
 def _feature_multipliers(Z: FloatArray, cones: PatternCones, enough: float, weights: FloatArray | None) -> sp.csr_array:

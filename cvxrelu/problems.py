@@ -95,7 +95,6 @@ class ConvexGatedReLU(ConvexProblem):
         multipliers: sp.csr_array | None,
         weights: Weights | None = None,
         *,
-        exhaustive: bool = False,
         workspace: DualWorkspace | None = None,
     ) -> tuple[FloatArray, None]:
         """Return -A't (c, P, d)."""
@@ -226,7 +225,6 @@ class ConvexReLU(ConvexProblem):
         multipliers: sp.csr_array | None,
         weights: Weights | None = None,
         *,
-        exhaustive: bool = False,
         workspace: DualWorkspace | None = None,
     ) -> tuple[FloatArray, sp.csr_array]:
         """Return -+A't + Xt'g (2, c, P, d) and the multipliers g."""
@@ -236,7 +234,7 @@ class ConvexReLU(ConvexProblem):
             hint = None if weights is None else self.blocks(weights).reshape(-1, self.d)
             enough = self.lam if self._regularised else self._rounding(t)
             projector = None if workspace is None else workspace.projector(self.cones, len(argument))
-            multipliers = cone_multipliers(argument, self.cones, self.penalty, enough, hint, exhaustive, projector)
+            multipliers = cone_multipliers(argument, self.cones, self.penalty, enough, hint, projector)
         shifted = self.cones.shift(argument, multipliers)
         return shifted.reshape(self._blocks_shape()), multipliers
 

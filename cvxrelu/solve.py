@@ -27,6 +27,7 @@ from cvxrelu.status import Status
 from cvxrelu.threads import warn
 
 _LEAST_TIME = 1e-3
+_CERTIFICATES, _LARGEST_RESERVE = 2.0, 0.3
 # What a solver of a plan may raise where it breaks down, and the next one is asked.
 _BREAKDOWNS = (ArithmeticError, ValueError, MemoryError, np.linalg.LinAlgError, SolverError, SolverNotAvailableError)
 
@@ -188,12 +189,15 @@ class _Run:
     options: dict[str, Any]
     normal: Normalized = field(init=False)
     rotated: Rotated = field(init=False)
+    reserve: float = field(init=False)
 
     def __post_init__(self) -> None:
         """Bring the problem into the solvers' form."""
         normal = normalize(self.progress.problem)
         object.__setattr__(self, "normal", normal)
         object.__setattr__(self, "rotated", rotate(normal.problem))
+        # What lam_max took, a certificate takes: from a limit of time it is set aside for the last one.
+        object.__setattr__(self, "reserve", _CERTIFICATES * self.progress.elapsed)
 
     def attempt(self, planned: Planned, *, guarded: bool = False) -> None:
         """Run one solver, from the best weights so far; a guarded one may break down."""
@@ -263,7 +267,11 @@ class _Run:
         return ended in (Status.TIME_LIMIT, Status.STOPPED, Status.INTERRUPTED)
 
     def _time_left(self) -> float | None:
-        return None if self.time_limit is None else max(self.time_limit - self.progress.elapsed, _LEAST_TIME)
+        """Return the seconds that a solver may take, None without a limit."""
+        if self.time_limit is None:
+            return None
+        reserve = min(self.reserve, _LARGEST_RESERVE * self.time_limit)
+        return max(self.time_limit - reserve - self.progress.elapsed, _LEAST_TIME)
 
 
 def _solution(progress: Progress) -> Solution:

@@ -1,9 +1,13 @@
 """The augmented Lagrangian's model: its pieces are consistent with each other."""
 
+import itertools
+
 import numpy as np
 import pytest
 
+import cvxrelu as cr
 from cvxrelu.solvers.augmented_lagrangian import PenalisedModel
+from cvxrelu.solvers.monitor import Limits
 from tests.cases import make_problem
 
 
@@ -74,3 +78,14 @@ def test_multipliers_are_signed_updates(model):
     after = model.sparse_multipliers().toarray()
     np.testing.assert_allclose(after, np.maximum(before + model.delta * violations, 0.0))
     assert (after < before).any()
+
+
+@pytest.mark.parametrize("screen", [True, False])
+def test_a_limit_of_time_ends_within_a_subproblem(screen):
+    """By a clock that moves by a second at each look: a subproblem of 2,000 iterations is not waited for."""
+    problem = make_problem("relu", penalty="l1", n_gates=20)
+    clock = itertools.count().__next__
+    limits = Limits(tol=1e-12, max_iter=10**6, time_limit=100.0, now=lambda: float(clock()))
+    raw = cr.AugmentedLagrangian(screen=screen).run(problem, None, limits)
+    assert raw.status == "time_limit"
+    assert 0 < raw.n_iter < 200

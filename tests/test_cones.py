@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import linprog
 
 import cvxrelu as cr
 from cvxrelu import cone_projection
@@ -160,3 +161,45 @@ def test_a_projection_starts_from_the_last_ones_face(monkeypatch):
 
     monkeypatch.setattr(cone_projection, "project_blocks", no_pivots)
     np.testing.assert_allclose(projector.project(blocks, x), first, rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize(("n", "d"), [(6, 8), (40, 3), (900, 5)])
+def test_chebyshev_multipliers_are_those_of_the_whole_linear_program(n, d):
+    """Of rows that are many, zero or the same, few are looked at, and none is missed."""
+    rng = np.random.default_rng(n)
+    X = np.column_stack([rng.standard_normal((n, d - 1)), np.ones(n)])
+    X[1], X[2] = 0.0, X[3]
+    patterns = cr.sample_patterns(X, 4, seed=0)
+    cones = PatternCones(X, patterns)
+    for i in range(len(patterns)):
+        z = 10.0 ** rng.uniform(-3, 3) * rng.standard_normal(d)
+        gamma = cones.chebyshev_multipliers(z, i)
+        assert (gamma >= 0.0).all()
+        rows, ones = (2.0 * patterns.D[:, i, None] - 1.0) * X, np.ones((d, 1))
+        whole = linprog(
+            np.append(np.zeros(n), 1.0),
+            A_ub=np.block([[rows.T, -ones], [-rows.T, -ones]]),
+            b_ub=np.concatenate([-z, z]) / np.abs(z).max(),
+        )
+        size = np.abs(z).max()
+        assert np.abs(cones.shift_block(z, gamma, i)).max() == pytest.approx(whole.fun * size, abs=1e-9 * size)
+
+
+def test_few_linear_programs_decide_the_largest_left_side(monkeypatch):
+    """Projections bound the others from above; lam_max is that of all programs."""
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.standard_normal((60, 4)), np.ones(60)])
+    problem = cr.ConvexReLU(X, rng.standard_normal(60), cr.sample_patterns(X, 40, seed=0), 1e-3, "squared", "l1")
+    minimise, blocks = PatternCones.chebyshev_multipliers, []
+
+    def note(self, z, block):
+        blocks.append(block)
+        return minimise(self, z, block)
+
+    monkeypatch.setattr(PatternCones, "chebyshev_multipliers", note)
+    lam_max = problem.lam_max()
+    assert 0 < len(blocks) == len(set(blocks)) <= len(problem.patterns) // 2
+    Z = problem.operator.adjoint(problem.loss.gradient(np.zeros_like(problem.Y), problem.Y)).reshape(-1, problem.d)
+    cones, both = problem.cones, np.concatenate([Z, -Z])
+    sizes = [np.abs(cones.shift_block(z, minimise(cones, z, b), b)).max() for b, z in enumerate(both)]
+    assert lam_max == pytest.approx(max(sizes), rel=1e-9)

@@ -1,6 +1,6 @@
 """The augmented Lagrangian method for C-ReLU, on R-FISTA subproblems."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
@@ -116,9 +116,10 @@ class AugmentedLagrangian:
         count = 0
         while True:
             remaining = min(_SUBPROBLEM_ITERATIONS, limits.max_iter - count)
-            point, used = _solve_subproblem(model, u, state.step, self.inner, state.tolerance, remaining)
+            expired = limits.rounds()
+            point, used = _solve_subproblem(model, u, state.step, self.inner, state.tolerance, remaining, expired)
             u, state.step, count = point.u, point.step, count + used
-            state.after_subproblem(model, model.squared_violation(point.z), last=count >= limits.max_iter)
+            state.after_subproblem(model, model.squared_violation(point.z), last=count >= limits.max_iter or expired())
             if state.in_window:
                 continue
             model.update_multipliers(point.z)
@@ -134,11 +135,12 @@ def _solve_subproblem(
     options: ProximalOptions,
     tolerance: float,
     max_iter: int,
+    expired: Callable[[], bool],
 ) -> tuple[Iterate, int]:
     """Iterate until the squared gradient mapping is at most the tolerance; return the point and the iterations."""
     count = 0
     for count, point in enumerate(iterate(model, start, step, options), start=1):
-        if point.residual**2 <= tolerance or count >= max_iter:
+        if point.residual**2 <= tolerance or count >= max_iter or expired():
             break
     return point, count
 
