@@ -11,6 +11,7 @@ from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
 from cvxrelu.dual_workspace import DualWorkspace
 from cvxrelu.exceptions import CertificateError
 from cvxrelu.neuron_form import NeuronBound
+from cvxrelu.normalization import Normalized, normalize
 from cvxrelu.portable import save_certificate
 from cvxrelu.problems import ConvexReLU
 from cvxrelu.rigor import check_arithmetic
@@ -43,7 +44,8 @@ class Certificate:
         Largest violation of a cone by the weights that were given, in units of activation: what was repaired.
     kkt_residual : float
         Of ``weights``: the larger of the natural residual ||u - prox_R(u + s)||, s = -grad plus the cones'
-        multipliers' part, and the complementarity of those multipliers. Zero if and only if optimal.
+        multipliers' part, and the complementarity of those multipliers, on data of ordinary size
+        (`cvxrelu.normalization`). Zero if and only if optimal.
     scope : str
         What the lower bound holds for. "patterns": all networks whose neurons have the problem's patterns. "global"
         (from `cvxrelu.solve_global` and `cvxrelu.certify_network`): all two-layer ReLU networks, of any width.
@@ -93,6 +95,15 @@ class Certificate:
     def rel_gap(self) -> float:
         """``gap`` over the absolute value of ``upper``; 0 if the gap is 0."""
         return self.gap / max(abs(self.upper), np.finfo(np.float64).tiny) if self.gap > 0.0 else 0.0
+
+    def within(self, tol: float) -> bool:
+        """Return whether the relative gap is at most tol, or the gap is one that float64 cannot tell from zero.
+
+        Where the data are fitted exactly the optimal value is 0, and no computed objective is relatively near it: a gap
+        counts as zero below that of predictions that miss real targets by 2^-32 of each, 5e-20 of the objective at zero
+        for squared loss.
+        """
+        return self.rel_gap <= tol or self.gap <= self.problem.resolution
 
     @property
     def n_active(self) -> int:
@@ -228,20 +239,73 @@ def certify(
         check_arithmetic()
     weights = getattr(solution_or_weights, "weights", solution_or_weights)
     offered = [each for each in (dual, getattr(solution_or_weights, "dual", None)) if each is not None]
-    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused, or proves nothing
-        return _certify(problem, weights, offered, rounded, DualWorkspace())
+    return _by_normal(problem, weights, offered, rounded, DualWorkspace())
 
 
 def certify_solved(
     problem: ConvexProblem, weights: Weights, dual: DualPoint | None, workspace: DualWorkspace | None
 ) -> Certificate:
     """Return what `certify` does, sooner: projections start from the faces that the solver's workspace knows."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return _certify(problem, weights, [] if dual is None else [dual], False, workspace or DualWorkspace())
+    return _by_normal(problem, weights, [] if dual is None else [dual], False, workspace or DualWorkspace())
+
+
+def _by_normal(
+    problem: ConvexProblem, weights: Weights, offered: list[Any], rounded: bool, workspace: DualWorkspace
+) -> Certificate:
+    """Return the certificate of a problem by that of its normalised one.
+
+    Both bounds are computed on normalised data, whose squares neither overflow nor vanish: those of the original times
+    powers of two, to the last bit.
+    """
+    normal = normalize(problem)
+    if rounded and not _is_exact(normal, problem, problem.blocks(weights)):
+        normal = Normalized(problem)
+    duals = []
+    for each in offered:
+        known = problem.check_multipliers(getattr(each, "multipliers", None))
+        t, known = normal.start_dual(problem.check_dual(getattr(each, "t", each)), known)
+        duals.append(DualPoint(t, known, float("nan")))
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused, or proves nothing
+        made = _certify(normal.problem, normal.start(weights), duals, rounded, workspace)
+        t, multipliers = normal.dual(made.dual.t, made.dual.multipliers)
+        lower, upper = normal.value(made.lower), normal.value(made.upper)
+        if rounded:  # where the way back is not exact
+            lower, upper = _below(normal, made.lower), -_below(normal, -made.upper)
+    if not np.isfinite(upper):
+        raise ValueError("the objective of the weights overflows float64")
+    return replace(
+        made,
+        lower=lower,
+        upper=upper,
+        max_violation=normal.activation(made.max_violation),
+        weights=normal.weights(made.weights),
+        dual=DualPoint(t, multipliers, min(normal.value(made.dual.value), upper)),
+        problem=problem,
+    )
+
+
+def _is_exact(normal: Normalized, problem: ConvexProblem, blocks: FloatArray) -> bool:
+    """Return whether nothing is rounded on the way to normalised data and weights."""
+    there = normal.problem
+    same = np.array_equal(np.ldexp(there.X, normal.x_exponent), problem.X)
+    same = same and np.array_equal(np.ldexp(there.Y, normal.y_exponent), problem.Y)
+    moved = there.blocks(normal.start(problem.weights(blocks)))
+    back = np.ldexp(moved, normal.y_exponent - normal.x_exponent)
+    return bool(same and np.array_equal(back, blocks))
+
+
+def _below(normal: Normalized, value: float) -> float:
+    """Return the value in the units of the original, or the next number below where it is rounded."""
+    moved = normal.value(value)
+    return moved if np.ldexp(moved, -2 * normal.y_exponent) <= value else float(np.nextafter(moved, -np.inf))
 
 
 def _certify(
-    problem: ConvexProblem, weights: Weights, offered: list[Any], rounded: bool, workspace: DualWorkspace
+    problem: ConvexProblem,
+    weights: Weights,
+    duals: list[DualPoint],
+    rounded: bool,
+    workspace: DualWorkspace,
 ) -> Certificate:
     problem.require_memory()
     violation = problem.violation(weights)
@@ -255,11 +319,10 @@ def _certify(
         raise ValueError("weights are too large: their objective, or the square of its gradient, overflows float64")
     argument, multipliers = problem.polar_argument(t, None, feasible, workspace=workspace)
     points = [problem.dual_point(t, multipliers, workspace=workspace)]
-    for dual in offered:
-        t = getattr(dual, "t", dual)
-        points.append(problem.dual_point(t, weights=feasible, workspace=workspace))
-        if getattr(dual, "multipliers", None) is not None:
-            points.append(problem.dual_point(t, dual.multipliers, workspace=workspace))
+    for dual in duals:
+        points.append(problem.dual_point(dual.t, weights=feasible, workspace=workspace))
+        if dual.multipliers is not None:
+            points.append(problem.dual_point(dual.t, dual.multipliers, workspace=workspace))
     best = max(points, key=lambda point: point.value)
     if rounded:
         best = feasible_dual(problem, best)

@@ -178,7 +178,7 @@ def solve_global(
     search = _Generation(ConvexReLU(data, y, patterns, lam, measure), tol, rng, started, time_limit)
     status = search.run(callback, verbose)
     certificate = search.certificate()
-    if certificate.rel_gap <= tol:
+    if certificate.within(tol):
         status = Status.OPTIMAL
     else:
         warn(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import FrozenInstanceError, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -25,10 +24,11 @@ from cvxrelu.annihilation import annihilated, product_roundings
 from cvxrelu.dual_workspace import DualWorkspace
 from cvxrelu.losses import Loss, get_loss
 from cvxrelu.memory import require
+from cvxrelu.normalization import Normalized, exponents, normalize
 from cvxrelu.operators import GatedOperator
 from cvxrelu.packed import take_patterns
 from cvxrelu.patterns import ActivationPatterns
-from cvxrelu.penalties import NormPenalty, Penalty, get_penalty
+from cvxrelu.penalties import NormPenalty, Penalty, get_penalty, homogeneous
 from cvxrelu.row_space import RowSpace
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 Weights = FloatArray | tuple[FloatArray, FloatArray]
 _WEIGHT_ARRAYS, _REMEDY = 6, "take fewer gates"
 _FEASIBILITY = 1e-12
+_SAFE_EXPONENT = 160  # of two, of the size of X and y: products of their fourth powers stay normal numbers
 _SAFE_SIZE = 1e50  # t between its reciprocal and itself: products with X, and their squares, stay normal numbers
 
 
@@ -95,6 +96,7 @@ class ConvexProblem(ABC):
     lam: float
     loss: Loss
     penalty: Penalty
+    normal_data: Normalized | None = None  # on data of ordinary size, at lam = 0: from `normalize`, shared by all lam
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -149,14 +151,21 @@ class ConvexProblem(ABC):
         return t, products
 
     @cached_property
+    def resolution(self) -> float:
+        """What float64 cannot tell from 0 of an objective; see `Loss.resolution`."""
+        return self.loss.resolution(self.Y)
+
+    @cached_property
     def _lam_max(self) -> float:
         t, products = self.at_zero
         if not isinstance(self.penalty, NormPenalty):
             return np.inf if np.any(products) else 0.0
+        if (ordinary := self._ordinary) is not None:
+            return ordinary.lam(ordinary.problem._lam_max)
         workspace = DualWorkspace()
         workspace.remember(self.operator, t, products)
         argument, _ = self.with_lam(0.0).polar_argument(t, None, workspace=workspace)
-        return float(_homogeneous(self.penalty.polar, argument))
+        return float(homogeneous(self.penalty.polar, argument))
 
     @cached_property
     def row_space(self) -> RowSpace | None:
@@ -176,24 +185,37 @@ class ConvexProblem(ABC):
         return self._with(patterns=ActivationPatterns(take_patterns(self.patterns.D, index), gates))
 
     def on_data(self, X: FloatArray, y: FloatArray, lam: float, loss: Loss) -> Self:
-        """Return the same kind of problem on data that have the same patterns, which is not checked again."""
-        other = self._with(X=X if X is self.X else read_only(X), y=read_only(y), lam=lam, loss=loss)
-        if X is self.X:  # what belongs to X and the patterns alone, for the dual workspace of a solve too
-            other.__dict__.update({name: getattr(self, name) for name in ("operator", "cones") if hasattr(self, name)})
+        """Return the same kind of problem on data of ordinary size with the same patterns, which are not checked."""
+        same = X is self.X
+        other = self._with(X=X if same else read_only(X), y=read_only(y), lam=lam, loss=loss)
+        other.__dict__["_far"] = False
+        for name in ("operator", "cones"):  # what belongs to X and the patterns alone; at once, to be shared by all lam
+            if hasattr(type(self), name):
+                other.__dict__[name] = getattr(self if same else other, name)
         return other
+
+    @cached_property
+    def _far(self) -> bool:
+        return max(map(abs, exponents(self))) > _SAFE_EXPONENT
+
+    @property
+    def _ordinary(self) -> Normalized | None:
+        """The problem for evaluations whose squares would leave the range of float64 here; None where they do not."""
+        normal = normalize(self) if self._far else None
+        return None if normal is None or normal.problem is self else normal
 
     def _with(self, **changes: Any) -> Self:
         """Return the problem with some of its parts changed, and nothing computed yet."""
         other = object.__new__(type(self))
-        parts = {name: self.__dict__[name] for name in ("X", "y", "patterns", "lam", "loss", "penalty")}
-        other.__dict__.update(parts | changes)
+        parts = ("X", "y", "patterns", "lam", "loss", "penalty")
+        other.__dict__.update({name: self.__dict__[name] for name in parts} | changes)
+        if "_far" in self.__dict__ and not {"X", "y"} & changes.keys():
+            other.__dict__["_far"] = self._far
         return other
 
     def on_rows(self, X: FloatArray, patterns: ActivationPatterns) -> Self:
         """Return the problem on other data with the same masks, which are not checked again."""
         return self._with(X=read_only(X), patterns=patterns)
-
-    # Primal
 
     @abstractmethod
     def blocks(self, weights: Weights) -> FloatArray:
@@ -240,12 +262,12 @@ class ConvexProblem(ABC):
 
     def objective(self, weights: Weights) -> float:
         """Return F(A u) + lam * Omega(u); whether the cones hold is for `violation` to say."""
+        if (ordinary := self._ordinary) is not None:
+            return ordinary.value(ordinary.problem.objective(ordinary.start(weights)))
         blocks = self.blocks(weights)
         prediction = self.operator.forward(self._combined(blocks))
         regulariser = self.lam * self.penalty.value(blocks) if self.lam > 0.0 else 0.0
         return self.loss.value(prediction, self.Y) + regulariser
-
-    # Dual
 
     def gradient_point(self, weights: Weights) -> FloatArray:
         """Return t = grad F(A u) (n, c), the dual variable that belongs to the weights."""
@@ -277,7 +299,7 @@ class ConvexProblem(ABC):
         """
         argument, multipliers = self.polar_argument(t, None, workspace=workspace)
         assert isinstance(self.penalty, NormPenalty)
-        return _homogeneous(self.penalty.pattern_polar, argument), multipliers
+        return homogeneous(self.penalty.pattern_polar, argument), multipliers
 
     def lam_max(self) -> float:
         """Return the smallest lam at which zero weights are optimal.
@@ -314,7 +336,9 @@ class ConvexProblem(ABC):
         ValueError
             If shapes do not fit, an entry is not finite, or a multiplier is negative.
         """
-        point, gamma = self._check_dual(t), self.check_multipliers(multipliers)
+        point, gamma = self.check_dual(t), self.check_multipliers(multipliers)
+        if (ordinary := self._ordinary) is not None:
+            return ordinary.value(ordinary.problem.dual_objective(*ordinary.start_dual(point, gamma)))
         if gamma is None and not self._regularised:
             gamma = self._no_multipliers()
         with np.errstate(over="ignore", invalid="ignore"):  # a t with squares that overflow is far too large
@@ -338,7 +362,10 @@ class ConvexProblem(ABC):
         point t = 0, always feasible, is returned where it is better. ``t`` and ``multipliers`` are those of
         `dual_objective`; ``weights`` only help to find multipliers, and a workspace to find them sooner.
         """
-        point, gamma = self._check_dual(t), self.check_multipliers(multipliers)
+        point, gamma = self.check_dual(t), self.check_multipliers(multipliers)
+        if (ordinary := self._ordinary) is not None:
+            made = ordinary.problem.dual_point(*ordinary.start_dual(point, gamma))
+            return DualPoint(*ordinary.dual(made.t, made.multipliers), ordinary.value(made.value))
         size = float(np.abs(point).max())
         if size > 0.0 and not 1.0 / _SAFE_SIZE <= size <= _SAFE_SIZE:
             point, gamma = point / size, None
@@ -350,7 +377,7 @@ class ConvexProblem(ABC):
         else:
             argument, gamma = self.polar_argument(point, gamma, weights, workspace=workspace)
             if isinstance(self.penalty, NormPenalty):
-                size = float(_homogeneous(self.penalty.polar, argument))
+                size = float(homogeneous(self.penalty.polar, argument))
                 scale = self.loss.best_scale(point, self.Y, self.lam / size if size > 0.0 else np.inf)
             else:
                 conjugate = self.penalty.conjugate(argument, self.lam)
@@ -377,14 +404,15 @@ class ConvexProblem(ABC):
             return 0.0 if bool(np.all(np.abs(argument) <= product_roundings(self.operator.X, t))) else np.inf
         if isinstance(self.penalty, NormPenalty):
             slack = max(_FEASIBILITY * self.lam, self._rounding(t))
-            return 0.0 if float(_homogeneous(self.penalty.polar, argument)) <= self.lam + slack else np.inf
+            return 0.0 if float(homogeneous(self.penalty.polar, argument)) <= self.lam + slack else np.inf
         return self.penalty.conjugate(argument, self.lam)
 
     def _rounding(self, t: FloatArray) -> float:
         """Return a bound of the rounding error of ||X' D_i t_k||, over all i and k."""
         return float(np.linalg.norm(product_roundings(self.operator.X, t), axis=-1).max())
 
-    def _check_dual(self, t: Any) -> FloatArray:
+    def check_dual(self, t: Any) -> FloatArray:
+        """Return a dual variable as an array (n, c), checked."""
         point = check_numeric("t", t).astype(np.float64)
         if point.shape not in {self.Y.shape, self.y.shape}:
             raise ValueError(f"t must have the shape {self.Y.shape} of the predictions; got {point.shape}")
@@ -416,9 +444,3 @@ class ConvexProblem(ABC):
         from cvxrelu.programs import build_program  # programs read problems: the one import that points back
 
         return build_program(self, form)
-
-
-def _homogeneous(norm: Callable[[FloatArray], Any], Z: FloatArray) -> Any:
-    """Return norm(Z), by a Z of unit size: the squares of tiny or huge entries would be lost."""
-    largest = float(np.abs(Z).max())
-    return largest * norm(Z / largest) if 0.0 < largest < np.inf else norm(Z)

@@ -60,7 +60,7 @@ class SingleFit(ConvexNetworkEstimator):
         previous = getattr(self, "certificate_", None) if check_flag("warm_start", self.warm_start) else None
         solution = training.solve(alpha, previous)
         self._keep(training, solution)
-        if self.certificate_.rel_gap > plan.tol:
+        if not self.certificate_.within(plan.tol):
             warn(
                 f"{type(self).__name__} ended with {shortfall(self.certificate_, solution, plan.tol)}",
                 EstimatorConvergenceWarning,

@@ -123,7 +123,7 @@ class PathFit(ConvexNetworkEstimator):
         """Warn, once, of the network and of points of the folds' paths that missed tol."""
         missed = gaps[gaps > tol]
         ended = []
-        if self.certificate_.rel_gap > tol:
+        if not self.certificate_.within(tol):
             ended.append(shortfall(self.certificate_, solution, tol))
         if len(missed):
             ended.append(

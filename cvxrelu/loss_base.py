@@ -10,6 +10,8 @@ import numpy as np
 from cvxrelu._validation import FloatArray
 from cvxrelu.lazy_imports import cp
 
+_SAME = 2.0**-32
+
 
 class Loss(ABC):
     """F(f) = (1/n) sum_j loss(f_j, y_j), a smooth convex function of the predictions f (n, c).
@@ -66,6 +68,14 @@ class Loss(ABC):
         Losses of labels have none, and by default those of the user's own.
         """
         return None
+
+    def resolution(self, Y: FloatArray) -> float:
+        """Return what float64 cannot tell from 0 of F: that of predictions that miss real targets by 2^-32 of each.
+
+        A prediction is a sum of many products of both signs, each rounded to 2^-53: 21 bits are allowed for their
+        number and for what cancels. Losses of labels have no such value; it is 0.
+        """
+        return 0.0 if self.rescaled(1.0) is None else self.value((1.0 + _SAME) * Y, Y)
 
     def best_scale(self, t: FloatArray, Y: FloatArray, limit: float) -> float:
         """Return a scale in [0, limit] that keeps t in the domain of F*: min(1, limit).

@@ -10,6 +10,7 @@ from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.decompositions import decompose
 from cvxrelu.exceptions import SolverError
 from cvxrelu.lazy_imports import cp
+from cvxrelu.normalization import normalize
 from cvxrelu.penalties import NormPenalty
 from cvxrelu.problems import ConvexGatedReLU, ConvexReLU
 from cvxrelu.programs import CANON_BACKEND, build_program, read_dual, read_weights
@@ -101,6 +102,19 @@ def minimum_norm(problem: ConvexProblem, solver: str = "CLARABEL", tol: float = 
         raise ValueError(f"penalty must be a norm (group_l1, feature_group_l1, l1, nuclear); got {penalty!r}")
     solver = check_solver(solver, solver_names())
     tol = check_number("tol", tol, minimum=0.0, strict=True)
+    normal = normalize(problem.with_lam(0.0))
+    least = _of_ordinary_size(normal.problem, penalty, solver, tol)
+    weights = normal.weights(least.weights)
+    return MinimumNorm(
+        weights=weights,
+        norm=normal.weight(least.norm),
+        lower=normal.weight(least.lower),
+        residual=normal.activation(least.residual),
+        prediction=np.ldexp(least.prediction, normal.y_exponent),
+    )
+
+
+def _of_ordinary_size(problem: ConvexProblem, penalty: NormPenalty, solver: str, tol: float) -> MinimumNorm:
     unit = problem.with_lam(1.0)
     free = ConvexGatedReLU(problem.X, problem.Y, problem.patterns, 0.0)
     free.__dict__["operator"] = problem.operator

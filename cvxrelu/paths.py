@@ -213,7 +213,7 @@ def regularization_path(
             problem = problem.with_lam(float(lam))  # from the last one, so that what it has cached is shared
             previous = solutions[-1].certificate if solutions else None
             solution = None if store is None else store.load(problem)
-            if solution is None or solution.certificate.rel_gap > tol:
+            if solution is None or not solution.certificate.within(tol):
                 if store is not None:
                     check_writable(store.folder)  # before the work, not after it
                 known = [one.weights for one in (previous, solution) if one is not None]
@@ -372,7 +372,7 @@ def _with_dual_of(previous: Certificate | None, solution: Solution, tol: float) 
     if offered.value <= solution.lower:
         return solution
     certificate = certify(problem, solution.weights, offered)
-    status = Status.OPTIMAL if certificate.rel_gap <= tol else solution.status
+    status = Status.OPTIMAL if certificate.within(tol) else solution.status
     return replace(solution, certificate=certificate, weights=certificate.weights, status=status)
 
 

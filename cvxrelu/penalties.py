@@ -7,8 +7,9 @@ In CVXPY expressions the blocks are the rows of a matrix (m, d).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -379,6 +380,12 @@ def get_penalty(penalty: str | Penalty) -> Penalty:
     if not isinstance(penalty, str):
         raise TypeError(f"penalty must be a Penalty or one of {', '.join(_PENALTIES)}; got {penalty!r}")
     return _PENALTIES[check_choice("penalty", penalty, _PENALTIES)]()
+
+
+def homogeneous(norm: Callable[[FloatArray], Any], Z: FloatArray) -> Any:
+    """Return norm(Z), by a Z of unit size: the squares of tiny or huge entries would be lost."""
+    largest = float(np.abs(Z).max())
+    return largest * norm(Z / largest) if 0.0 < largest < np.inf else norm(Z)
 
 
 def _double(U: FloatArray) -> FloatArray:

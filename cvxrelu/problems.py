@@ -200,6 +200,9 @@ class ConvexReLU(ConvexProblem):
 
     def repair(self, weights: Weights) -> tuple[FloatArray, FloatArray]:
         """Return weights in their cones: blocks that miss them are projected, then nudged along a witness."""
+        if (ordinary := self._ordinary) is not None:
+            moved = ordinary.weights(ordinary.problem.repair(ordinary.start(weights)))
+            return self.weights(self.blocks(moved))
         blocks = self.blocks(weights).copy()
         flat = blocks.reshape(-1, self.d)
         outside = np.flatnonzero(self.cones.violations(blocks).ravel() > 0.0)

@@ -3,15 +3,12 @@
 import time as clock
 from collections.abc import Callable, Iterable
 
-import numpy as np
-
 from cvxrelu.certificates import Certificate, certify_solved
 from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
 from cvxrelu.solvers.monitor import Callback
 from cvxrelu.solvers.result import Attempt, RawResult, Record
 from cvxrelu.status import Status
 
-_TINY = float(np.finfo(np.float64).tiny)
 OF_THE_CALLER = (Status.MAX_ITER, Status.TIME_LIMIT, Status.STOPPED, Status.INTERRUPTED)
 
 
@@ -63,7 +60,8 @@ class Progress:
         """Return whether the gap that is asked for is proven, by the best weights and the best lower bound so far."""
         if self._best is None or self._dual is None:
             return False
-        return self._best.upper - self._dual.lower <= self.tol * max(abs(self._best.upper), _TINY)
+        upper = self._best.upper
+        return upper - self._dual.lower <= max(self.tol * abs(upper), self.problem.resolution)
 
     def add(self, solver: str, results: Iterable[RawResult]) -> None:
         """Certify the results of one solver as they come, until the gap is small enough."""

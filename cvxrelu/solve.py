@@ -8,6 +8,7 @@ import numpy as np
 
 from cvxrelu._validation import check_integer, check_number, check_solver
 from cvxrelu.active_set import project_blocks
+from cvxrelu.advice import advice
 from cvxrelu.backends import solver_names
 from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.exceptions import ConvergenceWarning, SolverError, SolverNotAvailableError, StartNotUsedWarning
@@ -58,7 +59,8 @@ def solve(
         The next one starts from the best weights so far when a solver ends short of tol without a limit of the
         caller's, breaks down, or is seen to need longer than the next one is predicted to.
     tol : float
-        Relative certified gap that is asked for: (upper - lower) <= tol * |upper|. For CVXPY's solvers, their own
+        Relative certified gap that is asked for: (upper - lower) <= tol * |upper|, or a gap that float64 cannot tell
+        from that of an exact fit (`Certificate.within`). For CVXPY's solvers, their own
         tolerances are set to a hundredth of it; where that leaves the gap too large, they run twice more at smaller
         ones.
     max_iter : int, optional
@@ -245,7 +247,7 @@ class _Run:
                 patience=planned.patience,
                 before=self.progress.elapsed,
             )
-            start = self.rotated.start(self.normal.start(best))
+            start = None if best is None else self.rotated.start(self.normal.start(best))
             yield self.normal.solver(solver).run(self.rotated.problem, start, limits)
 
     def _guarded(self, planned: Planned) -> Iterator[RawResult]:
@@ -295,16 +297,17 @@ def _solution(progress: Progress) -> Solution:
 
 def _complaint(solution: Solution, tol: float) -> str:
     """Return the warning of a solution that is not within the tolerance."""
+    hint = advice(solution.certificate, solution.status)
     gap = f"a certified relative gap of {solution.certificate.rel_gap:.2e}, above tol = {tol:.2e}"
     if len(solution.attempts) == 1:
-        return (
-            f"{solution.solver} ended with {gap} (its own word: {solution.solver_status!r}). {solution.status.advice}"
-        )
+        return f"{solution.solver} ended with {gap} (its own word: {solution.solver_status!r}). {hint}"
     attempts = ", ".join(f"{one.solver} ({one.status.value}, {one.rel_gap:.2e})" for one in solution.attempts)
-    advice = solution.status.advice
     if solution.status not in OF_THE_CALLER:
-        advice = "No solver of the plan came closer: raise tol, or name a solver and give it start=solution.weights."
-    return f"ended with {gap}, after {attempts}. {advice}"
+        hint = (
+            "No solver of the plan came closer: raise tol, or name a solver and give it start=solution.weights. "
+            f"The best one: {hint}"
+        )
+    return f"ended with {gap}, after {attempts}. {hint}"
 
 
 def _with_printer(callback: Callback | None) -> Callback:

@@ -38,8 +38,7 @@ _ADVICE = {
     "try another solver.",
     Status.MAX_ITER: "The iteration limit was reached first: raise max_iter or tol.",
     Status.TIME_LIMIT: "The time limit was reached first: raise time_limit or tol.",
-    Status.STALLED: "The gap no longer shrinks, in the precision of X: pass X in float64 if it is float32, raise tol, "
-    "or try another solver.",
+    Status.STALLED: "The gap no longer shrinks: raise tol, or try another solver.",
     Status.SLOW: "The next solver was predicted to be faster.",
     Status.STOPPED: "The callback asked to stop.",
     Status.INTERRUPTED: "Interrupted by Ctrl-C: the best point so far is returned.",

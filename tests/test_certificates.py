@@ -194,6 +194,7 @@ def test_certificates_import_no_solver():
         "cvxrelu.dual_workspace",
         "cvxrelu.exceptions",
         "cvxrelu.neuron_form",
+        "cvxrelu.normalization",
         "cvxrelu.portable",
         "cvxrelu.problems",
         "cvxrelu.rigor",

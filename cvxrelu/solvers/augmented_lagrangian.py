@@ -118,6 +118,8 @@ class AugmentedLagrangian:
             remaining = min(_SUBPROBLEM_ITERATIONS, limits.max_iter - count)
             expired = limits.rounds()
             point, used = _solve_subproblem(model, u, state.step, self.inner, state.tolerance, remaining, expired)
+            if point is None:
+                return
             u, state.step, count = point.u, point.step, count + used
             state.after_subproblem(model, model.squared_violation(point.z), last=count >= limits.max_iter or expired())
             if state.in_window:
@@ -136,9 +138,12 @@ def _solve_subproblem(
     tolerance: float,
     max_iter: int,
     expired: Callable[[], bool],
-) -> tuple[Iterate, int]:
-    """Iterate until the squared gradient mapping is at most the tolerance; return the point and the iterations."""
-    count = 0
+) -> tuple[Iterate | None, int]:
+    """Iterate until the squared gradient mapping is at most the tolerance; return the point and the iterations.
+
+    There is no point where the first step overflows.
+    """
+    point, count = None, 0
     for count, point in enumerate(iterate(model, start, step, options), start=1):
         if point.residual**2 <= tolerance or count >= max_iter or expired():
             break

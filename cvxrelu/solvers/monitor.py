@@ -85,6 +85,7 @@ class Candidate:
     violation: float = 0.0
 
 
+@np.errstate(over="ignore", invalid="ignore")  # points that leave the range of the floats end the iteration
 def watch(
     problem: ConvexProblem,
     candidates: Iterable[Candidate],
@@ -132,7 +133,7 @@ def watch(
             )
             history.append(record)
             spent.append(limits.work() - start)
-            reason = _reason_to_stop(history, spent, limits, float(np.finfo(problem.X.dtype).eps))
+            reason = _reason_to_stop(history, spent, limits, problem.resolution, float(np.finfo(problem.X.dtype).eps))
             if reason is not None:
                 status = reason
                 break
@@ -156,11 +157,13 @@ def watch(
     )
 
 
-def _reason_to_stop(history: list[Record], spent: list[float], limits: Limits, eps: float) -> Status | None:
+def _reason_to_stop(
+    history: list[Record], spent: list[float], limits: Limits, resolution: float, eps: float
+) -> Status | None:
     record = history[-1]
     if limits.callback is not None and limits.callback(record):
         return Status.STOPPED
-    if record.gap <= limits.tol * abs(record.objective):
+    if record.gap <= max(limits.tol * abs(record.objective), resolution):
         return Status.OPTIMAL
     if record.n_iter is not None and record.n_iter >= limits.max_iter:
         return Status.MAX_ITER

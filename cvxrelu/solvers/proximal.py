@@ -86,7 +86,10 @@ class Iterate:
 def iterate(
     model: CompositeModel, start: FloatArray, step: float | None, options: ProximalOptions
 ) -> Iterator[Iterate]:
-    """Yield the iterates from ``start``, without end; ``step`` is the first step tried, None: estimated."""
+    """Yield the iterates from ``start``; ``step`` is the first step tried, None: estimated.
+
+    There is no end to them, unless they leave the range of the floats: unbounded problems, in float32 above all.
+    """
     if step is None or not options.line_search:
         step = 1.0 / model.lipschitz()
     u, z = start, model.image(start)
@@ -96,7 +99,10 @@ def iterate(
     while True:
         gradient = model.adjoint(model.slope(z_v))
         while True:
-            new = model.prox(v - step * gradient, step)
+            target = v - step * gradient
+            if not np.isfinite(target).all():
+                return
+            new = model.prox(target, step)
             moved = new - v
             moved_image = model.image(moved)
             squared = float(np.vdot(moved, moved))
@@ -105,6 +111,10 @@ def iterate(
             if not options.line_search or 2.0 * step * bregman <= squared or squared == 0.0:
                 break
             step *= _BACKTRACK
+            if step == 0.0 or np.isnan(bregman) or np.isnan(squared):
+                return
+        if not (step > 0.0 and np.isfinite(squared) and np.isfinite(moved_image).all()):
+            return
         z_new = z_v + moved_image
         travelled = new - u
         if options.restart == "gradient":

@@ -194,8 +194,8 @@ class ProximalNewton:
             low, at_low = high, at_high
             high = min(2.0 * high, longest)
             at_high = slope(high)
-        if at_high < 0.0:
-            return high
+        if at_high < 0.0 or not np.isfinite(at_high):
+            return high if np.isfinite(high) and np.isfinite(at_high) else low
         length = high
         for _ in range(_SEARCHES):
             length = low + (high - low) * float(np.clip(-at_low / (at_high - at_low), 0.1, 0.9))

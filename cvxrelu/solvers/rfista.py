@@ -108,11 +108,16 @@ class RFISTA:
         options = ProximalOptions(**{name: getattr(self, name) for name in names})
         next_check = _FIRST_CHECK
         points = iterate(GatedModel(problem), start.astype(problem.X.dtype), last.size, options)
+        unseen = None
         for count, point in enumerate(points, start=1):
             last.size = point.step
+            unseen = Candidate(weights=problem.weights(point.u), n_iter=count, step=point.step)
             if count >= next_check or count >= limits.max_iter:
                 next_check = int(max(count + _FIRST_CHECK, _CHECK_GROWTH * count))
-                yield Candidate(weights=problem.weights(point.u), n_iter=count, step=point.step)
+                yield unseen
+                unseen = None
+        if unseen is not None:  # the last point before overflow
+            yield unseen
 
 
 @dataclass

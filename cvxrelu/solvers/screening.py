@@ -52,7 +52,7 @@ def screened(
     alive = np.arange(len(problem.patterns))
     workspace.remember(problem.operator, *problem.at_zero)
     part, norms = problem, pattern_norms(problem)
-    blocks, n_iter, step = start, 0, 0.0
+    blocks, n_iter, step, ended = start, 0, 0.0, False
     while True:
         weights = part.weights(blocks[..., alive, :])
         t = part.gradient_point(weights)
@@ -60,6 +60,8 @@ def screened(
         if n_iter:
             whole = multipliers if part is problem else None
             yield Candidate(weights=problem.weights(blocks), n_iter=n_iter, step=step, multipliers=whole)
+        if ended:
+            return
         working = choose_patterns(blocks[..., alive, :], sides, _SMALLEST, _GROWTH)
         index = alive[working]
         restricted = part.restrict(working)
@@ -73,6 +75,7 @@ def screened(
             workspace = DualWorkspace()  # of the part: the caller keeps that of the whole problem
         history: list[Record] = []
         expired = limits.rounds()
+        candidate = None
         for candidate in inner(restricted, index, np.ascontiguousarray(blocks[..., index, :])):
             inside = restricted.blocks(candidate.weights)
             upper = restricted.objective(candidate.weights)
@@ -84,6 +87,10 @@ def screened(
                 break
             if expired() or n_iter + candidate.n_iter >= limits.max_iter:
                 break
+        else:
+            ended = True  # the inner solver has no more to offer
+        if candidate is None:
+            return
         n_iter, step = n_iter + candidate.n_iter, candidate.step
         blocks = np.zeros_like(blocks)
         blocks[..., index, :] = inside
