@@ -172,3 +172,50 @@ def test_no_warning_leaks():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert cr.solve(problem).status == "optimal"
+
+
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+@pytest.mark.parametrize("size", [1e-300, 1e-160, 1e160, 1e300])
+def test_data_of_any_size_in_the_range_of_float64(kind, size):
+    plain = build(kind, "squared", "group_l1")
+    big = rescaled(plain, size)
+    expected = cr.solve(plain)
+    solution = cr.solve(big)
+    assert solution.status == "optimal"
+    np.testing.assert_allclose(big.lam_max(), size * plain.lam_max(), rtol=1e-12)
+    assert max(solution.lower, expected.lower) <= min(solution.objective, expected.objective) * (1 + 1e-12)
+    assert abs(big.objective(solution.weights) - solution.objective) <= 1e-12 * solution.objective
+    again = cr.certify(big, solution)
+    assert again.rel_gap <= 1e-6
+
+
+def test_weights_beyond_the_range_are_refused_with_a_reason():
+    problem = rescaled(build("gated", "squared", "group_l1"), 1e-310)
+    with pytest.raises(ValueError, match="weights are about 2.* beyond the range of float64: multiply X"):
+        cr.solve(problem)
+
+
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+@pytest.mark.parametrize("y", [1e-8, 1.0, 1e8])
+@pytest.mark.parametrize("loss", ["squared", "huber"])
+def test_exact_fits_are_optimal(kind, y, loss):
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.standard_normal((20, 4)), np.ones(20)])
+    patterns = cr.sample_patterns(X, 10, seed=0)
+    cls = cr.ConvexReLU if kind == "relu" else cr.ConvexGatedReLU
+    problem = cls(X, y * rng.standard_normal(20), patterns, 0.0, "squared" if loss == "squared" else cr.Huber(y))
+    zero = problem.objective(problem.zero_weights())
+    solution = cr.solve(problem, "CLARABEL")
+    assert solution.objective < 1e-18 * zero
+    assert solution.status == "optimal"
+    assert problem.resolution < 1e-18 * zero
+    poor = cr.certify(problem, problem.weights(0.9999999 * problem.blocks(solution.weights)))
+    assert not poor.within(1e-6)  # off by 1e-7 of each target
+
+
+def test_separated_classes_without_a_penalty_are_told_that_no_optimum_is_attained():
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.standard_normal((30, 3)), np.ones(30)])
+    problem = cr.ConvexReLU(X, np.sign(X[:, 0]), cr.sample_patterns(X, 8, seed=0), 0.0, "logistic")
+    with pytest.warns(cr.ConvergenceWarning, match="infimum 0 of the loss is not attained"):
+        cr.solve(problem, "CLARABEL")
