@@ -1,5 +1,6 @@
 """Every native solver against Clarabel: intervals that meet, and no status "optimal" with a gap above tol."""
 
+import itertools
 import warnings
 
 import numpy as np
@@ -284,3 +285,32 @@ def test_small_columns_count_without_a_penalty(columns, solver):
         warnings.simplefilter("ignore", cr.ConvergenceWarning)
         solution = cr.solve(problem, solver)
     assert solution.lower <= optimum * (1 + 1e-9) <= solution.objective * (1 + 2e-9)
+
+
+@pytest.mark.parametrize(
+    ("case", "lam"),
+    [
+        *itertools.product(["columns", "collinear"], [0.0, 1e-6, 1e-3]),
+        *itertools.product(["outlier"], [0.0, 1e-3]),  # at 1e-6 rounding of the gradient in that row proves 7e-4
+    ],
+)
+def test_least_squares_does_not_square_the_condition_number(case, lam):
+    """A row of 1e6, columns of 1e-5 to 1e5, nearly the same columns: the weights are those of lstsq on A itself."""
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.standard_normal((80, 3)), np.ones(80)])
+    if case == "outlier":
+        X[3] *= 1e6
+    elif case == "columns":
+        X = X * np.array([1e-5, 1e5, 1.0, 1.0])
+    else:
+        X[:, 1] = X[:, 0] + 1e-6 * X[:, 1]
+    y = rng.standard_normal(80)
+    patterns = cr.sample_patterns(X, 6, seed=0)
+    penalty = "none" if lam == 0.0 else "squared_l2"
+    problem = cr.ConvexGatedReLU(X, y, patterns, lam, "squared", penalty)
+    solution = cr.solve(problem, "LeastSquares", tol=1e-5)
+    A = (patterns.D[:, :, None] * X[:, None, :]).reshape(80, -1)
+    damped = np.vstack([A, np.sqrt(80 * lam) * np.eye(A.shape[1])])
+    u = np.linalg.lstsq(damped, np.append(y, np.zeros(A.shape[1])))[0]
+    assert solution.objective <= problem.objective(u.reshape(1, -1, 4)) * (1 + 1e-9)
+    assert solution.status == "optimal"

@@ -17,6 +17,9 @@ from cvxrelu.solvers.result import RawResult
 from cvxrelu.status import Status
 
 _KERNELS = 3  # matrices of n x n at a time
+_MOST_WORK = 1e9  # of singular values: the product of both sides of A with the lesser
+_WELL_CONDITIONED = 1e-8  # least to largest eigenvalue of the kernel
+_SHARE = 0.1  # of tol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +27,9 @@ class LeastSquares:
     """Least squares for C-GReLU with squared loss, and no penalty (or lam = 0) or squared l2.
 
     With at most ``dense_rows`` rows, and where that fits in memory: the kernel A A' = (X X') o (D D') of size n x n and
-    its eigenvalues or Cholesky factor, in n^2 numbers. Else: SciPy's LSMR on the operator, with damping sqrt(lam n). At
-    lam = 0 the solution of least norm.
+    its eigenvalues or Cholesky factor, in n^2 numbers. It has the square of A's condition number: where that is seen to
+    spoil the weights, the singular values of A itself, if it is small. Else: SciPy's LSMR on the operator, with damping
+    sqrt(lam n). At lam = 0 the solution of least norm.
 
     Parameters
     ----------
@@ -70,31 +74,60 @@ class LeastSquares:
         started = time.perf_counter()
         damping = problem.n * problem.lam if problem.penalty.name == "squared_l2" else 0.0
         dense = problem.n <= self.dense_rows and fits(_KERNELS * 8.0 * problem.n**2)
-        if dense:
-            weights, n_iter = _by_kernel(problem, damping), 1
-        else:
-            weights, n_iter = _by_lsmr(problem, damping, limits)
+        n_iter = 1
+        weights, sound = _by_kernel(problem, damping, limits.tol) if dense else (None, False)
+        way = "kernel"
+        if not sound and dense and _work_of_singular_values(problem) <= _MOST_WORK:
+            weights, way = _by_singular_values(problem, damping), "singular values"
+        if weights is None:
+            (weights, n_iter), way = _by_lsmr(problem, damping, limits), "LSMR"
         return RawResult(
             weights=weights,
             status=Status.MAX_ITER if n_iter >= limits.max_iter > 1 else Status.INACCURATE,
-            solver_status=f"LeastSquares: {'kernel' if dense else 'LSMR'}",
+            solver_status=f"LeastSquares: {way}",
             n_iter=n_iter,
             solve_time=time.perf_counter() - started,
         )
 
 
-def _by_kernel(problem: ConvexProblem, damping: float) -> FloatArray:
-    """Return A'a with (A A' + damping I) a = Y, in the least-squares sense where that is singular."""
+def _by_kernel(problem: ConvexProblem, damping: float, tol: float) -> tuple[FloatArray | None, bool]:
+    """Return A'a with (A A' + damping I) a = Y, in the least-squares sense where that is singular; and if it is sound.
+
+    With damping it is where the duality gap ||grad||^2 / (2 lam) is small, without where A has full rank by far.
+    """
     X, D = problem.operator.X, np.asarray(problem.patterns.D, dtype=np.float64)
     kernel = (X @ X.T) * (D @ D.T)
     if damping > 0.0:
         kernel[np.diag_indices_from(kernel)] += damping
-        dual = scipy.linalg.cho_solve(scipy.linalg.cho_factor(kernel, overwrite_a=True), problem.Y)
-    else:
-        values, vectors = scipy.linalg.eigh(kernel, overwrite_a=True)
-        kept = values > problem.n * np.finfo(np.float64).eps * max(values[-1], 0.0)
-        dual = vectors[:, kept] @ ((vectors[:, kept].T @ problem.Y) / values[kept, None])
-    return problem.operator.adjoint(dual)
+        try:
+            dual = scipy.linalg.cho_solve(scipy.linalg.cho_factor(kernel, overwrite_a=True), problem.Y)
+        except np.linalg.LinAlgError:
+            return None, False
+        weights = problem.operator.adjoint(dual)
+        gradient = problem.operator.adjoint(problem.gradient_point(weights)) + problem.lam * weights
+        gap = float(np.vdot(gradient, gradient)) / (2.0 * problem.lam)
+        return weights, gap <= _SHARE * tol * problem.objective(weights)
+    values, vectors = scipy.linalg.eigh(kernel, overwrite_a=True)
+    kept = values > problem.n * np.finfo(np.float64).eps * max(values[-1], 0.0)
+    sound = values[max(problem.n - len(problem.patterns) * problem.d, 0)] >= _WELL_CONDITIONED * values[-1]
+    dual = vectors[:, kept] @ ((vectors[:, kept].T @ problem.Y) / values[kept, None])
+    return problem.operator.adjoint(dual), bool(sound)
+
+
+def _work_of_singular_values(problem: ConvexProblem) -> float:
+    columns = len(problem.patterns) * problem.d
+    return float(problem.n * columns * min(problem.n, columns))
+
+
+def _by_singular_values(problem: ConvexProblem, damping: float) -> FloatArray:
+    """Return the solution from the singular values of A: the one place where a native solver makes that matrix."""
+    X, D = problem.operator.X, np.asarray(problem.patterns.D, dtype=np.float64)
+    A = (D[:, :, None] * X[:, None, :]).reshape(problem.n, -1)
+    left, values, right = scipy.linalg.svd(A, full_matrices=False, overwrite_a=True)
+    kept = values > max(A.shape) * np.finfo(np.float64).eps * values[0]
+    left, values, right = left[:, kept], values[kept], right[kept]
+    solved: FloatArray = ((values / (values**2 + damping)) * (problem.Y.T @ left)) @ right
+    return solved.reshape(problem.n_outputs, len(problem.patterns), problem.d)
 
 
 def _by_lsmr(problem: ConvexProblem, damping: float, limits: Limits) -> tuple[FloatArray, int]:
