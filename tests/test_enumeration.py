@@ -497,3 +497,18 @@ def test_cells_that_the_data_do_not_confirm(monkeypatch, witness, sides, refused
         patterns = cr.enumerate_patterns(X)
         assert len(patterns) == 4
         assert_proven(X, patterns)
+
+
+def test_factors_of_rows_and_columns_are_told_apart():
+    """Entries 2^(r_j + c_k) where there are any: the columns are divided by 2^c_k, but for one factor of all."""
+    rows, columns = np.array([0, 60, -60, 25, 40]), np.array([0, -90, 35])
+    X = np.ldexp(1.0, rows[:, None] + columns) * [[1, 1, 0], [0, 1, 1], [1, 1, 1], [1, 0, 1], [0, 0, 1]]
+    assert np.ptp(module._column_exponents(X) - columns) == 0
+
+
+@pytest.mark.parametrize("edge", [module._SMALLEST, module._LARGEST])
+def test_sizes_at_the_ends_of_their_range(edge):
+    assert len(cr.enumerate_patterns([[edge], [-edge]])) == 2
+    beyond = edge * (1.0 - 2.0**-52 if edge < 1.0 else 1.0 + 2.0**-52)
+    with pytest.raises(ValueError, match="X must have columns of zeros, or whose largest entry is between"):
+        cr.enumerate_patterns([[beyond], [-beyond]])

@@ -53,6 +53,16 @@ def test_parts_are_those_of_the_plain_mask(D, data):
         assert part.strides[0] == 1  # the rows of a pattern are next to each other
 
 
+def test_a_part_needs_the_memory_of_its_rows():
+    mask = PackedMask(np.zeros((40, 20_000), dtype=np.uint8), 160_000)
+    tracemalloc.start()
+    try:
+        assert mask[:1600, np.arange(40)].shape == (1600, 40)
+        assert tracemalloc.get_traced_memory()[1] < 1600 * 40 * 1.5  # all bits of the patterns are 800,000 bytes
+    finally:
+        tracemalloc.stop()
+
+
 @given(masks(), st.data())
 def test_whole_mask_and_patterns_taken(D, data):
     mask = pack(D)

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 import cvxrelu as cr
 from cvxrelu.global_bound import exact_maximum
+from cvxrelu.pricing import _draw_starts
 from tests.cases import make_data
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -104,6 +105,17 @@ def test_equal_seeds_give_equal_neurons():
     X, t = rng.standard_normal((30, 5)), rng.standard_normal(30)
     first, second = (cr.find_neuron(X, t, seed=3, n_starts=5) for _ in range(2))
     np.testing.assert_array_equal(first.u, second.u)
+
+
+def test_starts_take_turns():
+    """Gaussian, whitened, a row of either sign, the difference of two rows: one after another."""
+    rows = np.array([[5.0, 1.0], [1.0, 7.0], [8.0, 9.0]])
+    U = _draw_starts(rows, np.array([1e6, 1e-6]), 400, np.random.default_rng(0)).reshape(100, 4, 2)
+    assert np.linalg.norm(U[:, 0].std(axis=0) - 1.0) < 0.3
+    assert np.linalg.norm(U[:, 1].std(axis=0) * [1e6, 1e-6] - 1.0) < 0.3
+    either = {(sign * row).tobytes() for row in rows for sign in (1.0, -1.0)}
+    assert {u.tobytes() for u in U[:, 2]} == either
+    assert {u.tobytes() for u in U[:, 3]} == {(row - other).tobytes() for row in rows for other in rows}
 
 
 def test_nothing_to_find():
