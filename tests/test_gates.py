@@ -258,6 +258,7 @@ def test_equal_products_are_active_together():
         ({"bias": "yes"}, TypeError, "bias must be True or False; got 'yes'"),
         ({"bias": True}, ValueError, "last column of X must be constant and not zero; got entries from -"),
         ({"X": np.eye(3, 2)[:, ::-1] * 0, "bias": True}, ValueError, "not zero; got entries from 0 to 0"),
+        ({"X": np.array([[9.0, 8, 1], [7, 6, 2]]), "bias": True}, ValueError, "got entries from 1 to 2"),
         ({"X": np.ones((3, 1)), "bias": True}, ValueError, "X must have a feature beside the constant"),
         (
             {"active_proportion": 0.5},

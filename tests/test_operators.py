@@ -139,3 +139,21 @@ def test_astype_is_the_operator_of_the_rounded_data(n_patterns, n_features):
     np.testing.assert_allclose(single.adjoint(t), rounded.adjoint(t), rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(operator.forward(U), before)
     assert single.astype(np.float64).forward(U).dtype == np.float64
+
+
+@pytest.mark.parametrize(("dtype", "rows"), [(np.float64, 5), (np.float32, 10)])
+def test_two_temporaries_of_a_block_of_rows_fill_the_bytes(dtype, rows):
+    operator = cr.GatedOperator(np.ones((100, 3), dtype), np.ones((100, 7), dtype=bool), block_bytes=2 * 8 * 10 * 5)
+    assert list(operator.row_blocks(10)) == [slice(start, start + rows) for start in range(0, 100, rows)]
+
+
+def test_few_blocks_of_the_adjoint_leave_the_others_zero():
+    rng = np.random.default_rng(0)
+    X, D, t = rng.standard_normal((12, 3)), rng.random((12, 8)) < 0.5, rng.standard_normal((12, 2))
+    operator = cr.GatedOperator(X, D)
+    whole = operator.adjoint(t)
+    for count in range(1, 16):
+        wanted = (np.arange(16) < count).reshape(2, 8)
+        some = operator.adjoint(t, wanted)
+        np.testing.assert_allclose(some[wanted], whole[wanted], rtol=1e-12)
+        assert np.any(some[~wanted]) == (count >= 2 * 3)  # the products of all cost as much as those of c d blocks

@@ -445,3 +445,31 @@ def test_check_matches_accepts_float32_data(data_and_patterns):
     single.check_matches(X.astype(np.float32))
     with pytest.raises(ValueError, match="another X"):
         single.check_matches(-X.astype(np.float32))
+
+
+def test_a_gate_moves_as_far_from_its_tight_rows_as_the_others_leave_room():
+    """It meets e2 and e3. What they gain, and what is left to the row that leans the other way, is then the same."""
+    signed = module.unit_rows(np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.3, -1.0, 0.0], [1.0, 1.0, 1.0]]))
+    products = signed @ module._away_from_tight_rows(signed, np.array([1.0, 0.0, 0.0]))
+    assert products.min() > 0.05
+    assert products[:2].min() == pytest.approx(products[2], rel=1e-12)
+
+
+def test_blocks_of_rows_are_whole_bytes_and_bounded():
+    blocks = list(module._row_blocks(200, module._BLOCK_BYTES // (8 * 80)))
+    assert blocks == [slice(0, 80), slice(80, 160), slice(160, 240)]
+
+
+@pytest.mark.parametrize("d", [1, 10, 1000])
+def test_products_of_unit_vectors_are_not_trusted_within_their_rounding(d):
+    """d products and sums, and a few roundings of each vector: between that bound and four times it."""
+    assert (d + 2) * 2.0**-52 <= module._rounding(d) <= 4 * (d + 4) * 2.0**-52
+
+
+def test_a_gate_close_to_a_row_is_the_witness_where_the_program_finds_none(monkeypatch):
+    """Its product with the row is 1e-14: beyond rounding, but the program is asked first."""
+    monkeypatch.setattr(module, "_widest_direction", lambda signed: np.zeros(signed.shape[1]))
+    gate = np.array([[1e-14], [1.0]])
+    W, found = ActivationPatterns([[1]], gate).witnesses([[1.0, 0.0]])
+    assert found.tolist() == [True]
+    np.testing.assert_array_equal(W, gate)
