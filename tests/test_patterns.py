@@ -467,9 +467,9 @@ def test_products_of_unit_vectors_are_not_trusted_within_their_rounding(d):
 
 
 def test_a_gate_close_to_a_row_is_the_witness_where_the_program_finds_none(monkeypatch):
-    """Its product with the row is 1e-14: beyond rounding, but the program is asked first."""
+    """Its product with the row is 1e-12 of the sizes: beyond rounding, but the program is asked first."""
     monkeypatch.setattr(module, "_widest_direction", lambda signed: np.zeros(signed.shape[1]))
-    gate = np.array([[1e-14], [1.0]])
-    W, found = ActivationPatterns([[1]], gate).witnesses([[1.0, 0.0]])
+    gate = np.array([[1.0], [-1.0 + 1e-12]])
+    W, found = ActivationPatterns([[1], [1]], gate).witnesses([[1.0, 1.0], [1.0, 0.0]])
     assert found.tolist() == [True]
     np.testing.assert_array_equal(W, gate)
