@@ -343,18 +343,23 @@ def _certify(
     )
 
 
-def over_all_networks(of_patterns: Certificate, dual: DualPoint, proof: NeuronBound | None) -> Certificate:
-    """Return the certificate of the same weights for scope "global", with a dual point feasible for all neurons.
+def with_dual_point(certificate: Certificate, dual: DualPoint, **changes: Any) -> Certificate:
+    """Return the certificate of the same weights with another feasible dual point, and whatever else changes.
 
     Raises
     ------
     CertificateError
         If the bounds contradict each other by more than rounding, which would be a bug.
     """
-    upper = of_patterns.upper
+    upper = certificate.upper
     if dual.value - upper > _CONTRADICTION * max(1.0, abs(upper)):
         raise CertificateError(f"lower bound {dual.value!r} exceeds upper bound {upper!r}: please report this")
-    return replace(of_patterns, lower=min(dual.value, upper), dual=dual, scope="global", proof=proof)
+    return replace(certificate, lower=min(dual.value, upper), dual=dual, **changes)
+
+
+def over_all_networks(of_patterns: Certificate, dual: DualPoint, proof: NeuronBound | None) -> Certificate:
+    """Return the certificate of the same weights for scope "global", with a dual point feasible for all neurons."""
+    return with_dual_point(of_patterns, dual, scope="global", proof=proof)
 
 
 def count_active(problem: ConvexProblem, weights: Weights) -> int:

@@ -270,7 +270,12 @@ class _Generation:
 
     def certificate(self) -> Certificate:
         """Return the certificate of the weights, with the best bound proven for networks of any width."""
-        return over_all_networks(certify(self.problem, self.weights), *self._proven)
+        try:
+            of_patterns = certify(self.problem, self.weights)
+        except KeyboardInterrupt:
+            note_interrupt()
+            of_patterns = certify(self.problem, self.weights)  # what has been found is not lost
+        return over_all_networks(of_patterns, *self._proven)
 
     def _round(self) -> Status | None:
         """Solve the master program, price, prove, and add patterns; a status if that is all."""

@@ -2,9 +2,11 @@
 
 import time as clock
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
-from cvxrelu.certificates import Certificate, certify_solved
+from cvxrelu.certificates import Certificate, certify_solved, with_dual_point
 from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
+from cvxrelu.interrupts import note_interrupt
 from cvxrelu.solvers.monitor import Callback
 from cvxrelu.solvers.result import Attempt, RawResult, Record
 from cvxrelu.status import Status
@@ -12,8 +14,17 @@ from cvxrelu.status import Status
 OF_THE_CALLER = (Status.MAX_ITER, Status.TIME_LIMIT, Status.STOPPED, Status.INTERRUPTED)
 
 
+class _Best(NamedTuple):
+    """The best weights, certified, and where they are from, and the certificate of the greatest lower bound."""
+
+    certificate: Certificate
+    result: RawResult
+    solver: str
+    dual: Certificate
+
+
 class Progress:
-    """What has come of a solve so far.
+    """What has come of a solve so far. What belongs together is replaced at once: it may be interrupted anywhere.
 
     Parameters
     ----------
@@ -41,10 +52,8 @@ class Progress:
         self._callback = callback
         self._now = now
         self._started = now()
-        self._best: Certificate | None = None  # of the least objective
-        self._dual: Certificate | None = None  # of the greatest lower bound
-        self.result: RawResult | None = None
-        self.solver = "none"
+        self._best: _Best | None = None
+        self._interrupted = False
 
     @property
     def elapsed(self) -> float:
@@ -54,66 +63,104 @@ class Progress:
     @property
     def weights(self) -> Weights | None:
         """The best weights so far."""
-        return None if self._best is None else self._best.weights
+        return None if self._best is None else self._best.certificate.weights
+
+    @property
+    def result(self) -> RawResult:
+        """The result that the best weights are from."""
+        assert self._best is not None
+        return self._best.result
+
+    @property
+    def solver(self) -> str:
+        """The solver that has found them."""
+        assert self._best is not None
+        return self._best.solver
 
     def reaches_tol(self) -> bool:
         """Return whether the gap that is asked for is proven, by the best weights and the best lower bound so far."""
-        if self._best is None or self._dual is None:
+        if self._best is None:
             return False
-        upper = self._best.upper
-        return upper - self._dual.lower <= max(self.tol * abs(upper), self.problem.resolution)
+        upper = self._best.certificate.upper
+        return upper - self._best.dual.lower <= max(self.tol * abs(upper), self.problem.resolution)
+
+    def interrupt(self) -> None:
+        """Take a KeyboardInterrupt that was caught for the end of the solve; raise it if there is no point yet."""
+        if self._best is None:
+            raise KeyboardInterrupt
+        note_interrupt()
+        self._interrupted = True
 
     def add(self, solver: str, results: Iterable[RawResult]) -> None:
-        """Certify the results of one solver as they come, until the gap is small enough."""
+        """Certify the results of one solver as they come, until the gap is small enough or Ctrl-C is pressed."""
         began = self.elapsed
         certificates: list[Certificate] = []
-        for result in results:
-            certificate = self._certified(solver, result)
-            certificates.append(certificate)
-            if self.reaches_tol():
-                break
-        upper = min(certificate.upper for certificate in certificates)
-        lower = max(certificate.lower for certificate in certificates)
-        status = result.status
+        result = None
+        try:
+            for result in results:
+                certificate = self._certified(solver, result)
+                certificates.append(certificate)
+                if self.reaches_tol() or self._interrupted:
+                    break
+        except KeyboardInterrupt:
+            self.interrupt()
+        nothing = self.problem.objective(self.problem.zero_weights())  # what a solver cut short before it has a point
+        upper = min((certificate.upper for certificate in certificates), default=nothing)
+        lower = max((certificate.lower for certificate in certificates), default=float("-inf"))
+        status, word, n_iter = Status.INTERRUPTED, "KeyboardInterrupt", None
+        if result is not None:
+            status, word, n_iter = result.status, result.solver_status, result.n_iter
         if self.reaches_tol():
             status = Status.OPTIMAL
+        elif self._interrupted:
+            status = Status.INTERRUPTED
         elif status is Status.OPTIMAL:  # its own word
             status = Status.INACCURATE
         self.attempts.append(
             Attempt(
                 solver=solver,
                 status=status,
-                solver_status=result.solver_status,
+                solver_status=word,
                 objective=upper,
                 lower=min(lower, upper),
-                n_iter=result.n_iter,
+                n_iter=n_iter,
                 time=self.elapsed - began,
             )
         )
 
     def status(self) -> Status:
         """Return how it all ended: a limit of the caller's, or how the solver ended that found the best weights."""
+        if self.reaches_tol():
+            return Status.OPTIMAL
+        if self._interrupted:
+            return Status.INTERRUPTED
         last = self.attempts[-1]
-        if self.reaches_tol() or last.status in OF_THE_CALLER:
-            return Status.OPTIMAL if self.reaches_tol() else last.status
+        if last.status in OF_THE_CALLER:
+            return last.status
         return next(one.status for one in reversed(self.attempts) if one.solver == self.solver)
 
     def certificate(self) -> Certificate:
-        """Return that of the best weights and the best lower bound, computed anew if they are not of one attempt."""
+        """Return that of the best weights, with the best lower bound."""
         assert self._best is not None
-        assert self._dual is not None
-        if self._best is self._dual:
-            return self._best
-        both = certify_solved(self.problem, self._best.weights, self._dual.dual, None)
-        return max(both, self._best, key=lambda one: one.lower)
+        best, dual = self._best.certificate, self._best.dual
+        return best if dual.lower <= best.lower else with_dual_point(best, dual.dual)
 
     def _certified(self, solver: str, result: RawResult) -> Certificate:
         offered = None if result.t is None else DualPoint(result.t, result.multipliers, float("nan"))
-        certificate = certify_solved(self.problem, result.weights, offered, result.workspace)
-        if self._best is None or certificate.upper < self._best.upper:
-            self._best, self.result, self.solver = certificate, result, solver
-        if self._dual is None or certificate.lower > self._dual.lower:
-            self._dual = certificate
+        try:
+            certificate = certify_solved(self.problem, result.weights, offered, result.workspace)
+        except KeyboardInterrupt:
+            if self._interrupted or result.status is Status.INTERRUPTED:
+                raise
+            note_interrupt()
+            self._interrupted = True
+            certificate = certify_solved(self.problem, result.weights, offered, None)  # the point is not lost
+        best = self._best or _Best(certificate, result, solver, certificate)
+        if certificate.upper < best.certificate.upper:
+            best = best._replace(certificate=certificate, result=result, solver=solver)
+        if certificate.lower > best.dual.lower:
+            best = best._replace(dual=certificate)
+        self._best = best
         if result.history:
             self.history.extend(result.history)
             return certificate

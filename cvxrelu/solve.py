@@ -12,7 +12,6 @@ from cvxrelu.advice import advice
 from cvxrelu.backends import solver_names
 from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.exceptions import ConvergenceWarning, SolverError, SolverNotAvailableError, StartNotUsedWarning
-from cvxrelu.interrupts import note_interrupt
 from cvxrelu.normalization import Normalized, normalize
 from cvxrelu.problems import ConvexReLU
 from cvxrelu.progress import OF_THE_CALLER, Progress
@@ -83,7 +82,8 @@ def solve(
         With the best feasible point and the best lower bound of all solvers that were tried, and the true status; what
         each came to is in its ``attempts``. Where lam is at least lam_max, the exact answer zero, with status "optimal"
         and no solver run. On Ctrl-C the best point so far is certified and returned, with status "interrupted" and a
-        warning, if there is one; the second within a second is raised.
+        warning, if there is one; during a certificate too, which is then begun anew. The second within a second is
+        raised.
 
     Raises
     ------
@@ -145,17 +145,21 @@ def solve(
     if time_limit is not None and isinstance(problem, ConvexReLU):
         project_blocks.compile()  # the limit is of what follows
     progress = Progress(problem, tol, callback)
-    if problem.zero_is_optimal():
-        progress.add("none", [_empty(problem, Status.OPTIMAL, "lam >= lam_max")])
-    else:
-        run = _Run(progress, start, tol, max_iter, time_limit, callback, verbose, options)
-        if chosen is None:
-            run.plan()
+    try:
+        if problem.zero_is_optimal():
+            progress.add("none", [_empty(problem, Status.OPTIMAL, "lam >= lam_max")])
         else:
-            run.attempt(Planned(chosen))
-    solution = _solution(progress)
-    if solution.status is not Status.OPTIMAL:
-        warn(_complaint(solution, tol), ConvergenceWarning, stacklevel=2)
+            run = _Run(progress, start, tol, max_iter, time_limit, callback, verbose, options)
+            if chosen is None:
+                run.plan()
+            else:
+                run.attempt(Planned(chosen))
+        solution, complaint = _answer(progress)
+    except KeyboardInterrupt:
+        progress.interrupt()
+        solution, complaint = _answer(progress)
+    if complaint:
+        warn(complaint, ConvergenceWarning, stacklevel=2)
     return solution
 
 
@@ -251,16 +255,11 @@ class _Run:
             yield self.normal.solver(solver).run(self.rotated.problem, start, limits)
 
     def _guarded(self, planned: Planned) -> Iterator[RawResult]:
-        """Yield the answers of one solver; zero weights if it breaks down, or is interrupted after another one."""
+        """Yield the answers of one solver; zero weights if it breaks down."""
         try:
             yield from self._results(planned)
         except _BREAKDOWNS as error:
             yield _empty(self.rotated.problem, Status.FAILED, f"{type(error).__name__}: {error}")
-        except KeyboardInterrupt:
-            if not self.progress.attempts:
-                raise
-            note_interrupt()
-            yield _empty(self.rotated.problem, Status.INTERRUPTED, "KeyboardInterrupt")
 
     def _is_limit(self, ended: Status) -> bool:
         """Return whether a solver ended by a limit, or a word, of the caller's."""
@@ -276,10 +275,10 @@ class _Run:
         return max(self.time_limit - reserve - self.progress.elapsed, _LEAST_TIME)
 
 
-def _solution(progress: Progress) -> Solution:
+def _answer(progress: Progress) -> tuple[Solution, str]:
+    """Return the solution, and the warning that goes with it, if any."""
     certificate, result = progress.certificate(), progress.result
-    assert result is not None
-    return Solution(
+    solution = Solution(
         weights=certificate.weights,
         status=progress.status(),
         solver=progress.solver,
@@ -293,13 +292,14 @@ def _solution(progress: Progress) -> Solution:
         problem=progress.problem,
         attempts=tuple(progress.attempts),
     )
+    return solution, "" if solution.status is Status.OPTIMAL else _complaint(solution, progress.tol)
 
 
 def _complaint(solution: Solution, tol: float) -> str:
     """Return the warning of a solution that is not within the tolerance."""
     hint = advice(solution.certificate, solution.status)
     gap = f"a certified relative gap of {solution.certificate.rel_gap:.2e}, above tol = {tol:.2e}"
-    if len(solution.attempts) == 1:
+    if len(solution.attempts) <= 1:
         return f"{solution.solver} ended with {gap} (its own word: {solution.solver_status!r}). {hint}"
     attempts = ", ".join(f"{one.solver} ({one.status.value}, {one.rel_gap:.2e})" for one in solution.attempts)
     if solution.status not in OF_THE_CALLER:

@@ -1,5 +1,6 @@
 """Ctrl-C at any point of a call: a valid best point or KeyboardInterrupt, and nothing spoilt that is used again."""
 
+import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -9,7 +10,7 @@ import pytest
 from sklearn.model_selection import GridSearchCV
 
 import cvxrelu as cr
-from cvxrelu import interrupts
+from cvxrelu import interrupts, progress
 from cvxrelu.exceptions import ConvergenceWarning
 from cvxrelu.solvers.result import RawResult
 from cvxrelu.status import Status
@@ -100,17 +101,94 @@ def stall(self, problem, start, limits):
     return RawResult(weights=problem.zero_weights(), status=status, solver_status="none", n_iter=0, solve_time=0.0)
 
 
+@pytest.fixture
+def slow_fingers(monkeypatch):
+    """Each Ctrl-C comes later than a second after the one before."""
+    moments = itertools.count(0.0, 2.0)
+    monkeypatch.setattr(interrupts, "_now", lambda: next(moments))
+
+
+def interrupt_certificates(monkeypatch, *numbers):
+    """Press Ctrl-C at the end of these certificates, and return the list of those that were finished."""
+    certify_solved, begun, finished = progress.certify_solved, itertools.count(1), []
+
+    def certify(*arguments):
+        certificate = certify_solved(*arguments)
+        if next(begun) in numbers:
+            raise KeyboardInterrupt
+        finished.append(certificate)
+        return certificate
+
+    monkeypatch.setattr(progress, "certify_solved", certify)
+    return finished
+
+
 def test_hand_over_to_another_solver(monkeypatch):
-    problem = make_problem("relu")
+    """From the end of the first certificate on no Ctrl-C is raised, but in the last lines that hand over the answer."""
+    problem = make_problem("relu", n_gates=4)
     best = cr.solve(problem, tol=1e-7).objective
     monkeypatch.setattr(cr.WorkingSet, "run", stall)
-    assert cr.solve(problem).status == "optimal"
+    finished = interrupt_certificates(monkeypatch)
+    expected, total = run_traced(lambda: cr.solve(problem))
+    assert expected.status == "optimal"
     statuses = set()
-    for solution in points(lambda: cr.solve(problem), 20):
+    for at in np.linspace(1, total - 20, 20).astype(int).tolist():
+        finished.clear()
+        interrupts._seen.moment = -np.inf  # a new session
+        solution, _ = run_traced(lambda: cr.solve(problem), at)
+        assert (solution is None) == (not finished)
         if solution is not None:
             assert_valid(problem, solution, best, 1e-6)
             statuses.add(str(solution.status))
     assert "interrupted" in statuses  # that of the first solver, which was certified
+
+
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+@pytest.mark.parametrize("tol", [1e-6, 1e-12], ids=["optimal", "short_of_tol"])
+def test_an_interrupted_certificate_is_begun_anew(monkeypatch, slow_fingers, kind, tol):
+    problem = make_problem(kind)
+    expected = cr.solve(problem, "WorkingSet", tol=tol, max_iter=8)
+    finished = interrupt_certificates(monkeypatch, 1)
+    solution = cr.solve(problem, "WorkingSet", tol=tol, max_iter=8)
+    assert len(finished) == 1
+    assert solution.status == ("optimal" if expected.status == "optimal" else "interrupted")
+    assert [one.status for one in solution.attempts] == [solution.status]
+    assert solution.objective == expected.objective
+    assert solution.lower == pytest.approx(expected.lower, rel=1e-9)
+
+
+def test_an_interrupted_certificate_of_a_second_solver(monkeypatch, slow_fingers):
+    problem = make_problem("relu")
+    expected = cr.solve(problem)
+    monkeypatch.setattr(cr.WorkingSet, "run", stall)
+    interrupt_certificates(monkeypatch, 2)
+    solution = cr.solve(problem)
+    assert (solution.solver, solution.status) == ("CLARABEL", "optimal")
+    assert solution.objective == pytest.approx(expected.objective, rel=2e-6)
+    interrupt_certificates(monkeypatch, 2, 3)  # again, in that which was begun anew
+    with pytest.warns(ConvergenceWarning, match="Ctrl-C"):
+        solution = cr.solve(problem)
+    assert (solution.solver, solution.status) == ("WorkingSet", "interrupted")
+    assert [str(one.status) for one in solution.attempts] == ["stalled", "interrupted"]
+    assert "interrupted" in str(solution)
+    zero = cr.certify(problem, problem.zero_weights())
+    assert (solution.objective, solution.lower) == (zero.upper, zero.lower)
+
+
+def test_no_certificate_at_all_is_a_keyboard_interrupt(monkeypatch, slow_fingers):
+    problem = make_problem("relu")
+    interrupt_certificates(monkeypatch, 1, 2)
+    with pytest.raises(KeyboardInterrupt):
+        cr.solve(problem)
+
+
+def test_a_second_interrupt_within_a_second_is_raised_from_certificates(monkeypatch):
+    monkeypatch.setattr(interrupts, "_now", lambda: 0.0)
+    problem = make_problem("relu")
+    monkeypatch.setattr(cr.WorkingSet, "run", stall)
+    interrupt_certificates(monkeypatch, 2, 3)
+    with pytest.raises(KeyboardInterrupt):
+        cr.solve(problem)
 
 
 def small_data(n=12):
