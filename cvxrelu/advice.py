@@ -23,7 +23,7 @@ def advice(certificate: Certificate, status: Status) -> str:
     sentences = [status.advice]
     if status in _OF_DATA:
         if problem.X.dtype == np.float32:
-            sentences.append("X is float32, whose rounding limits the gap: pass X in float64.")
+            sentences.append("The precision of X, float32, limits the gap: pass X in float64.")
         sizes = np.abs(problem.X).max(axis=0)
         spread = float(sizes.max()) / float(sizes[sizes > 0.0].min(initial=np.inf))
         if spread >= _FAR_APART:
