@@ -326,8 +326,7 @@ def _certify(
     best = max(points, key=lambda point: point.value)
     if rounded:
         best = feasible_dual(problem, best)
-    tolerance = 0.0 if rounded else _CONTRADICTION * max(1.0, abs(upper))
-    if best.value - upper > tolerance:
+    if best.value > upper if rounded else contradict(problem, best.value, upper):
         raise CertificateError(
             f"lower bound {best.value!r} exceeds upper bound {upper!r} for {problem!r}: please report this"
         )
@@ -343,6 +342,12 @@ def _certify(
     )
 
 
+def contradict(problem: ConvexProblem, lower: float, upper: float, rounding: float = _CONTRADICTION) -> bool:
+    """Return whether a lower bound is above an upper one by more than rounding, of the objective of zero weights."""
+    at_zero = problem.loss.value(np.zeros_like(problem.Y), problem.Y)
+    return lower - upper > rounding * max(at_zero, abs(upper))
+
+
 def with_dual_point(certificate: Certificate, dual: DualPoint, **changes: Any) -> Certificate:
     """Return the certificate of the same weights with another feasible dual point, and whatever else changes.
 
@@ -352,7 +357,7 @@ def with_dual_point(certificate: Certificate, dual: DualPoint, **changes: Any) -
         If the bounds contradict each other by more than rounding, which would be a bug.
     """
     upper = certificate.upper
-    if dual.value - upper > _CONTRADICTION * max(1.0, abs(upper)):
+    if contradict(certificate.problem, dual.value, upper):
         raise CertificateError(f"lower bound {dual.value!r} exceeds upper bound {upper!r}: please report this")
     return replace(certificate, lower=min(dual.value, upper), dual=dual, **changes)
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from cvxrelu._validation import check_choice
 from cvxrelu.backends import solver_names
+from cvxrelu.certificates import contradict
 from cvxrelu.convex_problem import ConvexProblem
 from cvxrelu.exceptions import ConvergenceWarning, SolverError, SolverNotAvailableError
 from cvxrelu.settings import Settings
@@ -83,7 +84,7 @@ class Comparison:
         if self.interval is None:
             return False
         lower, upper = self.interval
-        return lower - upper > _ROUNDING * max(1.0, abs(upper))
+        return contradict(self.problem, lower, upper, _ROUNDING)
 
 
 def compare_solvers(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray, check_number, check_numeric
+from cvxrelu.certificates import contradict
 from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.exceptions import CertificateError, ConvergenceWarning, StartNotUsedWarning
 from cvxrelu.interrupts import interrupts_noted, note_interrupt
@@ -18,7 +19,6 @@ from cvxrelu.solvers.choice import NativeSolver
 from cvxrelu.status import Status
 from cvxrelu.threads import silenced, warn
 
-_CONTRADICTION = 1e-9
 _BELOW_RELU = ("group_l1", "l1", "none")  # Omega(V - W) <= Omega(V, W), so that the gated value is at most the ReLU one
 
 
@@ -179,9 +179,9 @@ def nested_values(
         gated_upper = np.minimum(gated_upper, relu_upper)
     return NestedValues(
         sizes=requested[: len(finished)],
-        gated_lower=_checked(gated_lower, gated_upper, "C-GReLU"),
+        gated_lower=_checked(problem, gated_lower, gated_upper, "C-GReLU"),
         gated_upper=gated_upper,
-        relu_lower=_checked(relu_lower, relu_upper, "C-ReLU"),
+        relu_lower=_checked(problem, relu_lower, relu_upper, "C-ReLU"),
         relu_upper=relu_upper,
         gated_active=_active(gated),
         relu_active=_active(relu),
@@ -221,11 +221,11 @@ def _bounds(solutions: Sequence[Solution]) -> tuple[FloatArray, FloatArray]:
     return np.maximum.accumulate(lower[::-1])[::-1], np.minimum.accumulate(upper)
 
 
-def _checked(lower: FloatArray, upper: FloatArray, name: str) -> FloatArray:
+def _checked(problem: ConvexProblem, lower: FloatArray, upper: FloatArray, name: str) -> FloatArray:
     """Return the lower bounds, none above the upper one."""
-    wrong = lower - upper > _CONTRADICTION * np.maximum(1.0, np.abs(upper))
-    if wrong.any():
-        j = int(wrong.argmax())
+    for j in range(len(lower)):
+        if not contradict(problem, float(lower[j]), float(upper[j])):
+            continue
         raise CertificateError(
             f"lower bound {lower[j]!r} exceeds upper bound {upper[j]!r} of {name} on pattern set {j + 1} of "
             f"{len(lower)}, by bounds of nested sets: please report this"

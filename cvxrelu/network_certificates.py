@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cvxrelu._validation import FloatArray, check_choice, check_number, check_targets
-from cvxrelu.certificates import Certificate, certify, over_all_networks
+from cvxrelu.certificates import Certificate, certify, contradict, over_all_networks
 from cvxrelu.column_generation import solve_global
 from cvxrelu.convex_problem import DualPoint, Weights
 from cvxrelu.exceptions import CertificateError, ConvergenceWarning
@@ -26,8 +26,6 @@ from cvxrelu.solution import Solution
 from cvxrelu.solve import solve as solve_problem
 from cvxrelu.status import Status
 from cvxrelu.threads import silenced, warn
-
-_CONTRADICTION = 1e-9
 
 Scope = Literal["patterns", "global"]
 
@@ -277,7 +275,7 @@ def certify_network(
         dual, proof = _global_point(problem, lines, gradient, tol, time_limit)
     if scope == "global":
         certificate = over_all_networks(certificate, dual, proof)
-    if dual.value - upper > _CONTRADICTION * max(1.0, abs(upper)):
+    if contradict(problem, dual.value, upper):
         raise CertificateError(
             f"lower bound {dual.value!r} exceeds the objective {upper!r} of the network: please report this"
         )

@@ -1,4 +1,5 @@
 import ast
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 import cvxrelu as cr
 from cvxrelu import certificates
+from cvxrelu.certificates import with_dual_point
 from tests.cases import all_cases, make_problem, random_weights
 
 CASES = list(all_cases())
@@ -200,3 +202,15 @@ def test_certificates_import_no_solver():
         "cvxrelu.rigor",
         "cvxrelu.rounded",
     }
+
+
+@pytest.mark.parametrize("unit", [1e-8, 1.0, 1e8])
+def test_a_bound_above_the_objective_is_noticed_in_any_unit_of_the_targets(unit):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((20, 3)), unit * rng.standard_normal(20)
+    problem = cr.ConvexGatedReLU(X, y, cr.sample_patterns(X, 5, seed=0), 0.01 * unit)
+    certificate = cr.solve(problem).certificate
+    above = replace(certificate.dual, value=certificate.upper * (1 + 1e-6))
+    with pytest.raises(cr.CertificateError, match="exceeds upper bound"):
+        with_dual_point(certificate, above)
+    assert with_dual_point(certificate, certificate.dual).lower == certificate.lower
