@@ -3,6 +3,8 @@
 The dual of a projection, min over g >= 0 of 1/2 ||x + R'g||^2, is solved by the active-set method of `active_set`.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -60,6 +62,7 @@ class ConeProjector:
         x: FloatArray,
         enough: float = 0.0,
         max_pivots: int | None = None,
+        expired: Callable[[], bool] = lambda: False,
     ) -> FloatArray:
         """Return the projections of the rows of x (B, d) onto the cones of the blocks (B,), which differ.
 
@@ -71,13 +74,15 @@ class ConeProjector:
             Projections that are shown to be no longer than that need not be exact.
         max_pivots : int, optional
             Changes of the tight set that are allowed to each block, or a few more; by default 20 d.
+        expired : callable
+            Whether the time is up: the blocks that are left are then allowed none.
         """
         p = np.empty_like(x)
         step = max(1, _CHUNK_BYTES // (8 * (self._unit.shape[0] + self._unit.shape[1] ** 2)))
         limit = 20 * x.shape[1] if max_pivots is None else max_pivots
         for start in range(0, len(blocks), step):
             part = slice(start, start + step)
-            p[part] = self._project(blocks[part], x[part], enough, limit)
+            p[part] = self._project(blocks[part], x[part], enough, 0 if expired() else limit)
         return p
 
     def faces(self, blocks: IndexArray) -> tuple[FloatArray, BoolArray]:

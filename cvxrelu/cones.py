@@ -4,6 +4,7 @@ The polar cone is K_i^o = {-Xt_i'g : g >= 0} with Xt_i = (2 D_i - I) X, so the p
 z + Xt_i'g at the non-negative least-squares solution g: the multipliers (DESIGN: Moreau decomposition).
 """
 
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -85,21 +86,26 @@ class PatternCones:
         return worst.reshape(blocks.shape[:-1])
 
     def projection_multipliers(
-        self, Z: FloatArray, enough: float, projector: ConeProjector | None = None
+        self,
+        Z: FloatArray,
+        enough: float,
+        projector: ConeProjector | None = None,
+        expired: Callable[[], bool] = lambda: False,
     ) -> sp.csr_array:
         """Return multipliers (B, n) >= 0 that make z_b + Xt_b'g_b the projections of the rows of Z (B, d).
 
         Rows whose norm is at most ``enough`` get none; those whose projection is shown to be no longer need not be
-        exact. With a projector of the caller's they start from the tight rows of its last ones.
+        exact, nor those that are left when the time is up. With a projector of the caller's they start from the tight
+        rows of its last ones.
         """
         projector = projector or self.projector(len(Z))
         blocks = np.flatnonzero(row_norms(Z) > enough)
         if self.space is not None:
             z = self.space.coordinates(Z[blocks])
             rest = row_norms(Z[blocks] - self.space.vectors(z)).max(initial=0.0)
-            projector.project(blocks, z, np.sqrt(max(enough**2 - rest**2, 0.0)))
+            projector.project(blocks, z, np.sqrt(max(enough**2 - rest**2, 0.0)), expired=expired)
             return projector.multipliers(blocks, z)
-        projector.project(blocks, Z[blocks], enough)
+        projector.project(blocks, Z[blocks], enough, expired=expired)
         return projector.multipliers(blocks, Z[blocks])
 
     def projector(self, n_blocks: int) -> ConeProjector:
@@ -119,24 +125,32 @@ class PatternCones:
         w = self.space.coordinates(W)
         return W + self.space.vectors(projector.project(blocks, w) - w)
 
-    def euclidean_multipliers(self, z: FloatArray, block: int, scale: FloatArray | None = None) -> FloatArray:
-        """Return g >= 0 (n,) that minimises ||scale * (z + Xt_i'g)||_2, by non-negative least squares.
+    def scaled_multipliers(self, Z: FloatArray, scale: FloatArray) -> sp.csr_array:
+        """Return multipliers (B, n) >= 0 that minimise ||scale * (z_b + Xt_b'g_b)||_2 for each row z_b of Z (B, d).
 
-        With ``scale`` None, z + Xt_i'g is the projection of z onto K_i. A solver that gives up yields zeros:
-        any g >= 0 is a valid proof, only a weaker one.
+        They are those of projections onto the cones of the scaled rows.
+        """
+        rows, z = self.X * scale, Z * scale
+        space = RowSpace.of(rows)
+        if space is not None:
+            rows, z = space.rows, space.coordinates(z)
+        projector, blocks = ConeProjector(rows, self.D, len(z)), np.arange(len(z))
+        projector.project(blocks, z)
+        return projector.multipliers(blocks, z)
+
+    def euclidean_multipliers(self, z: FloatArray, block: int) -> FloatArray:
+        """Return g >= 0 (n,) that makes z + Xt_i'g the projection of z onto K_i, by non-negative least squares.
+
+        A solver that gives up yields zeros: any g >= 0 is a valid proof, only a weaker one.
         """
         gamma = np.zeros(self.X.shape[0])
         size = np.linalg.norm(z)
         if size == 0.0:
             return gamma
-        if scale is None and self.space is not None:
-            rows, target = self.space.rows[self._rows] / self._norms[:, None], -self.space.coordinates(z / size)
-        else:
-            rows, target = self._unit, -z / size
+        rows, target = self._unit, -z / size
+        if self.space is not None:
+            rows, target = self.space.rows[self._rows] / self._norms[:, None], self.space.coordinates(target)
         generators = (self._signs(block)[:, None] * rows).T
-        if scale is not None:
-            generators = generators * scale[:, None]
-            target = target * scale
         lengths = np.linalg.norm(generators, axis=0)
         used = lengths > 0.0
         try:

@@ -1,5 +1,7 @@
 """What one caller remembers between evaluations of a problem's dual: problems are frozen and remember nothing."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from cvxrelu._validation import FloatArray
@@ -13,9 +15,15 @@ class DualWorkspace:
 
     One solve or one certificate has a workspace of its own, for one thread: a result depends on what went before in
     that solve, never on what else was done with the problem.
+
+    Attributes
+    ----------
+    expired : callable
+        Whether the time is up, at which proofs are taken as good as they are; by default never.
     """
 
     def __init__(self) -> None:
+        self.expired: Callable[[], bool] = lambda: False
         self._products: tuple[GatedOperator, FloatArray, FloatArray] | None = None
         self._projector: tuple[PatternCones, ConeProjector] | None = None
 

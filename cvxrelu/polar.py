@@ -1,5 +1,7 @@
 """Multipliers g >= 0 of the cones that make the polar norm of z + Xt'g small: the ReLU dual's proof."""
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -19,6 +21,7 @@ def cone_multipliers(
     enough: float,
     weights: FloatArray | None,
     projector: ConeProjector | None = None,
+    expired: Callable[[], bool] = lambda: False,
 ) -> sp.csr_array:
     """Return multipliers (B, n) >= 0 for the blocks Z (B, d) of the dual's left sides.
 
@@ -40,32 +43,38 @@ def cone_multipliers(
         Present weights, a start for the feature groups.
     projector : ConeProjector, optional
         The caller's own, from whose last faces projections start.
+    expired : callable
+        Whether the time is up: what has been found by then is returned, a valid proof like any other.
     """
     if penalty.name == "feature_group_l1":
-        return _feature_multipliers(Z, cones, enough, weights)
+        return _feature_multipliers(Z, cones, enough, weights, expired)
     if penalty.name == "l1":
-        return _chebyshev_multipliers(Z, cones, enough, projector)
+        return _chebyshev_multipliers(Z, cones, enough, projector, expired)
     if penalty.name == "squared_l2":
         return _stack({b: cones.euclidean_multipliers(Z[b], b) for b in range(len(Z))}, Z, cones)
-    return cones.projection_multipliers(Z, enough, projector)
+    return cones.projection_multipliers(Z, enough, projector, expired)
 
 
 def _chebyshev_multipliers(
-    Z: FloatArray, cones: PatternCones, enough: float, projector: ConeProjector | None
+    Z: FloatArray,
+    cones: PatternCones,
+    enough: float,
+    projector: ConeProjector | None,
+    expired: Callable[[], bool],
 ) -> sp.csr_array:
     """Minimise ||z_b + Xt_b'g_b||_inf for the blocks that decide the largest.
 
     Those of the projections prove a bound too, and cost little: linear programs are solved from the largest of these
     bounds down, until no other is larger than the largest minimum.
     """
-    rows = cones.projection_multipliers(Z, enough, projector)
+    rows = cones.projection_multipliers(Z, enough, projector, expired)
     plain, projected = np.abs(Z).max(axis=1), np.abs(cones.shift(Z, rows)).max(axis=1)
     bounds = np.minimum(plain, projected)
     kept = (projected < plain).astype(np.float64)
     worst = enough
     solved: dict[int, FloatArray] = {}
     for b in np.argsort(-bounds).tolist():
-        if bounds[b] <= worst:
+        if bounds[b] <= worst or expired():
             break
         gamma = cones.chebyshev_multipliers(Z[b], b)
         size = float(np.abs(cones.shift_block(Z[b], gamma, b)).max())
@@ -75,8 +84,31 @@ def _chebyshev_multipliers(
     return sp.csr_array(sp.diags_array(kept) @ rows + _stack(solved, Z, cones))
 
 
-def _feature_multipliers(Z: FloatArray, cones: PatternCones, enough: float, weights: FloatArray | None) -> sp.csr_array:
-    """Minimise max_j ||(Z + Xt'g)_{.j}|| over g >= 0 by reweighted projections.
+def _feature_multipliers(
+    Z: FloatArray, cones: PatternCones, enough: float, weights: FloatArray | None, expired: Callable[[], bool]
+) -> sp.csr_array:
+    """Minimise max_j ||(Z + Xt'g)_{.j}|| over g >= 0."""
+    best, best_rows = np.inf, sp.csr_array((len(Z), cones.X.shape[0]))
+    for rows, lower, upper in _reweighted(Z, cones, weights):
+        if upper < best:
+            best, best_rows = upper, rows
+        if best <= max(enough, lower * (1 + _REWEIGHTED_WIDTH)) or expired():
+            break
+    return best_rows
+
+
+def features_are_larger(Z: FloatArray, cones: PatternCones, enough: float) -> bool:
+    """Return whether it is shown soon that min over g >= 0 of max_j ||(Z + Xt'g)_{.j}|| is larger than ``enough``."""
+    for _, lower, upper in _reweighted(Z, cones, None):
+        if lower > enough * (1 + _REWEIGHTED_WIDTH) or upper <= enough:
+            return bool(upper > enough)
+    return False
+
+
+def _reweighted(
+    Z: FloatArray, cones: PatternCones, weights: FloatArray | None
+) -> Iterator[tuple[sp.csr_array, float, float]]:
+    """Yield multipliers g by reweighted projections, a lower bound of the minimum, and the value at g.
 
     For fixed eta > 0 the minimiser of sum_j eta_j ||(Z + Xt'g)_{.j}||^2 separates over blocks, and the
     maximum over j is bounded below by that sum over sum_j eta_j ||.||. The update eta_j <- eta_j ||.||
@@ -86,20 +118,13 @@ def _feature_multipliers(Z: FloatArray, cones: PatternCones, enough: float, weig
     if weights is not None and np.any(weights):
         eta = np.linalg.norm(weights / np.abs(weights).max(), axis=0)
         eta = eta / eta.max() + 1e-3
-    best, best_rows = np.inf, sp.csr_array((len(Z), cones.X.shape[0]))
     for _ in range(_REWEIGHTINGS):
-        scale = np.sqrt(eta)
-        rows = _stack({b: cones.euclidean_multipliers(Z[b], b, scale) for b in range(len(Z))}, Z, cones)
+        rows = cones.scaled_multipliers(Z, np.sqrt(eta))
         columns = np.linalg.norm(cones.shift(Z, rows), axis=0)
-        upper = columns.max()
-        if upper < best:
-            best, best_rows = upper, rows
         lower = (eta @ columns**2) / max(eta @ columns, np.finfo(float).tiny)
-        if best <= max(enough, lower * (1 + _REWEIGHTED_WIDTH)):
-            break
+        yield rows, float(lower), float(columns.max())
         eta = eta * columns
-        eta /= eta.max()
-    return best_rows
+        eta /= max(eta.max(), np.finfo(float).tiny)
 
 
 def _stack(rows: dict[int, FloatArray], Z: FloatArray, cones: PatternCones) -> sp.csr_array:

@@ -7,13 +7,12 @@ import numpy as np
 import scipy.sparse as sp
 
 from cvxrelu._validation import FloatArray, check_numeric
-from cvxrelu.active_set import row_norms
 from cvxrelu.cones import PatternCones
 from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.dual_workspace import DualWorkspace
 from cvxrelu.packed import count_active, take_patterns
 from cvxrelu.patterns import strictly_inside, unit_rows
-from cvxrelu.polar import cone_multipliers
+from cvxrelu.polar import cone_multipliers, features_are_larger
 from cvxrelu.row_space import RowSpace
 
 _ROUNDING = 1e-9
@@ -211,14 +210,21 @@ class ConvexReLU(ConvexProblem):
 
     def zero_is_optimal(self) -> bool:
         """Return whether lam is at least `lam_max`; one direction of a cone with a larger product says no."""
-        G = self.patterns.G
-        if self.penalty.name == "group_l1" and G is not None:
-            units = G.T / np.maximum(row_norms(G.T), np.finfo(np.float64).tiny)[:, None]
+        G, name = self.patterns.G, self.penalty.name
+        if name in ("group_l1", "l1") and G is not None:
+            sizes = np.linalg.norm(G, ord=2 if name == "group_l1" else 1, axis=0)
+            units = G.T / np.maximum(sizes, np.finfo(np.float64).tiny)[:, None]
             products = np.abs(np.einsum("cpd,pd->cp", self.at_zero[1], units)).max(axis=0)
             largest = np.argsort(-products)[:_DIRECTIONS]
             larger = largest[products[largest] > (1.0 + _ROUNDING) * self.lam]
             D = take_patterns(self.patterns.D, larger)
             if len(larger) and strictly_inside(unit_rows(self.operator.X), D, G[:, larger]).any():
+                return False
+        if name == "feature_group_l1":
+            normal = self if self._ordinary is None else self._ordinary.problem
+            assert isinstance(normal, ConvexReLU)
+            products = normal.at_zero[1].reshape(-1, self.d)
+            if features_are_larger(np.concatenate([-products, products]), normal.cones, normal.lam):
                 return False
         return self.lam >= self.lam_max()
 
@@ -236,8 +242,11 @@ class ConvexReLU(ConvexProblem):
         if multipliers is None:
             hint = None if weights is None else self.blocks(weights).reshape(-1, self.d)
             enough = self.lam if self._regularised else self._rounding(t)
-            projector = None if workspace is None else workspace.projector(self.cones, len(argument))
-            multipliers = cone_multipliers(argument, self.cones, self.penalty, enough, hint, projector)
+            workspace = workspace or DualWorkspace()
+            projector = workspace.projector(self.cones, len(argument))
+            multipliers = cone_multipliers(
+                argument, self.cones, self.penalty, enough, hint, projector, workspace.expired
+            )
         shifted = self.cones.shift(argument, multipliers)
         return shifted.reshape(self._blocks_shape()), multipliers
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from cvxrelu.certificates import Certificate, certify_solved, with_dual_point
 from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
+from cvxrelu.dual_workspace import DualWorkspace
 from cvxrelu.interrupts import note_interrupt
 from cvxrelu.solvers.monitor import Callback
 from cvxrelu.solvers.result import Attempt, RawResult, Record
@@ -32,6 +33,8 @@ class Progress:
         The problem, as the caller gave it.
     tol : float
         The relative gap that is asked for.
+    time_limit : float or None
+        Seconds after which certificates take the proofs that they have.
     callback : callable or None
         The caller's; native solvers tell it of their checks themselves.
     now : callable
@@ -42,6 +45,7 @@ class Progress:
         self,
         problem: ConvexProblem,
         tol: float,
+        time_limit: float | None,
         callback: Callback | None,
         now: Callable[[], float] = clock.perf_counter,
     ) -> None:
@@ -49,6 +53,7 @@ class Progress:
         self.tol = tol
         self.attempts: list[Attempt] = []
         self.history: list[Record] = []
+        self._time_limit = float("inf") if time_limit is None else time_limit
         self._callback = callback
         self._now = now
         self._started = now()
@@ -148,13 +153,13 @@ class Progress:
     def _certified(self, solver: str, result: RawResult) -> Certificate:
         offered = None if result.t is None else DualPoint(result.t, result.multipliers, float("nan"))
         try:
-            certificate = certify_solved(self.problem, result.weights, offered, result.workspace)
+            certificate = certify_solved(self.problem, result.weights, offered, self._limited(result.workspace))
         except KeyboardInterrupt:
             if self._interrupted or result.status is Status.INTERRUPTED:
                 raise
             note_interrupt()
             self._interrupted = True
-            certificate = certify_solved(self.problem, result.weights, offered, None)  # the point is not lost
+            certificate = certify_solved(self.problem, result.weights, offered, self._limited(None))  # anew
         best = self._best or _Best(certificate, result, solver, certificate)
         if certificate.upper < best.certificate.upper:
             best = best._replace(certificate=certificate, result=result, solver=solver)
@@ -176,3 +181,9 @@ class Progress:
         if self._callback is not None:
             self._callback(record)
         return certificate
+
+    def _limited(self, workspace: DualWorkspace | None) -> DualWorkspace:
+        """Return a solver's workspace, or a new one, for a certificate within the limit of time."""
+        workspace = workspace or DualWorkspace()
+        workspace.expired = lambda: self.elapsed >= self._time_limit
+        return workspace

@@ -144,7 +144,7 @@ def solve(
         raise TypeError(f"{name} takes its options when it is made: solver={name}(...); got {', '.join(options)}")
     if time_limit is not None and isinstance(problem, ConvexReLU):
         project_blocks.compile()  # the limit is of what follows
-    progress = Progress(problem, tol, callback)
+    progress = Progress(problem, tol, time_limit, callback)
     try:
         if problem.zero_is_optimal():
             progress.add("none", [_empty(problem, Status.OPTIMAL, "lam >= lam_max")])

@@ -1,5 +1,6 @@
 """How an estimator trains: patterns, the convex program of its rows, the solve, and a certificate on the rows given."""
 
+import time as clock
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,9 +9,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from cvxrelu._validation import FloatArray
-from cvxrelu.certificates import Certificate, certify, over_all_networks
+from cvxrelu.certificates import Certificate, certify_solved, over_all_networks
 from cvxrelu.column_generation import solve_global
 from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
+from cvxrelu.dual_workspace import DualWorkspace
 from cvxrelu.enumeration import enumerate_patterns
 from cvxrelu.exceptions import ConvergenceWarning
 from cvxrelu.gates import sample_gates
@@ -154,7 +156,11 @@ class Training:
         multipliers = None
         if dual.multipliers is not None:
             multipliers = sp.csr_array(sp.csc_array(dual.multipliers)[:, place] @ sp.diags_array(share))
-        certificate = certify(problem, solution.weights, DualPoint(t, multipliers, solution.lower))
+        workspace = DualWorkspace()
+        if self.plan.time_limit is not None:
+            deadline = clock.perf_counter() + self.plan.time_limit - solution.time
+            workspace.expired = lambda: clock.perf_counter() >= deadline
+        certificate = certify_solved(problem, solution.weights, DualPoint(t, multipliers, solution.lower), workspace)
         if solution.certificate.scope == "patterns":
             return certificate
         moved = problem.loss.project_domain(t, problem.Y)  # by no more than rounding

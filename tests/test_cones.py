@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import linprog
+from scipy.optimize import linprog, nnls
 
 import cvxrelu as cr
 from cvxrelu import cone_projection
@@ -88,6 +88,40 @@ def test_feature_multipliers_minimise_the_largest_group():
     assert (gamma.data >= 0).all()
     assert best <= found * (1 + 1e-6)
     assert found <= best * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("shape", ["tall", "wide", "collinear"])
+def test_scaled_multipliers_are_those_of_non_negative_least_squares(shape):
+    X = make_data(shape)
+    patterns = cr.sample_patterns(X, 4)
+    cones = PatternCones(X, patterns)
+    rng = np.random.default_rng(3)
+    Z, scale = rng.standard_normal((2 * len(patterns), X.shape[1])), 10.0 ** rng.uniform(-3, 0, X.shape[1])
+    gamma = cones.scaled_multipliers(Z, scale)
+    assert (gamma.data >= 0.0).all()
+    found = np.linalg.norm(scale * cones.shift(Z, gamma), axis=1)
+    for b, z in enumerate(Z):
+        generators = scale[:, None] * signed(X, patterns.D, b % len(patterns)).T
+        assert found[b] == pytest.approx(nnls(generators, -scale * z)[1], rel=1e-8, abs=1e-10)
+
+
+def test_a_time_that_is_up_leaves_valid_multipliers():
+    """After one sweep of the reweighting, or the projections alone: non-negative, and no linear program is solved."""
+    X = make_data("tall")
+    cones = PatternCones(X, cr.sample_patterns(X, 4))
+    Z = np.random.default_rng(5).standard_normal((2 * cones.D.shape[1], 3))
+    for penalty, size in ((FeatureGroupL1(), largest_feature), (cr.L1(), largest_entry)):
+        full, cut = (cone_multipliers(Z, cones, penalty, 0.0, None, None, up) for up in (lambda: False, lambda: True))
+        assert (cut.data >= 0.0).all()
+        assert size(cones.shift(Z, full)) < size(cones.shift(Z, cut)) <= size(Z)
+
+
+def largest_feature(Z):
+    return np.linalg.norm(Z, axis=0).max()
+
+
+def largest_entry(Z):
+    return np.abs(Z).max()
 
 
 def test_only_blocks_that_matter_are_projected():

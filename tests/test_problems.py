@@ -345,3 +345,15 @@ def test_weights_are_checked(data):
         relu.objective(U)
     with pytest.raises(ValueError, match="W must have shape"):
         relu.objective((U, U[0]))
+
+
+@pytest.mark.parametrize("share", [1e-6, 0.5, 0.999, 1.001, 2.0])
+@pytest.mark.parametrize("penalty", ["group_l1", "feature_group_l1", "l1"])
+@pytest.mark.parametrize("size", [1.0, 1e150])
+def test_zero_is_optimal_from_lam_max_on(penalty, share, size):
+    problem = make_problem("relu", penalty=penalty)
+    problem = cr.ConvexReLU(problem.X, size * problem.y, problem.patterns, 1.0, penalty=problem.penalty)
+    fresh = problem.with_lam(share * problem.lam_max())._with()
+    assert fresh.zero_is_optimal() == (share > 1.0)
+    if share <= 0.5:
+        assert "_lam_max" not in vars(fresh)  # it is told without

@@ -99,6 +99,8 @@ def watch(
     neither bound has moved by more than the rounding of X's precision in the last 30 % of at least 500 iterations.
     The workspace is that of the solver on the whole problem, if it has one.
     """
+    if workspace is not None:
+        workspace.expired = lambda: limits.now() >= limits.deadline
     history: list[Record] = []
     start = limits.work()
     spent: list[float] = []
