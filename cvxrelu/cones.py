@@ -130,7 +130,8 @@ class PatternCones:
 
         They are those of projections onto the cones of the scaled rows.
         """
-        rows, z = self.X * scale, Z * scale
+        rows: FloatArray = self.X * scale
+        z: FloatArray = Z * scale
         space = RowSpace.of(rows)
         if space is not None:
             rows, z = space.rows, space.coordinates(z)
