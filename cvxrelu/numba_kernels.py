@@ -4,12 +4,13 @@ import contextlib
 import hashlib
 import pathlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numba
 from numba.core import sigutils
 from numba.core.caching import FunctionCache
+from numba.core.compiler_lock import global_compiler_lock
 
 from cvxrelu.exceptions import CompilationCacheWarning
 
@@ -59,9 +60,27 @@ def dispatcher(function: Callable[..., Any], *, inner: bool) -> Any:
         return function
     made = numba.njit(no_cpython_wrapper=inner, no_cfunc_wrapper=True)(function)
     find = made.get_call_template
-    # For a number that the code names, 0 say, numba would compile another version than for a variable.
-    made.get_call_template = lambda types, names: find([numba.types.unliteral(each) for each in types], names)
+
+    def get_call_template(types: Any, names: Any) -> Any:
+        # For a number that the code names, 0 say, numba would compile another version than for a variable.
+        types = [numba.types.unliteral(each) for each in types]
+        with _unoptimized():
+            return find(types, names)
+
+    made.get_call_template = get_call_template
     return made
+
+
+@contextlib.contextmanager
+def _unoptimized() -> Iterator[None]:
+    """Let LLVM not optimise what is compiled: it does so with the function that calls it, whose module has it too."""
+    with global_compiler_lock:  # other threads compile before or after
+        level = numba.config.OPT
+        numba.config.OPT = type(level)(0)
+        try:
+            yield
+        finally:
+            numba.config.OPT = level
 
 
 def compiled(dispatcher: Any, signature: str | None) -> Any:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numba
 import numpy as np
 import pytest
+from numba.core import event
 
 import cvxrelu as cr
 from cvxrelu import cone_stack, numba_kernels
@@ -159,6 +160,32 @@ def test_first_calls_from_threads(tiny):
         results = list(pool.map(lambda _: halved(module), range(32)))
     assert results == [[0.5, 1.5]] * 32
     assert len(module.halve.dispatcher.signatures) == len(module.half.dispatcher.signatures) == 1
+
+
+def test_kernels_are_optimised_once(tiny):
+    module = tiny[0]()
+    level, levels = numba.config.OPT, {}
+
+    class Listen(event.Listener):
+        def on_start(self, started):
+            levels[started.data["dispatcher"].py_func.__name__] = int(numba.config.OPT)
+
+        def on_end(self, ended):
+            pass
+
+    assert level > 0
+    with event.install_listener("numba:compile", Listen()):
+        module.halve.compile()
+    assert (levels["halve"], levels["half"]) == (level, 0)
+    assert numba.config.OPT is level
+
+
+def test_the_level_of_optimisation_is_put_back_when_a_kernel_cannot_be_compiled(tiny, tmp_path):
+    (tmp_path / "tiny.py").write_text(TINY.replace("0.5 * x", "no_such_name * x"))
+    module, level = tiny[0](), numba.config.OPT
+    with pytest.raises(numba.TypingError, match="no_such_name"):
+        module.halve.compile()
+    assert numba.config.OPT is level
 
 
 def test_numba_may_be_turned_off(tiny, monkeypatch):
