@@ -19,7 +19,7 @@ from cvxrelu.cone_stack import ConeStack
 from cvxrelu.neuron_form import Form
 
 _ABOVE = 1.0001
-_CHUNK = 5_000  # nodes between looks at the clock
+_CHUNK = 5e7  # entries of the products of lines and rays between looks at the clock
 _TIE = 1e-9  # sum of a line's products with the rays, of which another computation might not find the sign
 _EPS = float(np.finfo(np.float64).eps)
 
@@ -99,8 +99,9 @@ def search(
     """
     stack, slack = ConeStack(form, with_bounds=True), form.slack + rounding_of(form)
     n_nodes, unresolved, met = 0, 0.0, []
+    chunk = 1 + int(_CHUNK / max(form.E.size * form.E.shape[1], 1))
     while stack.n_open and n_nodes < max_nodes and clock.perf_counter() < deadline:
-        done, value, where, left = stack.bound(threshold - slack, threshold, min(_CHUNK, max_nodes - n_nodes))
+        done, value, where, left = stack.bound(threshold - slack, threshold, min(chunk, max_nodes - n_nodes))
         n_nodes += done
         unresolved = max(unresolved, left)
         if value > threshold:

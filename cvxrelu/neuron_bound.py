@@ -13,6 +13,7 @@ from cvxrelu.neuron_form import Lines, NeuronBound
 from cvxrelu.pricing import local_maxima
 
 EXACT_RANK = 2
+_NO_LIMIT = 10**9
 LOOSER = (3.0, 1.3, 1.03)  # times the largest value found: what is proven before the target itself
 SEARCH_RANK = 12  # 2^r orthants to start from, and about 5 times as many cones for each dimension
 
@@ -30,7 +31,13 @@ def feasible_multiple(loss: Loss, Y: FloatArray, lam: float, t: FloatArray, uppe
 
 
 def bound_neurons(
-    X: FloatArray, lines: Lines, t: FloatArray, target: float, *, deadline: float = np.inf
+    X: FloatArray,
+    lines: Lines,
+    t: FloatArray,
+    target: float,
+    *,
+    deadline: float = np.inf,
+    max_nodes: int | None = None,
 ) -> NeuronBound:
     """Return a bound that is at most ``target``, or a little above the maximum if that is larger, if time suffices.
 
@@ -46,6 +53,8 @@ def bound_neurons(
         What is to be proven, > 0.
     deadline : float
         When to stop, as a time of `time.perf_counter`.
+    max_nodes : int, optional
+        The same, as a number of cones of branch and bound.
     """
     if lines.rank == 0:
         return NeuronBound(0.0, "exact", np.eye(1, X.shape[1]))
@@ -66,7 +75,8 @@ def bound_neurons(
             return reached / np.linalg.norm(reached)
 
         reached = max((part.upper for part in parts), default=target)
-        parts.append(search(lines.form(signed), reached, ascend, deadline=deadline))
+        left = _NO_LIMIT if max_nodes is None else max_nodes - sum(part.n_nodes for part in parts)
+        parts.append(search(lines.form(signed), reached, ascend, max_nodes=left, deadline=deadline))
     return NeuronBound(
         upper=max(part.upper for part in parts),
         method="branch_and_bound",

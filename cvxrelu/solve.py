@@ -56,7 +56,8 @@ def solve(
         "MOSEK", ...). "auto" is a plan: the first of LeastSquares, WorkingSet and RFISTA that can take the problem;
         CLARABEL, where it is predicted to be affordable (first for other ReLU problems); then the other native ones.
         The next one starts from the best weights so far when a solver ends short of tol without a limit of the
-        caller's, breaks down, or is seen to need longer than the next one is predicted to.
+        caller's, breaks down, or is seen to need longer than the next one is predicted to. That is by measured time:
+        name a solver for the same bits on any machine.
     tol : float
         Relative certified gap that is asked for: (upper - lower) <= tol * |upper|, or a gap that float64 cannot tell
         from that of an exact fit (`Certificate.within`). For CVXPY's solvers, their own

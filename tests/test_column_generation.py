@@ -1,9 +1,13 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer
 
 import cvxrelu as cr
 from cvxrelu import column_generation as module
+from cvxrelu import cone_search
+from tests.clock import Clock
 
 rng = np.random.default_rng(7)
 GENERIC = rng.standard_normal((10, 3))
@@ -143,11 +147,35 @@ def test_what_is_cut_short_warns_and_keeps_what_it_has(options, status):
     assert full.lower <= solution.objective <= 0.5
 
 
-def test_a_time_limit_ends_it():
-    X, y = prepared(569, 11)
+def run_clock(monkeypatch, tick):
+    """Let each look of column generation at the clock take ``tick`` seconds, and nothing else any."""
+    clock = Clock(tick)
+    for each in (module, cone_search):
+        monkeypatch.setattr(each, "clock", SimpleNamespace(perf_counter=clock))
+    return clock
+
+
+def test_without_a_limit_the_clock_plays_no_part(monkeypatch):
+    X, y = prepared(200, 3)
+    found = []
+    for tick in (0.0, 1e3):
+        run_clock(monkeypatch, tick)
+        found.append(cr.solve_global(X, y, 1e-3, tol=1e-4))
+    first, second = found
+    assert np.array_equal(first.dual.t, second.dual.t)
+    assert np.array_equal(first.weights, second.weights)
+    assert first.certificate.proof.n_nodes == second.certificate.proof.n_nodes
+    assert len(first.history) == len(second.history)
+
+
+def test_a_time_limit_ends_it(monkeypatch):
+    """By few more looks at the clock, which stands still between them: a round, or a bound, that is under way ends."""
+    X, y = prepared(200, 7)
+    clock = run_clock(monkeypatch, 1.0)
     with pytest.warns(cr.ConvergenceWarning):
-        solution = cr.solve_global(X, y, 1e-3, time_limit=3.0)
+        solution = cr.solve_global(X, y, 1e-3, time_limit=20.0)
     assert solution.status == "time_limit"
+    assert clock.now <= 1000.0 + 20.0 + 20.0
     assert 0.0 <= solution.lower <= solution.objective <= 0.5
 
 
@@ -249,7 +277,7 @@ def test_idle_patterns_may_all_leave():
     X = np.column_stack([np.linspace(-1.0, 1.0, 8), np.ones(8)])
     problem = cr.ConvexReLU(X, np.abs(X[:, 0]), cr.sample_patterns(X, n_gates=3, seed=0), lam=0.01)
     search = module._Generation(problem, 1e-6, np.random.default_rng(0), 0.0, None)
-    search._idle += 10
+    search._master = search._master._replace(idle=search._master.idle + 10)
     assert search._add([]) == 0
     assert search._add([cr.find_neuron(X, -problem.y / 8)]) > 0
     assert search.problem.blocks(search.weights).shape[2] == len(search.problem.patterns)

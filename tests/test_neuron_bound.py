@@ -1,4 +1,4 @@
-import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -6,9 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cvxrelu as cr
+from cvxrelu import cone_search
 from cvxrelu.cone_search import search
 from cvxrelu.neuron_bound import bound_neurons
 from cvxrelu.neuron_form import _DECIMALS, _RANK, Lines
+from tests.clock import Clock
 from tests.neurons import KINDS, SEEDS, largest_by_enumeration, make_rows
 
 
@@ -81,12 +83,24 @@ def test_a_search_that_is_cut_short_has_a_bound_all_the_same(limit):
     assert short.n_nodes <= 40
 
 
-def test_a_deadline_ends_the_search():
+def test_a_deadline_ends_the_search(monkeypatch):
+    """A look at the clock takes a second: five for the first sign, one for the second."""
+    clock = Clock(1.0)
+    monkeypatch.setattr(cone_search, "clock", SimpleNamespace(perf_counter=clock))
     rng = np.random.default_rng(0)
     X, t = rng.standard_normal((300, 9)), rng.standard_normal(300)
-    bound_neurons(X, Lines(X), t, 1e9)  # compiles
-    bound = bound_neurons(X, Lines(X), t, 1e-3, deadline=time.perf_counter() + 0.5)
+    bound = bound_neurons(X, Lines(X), t, 1e-3, deadline=clock.now + 5.0)
+    assert clock.now == 1006.0
+    assert bound.n_nodes > 0
     assert bound.upper >= cr.find_neuron(X, t).value
+
+
+def test_a_number_of_nodes_ends_the_search():
+    X, t = ordinary()
+    full = bound_neurons(X, Lines(X), t, 1e-3)
+    short = bound_neurons(X, Lines(X), t, 1e-3, max_nodes=40)
+    assert short.n_nodes <= 40 < full.n_nodes
+    assert short.upper >= full.upper
 
 
 def test_zero_dual_variable():
