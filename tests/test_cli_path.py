@@ -1,6 +1,7 @@
 """``cvxrelu path``."""
 
 import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -98,6 +99,8 @@ def test_an_interrupt_keeps_the_finished_points(table, monkeypatch):
     found = invoke_json("path", table, *SMALL, code=3)
     assert (found["complete"], found["n_requested"], len(found["points"])) == (False, 4, 2)
     calls.clear()
+    later = time.monotonic() + 60.0
+    monkeypatch.setattr("cvxrelu.interrupts._now", lambda: later)  # a second one within a second would be raised
     result = invoke("path", table, *SMALL)
     assert (result.exit_code, "Not finished (interrupted): 2 of 4 points." in result.stdout) == (3, True)
 
