@@ -60,6 +60,8 @@ class GlobalRecord(Record):
         neuron; if not, none was found, which proves nothing.
     step : None
         Column generation has no step.
+    solver : str
+        Empty: the solver of the master programs may change from round to round.
     n_patterns : int
         Patterns of the master program.
     """
