@@ -335,7 +335,8 @@ def check_method(method: Any) -> tuple[str, ApproximateDecomposition]:
 
 def _check_solver(method: str, solver: Any) -> str | None:
     """Return the CVXPY solver that is to solve the blocks, None for the native methods."""
-    name = check_solver(solver, ["auto", *solver_names()])
+    is_auto = isinstance(solver, str) and solver.lower() == "auto"
+    name = check_solver(solver, ["auto"] if is_auto else ["auto", *solver_names()])  # CVXPY, which tells them, is slow
     if method not in OBJECTIVES:
         if name != "auto":
             raise ValueError(

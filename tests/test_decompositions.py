@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import warnings
 
 import cvxpy as cp
@@ -358,3 +360,15 @@ def test_a_thousand_blocks_as_clarabel_has_them():
     theirs = row_norms(others[0][0]) + row_norms(others[1][0])
     assert (ours <= theirs * (1 + 1e-9)).all()
     assert np.allclose(ours, theirs, rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["socp", "l2", "witness"])
+def test_native_methods_import_no_cvxpy(method):
+    code = (
+        "import sys, numpy as np, cvxrelu as cr\n"
+        "X = np.random.default_rng(0).standard_normal((12, 3))\n"
+        "problem = cr.ConvexReLU(X, X[:, 0], cr.sample_patterns(X, 3, seed=0), lam=0.1)\n"
+        f"cr.decompose(problem, np.ones((1, len(problem.patterns), 3)), {method!r})\n"
+        "assert 'cvxpy' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

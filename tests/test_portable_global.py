@@ -164,7 +164,7 @@ def test_high_rank_is_proven_by_relaxation(tmp_path):
     X = np.random.default_rng(1).standard_normal((25, 14))
     y = targets(X, "squared")
     with pytest.warns(cr.ConvergenceWarning):
-        solution = cr.solve_global(X, y, 0.1, time_limit=2.0)
+        solution = cr.solve_global(X, y, 0.1, callback=lambda record: True)  # one round
     assert solution.certificate.proof.method == "relaxation"
     solution.certificate.save(tmp_path / "a.cert")
     loaded = cr.load_certificate(tmp_path / "a.cert")
