@@ -38,6 +38,7 @@ _LOOSEST, _TIGHTEST = 1e-3, 1e-13  # relative gap asked of a master program
 _SHARE = 0.1  # of the violation that is left, or of tol: the relative gap asked of a master program
 _NODES = 5_000  # cones for bounds on the way, for each round so far: a fifth of what the round takes, measured
 _ZERO = 1e-9  # cosine of a row and a neuron that counts as none: both sides of the row are tried
+_COMPILE = 5e-6  # seconds for each of its K r^2 products that the relaxation takes before it is solved, measured
 _NEAR, _RELAXATION_AFTER = 1e-2, 1 / 3  # violation, or share of the time limit, at which the relaxation is solved
 
 
@@ -381,11 +382,12 @@ class _Generation:
 
     def _relax(self) -> None:
         """Keep the bound of the relaxation, once, if it is the best so far."""
-        if self._relaxed or not within_reach(self._lines):
+        left, (K, r) = self._time_left(), self._lines.E.shape
+        if self._relaxed or not within_reach(self._lines) or (left is not None and left < _COMPILE * K * r**2):
             return
         self._relaxed = True
         problem = self.problem
-        answer = relaxed_point(self._lines, problem.Y, problem.lam, problem.loss, time_limit=self._time_left())
+        answer = relaxed_point(self._lines, problem.Y, problem.lam, problem.loss, time_limit=left)
         if answer is not None:
             self._keep(*answer)
 

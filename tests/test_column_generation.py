@@ -186,6 +186,16 @@ def test_a_time_limit_that_is_over_after_the_first_round_at_rank_two():
     assert 0.0 < solution.lower < solution.objective
 
 
+@pytest.mark.parametrize(("tick", "relaxed"), [(0.0, True), (1.0, False)])
+def test_the_relaxation_is_left_out_where_the_time_is_too_short_for_it(monkeypatch, tick, relaxed):
+    rows, calls = np.random.default_rng(0), []
+    run_clock(monkeypatch, tick)
+    monkeypatch.setattr(module, "relaxed_point", lambda *arguments, **options: calls.append(options))
+    with pytest.warns(cr.ConvergenceWarning):
+        cr.solve_global(rows.standard_normal((40, 14)), rows.standard_normal(40), 1e-3, time_limit=2.0, tol=0.1)
+    assert bool(calls) == relaxed
+
+
 @pytest.mark.parametrize("noise", [1e-15, 1e-13, 1e-11, 1e-9])
 def test_ranks_that_are_nearly_two(noise):
     rows = np.random.default_rng(0)
