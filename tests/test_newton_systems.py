@@ -294,3 +294,32 @@ def test_very_long_proximal_steps(monkeypatch, way, loss, penalty):
     systems = systems_for(loss, operator)
     steps = [make_step(loss, penalty, operator, 3, seed=seed, sigma=1e8) for seed in range(4)]
     assert max(residual(operator, step, systems.direction(step)) for step in steps) <= 1.0
+
+
+@pytest.mark.parametrize("penalty", ["group_l1", "l1", "nuclear"])
+@pytest.mark.parametrize("loss", ["logistic", "softmax", "huber"])
+def test_small_systems_are_factored_with_what_couples_outputs(monkeypatch, penalty, loss):
+    """Columns of 1e-2 to 1e2 and curvatures near 0: by conjugate gradients alone hundreds of iterations a step."""
+    force(monkeypatch, "dense")
+    counts = []
+    iterate = newton_systems._conjugate_gradients
+
+    def counted(*arguments):
+        found = iterate(*arguments)
+        counts.append(found[1])
+        return found
+
+    monkeypatch.setattr(newton_systems, "_conjugate_gradients", counted)
+    original = make_operator()
+    operator = GatedOperator(original.X * np.logspace(-2.0, 2.0, D), original.D)
+    for sigma in (1.0, 1e3):
+        step = make_step(loss, penalty, operator, 3, sigma=sigma)
+        systems = NewtonSystems(constant_curvature=False)
+        systems.enter(operator, EVERYTHING)
+        found = systems.direction(step)
+        Q, AMA = matrices(operator, step)
+        # Multiplied by Q, which may be singular: (I + sigma Q A M A') dt = -Q g.
+        right = -(Q @ step.gradient.ravel())
+        left = found.ravel() + sigma * Q @ (AMA @ found.ravel())
+        assert np.linalg.norm(left - right) <= ENOUGH * np.linalg.norm(right)
+    assert max(counts) <= 2

@@ -7,7 +7,8 @@ A on the active patterns. The way with the least predicted work is taken at each
 - in the columns, by conjugate gradients in float32 (in float64 where they are small) until the residual in the rows is
   a tenth of g. They are preconditioned by a Cholesky factor of the k d x k d matrix, with the blocks X'(D_i D_j)X kept
   from step to step (one or two iterations), or by its diagonal blocks and a coarse space of the directions of the
-  active blocks.
+  active blocks. Where all c k d columns are few, the factor is that of the whole matrix, with what couples the outputs,
+  in float64: ill-conditioned data and curvature near 0 would take conjugate gradients hundreds of iterations.
 """
 
 from dataclasses import dataclass
@@ -27,12 +28,14 @@ from cvxrelu.solvers.preconditioners import (
     OverlapInverse,
     Preconditioner,
     WithDirections,
+    coupled_factor,
 )
 from cvxrelu.solvers.prox_jacobians import GroupJacobian, ProxJacobian
 from cvxrelu.solvers.row_systems import RowSystems
 
 _MOST_ROWS = 10_000
 _MOST_COLUMNS = 8000
+_MOST_COUPLED = 1500
 _EXPECTED_CG = 20.0
 _DIRECT_CG = 3
 _SKINNY = 1.5
@@ -108,7 +111,10 @@ class NewtonSystems:
         c, k = step.gradient.shape[1], len(step.active)
         iteration = 0.5 * _SKINNY * 4.0 * n * k * d * c + _OVERHEAD
         iterative = (self._expected_iterations + 5.0) * iteration
-        if not isinstance(step.jacobian, GroupJacobian) or k * d > _MOST_COLUMNS:
+        if c * k * d <= _MOST_COUPLED:
+            gram = 0.5 * n * (k * d) ** 2 * (c if step.rows.coupling is None else 0.5 * c * (c + 1))
+            columns = gram + (c * k * d) ** 2 * (2.0 * c * d + c * k * d / 3.0) + _DIRECT_CG * iteration
+        elif not isinstance(step.jacobian, GroupJacobian) or k * d > _MOST_COLUMNS:
             columns = np.inf
         else:
             gram = n * (k * d) ** 2 * c / _AMORTISED
@@ -143,10 +149,14 @@ class NewtonSystems:
         system = _Columns.of(self.operator.take(step.active), step, np.float64)
         right = system.adjoint(step.gradient)
         goal = _CG_TOLERANCE * system.shift * float(np.linalg.norm(step.gradient))
-        small = right.size * len(step.gradient) <= _SMALL
+        small = right.size * len(step.gradient) <= _SMALL or right.size <= _MOST_COUPLED
         dtype: type[np.floating] = np.float64 if small else np.float32
         rough = system if small else _Columns.of(self._single.take(step.active), step, dtype)
-        precondition: Preconditioner | None = self._dense_preconditioner(step.active, rough) if dense else None
+        precondition: Preconditioner | None = None
+        if dense and right.size <= _MOST_COUPLED:
+            precondition = coupled_factor(system.A, system.M, system.Q, system.shift)
+        elif dense:
+            precondition = self._dense_preconditioner(step.active, rough)
         if precondition is None:
             precondition = self._rough_preconditioner(step.active, rough)
         x, r, total = np.zeros_like(right), right, 0

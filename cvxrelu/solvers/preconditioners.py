@@ -8,7 +8,8 @@ from scipy.linalg import cho_factor, cho_solve
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.operators import GatedOperator
-from cvxrelu.solvers.prox_jacobians import GroupJacobian
+from cvxrelu.solvers.dual_terms import Rows
+from cvxrelu.solvers.prox_jacobians import GroupJacobian, ProxJacobian
 
 # Takes an array (c, k, d) to one of its shape.
 Preconditioner = Callable[[FloatArray], FloatArray]
@@ -26,6 +27,61 @@ class CholeskyFactors:
         """Solve by the factors."""
         solved = [cho_solve(f, part.ravel(), check_finite=False) for f, part in zip(self.factors, r, strict=True)]
         return np.stack(solved).reshape(r.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class CoupledFactor:
+    """The factor of the whole matrix of all outputs."""
+
+    factor: tuple[FloatArray, bool]
+
+    def __call__(self, r: FloatArray) -> FloatArray:
+        """Solve by the factor."""
+        solved: FloatArray = cho_solve(self.factor, r.ravel(), check_finite=False).reshape(r.shape)
+        return solved
+
+
+def coupled_factor(A: GatedOperator, M: ProxJacobian, Q: Rows, shift: float) -> CoupledFactor | None:
+    """Return the factor of the whole matrix, with what couples the outputs; None where it has none in float64.
+
+    Parameters
+    ----------
+    A : GatedOperator
+        On the active patterns.
+    M : ProxJacobian
+        The Jacobian on them.
+    Q : Rows
+        nQ.
+    shift : float
+        As in the matrix.
+    """
+    c, k, d = Q.diagonal.shape[1], A.D.shape[1], A.n_features
+    columns = (np.asarray(A.D)[:, :, None] * A.X[:, None, :]).reshape(len(A.X), k * d)
+    gram = np.zeros((k, c, d, k, c, d))
+    for i in range(c):
+        for j in range(i + 1):
+            weights = Q.diagonal[:, i] if i == j else 0.0
+            if Q.coupling is not None:
+                weights = weights - Q.coupling[:, i] * Q.coupling[:, j]
+            elif i != j:
+                continue
+            block = (columns.T @ (np.reshape(weights, (-1, 1)) * columns)).reshape(k, d, k, d)
+            gram[:, i, :, :, j] = gram[:, j, :, :, i] = block
+    half = np.empty((k, c * d, c, d))  # M^(1/2) of each pattern
+    unit = np.zeros((c, k, d))
+    for place in range(c * d):
+        unit[place // d, :, place % d] = 1.0
+        half[:, place] = M.half(unit).transpose(1, 0, 2)
+        unit[place // d, :, place % d] = 0.0
+    roots = half.reshape(k, c * d, c * d)
+    K = roots @ gram.reshape(k, c * d, -1)
+    K = roots @ K.reshape(-1, k, c * d).transpose(1, 2, 0)
+    K = K.reshape(k, c, d, k, c, d).transpose(1, 0, 2, 4, 3, 5).reshape(c * k * d, -1)
+    K[np.diag_indices_from(K)] += shift
+    try:
+        return CoupledFactor(cho_factor(K, overwrite_a=True, check_finite=False))
+    except np.linalg.LinAlgError:
+        return None
 
 
 @dataclass(frozen=True, eq=False)
