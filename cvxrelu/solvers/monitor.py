@@ -44,7 +44,7 @@ class Limits:
     callback: Callback | None = None
     patience: float | None = None
     before: float = 0.0
-    now: Callable[[], float] = time.perf_counter
+    now: Callable[[], float] = field(default_factory=lambda: time.perf_counter)
     work: Callable[[], float] = time.thread_time
     started: float = field(init=False)
 
