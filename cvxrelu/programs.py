@@ -21,6 +21,7 @@ CANON_BACKEND = "SCIPY"
 _BUILT_BYTES = 24  # for each non-zero of A and the cones
 _REMEDY = "take fewer patterns or rows, or a native solver"
 _LARGE_PROGRAM = 2 * 10**8
+_LARGEST_FEATURE = 1e8  # norm of a feature in the units of a solver
 
 
 def build_program(problem: ConvexProblem, form: Literal["primal", "dual"] = "primal") -> cp.Problem:
@@ -64,7 +65,9 @@ def build_program(problem: ConvexProblem, form: Literal["primal", "dual"] = "pri
     with cvxpy_alone():
         y = cp.Parameter(problem.Y.shape, name="y", value=problem.Y)
         lam = cp.Parameter(nonneg=True, name="lam", value=problem.lam)
-        return _primal(problem, y, lam) if form == "primal" else _dual(problem, y, lam)
+        if form == "dual":
+            return _dual(problem, y, lam)
+        return _primal(problem, y, lam, np.ones(problem.d), np.ones(problem.d), 1.0)
 
 
 @cvxpy_alone()
@@ -74,6 +77,32 @@ def times_n(problem: ConvexProblem, program: cp.Problem) -> cp.Problem:
     Dual values of its constraints are n times as large too.
     """
     return cp.Problem(type(program.objective)(problem.n * program.objective.expr), program.constraints)
+
+
+@cvxpy_alone()
+def solver_program(problem: ConvexProblem) -> tuple[cp.Problem, FloatArray]:
+    """Return the primal program as solvers are given it, and the unit of each feature's weights (d,).
+
+    The objective is n times that of the problem, as by `times_n`, and the variables are the weights over the units: in
+    these the strength of the penalty is about 1. Solvers take dual constraints for kept where they are to a share of 1,
+    and lam may be less than that share. Units are powers of two, and less for features that would be huge in them.
+    """
+    n, lam, degree = problem.n, problem.lam, problem.penalty.degree
+    regularised = lam > 0.0 and problem.penalty.name != "none"
+    sizes = np.linalg.norm(problem.operator.X, axis=0)
+    sizes[sizes == 0.0] = 1.0
+    exponent = 0
+    if not regularised:
+        units = 1.0 / sizes
+    elif degree is None:
+        units = np.ones(problem.d)
+    else:
+        exponent = round(-np.log2(n * lam) / degree)
+        units = np.minimum(np.ldexp(1.0, exponent), _LARGEST_FEATURE / sizes)
+    units = np.ldexp(1.0, np.round(np.log2(units)).astype(int))
+    strength = cp.Constant(float(np.ldexp(n * lam, exponent * (degree or 0))))
+    program = _primal(problem, cp.Constant(problem.Y), strength, units, np.ldexp(units, -exponent), n)
+    return program, units
 
 
 def read_weights(problem: ConvexProblem, program: cp.Problem) -> Weights:
@@ -171,29 +200,41 @@ def read_dual(problem: ConvexProblem, program: cp.Problem) -> tuple[FloatArray, 
     return t.reshape(problem.Y.shape), np.maximum(np.vstack(multipliers), 0.0) if multipliers else None
 
 
-def _primal(problem: ConvexProblem, y: cp.Parameter, lam: cp.Parameter) -> cp.Problem:
+def _primal(
+    problem: ConvexProblem,
+    y: cp.Expression,
+    lam: cp.Expression,
+    units: FloatArray,
+    penalised: FloatArray,
+    factor: float,
+) -> cp.Problem:
+    """Return factor * F(A w) + lam * Omega(z) in variables v, with w = units * v and z = penalised * v."""
     c, n_patterns = problem.n_outputs, len(problem.patterns)
     names = ("V", "W") if isinstance(problem, ConvexReLU) else ("U",)
     variables = [cp.Variable((c * n_patterns, problem.d), name=name) for name in names]
     combined = variables[0] - variables[1] if len(variables) == 2 else variables[0]
     f = cp.Variable(problem.Y.shape, name="f")
-    A = _expanded_matrix(problem)
+    X = problem.operator.X * units
+    A = _expanded_matrix(X, problem)
     outputs = [A @ cp.vec(combined[k * n_patterns : (k + 1) * n_patterns], order="F") for k in range(c)]
     constraints = [(f == cp.reshape(cp.hstack(outputs), f.shape, order="F")).set_label("prediction")]
     if isinstance(problem, ConvexReLU):
         signs = np.tile(np.where(problem.patterns.D, 1.0, -1.0), (1, c))
         for variable in variables:
-            inside = cp.multiply(signs, problem.operator.X @ variable.T) >= 0
+            inside = cp.multiply(signs, X @ variable.T) >= 0
             constraints.append(inside.set_label(f"cone_{variable.name()}"))
     stacked = cp.vstack(variables) if len(variables) == 2 else variables[0]
-    objective = problem.loss.expression(f, y) + lam * problem.penalty.expression(stacked, c)
+    if not (penalised == 1.0).all():
+        stacked = cp.multiply(np.tile(penalised, (stacked.shape[0], 1)), stacked)
+    fit = problem.loss.expression(f, y)
+    objective = (fit if factor == 1.0 else factor * fit) + lam * problem.penalty.expression(stacked, c)
     return cp.Problem(cp.Minimize(objective), constraints)
 
 
 def _dual(problem: ConvexProblem, y: cp.Parameter, lam: cp.Parameter) -> cp.Problem:
     c, n_patterns, d = problem.n_outputs, len(problem.patterns), problem.d
     t = cp.Variable(problem.Y.shape, name="t")
-    At = _expanded_matrix(problem).T
+    At = _expanded_matrix(problem.operator.X, problem).T
     left = cp.vstack([cp.reshape(At @ t[:, k], (n_patterns, d), order="F") for k in range(c)])
     constraints = []
     if isinstance(problem, ConvexReLU):
@@ -209,9 +250,9 @@ def _dual(problem: ConvexProblem, y: cp.Parameter, lam: cp.Parameter) -> cp.Prob
     return cp.Problem(cp.Maximize(-conjugate - term), constraints + domain + ball)
 
 
-def _expanded_matrix(problem: ConvexProblem) -> sp.csc_array:
-    """Return A (n, P d) sparse, column j P + i = D_i x_{.j}: what a column-major vec of U_k multiplies."""
-    X, D = problem.operator.X, np.asarray(problem.patterns.D)
+def _expanded_matrix(X: FloatArray, problem: ConvexProblem) -> sp.csc_array:
+    """Return A (n, P d) of X, sparse, column j P + i = D_i x_{.j}: what a column-major vec of U_k multiplies."""
+    D = np.asarray(problem.patterns.D)
     return sp.hstack([sp.csc_array(D * X[:, [j]]) for j in range(problem.d)], format="csc")
 
 

@@ -66,8 +66,8 @@ def solve(
     max_iter : int, optional
         Limit of the solver's iterations (of CVXPY's solvers, in each run; of a plan, in each attempt).
     time_limit : float, optional
-        Limit of the solver's time in seconds, without those of compilation at a first call (of CVXPY's solvers, in
-        each run, for those that have one).
+        Limit of the solver's time in seconds, without those of compilation at a first call (of CVXPY's solvers, for
+        those that have one).
     start : ndarray or pair of ndarrays, optional
         Weights to start from. CVXPY's solvers cannot, and warn.
     callback : callable, optional

@@ -127,3 +127,20 @@ def test_large_programs_are_announced_before_they_are_built(monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         problem.to_cvxpy()
+
+
+UNITS = [("group_l1", 1e-9), ("l1", 1e-9), ("feature_group_l1", 1e-9), ("squared_l2", 1e-12), ("none", 0.0)]
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+@pytest.mark.parametrize(("penalty", "share"), UNITS)
+def test_an_interior_point_keeps_dual_constraints_to_a_share_of_lam(penalty, share, loss):
+    """Columns of 1e-4 to 1e4, lam far below the solver's own tolerance: the lower bound is the dual point's."""
+    rng = np.random.default_rng(6)
+    X = rng.standard_normal((40, 3)) * [1e-4, 1.0, 1e4]
+    y = X @ [1e4, -1.0, 1e-4] + rng.standard_normal(40)
+    patterns = cr.sample_patterns(X, 2, seed=0)
+    problem = cr.ConvexReLU(X, np.sign(y) if loss == "logistic" else y, patterns, share, loss, penalty)
+    solution = cr.solve(problem, "CLARABEL")
+    assert solution.status == "optimal"
+    assert solution.certificate.rel_gap <= 1e-6

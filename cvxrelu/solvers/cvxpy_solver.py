@@ -9,16 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from cvxrelu._validation import FloatArray
 from cvxrelu.backends import BACKENDS, Backend, explain_failure, require_available
 from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.exceptions import SolverError, SolverNotAvailableError, UnsupportedOptionWarning
 from cvxrelu.lazy_imports import cp
-from cvxrelu.programs import CANON_BACKEND, build_program, check_memory, read_dual, read_weights, times_n
+from cvxrelu.programs import CANON_BACKEND, check_memory, read_dual, read_weights, solver_program
 from cvxrelu.solvers.result import RawResult
 from cvxrelu.status import Status
 from cvxrelu.threads import cvxpy_alone, warn
 
 _NEGLIGIBLE = 1e-6
+_LEAST_TIME = 1e-3
 # The certified gap is first order in the error of the dual point: a solver must go further than that gap. Where
 # that is not far enough it is run again at a smaller share.
 _TOL_SHARES = (1e-2, 1e-4, 1e-6)
@@ -48,10 +50,9 @@ def solve_cvxpy(
     """
     require_available(solver)
     backend = BACKENDS.get(solver, Backend(solver.lower()))
-    limits = _limits(solver, backend, max_iter, time_limit)
     check_memory(problem, solver)
     started = time.perf_counter()
-    program = times_n(problem, build_program(problem))
+    program, units = solver_program(problem)
     try:
         with cvxpy_alone():
             program.get_problem_data(solver, canon_backend=CANON_BACKEND)
@@ -63,12 +64,17 @@ def solve_cvxpy(
     compile_time = time.perf_counter() - started
     previous = None
     for share in _TOL_SHARES:
-        settings = backend.settings(share * tol, limits) | options
-        if settings == previous:
+        left = None if time_limit is None else time_limit - (time.perf_counter() - started)
+        if previous is not None and left is not None and left <= 0.0:
             return
-        previous = settings
+        tolerances = backend.settings(share * tol, {})
+        if tolerances == previous:
+            return
+        previous = tolerances
+        limits = _limits(solver, backend, max_iter, None if left is None else max(left, _LEAST_TIME))
+        settings = backend.settings(share * tol, limits) | options
         failure = _run(program, solver, verbose, settings)
-        result = _read(problem, program, failure, tol, max_iter, time_limit is not None, compile_time)
+        result = _read(problem, program, units, failure, tol, max_iter, time_limit is not None, compile_time)
         yield result
         if result.status is not Status.INACCURATE:
             return
@@ -94,6 +100,7 @@ def _run(program: cp.Problem, solver: str, verbose: bool, settings: dict[str, An
 def _read(
     problem: ConvexProblem,
     program: cp.Problem,
+    units: FloatArray,
     failure: str | None,
     tol: float,
     max_iter: int | None,
@@ -106,7 +113,8 @@ def _read(
     t, multipliers = None, None
     if failure is None:
         with contextlib.suppress(ValueError):  # no values, or NaN
-            weights = _drop_negligible(problem, read_weights(problem, program), tol)
+            solved = units * problem.blocks(read_weights(problem, program))
+            weights = _drop_negligible(problem, problem.weights(solved), tol)
             status = _status(program.status, n_iter, max_iter, limited)
             scaled, gamma = read_dual(problem, program)
             t = scaled / problem.n
