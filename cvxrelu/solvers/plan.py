@@ -72,6 +72,11 @@ def interior_point_cost(problem: ConvexProblem) -> Cost:
     operations = float(c * short**2 * long)
     if cones:
         operations += float(c * n * columns * d)
+    size = _BYTES_PER_ENTRY * entries + _BYTES_PER_FACTOR_ENTRY * c * short * (short + long)
+    if problem.penalty.name == "nuclear":  # for each pattern a semidefinite cone of matrices of size c + d
+        triangle = 0.5 * (c + d) * (c + d + 1)
+        operations += len(problem.patterns) * triangle**3
+        size += _BYTES_PER_FACTOR_ENTRY * len(problem.patterns) * triangle**2
     name = unweighted(problem.loss).name
     if name == "softmax":  # its exponential cones tie the outputs together
         operations *= c
@@ -79,7 +84,6 @@ def interior_point_cost(problem: ConvexProblem) -> Cost:
     seconds = _BASE + _PER_ENTRY * entries + _PER_OPERATION * factors * operations
     if "cvxpy" not in sys.modules:
         seconds += _IMPORT
-    size = _BYTES_PER_ENTRY * entries + _BYTES_PER_FACTOR_ENTRY * c * short * (short + long)
     return Cost(seconds, size)
 
 
