@@ -4,7 +4,7 @@ from dataclasses import replace
 import cvxpy as cp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer
 
@@ -51,6 +51,7 @@ def assert_in_order(problem, U):
 )
 def test_bounds_are_in_order(seed, shape, loss, c, exponent, solved):
     problem = make(shape, loss, c, 10.0**exponent, seed)
+    assume(problem.lam > 1e-12)  # lam_max is 0, to rounding, where the targets are balanced
     if solved:
         U = cr.solve(gated(problem), tol=1e-4).weights
     else:  # the bounds hold for any gated weights
