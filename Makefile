@@ -7,7 +7,7 @@ SKIPPED := build/skipped.json
 SIZE ?= 400
 SEED ?= 17
 
-.PHONY: demo test test-all test-extras extras lint types docs wheels bench peers mutants clean
+.PHONY: demo test test-all test-extras extras lint types docs wheels fuzz bench peers mutants clean
 
 # $(call environment,FOLDER,REQUIREMENTS): the package, editable, and what else is named, in an environment of their own.
 define environment
@@ -60,6 +60,10 @@ wheels: $(EXTRAS)/.installed
 		$(EXTRAS)/bin/uv pip compile --quiet --only-binary :all: --python-version $$version --extra test pyproject.toml \
 			--output-file build/wheels-$$version.txt && echo "Python $$version: wheels of all packages" || exit 1; \
 	done
+
+# Fifty random problems by "auto", every answer judged by formulas that share no code with the package.
+fuzz: $(EXTRAS)/.installed
+	$(EXTRAS)/bin/python -m reference fuzz --cases 50 --only-auto --time-limit 10
 
 peers: $(PEERS)/.installed
 

@@ -110,6 +110,7 @@ def make_plan(problem: ConvexProblem, time_left: float) -> tuple[Planned, ...]:
     second = Planned(INTERIOR_POINT)
     if not native or isinstance(native[0], AugmentedLagrangian):
         return (second, *(Planned(solver) for solver in native))
-    first = Planned(native[0], patience=max(cost.seconds, _LEAST_PATIENCE))
+    least = 0.0 if isinstance(native[0], RFISTA) else _LEAST_PATIENCE  # RFISTA alone is often slower than CLARABEL
+    first = Planned(native[0], patience=max(cost.seconds, least))
     resumed = Planned(native[0], resumes=True)
     return (first, second, resumed, *(Planned(solver) for solver in native[1:]))
