@@ -22,6 +22,7 @@ _BUILT_BYTES = 24  # for each non-zero of A and the cones
 _REMEDY = "take fewer patterns or rows, or a native solver"
 _LARGE_PROGRAM = 2 * 10**8
 _LARGEST_FEATURE = 1e8  # norm of a feature in the units of a solver
+_LEAST_FEATURE = 1e-10  # of the largest: what is far less may be the rounding of zeros
 
 
 def build_program(problem: ConvexProblem, form: Literal["primal", "dual"] = "primal") -> cp.Problem:
@@ -92,8 +93,10 @@ def solver_program(problem: ConvexProblem) -> tuple[cp.Problem, FloatArray]:
     sizes = np.linalg.norm(problem.operator.X, axis=0)
     sizes[sizes == 0.0] = 1.0
     exponent = 0
-    if not regularised:
-        units = 1.0 / sizes
+    if not regularised and n <= problem.d:  # in the row space of X small features may be rounding alone
+        units = np.ones(problem.d)
+    elif not regularised:
+        units = 1.0 / np.maximum(sizes, _LEAST_FEATURE * sizes.max())
     elif degree is None:
         units = np.ones(problem.d)
     else:

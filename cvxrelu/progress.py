@@ -160,6 +160,9 @@ class Progress:
             note_interrupt()
             self._interrupted = True
             certificate = certify_solved(self.problem, result.weights, offered, self._limited(None))  # anew
+        zero = self.problem.zero_weights()
+        if certificate.upper > self.problem.objective(zero):  # of weights that repairs have spoilt, say
+            certificate = certify_solved(self.problem, zero, certificate.dual, self._limited(None))
         best = self._best or _Best(certificate, result, solver, certificate)
         if certificate.upper < best.certificate.upper:
             best = best._replace(certificate=certificate, result=result, solver=solver)

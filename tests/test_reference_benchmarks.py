@@ -8,6 +8,7 @@ from sklearn.datasets import load_digits
 
 from reference import growth, images
 from reference.data import breast_cancer
+from tests.needs import needs
 
 
 @pytest.mark.parametrize("gates", ["dense", "convolutional"])
@@ -26,6 +27,7 @@ def test_digits_are_learnt_and_certified(tmp_path, loss, gates):
     assert test > 0.6
 
 
+@needs("matplotlib")
 def test_growth_is_measured_and_drawn(tmp_path, monkeypatch):
     monkeypatch.setattr(growth, "load", lambda name, rows: tuple(part[:rows] for part in breast_cancer()))
     monkeypatch.setattr(growth, "_ROWS", 500)

@@ -114,6 +114,7 @@ def test_what_takes_too_long_is_stopped(tmp_path, own):
     assert f"{tmp_path}/own.py:sleepy" not in processes
 
 
+@needs("matplotlib")
 def test_interrupted_and_resumed(tmp_path):
     """What was finished when it was killed is not run again."""
     out = tmp_path / "results.csv"

@@ -94,7 +94,8 @@ def test_compiling_is_not_the_solvers_time(tmp_path):
     """A process that compiles for two seconds is given them; one that solves as long is stopped."""
     body = "from reference.peers.job import Clock\nfrom pathlib import Path\nimport time, sys\nimport numpy as np\n"
     body += "clock = Clock(Path(sys.argv[1]).with_suffix('.running'))\n"
-    answer = "np.savez(sys.argv[1], metadata='{}', seconds=[0.01], U=np.zeros(1))\n"
+    answer = "part = Path(sys.argv[1]).with_suffix('.part.npz')\n"
+    answer += "np.savez(part, metadata='{}', seconds=[0.01], U=np.zeros(1))\npart.rename(sys.argv[1])\n"
     compiles = body + "with clock:\n with clock.compiling():\n  time.sleep(2.0)\n" + answer
     solves = body + "with clock:\n time.sleep(3600)\n" + answer
     statuses = []
