@@ -134,13 +134,13 @@ def test_a_restricted_problem_is_the_problem_on_its_patterns():
 
 
 def test_auto_takes_what_suits():
-    assert cr.solve(make_problem("gated")).solver == "WorkingSet"
-    assert cr.solve(make_problem("gated", penalty="feature_group_l1")).solver == "RFISTA"
-    assert cr.solve(make_problem("gated", penalty="squared_l2")).solver == "LeastSquares"
-    assert cr.solve(make_problem("gated", shape="tripled").with_lam(0.0)).solver == "LeastSquares"
-    assert cr.solve(make_problem("gated", loss="huber", penalty="squared_l2")).solver == "RFISTA"
-    assert cr.solve(make_problem("relu")).solver == "WorkingSet"
-    assert cr.solve(make_problem("relu", penalty="l1")).solver == "CLARABEL"
+    assert cr.solve(make_problem("gated")).attempts[0].solver == "WorkingSet"
+    assert cr.solve(make_problem("gated", penalty="feature_group_l1")).attempts[0].solver == "RFISTA"
+    assert cr.solve(make_problem("gated", penalty="squared_l2")).attempts[0].solver == "LeastSquares"
+    assert cr.solve(make_problem("gated", shape="tripled").with_lam(0.0)).attempts[0].solver == "LeastSquares"
+    assert cr.solve(make_problem("gated", loss="huber", penalty="squared_l2")).attempts[0].solver == "RFISTA"
+    assert cr.solve(make_problem("relu")).attempts[0].solver == "WorkingSet"
+    assert cr.solve(make_problem("relu", penalty="l1")).attempts[0].solver == "CLARABEL"
 
 
 # Control

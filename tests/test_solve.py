@@ -542,7 +542,7 @@ def test_solvers_are_named_in_any_case(given, name):
         found = cr.solve(problem, given, tol=1e-4)
         assert found.solver.lower() == name.lower()
         assert found.solver == cr.solve(problem, name, tol=1e-4).solver
-        assert cr.solve(problem, "Auto").solver == cr.solve(problem).solver
+        assert cr.solve(problem, "Auto").attempts[0].solver == cr.solve(problem).attempts[0].solver
 
 
 def test_names_of_no_solver_are_refused_with_the_names_as_they_are():

@@ -175,7 +175,7 @@ def test_solvers_certify_the_optimum_of_the_repeated_rows(kind, solver, c, name)
     solution = cr.solve(one, solver, tol=tol)
     assert_agrees(one, solution, tol)
     if solver == "auto" and (name != "softmax" or kind is cr.ConvexGatedReLU):
-        assert solution.solver == "WorkingSet"
+        assert solution.attempts[0].solver == "WorkingSet"
     assert one.lam_max() == pytest.approx(many.lam_max(), rel=1e-12)
     other = cr.certify(many, solution.weights, repeated(solution.dual.t / COUNTS[:, None]))
     assert other.upper == pytest.approx(solution.objective, rel=1e-12)
