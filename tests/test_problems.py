@@ -135,7 +135,7 @@ def test_lam_max_of_penalties_that_are_not_norms(data):
 # Duality
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(st.sampled_from(CASES), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1e-4, 0.03, 0.9, 3.0]))
 def test_weak_duality(case, seed, ratio):
     """Any dual point, moved to feasibility, is below any feasible primal point."""
@@ -149,7 +149,7 @@ def test_weak_duality(case, seed, ratio):
     assert problem.dual_objective(point.t, point.multipliers) == pytest.approx(point.value, abs=1e-10)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.sampled_from([case for case in CASES if case.kind == "relu"]), st.integers(0, 2**32 - 1))
 def test_any_multipliers_give_a_valid_bound(case, seed):
     rng = np.random.default_rng(seed)
@@ -212,7 +212,7 @@ def test_dual_points_of_any_size_give_valid_bounds(kind, loss, penalty):
     t = np.random.default_rng(0).standard_normal(problem.Y.shape)
     for each in (problem, problem.with_lam(0.0)):
         upper = each.objective(cr.solve(each, "CLARABEL", tol=1e-5).weights)
-        for size in (5e-324, 1e-310, 1e-165, 1e-155, 1e-51, 1e51, 1e155, 1e200, 1e307):
+        for size in (5e-324, 1e-165, 1e-155, 1e-51, 1e51, 1e155, 1e307):
             for direction in (t, -problem.Y):
                 point = each.dual_point(size * direction)
                 assert point.value <= upper * (1 + 1e-9)
