@@ -1,22 +1,23 @@
 """Two-layer ReLU and gated-ReLU networks, trained to certified global optimality by convex programs."""
 
 from cvxrelu._version import __version__
-from cvxrelu.baselines import TrainingRun, train_network
-from cvxrelu.bounds import Bound, approximation_bound
-from cvxrelu.certificates import Certificate, certify
-from cvxrelu.checker import RejectedCertificate, Verdict
-from cvxrelu.column_generation import GlobalRecord, solve_global
-from cvxrelu.convex_problem import DualPoint
-from cvxrelu.decomposition_blocks import ApproximateDecomposition
-from cvxrelu.decompositions import decompose
-from cvxrelu.enumeration import count_patterns, enumerate_patterns, iter_patterns
-from cvxrelu.estimators import ConvexReLUClassifier, ConvexReLURegressor, GatedReLUClassifier, GatedReLURegressor
-from cvxrelu.estimators_cv import (
+from cvxrelu.analysis.approximation_bound import Bound, approximation_bound
+from cvxrelu.analysis.certify_network import certify_network
+from cvxrelu.analysis.minimum_norm import MinimumNorm, minimum_norm
+from cvxrelu.analysis.nested_values import NestedValues, nested_values
+from cvxrelu.analysis.network_certificate import NetworkCertificate
+from cvxrelu.certificates.certificate import Certificate, certify
+from cvxrelu.certificates.checker import RejectedCertificate, Verdict
+from cvxrelu.certificates.portable import PortableCertificate, load_certificate
+from cvxrelu.decompositions.decompose import decompose
+from cvxrelu.decompositions.native import ApproximateDecomposition
+from cvxrelu.estimators.cross_validated import (
     ConvexReLUClassifierCV,
     ConvexReLURegressorCV,
     GatedReLUClassifierCV,
     GatedReLURegressorCV,
 )
+from cvxrelu.estimators.single import ConvexReLUClassifier, ConvexReLURegressor, GatedReLUClassifier, GatedReLURegressor
 from cvxrelu.exceptions import (
     CertificateError,
     CompilationCacheWarning,
@@ -27,44 +28,45 @@ from cvxrelu.exceptions import (
     SolverNotAvailableError,
     UnsupportedOptionWarning,
 )
-from cvxrelu.gates import sample_patterns
-from cvxrelu.losses import Huber, Logistic, Loss, SoftmaxCrossEntropy, Squared
-from cvxrelu.minimum_norm import MinimumNorm, minimum_norm
-from cvxrelu.nested import NestedValues, nested_values
-from cvxrelu.network_certificates import NetworkCertificate, certify_network
-from cvxrelu.network_files import load_network
-from cvxrelu.network_input import from_sklearn, from_torch
-from cvxrelu.networks import GatedReLUNetwork, ReLUNetwork, to_convex, to_network
-from cvxrelu.onnx_export import from_onnx
-from cvxrelu.operators import GatedOperator
-from cvxrelu.paths import Path, regularization_path
-from cvxrelu.patterns import ActivationPatterns
-from cvxrelu.penalties import (
-    L1,
-    FeatureGroupL1,
-    GroupL1,
-    NoPenalty,
-    Nuclear,
-    Penalty,
-    SquaredL2,
-)
-from cvxrelu.portable import PortableCertificate, load_certificate
-from cvxrelu.pricing import NewNeuron, find_neuron
-from cvxrelu.problems import ConvexGatedReLU, ConvexReLU
-from cvxrelu.programs import read_dual, read_weights
-from cvxrelu.pruning import prune
-from cvxrelu.scaling import ColumnScaling
-from cvxrelu.solution import Solution
-from cvxrelu.solve import solve
-from cvxrelu.solvers.augmented_lagrangian import AugmentedLagrangian
+from cvxrelu.losses.base import Loss
+from cvxrelu.losses.huber import Huber
+from cvxrelu.losses.logistic import Logistic
+from cvxrelu.losses.softmax import SoftmaxCrossEntropy
+from cvxrelu.losses.squared import Squared
+from cvxrelu.losses.weighted import Weighted
+from cvxrelu.networks.baselines import TrainingRun, train_network
+from cvxrelu.networks.convert import to_convex, to_network
+from cvxrelu.networks.formats.npz import load_network
+from cvxrelu.networks.formats.onnx import from_onnx
+from cvxrelu.networks.loading import from_sklearn, from_torch
+from cvxrelu.networks.network import GatedReLUNetwork, ReLUNetwork
+from cvxrelu.networks.pruning import prune
+from cvxrelu.optimize.path import Path, regularization_path
+from cvxrelu.optimize.solution import Solution
+from cvxrelu.optimize.solve import solve
+from cvxrelu.optimize.solve_global import GlobalRecord, solve_global
+from cvxrelu.patterns.activation_patterns import ActivationPatterns
+from cvxrelu.patterns.enumeration import count_patterns, enumerate_patterns, iter_patterns
+from cvxrelu.patterns.sampling import sample_patterns
+from cvxrelu.penalties.base import Penalty
+from cvxrelu.penalties.group_norms import L1, FeatureGroupL1, GroupL1
+from cvxrelu.penalties.nuclear import Nuclear
+from cvxrelu.penalties.quadratic import NoPenalty, SquaredL2
+from cvxrelu.preprocessing.columns import ColumnScaling
+from cvxrelu.pricing.local_search import NewNeuron, find_neuron
+from cvxrelu.problems.cvxpy_values import read_dual, read_weights
+from cvxrelu.problems.dual import DualPoint
+from cvxrelu.problems.gated_relu import ConvexGatedReLU
+from cvxrelu.problems.operator import GatedOperator
+from cvxrelu.problems.relu import ConvexReLU
+from cvxrelu.solvers.decompose import Decompose
+from cvxrelu.solvers.first_order.accelerated_gradient import ProximalOptions
+from cvxrelu.solvers.first_order.augmented_lagrangian import AugmentedLagrangian
+from cvxrelu.solvers.first_order.rfista import RFISTA
+from cvxrelu.solvers.interface import Record
 from cvxrelu.solvers.least_squares import LeastSquares
-from cvxrelu.solvers.proximal import ProximalOptions
-from cvxrelu.solvers.result import Record
-from cvxrelu.solvers.rfista import RFISTA
-from cvxrelu.solvers.two_step import Decompose
-from cvxrelu.solvers.working_set import WorkingSet
+from cvxrelu.solvers.working_set.solver import WorkingSet
 from cvxrelu.status import Status
-from cvxrelu.weighted_loss import Weighted
 
 __all__ = [
     "L1",

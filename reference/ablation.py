@@ -11,8 +11,12 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import cvxrelu as cr
-from cvxrelu import operators
-from cvxrelu.solvers import cone_newton, newton_systems, proximal_newton, relu_working_set, row_systems, working_set
+from cvxrelu.problems import operator as operators
+from cvxrelu.solvers.working_set import gated_newton as proximal_newton
+from cvxrelu.solvers.working_set import newton_systems, row_systems
+from cvxrelu.solvers.working_set import relu_newton as cone_newton
+from cvxrelu.solvers.working_set import relu_rounds as relu_working_set
+from cvxrelu.solvers.working_set import solver as working_set
 from reference.data import load
 
 _TOL = 1e-6

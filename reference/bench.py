@@ -14,7 +14,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import cvxrelu as cr
-from cvxrelu.solvers.choice import NativeSolver
+from cvxrelu.solvers.interface import NativeSolver
 from reference.data import breast_cancer
 
 PEERS = Path(__file__).parents[1] / ".venv-peers" / "bin" / "python"

@@ -1,6 +1,6 @@
 """Certificate files as contents, and with changes that a forger would make."""
 
-from cvxrelu import checker, portable
+from cvxrelu.certificates import checker, portable
 
 
 def as_contents(certificate):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
-from cvxrelu import arrangements as module
-from cvxrelu.arrangements import half_of_the_cells
+from cvxrelu.patterns import arrangements as module
+from cvxrelu.patterns.arrangements import half_of_the_cells
 
 
 def reflections(kind, r):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import cvxrelu as cr
-from cvxrelu.solvers.augmented_lagrangian import PenalisedModel
-from cvxrelu.solvers.monitor import Limits
+from cvxrelu.solvers.first_order.augmented_lagrangian import PenalisedModel
+from cvxrelu.solvers.interface import Limits
 from tests.cases import make_problem
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import cvxrelu as cr
-from cvxrelu.baselines import _Visited, train_network
 from cvxrelu.exceptions import ConvergenceWarning
+from cvxrelu.networks.baselines import _Visited, train_network
 from tests.cases import LOSSES, make_targets
 from tests.needs import require
 

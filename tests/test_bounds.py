@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer
 
 import cvxrelu as cr
-from cvxrelu.bounds import condition_numbers
+from cvxrelu.analysis.approximation_bound import condition_numbers
 from tests.cases import make_data, make_targets
 
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cvxrelu as cr
-from cvxrelu import certificates
-from cvxrelu.certificates import with_dual_point
+from cvxrelu.certificates import certificate as certificates
+from cvxrelu.certificates.certificate import with_dual_point
 from tests.cases import all_cases, make_problem, random_weights
 
 CASES = list(all_cases())
@@ -192,15 +192,14 @@ def test_certificates_import_no_solver():
         "typing",
         "numpy",
         "cvxrelu._validation",
-        "cvxrelu.convex_problem",
-        "cvxrelu.dual_workspace",
+        "cvxrelu.problems.base",
+        "cvxrelu.problems.dual_workspace",
         "cvxrelu.exceptions",
-        "cvxrelu.neuron_form",
-        "cvxrelu.normalization",
-        "cvxrelu.portable",
-        "cvxrelu.problems",
-        "cvxrelu.rigor",
-        "cvxrelu.rounded",
+        "cvxrelu.pricing.neuron_problem",
+        "cvxrelu.problems.normalization",
+        "cvxrelu.certificates.portable",
+        "cvxrelu.numerics.rounding",
+        "cvxrelu.certificates.rounded_bounds",
     }
 
 

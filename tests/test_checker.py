@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cvxrelu as cr
-from cvxrelu import checker, portable
-from cvxrelu.checker import RejectedCertificate
+from cvxrelu.certificates import checker, portable
+from cvxrelu.certificates.checker import RejectedCertificate
 from tests.cases import all_cases, make_data, make_problem, make_targets, random_weights
 from tests.forgery import as_contents, changed, forged
 

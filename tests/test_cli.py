@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 import cvxrelu as cr
-from cvxrelu.demo import Outcome, check_elsewhere, failed_checks, load_demo_split
-from cvxrelu.experiments import Duality, run_experiment, solve_dual
-from cvxrelu.report.runs import record
-from cvxrelu.settings import Kind, Settings
-from cvxrelu.solvers.native import NATIVE_SOLVERS
+from cvxrelu.cli.runs.demo import Outcome, check_elsewhere, failed_checks, load_demo_split
+from cvxrelu.cli.runs.solve import Duality, run_experiment, solve_dual
+from cvxrelu.cli.settings import Kind, Settings
+from cvxrelu.cli.views.solve import record
+from cvxrelu.solvers.registry import NATIVE_SOLVERS
 from tests.command import invoke, invoke_json, refused
 
 
@@ -79,7 +79,7 @@ def test_demo_says_when_ecos_is_missing(solvers, monkeypatch):
 def test_demo_fails_when_the_checker_refuses(demo_run, monkeypatch, tmp_path):
     refusing = tmp_path / "checker.py"
     refusing.write_text("raise SystemExit(1)")
-    monkeypatch.setattr("cvxrelu.demo.checker.__file__", str(refusing))
+    monkeypatch.setattr("cvxrelu.cli.runs.demo.checker.__file__", str(refusing))
     assert check_elsewhere([demo_run]) == [""]
     result = invoke("demo", "--gated-patterns", 6, "--relu-patterns", 2, "--lam", 0.01)
     assert result.exit_code == 3
@@ -514,7 +514,7 @@ def test_an_interrupt_ends_without_a_traceback(table, monkeypatch):
     def interrupt(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cvxrelu.experiments.run_experiment", interrupt)
+    monkeypatch.setattr("cvxrelu.cli.runs.solve.run_experiment", interrupt)
     result = invoke("solve", table(), "--target", "y")
     assert (result.exit_code, result.stdout) == (130, "")
 

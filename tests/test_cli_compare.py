@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 import cvxrelu as cr
-from cvxrelu.backends import Availability
-from cvxrelu.comparison import compare_solvers
-from cvxrelu.settings import Kind, Settings
+from cvxrelu.cli.runs.compare import compare_solvers
+from cvxrelu.cli.settings import Kind, Settings
+from cvxrelu.problems.cvxpy_backends import Availability
 from tests.command import invoke, invoke_json, refused
 from tests.needs import needs
 
@@ -100,7 +100,7 @@ def test_intervals_that_do_not_meet_are_a_contradiction(table, monkeypatch):
     wrong = dataclasses.replace(second, solution=dataclasses.replace(second.solution, certificate=forged))
     broken = dataclasses.replace(comparison, trials=(first, wrong))
     assert broken.contradiction
-    monkeypatch.setattr("cvxrelu.comparison.compare_solvers", lambda *arguments: broken)
+    monkeypatch.setattr("cvxrelu.cli.runs.compare.compare_solvers", lambda *arguments: broken)
     result = invoke("compare", table, "--target", "y")
     assert result.exit_code == 3
     assert "check failed: the certified intervals do not meet" in result.stderr
@@ -123,7 +123,7 @@ def test_mistakes(table, arguments, words):
 
 def test_info_names_what_is_there_and_what_is_not(monkeypatch):
     states = {"MOSEK": Availability.NO_LICENCE, "GUROBI": Availability.SIZE_LIMITED, "XPRESS": Availability.MISSING}
-    monkeypatch.setattr("cvxrelu.environment.availability", lambda name: states.get(name, Availability.OK))
+    monkeypatch.setattr("cvxrelu.cli.runs.info.availability", lambda name: states.get(name, Availability.OK))
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     found = invoke_json("info")
     solvers = {one["name"]: one for one in found["solvers"]}
@@ -156,6 +156,6 @@ def test_optional_packages_may_be_missing(monkeypatch):
             raise metadata.PackageNotFoundError(name)
         return known(name)
 
-    monkeypatch.setattr("cvxrelu.environment.metadata.version", version)
+    monkeypatch.setattr("cvxrelu.cli.runs.info.metadata.version", version)
     assert invoke_json("info")["optional"]["torch"] is None
     assert "torch not installed (optional" in " ".join(invoke("info").stdout.split())

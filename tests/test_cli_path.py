@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 import cvxrelu as cr
-from cvxrelu.experiments import build_problem
-from cvxrelu.settings import Kind, Settings
-from cvxrelu.tables import read_table, split_table
+from cvxrelu.cli.data.tables import read_table, split_table
+from cvxrelu.cli.runs.solve import build_problem
+from cvxrelu.cli.settings import Kind, Settings
 from tests.command import invoke, invoke_json, refused
 from tests.needs import needs, require
 
@@ -95,12 +95,14 @@ def test_an_interrupt_keeps_the_finished_points(table, monkeypatch):
             raise KeyboardInterrupt
         return known(problem, *arguments, **options)
 
-    monkeypatch.setattr("cvxrelu.paths.solve", solve)
+    monkeypatch.setattr("cvxrelu.optimize.path.solve", solve)
     found = invoke_json("path", table, *SMALL, code=3)
     assert (found["complete"], found["n_requested"], len(found["points"])) == (False, 4, 2)
     calls.clear()
     later = time.monotonic() + 60.0
-    monkeypatch.setattr("cvxrelu.interrupts._now", lambda: later)  # a second one within a second would be raised
+    monkeypatch.setattr(
+        "cvxrelu.runtime.interrupts._now", lambda: later
+    )  # a second one within a second would be raised
     result = invoke("path", table, *SMALL)
     assert (result.exit_code, "Not finished (interrupted): 2 of 4 points." in result.stdout) == (3, True)
 

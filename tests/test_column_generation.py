@@ -5,8 +5,8 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 import cvxrelu as cr
-from cvxrelu import column_generation as module
-from cvxrelu import cone_search
+from cvxrelu.optimize import solve_global as module
+from cvxrelu.pricing import branch_and_bound as cone_search
 from tests.clock import Clock
 
 rng = np.random.default_rng(7)

@@ -16,8 +16,9 @@ import pytest
 from numba.core import event
 
 import cvxrelu as cr
-from cvxrelu import cone_stack, numba_kernels
-from cvxrelu.active_set import project_blocks
+from cvxrelu.numerics.active_set import project_blocks
+from cvxrelu.pricing import cone_stack
+from cvxrelu.runtime import numba_kernels
 
 TINY = """
 from cvxrelu.compilation import kernel
@@ -98,9 +99,11 @@ def test_a_change_in_a_kernel_that_is_called_is_noticed(tiny, tmp_path, monkeypa
     load, _ = tiny
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    part = "from cvxrelu.compilation import kernel\n\nFACTOR = {}\n\n@kernel()\ndef half(x):\n    return FACTOR * x\n"
+    part = "from cvxrelu.runtime.compilation import kernel\n\nFACTOR = {}\n\n@kernel()\ndef half(x):\n    return FACTOR * x\n"
     own = TINY[TINY.index('@kernel("') :]
-    (tmp_path / "tiny.py").write_text(f"from cvxrelu.compilation import kernel\nfrom tiny_part import half\n\n{own}")
+    (tmp_path / "tiny.py").write_text(
+        f"from cvxrelu.runtime.compilation import kernel\nfrom tiny_part import half\n\n{own}"
+    )
     for factor, expected in [(0.5, [0.5, 1.5]), (0.25, [0.25, 0.75])]:
         (tmp_path / "tiny_part.py").write_text(part.format(factor))
         monkeypatch.delitem(sys.modules, "tiny_part", raising=False)

@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog, nnls
 
 import cvxrelu as cr
-from cvxrelu import cone_projection
-from cvxrelu.cone_projection import ConeProjector
-from cvxrelu.cones import PatternCones
-from cvxrelu.penalties import FeatureGroupL1
-from cvxrelu.polar import cone_multipliers
+from cvxrelu.cones import projection as cone_projection
+from cvxrelu.cones.multipliers import cone_multipliers
+from cvxrelu.cones.pattern_cones import PatternCones
+from cvxrelu.cones.projection import ConeProjector
+from cvxrelu.penalties.group_norms import FeatureGroupL1
 from tests.cases import make_data
 
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cvxrelu as cr
-from cvxrelu.solvers.choice import takes
-from cvxrelu.solvers.native import NATIVE_SOLVERS
+from cvxrelu.solvers.interface import takes
+from cvxrelu.solvers.registry import NATIVE_SOLVERS
 from tests.cases import (
     GATED_PENALTIES,
     LOSSES,

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer
 
 import cvxrelu as cr
-from cvxrelu import decompositions
-from cvxrelu.active_set import row_norms
-from cvxrelu.decompositions import METHODS, split
-from cvxrelu.polyhedron_projection import PolyhedronProjector
+from cvxrelu.cones.polyhedron_projection import PolyhedronProjector
+from cvxrelu.decompositions import decompose as decompositions
+from cvxrelu.decompositions.decompose import METHODS, split
+from cvxrelu.numerics.rows import row_norms
 from tests.cases import make_data
 from tests.needs import needs
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from cvxrelu import losses
-from cvxrelu.losses import get_loss
-from cvxrelu.solvers.dual_terms import downhill, dual_term
-from cvxrelu.weighted_loss import Weighted
+from cvxrelu.losses import base as losses
+from cvxrelu.losses.dual_terms import downhill, dual_term
+from cvxrelu.losses.registry import get_loss
+from cvxrelu.losses.weighted import Weighted
 from tests.cases import LOSSES, make_targets
 
 H = 1e-6

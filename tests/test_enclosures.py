@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cvxrelu.enclosures import _rest_terms, entropy_above, exp_above, log1p_above, log_above, log_sum_exp_above
+from cvxrelu.numerics.enclosures import _rest_terms, entropy_above, exp_above, log1p_above, log_above, log_sum_exp_above
 
 EPS = Decimal(2) ** -52
 TINY = Decimal(2) ** -1074

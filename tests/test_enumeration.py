@@ -15,8 +15,8 @@ from scipy.optimize import minimize
 from sklearn.datasets import load_breast_cancer, load_iris
 
 import cvxrelu as cr
-from cvxrelu import enumeration as module
-from cvxrelu.arrangements import Leaves, half_of_the_cells
+from cvxrelu.patterns import enumeration as module
+from cvxrelu.patterns.arrangements import Leaves, half_of_the_cells
 from tests.cases import make_data
 
 

@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import cvxrelu as cr
-from cvxrelu.estimators_cv import choose
+from cvxrelu.estimators.cross_validated import choose
 
 PAIRS = {
     cr.ConvexReLURegressorCV: cr.ConvexReLURegressor,

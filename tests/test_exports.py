@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cvxrelu as cr
-from cvxrelu.networks import as_columns
+from cvxrelu.networks.layers import as_columns
 from tests.cases import random_network
 from tests.needs import require
 

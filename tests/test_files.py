@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import cvxrelu as cr
-from cvxrelu import files
+from cvxrelu import _files as files
 
 
 def gone():
@@ -57,6 +57,6 @@ def test_a_folder_that_cannot_be_written_is_told_before_any_work(tmp_path, monke
 
     monkeypatch.setattr("pathlib.Path.touch", refuse)
     cr.regularization_path(problem, n_lams=2, save_to=tmp_path)  # all of it is there: nothing is written
-    monkeypatch.setattr("cvxrelu.paths.solve", lambda *args, **kwargs: pytest.fail("work that would be lost"))
+    monkeypatch.setattr("cvxrelu.optimize.path.solve", lambda *args, **kwargs: pytest.fail("work that would be lost"))
     with pytest.raises(PermissionError):
         cr.regularization_path(problem, n_lams=3, save_to=tmp_path)

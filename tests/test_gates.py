@@ -7,8 +7,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from cvxrelu import gates as module
-from cvxrelu.gates import sample_patterns
+from cvxrelu.patterns import sampling as module
+from cvxrelu.patterns.sampling import sample_patterns
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cvxrelu.global_bound import exact_maximum
+from cvxrelu.pricing.exact import exact_maximum
 
 SEEDS = st.integers(0, 2**32 - 1)
 KINDS = ["generic", "constant", "integers", "one_feature", "parallel"]

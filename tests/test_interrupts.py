@@ -10,9 +10,10 @@ import pytest
 from sklearn.model_selection import GridSearchCV
 
 import cvxrelu as cr
-from cvxrelu import interrupts, progress
 from cvxrelu.exceptions import ConvergenceWarning
-from cvxrelu.solvers.result import RawResult
+from cvxrelu.optimize import progress
+from cvxrelu.runtime import interrupts
+from cvxrelu.solvers.interface import RawResult
 from cvxrelu.status import Status
 from tests.cases import make_problem
 from tests.interrupting import run_traced

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import cvxrelu as cr
-from cvxrelu.patterns import unit_rows
+from cvxrelu.numerics.rows import unit_rows
 
 MET = 1e-11  # of |x||g|: below, a gate of these tests meets a row
 

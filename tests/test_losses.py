@@ -9,8 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cvxrelu import losses
-from cvxrelu.losses import Huber, Logistic, Loss, SoftmaxCrossEntropy, Squared, get_loss
+from cvxrelu.losses import base as losses
+from cvxrelu.losses.base import Loss
+from cvxrelu.losses.huber import Huber
+from cvxrelu.losses.logistic import Logistic
+from cvxrelu.losses.registry import get_loss
+from cvxrelu.losses.softmax import SoftmaxCrossEntropy
+from cvxrelu.losses.squared import Squared
 
 LOSSES = [get_loss(name) for name in losses._LOSSES] + [Huber(0.3)]
 BOUNDED = [loss for loss in LOSSES if not isinstance(loss, Squared)]

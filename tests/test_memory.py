@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import cvxrelu as cr
-from cvxrelu import memory
-from cvxrelu.cone_projection import ConeProjector
-from cvxrelu.packed import PackedMask, count_active, packed_bits
-from cvxrelu.polyhedron_projection import PolyhedronProjector
-from cvxrelu.solvers.choice import first_able
+from cvxrelu.cones.polyhedron_projection import PolyhedronProjector
+from cvxrelu.cones.projection import ConeProjector
+from cvxrelu.patterns.packed_mask import PackedMask, count_active, packed_bits
+from cvxrelu.runtime import memory
+from cvxrelu.solvers.selection import first_able
 
 MIB = 2**20
 

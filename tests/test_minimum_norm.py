@@ -31,7 +31,7 @@ def test_equivalence_without_regularisation(seed, shape, c):
 
 
 def limits():
-    from cvxrelu.solvers.monitor import Limits
+    from cvxrelu.solvers.interface import Limits
 
     return Limits(tol=1e-12, max_iter=1000)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import cvxrelu as cr
-from cvxrelu import nested
-from cvxrelu.nested import NestedValues, nested_values
+from cvxrelu.analysis import nested_values as nested
+from cvxrelu.analysis.nested_values import NestedValues, nested_values
 from tests.cases import make_problem
 
 SIZES = [1, 3, 6, 9]

@@ -10,8 +10,8 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import scale
 
 import cvxrelu as cr
-from cvxrelu.global_bound import exact_maximum
-from cvxrelu.networks import balance
+from cvxrelu.networks.convert import balance
+from cvxrelu.pricing.exact import exact_maximum
 from reference import programs as oracle
 from reference.data import breast_cancer
 from tests.cases import make_data, make_targets

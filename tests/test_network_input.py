@@ -5,7 +5,7 @@ import pytest
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 import cvxrelu as cr
-from cvxrelu.network_input import read_network
+from cvxrelu.networks.loading import read_network
 from tests.needs import require
 
 RNG = np.random.default_rng(0)

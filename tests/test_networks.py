@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cvxrelu as cr
-from cvxrelu.networks import balance
+from cvxrelu.networks.convert import balance
 from reference import programs as oracle
 from tests.cases import LOSSES, make_data, make_problem, make_targets, random_network, random_weights
 

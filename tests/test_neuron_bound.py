@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cvxrelu as cr
-from cvxrelu import cone_search
-from cvxrelu.cone_search import search
-from cvxrelu.neuron_bound import bound_neurons
-from cvxrelu.neuron_form import _DECIMALS, _RANK, Lines
+from cvxrelu.pricing import branch_and_bound as cone_search
+from cvxrelu.pricing.bounds import bound_neurons
+from cvxrelu.pricing.branch_and_bound import search
+from cvxrelu.pricing.neuron_problem import _DECIMALS, _RANK, Lines
 from tests.clock import Clock
 from tests.neurons import KINDS, SEEDS, largest_by_enumeration, make_rows
 

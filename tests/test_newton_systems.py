@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from cvxrelu.losses import get_loss
-from cvxrelu.operators import GatedOperator
-from cvxrelu.penalties import get_penalty
-from cvxrelu.solvers import newton_systems, row_systems
-from cvxrelu.solvers.dual_terms import dual_term
-from cvxrelu.solvers.newton_systems import NewtonStep, NewtonSystems
-from cvxrelu.solvers.prox_jacobians import prox_jacobian
-from cvxrelu.solvers.row_systems import RowSystems
+from cvxrelu.losses.dual_terms import dual_term
+from cvxrelu.losses.registry import get_loss
+from cvxrelu.penalties.prox_jacobians import prox_jacobian
+from cvxrelu.penalties.registry import get_penalty
+from cvxrelu.problems.operator import GatedOperator
+from cvxrelu.solvers.working_set import newton_systems, row_systems
+from cvxrelu.solvers.working_set.newton_systems import NewtonStep, NewtonSystems
+from cvxrelu.solvers.working_set.row_systems import RowSystems
 from tests.cases import LOSSES, make_targets
 
 N, D, P = 24, 4, 9

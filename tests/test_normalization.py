@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cvxrelu as cr
-from cvxrelu.losses import RowLoss
-from cvxrelu.normalization import normalize
+from cvxrelu.losses.base import RowLoss
+from cvxrelu.problems.normalization import normalize
 from tests.cases import GATED_PENALTIES, LOSSES, RELU_PENALTIES, make_problem, random_weights
 
 POWERS = st.integers(-60, 60)

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cvxrelu as cr
-from cvxrelu import packed as module
-from cvxrelu import paths
-from cvxrelu.packed import PackedMask, packed_bits, take_patterns
-from cvxrelu.patterns import unique_columns
+from cvxrelu.optimize import path as paths
+from cvxrelu.patterns import packed_mask as module
+from cvxrelu.patterns.activation_patterns import unique_columns
+from cvxrelu.patterns.packed_mask import PackedMask, packed_bits, take_patterns
 from tests.cases import make_problem
 
 
@@ -114,7 +114,7 @@ def test_sampled_patterns_are_those_of_the_plain_mask(monkeypatch, options, bloc
     plain = cr.sample_patterns(X, 300, seed=1, **options)
     assert isinstance(plain.D, np.ndarray)
     assert len(plain) < 300
-    monkeypatch.setattr("cvxrelu.patterns._BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr("cvxrelu.patterns.activation_patterns._BLOCK_BYTES", block_bytes)
     monkeypatch.setattr(module, "_PLAIN_BYTES", 0)
     patterns = cr.sample_patterns(X, 300, seed=1, **options)
     assert isinstance(patterns.D, PackedMask)
@@ -136,7 +136,7 @@ def test_witnesses_are_those_of_the_plain_mask(monkeypatch, gates):
     plain = cr.ActivationPatterns(X @ G >= 0.0, G if gates else None)
     expected = plain.witnesses(X)
     monkeypatch.setattr(module, "_PLAIN_BYTES", 0)
-    monkeypatch.setattr("cvxrelu.patterns._BLOCK_BYTES", 1)
+    monkeypatch.setattr("cvxrelu.patterns.activation_patterns._BLOCK_BYTES", 1)
     for part, other in zip(cr.ActivationPatterns(plain.D, plain.G).witnesses(X), expected, strict=True):
         np.testing.assert_array_equal(part, other)
     assert expected[1].any()
@@ -188,7 +188,7 @@ def test_products_are_those_of_the_plain_mask(D, block_bytes, tile_bytes, data):
     wanted = rng.random((c, P)) < 0.3
     index = rng.integers(0, P, size=data.draw(st.integers(1, 8)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cvxrelu.operators._TILE_BYTES", tile_bytes)
+        patch.setattr("cvxrelu.problems.operator._TILE_BYTES", tile_bytes)
         for dtype in (np.float64, np.float32):
             plain, packed = (cr.GatedOperator(X, mask, block_bytes).astype(dtype) for mask in (D, pack(D)))
             atol = 1e-12 if dtype == np.float64 else 1e-4
@@ -266,13 +266,13 @@ def test_solutions_and_certificates_agree(monkeypatch, solver, loss, penalty, sh
 @pytest.mark.parametrize("n_features", [3, 12])
 def test_every_newton_system_works_on_packed_masks(monkeypatch, way, n_features):
     """The way is forced by making the others dear; above _BLOCK_FEATURES patterns are preconditioned by overlaps."""
-    systems = "cvxrelu.solvers.newton_systems."
+    systems = "cvxrelu.solvers.working_set.newton_systems."
     monkeypatch.setattr(systems + "_MOST_ROWS", 10_000 if way == "rows" else 0)
     monkeypatch.setattr(systems + "_MOST_COLUMNS", 8000 if way == "dense" else 0)
     monkeypatch.setattr(systems + "_BLOCK_FEATURES", 5)
     if way == "dense":
         monkeypatch.setattr(systems + "_OVERHEAD", 1e12)
-    monkeypatch.setattr("cvxrelu.operators._TILE_BYTES", 20_000)
+    monkeypatch.setattr("cvxrelu.problems.operator._TILE_BYTES", 20_000)
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((150, n_features)), rng.standard_normal(150)
     made = cr.ConvexGatedReLU(X, y, cr.sample_patterns(X, 60))

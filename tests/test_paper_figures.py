@@ -12,8 +12,9 @@ from tests.needs import reason
 pytest.importorskip("matplotlib", reason=reason("matplotlib"), exc_type=ImportError)
 
 import cvxrelu as cr
-from cvxrelu.solvers import augmented_lagrangian, proximal
-from cvxrelu.solvers.proximal import ProximalOptions, iterate
+from cvxrelu.solvers.first_order import accelerated_gradient as proximal
+from cvxrelu.solvers.first_order import augmented_lagrangian
+from cvxrelu.solvers.first_order.accelerated_gradient import ProximalOptions, iterate
 from reference.paper import commands, figure9, figure12, figure15
 from reference.paper.profiles import SUBGRADIENT, ahead, meaning, solved_at, spread, verdict
 from reference.paper.proximal_methods import CountedModel, Method, run_methods, squared_subgradient, watch

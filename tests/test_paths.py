@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import cvxrelu as cr
-from cvxrelu import paths
-from cvxrelu.paths import regularization_path
+from cvxrelu.optimize import path as paths
+from cvxrelu.optimize.path import regularization_path
 from tests.cases import make_problem
 from tests.needs import needs
 

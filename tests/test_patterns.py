@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from cvxrelu import patterns as module
-from cvxrelu.patterns import ActivationPatterns, unique_columns
+from cvxrelu.patterns import activation_patterns as module
+from cvxrelu.patterns.activation_patterns import ActivationPatterns, unique_columns
 
 masks = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=10))
 

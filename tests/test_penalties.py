@@ -8,18 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cvxrelu import penalties
-from cvxrelu.penalties import (
-    L1,
-    FeatureGroupL1,
-    GroupL1,
-    NoPenalty,
-    NormPenalty,
-    Nuclear,
-    Penalty,
-    SquaredL2,
-    get_penalty,
-)
+from cvxrelu.penalties import base as penalties
+from cvxrelu.penalties.base import NormPenalty, Penalty
+from cvxrelu.penalties.group_norms import L1, FeatureGroupL1, GroupL1
+from cvxrelu.penalties.nuclear import Nuclear
+from cvxrelu.penalties.quadratic import NoPenalty, SquaredL2
+from cvxrelu.penalties.registry import get_penalty
 
 PENALTIES = [get_penalty(name) for name in penalties._PENALTIES]
 NORMS = [penalty for penalty in PENALTIES if penalty.is_norm]

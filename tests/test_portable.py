@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import cvxrelu as cr
-from cvxrelu import checker, portable
+from cvxrelu.certificates import checker, portable
 from tests.cases import GATED_PENALTIES, make_problem, random_weights
 
 

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import cvxrelu as cr
-from cvxrelu import checker, neuron_proof, portable
-from cvxrelu.certificates import over_all_networks
-from cvxrelu.checker import RejectedCertificate
+from cvxrelu.certificates import checker, portable
+from cvxrelu.certificates.certificate import over_all_networks
+from cvxrelu.certificates.checker import RejectedCertificate
 from cvxrelu.cli import app
-from cvxrelu.neuron_bound import bound_neurons, feasible_multiple
-from cvxrelu.neuron_form import Lines, Multipliers, NeuronBound
-from cvxrelu.relaxation import relaxed_maximum, relaxed_point
+from cvxrelu.pricing import proofs as neuron_proof
+from cvxrelu.pricing.bounds import bound_neurons, feasible_multiple
+from cvxrelu.pricing.neuron_problem import Lines, Multipliers, NeuronBound
+from cvxrelu.pricing.relaxation import relaxed_maximum, relaxed_point
 from tests.forgery import as_contents, changed, forged
 from tests.neurons import KINDS, SEEDS, make_rows
 

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cvxrelu as cr
-from cvxrelu.global_bound import exact_maximum
-from cvxrelu.pricing import _draw_starts
+from cvxrelu.pricing.exact import exact_maximum
+from cvxrelu.pricing.local_search import _draw_starts
 from tests.cases import make_data
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import cvxrelu as cr
-from cvxrelu import programs as programs_module
+from cvxrelu.problems import cvxpy_programs as programs_module
 from reference import programs as oracle
 from tests.cases import all_cases, make_problem
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cvxrelu.penalties import get_penalty
-from cvxrelu.solvers.prox_jacobians import prox_jacobian
+from cvxrelu.penalties.prox_jacobians import prox_jacobian
+from cvxrelu.penalties.registry import get_penalty
 
 NAMES = ("group_l1", "l1", "nuclear")
 SHAPES = [(1, 4, 3), (2, 3, 5), (3, 2, 3), (4, 3, 2), (3, 4, 1), (1, 1, 1), (5, 1, 2)]

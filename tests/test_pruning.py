@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cvxrelu as cr
-from cvxrelu import pruning
+from cvxrelu.networks import pruning
 from reference.data import load
 from tests.cases import LOSSES, make_data, make_problem, make_targets, random_weights
 

@@ -28,12 +28,15 @@ def test_every_name_is_there_and_nothing_else():
 
 
 def test_a_module_never_hides_a_name():
-    assert run("import cvxrelu.paths, cvxrelu as cr; print(cr.solve.__name__, callable(cr.solve))") == "solve True\n"
+    assert (
+        run("import cvxrelu.optimize.path, cvxrelu as cr; print(cr.solve.__name__, callable(cr.solve))")
+        == "solve True\n"
+    )
     assert run("from cvxrelu import *; print(callable(solve), __version__)") == f"True {cr.__version__}\n"
 
 
 def test_classes_are_the_same_by_every_way():
-    from cvxrelu.networks import ReLUNetwork
+    from cvxrelu.networks.network import ReLUNetwork
 
     assert cr.ReLUNetwork is ReLUNetwork
     assert pickle.loads(pickle.dumps(cr.ReLUNetwork)) is ReLUNetwork

@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer
 
 import cvxrelu as cr
-from cvxrelu.global_bound import exact_maximum
-from cvxrelu.neuron_bound import feasible_multiple
-from cvxrelu.neuron_form import Lines, Multipliers
-from cvxrelu.relaxation import ascended_bound, relaxed_maximum, relaxed_point, within_reach
+from cvxrelu.pricing.bounds import feasible_multiple
+from cvxrelu.pricing.exact import exact_maximum
+from cvxrelu.pricing.neuron_problem import Lines, Multipliers
+from cvxrelu.pricing.relaxation import ascended_bound, relaxed_maximum, relaxed_point, within_reach
 from tests.neurons import KINDS, SEEDS, largest_by_enumeration, make_rows
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cvxrelu.rigor import above, dot_radius, norms_above, singular_values_above
+from cvxrelu.numerics.rounding import above, dot_radius, norms_above, singular_values_above
 from tests.test_rounded import exact_singular, fractions
 
 SEEDS = st.integers(0, 2**32 - 1)

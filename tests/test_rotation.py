@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import cvxrelu as cr
-from cvxrelu.convex_problem import DualPoint
-from cvxrelu.rotation import rotate
-from cvxrelu.row_space import RowSpace
+from cvxrelu.numerics.row_space import RowSpace
+from cvxrelu.optimize.rotation import rotate
+from cvxrelu.problems.dual import DualPoint
 from cvxrelu.solvers.cvxpy_solver import solve_cvxpy
 from tests.cases import LOSSES, make_targets
 

@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cvxrelu as cr
-from cvxrelu import checker, rounded
-from cvxrelu.losses import Squared
-from cvxrelu.penalties import GroupL1
-from cvxrelu.rigor import dot_radius
-from cvxrelu.rounded_losses import conjugate_above, into_domain, loss_above
+from cvxrelu.certificates import checker
+from cvxrelu.certificates import rounded_bounds as rounded
+from cvxrelu.losses.rounded import conjugate_above, into_domain, loss_above
+from cvxrelu.losses.squared import Squared
+from cvxrelu.numerics.rounding import dot_radius
+from cvxrelu.penalties.group_norms import GroupL1
 from tests.cases import all_cases, make_problem, random_weights
 
 CASES = [case for case in all_cases() if case.penalty not in ("none", "nuclear")]

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 import cvxrelu as cr
-from cvxrelu import backends, certificates
-from cvxrelu.convex_problem import DualPoint
+from cvxrelu.certificates import certificate as certificates
+from cvxrelu.problems import cvxpy_backends as backends
+from cvxrelu.problems.dual import DualPoint
 from cvxrelu.solvers.cvxpy_solver import _limits
-from cvxrelu.solvers.monitor import Candidate, Limits, watch
-from cvxrelu.solvers.newton_systems import NewtonSystems
+from cvxrelu.solvers.interface import Candidate, Limits, RawResult
+from cvxrelu.solvers.monitor import watch
 from cvxrelu.solvers.plan import Planned, interior_point_cost, make_plan
-from cvxrelu.solvers.result import RawResult
+from cvxrelu.solvers.working_set.newton_systems import NewtonSystems
 from tests.cases import all_cases, make_data, make_problem
 from tests.needs import installed, needs
 
@@ -393,7 +394,7 @@ def test_a_solver_that_raises_has_failed_and_the_next_one_is_asked(monkeypatch, 
         raise error
 
     problem = make_problem("gated")
-    monkeypatch.setattr("cvxrelu.solvers.working_set.WorkingSet.run", run)
+    monkeypatch.setattr("cvxrelu.solvers.working_set.solver.WorkingSet.run", run)
     solution = cr.solve(problem)
     first, second = solution.attempts
     assert (first.solver, first.status) == ("WorkingSet", "failed")
@@ -451,7 +452,7 @@ def test_weights_of_one_attempt_and_bound_of_another(monkeypatch):
     plan_of(monkeypatch, cr.WorkingSet(), cr.RFISTA())
     for solver in (cr.WorkingSet, cr.RFISTA):
         monkeypatch.setattr(solver, "run", lambda self, problem, start, limits: next(runs))
-    monkeypatch.setattr("cvxrelu.certificates._certify", without_gradients(certificates._certify))
+    monkeypatch.setattr("cvxrelu.certificates.certificate._certify", without_gradients(certificates._certify))
     solution = cr.solve(problem, tol=1e-8)
     assert [one.rel_gap > 1e-3 for one in solution.attempts] == [True, True]
     assert solution.status == "optimal"

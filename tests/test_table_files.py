@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cvxrelu.settings import Task
-from cvxrelu.tables import TableError, read_table
+from cvxrelu.cli.data.table_files import TableError
+from cvxrelu.cli.data.tables import read_table
+from cvxrelu.cli.settings import Task
 from tests.command import invoke_json, refused
 from tests.needs import require
 

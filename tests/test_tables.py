@@ -4,8 +4,9 @@ import sys
 import numpy as np
 import pytest
 
-from cvxrelu.settings import Task
-from cvxrelu.tables import Table, TableError, read_table, split_table
+from cvxrelu.cli.data.table_files import TableError
+from cvxrelu.cli.data.tables import Table, read_table, split_table
+from cvxrelu.cli.settings import Task
 from tests.command import refused
 
 

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 
 import cvxrelu as cr
 from cvxrelu.exceptions import ConvergenceWarning
-from cvxrelu.threads import cvxpy_alone, silenced, warn
+from cvxrelu.runtime.threads import cvxpy_alone, silenced, warn
 from tests.cases import all_cases, make_problem, random_weights
 
 WORKERS = 8

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import cvxrelu as cr
-from cvxrelu.solvers.dual_terms import dual_term
-from cvxrelu.weighted_loss import unweighted
+from cvxrelu.losses.dual_terms import dual_term
+from cvxrelu.losses.weighted import unweighted
 from tests.cases import assert_agrees, make_targets
 from tests.test_dual_terms import difference, interior, tangent
 

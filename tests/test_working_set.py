@@ -8,9 +8,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import cvxrelu as cr
-from cvxrelu.solvers.monitor import Limits
-from cvxrelu.solvers.newton_systems import NewtonSystems
+from cvxrelu.solvers.interface import Limits
 from cvxrelu.solvers.screening import SEPARABLE
+from cvxrelu.solvers.working_set.newton_systems import NewtonSystems
 from tests.cases import LOSSES, all_cases, assert_agrees, assert_honest, make_problem
 from tests.clock import Clock
 

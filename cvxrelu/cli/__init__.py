@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cvxrelu._version import __version__
-from cvxrelu.cli import certify, compare, demo, info, path, solve, verify
+from cvxrelu.cli.commands import certify, compare, demo, info, path, solve, verify
 from cvxrelu.cli.terminal import block, paragraphs
 
 _CODES = block(

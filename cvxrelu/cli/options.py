@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cvxrelu import settings
+from cvxrelu.cli import settings
 
 _DATA, _PROBLEM, _SOLVER, _OUTPUT = "Data", "Problem", "Solver", "Output"
 

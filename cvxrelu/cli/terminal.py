@@ -41,7 +41,7 @@ def working(errors: Console, words: str) -> Iterator[Status]:
 
     Whatever solvers print to stdout meanwhile goes to stderr: stdout is for results alone.
     """
-    from cvxrelu.checker import RejectedCertificate
+    from cvxrelu.certificates.checker import RejectedCertificate
     from cvxrelu.exceptions import SolverError
 
     def show(message: Warning | str, *details: Any, **more: Any) -> None:

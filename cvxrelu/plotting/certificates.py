@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cvxrelu.certificates import Certificate
-from cvxrelu.network_certificates import NetworkCertificate
+from cvxrelu.analysis.network_certificate import NetworkCertificate
+from cvxrelu.certificates.certificate import Certificate
+from cvxrelu.certificates.portable import PortableCertificate
 from cvxrelu.plotting.figure import BLUE, GREEN, RED, labelled, legend_above, need_axes
-from cvxrelu.portable import PortableCertificate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cvxrelu.optimize.solution import Solution
 from cvxrelu.plotting.figure import labelled, legend_above, line_styles, log_x_axis, need_axes
-from cvxrelu.solution import Solution
-from cvxrelu.solvers.result import Record
+from cvxrelu.solvers.interface import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

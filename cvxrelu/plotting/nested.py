@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cvxrelu.nested import NestedValues
+from cvxrelu.analysis.nested_values import NestedValues
 from cvxrelu.plotting.figure import BLUE, RED, need_axes
 
 if TYPE_CHECKING:

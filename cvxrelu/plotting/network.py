@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray, check_matrix, check_targets
-from cvxrelu.networks import GatedReLUNetwork, Network, ReLUNetwork, as_columns
-from cvxrelu.patterns import ActivationPatterns
+from cvxrelu.networks.layers import as_columns
+from cvxrelu.networks.network import GatedReLUNetwork, Network, ReLUNetwork
+from cvxrelu.patterns.activation_patterns import ActivationPatterns
 from cvxrelu.plotting.figure import BLUE, RED, legend_above, need_axes
 
 if TYPE_CHECKING:

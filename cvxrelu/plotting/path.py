@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cvxrelu._validation import check_numeric
-from cvxrelu.paths import Path
+from cvxrelu.optimize.path import Path
 from cvxrelu.plotting.figure import BLUE, RED, legend_above, log_x_axis, need_axes
 from cvxrelu.status import Status
 

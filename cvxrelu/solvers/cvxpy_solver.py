@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from cvxrelu._validation import FloatArray
-from cvxrelu.backends import BACKENDS, Backend, explain_failure, require_available
-from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.exceptions import SolverError, SolverNotAvailableError, UnsupportedOptionWarning
-from cvxrelu.lazy_imports import cp
-from cvxrelu.programs import CANON_BACKEND, check_memory, read_dual, read_weights, solver_program
-from cvxrelu.solvers.result import RawResult
+from cvxrelu.problems.base import ConvexProblem, Weights
+from cvxrelu.problems.cvxpy_backends import BACKENDS, Backend, explain_failure, require_available
+from cvxrelu.problems.cvxpy_programs import CANON_BACKEND, check_memory, solver_program
+from cvxrelu.problems.cvxpy_values import read_dual, read_weights
+from cvxrelu.runtime.lazy_imports import cp
+from cvxrelu.runtime.threads import cvxpy_alone, warn
+from cvxrelu.solvers.interface import RawResult
 from cvxrelu.status import Status
-from cvxrelu.threads import cvxpy_alone, warn
 
 _NEGLIGIBLE = 1e-6
 _LEAST_TIME = 1e-3

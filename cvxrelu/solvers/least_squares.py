@@ -8,12 +8,11 @@ import scipy.linalg
 from scipy.sparse.linalg import LinearOperator, lsmr
 
 from cvxrelu._validation import FloatArray, check_integer
-from cvxrelu.convex_problem import ConvexProblem, Weights
 from cvxrelu.exceptions import SolverError
-from cvxrelu.memory import fits
-from cvxrelu.problems import ConvexGatedReLU
-from cvxrelu.solvers.monitor import Limits
-from cvxrelu.solvers.result import RawResult
+from cvxrelu.problems.base import ConvexProblem, Weights
+from cvxrelu.problems.gated_relu import ConvexGatedReLU
+from cvxrelu.runtime.memory import fits
+from cvxrelu.solvers.interface import Limits, RawResult
 from cvxrelu.status import Status
 
 _KERNELS = 3  # matrices of n x n at a time

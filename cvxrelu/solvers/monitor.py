@@ -1,88 +1,19 @@
-"""The loop that native solvers share: checks of the certified gap, limits, the best point, history, callback."""
+"""The check of the certified gap while a solver runs."""
 
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 
-from cvxrelu.convex_problem import ConvexProblem, DualPoint, Weights
-from cvxrelu.dual_workspace import DualWorkspace
-from cvxrelu.interrupts import note_interrupt
-from cvxrelu.solvers.result import RawResult, Record
+from cvxrelu.problems.base import ConvexProblem
+from cvxrelu.problems.dual import DualPoint
+from cvxrelu.problems.dual_workspace import DualWorkspace
+from cvxrelu.runtime.interrupts import note_interrupt
+from cvxrelu.solvers.interface import Candidate, Limits, RawResult, Record
 from cvxrelu.status import Status
-
-Callback = Callable[[Record], Any]
 
 _STALL_SHARE = 0.7
 _STALL_MINIMUM = 500
 _STALL_ROUNDINGS = 4.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """When to stop; see `cvxrelu.solve`.
-
-    Attributes
-    ----------
-    tol, max_iter, time_limit, callback
-        As in `cvxrelu.solve`; the time runs from when the limits are made.
-    patience : float, optional
-        Seconds of work that the next solver of a plan is predicted to need: the solver ends as "slow" once it has
-        worked for as long, and its gap, as it has decreased, will take longer than that. Work is the time of the thread
-        on a processor: what else the machine does plays no part.
-    before : float
-        Seconds that have passed before: the times of records begin with them.
-    now, work : callable
-        The clock, and that of the work.
-    """
-
-    tol: float
-    max_iter: int
-    time_limit: float | None = None
-    callback: Callback | None = None
-    patience: float | None = None
-    before: float = 0.0
-    now: Callable[[], float] = field(default_factory=lambda: time.perf_counter)
-    work: Callable[[], float] = time.thread_time
-    started: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Start the clock."""
-        object.__setattr__(self, "started", self.now())
-
-    def rounds(self) -> Callable[[], bool]:
-        """Return a function that says when the gap is to be looked at again: by the clock, or by the work from now."""
-        until = np.inf if self.patience is None else self.work() + self.patience
-        return lambda: self.now() >= self.deadline or (until < np.inf and self.work() >= until)
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the limits were made."""
-        return self.now() - self.started
-
-    @property
-    def deadline(self) -> float:
-        """The moment, of the clock, at which the time is up."""
-        return np.inf if self.time_limit is None else self.started + self.time_limit
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Candidate:
-    """A point of a native solver that is worth a check: weights, and the dual variables that go with them.
-
-    A solver that has computed objective and dual point of the feasible weights on its way gives them: they go into
-    the history, and the answer is certified from weights and dual variable all the same.
-    """
-
-    weights: Weights
-    n_iter: int
-    step: float
-    multipliers: Any = None
-    objective: float | None = None
-    dual: DualPoint | None = None
-    violation: float = 0.0
 
 
 @np.errstate(over="ignore", invalid="ignore")  # points that leave the range of the floats end the iteration

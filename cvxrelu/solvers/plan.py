@@ -3,15 +3,15 @@
 import sys
 from dataclasses import dataclass
 
-from cvxrelu.convex_problem import ConvexProblem
-from cvxrelu.memory import available_bytes
-from cvxrelu.problems import ConvexReLU
-from cvxrelu.solvers.augmented_lagrangian import AugmentedLagrangian
-from cvxrelu.solvers.choice import NativeSolver, takes
+from cvxrelu.losses.weighted import unweighted
+from cvxrelu.problems.base import ConvexProblem
+from cvxrelu.problems.relu import ConvexReLU
+from cvxrelu.runtime.memory import available_bytes
+from cvxrelu.solvers.first_order.augmented_lagrangian import AugmentedLagrangian
+from cvxrelu.solvers.first_order.rfista import RFISTA
+from cvxrelu.solvers.interface import NativeSolver, takes
 from cvxrelu.solvers.least_squares import LeastSquares
-from cvxrelu.solvers.rfista import RFISTA
-from cvxrelu.solvers.working_set import WorkingSet
-from cvxrelu.weighted_loss import unweighted
+from cvxrelu.solvers.working_set.solver import WorkingSet
 
 INTERIOR_POINT = "CLARABEL"
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scipy.linalg import eigvalsh
 
 from cvxrelu._validation import FloatArray
-from cvxrelu.convex_problem import ConvexProblem
-from cvxrelu.dual_workspace import DualWorkspace
-from cvxrelu.solvers.monitor import Candidate, Limits, stalled
-from cvxrelu.solvers.result import Record
+from cvxrelu.problems.base import ConvexProblem
+from cvxrelu.problems.dual_workspace import DualWorkspace
+from cvxrelu.solvers.interface import Candidate, Limits, Record
+from cvxrelu.solvers.monitor import stalled
 
 # Solves the problem restricted to the patterns of an index, from blocks of that size, and yields its points.
 InnerSolver = Callable[[ConvexProblem, NDArray[np.intp], FloatArray], Iterator[Candidate]]

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import cvxrelu as cr
-from cvxrelu.backends import BACKENDS, Availability, availability
+from cvxrelu.problems.cvxpy_backends import BACKENDS, Availability, availability
 from reference.compare.run_function import function
 from reference.compare.tolerances import as_asked, decades, hundredth
 from reference.instances.instance import Problem

@@ -3,7 +3,7 @@
 import argparse
 from functools import partial
 
-from cvxrelu.solvers.proximal import ProximalOptions
+from cvxrelu.solvers.first_order.accelerated_gradient import ProximalOptions
 from reference.paper.profiles import SUBGRADIENT
 from reference.paper.proximal_methods import DEFAULT, FULL, Method, run_methods
 from reference.paper.report import Figure, tell

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from unittest import mock
 
 import cvxrelu as cr
-from cvxrelu.solvers import augmented_lagrangian
-from cvxrelu.solvers.monitor import Candidate, Limits
+from cvxrelu.solvers.first_order import augmented_lagrangian
+from cvxrelu.solvers.interface import Candidate, Limits
 from reference.paper.published import LAMS, PROFILES
 from reference.paper.report import Figure, tell
 from reference.paper.runs import Record, Scale, add_scale_options

@@ -9,9 +9,9 @@ import numpy as np
 
 import cvxrelu as cr
 from cvxrelu._validation import FloatArray
-from cvxrelu.solvers import proximal
-from cvxrelu.solvers.proximal import Iterate, ProximalOptions, iterate
-from cvxrelu.solvers.rfista import GatedModel
+from cvxrelu.solvers.first_order import accelerated_gradient as proximal
+from cvxrelu.solvers.first_order.accelerated_gradient import Iterate, ProximalOptions, iterate
+from cvxrelu.solvers.first_order.rfista import GatedModel
 from reference.paper.published import KKT_TOLERANCE, LAMS, PROFILES
 from reference.paper.runs import SMALL, Record, Scale
 from reference.paper.traces import CHECK_GROWTH, TAUS, Trace, paper_problem, proven_lower

@@ -27,7 +27,7 @@ def solve(problem: Problem, options: argparse.Namespace, clock: Clock) -> Solve:
     import numpy as np
 
     import cvxrelu as cr
-    from cvxrelu.backends import BACKENDS
+    from cvxrelu.problems.cvxpy_backends import BACKENDS
 
     cls = cr.ConvexGatedReLU if options.solver == "gated" else cr.ConvexReLU
     patterns = cr.ActivationPatterns(problem.patterns(), problem.G)
@@ -80,7 +80,7 @@ def command_line() -> argparse.ArgumentParser:
 def main() -> None:
     """Read the command line, solve as often as it says, write the answer."""
     options = parse(command_line())
-    from cvxrelu.backends import BACKENDS
+    from cvxrelu.problems.cvxpy_backends import BACKENDS
 
     package = BACKENDS[options.backend].package
     run(options, load(options.problem), solve, ("cvxrelu", "cvxpy", package, "numpy", "scipy"))

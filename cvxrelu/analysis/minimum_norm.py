@@ -1,0 +1,168 @@
+"""Least-squares fits of least penalty: what C-GReLU and C-ReLU with squared loss tend to as lam goes to zero."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cvxrelu._validation import FloatArray, check_number, check_solver
+from cvxrelu.decompositions.decompose import decompose
+from cvxrelu.exceptions import SolverError
+from cvxrelu.penalties.base import NormPenalty
+from cvxrelu.problems.base import ConvexProblem, Weights
+from cvxrelu.problems.cvxpy_backends import BACKENDS, Backend, require_available, solver_names
+from cvxrelu.problems.cvxpy_programs import CANON_BACKEND, build_program
+from cvxrelu.problems.cvxpy_values import read_dual, read_weights
+from cvxrelu.problems.gated_relu import ConvexGatedReLU
+from cvxrelu.problems.normalization import normalize
+from cvxrelu.problems.relu import ConvexReLU
+from cvxrelu.runtime.lazy_imports import cp
+from cvxrelu.runtime.threads import cvxpy_alone
+from cvxrelu.solvers.interface import Limits
+from cvxrelu.solvers.least_squares import LeastSquares
+
+_TOL_SHARE = 1e-2  # of the tolerance, for the solver
+_MANY_STEPS = 100_000
+
+
+@dataclass(frozen=True, eq=False)
+class MinimumNorm:
+    """Weights of least norm among all with the least-squares prediction.
+
+    Attributes
+    ----------
+    weights : ndarray (c, P, d), or pair of ndarrays (c, P, d)
+        Feasible, with the least-squares prediction up to ``residual``.
+    norm : float
+        Their penalty Omega.
+    lower : float
+        Dual bound: no weights with that prediction have a smaller one.
+    residual : float
+        Largest difference of their prediction from the least-squares one.
+    prediction : ndarray of shape (n, c)
+        The least-squares prediction.
+    """
+
+    weights: Weights
+    norm: float
+    lower: float
+    residual: float
+    prediction: FloatArray
+
+    @property
+    def rel_gap(self) -> float:
+        """Certified relative gap (norm - lower) / norm."""
+        return max(0.0, self.norm - self.lower) / max(self.norm, float(np.finfo(np.float64).tiny))
+
+
+def minimum_norm(problem: ConvexProblem, solver: str = "CLARABEL", tol: float = 1e-6) -> MinimumNorm:
+    """Return the least-squares fit with the least penalty, and a proof of how little can be left.
+
+    minimise Omega(u) subject to A u = f, for C-ReLU with u = (V, W) in the cones, where f is the least-squares
+    prediction of C-GReLU. With non-singular patterns f is that of C-ReLU too: both have the same optimal value at
+    lam = 0 (arXiv 2202.01331, v4). The solver's answer is corrected to the prediction f by least squares, and for
+    C-ReLU by the cone decomposition of that correction.
+
+    Parameters
+    ----------
+    problem : ConvexGatedReLU or ConvexReLU
+        With squared loss and a penalty that is a norm; lam plays no part.
+    solver : str
+        A CVXPY solver.
+    tol : float
+        The solver gets a hundredth of it. See `MinimumNorm.rel_gap` for what came out.
+
+    Raises
+    ------
+    ValueError
+        If loss or penalty are others, or a correction has no decomposition.
+    SolverError
+        If the solver found no point: with singular patterns C-ReLU may not reach the least-squares prediction.
+
+    References
+    ----------
+    Mishkin, Sahiner & Pilanci, ICML 2022, arXiv 2202.01331: equivalence without regularisation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+    >>> y = np.abs(X[:, 0])
+    >>> problem = cr.ConvexReLU(X, y, cr.enumerate_patterns(X))
+    >>> least = cr.minimum_norm(problem)
+    >>> round(least.norm, 4), least.rel_gap <= 1e-6
+    (2.0, True)
+    >>> least.residual < 1e-9  # it fits y = |x|
+    True
+    >>> cr.to_network(problem, cr.prune(problem, least.weights)).n_neurons <= len(y)
+    True
+    """
+    if problem.loss.name != "squared":
+        raise ValueError(f"loss must be 'squared' for least-squares fits; got {problem.loss!r}")
+    penalty = problem.penalty
+    if not isinstance(penalty, NormPenalty):
+        raise ValueError(f"penalty must be a norm (group_l1, feature_group_l1, l1, nuclear); got {penalty!r}")
+    solver = check_solver(solver, solver_names())
+    tol = check_number("tol", tol, minimum=0.0, strict=True)
+    normal = normalize(problem.with_lam(0.0))
+    least = _of_ordinary_size(normal.problem, penalty, solver, tol)
+    weights = normal.weights(least.weights)
+    return MinimumNorm(
+        weights=weights,
+        norm=normal.weight(least.norm),
+        lower=normal.weight(least.lower),
+        residual=normal.activation(least.residual),
+        prediction=np.ldexp(least.prediction, normal.y_exponent),
+    )
+
+
+def _of_ordinary_size(problem: ConvexProblem, penalty: NormPenalty, solver: str, tol: float) -> MinimumNorm:
+    unit = problem.with_lam(1.0)
+    free = ConvexGatedReLU(problem.X, problem.Y, problem.patterns, 0.0)
+    free.__dict__["operator"] = problem.operator
+    prediction = free.predict(_least_squares(free))
+    require_available(solver)
+    settings = BACKENDS.get(solver, Backend(solver.lower())).settings(_TOL_SHARE * tol, {})
+    with cvxpy_alone():
+        program = build_program(unit)
+        fitted = program.var_dict["f"] == prediction
+        program = cp.Problem(program.objective, [*program.constraints, fitted])
+    try:
+        with cvxpy_alone():
+            program.solve(solver=solver, canon_backend=CANON_BACKEND, **settings)
+        weights = problem.repair(read_weights(problem, program))
+        t, multipliers = read_dual(problem, program)
+    except (cp.error.SolverError, ValueError) as error:
+        raise SolverError(
+            f"{solver} found no weights with the least-squares prediction ({program.status}); with singular patterns "
+            f"there may be none: patterns.is_singular(X) finds {int(problem.patterns.is_singular(problem.X).sum())}"
+        ) from error
+    weights = _with_prediction(problem, free, weights, prediction)
+    argument, _ = unit.polar_argument(t, unit.check_multipliers(multipliers))
+    size = float(penalty.polar(argument))
+    return MinimumNorm(
+        weights=weights,
+        norm=penalty.value(problem.blocks(weights)),
+        lower=max(0.0, -float(np.vdot(t, prediction)) / size) if size > 0.0 else 0.0,
+        residual=float(np.abs(problem.predict(weights) - prediction).max()),
+        prediction=prediction,
+    )
+
+
+def _with_prediction(
+    problem: ConvexProblem, free: ConvexGatedReLU, weights: Weights, prediction: FloatArray
+) -> Weights:
+    """Return the weights plus the least correction that makes their prediction the one that is wanted."""
+    missing = ConvexGatedReLU(problem.X, prediction - problem.predict(weights), problem.patterns, 0.0)
+    missing.__dict__["operator"] = free.operator
+    correction = _least_squares(missing)
+    blocks = problem.blocks(weights)
+    if isinstance(problem, ConvexReLU):
+        V, W = decompose(problem, correction)
+        return problem.repair((blocks[0] + V, blocks[1] + W))
+    return problem.weights(blocks + correction)
+
+
+def _least_squares(problem: ConvexGatedReLU) -> FloatArray:
+    result = LeastSquares().run(problem, None, Limits(tol=1e-12, max_iter=_MANY_STEPS))
+    return problem.blocks(result.weights)

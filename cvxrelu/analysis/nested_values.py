@@ -1,0 +1,247 @@
+"""Optimal values on growing sets of patterns: the gated and the ReLU one, each in a certified interval."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cvxrelu._validation import FloatArray, check_number, check_numeric
+from cvxrelu.certificates.certificate import contradict
+from cvxrelu.exceptions import CertificateError, ConvergenceWarning, StartNotUsedWarning
+from cvxrelu.optimize.solution import Solution
+from cvxrelu.optimize.solve import solve
+from cvxrelu.problems.base import ConvexProblem, Weights
+from cvxrelu.problems.gated_relu import ConvexGatedReLU
+from cvxrelu.problems.relu import ConvexReLU
+from cvxrelu.runtime.interrupts import interrupts_noted, note_interrupt
+from cvxrelu.runtime.threads import silenced, warn
+from cvxrelu.solvers.interface import NativeSolver
+from cvxrelu.status import Status
+
+_BELOW_RELU = ("group_l1", "l1", "none")  # Omega(V - W) <= Omega(V, W), so that the gated value is at most the ReLU one
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class NestedValues:
+    """Certified intervals of the optimal values on the first ``sizes[j]`` patterns, for the k finished sizes.
+
+    Both values fall, or stay, as the set grows; so do the bounds here, each at least as tight as its own solve gave.
+
+    Attributes
+    ----------
+    sizes : ndarray of shape (k,)
+        Numbers of patterns, increasing.
+    gated_lower, gated_upper : ndarray of shape (k,)
+        Bounds of the optimal value of C-GReLU.
+    relu_lower, relu_upper : ndarray of shape (k,)
+        Bounds of the optimal value of C-ReLU.
+    gated_active, relu_active : ndarray of shape (k,)
+        Numbers of non-zero blocks of the weights that each solve found.
+    gated_seconds, relu_seconds : ndarray of shape (k,)
+        Time of each solve, certificate included.
+    requested : ndarray of shape (m,)
+        All sizes that were asked for; on Ctrl-C only the first k of them are finished.
+    """
+
+    sizes: NDArray[np.intp]
+    gated_lower: FloatArray
+    gated_upper: FloatArray
+    relu_lower: FloatArray
+    relu_upper: FloatArray
+    gated_active: NDArray[np.intp]
+    relu_active: NDArray[np.intp]
+    gated_seconds: FloatArray
+    relu_seconds: FloatArray
+    requested: NDArray[np.intp]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every size that was asked for is finished."""
+        return len(self) == len(self.requested)
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __repr__(self) -> str:
+        return f"NestedValues({len(self)} of {len(self.requested)} sizes)"
+
+    def __str__(self) -> str:
+        """Return a table, a line for each size."""
+        columns = f"  {'lower':>13}  {'upper':>13}  {'active':>6}  {'seconds':>8}"
+        lines = [f"{'':>8}  |{'gated ReLU':^48}  |{'ReLU':^48}", f"{'patterns':>8}  |{columns}  |{columns}"]
+        for j, size in enumerate(self.sizes):
+            gated, relu = (
+                f"  {lower[j]:>13.8g}  {upper[j]:>13.8g}  {active[j]:>6}  {seconds[j]:>8.2f}"
+                for lower, upper, active, seconds in (
+                    (self.gated_lower, self.gated_upper, self.gated_active, self.gated_seconds),
+                    (self.relu_lower, self.relu_upper, self.relu_active, self.relu_seconds),
+                )
+            )
+            lines.append(f"{size:>8}  |{gated}  |{relu}")
+        return "\n".join(lines)
+
+
+def nested_values(
+    problem: ConvexProblem,
+    sizes: Any,
+    *,
+    solver: str | NativeSolver = "auto",
+    tol: float = 1e-4,
+    time_limit: float | None = None,
+    verbose: bool = False,
+) -> NestedValues:
+    """Solve C-GReLU and C-ReLU on the first patterns of a problem, for growing numbers of them.
+
+    Each solve starts from the weights on the set before, which are feasible with zeros for the new patterns. The sets
+    are nested, so an upper bound holds for all larger sets too, and a lower bound for all smaller ones. The gated
+    value is at most the ReLU one where Omega(V - W) <= Omega(V, W): for "group_l1", "l1", "none", and at lam = 0.
+    Each bound is the best of those that hold.
+
+    Parameters
+    ----------
+    problem : ConvexGatedReLU or ConvexReLU
+        Data, patterns, lam, loss and penalty (not "nuclear", which C-ReLU does not have); of either kind.
+    sizes : array of shape (m,)
+        Numbers of patterns: integers, increasing, from 1 to P.
+    solver : str or native solver
+        As in `cvxrelu.solve`, for each solve. CVXPY's solvers start each afresh.
+    tol : float
+        Relative certified gap that is asked of each solve.
+    time_limit : float, optional
+        Seconds of each solve, as in `cvxrelu.solve`.
+    verbose : bool
+        Print a line for each solve.
+
+    Returns
+    -------
+    NestedValues
+        The intervals of the finished sizes: on Ctrl-C, of those that were finished until then.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not understood; nothing is solved.
+    CertificateError
+        If bounds contradict each other by more than rounding, which would be a bug.
+
+    Warns
+    -----
+    ConvergenceWarning
+        Once, if solves missed tol: how many, and the largest gap. Their bounds hold all the same.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.standard_normal((20, 3)), rng.standard_normal(20)
+    >>> problem = cr.ConvexReLU(X, y, cr.sample_patterns(X, n_gates=30, seed=0), lam=0.01)
+    >>> values = cr.nested_values(problem, [5, 10, 20])
+    >>> values.sizes
+    array([ 5, 10, 20])
+    >>> bool(np.all(np.diff(values.relu_upper) <= 0)), bool(np.all(values.gated_lower <= values.relu_upper))
+    (True, True)
+    """
+    if not isinstance(problem, ConvexProblem):
+        raise TypeError(f"problem must be a ConvexGatedReLU or ConvexReLU; got {type(problem).__name__}")
+    requested = _check_sizes(sizes, len(problem.patterns))
+    tol = check_number("tol", tol, minimum=0.0, strict=True)
+    arguments = (problem.X, problem.y, problem.patterns, problem.lam, problem.loss, problem.penalty)
+    pair = ConvexGatedReLU(*arguments), ConvexReLU(*arguments)
+    finished: list[tuple[Solution, ...]] = []
+    before = interrupts_noted()
+    run = silenced(solve, ConvergenceWarning, StartNotUsedWarning)
+    try:
+        for size in requested:
+            solutions = []
+            for i, full in enumerate(pair):
+                part = full.restrict(np.arange(size))
+                start = _padded(finished[-1][i], part) if finished else None
+                solution = run(part, solver, tol=tol, time_limit=time_limit, start=start)
+                if solution.status is Status.INTERRUPTED:
+                    break
+                solutions.append(solution)
+                if verbose:
+                    print(f"{size:>8} patterns, {'ReLU' if i else 'gated'}: {solution!r}")
+            if len(solutions) == len(pair):
+                finished.append(tuple(solutions))
+            if interrupts_noted() > before:
+                break
+    except KeyboardInterrupt:
+        note_interrupt()
+    _warn_of_gaps([solution for solutions in finished for solution in solutions], tol)
+    gated, relu = [solutions[0] for solutions in finished], [solutions[1] for solutions in finished]
+    gated_lower, gated_upper = _bounds(gated)
+    relu_lower, relu_upper = _bounds(relu)
+    if problem.penalty.name in _BELOW_RELU or problem.lam == 0.0:
+        relu_lower = np.maximum(relu_lower, gated_lower)
+        gated_upper = np.minimum(gated_upper, relu_upper)
+    return NestedValues(
+        sizes=requested[: len(finished)],
+        gated_lower=_checked(problem, gated_lower, gated_upper, "C-GReLU"),
+        gated_upper=gated_upper,
+        relu_lower=_checked(problem, relu_lower, relu_upper, "C-ReLU"),
+        relu_upper=relu_upper,
+        gated_active=_active(gated),
+        relu_active=_active(relu),
+        gated_seconds=np.array([solution.time for solution in gated]),
+        relu_seconds=np.array([solution.time for solution in relu]),
+        requested=requested,
+    )
+
+
+def _check_sizes(sizes: Any, n_patterns: int) -> NDArray[np.intp]:
+    array = check_numeric("sizes", sizes)
+    accepts = f"sizes must be a 1-D array of increasing integers from 1 to the {n_patterns} patterns of the problem"
+    if np.asarray(sizes).dtype.kind not in "iu":
+        raise TypeError(f"{accepts}; got an array of dtype {np.asarray(sizes).dtype}")
+    if array.ndim != 1:
+        raise ValueError(f"{accepts}; got shape {array.shape}")
+    if array[0] < 1 or array[-1] > n_patterns or np.any(np.diff(array) <= 0):
+        raise ValueError(f"{accepts}; got {sizes!r}")
+    return array.astype(np.intp)
+
+
+def _padded(solution: Solution, problem: ConvexProblem) -> Weights:
+    """Return the weights of a smaller set with zeros for the other patterns."""
+    blocks = problem.blocks(problem.zero_weights()).copy()
+    blocks[..., : len(solution.problem.patterns), :] = solution.problem.blocks(solution.weights)
+    return problem.weights(blocks)
+
+
+def _active(solutions: Sequence[Solution]) -> NDArray[np.intp]:
+    return np.array([solution.certificate.n_active for solution in solutions], dtype=np.intp)
+
+
+def _bounds(solutions: Sequence[Solution]) -> tuple[FloatArray, FloatArray]:
+    """Return lower bounds that hold for each set and all smaller ones, and upper bounds for all larger ones."""
+    lower = np.array([solution.lower for solution in solutions])
+    upper = np.array([solution.objective for solution in solutions])
+    return np.maximum.accumulate(lower[::-1])[::-1], np.minimum.accumulate(upper)
+
+
+def _checked(problem: ConvexProblem, lower: FloatArray, upper: FloatArray, name: str) -> FloatArray:
+    """Return the lower bounds, none above the upper one."""
+    for j in range(len(lower)):
+        if not contradict(problem, float(lower[j]), float(upper[j])):
+            continue
+        raise CertificateError(
+            f"lower bound {lower[j]!r} exceeds upper bound {upper[j]!r} of {name} on pattern set {j + 1} of "
+            f"{len(lower)}, by bounds of nested sets: please report this"
+        )
+    return np.minimum(lower, upper)
+
+
+def _warn_of_gaps(solutions: Sequence[Solution], tol: float) -> None:
+    missed = [solution for solution in solutions if solution.status is not Status.OPTIMAL]
+    if not missed:
+        return
+    worst = max(missed, key=lambda solution: solution.certificate.rel_gap)
+    warn(
+        f"{len(missed)} of {len(solutions)} solves ended with a certified relative gap above tol = {tol:.2e}; the "
+        f"largest is {worst.certificate.rel_gap:.2e}, of {worst.problem!r}. {worst.status.advice}",
+        ConvergenceWarning,
+        stacklevel=3,
+    )

@@ -1,0 +1,138 @@
+"""The certificate of a network trained elsewhere."""
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from cvxrelu.certificates.certificate import Certificate
+from cvxrelu.networks.network import ReLUNetwork
+from cvxrelu.pricing.local_search import NewNeuron
+from cvxrelu.pricing.neuron_problem import NeuronBound
+from cvxrelu.problems.dual import DualPoint
+from cvxrelu.problems.relu import ConvexReLU
+
+Scope = Literal["patterns", "global"]
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkCertificate:
+    """How far a network is from the optimum at most, and what would make it better.
+
+    Attributes
+    ----------
+    objective_given : float
+        F + lam/2 (||W1||^2 + ||w2||^2) of the network as it was given, with its biases as weights of the column of
+        ones (an output bias b2 counts as lam |b2|). Infinite where the squares overflow.
+    upper : float
+        The same of ``network``: its layers are balanced, so it predicts the same and is never worse.
+    lower : float
+        Proven lower bound of the objective of all networks in ``scope``.
+    scope : str
+        "patterns": all ReLU networks whose neurons have the patterns of ``problem`` (with more than one output: and
+        feed one output each). "global": all two-layer ReLU networks of any width, on the same X.
+    rigor : str
+        "floating_point": computed in float64, exact to the rounding of the products.
+    network : ReLUNetwork
+        The balanced network, without biases: a network for ``problem.X``.
+    dual : DualPoint
+        The proof of ``lower``. Its multipliers are those of the cones of ``problem``; none for scope "global", where
+        the proof is that the maximum over ||u|| <= 1 of |t'(Xu)_+| is at most lam.
+    certificate : Certificate
+        Of the convex program with the network's patterns, at the network's neurons added up by pattern and sign, of
+        the same scope: what `save` writes.
+    neuron : NewNeuron
+        The new neuron that lowers the objective of ``network`` most, to first order: at the rate ``neuron.value -
+        lam``, if that is positive. Found by local search, so evidence, unless ``neuron.exact``.
+    improved : ReLUNetwork or None
+        The best network found, with the same patterns (scope "global": with any), dead and duplicate neurons gone;
+        None with ``solve=False``.
+    improved_objective : float or None
+        Its objective, at most ``upper`` to rounding. ``lower`` holds for it too.
+    improved_neuron : NewNeuron or None
+        The new neuron that lowers the objective of ``improved`` most: a value above lam is a pattern that is missing.
+    proof : NeuronBound or None
+        For scope "global": what proves that no neuron violates the dual constraint at ``dual``.
+    """
+
+    objective_given: float
+    upper: float
+    lower: float
+    scope: Scope
+    network: ReLUNetwork
+    dual: DualPoint
+    certificate: Certificate
+    neuron: NewNeuron
+    improved: ReLUNetwork | None
+    improved_objective: float | None
+    improved_neuron: NewNeuron | None
+    proof: NeuronBound | None = None
+    rigor: Literal["floating_point"] = "floating_point"
+
+    @property
+    def problem(self) -> ConvexReLU:
+        """The convex program with the network's patterns and those given; its X has the column of ones."""
+        problem = self.certificate.problem
+        assert isinstance(problem, ConvexReLU)
+        return problem
+
+    @property
+    def gap(self) -> float:
+        """Upper less lower bound: how far from optimal, within the scope, the network can be at most."""
+        return self.upper - self.lower
+
+    @property
+    def rel_gap(self) -> float:
+        """``gap`` over the absolute value of ``upper``; 0 if the gap is 0."""
+        return self.gap / max(abs(self.upper), np.finfo(np.float64).tiny) if self.gap > 0.0 else 0.0
+
+    @property
+    def max_violation(self) -> float:
+        """Largest violation of a cone by the network's neurons, in units of activation: rounding."""
+        return self.certificate.max_violation
+
+    @property
+    def kkt_residual(self) -> float:
+        """KKT residual of the convex program at the network: see `Certificate`."""
+        return self.certificate.kkt_residual
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the proof to a file that `load_certificate` and the checker read; see `Certificate.save`."""
+        self.certificate.save(path, overwrite=overwrite)
+
+    def __str__(self) -> str:
+        n_patterns = len(self.problem.patterns)
+        holds_for = (
+            "two-layer ReLU networks of any width"
+            if self.scope == "global"
+            else f"ReLU networks whose neurons have one of {n_patterns} patterns"
+            + (" and feed one output each" if self.problem.n_outputs > 1 else "")
+        )
+        d = self.problem.d
+        patterns = "any patterns" if self.scope == "global" else "same patterns"
+        lines = [
+            ("network", f"{self.network.n_neurons} neurons of {d} inputs, {self.problem.n_outputs} output(s)"),
+            ("objective", f"{self.upper:.10g}  (layers balanced; {self.objective_given:.10g} as given)"),
+            ("lower bound", f"{self.lower:.10g}  (dual objective of a feasible dual point)"),
+            ("gap", f"{self.gap:.3e}  (relative {self.rel_gap:.3e})"),
+            ("scope", f"{self.scope}: {holds_for}"),
+            ("rigor", self.rigor),
+            *([("proof", self.proof.method)] if self.proof is not None else []),
+            ("new neuron", _verdict(self.neuron, self.problem.lam)),
+        ]
+        if self.improved is not None and self.improved_neuron is not None:
+            lines += [
+                ("improved", f"{self.improved_objective:.10g} with {self.improved.n_neurons} neurons, {patterns}"),
+                ("  new neuron", _verdict(self.improved_neuron, self.problem.lam)),
+            ]
+        return "\n".join(f"{name:<15} {value}" for name, value in lines)
+
+
+def _verdict(neuron: NewNeuron, lam: float) -> str:
+    share = f"largest |t'(Xu)_+| {neuron.value:.6g}, lam {lam:.6g}"
+    if neuron.value > lam:
+        return f"lowers the objective at the rate {neuron.value - lam:.3e} of its size ({share})"
+    if neuron.exact:
+        return f"none lowers the objective ({share}, exact)"
+    return f"no better neuron found from {neuron.n_starts} starts: evidence, not a bound ({share})"

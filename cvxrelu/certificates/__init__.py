@@ -1,0 +1,1 @@
+"""Certificates of optimality: bounds recomputed from weights and data."""

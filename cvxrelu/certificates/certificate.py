@@ -1,0 +1,383 @@
+"""Certificates of optimality: two bounds recomputed from weights and data, trusting no solver."""
+
+import os
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from cvxrelu._validation import FloatArray, check_choice
+from cvxrelu.certificates.rounded_bounds import check_known, feasible_dual, into_cones, objective_above
+from cvxrelu.certificates.writer import save_certificate
+from cvxrelu.exceptions import CertificateError
+from cvxrelu.numerics.rounding import check_arithmetic
+from cvxrelu.pricing.neuron_problem import NeuronBound
+from cvxrelu.problems.base import ConvexProblem, Weights
+from cvxrelu.problems.dual import DualPoint
+from cvxrelu.problems.dual_workspace import DualWorkspace
+from cvxrelu.problems.normalization import Normalized, normalize
+from cvxrelu.problems.relu import ConvexReLU
+
+_CONTRADICTION = 1e-9
+_LARGEST = 1e152  # of a gradient: sums of squares of it and its like are finite
+_RIGORS = {
+    "floating_point": "computed in float64, exact to the rounding of the products",
+    "rounded": "both bounds hold in spite of all rounding errors, for the data as they are in float64",
+}
+_SCOPES = {
+    "patterns": "optimal among networks whose neurons have the given patterns",
+    "global": "optimal among two-layer ReLU networks of any width",
+}
+Rigor = Literal["floating_point", "rounded"]
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """Proven bounds around the optimal value of a convex program, and the point that attains the upper one.
+
+    Attributes
+    ----------
+    lower : float
+        Dual objective at the dual feasible point ``dual``: no weights with these patterns are better.
+    upper : float
+        Objective of the feasible point ``weights``, in the units of the problem's objective.
+    max_violation : float
+        Largest violation of a cone by the weights that were given, in units of activation: what was repaired.
+    kkt_residual : float
+        Of ``weights``: the larger of the natural residual ||u - prox_R(u + s)||, s = -grad plus the cones'
+        multipliers' part, and the complementarity of those multipliers, on data of ordinary size
+        (`cvxrelu.problems.normalization`). Zero if and only if optimal.
+    scope : str
+        What the lower bound holds for. "patterns": all networks whose neurons have the problem's patterns. "global"
+        (from `cvxrelu.solve_global` and `cvxrelu.certify_network`): all two-layer ReLU networks, of any width.
+    rigor : str
+        "floating_point": computed in float64, exact to the rounding of the products. "rounded": bounds of all
+        rounding errors are in ``lower`` and ``upper``, and ``weights`` and ``dual`` are feasible in exact arithmetic.
+    weights : ndarray or pair of ndarrays
+        The feasible (repaired) weights.
+    dual : DualPoint
+        The proof of ``lower``.
+    problem : ConvexGatedReLU or ConvexReLU
+        What it is a certificate of.
+    proof : NeuronBound or None
+        For scope "global": how it was proven that no neuron violates the dual constraint at ``dual``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+    >>> y = np.abs(X[:, 0])
+    >>> problem = cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam=0.01)
+    >>> certificate = cr.solve(problem).certificate
+    >>> round(certificate.lower, 5), round(certificate.upper, 5), certificate.n_active
+    (0.01818, 0.01818, 2)
+    >>> print(str(certificate).splitlines()[-2])
+    scope           patterns: optimal among networks whose neurons have the given patterns
+    """
+
+    lower: float
+    upper: float
+    max_violation: float
+    kkt_residual: float
+    weights: Weights
+    dual: DualPoint
+    problem: ConvexProblem
+    scope: Literal["patterns", "global"] = "patterns"
+    rigor: Rigor = "floating_point"
+    proof: NeuronBound | None = None
+
+    @property
+    def gap(self) -> float:
+        """Upper less lower bound: how far from optimal the weights can be at most."""
+        return self.upper - self.lower
+
+    @property
+    def rel_gap(self) -> float:
+        """``gap`` over the absolute value of ``upper``; 0 if the gap is 0."""
+        return self.gap / max(abs(self.upper), np.finfo(np.float64).tiny) if self.gap > 0.0 else 0.0
+
+    def within(self, tol: float) -> bool:
+        """Return whether the relative gap is at most tol, or the gap is one that float64 cannot tell from zero.
+
+        Where the data are fitted exactly the optimal value is 0, and no computed objective is relatively near it: a gap
+        counts as zero below that of predictions that miss real targets by 2^-32 of each, 5e-20 of the objective at zero
+        for squared loss.
+        """
+        return self.rel_gap <= tol or self.gap <= self.problem.resolution
+
+    @property
+    def n_active(self) -> int:
+        """Number of non-zero blocks: the neurons of the network."""
+        return count_active(self.problem, self.weights)
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the certificate to one file that `load_certificate` and the stand-alone checker read.
+
+        An npz without pickled objects that holds all of the proof but not the data, only their hash; see
+        certificate_format.md. It is written only if the checker verifies it: bounds that were carried over to other
+        weights, or to other data, are refused.
+
+        Of scope "global" it holds a proof that no neuron violates the dual constraint: the multipliers of a relaxation,
+        or else cones, from a search that takes as long as the last one of `solve_global`. The dual point and ``lower``
+        in the file are less by about 1e-10, relatively: the room that the proof needs.
+
+        Parameters
+        ----------
+        path : str or path
+            The file, written under exactly this name.
+        overwrite : bool
+            Whether to replace a file that is there.
+
+        Raises
+        ------
+        FileExistsError
+            If the file is there and ``overwrite`` is False.
+        RejectedCertificate
+            If the bounds are not those of weights and dual point.
+        ValueError
+            If loss or penalty are the user's own, which the checker does not know; for scope "global", if no proof is
+            found.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> import cvxrelu as cr
+        >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+        >>> y = np.abs(X[:, 0])
+        >>> problem = cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam=0.01)
+        >>> certificate = cr.solve(problem).certificate
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     certificate.save(Path(folder) / "network.cert")
+        ...     loaded = cr.load_certificate(Path(folder) / "network.cert")
+
+        >>> abs(loaded.verify(X, y).upper - certificate.upper) < 1e-12
+        True
+        """
+        save_certificate(self, path, overwrite)
+
+    def __str__(self) -> str:
+        lines = [
+            ("problem", repr(self.problem)),
+            ("upper bound", f"{self.upper:.10g}  (objective of the feasible weights)"),
+            ("lower bound", f"{self.lower:.10g}  (dual objective of a feasible dual point)"),
+            ("gap", f"{self.gap:.3e}  (relative {self.rel_gap:.3e})"),
+            ("cone violation", f"{self.max_violation:.3e}  (repaired)"),
+            ("KKT residual", f"{self.kkt_residual:.3e}"),
+            ("active blocks", f"{self.n_active}"),
+            ("scope", f"{self.scope}: {_SCOPES[self.scope]}"),
+            *([("proof", self.proof.method)] if self.proof is not None else []),
+            ("rigor", f"{self.rigor}: {_RIGORS[self.rigor]}"),
+        ]
+        return "\n".join(f"{name:<15} {value}" for name, value in lines)
+
+
+def certify(
+    problem: ConvexProblem, solution_or_weights: Any, dual: Any = None, rigor: Rigor = "floating_point"
+) -> Certificate:
+    """Return proven bounds around the optimal value, from weights and data alone.
+
+    The weights are first repaired into their cones; the upper bound is the objective of the repaired point. The
+    lower bound is the best of the dual feasible points made from the gradient at the weights and from the dual
+    variables offered; what is offered is moved to feasibility first, so that nothing is taken on trust.
+
+    With rigor "rounded" the bounds hold in exact arithmetic, for the data as they are in float64, whatever rounding
+    did: errors are bounded a priori (Jeannerod & Rump 2013; Rump 2012; `cvxrelu.numerics.rounding` has assumptions and sources),
+    exponentials and logarithms too (`cvxrelu.numerics.enclosures`). Blocks whose cone constraints cannot be proven are moved
+    along a witness of their cone, or else replaced by zero; the dual point is shrunk by as much as the errors need. On
+    ordinary data that costs less than 1e-9 of the value. Where lam = 0 or the penalty is "none", no dual point but
+    zero is proven feasible: ``lower`` is then 0.
+
+    Parameters
+    ----------
+    problem : ConvexGatedReLU or ConvexReLU
+        The problem.
+    solution_or_weights : Solution, or weights
+        Weights U (c, P, d), or the pair (V, W), each (c, P, d); or a solution that holds them.
+    dual : DualPoint, or array of shape (n, c), optional
+        Another dual variable to try, feasible or not, besides that of a solution.
+    rigor : str
+        "floating_point" or "rounded".
+
+    Returns
+    -------
+    Certificate
+        Both bounds, with the weights and the dual point that prove them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If weights or dual variable do not fit the problem or are not finite, if ``rigor`` is unknown; if for
+        "rounded" the objective overflows, or loss or penalty are the user's own.
+    CertificateError
+        If the bounds contradict each other (of "floating_point": by more than rounding), which would be a bug; if for
+        "rounded" the processor does not round to nearest, or flushes subnormal numbers to zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+    >>> y = np.abs(X[:, 0])
+    >>> problem = cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam=0.01)
+    >>> solution = cr.solve(problem)
+    >>> certificate = cr.certify(problem, solution, rigor="rounded")
+    >>> certificate.scope, certificate.rigor
+    ('patterns', 'rounded')
+    >>> certificate.lower <= certificate.upper, certificate.rel_gap <= 1e-5
+    (True, True)
+
+    Any weights have a certificate, and bad ones a large gap:
+
+    >>> cr.certify(problem, problem.zero_weights()).rel_gap > 0.5
+    True
+    """
+    rounded = check_choice("rigor", rigor, _RIGORS) == "rounded"
+    if rounded:
+        check_known(problem)
+        check_arithmetic()
+    weights = getattr(solution_or_weights, "weights", solution_or_weights)
+    offered = [each for each in (dual, getattr(solution_or_weights, "dual", None)) if each is not None]
+    return _by_normal(problem, weights, offered, rounded, DualWorkspace())
+
+
+def certify_solved(
+    problem: ConvexProblem, weights: Weights, dual: DualPoint | None, workspace: DualWorkspace | None
+) -> Certificate:
+    """Return what `certify` does, sooner: projections start from the faces that the solver's workspace knows."""
+    return _by_normal(problem, weights, [] if dual is None else [dual], False, workspace or DualWorkspace())
+
+
+def _by_normal(
+    problem: ConvexProblem, weights: Weights, offered: list[Any], rounded: bool, workspace: DualWorkspace
+) -> Certificate:
+    """Return the certificate of a problem by that of its normalised one.
+
+    Both bounds are computed on normalised data, whose squares neither overflow nor vanish: those of the original times
+    powers of two, to the last bit.
+    """
+    normal = normalize(problem)
+    if rounded and not _is_exact(normal, problem, problem.blocks(weights)):
+        normal = Normalized(problem)
+    duals = []
+    for each in offered:
+        known = problem.check_multipliers(getattr(each, "multipliers", None))
+        t, known = normal.start_dual(problem.check_dual(getattr(each, "t", each)), known)
+        duals.append(DualPoint(t, known, float("nan")))
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused, or proves nothing
+        made = _certify(normal.problem, normal.start(weights), duals, rounded, workspace)
+        t, multipliers = normal.dual(made.dual.t, made.dual.multipliers)
+        lower, upper = normal.value(made.lower), normal.value(made.upper)
+        if rounded:  # where the way back is not exact
+            lower, upper = _below(normal, made.lower), -_below(normal, -made.upper)
+    if not np.isfinite(upper):
+        raise ValueError("the objective of the weights overflows float64")
+    return replace(
+        made,
+        lower=lower,
+        upper=upper,
+        max_violation=normal.activation(made.max_violation),
+        weights=normal.weights(made.weights),
+        dual=DualPoint(t, multipliers, min(normal.value(made.dual.value), upper)),
+        problem=problem,
+    )
+
+
+def _is_exact(normal: Normalized, problem: ConvexProblem, blocks: FloatArray) -> bool:
+    """Return whether nothing is rounded on the way to normalised data and weights."""
+    there = normal.problem
+    same = np.array_equal(np.ldexp(there.X, normal.x_exponent), problem.X)
+    same = same and np.array_equal(np.ldexp(there.Y, normal.y_exponent), problem.Y)
+    moved = there.blocks(normal.start(problem.weights(blocks)))
+    back = np.ldexp(moved, normal.y_exponent - normal.x_exponent)
+    return bool(same and np.array_equal(back, blocks))
+
+
+def _below(normal: Normalized, value: float) -> float:
+    """Return the value in the units of the original, or the next number below where it is rounded."""
+    moved = normal.value(value)
+    return moved if np.ldexp(moved, -2 * normal.y_exponent) <= value else float(np.nextafter(moved, -np.inf))
+
+
+def _certify(
+    problem: ConvexProblem,
+    weights: Weights,
+    duals: list[DualPoint],
+    rounded: bool,
+    workspace: DualWorkspace,
+) -> Certificate:
+    problem.require_memory()
+    violation = problem.violation(weights)
+    feasible = problem.repair(weights)
+    if rounded:
+        feasible = into_cones(problem, feasible)
+    upper = objective_above(problem, feasible) if rounded else problem.objective(feasible)
+
+    t = problem.gradient_point(feasible)
+    if rounded and not (np.isfinite(upper) and np.linalg.norm(workspace.adjoint(problem.operator, t)) <= _LARGEST):
+        raise ValueError("weights are too large: their objective, or the square of its gradient, overflows float64")
+    argument, multipliers = problem.polar_argument(t, None, feasible, workspace=workspace)
+    points = [problem.dual_point(t, multipliers, workspace=workspace)]
+    for dual in duals:
+        points.append(problem.dual_point(dual.t, weights=feasible, workspace=workspace))
+        if dual.multipliers is not None:
+            points.append(problem.dual_point(dual.t, dual.multipliers, workspace=workspace))
+    best = max(points, key=lambda point: point.value)
+    if rounded:
+        best = feasible_dual(problem, best)
+    if best.value > upper if rounded else contradict(problem, best.value, upper):
+        raise CertificateError(
+            f"lower bound {best.value!r} exceeds upper bound {upper!r} for {problem!r}: please report this"
+        )
+    return Certificate(
+        lower=min(best.value, upper),
+        upper=upper,
+        max_violation=violation,
+        kkt_residual=_kkt_residual(problem, feasible, argument, multipliers),
+        weights=feasible,
+        dual=best,
+        problem=problem,
+        rigor="rounded" if rounded else "floating_point",
+    )
+
+
+def contradict(problem: ConvexProblem, lower: float, upper: float, rounding: float = _CONTRADICTION) -> bool:
+    """Return whether a lower bound is above an upper one by more than rounding, of the objective of zero weights."""
+    at_zero = problem.loss.value(np.zeros_like(problem.Y), problem.Y)
+    return lower - upper > rounding * max(at_zero, abs(upper))
+
+
+def with_dual_point(certificate: Certificate, dual: DualPoint, **changes: Any) -> Certificate:
+    """Return the certificate of the same weights with another feasible dual point, and whatever else changes.
+
+    Raises
+    ------
+    CertificateError
+        If the bounds contradict each other by more than rounding, which would be a bug.
+    """
+    upper = certificate.upper
+    if contradict(certificate.problem, dual.value, upper):
+        raise CertificateError(f"lower bound {dual.value!r} exceeds upper bound {upper!r}: please report this")
+    return replace(certificate, lower=min(dual.value, upper), dual=dual, **changes)
+
+
+def over_all_networks(of_patterns: Certificate, dual: DualPoint, proof: NeuronBound | None) -> Certificate:
+    """Return the certificate of the same weights for scope "global", with a dual point feasible for all neurons."""
+    return with_dual_point(of_patterns, dual, scope="global", proof=proof)
+
+
+def count_active(problem: ConvexProblem, weights: Weights) -> int:
+    """Return the number of non-zero blocks."""
+    return int(np.any(problem.blocks(weights), axis=-1).sum())
+
+
+def _kkt_residual(problem: ConvexProblem, weights: Weights, argument: FloatArray, multipliers: Any) -> float:
+    blocks = problem.blocks(weights)
+    # Continuous in the weights, unlike the distance to the subdifferential, which jumps at zeros.
+    stationarity = float(np.linalg.norm(blocks - problem.penalty.prox(blocks + argument, problem.lam)))
+    if not isinstance(problem, ConvexReLU):
+        return stationarity
+    complementarity = problem.cones.activations(blocks.reshape(-1, problem.d), multipliers)
+    return max(stationarity, float(np.abs(complementarity).max()))

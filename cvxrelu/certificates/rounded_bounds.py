@@ -1,0 +1,154 @@
+"""Bounds of a convex program that hold in spite of rounding: for its data as they are in float64.
+
+Weights are first moved into their cones in exact arithmetic, then their objective is bounded from above; a dual point
+is shrunk until it is feasible in exact arithmetic, then its dual objective is bounded from below.
+"""
+
+import math
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from cvxrelu._validation import FloatArray
+from cvxrelu.cones.pattern_cones import PatternCones
+from cvxrelu.losses.rounded import LOSSES, conjugate_above, into_domain, loss_above
+from cvxrelu.numerics.rounding import above, dot_radius, norms_above
+from cvxrelu.penalties.group_norms import L1, FeatureGroupL1, GroupL1
+from cvxrelu.penalties.nuclear import Nuclear
+from cvxrelu.penalties.quadratic import NoPenalty, SquaredL2
+from cvxrelu.penalties.rounded import _penalty_above, _polar_above
+from cvxrelu.problems.base import ConvexProblem, Weights
+from cvxrelu.problems.dual import DualPoint
+from cvxrelu.problems.relu import ConvexReLU
+
+_PENALTIES = (GroupL1, FeatureGroupL1, L1, SquaredL2, Nuclear, NoPenalty)
+_ATTEMPTS = 5
+_BLOCK_BYTES = 2**25
+
+
+def check_known(problem: ConvexProblem) -> None:
+    """Raise ValueError if loss or penalty are the user's own: nothing is known of their rounding errors."""
+    if type(problem.loss) not in LOSSES or type(problem.penalty) not in _PENALTIES:
+        raise ValueError(
+            "rigor 'rounded' takes the package's own losses and penalties, whose rounding errors are bounded; "
+            f"got {problem.loss!r} and {problem.penalty!r}"
+        )
+
+
+def into_cones(problem: ConvexProblem, weights: Weights) -> Weights:
+    """Return weights that are in their cones in exact arithmetic; those of gated problems as they are.
+
+    Where the products with the rows of X do not exceed the bounds of their rounding errors, a block is moved along the
+    witness of its cone. It is replaced by zero if that does not lead to a proof.
+    """
+    if not isinstance(problem, ConvexReLU):
+        return weights
+    blocks = problem.blocks(weights).copy()
+    flat = blocks.reshape(-1, problem.d)
+    used = np.flatnonzero(np.any(flat, axis=1))
+    step = max(1, _BLOCK_BYTES // (8 * problem.n))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(used), step):
+            part = used[start : start + step]
+            flat[part] = _into_cones(problem.cones, flat[part], part)
+    return problem.weights(blocks)
+
+
+def _into_cones(cones: PatternCones, W: FloatArray, blocks: NDArray[np.intp]) -> FloatArray:
+    products, radius = _signed_products(cones, W, blocks)
+    places = np.flatnonzero(~np.all(products >= radius, axis=0))
+    if len(places) == 0:
+        return W
+    G = cones.witnesses[0][:, blocks[places] % len(cones.patterns)].T  # zero where there is none
+    gains, gain_radius = _signed_products(cones, G, blocks[places])
+    missing = 4.0 * radius[:, places] - products[:, places]
+    sure = gains - 4.0 * gain_radius
+    short = missing > 0.0
+    steps = np.max(np.divide(missing, sure, out=np.zeros_like(sure), where=short & (sure > 0.0)), axis=0)
+    moved = W[places] + steps[:, None] * G
+    products, radius = _signed_products(cones, moved, blocks[places])
+    proven = np.all(products >= radius, axis=0)
+    result = W.copy()
+    result[places] = np.where(proven[:, None], moved, 0.0)
+    return result
+
+
+def _signed_products(cones: PatternCones, W: FloatArray, blocks: NDArray[np.intp]) -> tuple[FloatArray, FloatArray]:
+    """Return (2 D_ji - 1) x_j'w for each row w of W (m, d), shape (n, m), and bounds of the rounding errors."""
+    signs = np.where(cones.D[:, blocks % len(cones.patterns)], 1.0, -1.0)
+    sizes = np.abs(cones.X) @ np.abs(W.T)
+    radius = dot_radius(sizes, W.shape[1])
+    vanishing = sizes == 0.0
+    if vanishing.any():  # rows without a common entry, or underflow: only the former are exact
+        common = (cones.X != 0.0).astype(np.float64) @ (W.T != 0.0).astype(np.float64)
+        radius[vanishing & (common == 0.0)] = 0.0
+    return signs * (cones.X @ W.T), radius
+
+
+def objective_above(problem: ConvexProblem, weights: Weights) -> float:
+    """Return an upper bound of the objective of weights in their cones; infinite if something overflows."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        blocks = problem.blocks(weights)
+        by_output = blocks.reshape(-1, problem.n_outputs, len(problem.patterns), problem.d)
+        n_used = int(np.any(by_output, axis=3).sum(axis=(0, 2)).max())
+        # Larger than the sums over the active patterns of each row, and no product of the size of theirs is needed.
+        sizes = np.abs(problem.operator.X) @ np.abs(by_output).sum(axis=(0, 2)).T
+        radius = dot_radius(sizes, n_used + problem.d + 1, (n_used + 1) * problem.d)
+        value = loss_above(problem.loss, problem.predict(weights), radius, problem.Y)
+        if problem.lam > 0.0:
+            value += math.nextafter(problem.lam * _penalty_above(problem.penalty, blocks), math.inf)
+    return math.nextafter(value, math.inf) if value < math.inf else math.inf
+
+
+def feasible_dual(problem: ConvexProblem, point: DualPoint) -> DualPoint:
+    """Return a dual point near the given one that is feasible in exact arithmetic, with a bound of its value.
+
+    The zero point, with value 0, where no better one is proven; always where lam = 0 or the penalty is "none": no
+    other numbers of float64 can be trusted to meet A't = 0 exactly.
+    """
+    candidate = None
+    if problem.lam > 0.0 and not isinstance(problem.penalty, NoPenalty):
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            candidate = _feasible_dual(problem, point.t, point.multipliers)
+    if candidate is not None and candidate.value > 0.0:
+        return candidate
+    zero = problem.dual_point(np.zeros_like(problem.Y))
+    return DualPoint(zero.t, zero.multipliers, 0.0)
+
+
+def _feasible_dual(problem: ConvexProblem, t: FloatArray, multipliers: sp.csr_array | None) -> DualPoint | None:
+    penalty, lam, scale = problem.penalty, problem.lam, 1.0
+    if penalty.is_norm:
+        radius = _argument_radius(problem, t, multipliers)
+        excess = _polar_above(penalty, np.zeros_like(radius), radius) / lam
+        scale = 1.0 / (1.0 + 2.0 * excess + 2.0**-48)
+    for _ in range(_ATTEMPTS):
+        shrunk = into_domain(problem.loss, scale * t, problem.Y)
+        gamma = None if multipliers is None else multipliers * scale
+        argument, _ = problem.polar_argument(shrunk, gamma)
+        radius = _argument_radius(problem, shrunk, gamma)
+        value = -conjugate_above(problem.loss, shrunk, problem.Y)
+        if not penalty.is_norm:
+            size = float(norms_above(above(np.abs(argument) + radius, 1).ravel()))
+            ratio = float(above(np.asarray(size / lam), 1))
+            value -= float(above(np.asarray(0.5 * (size * ratio)), 2))
+            return DualPoint(shrunk, gamma, math.nextafter(value, -math.inf))
+        size = _polar_above(penalty, argument, radius)
+        if size <= lam:
+            return DualPoint(shrunk, gamma, value)
+        scale *= lam / size * (1.0 - 2.0**-48)
+    return None
+
+
+def _argument_radius(problem: ConvexProblem, t: FloatArray, multipliers: sp.csr_array | None) -> FloatArray:
+    """Return bounds of the rounding errors of the argument of the penalty's conjugate at t, in its shape."""
+    X = np.abs(problem.operator.X)
+    shape = problem.blocks(problem.zero_weights()).shape
+    # Sums over all rows, larger than those over the active rows of a pattern.
+    sizes = np.broadcast_to((np.abs(t).T @ X)[:, None, :], shape)
+    length = problem.n
+    if multipliers is not None:
+        sizes = sizes + (multipliers @ X).reshape(shape)
+        length = max(length, int(np.diff(multipliers.indptr).max()))
+    return dot_radius(sizes, length + 2, 2 * length)

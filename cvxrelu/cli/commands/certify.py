@@ -1,0 +1,91 @@
+"""The command ``cvxrelu certify``."""
+
+import pathlib
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cvxrelu.cli import options
+from cvxrelu.cli.settings import Scope
+from cvxrelu.cli.terminal import NOT_PROVED, check_outputs, epilog, print_json, print_lines, working
+
+EPILOG = epilog(
+    "cvxrelu certify net.npz --data train.npz --lam 0.01",
+    "cvxrelu certify net.npz --data train.npz --lam 0.01 --scope global",
+    "cvxrelu certify net.onnx --data houses.csv --target price --lam 0.1 \\",
+    "    --save-network better.npz",
+)
+
+
+def certify(
+    network: Annotated[
+        pathlib.Path,
+        typer.Argument(
+            metavar="NETWORK",
+            help="npz file of --save-network or network.save; npz file with arrays W1 (m, d) and w2 (m,), and b1 (m,) "
+            "and b2 if there are biases; or ONNX file.",
+        ),
+    ],
+    data: Annotated[
+        pathlib.Path,
+        typer.Option(
+            metavar="FILE", help="npz file with arrays X and y, or a table; columns as the network takes them."
+        ),
+    ],
+    lam: Annotated[float, typer.Option(help="Strength of the weight decay that the network is judged by.")],
+    target: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Column to predict, where the data are a table.")
+    ] = None,
+    loss: Annotated[str, typer.Option(metavar="<name>", help="squared, huber, logistic or softmax.")] = "squared",
+    scope: Annotated[
+        Scope,
+        typer.Option(
+            metavar="<name>", help="patterns: against networks with its activation patterns; global: against all."
+        ),
+    ] = Scope.PATTERNS,
+    tol: Annotated[float, typer.Option(help="Relative gap that counts as proved.")] = 1e-6,
+    time_limit: Annotated[float, typer.Option(help="Seconds for scope global, at most.")] = 300.0,
+    save_network: Annotated[pathlib.Path | None, options.output("Write the better network that was found.")] = None,
+    save_certificate: Annotated[
+        pathlib.Path | None, options.output("Write the certificate, for cvxrelu verify.")
+    ] = None,
+    save_data: Annotated[
+        pathlib.Path | None, options.output("Write X, with its column of ones, and y as the certificate is of them.")
+    ] = None,
+    force: options.Force = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Say how far from optimal a trained network can be at most.
+
+    Of any trainer: its objective, with weight decay lam/2 of all squared weights and biases, is compared with a proven
+    lower bound. A better network with the same patterns (scope global: with any) is trained on the way.
+    """
+    out, errors = Console(highlight=False), Console(stderr=True)
+    outputs = {"network": save_network, "certificate": save_certificate, "data": save_data}
+    with working(errors, "loading") as status:
+        from cvxrelu._files import write_arrays
+        from cvxrelu.cli.runs.certify import certify_file, read_plain_data
+        from cvxrelu.cli.views.certify import network_grid, network_lines, network_record
+        from cvxrelu.networks.loading import read_network_file
+
+        check_outputs(list(outputs.values()), force)
+        given = read_network_file(network)
+        X, y = read_plain_data(data, target)
+        status.update("certifying")
+        found = certify_file(given, X, y, lam, loss, scope, tol=tol, time_limit=time_limit)
+        if save_network is not None:
+            found.improved.save(save_network, overwrite=force)
+        if save_certificate is not None:
+            found.certificate.save(save_certificate, overwrite=force)
+        if save_data is not None:
+            problem = found.certificate.problem
+            write_arrays(save_data, {"X": problem.X, "y": problem.y}, overwrite=force)
+    written = {name: str(file) for name, file in outputs.items() if file is not None}
+    if as_json:
+        print_json({"network": str(network), "data": str(data)} | network_record(found) | {"written": written})
+    else:
+        out.print(network_grid(found))
+        print_lines(out, [*network_lines(found), *(f"Written: {file}, the {name}." for name, file in written.items())])
+    if not found.proved:
+        raise typer.Exit(NOT_PROVED)

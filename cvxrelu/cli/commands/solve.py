@@ -1,0 +1,99 @@
+"""The command ``cvxrelu solve``."""
+
+import pathlib
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cvxrelu.cli import options
+from cvxrelu.cli.settings import Kind, LossName, Settings, Task
+from cvxrelu.cli.terminal import NOT_PROVED, check_outputs, epilog, print_json, print_lines, working
+
+EPILOG = epilog(
+    "cvxrelu solve houses.csv --target price",
+    "cvxrelu solve houses.csv --target price --kind relu --lam-ratio 0.05",
+    "cvxrelu solve train.npz --loss logistic --json",
+    "cvxrelu solve houses.csv --target price --save-network net.npz \\",
+    "    --save-certificate net.cert --save-data train.npz",
+    "cvxrelu verify net.cert --data train.npz",
+)
+
+
+def solve(
+    data: options.Data,
+    target: options.Target = None,
+    task: options.Task = Task.AUTO,
+    test_size: options.TestSize = 0.2,
+    seed: options.Seed = 0,
+    kind: options.Kind = Kind.GATED,
+    gates: options.Gates = 100,
+    loss: options.Loss = LossName.SQUARED,
+    lam: options.Lam = None,
+    lam_ratio: options.LamRatio = None,
+    solver: options.Solver = "auto",
+    tol: options.Tol = 1e-6,
+    max_iter: options.MaxIter = None,
+    time_limit: options.TimeLimit = None,
+    save_network: Annotated[
+        pathlib.Path | None,
+        options.output("Write the network, which takes the scaled columns that --save-data writes."),
+    ] = None,
+    save_certificate: Annotated[
+        pathlib.Path | None, options.output("Write the certificate, for cvxrelu verify and for others to check.")
+    ] = None,
+    save_data: Annotated[
+        pathlib.Path | None,
+        options.output(
+            "Write the rows as they were trained on: npz with X, y, X_test, y_test and how they were scaled."
+        ),
+    ] = None,
+    force: options.Force = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Train a network on your own table, with a certificate.
+
+    Scales the columns, samples gates, solves the convex program and maps its answer to a network; says how far
+    from optimal that can be at most.
+    """
+    out, errors = Console(highlight=False), Console(stderr=True)
+    outputs = {"network": save_network, "certificate": save_certificate, "data": save_data}
+    with working(errors, "loading") as status:
+        from cvxrelu.cli.data.tables import read_table, save_split, split_table
+        from cvxrelu.cli.runs.solve import run_experiment
+        from cvxrelu.cli.views.format import progress_line
+        from cvxrelu.cli.views.solve import data_lines, record, result_lines, results_grid
+
+        check_outputs(list(outputs.values()), force)
+        split = split_table(read_table(data, target, task), test_size, seed)
+        settings = Settings(
+            kind=kind,
+            gates=gates,
+            lam=options.chosen_lam(lam, lam_ratio),
+            lam_ratio=lam_ratio,
+            loss=loss,
+            seed=seed,
+            solver=solver,
+            tol=tol,
+            max_iter=max_iter,
+            time_limit=time_limit,
+        )
+        status.update("solving")
+        run = run_experiment(split, settings, lambda step: status.update(f"solving: {progress_line(step)}"))
+        if save_network is not None:
+            run.network.save(save_network, overwrite=force)
+        if save_certificate is not None:
+            run.solution.certificate.save(save_certificate, overwrite=force)
+        if save_data is not None:
+            save_split(split, save_data, overwrite=force)
+    written = {name: str(file) for name, file in outputs.items() if file is not None}
+    if as_json:
+        print_json({"file": str(data), "target": split.table.target} | record(run) | {"written": written})
+    else:
+        print_lines(out, data_lines(split))
+        out.print(results_grid([run]))
+        print_lines(out, [*result_lines(run), *(f"Written: {file}, the {name}." for name, file in written.items())])
+        if save_certificate is not None and save_data is not None:
+            print_lines(out, [f"To check it: cvxrelu verify {save_certificate} --data {save_data}"])
+    if run.solution.status != "optimal":
+        raise typer.Exit(NOT_PROVED)

@@ -1,0 +1,262 @@
+"""A user's table as checked arrays, and the split into scaled training and test data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+
+from cvxrelu._files import write_arrays
+from cvxrelu._validation import FloatArray, check_number
+from cvxrelu.cli.data.table_files import TableError, listing, read_cells
+from cvxrelu.cli.settings import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Features and target, checked: all finite.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n, d)
+        Features.
+    y : ndarray of shape (n,)
+        Target: its numbers, or -1 and +1 for the two ``labels``.
+    features : tuple of str
+        Names of the columns of X.
+    task : Task
+        REGRESSION or CLASSIFICATION.
+    labels : tuple of str
+        The labels that became -1 and +1; empty for regression.
+    blank_lines : int
+        Lines without any value, which were skipped.
+    target : str
+        Name of the target.
+    """
+
+    X: FloatArray
+    y: FloatArray
+    features: tuple[str, ...]
+    task: Task
+    labels: tuple[str, ...] = ()
+    blank_lines: int = 0
+    target: str = "y"
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Training and test data, scaled by statistics of the training rows.
+
+    Attributes
+    ----------
+    X_train, X_test : ndarray
+        Features, centred and of unit l2 norm on the training rows; the last column is 1/sqrt(n_train), the bias.
+    y_train, y_test : ndarray
+        Targets: -1 and +1, or (target - center) / scale.
+    features : tuple of str
+        Names of the columns of X that were kept, the bias not among them.
+    constant : tuple of str
+        Columns left out: constant, to rounding, on the training rows.
+    x_center, x_scale : ndarray of shape (d,)
+        Of these columns: each is (value - x_center) / x_scale.
+    center, scale : float
+        Of the target; 0 and 1 for classification.
+    table : Table
+        What was split.
+    """
+
+    X_train: FloatArray
+    X_test: FloatArray
+    y_train: FloatArray
+    y_test: FloatArray
+    features: tuple[str, ...]
+    constant: tuple[str, ...]
+    x_center: FloatArray
+    x_scale: FloatArray
+    center: float
+    scale: float
+    table: Table
+
+
+def read_table(path: Path, target: str | None, task: Task = Task.AUTO) -> Table:
+    """Read a CSV, Parquet or NPZ file: numbers in every column, or two labels in the target.
+
+    CSV has a header; the separator is a comma, or a semicolon or tab where the header has these and no comma. NPZ has
+    arrays X and y, and y is the target where None is given. With ``Task.AUTO``, a target of exactly two distinct values
+    is a classification.
+
+    Raises
+    ------
+    TableError
+        If the file cannot be read or used, with the column and the place to look at: the line of a CSV
+        file (the header is line 1), or the row.
+    """
+    read = read_cells(path)
+    cells = read.frame
+    blank = cells.isna().all(axis="columns") & (read.place == "line")
+    cells = cells[~blank]
+    if target is None and path.suffix.lower() == ".npz":
+        target = "y"
+    if target is None:
+        raise TableError(f"give the column to predict with --target; those of {path} are {listing(cells.columns)}")
+    if target not in cells.columns:
+        raise TableError(f"{path} has no column {target!r}; its columns are {listing(cells.columns)}")
+    if len(cells.columns) < 2:
+        raise TableError(f"{path} has no feature: {target!r} is its only column")
+    if len(cells) < 2:
+        raise TableError(f"{path} has {len(cells)} row(s) of data; at least 2 are needed")
+    _check_complete(cells, read.place)
+    features = cells.drop(columns=target)
+    X = np.column_stack([_numbers(features[name], read.place) for name in features.columns])
+    y, labels = _target(cells[target], task, read.place)
+    return Table(
+        X=X,
+        y=y,
+        features=tuple(features.columns),
+        task=Task.CLASSIFICATION if labels else Task.REGRESSION,
+        labels=labels,
+        blank_lines=int(blank.sum()),
+        target=target,
+    )
+
+
+def split_table(table: Table, test_size: float, seed: int) -> Split:
+    """Split a table at random, by class where it has classes, and scale it.
+
+    Columns that are constant on the training rows are left out. ``test_size`` is the share of the rows to test
+    on; 0 keeps all for training.
+
+    Raises
+    ------
+    TableError
+        If there are too few rows for such a split, or numbers too large to scale.
+    """
+    if not check_number("test size", test_size, minimum=0.0) < 1.0:
+        raise TableError(f"test size must be at least 0 and below 1; got {test_size:g}")
+    classes = table.task is Task.CLASSIFICATION
+    rows = np.arange(len(table.y))
+    train, test = rows, rows[:0]
+    if test_size > 0.0:
+        try:
+            train, test = train_test_split(
+                rows, test_size=test_size, random_state=seed, stratify=table.y if classes else None
+            )
+        except ValueError as error:
+            raise TableError(
+                f"{len(rows)} rows cannot be split with test size {test_size:g} ({error}); 0 trains on all rows"
+            ) from error
+    X, varies, scaler = _scaled(table.X, train, table.features)
+    X = np.column_stack([X[:, varies] / np.sqrt(len(train)), np.full(len(rows), 1 / np.sqrt(len(train)))])
+    y, center, scale = table.y, 0.0, 1.0
+    if not classes:
+        scaled, changes, _ = _scaled(table.y[:, None], train, ("the target",))
+        center = float(table.y[train].mean())
+        scale = float(table.y[train].std()) if changes[0] else 1.0
+        y = scaled[:, 0]
+    return Split(
+        X_train=X[train],
+        X_test=X[test],
+        y_train=y[train],
+        y_test=y[test],
+        features=tuple(np.array(table.features, dtype=object)[varies]),
+        constant=tuple(np.array(table.features, dtype=object)[~varies]),
+        x_center=scaler.mean_[varies],
+        x_scale=scaler.scale_[varies] * np.sqrt(len(train)),
+        center=center,
+        scale=scale,
+        table=table,
+    )
+
+
+def save_split(split: Split, path: Path, *, overwrite: bool) -> None:
+    """Write a split as an npz file: X and y, the training rows, X_test and y_test, and how to scale others like them.
+
+    Columns of X are those of ``features``, (value - x_center) / x_scale, and 1/sqrt(n); y is (target - y_center) /
+    y_scale, or -1 and +1 for ``labels``.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, or is there and ``overwrite`` is False.
+    """
+    arrays = {
+        "X": split.X_train,
+        "y": split.y_train,
+        "X_test": split.X_test,
+        "y_test": split.y_test,
+        "features": np.array(split.features, dtype=np.str_),
+        "x_center": split.x_center,
+        "x_scale": split.x_scale,
+        "y_center": np.array(split.center),
+        "y_scale": np.array(split.scale),
+        "labels": np.array(split.table.labels, dtype=np.str_),
+    }
+    write_arrays(path, arrays, overwrite=overwrite)
+
+
+def _check_complete(cells: pd.DataFrame, place: str) -> None:
+    missing = np.argwhere(cells.isna().to_numpy())
+    if len(missing):
+        row, column = missing[0]
+        raise TableError(
+            f"missing value in column {cells.columns[column]!r}, {place} {cells.index[row]} "
+            f"({len(missing)} in all): fill them in, or remove their {place}s"
+        )
+
+
+def _numbers(column: pd.Series[Any], place: str) -> FloatArray:
+    import pandas as pd
+
+    numbers = np.asarray(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
+    for bad, problem in ((np.isnan(numbers), "text"), (np.isinf(numbers), "an infinite value")):
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise TableError(
+                f"column {column.name!r} must hold finite numbers; got {problem}, {column.iloc[row]!r}, "
+                f"in {place} {column.index[row]} ({int(bad.sum())} in all)"
+            )
+    return numbers
+
+
+def _target(column: pd.Series[Any], task: Task, place: str) -> tuple[FloatArray, tuple[str, ...]]:
+    import pandas as pd
+
+    if pd.to_numeric(column, errors="coerce").notna().all():
+        values = _numbers(column, place)
+        if task is Task.REGRESSION or (task is Task.AUTO and len(np.unique(values)) != 2):
+            return values, ()
+    else:
+        if task is Task.REGRESSION:
+            _numbers(column, place)  # raises, with the place
+        values = column.to_numpy(dtype=object)
+    labels, codes = np.unique(values, return_inverse=True)
+    if len(labels) != 2:
+        raise TableError(
+            f"target {column.name!r} has {len(labels)} distinct value(s), {listing(labels)}: "
+            "classification needs two classes, and regression numbers"
+        )
+    return 2.0 * codes - 1.0, tuple(f"{label:g}" if isinstance(label, float) else label for label in labels)
+
+
+def _scaled(
+    values: FloatArray, train: np.ndarray, names: tuple[str, ...]
+) -> tuple[FloatArray, np.ndarray, StandardScaler]:
+    """Return the columns, centred and of unit variance on the training rows, which vary there, and their scaler."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaler = StandardScaler().fit(values[train])
+        scaled = scaler.transform(values)
+    finite = np.isfinite(scaler.scale_)
+    if not finite.all():
+        column = int(np.argmin(finite))
+        raise TableError(
+            f"values of {names[column]!r} are too large to scale (up to {np.abs(values[:, column]).max():g})"
+        )
+    # The scaler leaves columns that are constant to rounding as they are, centred.
+    return scaled, np.isclose(scaled[train].std(axis=0), 1.0), scaler

@@ -1,0 +1,102 @@
+"""Comparisons of solvers: a table, sentences, a record for machines."""
+
+from typing import Any
+
+from rich.table import Table as Grid
+
+from cvxrelu._version import __version__
+from cvxrelu.cli.data.tables import Split
+from cvxrelu.cli.runs.compare import Comparison, Trial
+from cvxrelu.cli.settings import Settings
+from cvxrelu.cli.views.format import data_record, finite, new_grid, seconds
+
+
+def comparison_grid(comparison: Comparison) -> Grid:
+    """Return a row for each solver, in the order asked."""
+    grid = new_grid("solver", "seconds", "compile", "solve", "objective", "rel. gap", "viol.", "status")
+    for trial in comparison.trials:
+        solution = trial.solution
+        if solution is None:
+            grid.add_row(trial.solver, *["-"] * 6, trial.word)
+            continue
+        grid.add_row(
+            trial.solver,
+            seconds(solution.time),
+            seconds(solution.compile_time) if solution.compile_time > 0.0 else "-",
+            seconds(solution.solve_time),
+            f"{solution.objective:.8g}",
+            f"{solution.certificate.rel_gap:.1e}",
+            f"{solution.certificate.max_violation:.1e}",
+            trial.word,
+        )
+    return grid
+
+
+def comparison_lines(comparison: Comparison) -> list[str]:
+    """Return what was found, a sentence a line."""
+    lines = [f"{trial.solver}: {trial.reason}" for trial in comparison.trials if trial.solution is None]
+    lines += [
+        f"{trial.solver} said {_own_word(trial)!r}, and is {trial.word} by the certificate."
+        for trial in comparison.trials
+        if trial.word == "inaccurate"
+    ]
+    if comparison.interval is not None and not comparison.contradiction:
+        lower, upper = comparison.interval
+        lines.append(f"The certified intervals meet: the optimal value is in [{lower:.10g}, {upper:.10g}].")
+    if comparison.proved:
+        first = comparison.proved[0]
+        lines.append(f"Fastest to a certified relative gap of {comparison.tol:g}: {first.solver}.")
+    else:
+        lines.append(f"No solver proved its answer to a relative gap of {comparison.tol:g}.")
+    lines.append(
+        "Seconds are of one run each, the certificate included, native solvers loaded before; compile: CVXPY's part; "
+        "solve: as the solver says. "
+        "viol.: how far the answer was outside its cones, before it was repaired."
+    )
+    return lines
+
+
+def comparison_record(comparison: Comparison, split: Split, settings: Settings) -> dict[str, Any]:
+    """Return the same in JSON's types."""
+    interval = comparison.interval
+    fields = {
+        "version": __version__,
+        "kind": settings.kind.value,
+        **data_record(split),
+        "seed": settings.seed,
+        "loss": settings.loss.value,
+        "lam": comparison.problem.lam,
+        "n_patterns": len(comparison.problem.patterns),
+        "tol": comparison.tol,
+        "lower": None if interval is None else interval[0],
+        "upper": None if interval is None else interval[1],
+        "contradiction": comparison.contradiction,
+        "fastest": comparison.proved[0].solver if comparison.proved else None,
+        "solvers": [_trial_record(trial) for trial in comparison.trials],
+    }
+    record: dict[str, Any] = finite(fields)
+    return record
+
+
+def _trial_record(trial: Trial) -> dict[str, Any]:
+    fields: dict[str, Any] = {"solver": trial.solver, "status": trial.word, "reason": trial.reason}
+    solution = trial.solution
+    if solution is not None:
+        fields |= {
+            "solver_status": solution.solver_status,
+            "seconds": solution.time,
+            "compile_seconds": solution.compile_time,
+            "solve_seconds": solution.solve_time,
+            "n_iter": solution.n_iter,
+            "objective": solution.objective,
+            "lower": solution.lower,
+            "gap": solution.gap,
+            "rel_gap": solution.certificate.rel_gap,
+            "max_violation": solution.certificate.max_violation,
+            "n_active": solution.certificate.n_active,
+        }
+    return fields
+
+
+def _own_word(trial: Trial) -> str:
+    return "" if trial.solution is None else trial.solution.solver_status

@@ -1,0 +1,78 @@
+"""Numbers and names as the reports write them."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table as Grid
+
+from cvxrelu.cli.data.tables import Split
+from cvxrelu.solvers.interface import Record
+
+SCORES = {"accuracy": ("accuracy", "{:.1%}"), "rmse": ("RMSE", "{:.6g}"), "r2": ("R^2", "{:.4f}")}
+_NAMES_SHOWN = 5
+
+
+def new_grid(*columns: str, left: int = 1) -> Grid:
+    """Return a table without rows: the first ``left`` columns flush left, the others right."""
+    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
+    for place, name in enumerate(columns):
+        grid.add_column(name, justify="left" if place < left else "right", overflow="fold", no_wrap=place >= left)
+    return grid
+
+
+def pairs_grid(rows: dict[str, str], title: str = "") -> Grid:
+    """Return a table of names and what stands for each, which may wrap; with a title, a header over it."""
+    grid = Grid(box=box.SIMPLE_HEAD if title else None, show_header=bool(title), pad_edge=False, padding=(0, 1, 0, 0))
+    grid.add_column(title, no_wrap=True)
+    grid.add_column()
+    for name, words in rows.items():
+        grid.add_row(name, words)
+    return grid
+
+
+def value(number: float) -> str:
+    """Return an objective with ten digits."""
+    return f"{number + 0.0:#.10g}"  # the sum turns -0 into 0
+
+
+def seconds(number: float | None) -> str:
+    """Return a time; "-" where it is not known."""
+    return "-" if number is None else f"{number:.3f}" if number < 10.0 else f"{number:.1f}"
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
+    shown = ", ".join(names[:_NAMES_SHOWN])
+    return shown if len(names) <= _NAMES_SHOWN else f"{shown} and {len(names) - _NAMES_SHOWN} more"
+
+
+def finite(entry: Any) -> Any:
+    """Return the entry for JSON: what is not finite is None."""
+    if isinstance(entry, dict):
+        return {name: finite(value) for name, value in entry.items()}
+    if isinstance(entry, list):
+        return [finite(value) for value in entry]
+    return None if isinstance(entry, float) and not math.isfinite(entry) else entry
+
+
+def progress_line(step: Record) -> str:
+    """Return how far a solver has come."""
+    share = step.gap / abs(step.objective) if step.objective else 0.0
+    return f"{step.n_iter} iterations, {step.time:.1f} s, relative gap {share:.1e}"
+
+
+def data_record(split: Split) -> dict[str, Any]:
+    """Return what was done to the data, in JSON's types."""
+    return {
+        "task": split.table.task.value,
+        "labels": list(split.table.labels),
+        "n_train": len(split.y_train),
+        "n_test": len(split.y_test),
+        "features": list(split.features),
+        "constant_features": list(split.constant),
+        "blank_lines": split.table.blank_lines,
+        "target_center": split.center,
+        "target_scale": split.scale,
+    }

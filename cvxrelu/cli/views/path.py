@@ -1,0 +1,127 @@
+"""Regularisation paths: a table, sentences, a record for machines, a figure."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table as Grid
+
+from cvxrelu._version import __version__
+from cvxrelu.cli.runs.path import PathRun
+from cvxrelu.cli.views.format import SCORES, data_record, finite, new_grid
+
+
+def path_grid(run: PathRun) -> Grid:
+    """Return a row for each point; the best one is marked."""
+    title, form = SCORES[run.score]
+    held_out = [f"{title}, validation"] if run.validation else []
+    grid = new_grid("", "lam", "neurons", "objective", "rel. gap", f"{title}, train", *held_out, "", left=0)
+    for i, certificate in enumerate(run.path.certificates):
+        parts = [run.train[i], *([run.validation[i]] if run.validation else [])]
+        grid.add_row(
+            str(i + 1),
+            f"{run.path.lams[i]:.4g}",
+            str(run.neurons[i]),
+            f"{certificate.upper:.7g}",
+            f"{certificate.rel_gap:.1e}" + ("" if run.path.status[i] == "optimal" else "!"),
+            *(form.format(part[run.score]) if run.score in part else "-" for part in parts),
+            "*" if i == run.best else "",
+        )
+    return grid
+
+
+def path_lines(run: PathRun) -> list[str]:
+    """Return what the points are worth, a sentence a line."""
+    path, k = run.path, len(run.path)
+    lines = []
+    missed = sum(status != "optimal" for status in path.status)
+    if k:
+        kind, n_patterns = run.settings.kind.label, len(path.solutions[0].problem.patterns)
+        lines.append(
+            f"Certified: each objective is within the relative gap beside it of the least among all two-layer {kind} "
+            f"networks, of any width, whose neurons have the {n_patterns} given patterns."
+        )
+    if missed:
+        lines.append(
+            f"! {missed} of {k} points missed the tolerance of {run.settings.tol:g}: raise --max-iter or --tol."
+        )
+    if run.best is not None:
+        title, form = SCORES[run.score]
+        lines.append(
+            f"* best on validation: lam {path.lams[run.best]:.4g}, {run.neurons[run.best]} neurons, {title} "
+            f"{form.format(run.validation[run.best][run.score])}. It was chosen by these rows: test it on others."
+        )
+    if not path.complete:
+        lines.append(f"Not finished ({path.halted}): {k} of {len(path.requested)} points.")
+    return lines
+
+
+def path_record(run: PathRun) -> dict[str, Any]:
+    """Return the same in JSON's types."""
+    path = run.path
+    points = [
+        {
+            "lam": float(path.lams[i]),
+            "n_neurons": run.neurons[i],
+            "objective": solution.objective,
+            "lower": solution.lower,
+            "rel_gap": solution.certificate.rel_gap,
+            "status": solution.status.value,
+            "solver": solution.solver,
+            "seconds": solution.time,
+            "train": run.train[i],
+            "validation": run.validation[i] if run.validation else {},
+        }
+        for i, solution in enumerate(path.solutions)
+    ]
+    fields = {
+        "version": __version__,
+        "kind": run.settings.kind.value,
+        **data_record(run.split),
+        "seed": run.settings.seed,
+        "loss": run.settings.loss.value,
+        "tol": run.settings.tol,
+        "complete": path.complete,
+        "n_requested": len(path.requested),
+        "score": run.score,
+        "best": run.best,
+        "points": points,
+    }
+    record: dict[str, Any] = finite(fields)
+    return record
+
+
+def draw_path(file: Path) -> Callable[[PathRun], None]:
+    """Return what draws a path to a file.
+
+    Raises
+    ------
+    ValueError
+        If its name ends in no format that matplotlib writes.
+    ModuleNotFoundError
+        If matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("matplotlib is needed to plot: pip install 'cvxrelu[plot]'") from error
+    from cvxrelu.plotting import plot_path
+
+    figure = Figure(figsize=(7.0, 4.4), layout="constrained", dpi=150)
+    formats = figure.canvas.get_supported_filetypes()
+    if file.suffix.lower().removeprefix(".") not in formats:
+        raise ValueError(f"{file} must end in a format of figures: .{', .'.join(sorted(formats))}")
+
+    def draw(run: PathRun) -> None:
+        held_out = [point.get(run.score) for point in run.validation]
+        known = [score for score in held_out if score is not None]
+        title, _ = SCORES[run.score]
+        plot_path(
+            run.path,
+            known if known and len(known) == len(run.path) else None,
+            figure.subplots(),
+            score_label=f"{title}, validation",
+        )
+        figure.savefig(file)
+
+    return draw

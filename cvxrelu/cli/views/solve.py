@@ -1,0 +1,145 @@
+"""Single runs: a table, sentences, a record for machines."""
+
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import Any
+
+from rich.table import Table as Grid
+
+from cvxrelu._version import __version__
+from cvxrelu.cli.data.tables import Split
+from cvxrelu.cli.runs.solve import Duality, Run
+from cvxrelu.cli.settings import Task
+from cvxrelu.cli.views.format import SCORES, data_record, finite, some, value
+from cvxrelu.optimize.solution import Solution
+
+Section = dict[str, str]
+
+
+def results_grid(runs: Sequence[Run], duals: Sequence[Duality] = (), natives: Sequence[Solution] = ()) -> Grid:
+    """Return a table with one column for each run, and its dual program and a native solver's answer where given."""
+    grid = Grid()
+    grid.add_column("")
+    for run in runs:
+        grid.add_column(run.settings.kind.label, justify="right", no_wrap=True)
+    columns = [_sections(*column) for column in zip_longest(runs, duals, natives)]
+    for sections in zip(*columns, strict=True):
+        for name in sections[0]:
+            grid.add_row(name, *(section[name] for section in sections))
+        grid.add_section()
+    return grid
+
+
+def data_lines(split: Split) -> list[str]:
+    """Return what was done to the data, a sentence a line."""
+    table = split.table
+    lines = [
+        f"Rows: {len(split.y_train)} to train, {len(split.y_test)} to test.",
+        f"Features: {len(split.features)}, centred and of unit norm on the training rows; and a bias column.",
+    ]
+    if split.constant:
+        lines.append(f"Left out, constant on the training rows: {some(split.constant)}.")
+    if table.blank_lines:
+        lines.append(f"Skipped: {table.blank_lines} line(s) without any value.")
+    if table.task is Task.CLASSIFICATION:
+        lines.append(f"Classification: {table.labels[0]!r} is -1, {table.labels[1]!r} is +1.")
+    else:
+        lines.append(
+            f"Regression: the target is standardised, (y - {split.center:.6g}) / {split.scale:.6g}; "
+            "RMSE is in its own units."
+        )
+    return lines
+
+
+def result_lines(run: Run) -> list[str]:
+    """Return what the answer is worth, a sentence a line."""
+    lines = [
+        f"Certified: the objective of this network is within {run.solution.certificate.rel_gap:.1e} (relative) "
+        f"of the least among all two-layer {run.settings.kind.label} networks, of any width, whose neurons have "
+        f"the {len(run.solution.problem.patterns)} given patterns. Networks with other patterns may do better."
+    ]
+    if run.solution.status == "optimal" and run.network.n_neurons == 0:
+        lines.append("The optimal network is empty: the target is constant, or lam is at least lam_max.")
+    return lines
+
+
+def record(run: Run) -> dict[str, Any]:
+    """Return a run in JSON's types; what is unknown or not finite is None."""
+    split, settings, solution, certificate = run.split, run.settings, run.solution, run.solution.certificate
+    fields = {
+        "version": __version__,
+        "kind": settings.kind.value,
+        **data_record(split),
+        "seed": settings.seed,
+        "loss": settings.loss.value,
+        "lam": solution.problem.lam,
+        "n_patterns": len(solution.problem.patterns),
+        "solver": solution.solver,
+        "solver_status": solution.solver_status,
+        "status": solution.status.value,
+        "tol": settings.tol,
+        "objective": solution.objective,
+        "lower": solution.lower,
+        "gap": solution.gap,
+        "rel_gap": certificate.rel_gap,
+        "scope": certificate.scope,
+        "rigor": certificate.rigor,
+        "network_objective": run.network_objective,
+        "n_neurons": run.network.n_neurons,
+        "max_violation": certificate.max_violation,
+        "kkt_residual": certificate.kkt_residual,
+        "train": run.train,
+        "test": run.test,
+        "n_iter": solution.n_iter,
+        "seconds": solution.time,
+        "compile_seconds": solution.compile_time,
+        "solve_seconds": solution.solve_time,
+    }
+    record: dict[str, Any] = finite(fields)
+    return record
+
+
+def _sections(run: Run, dual: Duality | None, native: Solution | None) -> list[Section]:
+    solution, certificate = run.solution, run.solution.certificate
+    problem = solution.problem
+    convex = {"convex program, primal value": value(solution.objective)}
+    seconds = {"seconds": f"{solution.time:.2f}"}
+    if dual is not None:
+        convex["convex program, dual value"] = value(dual.value)
+        convex["difference"] = f"{solution.objective - dual.value:.1e}"
+        seconds = {"seconds, primal + dual": f"{solution.time:.2f} + {dual.seconds:.2f}"}
+    sections = [
+        {"patterns": str(len(problem.patterns)), "lam": f"{problem.lam:.4g}"},
+        convex,
+        {
+            "network, objective": value(run.network_objective),
+            "difference from convex": f"{run.network_objective - solution.objective:.1e}",
+            "active neurons": str(run.network.n_neurons),
+        },
+        {
+            "certificate, lower bound": value(solution.lower),
+            "relative gap": f"{certificate.rel_gap:.1e}",
+            "cone violation before repair": f"{certificate.max_violation:.1e}",
+        },
+        _score_rows(run),
+        seconds,
+    ]
+    if native is not None:
+        sections.append(
+            {
+                "native solver": native.solver,
+                "its objective": value(native.objective),
+                "its relative gap": f"{native.certificate.rel_gap:.1e}",
+                "its seconds": f"{native.time:.2f}",
+            }
+        )
+    return sections
+
+
+def _score_rows(run: Run) -> Section:
+    names = ("accuracy",) if run.split.table.task is Task.CLASSIFICATION else ("rmse", "r2")
+    return {
+        f"{title}, {part}": form.format(scores[name]) if name in scores else "-"
+        for name, (title, form) in ((name, SCORES[name]) for name in names)
+        for part, scores in (("train", run.train), ("test", run.test))
+    }

@@ -1,0 +1,1 @@
+"""The cones of activation patterns: projections and multipliers."""

@@ -1,0 +1,138 @@
+"""Multipliers g >= 0 of the cones that make the polar norm of z + Xt'g small: the ReLU dual's proof."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import scipy.sparse as sp
+
+from cvxrelu._validation import FloatArray
+from cvxrelu.cones.pattern_cones import PatternCones
+from cvxrelu.cones.projection import ConeProjector
+from cvxrelu.penalties.base import Penalty
+
+_REWEIGHTINGS = 200
+_REWEIGHTED_WIDTH = 1e-6
+
+
+def cone_multipliers(
+    Z: FloatArray,
+    cones: PatternCones,
+    penalty: Penalty,
+    enough: float,
+    weights: FloatArray | None,
+    projector: ConeProjector | None = None,
+    expired: Callable[[], bool] = lambda: False,
+) -> sp.csr_array:
+    """Return multipliers (B, n) >= 0 for the blocks Z (B, d) of the dual's left sides.
+
+    They minimise the conjugate of the penalty on the cones: ||z_b + Xt_b'g_b||_2 for each block that matters
+    (a projection onto the cone), ||.||_inf for "l1", the largest feature group over all blocks together for
+    "feature_group_l1". Blocks whose norm is at most ``enough``, or at most the largest minimum found, need none.
+
+    Parameters
+    ----------
+    Z : ndarray of shape (B, d)
+        Left sides -X'D_i t_k and X'D_i t_k.
+    cones : PatternCones
+        The cones; block b belongs to pattern b % P.
+    penalty : Penalty
+        The penalty whose polar norm is to be small.
+    enough : float
+        The norm that is small enough: lam.
+    weights : ndarray of shape (B, d) or None
+        Present weights, a start for the feature groups.
+    projector : ConeProjector, optional
+        The caller's own, from whose last faces projections start.
+    expired : callable
+        Whether the time is up: what has been found by then is returned, a valid proof like any other.
+    """
+    if penalty.name == "feature_group_l1":
+        return _feature_multipliers(Z, cones, enough, weights, expired)
+    if penalty.name == "l1":
+        return _chebyshev_multipliers(Z, cones, enough, projector, expired)
+    if penalty.name == "squared_l2":
+        return _stack({b: cones.euclidean_multipliers(Z[b], b) for b in range(len(Z))}, Z, cones)
+    return cones.projection_multipliers(Z, enough, projector, expired)
+
+
+def _chebyshev_multipliers(
+    Z: FloatArray,
+    cones: PatternCones,
+    enough: float,
+    projector: ConeProjector | None,
+    expired: Callable[[], bool],
+) -> sp.csr_array:
+    """Minimise ||z_b + Xt_b'g_b||_inf for the blocks that decide the largest.
+
+    Those of the projections prove a bound too, and cost little: linear programs are solved from the largest of these
+    bounds down, until no other is larger than the largest minimum.
+    """
+    rows = cones.projection_multipliers(Z, enough, projector, expired)
+    plain, projected = np.abs(Z).max(axis=1), np.abs(cones.shift(Z, rows)).max(axis=1)
+    bounds = np.minimum(plain, projected)
+    kept = (projected < plain).astype(np.float64)
+    worst = enough
+    solved: dict[int, FloatArray] = {}
+    for b in np.argsort(-bounds).tolist():
+        if bounds[b] <= worst or expired():
+            break
+        gamma = cones.chebyshev_multipliers(Z[b], b)
+        size = float(np.abs(cones.shift_block(Z[b], gamma, b)).max())
+        if size < bounds[b]:
+            solved[b], kept[b], bounds[b] = gamma, 0.0, size
+        worst = max(worst, float(bounds[b]))
+    return sp.csr_array(sp.diags_array(kept) @ rows + _stack(solved, Z, cones))
+
+
+def _feature_multipliers(
+    Z: FloatArray, cones: PatternCones, enough: float, weights: FloatArray | None, expired: Callable[[], bool]
+) -> sp.csr_array:
+    """Minimise max_j ||(Z + Xt'g)_{.j}|| over g >= 0."""
+    best, best_rows = np.inf, sp.csr_array((len(Z), cones.X.shape[0]))
+    for rows, lower, upper in _reweighted(Z, cones, weights):
+        if upper < best:
+            best, best_rows = upper, rows
+        if best <= max(enough, lower * (1 + _REWEIGHTED_WIDTH)) or expired():
+            break
+    return best_rows
+
+
+def features_are_larger(Z: FloatArray, cones: PatternCones, enough: float) -> bool:
+    """Return whether it is shown soon that min over g >= 0 of max_j ||(Z + Xt'g)_{.j}|| is larger than ``enough``."""
+    for _, lower, upper in _reweighted(Z, cones, None):
+        if lower > enough * (1 + _REWEIGHTED_WIDTH) or upper <= enough:
+            return bool(upper > enough)
+    return False
+
+
+def _reweighted(
+    Z: FloatArray, cones: PatternCones, weights: FloatArray | None
+) -> Iterator[tuple[sp.csr_array, float, float]]:
+    """Yield multipliers g by reweighted projections, a lower bound of the minimum, and the value at g.
+
+    For fixed eta > 0 the minimiser of sum_j eta_j ||(Z + Xt'g)_{.j}||^2 separates over blocks, and the
+    maximum over j is bounded below by that sum over sum_j eta_j ||.||. The update eta_j <- eta_j ||.||
+    is that of eta_j = ||v_{.j}|| in lam ||v_{.j}|| = min_eta lam/2 (||v_{.j}||^2 / eta + eta).
+    """
+    eta = np.ones(Z.shape[1])
+    if weights is not None and np.any(weights):
+        eta = np.linalg.norm(weights / np.abs(weights).max(), axis=0)
+        eta = eta / eta.max() + 1e-3
+    for _ in range(_REWEIGHTINGS):
+        rows = cones.scaled_multipliers(Z, np.sqrt(eta))
+        columns = np.linalg.norm(cones.shift(Z, rows), axis=0)
+        lower = (eta @ columns**2) / max(eta @ columns, np.finfo(float).tiny)
+        yield rows, float(lower), float(columns.max())
+        eta = eta * columns
+        eta /= max(eta.max(), np.finfo(float).tiny)
+
+
+def _stack(rows: dict[int, FloatArray], Z: FloatArray, cones: PatternCones) -> sp.csr_array:
+    """Return the multipliers of some blocks as the rows of one sparse array (B, n)."""
+    shape = (len(Z), cones.X.shape[0])
+    if not rows:
+        return sp.csr_array(shape)
+    filled = np.array(sorted(rows))
+    values = np.array([rows[b] for b in filled.tolist()])
+    i, j = np.nonzero(values)
+    return sp.csr_array((values[i, j], (filled[i], j)), shape=shape)

@@ -1,0 +1,79 @@
+"""Projections onto the polyhedra {p : R p >= b} of decompositions, many at a time, each from the last one's face."""
+
+import numpy as np
+
+from cvxrelu._validation import BoolArray, FloatArray
+from cvxrelu.numerics.active_set import IndexArray, on_face, project_blocks
+from cvxrelu.runtime.memory import require
+
+_ACCURACY = 1e-12  # of the rows, relative to the block's size
+_PIVOTS = 40  # for each feature, before a projection is given up
+
+
+class PolyhedronProjector:
+    """Projections onto {p : R_i p >= b_i}, where R_i are the rows x_j != 0 of norm one with the signs of pattern i.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d)
+        The data.
+    D : ndarray of shape (n, B), bool
+        The pattern of each block.
+    offsets : ndarray of shape (n, B)
+        What (2 D_ji - 1) x_j'p must reach: at most 0 where x_j = 0.
+    """
+
+    def __init__(self, X: FloatArray, D: BoolArray, offsets: FloatArray) -> None:
+        norms = np.linalg.norm(X, axis=1)
+        self.rows = np.flatnonzero(norms)
+        self._unit = X[self.rows] / norms[self.rows, None]
+        self._unit_columns = np.ascontiguousarray(self._unit.T)
+        self._active = np.ascontiguousarray(D[self.rows].T)
+        self._signs = np.where(self._active, 1.0, -1.0)
+        self._offsets = np.ascontiguousarray((offsets[self.rows] / norms[self.rows, None]).T)
+        size, d = D.shape[1], X.shape[1]
+        require(8.0 * size * d**2, f"A basis of {d} x {d} for each of {size} polyhedra", "take method 'witness'")
+        self._basis = np.broadcast_to(np.eye(d), (size, d, d)).copy()
+        self._tight = np.zeros((size, d), dtype=np.bool_)
+        self._row = np.zeros((size, d), dtype=np.intp)
+        self._level = np.zeros((size, d))
+
+    def project(self, blocks: IndexArray, x: FloatArray) -> FloatArray:
+        """Return the projections of the rows of x (B, d) onto the polyhedra of the blocks (B,), which differ.
+
+        A polyhedron that is empty, or thinner than rounding, yields a point outside it: `margins` tells.
+        """
+        reach = np.abs(self._offsets[blocks]).max(axis=1, initial=0.0)
+        tolerance = _ACCURACY * np.maximum(np.abs(x).max(axis=1, initial=0.0), reach)
+        x = np.ascontiguousarray(x, dtype=np.float64)
+        state = self._basis[blocks], self._tight[blocks], self._row[blocks], self._level[blocks]
+        project_blocks(
+            self._unit,
+            self._active[blocks],
+            self._offsets[blocks],
+            x,
+            tolerance,
+            -1.0,
+            _PIVOTS * x.shape[1],
+            *state,
+        )
+        self._basis[blocks], self._tight[blocks], self._row[blocks], self._level[blocks] = state
+        p, _ = on_face(x, state[0], state[1], state[3])
+        return p
+
+    def margins(self, blocks: IndexArray, p: FloatArray) -> FloatArray:
+        """Return R p - b of the rows x_j != 0, for the rows of p (B, d): shape (B, number of such rows)."""
+        margins: FloatArray = (p @ self._unit_columns) * self._signs[blocks] - self._offsets[blocks]
+        return margins
+
+    def along_face(self, blocks: IndexArray, direction: FloatArray) -> FloatArray:
+        """Return the parts of the rows of ``direction`` (B, d) in the null spaces of the tight rows."""
+        coordinates = np.matmul(self._basis[blocks], direction[:, :, None])[:, :, 0]
+        coordinates[self._tight[blocks]] = 0.0
+        part: FloatArray = np.matmul(coordinates[:, None, :], self._basis[blocks])[:, 0]
+        return part
+
+    def tight_rows(self, block: int) -> IndexArray:
+        """Return the tight rows of X of the block's last projection: linearly independent."""
+        rows: IndexArray = self.rows[self._row[block][self._tight[block]]]
+        return rows

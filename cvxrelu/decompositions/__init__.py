@@ -1,0 +1,1 @@
+"""Cone decompositions: gated-ReLU weights as ReLU weights."""

@@ -1,0 +1,385 @@
+"""Cone decompositions: gated weights u split into v - w with v and w in the cones of their patterns."""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cvxrelu._validation import BoolArray, FloatArray, check_choice, check_numeric, check_solver
+from cvxrelu.cones.polyhedron_projection import PolyhedronProjector
+from cvxrelu.decompositions.cvxpy_blocks import OBJECTIVES, BlockProgram
+from cvxrelu.decompositions.native import (
+    ApproximateDecomposition,
+    least_norm_split,
+    least_squares_split,
+    shortest_split,
+)
+from cvxrelu.exceptions import UnsupportedOptionWarning
+from cvxrelu.numerics.active_set import IndexArray
+from cvxrelu.numerics.rows import row_norms
+from cvxrelu.problems.base import ConvexProblem
+from cvxrelu.problems.cvxpy_backends import solver_names
+
+METHODS = ("socp", "l2", "l1", "feasible", "pinv", "witness", "approximate")
+_NATIVE = {"socp": least_norm_split, "l2": least_squares_split}
+_CHUNK_BYTES = 2**23
+_EPS = float(np.finfo(np.float64).eps)
+_GUARD = 4.0  # margins are kept above that times d eps, whatever the order of summation
+_NUDGE = 1.01
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Decomposition of blocks.
+
+    Attributes
+    ----------
+    V, W : ndarray of shape (c, P, d)
+        In their cones, V - W = U; both zero in blocks that were not decomposed.
+    failed : ndarray of shape (c, P), bool
+        Blocks for which no decomposition was found: their pattern is singular.
+    """
+
+    V: FloatArray
+    W: FloatArray
+    failed: BoolArray
+
+
+def decompose(
+    problem: ConvexProblem,
+    U: Any,
+    method: str | ApproximateDecomposition = "socp",
+    *,
+    solver: str = "auto",
+    start: Any = None,
+    verbose: bool = False,
+) -> tuple[FloatArray, FloatArray]:
+    """Split gated weights U into V - W with all blocks of V and W in the cones of their patterns.
+
+    The ReLU network of (V, W) has the predictions of the gated one of U. Every method ends feasible: what misses its
+    cone by the accuracy of a solver is projected, and moved along a witness of the cone's interior beyond rounding.
+
+    Parameters
+    ----------
+    problem : ConvexReLU or ConvexGatedReLU
+        Its X and patterns are used; loss, penalty and lam are not.
+    U : ndarray of shape (c, P, d), or Solution
+        Gated weights. Zero blocks are skipped.
+    method : str or ApproximateDecomposition
+        For each block, with v = u + w:
+
+        - "socp": least ||v|| + ||w|| (CD-SOCP, "min-l2"). Native and exact.
+        - "l2": least ||v||^2 + ||w||^2 (CD-L2). Native and exact.
+        - "l1": least ||v||_1 + ||w||_1 (CD-L1), by CVXPY.
+        - "feasible": any decomposition (CD-F), by CVXPY.
+        - "pinv": w = pinv(Xt) (Xt u)_-; needs X of full row rank.
+        - "witness": w = t g for a g inside the cone, the gate where it is, with the least t. No program is solved.
+        - "approximate": CD-A, penalised violations by accelerated gradient steps for all blocks at once; pass an
+          `ApproximateDecomposition` for other settings than the paper's.
+    solver : str
+        "auto": native where there is one, else CLARABEL. Or a CVXPY solver's name, for "socp", "l2", "l1", "feasible":
+        one program, compiled once and solved block by block.
+    start : pair of ndarrays (V, W), optional
+        Where "approximate" starts; W is used. The other methods cannot, and warn.
+    verbose : bool
+        Show progress.
+
+    Returns
+    -------
+    V : ndarray of shape (c, P, d)
+        Blocks v = u + w: violation exactly 0 in cones with interior, within rounding in others.
+    W : ndarray of shape (c, P, d)
+        Blocks w, the same; V - W = U to rounding.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If arguments do not fit; if "pinv" is asked for and X is not of full row rank; if a block has no decomposition:
+        its pattern is singular, K - K is not R^d. The message lists such patterns.
+    SolverNotAvailableError
+        If the solver is not installed.
+
+    References
+    ----------
+    Mishkin, Sahiner & Pilanci, ICML 2022, arXiv 2202.01331: cone decompositions; v4 on singular gates.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.standard_normal((20, 3)), rng.standard_normal(20)
+    >>> patterns = cr.sample_patterns(X, n_gates=5, seed=0)
+    >>> gated = cr.solve(cr.ConvexGatedReLU(X, y, patterns, lam=0.01))
+    >>> problem = cr.ConvexReLU(X, y, patterns, lam=0.01)
+    >>> V, W = cr.decompose(problem, gated)
+    >>> np.allclose(V - W, gated.weights), problem.violation((V, W))
+    (True, 0.0)
+    >>> bool(np.linalg.norm(V) + np.linalg.norm(W) > np.linalg.norm(gated.weights))  # the price of the cones
+    True
+    """
+    result = split(problem, U, method, solver=solver, start=start, verbose=verbose)
+    if result.failed.any():
+        patterns = np.flatnonzero(result.failed.any(axis=0))
+        listed = ", ".join(map(str, patterns[:10])) + (", ..." if len(patterns) > 10 else "")
+        raise ValueError(
+            f"U has {int(result.failed.sum())} block(s) that are no difference of two points of their cones: patterns "
+            f"{listed} are singular; leave them out (patterns.is_singular(X) tells) or decompose the others"
+        )
+    return result.V, result.W
+
+
+def split(
+    problem: ConvexProblem,
+    U: Any,
+    method: str | ApproximateDecomposition = "socp",
+    *,
+    solver: str = "auto",
+    start: Any = None,
+    verbose: bool = False,
+) -> Split:
+    """Return the decomposition of all blocks that have one; the parameters are those of `decompose`."""
+    name, settings = check_method(method)
+    program = _check_solver(name, solver)
+    blocks = check_gated_weights(problem, U)
+    c, P, d = blocks.shape
+    flat = blocks.reshape(-1, d)
+    used = np.flatnonzero(np.any(flat, axis=1))
+    first = _check_start(problem, start, name)
+    sizes = np.ones(len(flat))
+    largest = np.abs(flat[used]).max(axis=1, initial=0.0)
+    sizes[used] = row_norms(flat[used] / largest[:, None]) * largest  # squares of tiny or huge entries leave float64
+    V, W, failed = np.zeros_like(flat), np.zeros_like(flat), np.zeros(len(flat), dtype=np.bool_)
+    splitter = _Splitter(problem, np.unique(used % P), name, settings, program)
+    chunks = list(_chunks(used, problem.n, splitter.inner.shape[1]))
+    for chunk in _shown(chunks) if verbose else chunks:
+        scale = sizes[chunk, None]
+        start_here = np.zeros((len(chunk), d)) if first is None else first.reshape(-1, d)[chunk] / scale
+        v, w, missed = splitter.split(flat[chunk] / scale, chunk % P, start_here)
+        W[chunk], V[chunk], failed[chunk] = scale * w, scale * v, missed
+    shape = (c, P, d)
+    return Split(V.reshape(shape), W.reshape(shape), failed.reshape(c, P))
+
+
+def supporting_rows(problem: ConvexProblem, U: FloatArray) -> dict[tuple[int, int], IndexArray]:
+    """Return for each non-zero block (k, i) of U (c, P, d) the rows J of X that support its shortest w.
+
+    The shortest w with w and w + u in K_i is pinv(Xt_J) max(0, -Xt_J u), J the linearly independent tight rows: none
+    if u is in K_i. Of a block that has no decomposition they mean nothing.
+    """
+    _, P, d = U.shape
+    X, space = problem.operator.X, problem.row_space
+    flat = U.reshape(-1, d)
+    if space is not None:
+        X, flat = space.rows, space.coordinates(flat)
+    used = np.flatnonzero(np.any(flat, axis=1))
+    found: dict[tuple[int, int], IndexArray] = {}
+    for chunk in _chunks(used, problem.n, X.shape[1]):
+        active = problem.patterns.D[:, chunk % P]
+        units = flat[chunk] / np.abs(flat[chunk]).max(axis=1, keepdims=True)
+        products = np.where(active, 1.0, -1.0) * (X @ units.T)
+        projector = PolyhedronProjector(X, active, np.maximum(-products, 0.0))
+        shortest_split(projector, units)
+        for place, block in enumerate(chunk.tolist()):
+            found[divmod(block, P)] = projector.tight_rows(place)
+    return found
+
+
+def check_gated_weights(problem: ConvexProblem, U: Any) -> FloatArray:
+    """Return U as a float64 array (c, P, d); a gated Solution stands for its weights."""
+    if not isinstance(problem, ConvexProblem):
+        raise TypeError(f"problem must be a ConvexReLU or ConvexGatedReLU; got {type(problem).__name__}")
+    weights = getattr(U, "weights", U)
+    if isinstance(weights, tuple):
+        raise TypeError("U must be gated weights of shape (c, P, d); got a pair (V, W), which is decomposed already")
+    blocks = check_numeric("U", weights).astype(np.float64)
+    shape = (problem.n_outputs, len(problem.patterns), problem.d)
+    if blocks.shape != shape:
+        raise ValueError(f"U must have shape (c, P, d) = {shape}; got {blocks.shape}")
+    return blocks
+
+
+class _Splitter:
+    """One method on the blocks of some patterns of a problem.
+
+    Where n < d all methods but "l1" work on ``inner``: X in coordinates of its row space, and zeros in the one of the
+    part of the block beyond it. Their solutions have no other part.
+    """
+
+    def __init__(
+        self,
+        problem: ConvexProblem,
+        patterns: IndexArray,
+        method: str,
+        settings: ApproximateDecomposition,
+        solver: str | None,
+    ) -> None:
+        self.X = problem.operator.X
+        self.D = problem.patterns.D
+        self.method = method
+        self.settings = settings
+        self.row_norms = row_norms(self.X)
+        self.space = None if method == "l1" else problem.row_space
+        self.inner = self.X if self.space is None else np.pad(self.space.rows, ((0, 0), (0, 1)))
+        self.program = None if solver is None else BlockProgram(self.inner, method, solver)
+        self.inverse = _pseudo_inverse(self.inner) if method == "pinv" else None
+        self.place = np.zeros(len(problem.patterns), dtype=np.intp)
+        self.place[patterns] = np.arange(len(patterns))
+        if len(patterns):
+            self.witnesses, self.found = problem.restrict(patterns).patterns.witnesses(self.X)
+
+    def split(self, U: FloatArray, patterns: IndexArray, start: FloatArray) -> tuple[FloatArray, FloatArray, BoolArray]:
+        """Return v, w (B, d) and whether none was found, for blocks U (B, d) of norm one."""
+        active = self.D[:, patterns]
+        signs = np.where(active, 1.0, -1.0)
+        witnesses, found = self.witnesses[:, self.place[patterns]].T, self.found[self.place[patterns]]
+        products, gains = signs * (self.X @ U.T), signs * (self.X @ witnesses.T)
+        if self.space is None:
+            w = self._split(U, start, witnesses, active, signs, gains)
+        else:
+            coordinates = self.space.coordinates(U)
+            beyond = U - self.space.vectors(coordinates)
+            lengths = row_norms(beyond)
+            beyond /= np.where(lengths > 0.0, lengths, 1.0)[:, None]
+            along = np.einsum("ij,ij->i", start, beyond)
+            w = self._split(
+                np.column_stack([coordinates, lengths]),
+                np.column_stack([self.space.coordinates(start), along]),
+                np.pad(self.space.coordinates(witnesses), ((0, 0), (0, 1))),
+                active,
+                signs,
+                gains,
+            )
+            w = self.space.vectors(w[:, :-1]) + w[:, -1:] * beyond
+        if self.method in ("socp", "l1"):  # u in K, or -u, is its own best decomposition
+            inside = (products >= 0.0).all(axis=0)
+            opposite = (products <= 0.0).all(axis=0) & ~inside
+            w[inside], w[opposite] = 0.0, -U[opposite]
+        return self._feasible(U, w, signs, witnesses, gains, found)
+
+    def _split(
+        self,
+        U: FloatArray,
+        start: FloatArray,
+        witnesses: FloatArray,
+        active: BoolArray,
+        signs: FloatArray,
+        gains: FloatArray,
+    ) -> FloatArray:
+        """Return w for the blocks U, in the coordinates of ``inner``, within rounding of their polyhedra."""
+        offsets = np.maximum(-signs * (self.inner @ U.T), 0.0)
+        if self.program is not None:
+            w = np.stack([self.program.solve(u, s, o) for u, s, o in zip(U, signs.T, offsets.T, strict=True)])
+        elif self.inverse is not None:
+            w = (self.inverse @ (signs * offsets)).T
+        elif self.method == "witness":
+            need = np.divide(offsets, gains, out=np.zeros_like(offsets), where=(offsets > 0.0) & (gains > 0.0))
+            w = need.max(axis=0)[:, None] * witnesses
+        elif self.method == "approximate":
+            w = self.settings.split(self.inner, active, U, start)
+        else:
+            w = _NATIVE[self.method](PolyhedronProjector(self.inner, active, offsets), U)
+        return self._nearest(w, active, signs, offsets)
+
+    def _nearest(self, w: FloatArray, active: BoolArray, signs: FloatArray, offsets: FloatArray) -> FloatArray:
+        """Return w with the blocks that miss their polyhedra by more than rounding projected onto them."""
+        margins = signs * (self.inner @ w.T) - offsets
+        guard = self._guard(w, w)
+        outside = np.flatnonzero((margins < -guard).any(axis=0) & np.isfinite(w).all(axis=1))
+        if len(outside):
+            projector = PolyhedronProjector(self.inner, active[:, outside], offsets[:, outside])
+            w = w.copy()
+            w[outside] = projector.project(np.arange(len(outside)), w[outside])
+        return w
+
+    def _feasible(
+        self,
+        U: FloatArray,
+        w: FloatArray,
+        signs: FloatArray,
+        witnesses: FloatArray,
+        gains: FloatArray,
+        found: BoolArray,
+    ) -> tuple[FloatArray, FloatArray, BoolArray]:
+        """Return v and w moved along the witness together until their margins exceed rounding, and which are not."""
+        v = w + U
+        guard = self._guard(w, v)
+        need = np.zeros(len(U))
+        for part in (v, w):
+            margins = signs * (self.X @ part.T)
+            short = (margins < guard) & (gains > 0.0) & found & np.any(part, axis=1)  # zero is in every cone
+            steps = np.divide(guard - margins, gains, out=np.zeros_like(margins), where=short)
+            np.maximum(need, steps.max(axis=0, initial=0.0), out=need)
+        w = w + _NUDGE * need[:, None] * witnesses
+        v = w + U
+        worst = np.minimum(signs * (self.X @ w.T), signs * (self.X @ v.T))
+        # In a cone without interior the products of exact points round to either side of zero.
+        good: BoolArray = np.all(worst >= np.where(found, 0.0, -guard), axis=0)
+        v[~good], w[~good] = 0.0, 0.0
+        return v, w, ~good
+
+    def _guard(self, w: FloatArray, v: FloatArray) -> FloatArray:
+        """Return the rounding of the products of w and v with the rows of X: shape (n, B)."""
+        size = np.maximum(row_norms(w), row_norms(v))
+        guard: FloatArray = _GUARD * w.shape[1] * _EPS * self.row_norms[:, None] * size
+        return guard
+
+
+def check_method(method: Any) -> tuple[str, ApproximateDecomposition]:
+    """Return the name of a method and the settings of "approximate"."""
+    if isinstance(method, ApproximateDecomposition):
+        return "approximate", method
+    return check_choice("method", method, METHODS), ApproximateDecomposition()
+
+
+def _check_solver(method: str, solver: Any) -> str | None:
+    """Return the CVXPY solver that is to solve the blocks, None for the native methods."""
+    is_auto = isinstance(solver, str) and solver.lower() == "auto"
+    name = check_solver(solver, ["auto"] if is_auto else ["auto", *solver_names()])  # CVXPY, which tells them, is slow
+    if method not in OBJECTIVES:
+        if name != "auto":
+            raise ValueError(
+                f"method {method!r} solves no CVXPY program: solver must be 'auto'; got {solver!r}. "
+                f"Those with programs: {', '.join(OBJECTIVES)}"
+            )
+        return None
+    if name == "auto":
+        return None if method in _NATIVE else "CLARABEL"
+    return name
+
+
+def _check_start(problem: ConvexProblem, start: Any, method: str) -> FloatArray | None:
+    if start is None:
+        return None
+    if method != "approximate":
+        warnings.warn(f"method {method!r} cannot start from given weights", UnsupportedOptionWarning, stacklevel=4)
+        return None
+    if not isinstance(start, tuple | list) or len(start) != 2:
+        raise TypeError(f"start must be a pair (V, W); got {type(start).__name__}")
+    return check_gated_weights(problem, start[1])
+
+
+def _pseudo_inverse(X: FloatArray) -> FloatArray:
+    rank = np.linalg.matrix_rank(X)
+    if rank < len(X):
+        raise ValueError(
+            f"method 'pinv' needs X of full row rank; got rank {rank} for {len(X)} rows. "
+            "'socp' and 'witness' need no rank"
+        )
+    inverse: FloatArray = np.linalg.pinv(X)
+    return inverse
+
+
+def _shown(chunks: list[IndexArray]) -> Iterable[IndexArray]:
+    """Return the chunks, with a bar that shows how far they are."""
+    from rich.progress import track
+
+    return track(chunks, "decomposing")
+
+
+def _chunks(used: IndexArray, n: int, d: int) -> Iterator[IndexArray]:
+    step = max(1, _CHUNK_BYTES // (16 * (n + d**2)))
+    for start in range(0, len(used), step):
+        yield used[start : start + step]

@@ -1,0 +1,49 @@
+"""Checks of parameters and results of estimators."""
+
+from typing import Any
+
+import numpy as np
+import sklearn.exceptions
+from sklearn.utils.validation import _check_sample_weight
+
+from cvxrelu._validation import FloatArray, check_number
+from cvxrelu.certificates.certificate import Certificate
+from cvxrelu.exceptions import ConvergenceWarning
+from cvxrelu.optimize.solution import Solution
+from cvxrelu.status import Status
+
+
+class EstimatorConvergenceWarning(ConvergenceWarning, sklearn.exceptions.ConvergenceWarning):
+    """A ConvergenceWarning that filters of scikit-learn's class catch too."""
+
+
+def check_alpha(alpha: Any, patterns: str) -> float:
+    """Return alpha >= 0, or > 0 where the patterns need it."""
+    return check_number("alpha", alpha, minimum=0.0, strict=patterns == "generate")
+
+
+def check_outputs(targets: FloatArray, patterns: str) -> None:
+    """Raise ValueError for several outputs and patterns="generate"."""
+    if patterns == "generate" and targets.ndim == 2 and targets.shape[1] > 1:
+        raise ValueError(
+            f"patterns='generate' needs one output, there is no global bound for more; got {targets.shape[1]}: take "
+            "'sampled', or one estimator for each output"
+        )
+
+
+def check_weights(sample_weight: Any, X: FloatArray) -> FloatArray | None:
+    """Return sample weights >= 0, not all zero, as float64; None for none."""
+    if sample_weight is None:
+        return None
+    weights: FloatArray = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    if weights.min() < 0.0 or not weights.any():
+        raise ValueError(
+            f"sample_weight must be >= 0 and not all zero; got entries from {weights.min():g} to {weights.max():g}"
+        )
+    return weights
+
+
+def shortfall(certificate: Certificate, solution: Solution, tol: float) -> str:
+    """Say by how much a fit misses tol, and what to do."""
+    status = Status.STALLED if solution.status is Status.OPTIMAL else solution.status
+    return f"a certified relative gap of {certificate.rel_gap:.2e}, above tol = {tol:.2e}. {status.advice}"

@@ -1,0 +1,1 @@
+"""Losses: values, conjugates, proximal operators and their CVXPY atoms."""

@@ -1,0 +1,91 @@
+"""The Huber loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from cvxrelu._validation import FloatArray, check_number
+from cvxrelu.losses.base import _SLACK, RowLoss, _double
+from cvxrelu.runtime.lazy_imports import cp
+
+__all__ = ["Huber"]
+
+
+@dataclass(frozen=True)
+class Huber(RowLoss):
+    """F(f) = (1/n) sum_jk h(f_jk - y_jk); h(r) = r^2/2 if |r| <= delta, else delta |r| - delta^2/2.
+
+    F*(t) = n/2 ||t||_F^2 + <t, Y> where all |n t_jk| <= delta.
+
+    Parameters
+    ----------
+    delta : float > 0
+        The residual beyond which the loss grows linearly; else ValueError or TypeError.
+    """
+
+    name: ClassVar[str] = "huber"
+    delta: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check delta."""
+        object.__setattr__(self, "delta", check_number("delta", self.delta, minimum=0, strict=True))
+
+    def check_targets(self, Y: FloatArray) -> None:
+        """Accept every finite target."""
+
+    def terms(self, f: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return h(f_jk - y_jk)."""
+        size = np.abs(f - Y)
+        inner = np.minimum(size, self.delta)
+        terms: FloatArray = inner * (size - inner / 2)
+        return terms
+
+    def gradient(self, f: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return f - Y, clipped to [-delta, delta], over n."""
+        return np.clip(f - Y, -self.delta, self.delta) / len(Y)
+
+    def bregman_terms(self, step: FloatArray, f: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return m^2/2 + m b, m the step between the kinks -delta and delta, b the one beyond them."""
+        before = f - Y
+        after = before + step
+        kinked = np.clip(after, -self.delta, self.delta)
+        start = np.clip(before, -self.delta, self.delta)
+        # Where both ends are between the kinks the step itself is exact; their difference would cancel.
+        moved = np.where((kinked == after) & (start == before), step, kinked - start)
+        terms: FloatArray = moved * (0.5 * moved + (after - kinked))
+        return terms
+
+    def conjugate_terms(self, t: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return n/2 t_jk^2 + t_jk y_jk; infinite unless |n t_jk| <= delta."""
+        bound = self.delta / len(Y)
+        t = _double(t)
+        outside = np.abs(t) > bound * (1 + _SLACK)
+        t = np.clip(t, -bound, bound)
+        return np.where(outside, np.inf, t * (len(Y) / 2 * t + Y))
+
+    def smoothness(self, n: int) -> float:
+        """Return 1/n."""
+        return 1.0 / n
+
+    def project_domain(self, t: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return t clipped to [-delta/n, delta/n]."""
+        return np.clip(_double(t), -self.delta / len(Y), self.delta / len(Y))
+
+    def rescaled(self, scale: float) -> Huber | None:
+        """Return the loss with delta / scale; None where that is not a number > 0."""
+        delta = self.delta / scale
+        return Huber(delta) if 0.0 < delta < np.inf else None
+
+    def expression_terms(self, f: cp.Expression, Y: cp.Expression | FloatArray) -> cp.Expression:
+        """Return h(f_jk - y_jk); cp.huber is 2 h."""
+        return cp.huber(f - Y, self.delta) / 2
+
+    def conjugate_expression_terms(
+        self, t: cp.Expression, Y: cp.Expression | FloatArray
+    ) -> tuple[cp.Expression, list[cp.Constraint]]:
+        """Return n/2 t_jk^2 + t_jk y_jk and |n t_jk| <= delta."""
+        n = t.shape[0]
+        return n / 2 * cp.square(t) + cp.multiply(Y, t), [(n * cp.abs(t) <= self.delta).set_label("domain")]

@@ -1,0 +1,80 @@
+"""The logistic loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import scipy
+
+from cvxrelu._validation import FloatArray
+from cvxrelu.losses.base import _SLACK, RowLoss, _double, _exp_excess
+from cvxrelu.runtime.lazy_imports import cp
+
+__all__ = ["Logistic"]
+
+
+@dataclass(frozen=True)
+class Logistic(RowLoss):
+    """F(f) = (1/n) sum_jk log(1 + exp(-y_jk f_jk)) with labels y_jk in {-1, +1}.
+
+    F*(t) = (1/n) sum_jk a log a + (1 - a) log(1 - a) with a = -n y_jk t_jk in [0, 1].
+    """
+
+    name: ClassVar[str] = "logistic"
+
+    def check_targets(self, Y: FloatArray) -> None:
+        """Raise ValueError unless every entry is -1 or +1."""
+        wrong = np.abs(Y) != 1
+        if wrong.any():
+            row, column = (int(i) for i in np.argwhere(wrong)[0])
+            hint = "; convert labels 0/1 by 2 * y - 1" if np.isin(Y, (0, 1)).all() else ""
+            raise ValueError(
+                f"y must hold labels -1 or +1 for loss 'logistic'; got {Y[row, column]:g} "
+                f"in row {row}, column {column}{hint}"
+            )
+
+    def terms(self, f: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return log(1 + exp(-y_jk f_jk))."""
+        terms: FloatArray = np.logaddexp(0, -Y * f)
+        return terms
+
+    def gradient(self, f: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return -y_jk / (n (1 + exp(y_jk f_jk)))."""
+        gradient: FloatArray = -Y * scipy.special.expit(-Y * f) / len(Y)
+        return gradient
+
+    def bregman_terms(self, step: FloatArray, f: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return log(1 + E[phi(z)]), phi(z) = e^z - 1 - z, z the centred step of the two classes."""
+        p, q = scipy.special.expit(f), scipy.special.expit(-f)  # 1 - p would lose the small one
+        terms: FloatArray = np.log1p(p * _exp_excess(q * step) + q * _exp_excess(-p * step))
+        return terms
+
+    def conjugate_terms(self, t: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return (a log a + (1 - a) log(1 - a)) / n, a = -n Y t; infinite unless a is in [0, 1]."""
+        a = -len(Y) * Y * _double(t)
+        outside = (a < -_SLACK) | (a > 1 + _SLACK)
+        a = np.clip(a, 0.0, 1.0)
+        return np.where(outside, np.inf, (scipy.special.xlogy(a, a) + scipy.special.xlog1py(1 - a, -a)) / len(Y))
+
+    def smoothness(self, n: int) -> float:
+        """Return 1/(4n)."""
+        return 0.25 / n
+
+    def project_domain(self, t: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return t with every a = -n Y t clipped to [0, 1]."""
+        return -Y * np.clip(-len(Y) * Y * _double(t), 0.0, 1.0) / len(Y)
+
+    def expression_terms(self, f: cp.Expression, Y: cp.Expression | FloatArray) -> cp.Expression:
+        """Return log(1 + exp(-y_jk f_jk))."""
+        return cp.logistic(-cp.multiply(Y, f))
+
+    def conjugate_expression_terms(
+        self, t: cp.Expression, Y: cp.Expression | FloatArray
+    ) -> tuple[cp.Expression, list[cp.Constraint]]:
+        """Return (a log a + (1 - a) log(1 - a)) / n, a = -n Y t, and 0 <= a <= 1."""
+        n = t.shape[0]
+        a = -n * cp.multiply(Y, t)
+        domain = [(a >= 0).set_label("domain_lower"), (a <= 1).set_label("domain_upper")]
+        return -(cp.entr(a) + cp.entr(1 - a)) / n, domain

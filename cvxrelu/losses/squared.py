@@ -1,0 +1,80 @@
+"""The squared loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from cvxrelu._validation import FloatArray
+from cvxrelu.losses.base import Loss, _double
+from cvxrelu.runtime.lazy_imports import cp
+
+__all__ = ["Squared"]
+
+
+@dataclass(frozen=True)
+class Squared(Loss):
+    """F(f) = 1/(2n) ||f - Y||_F^2; F*(t) = n/2 ||t||_F^2 + <t, Y>.
+
+    Half the mean over rows of the squared error summed over outputs. The authors' package (pyscnn) divides
+    by 2 n c instead of 2 n.
+    """
+
+    name: ClassVar[str] = "squared"
+
+    def check_targets(self, Y: FloatArray) -> None:
+        """Accept every finite target."""
+
+    def value(self, f: FloatArray, Y: FloatArray) -> float:
+        """Return 1/(2n) ||f - Y||_F^2."""
+        residual = f - Y
+        return float(np.sum(residual * residual)) / (2 * len(Y))
+
+    def gradient(self, f: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return (f - Y) / n."""
+        return (f - Y) / len(Y)
+
+    def bregman(self, step: FloatArray, f: FloatArray, Y: FloatArray) -> float:
+        """Return 1/(2n) ||step||_F^2."""
+        return float(np.sum(step * step)) / (2 * len(Y))
+
+    def conjugate(self, t: FloatArray, Y: FloatArray) -> float:
+        """Return n/2 ||t||_F^2 + <t, Y>, finite everywhere."""
+        t = _double(t)
+        return float(len(Y) / 2 * np.sum(t * t) + np.sum(t * Y))
+
+    def smoothness(self, n: int) -> float:
+        """Return 1/n."""
+        return 1.0 / n
+
+    def project_domain(self, t: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return t itself: the domain is the whole space."""
+        return _double(t)
+
+    def rescaled(self, scale: float) -> Squared:
+        """Return the loss itself, which is homogeneous of degree 2."""
+        return self
+
+    def best_scale(self, t: FloatArray, Y: FloatArray, limit: float) -> float:
+        """Return the maximiser of -F*(scale * t) over [0, limit]: -<t, Y> / (n ||t||_F^2), clipped.
+
+        For t = 0 it is 0.
+        """
+        largest = float(np.abs(t).max())
+        if largest == 0.0:
+            return 0.0
+        unit = _double(t) / largest  # keeps the square of a tiny t from underflowing
+        best = -np.sum(unit * Y) / np.sum(unit * unit) / (len(Y) * largest)
+        return float(np.clip(best, 0.0, limit))
+
+    def expression(self, f: cp.Expression, Y: cp.Expression | FloatArray) -> cp.Expression:
+        """Return 1/(2n) ||f - Y||_F^2."""
+        return cp.sum_squares(f - Y) / (2 * f.shape[0])
+
+    def conjugate_expression(
+        self, t: cp.Expression, Y: cp.Expression | FloatArray
+    ) -> tuple[cp.Expression, list[cp.Constraint]]:
+        """Return n/2 ||t||_F^2 + <t, Y> and no constraint."""
+        return t.shape[0] / 2 * cp.sum_squares(t) + cp.sum(cp.multiply(Y, t)), []

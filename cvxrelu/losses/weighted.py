@@ -1,0 +1,148 @@
+"""A loss with a weight for each row."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from cvxrelu._validation import FloatArray, check_numeric, read_only
+from cvxrelu.losses.base import Loss, RowLoss
+from cvxrelu.losses.registry import get_loss
+from cvxrelu.runtime.lazy_imports import cp
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Weighted(Loss):
+    """F(f) = sum_j w_j loss(f_j, y_j) / sum_j w_j: rows counted with weights, as if each were there w_j times.
+
+    F*(t) = (1/n) sum_j w_j loss*(n t_j / w_j), with weights of mean one. Not for the squared loss, which needs none of
+    this: rows of X and y that are multiplied by the square roots of the weights (of mean one) have the same objective,
+    and the same patterns.
+
+    Certificates hold as for the loss itself, but for ``rigor="rounded"`` and files, which do not know this one.
+
+    Parameters
+    ----------
+    loss : str or Loss
+        "logistic", "softmax", "huber", or such a loss.
+    weights : array_like of shape (n,)
+        A weight > 0 for each row. They are held divided by their mean.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the loss is another one; if weights are not a 1-D array of finite positive numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> f, Y = np.array([[0.0], [2.0]]), np.array([[1.0], [1.0]])
+    >>> twice = cr.Logistic().value(f[[0, 0, 1]], Y[[0, 0, 1]])  # the first row twice
+    >>> abs(cr.Weighted("logistic", [2.0, 1.0]).value(f, Y) - twice) < 1e-12
+    True
+    """
+
+    name: ClassVar[str] = "weighted"
+    loss: RowLoss
+    weights: FloatArray
+
+    def __init__(self, loss: str | Loss, weights: Any) -> None:
+        measure = get_loss(loss)
+        if not isinstance(measure, RowLoss):
+            raise ValueError(
+                f"loss must be logistic, softmax or huber; got {measure!r} (for the squared loss, multiply the rows of "
+                "X and y by the square roots of weights of mean one)"
+            )
+        array = check_numeric("weights", weights).astype(np.float64)
+        if array.ndim != 1 or array.min() <= 0.0:
+            raise ValueError(
+                f"weights must be a 1-D array of positive numbers; got shape {array.shape}, least {array.min():g} "
+                "(leave rows of weight zero out)"
+            )
+        array = array / array.max()  # first: the sum of huge weights overflows
+        object.__setattr__(self, "loss", measure)
+        object.__setattr__(self, "weights", read_only(array / array.mean()))
+
+    def __repr__(self) -> str:
+        digest = hashlib.sha256(self.weights.tobytes()).hexdigest()[:12]
+        return f"Weighted({self.loss!r}, {len(self.weights)} weights, sha256 {digest})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Weighted) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def check_targets(self, Y: FloatArray) -> None:
+        """Raise ValueError unless there is a weight for each row and the loss itself accepts Y."""
+        if len(Y) != len(self.weights):
+            raise ValueError(
+                f"weights must have one entry for each row of y; got {len(self.weights)} for {len(Y)} rows"
+            )
+        self.loss.check_targets(Y)
+
+    def value(self, f: FloatArray, Y: FloatArray) -> float:
+        """Return F(f)."""
+        return float(np.sum(self._column(f) * self.loss.terms(f, Y))) / len(Y)
+
+    def gradient(self, f: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return the gradient of the loss, its rows times their weights."""
+        return self._column(f) * self.loss.gradient(f, Y)
+
+    def bregman(self, step: FloatArray, f: FloatArray, Y: FloatArray) -> float:
+        """Return F(f + step) - F(f) - <grad F(f), step>."""
+        return float(np.sum(self._column(f) * self.loss.bregman_terms(step, f, Y))) / len(Y)
+
+    def conjugate(self, t: FloatArray, Y: FloatArray) -> float:
+        """Return the sum of w_j times the terms of the loss's conjugate at t_j / w_j."""
+        w = self.weights[:, None]
+        return float(np.sum(w * self.loss.conjugate_terms(t / w, Y)))
+
+    def smoothness(self, n: int) -> float:
+        """Return that of the loss times the largest weight."""
+        return self.loss.smoothness(n) * float(self.weights.max())
+
+    def project_domain(self, t: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return t with each t_j / w_j moved into the domain of the loss."""
+        w = self.weights[:, None]
+        return w * self.loss.project_domain(t / w, Y)
+
+    def rescaled(self, scale: float) -> Weighted | None:
+        """Return the rescaled loss with the same weights, if there is one."""
+        loss = self.loss.rescaled(scale)
+        if not isinstance(loss, RowLoss):
+            return None
+        other = object.__new__(Weighted)  # the weights to the last bit: they are not divided by their mean again
+        object.__setattr__(other, "loss", loss)
+        object.__setattr__(other, "weights", self.weights)
+        return other
+
+    def expression(self, f: cp.Expression, Y: cp.Expression | FloatArray) -> cp.Expression:
+        """Return F(f)."""
+        terms = self.loss.expression_terms(f, Y)
+        return cp.sum(cp.multiply(self._spread(terms), terms)) / f.shape[0]
+
+    def conjugate_expression(
+        self, t: cp.Expression, Y: cp.Expression | FloatArray
+    ) -> tuple[cp.Expression, list[cp.Constraint]]:
+        """Return F*(t), and the domain of the loss for t_j / w_j."""
+        terms, domain = self.loss.conjugate_expression_terms(cp.multiply(1.0 / self._spread(t), t), Y)
+        return cp.sum(cp.multiply(self._spread(terms), terms)), domain
+
+    def _column(self, f: FloatArray) -> FloatArray:
+        return self.weights[:, None].astype(f.dtype, copy=False)
+
+    def _spread(self, expression: cp.Expression) -> FloatArray:
+        return np.broadcast_to(self.weights[:, None], expression.shape)
+
+    def _key(self) -> tuple[RowLoss, bytes]:
+        return self.loss, self.weights.tobytes()
+
+
+def unweighted(loss: Loss) -> Loss:
+    """Return the loss without its weights."""
+    return loss.loss if isinstance(loss, Weighted) else loss

@@ -1,0 +1,302 @@
+"""The non-convex baselines: ReLU and gated-ReLU networks trained by SGD or Adam in PyTorch (extra ``torch``)."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cvxrelu._validation import (
+    FloatArray,
+    check_choice,
+    check_integer,
+    check_matrix,
+    check_number,
+    check_targets,
+    read_only,
+)
+from cvxrelu.exceptions import ConvergenceWarning
+from cvxrelu.losses.base import Loss
+from cvxrelu.losses.huber import Huber
+from cvxrelu.losses.logistic import Logistic
+from cvxrelu.losses.registry import get_loss
+from cvxrelu.losses.softmax import SoftmaxCrossEntropy
+from cvxrelu.losses.squared import Squared
+from cvxrelu.networks.network import GatedReLUNetwork, Network, ReLUNetwork
+from cvxrelu.patterns.activation_patterns import ActivationPatterns
+from cvxrelu.patterns.packed_mask import PackedMask
+
+_OPTIMIZERS = {"adam": "Adam", "sgd": "SGD"}
+_LOSSES = (Squared, Logistic, SoftmaxCrossEntropy, Huber)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingRun:
+    """What a run of `train_network` found: an upper bound on the global optimum, with no certificate.
+
+    Attributes
+    ----------
+    network : ReLUNetwork or GatedReLUNetwork
+        The best of the networks at the start and after each epoch, by the full objective.
+    objective : float
+        ``network.objective(X, y, lam, loss)``.
+    history : ndarray of shape (1 + epochs,)
+        The full objective at the start and after each epoch that was run. The last entry of a run that diverged
+        is not finite.
+    patterns : ActivationPatterns or None
+        The distinct non-zero patterns on X of all neurons at the start and after every step, in the order of
+        their first visit, each with the neuron's weights at that moment as its gate. Those of ``network`` are
+        among them. None unless asked for, for gated networks, and where no neuron was ever active.
+    """
+
+    network: Network
+    objective: float
+    history: FloatArray
+    patterns: ActivationPatterns | None
+
+
+def train_network(
+    X: ArrayLike,
+    y: ArrayLike,
+    n_neurons: int | None,
+    lam: float,
+    *,
+    loss: str | Loss = "squared",
+    gates: ArrayLike | None = None,
+    optimizer: str = "adam",
+    learning_rate: float = 1e-2,
+    batch_size: int | None = None,
+    n_epochs: int = 1000,
+    decay: float = 0.5,
+    decay_every: int | None = 100,
+    seed: int = 0,
+    track_patterns: bool = False,
+) -> TrainingRun:
+    """Minimise F(h(X)) + lam/2 (||W1||_F^2 + ||w2||_F^2) over W1 and w2 by SGD or Adam: a local method.
+
+    h(x) = sum_i (x'W1_i)_+ w2_i (NC-ReLU) or, with gates, sum_i 1[x'g_i >= 0] (x'W1_i) w2_i (NC-GReLU).
+    Needs PyTorch, ``pip install 'cvxrelu[torch]'``; all computation is in float64 on the CPU. The start is
+    Gaussian: entries of W1 have the standard deviation 1/sqrt(d), those of w2 1/sqrt(m). Each step follows the
+    gradient of the objective with F taken over the mini-batch and the whole of the regulariser, an unbiased
+    estimate. Equal arguments give equal runs; no global random state is read or changed. PyTorch's number of
+    threads is left as it is: on small data or a busy machine ``torch.set_num_threads(1)`` can be much faster.
+
+    Parameters
+    ----------
+    X : array_like of shape (n, d)
+        The data. A bias is the weight of a constant column.
+    y : array_like of shape (n,) or (n, c)
+        Targets; w2 is (m,) or (m, c) accordingly.
+    n_neurons : int or None
+        Number m of neurons. With gates it is their number, and None stands for it.
+    lam : float >= 0
+        Strength of the weight decay.
+    loss : {"squared", "logistic", "softmax", "huber"} or an instance of their classes
+        The loss, on the package's scale (1/n).
+    gates : array_like of shape (d, m), optional
+        Gates of a gated network, which stay as they are. Without them the network is a ReLU network.
+    optimizer : {"adam", "sgd"}
+        PyTorch's, with its defaults (SGD without momentum).
+    learning_rate : float > 0
+        Step size of the first epochs.
+    batch_size : int, optional
+        Rows in a mini-batch, at most n; the rows are shuffled in each epoch and the last batch may be smaller.
+        By default all rows, in one step an epoch.
+    n_epochs : int >= 0
+        Passes over the rows.
+    decay : float, 0 < decay <= 1
+        Factor of the step size every ``decay_every`` epochs.
+    decay_every : int, optional
+        Epochs between two decays; None for a constant step size.
+    seed : int >= 0
+        Seed of the start and of the shuffling.
+    track_patterns : bool
+        Whether to collect the activation patterns of a ReLU network's run: a product with all of X in each step.
+
+    Returns
+    -------
+    TrainingRun
+        The best network and the course of the run.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is out of its range, does not fit the others, or has another type.
+    ImportError
+        If PyTorch is not installed.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the objective stops being finite; the run ends and the best network so far is returned.
+
+    References
+    ----------
+    Mishkin, Sahiner & Pilanci, "Fast Convex Optimization for Two-Layer ReLU Networks", ICML 2022,
+    arXiv 2202.01331: the baselines of its experiments, and its start of C-ReLU from the patterns of an SGD run.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+    >>> y = np.abs(X[:, 0])
+    >>> run = cr.train_network(X, y, n_neurons=8, lam=0.01, n_epochs=200, seed=0, track_patterns=True)
+    >>> run.network.n_neurons, len(run.history)
+    (8, 201)
+    >>> best = cr.solve_global(X, y, lam=0.01)
+    >>> best.lower <= run.objective  # the bound holds for every network, however it was trained
+    True
+    >>> cr.solve(cr.ConvexReLU(X, y, run.patterns, lam=0.01)).objective <= run.objective
+    True
+    """
+    data = check_matrix("X", X).astype(np.float64)
+    targets = check_targets(y, len(data)).astype(np.float64)
+    measure = get_loss(loss)
+    if type(measure) not in _LOSSES:
+        raise ValueError(f"loss must be one of {', '.join(kind.name for kind in _LOSSES)} here; got {measure!r}")
+    measure.check_targets(targets)
+    G, m = _check_neurons(gates, n_neurons, data.shape[1])
+    lam = check_number("lam", lam, minimum=0.0)
+    method = _OPTIMIZERS[check_choice("optimizer", optimizer, _OPTIMIZERS)]
+    learning_rate = check_number("learning_rate", learning_rate, minimum=0.0, strict=True)
+    batch = _check_batch_size(batch_size, len(data))
+    n_epochs = check_integer("n_epochs", n_epochs, minimum=0)
+    decay = check_number("decay", decay, minimum=0.0, maximum=1.0, strict=True)
+    period = max(n_epochs, 1) if decay_every is None else check_integer("decay_every", decay_every, minimum=1)
+    seed = check_integer("seed", seed, minimum=0)
+    check_number("seed", seed, minimum=0.0, maximum=2.0**63)  # what PyTorch takes
+    if not isinstance(track_patterns, bool):
+        raise TypeError(f"track_patterns must be True or False; got {track_patterns!r}")
+
+    torch = _import_torch()
+    rng = torch.Generator().manual_seed(seed)
+    W1, w2 = (
+        (torch.randn(shape, generator=rng, dtype=torch.float64) / scale**0.5).requires_grad_()
+        for shape, scale in (((m, data.shape[1]), data.shape[1]), ((m, targets.shape[1]), m))
+    )
+    inputs, outputs = torch.from_numpy(data), torch.from_numpy(targets)
+    active = None if G is None else torch.from_numpy(data @ G >= 0.0)
+    value = _objective(torch, measure, lam, inputs, outputs, active)
+    steps = getattr(torch.optim, method)([W1, w2], lr=learning_rate)
+    visited = _Visited(len(data)) if track_patterns and G is None else None
+
+    weights = W1.detach().numpy(), w2.detach().numpy()  # views: the steps are taken in place
+    best, history = [array.copy() for array in weights], [value(W1, w2).item()]
+    if visited is not None:
+        visited.add((inputs @ W1.detach().T).numpy(), weights[0])
+    lowest = history[0]
+    for epoch in range(n_epochs):
+        steps.param_groups[0]["lr"] = learning_rate * decay ** (epoch // period)
+        for rows in _batches(torch, rng, len(data), batch):
+            steps.zero_grad()
+            value(W1, w2, rows).backward()
+            steps.step()
+            if visited is not None:
+                # PyTorch's product: in turns, its threads and those of NumPy hold each other up.
+                visited.add((inputs @ W1.detach().T).numpy(), weights[0])
+        with torch.no_grad():
+            history.append(value(W1, w2).item())
+        if not np.isfinite(history[-1]):
+            warnings.warn(
+                f"train_network diverged: the objective is {history[-1]} after epoch {epoch + 1} of {n_epochs}; "
+                f"the best network so far is returned (try a learning_rate below {learning_rate:g})",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+            break
+        if history[-1] < lowest:
+            lowest, best = history[-1], [array.copy() for array in weights]
+
+    if visited is not None:
+        visited.add(data @ best[0].T, best[0])  # NumPy's product, should a sign at zero differ by rounding
+    if np.ndim(y) == 1:
+        best[1] = best[1][:, 0]
+    network = ReLUNetwork(*best) if G is None else GatedReLUNetwork(G, *best)
+    patterns = None if visited is None else visited.patterns()
+    return TrainingRun(network, network.objective(data, targets, lam, measure), read_only(np.array(history)), patterns)
+
+
+class _Visited:
+    """The distinct non-zero patterns of the weights seen so far, packed to bits, with the first gate of each."""
+
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.gates: dict[bytes, FloatArray] = {}
+
+    def add(self, products: FloatArray, W1: FloatArray) -> None:
+        """Add the patterns of the rows of W1 (m, d), given X W1' (n, m); columns that overflow are left out."""
+        packed = np.packbits(products >= 0.0, axis=0).T
+        for i in np.flatnonzero(np.isfinite(products).all(axis=0) & packed.any(axis=1)).tolist():
+            key = packed[i].tobytes()
+            if key not in self.gates:
+                self.gates[key] = W1[i].copy()
+
+    def patterns(self) -> ActivationPatterns | None:
+        """Return them all in the order of their first visit; None if there are none."""
+        if not self.gates:
+            return None
+        bits = np.frombuffer(b"".join(self.gates), dtype=np.uint8).reshape(len(self.gates), -1)
+        return ActivationPatterns(PackedMask(bits, self.n), np.array(list(self.gates.values())).T)
+
+
+def _objective(torch: Any, loss: Loss, lam: float, X: Any, Y: Any, active: Any) -> Callable[..., Any]:
+    """Return (W1, w2, rows) -> F over the rows + lam/2 (||W1||_F^2 + ||w2||_F^2), as a tensor."""
+
+    def value(W1: Any, w2: Any, rows: Any = slice(None)) -> Any:
+        products = X[rows] @ W1.T
+        hidden = products.relu() if active is None else products * active[rows]
+        targets = Y[rows]
+        fit = _loss_sum(torch, loss, hidden @ w2, targets) / len(targets)
+        return fit + 0.5 * lam * (W1.square().sum() + w2.square().sum())
+
+    return value
+
+
+def _loss_sum(torch: Any, loss: Loss, f: Any, t: Any) -> Any:
+    """Return the sum of the loss over the rows of the predictions f and targets t, as a tensor."""
+    if isinstance(loss, Logistic):
+        return torch.logaddexp(torch.zeros_like(f), -t * f).sum()
+    if isinstance(loss, SoftmaxCrossEntropy):
+        return (torch.logsumexp(f, dim=1) - (t * f).sum(dim=1)).sum()
+    if isinstance(loss, Huber):
+        return torch.nn.functional.huber_loss(f, t, reduction="sum", delta=loss.delta)
+    return 0.5 * (f - t).square().sum()
+
+
+def _batches(torch: Any, rng: Any, n: int, size: int | None) -> Iterator[Any]:
+    """Yield the rows of each step of an epoch."""
+    if size is None:
+        yield slice(None)
+    else:
+        yield from torch.randperm(n, generator=rng).split(size)
+
+
+def _check_neurons(gates: ArrayLike | None, n_neurons: int | None, d: int) -> tuple[FloatArray | None, int]:
+    if gates is None:
+        return None, check_integer("n_neurons", n_neurons, minimum=1)
+    G = check_matrix("gates", gates, "(d, m)").astype(np.float64)
+    if G.shape[0] != d:
+        raise ValueError(f"gates must have one row for each of the {d} features of X; got shape {G.shape}")
+    if n_neurons is not None and check_integer("n_neurons", n_neurons, minimum=1) != G.shape[1]:
+        raise ValueError(f"n_neurons must be None or the number of gates, {G.shape[1]}; got {n_neurons}")
+    return G, G.shape[1]
+
+
+def _check_batch_size(batch_size: int | None, n: int) -> int | None:
+    if batch_size is not None and check_integer("batch_size", batch_size, minimum=1) > n:
+        raise ValueError(f"batch_size must be None or at most the {n} rows of X; got {batch_size}")
+    return batch_size
+
+
+def _import_torch() -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError(
+            "train_network trains non-convex networks in PyTorch, which cannot be imported; "
+            "install it by pip install 'cvxrelu[torch]'"
+        ) from error
+    return torch

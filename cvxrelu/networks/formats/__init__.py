@@ -1,0 +1,1 @@
+"""Foreign formats of networks, read and written as arrays."""

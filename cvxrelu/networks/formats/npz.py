@@ -1,0 +1,104 @@
+"""Networks as files: one npz without pickled objects, exact to the bit."""
+
+import io
+import json
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cvxrelu._files import pack, write
+from cvxrelu._version import __version__
+from cvxrelu.certificates.checker import content_hash
+from cvxrelu.networks.network import GatedReLUNetwork, Network, ReLUNetwork, TwoLayerNetwork
+
+FORMAT, VERSION = "cvxrelu network", 1
+
+_MEMBERS = {"relu": ["W1", "w2"], "gated": ["G", "W1", "w2"]}
+
+
+def save_network(network: TwoLayerNetwork, path: str | os.PathLike[str], overwrite: bool) -> None:
+    """Write a network to a file; see `ReLUNetwork.save`."""
+    kind = "gated" if isinstance(network, GatedReLUNetwork) else "relu"
+    arrays = {name: getattr(network, name) for name in _MEMBERS[kind]}
+    arrays = {name: array.astype(array.dtype.newbyteorder("<")) for name, array in arrays.items()}
+    header = {"format": FORMAT, "version": VERSION, "kind": kind, "cvxrelu": __version__}
+    write(path, pack(header, arrays), overwrite)
+
+
+def load_network(path: str | os.PathLike[str]) -> Network:
+    """Return the network of a file written by `ReLUNetwork.save` or `GatedReLUNetwork.save`, equal to the bit.
+
+    The file holds no pickled objects: loading one runs no code of it.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+
+    Returns
+    -------
+    ReLUNetwork or GatedReLUNetwork
+        With arrays of the dtypes, float32 or float64, that were saved.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is no file of a network, damaged, changed, or of a newer version than this package reads.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import cvxrelu as cr
+    >>> network = cr.ReLUNetwork(W1=[[1.0, 0.1], [-1.0, 0.1]], w2=[1.0, 1.0])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     network.save(f"{folder}/network.npz")
+    ...     loaded = cr.load_network(f"{folder}/network.npz")
+    >>> loaded
+    ReLUNetwork(W1=array([[ 1. ,  0.1],
+           [-1. ,  0.1]]), w2=array([1., 1.]))
+    """
+    raw = pathlib.Path(path).read_bytes()
+    try:
+        header, arrays = _unpack(raw)
+    except Exception as error:  # whatever the parsers of zip, npy and JSON raise on bytes that are none
+        raise ValueError(f"path must be the file of a network; {path} is none, or damaged: {error!r}") from error
+    version = header.get("version")
+    if header.get("format") != FORMAT:
+        raise ValueError(f"path must be the file of a network; {path} holds the format {header.get('format')!r}")
+    if isinstance(version, int) and version > VERSION:
+        raise ValueError(
+            f"path must be of format version {VERSION} for cvxrelu {__version__}; {path} is of version {version}, "
+            f"written by cvxrelu {header.get('cvxrelu')}: install that version or a later one"
+        )
+    try:
+        _check(version == VERSION, f"version {version!r} is unknown")
+        _check(content_hash(header, arrays) == header.get("content_sha256"), "the contents were changed")
+        kind = str(header.get("kind"))
+        _check(kind in _MEMBERS, f"kind {kind!r} is unknown")
+        _check(sorted(arrays) == _MEMBERS[kind], f"members must be {_MEMBERS[kind]}; got {sorted(arrays)}")
+        for name, array in arrays.items():
+            _check(array.dtype.str in ("<f4", "<f8"), f"{name} must be <f4 or <f8; got {array.dtype.str}")
+        native = {name: array.astype(array.dtype.newbyteorder("=")) for name, array in arrays.items()}
+        return GatedReLUNetwork(**native) if kind == "gated" else ReLUNetwork(**native)
+    except ValueError as error:
+        raise ValueError(f"path must be the file of a network; {path} is damaged: {error}") from error
+
+
+def _unpack(raw: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    _check(raw.startswith(b"PK"), "it is no npz")  # of other bytes NumPy says that they may be a pickle
+    with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    header = json.loads(arrays.pop("header").tobytes())
+    _check(isinstance(header, dict), "its header is no object")
+    _check(all(isinstance(array, np.ndarray) for array in arrays.values()), "a member is no array")
+    return header, arrays
+
+
+def _check(condition: bool, reason: str) -> None:
+    if not condition:
+        raise ValueError(reason)

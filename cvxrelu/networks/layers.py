@@ -1,0 +1,40 @@
+"""The arrays of a network with biases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from cvxrelu._validation import FloatArray
+
+
+def as_columns(w2: FloatArray) -> FloatArray:
+    """Return a second layer (m,) or (m, c) as (m, c)."""
+    return w2[:, None] if w2.ndim == 1 else w2
+
+
+@dataclass(frozen=True, eq=False)
+class Layers:
+    """Arrays of a two-layer network with biases: h(x) = (W1 x + b1)_+ w2 + b2.
+
+    Attributes
+    ----------
+    W1, b1 : arrays of shape (m, d) and (m,)
+        Hidden layer; None for a bias that does not exist.
+    w2, b2 : arrays of shape (m,) or (m, c), and (c,)
+        Output layer.
+    G, g0 : arrays of shape (d, m) and (m,), optional
+        Gates: a neuron is W1_i x + b1_i where x'g_i + g0_i >= 0.
+    """
+
+    W1: Any
+    b1: Any
+    w2: Any
+    b2: Any = None
+    G: Any = None
+    g0: Any = None
+
+    @property
+    def biased(self) -> bool:
+        """Whether there is a bias, even one of zero."""
+        return any(bias is not None for bias in (self.b1, self.b2, self.g0))

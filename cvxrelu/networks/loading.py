@@ -1,0 +1,317 @@
+"""Networks from files, PyTorch, scikit-learn, ONNX and plain arrays."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cvxrelu._validation import FloatArray, check_matrix, check_numeric
+from cvxrelu.networks.formats.npz import load_network
+from cvxrelu.networks.formats.onnx import from_onnx
+from cvxrelu.networks.layers import Layers, as_columns
+from cvxrelu.networks.network import GatedReLUNetwork, Network, ReLUNetwork
+
+
+def without_biases(layers: Layers) -> Network:
+    """Return the float64 network with the same predictions, on X with a column of ones appended if it is biased.
+
+    The hidden bias b1 (m,) is the weight of that column. An output bias b2 is carried by one more neuron for each
+    output where it is not zero, active on every row: its weights are sqrt|b2| on the column of ones and
+    sqrt|b2| sign(b2) behind it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If shapes do not fit or an entry is not a finite number.
+    """
+    plain = ReLUNetwork(_as_float64(layers.W1), _as_float64(layers.w2))
+    m, d = plain.W1.shape
+    W1, w2 = plain.W1, as_columns(plain.w2)
+    G = None if layers.G is None else _as_float64(layers.G)
+    if layers.biased:
+        b2 = _check_bias("b2", layers.b2, w2.shape[1])
+        outputs = np.flatnonzero(b2)
+        constant = np.zeros((len(outputs), d + 1))
+        constant[:, d] = np.sqrt(np.abs(b2[outputs]))
+        W1 = np.vstack([np.column_stack([W1, _check_bias("b1", layers.b1, m)]), constant])
+        second = np.zeros((len(outputs), w2.shape[1]))
+        second[np.arange(len(outputs)), outputs] = np.sign(b2[outputs]) * constant[:, d]
+        w2 = np.vstack([w2, second])
+        if G is not None:
+            G = np.column_stack([np.vstack([G, _check_bias("g0", layers.g0, m)]), constant.T])
+    w2 = w2[:, 0] if plain.w2.ndim == 1 else w2
+    return ReLUNetwork(W1, w2) if G is None else GatedReLUNetwork(G, W1, w2)
+
+
+def _as_float64(value: Any) -> FloatArray:
+    array = np.asarray(value)
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
+
+
+def _check_bias(name: str, value: Any, size: int) -> FloatArray:
+    if value is None or size == 0:
+        return np.zeros(size)
+    bias = np.atleast_1d(check_numeric(name, value)).astype(np.float64)
+    if bias.shape != (size,):
+        raise ValueError(f"{name} must have shape ({size},); got {bias.shape}")
+    return bias
+
+
+_SEQUENTIAL = "a torch.nn.Sequential(Linear, ReLU, Linear)"
+_MLP = "a fitted scikit-learn MLPRegressor or MLPClassifier"
+_ACCEPTED = (
+    f"network must be a ReLUNetwork, a tuple (W1, b1, w2) or (W1, b1, w2, b2) of arrays, {_SEQUENTIAL} or {_MLP}"
+)
+_OUTPUTS = {"identity": ("squared", "huber"), "logistic": ("logistic",), "softmax": ("softmax",)}
+
+
+def from_torch(network: Any) -> Network:
+    """Return a two-layer network of PyTorch as a network without biases.
+
+    If it has a bias, even one of zero, the network returned takes X with a column of ones appended: the hidden bias
+    is the weight of that column, and an output bias b2, where it is not zero, one more neuron that is active on every
+    row, with the weight sqrt|b2| on that column and sqrt|b2| sign(b2) behind it. Predictions are the same to rounding.
+
+    Parameters
+    ----------
+    network : torch.nn.Sequential(Linear, ReLU, Linear), or what `GatedReLUNetwork.to_torch` returned
+        With biases or without, of any floating dtype. PyTorch is not imported: its objects are known by their
+        attributes.
+
+    Returns
+    -------
+    ReLUNetwork or GatedReLUNetwork
+        In float64, which holds the weights exactly. With one output, w2 has shape (m,).
+
+    Raises
+    ------
+    TypeError
+        If ``network`` is no module of PyTorch.
+    ValueError
+        If it has other layers, or an entry is not finite.
+
+    See Also
+    --------
+    certify_network : Takes such modules as they are, and appends the column itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> import cvxrelu as cr
+    >>> layers = torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1, bias=False)
+    >>> module = torch.nn.Sequential(*layers).double()
+    >>> network = cr.from_torch(module)
+    >>> X = np.random.default_rng(0).standard_normal((5, 3))
+    >>> expected = module(torch.from_numpy(X)).detach().numpy()[:, 0]
+    >>> np.allclose(network.predict(np.column_stack([X, np.ones(5)])), expected)
+    True
+    """
+    if not hasattr(network, "state_dict"):
+        raise TypeError(f"network must be {_SEQUENTIAL}; got {type(network).__name__}")
+    if hasattr(network, "gate_weight"):
+        return without_biases(_gated_torch_layers(network))
+    return without_biases(_torch_layers(network))
+
+
+def from_sklearn(network: Any) -> ReLUNetwork:
+    """Return a multilayer perceptron of scikit-learn as a ReLU network, the one in front of its output activation.
+
+    The network returned takes X with a column of ones appended, the biases being weights of that column as in
+    `from_torch`. For MLPRegressor it predicts what ``predict`` does, to rounding; for MLPClassifier the log odds of
+    ``classes_[1]``, or one logit a class, whose softmax is ``predict_proba``.
+
+    Parameters
+    ----------
+    network : MLPRegressor or MLPClassifier
+        Fitted, with activation 'relu' and one hidden layer.
+
+    Returns
+    -------
+    ReLUNetwork
+        In float64. With one output, w2 has shape (m,).
+
+    Raises
+    ------
+    TypeError
+        If ``network`` is no such estimator.
+    ValueError
+        If it is not fitted, or has other layers or activations.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.neural_network import MLPRegressor
+    >>> import cvxrelu as cr
+    >>> X = np.linspace(-1.0, 1.0, 50)[:, None]
+    >>> mlp = MLPRegressor(hidden_layer_sizes=(10,), solver="lbfgs", random_state=0).fit(X, np.abs(X[:, 0]))
+    >>> network = cr.from_sklearn(mlp)
+    >>> bool(np.allclose(network.predict(np.column_stack([X, np.ones(50)])), mlp.predict(X)))
+    True
+    """
+    if not hasattr(network, "hidden_layer_sizes"):
+        raise TypeError(f"network must be {_MLP}; got {type(network).__name__}")
+    layers = without_biases(_sklearn_layers(network))
+    assert isinstance(layers, ReLUNetwork)
+    return layers
+
+
+def read_network(network: Any, X: FloatArray, loss: str) -> tuple[ReLUNetwork, FloatArray]:
+    """Return a network without biases and the float64 X (n, d) or (n, d + 1) for it to predict what the given one does.
+
+    If the given network comes with a bias, even one of zero, a column of ones is appended to X, and biases become
+    weights of that column: see `without_biases`.
+
+    Parameters
+    ----------
+    network : ReLUNetwork, tuple, torch.nn.Sequential, MLPRegressor or MLPClassifier
+        As in `cvxrelu.certify_network`. PyTorch and scikit-learn are not imported: their objects are known by their
+        attributes.
+    X : array of shape (n, d)
+        The data, without the column of ones.
+    loss : str
+        Name of the loss: a classifier of scikit-learn must have been trained by it, as the network is what stands
+        before its output activation.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the network is of another kind, has other layers, or does not fit X.
+    """
+    if isinstance(network, ReLUNetwork):
+        layers = Layers(network.W1, None, network.w2)
+    elif isinstance(network, GatedReLUNetwork):
+        raise TypeError(f"{_ACCEPTED}; got a GatedReLUNetwork: use to_convex(network, X) and certify")
+    elif isinstance(network, tuple | list):
+        if len(network) not in (3, 4):
+            raise ValueError(f"{_ACCEPTED}; got {len(network)} arrays")
+        layers = Layers(*network)
+    elif hasattr(network, "hidden_layer_sizes"):
+        layers = _sklearn_layers(network)
+        _check_loss(network, loss)
+    elif hasattr(network, "state_dict"):
+        layers = _torch_layers(network)
+    else:
+        raise TypeError(f"{_ACCEPTED}; got {type(network).__name__}")
+    plain = without_biases(layers)
+    assert isinstance(plain, ReLUNetwork)
+    rows = check_matrix("X", X).astype(np.float64)
+    m, d = np.shape(layers.W1)
+    if rows.shape[1] != d:
+        raise ValueError(
+            f"X must have the {d} columns of the network's first layer, W1 of shape (m, d) = {(m, d)}; "
+            f"got {rows.shape[1]}"
+        )
+    return plain, np.column_stack([rows, np.ones(len(rows))]) if layers.biased else rows
+
+
+def _torch_layers(network: Any) -> Layers:
+    found = [type(layer).__name__ for layer in network.children()]
+    if type(network).__name__ != "Sequential" or found != ["Linear", "ReLU", "Linear"]:
+        raise ValueError(
+            f"network must be {_SEQUENTIAL}; got {type(network).__name__}({', '.join(found)}) "
+            "(of another module, give torch.nn.Sequential(first Linear, torch.nn.ReLU(), second Linear))"
+        )
+    first, _, second = network.children()
+    return _linear_layers(first, second)
+
+
+def _gated_torch_layers(network: Any) -> Layers:
+    layers = _linear_layers(network.hidden, network.output)
+    return Layers(
+        layers.W1, layers.b1, layers.w2, layers.b2, _array(network.gate_weight).T, _optional_array(network.gate_bias)
+    )
+
+
+def _linear_layers(first: Any, second: Any) -> Layers:
+    w2 = _one_axis(_array(second.weight).T)
+    return Layers(_array(first.weight), _optional_array(first.bias), w2, _optional_array(second.bias))
+
+
+def _array(tensor: Any) -> FloatArray:
+    # To float64 in PyTorch: NumPy has no bfloat16.
+    array: FloatArray = tensor.detach().cpu().double().numpy()
+    return array
+
+
+def _optional_array(tensor: Any) -> FloatArray | None:
+    return None if tensor is None else _array(tensor)
+
+
+def _sklearn_layers(network: Any) -> Layers:
+    name = type(network).__name__
+    if not hasattr(network, "coefs_"):
+        raise ValueError(f"network must be fitted; got {name} without coefs_")
+    if network.activation != "relu" or len(network.coefs_) != 2:
+        raise ValueError(
+            f"network must have activation 'relu' and one hidden layer; got {name} with activation "
+            f"{network.activation!r} and hidden_layer_sizes={network.hidden_layer_sizes!r}"
+        )
+    output = network.out_activation_
+    if output not in _OUTPUTS:
+        raise ValueError(f"network must have output activation {', '.join(_OUTPUTS)}; got {name} with {output!r}")
+    W1, w2 = network.coefs_
+    return Layers(W1.T, network.intercepts_[0], _one_axis(w2), network.intercepts_[1])
+
+
+def _check_loss(network: Any, loss: str) -> None:
+    output = network.out_activation_
+    if loss not in _OUTPUTS[output]:
+        raise ValueError(
+            f"loss must be {' or '.join(map(repr, _OUTPUTS[output]))} for the output activation {output!r} of this "
+            f"{type(network).__name__}; got {loss!r}"
+        )
+
+
+def _one_axis(w2: FloatArray) -> FloatArray:
+    return w2[:, 0] if w2.shape[1] == 1 else w2
+
+
+_PICKLES = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
+_ARRAYS = ("W1", "b1", "w2", "b2")
+
+
+def read_network_file(path: Path) -> Any:
+    """Return the network of a file, as `certify_network` takes it, or a gated one.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    ValueError
+        If it holds no network, with what is accepted.
+    """
+    suffix = path.suffix.lower()
+    if suffix in _PICKLES:
+        path.open("rb").close()
+        raise ValueError(
+            f"{path} may be a pickle, which runs whatever code is in it, and is not opened; in Python, write the "
+            "network by cvxrelu.from_torch(model).save('network.npz') (of scikit-learn: from_sklearn), or its arrays "
+            "by numpy.savez('network.npz', W1=..., b1=..., w2=..., b2=...), W1 of shape (m, d) and w2 of shape (m,)"
+        )
+    if suffix == ".onnx":
+        return from_onnx(path)
+    arrays = _plain_arrays(path)
+    if arrays is None:
+        return load_network(path)
+    if "b1" not in arrays and "b2" not in arrays:
+        return ReLUNetwork(arrays["W1"], arrays["w2"])
+    return tuple(arrays.get(name) for name in _ARRAYS)
+
+
+def _plain_arrays(path: Path) -> dict[str, Any] | None:
+    """Return W1, w2, b1, b2 of an npz file that someone else wrote; None where it is not such a file."""
+    with path.open("rb") as file:  # numpy leaves a file open that it cannot read
+        try:
+            archive = np.load(file, allow_pickle=False)
+            arrays = {name: archive[name] for name in archive.files}
+        except Exception:  # whatever NumPy raises on files of another kind: for `load_network` to name
+            return None
+    if "header" in arrays:
+        return None
+    if not {"W1", "w2"} <= set(arrays) <= set(_ARRAYS):
+        raise ValueError(
+            f"{path} must hold arrays W1 (m, d) and w2 (m,) or (m, c), and b1 (m,) and b2 (c,) if there are biases; "
+            f"it holds {', '.join(sorted(arrays)) or 'none'}"
+        )
+    return arrays

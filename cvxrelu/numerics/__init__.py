@@ -1,0 +1,1 @@
+"""Numerical routines on arrays that know nothing of networks."""

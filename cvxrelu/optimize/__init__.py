@@ -1,0 +1,1 @@
+"""Whole tasks that return a certified solution: solve, solve globally, follow a path."""

@@ -1,0 +1,104 @@
+"""A regularization path kept in a folder, point by point."""
+
+import hashlib
+import os
+import pathlib
+import time as clock
+import zipfile
+import zlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cvxrelu._files import replacing
+from cvxrelu.certificates.certificate import certify
+from cvxrelu.optimize.solution import Solution
+from cvxrelu.patterns.packed_mask import packed_bits
+from cvxrelu.problems.base import ConvexProblem
+from cvxrelu.status import Status
+
+_UNREADABLE = (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
+
+
+class _Store:
+    """A folder with one npz file a point: lam, weights, t, objective, lower, fingerprint of the problem."""
+
+    def __init__(self, folder: str | os.PathLike[str], problem: ConvexProblem) -> None:
+        self.folder = pathlib.Path(folder)
+        self.fingerprint = _fingerprint(problem)
+        self.damaged: list[str] = []
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ValueError(f"save_to must be a folder; {self.folder} is a file")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for path in sorted(self.folder.glob("lam_*.npz")):
+            try:
+                found = str(*_read(path, "fingerprint"))
+            except _UNREADABLE:
+                continue  # damaged: for `load` to say, if it is needed
+            if found != self.fingerprint:
+                raise ValueError(
+                    f"save_to must be a folder of this problem's points; {path} belongs to another problem (X, y, "
+                    "patterns, loss, penalty or kind differ): choose another folder"
+                )
+
+    def load(self, problem: ConvexProblem) -> Solution | None:
+        """Return the point found for the problem's lam, with a new certificate; None if there is no sound file."""
+        started = clock.perf_counter()
+        path = self._path(problem.lam)
+        if not path.exists():
+            return None
+        try:
+            blocks, t = _read(path, "weights", "t")
+            if blocks.shape != problem.blocks(problem.zero_weights()).shape:
+                raise ValueError(f"weights of shape {blocks.shape}")
+            certificate = certify(problem, problem.weights(blocks), t)
+        except _UNREADABLE:
+            self.damaged.append(path.name)
+            return None
+        return Solution(
+            weights=certificate.weights,
+            status=Status.OPTIMAL,  # kept only where it is
+            solver="none",
+            solver_status="loaded",
+            certificate=certificate,
+            n_iter=None,
+            time=clock.perf_counter() - started,
+            compile_time=0.0,
+            solve_time=None,
+            history=(),
+            problem=problem,
+        )
+
+    def save(self, solution: Solution) -> None:
+        """Write a point: the file is there in full or not at all. Its bounds are for people; nothing reads them."""
+        path = self._path(solution.problem.lam)
+        with replacing(path) as file:
+            np.savez(
+                file,
+                lam=solution.problem.lam,
+                weights=solution.problem.blocks(solution.weights),
+                t=solution.dual.t,
+                objective=solution.objective,
+                lower=solution.lower,
+                fingerprint=self.fingerprint,
+            )
+
+    def _path(self, lam: float) -> pathlib.Path:
+        # Twelve digits: the default lams are found again where lam_max differs in its last bits.
+        return self.folder / f"lam_{lam:.12e}.npz"
+
+
+def _read(path: pathlib.Path, *names: str) -> list[NDArray[Any]]:
+    with path.open("rb") as handle:  # numpy leaves a file open that it cannot read
+        file = np.load(handle, allow_pickle=False)
+        return [file[name] for name in names]
+
+
+def _fingerprint(problem: ConvexProblem) -> str:
+    """Return a hash of what a point belongs to, lam apart."""
+    digest = hashlib.sha256(f"{type(problem).__name__} {problem.loss!r} {problem.penalty!r}".encode())
+    for array in (problem.X, problem.y, packed_bits(problem.patterns.D)):
+        digest.update(f" {array.dtype.str} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

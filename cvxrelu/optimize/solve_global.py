@@ -1,0 +1,440 @@
+"""Training over all activation patterns: column generation, with a proven bound for networks of any width."""
+
+import time as clock
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cvxrelu._validation import FloatArray, check_integer, check_matrix, check_number, check_targets
+from cvxrelu.certificates.certificate import Certificate, certify, over_all_networks
+from cvxrelu.exceptions import ConvergenceWarning, SolverError
+from cvxrelu.losses.base import Loss
+from cvxrelu.losses.dual_terms import SEPARABLE_LOSSES
+from cvxrelu.losses.registry import get_loss
+from cvxrelu.losses.weighted import unweighted
+from cvxrelu.numerics.active_set import project_blocks
+from cvxrelu.optimize.solution import Solution
+from cvxrelu.optimize.solve import solve
+from cvxrelu.patterns.activation_patterns import ActivationPatterns, unique_columns
+from cvxrelu.patterns.sampling import sample_patterns
+from cvxrelu.pricing.bounds import EXACT_RANK, LOOSER, SEARCH_RANK, bound_neurons, compile_search, feasible_multiple
+from cvxrelu.pricing.local_search import NewNeuron, local_maxima, new_neuron
+from cvxrelu.pricing.neuron_problem import Lines, NeuronBound
+from cvxrelu.pricing.relaxation import ascended_bound, relaxed_point, within_reach
+from cvxrelu.problems.base import Weights
+from cvxrelu.problems.dual import DualPoint
+from cvxrelu.problems.relu import ConvexReLU
+from cvxrelu.runtime.interrupts import interrupts_noted, note_interrupt
+from cvxrelu.runtime.threads import silenced, warn
+from cvxrelu.solvers.interface import Record
+from cvxrelu.status import Status
+
+_ADDED = 50  # neurons of a round
+_IDLE = 3  # rounds that a pattern stays without a neuron
+_STARTS, _MANY_STARTS = 100, 1_000
+_LOW_RANK = 5  # up to it, branch and bound finds in less time what the ascent from few starts has missed
+_LOOSEST, _TIGHTEST = 1e-3, 1e-13  # relative gap asked of a master program
+_SHARE = 0.1  # of the violation that is left, or of tol: the relative gap asked of a master program
+_NODES = 5_000  # cones for bounds on the way, for each round so far: a fifth of what the round takes, measured
+_ZERO = 1e-9  # cosine of a row and a neuron that counts as none: both sides of the row are tried
+_COMPILE = 5e-6  # seconds for each of its K r^2 products that the relaxation takes before it is solved, measured
+_NEAR, _RELAXATION_AFTER = 1e-2, 1 / 3  # violation, or share of the time limit, at which the relaxation is solved
+
+
+@dataclass(frozen=True, kw_only=True)
+class GlobalRecord(Record):
+    """One round of column generation: a point of the anytime curve.
+
+    Attributes
+    ----------
+    n_iter : int
+        Number of the round.
+    time : float
+        Seconds since the start.
+    objective : float
+        Best objective so far.
+    lower : float
+        Best proven lower bound so far, over networks of any width.
+    violation : float
+        By how much the largest |t'(Xu)_+| that was found exceeds lam, relatively: if positive, there is a better
+        neuron; if not, none was found, which proves nothing.
+    step : None
+        Column generation has no step.
+    solver : str
+        Empty: the solver of the master programs may change from round to round.
+    n_patterns : int
+        Patterns of the master program.
+    """
+
+    n_patterns: int
+
+
+def solve_global(
+    X: Any,
+    y: Any,
+    lam: float,
+    loss: str | Loss = "squared",
+    *,
+    tol: float = 1e-6,
+    patterns: ActivationPatterns | None = None,
+    n_gates: int = 50,
+    time_limit: float | None = None,
+    callback: Callable[[GlobalRecord], Any] | None = None,
+    seed: int = 0,
+    verbose: bool = False,
+) -> Solution:
+    """Train a two-layer ReLU network of any width to a proven global optimum, as far as that is in reach.
+
+    Column generation: the convex program over some patterns is solved (`ConvexReLU`, by `WorkingSet`), neurons that
+    violate the dual constraint |t'(Xu)_+| <= lam are sought by local ascent from many starts (`find_neuron`), and their
+    patterns join; patterns that stay idle leave. When no such neuron is found any more, or along the way where it is
+    cheap, an upper bound of the maximum over all u is proven, which makes a multiple of t feasible for the dual of
+    training over networks of any width:
+
+    - rank of X at most 2: the exact maximum, in O(n log n);
+    - rank at most 12: branch and bound over cones (in reach of tol = 1e-6 up to about 8), which also finds the neurons
+      that the ascent has missed;
+    - beyond: a semidefinite relaxation, good to tens of per cent. The status is then "unproven" at best.
+
+    Parameters
+    ----------
+    X : array_like of shape (n, d)
+        The data; a bias is the weight of a constant column.
+    y : array_like of shape (n,) or (n, 1)
+        Targets: real for "squared" and "huber", -1/+1 for "logistic".
+    lam : float > 0
+        Strength of the weight decay.
+    loss : str or Loss
+        "squared", "logistic", "huber"; the last two also `Weighted`.
+    tol : float
+        Relative gap (objective - lower) / |objective| to prove.
+    patterns : ActivationPatterns, optional
+        Patterns of X to start from, such as those of a network; by default those of random gates.
+    n_gates : int >= 1
+        Their number.
+    time_limit : float, optional
+        Seconds, without those of compilation at a first call; what has been found and proven by then is returned.
+    callback : callable, optional
+        Called with the `GlobalRecord` of each round; a true value stops.
+    seed : int >= 0
+        Of gates and of the starts of the ascent.
+    verbose : bool
+        Print each round.
+
+    Returns
+    -------
+    Solution
+        Over the patterns that were kept, its certificate with scope "global": ``certificate.proof`` names the method.
+        On Ctrl-C, the best so far. ``history`` holds a `GlobalRecord` for each round, ``n_iter`` is their number.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range or does not fit the others.
+    SolverError
+        If the loss is none of the three.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If the proven gap is above tol.
+
+    References
+    ----------
+    Pilanci & Ergen, "Neural Networks are Convex Regularizers", ICML 2020, arXiv 2002.10553: the convex program over
+    all patterns and its dual.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+    >>> y = np.abs(X[:, 0])
+    >>> best = cr.solve_global(X, y, lam=0.01)
+    >>> print(best.status, best.certificate.scope, best.certificate.proof.method)
+    optimal global exact
+    >>> network = best.network()
+    >>> network.n_neurons, round(network.objective(X, y, lam=0.01), 5)
+    (2, 0.01818)
+    """
+    started = clock.perf_counter()
+    data = check_matrix("X", X).astype(np.float64)
+    measure = get_loss(loss)
+    lam = check_number("lam", lam, minimum=0.0, strict=True)
+    tol = check_number("tol", tol, minimum=0.0, strict=True)
+    if check_targets(y, len(data)).shape[1] != 1:
+        raise ValueError(f"y must have one column: there is no global bound for more; got shape {np.shape(y)}")
+    if type(unweighted(measure)) not in SEPARABLE_LOSSES:
+        names = ", ".join(kind.name for kind in SEPARABLE_LOSSES)
+        raise SolverError(f"loss must be one of {names}; got {measure!r}")
+    if time_limit is not None:
+        time_limit = check_number("time_limit", time_limit, minimum=0.0, strict=True)
+    rng = np.random.default_rng(check_integer("seed", seed, minimum=0))
+    n_gates = check_integer("n_gates", n_gates, minimum=1)
+    if patterns is None and data.any():
+        patterns = sample_patterns(data, n_gates, seed=rng)
+    elif patterns is None:
+        patterns = ActivationPatterns(np.zeros((len(data), 1), dtype=np.bool_))
+    elif np.asarray(patterns.D).any():
+        patterns = patterns.unique()
+    search = _Generation(ConvexReLU(data, y, patterns, lam, measure), tol, rng, started, time_limit)
+    status = search.run(callback, verbose)
+    certificate = search.certificate()
+    if certificate.within(tol):
+        status = Status.OPTIMAL
+    else:
+        warn(
+            f"solve_global ended with a proven relative gap of {certificate.rel_gap:.2e}, above tol = {tol:.2e} "
+            f"({status.value}). {status.advice}",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return Solution(
+        weights=certificate.weights,
+        status=status,
+        solver="column generation",
+        solver_status=status.value,
+        certificate=certificate,
+        n_iter=len(search.history),
+        time=clock.perf_counter() - started,
+        compile_time=0.0,
+        solve_time=None,
+        history=tuple(search.history),
+        problem=certificate.problem,
+    )
+
+
+class _Master(NamedTuple):
+    """A master program, its best weights, and for how many rounds each of its patterns had no neuron."""
+
+    problem: ConvexReLU
+    weights: Weights
+    idle: NDArray[np.int64]
+
+
+class _MasterInterruptedError(Exception):
+    """Ctrl-C ended the solve of a master program, which has returned its best weights."""
+
+
+class _Generation:
+    """The state of the rounds: a master program with weights, the best bound proven, and what is to be tried next."""
+
+    def __init__(
+        self, problem: ConvexReLU, tol: float, rng: np.random.Generator, started: float, time_limit: float | None
+    ) -> None:
+        # What belongs together is replaced at once: the search may be interrupted anywhere.
+        self._master = _Master(problem, problem.zero_weights(), np.zeros(len(problem.patterns), dtype=np.int64))
+        self._proven: tuple[DualPoint, NeuronBound | None] = self._point_of(np.zeros(problem.n), 0.0), None
+        self.history: list[GlobalRecord] = []
+        self._lines = Lines(problem.X)
+        if time_limit is not None:
+            before = clock.perf_counter()
+            project_blocks.compile()
+            compile_search(self._lines.rank)
+            started += clock.perf_counter() - before  # the limit is of what is not compilation
+        self._tol, self._rng, self._started = tol, rng, started
+        self._deadline = np.inf if time_limit is None else started + time_limit
+        self._master_tol = _LOOSEST
+        self._nodes = 0  # of bounds on the way
+        self._relaxed = False
+
+    def run(self, callback: Callable[[GlobalRecord], Any] | None, verbose: bool) -> Status:
+        """Go on until the gap is proven or nothing more can be done, and say why it ended."""
+        try:
+            while True:
+                status = self._round()
+                record = self.history[-1]
+                if verbose:
+                    print(
+                        f"round {record.n_iter:>4} {record.time:9.2f} s  objective {record.objective:.10g}  "
+                        f"lower {record.lower:.10g}  {record.n_patterns} patterns  violation {record.violation:.1e}"
+                    )
+                stopped = callback is not None and callback(record)
+                if status is not None:
+                    return status
+                if stopped:
+                    return Status.STOPPED
+        except _MasterInterruptedError:
+            return Status.INTERRUPTED
+        except KeyboardInterrupt:
+            note_interrupt()
+            return Status.INTERRUPTED
+
+    @property
+    def problem(self) -> ConvexReLU:
+        """The master program."""
+        return self._master.problem
+
+    @property
+    def weights(self) -> Weights:
+        """Its best weights."""
+        return self._master.weights
+
+    def certificate(self) -> Certificate:
+        """Return the certificate of the weights, with the best bound proven for networks of any width."""
+        try:
+            of_patterns = certify(self.problem, self.weights)
+        except KeyboardInterrupt:
+            note_interrupt()
+            of_patterns = certify(self.problem, self.weights)  # what has been found is not lost
+        return over_all_networks(of_patterns, *self._proven)
+
+    def _round(self) -> Status | None:
+        """Solve the master program, price, prove, and add patterns; a status if that is all."""
+        lam = self.problem.lam
+        t, gap = self._solve_master()
+        if self._lines.rank <= EXACT_RANK:
+            neurons = self._prove(t, [lam])
+        else:
+            neurons = self._price(t)
+            neurons += self._prove(t, self._targets(neurons[0].value, gap))
+            neurons.sort(key=lambda neuron: -neuron.value)
+        violation = neurons[0].value / lam - 1.0
+        if self._lines.rank > _LOW_RANK:
+            self._keep(t, ascended_bound(self._lines, t))
+        spent = (clock.perf_counter() - self._started) / (self._deadline - self._started)
+        if self._lines.rank > SEARCH_RANK and (violation <= _NEAR or spent > _RELAXATION_AFTER):
+            self._relax()
+        upper = self.problem.objective(self.weights)
+        self.history.append(
+            GlobalRecord(
+                n_iter=len(self.history) + 1,
+                time=clock.perf_counter() - self._started,
+                objective=upper,
+                lower=min(self._proven[0].value, upper),
+                violation=violation,
+                n_patterns=len(self.problem.patterns),
+            )
+        )
+        if upper - self._proven[0].value <= self._tol * abs(upper):
+            return Status.OPTIMAL
+        if clock.perf_counter() >= self._deadline:
+            return Status.TIME_LIMIT
+        n_added = self._add([neuron for neuron in neurons if neuron.value > lam * (1.0 + _SHARE * self._tol)])
+        tolerance = float(np.clip(_SHARE * max(violation, self._tol), _TIGHTEST, self._master_tol))
+        if n_added == 0:
+            if self._lines.rank > SEARCH_RANK and violation <= self._tol and gap <= self._tol:
+                return Status.UNPROVEN
+            tolerance = _SHARE * self._master_tol
+            if tolerance < _TIGHTEST:
+                return Status.STALLED
+        self._master_tol = tolerance
+        return None
+
+    def _solve_master(self) -> tuple[FloatArray, float]:
+        """Move to the optimum over the present patterns; return the dual variable (n,) and the relative gap."""
+        before = interrupts_noted()
+        solution = silenced(solve, ConvergenceWarning)(
+            self.problem,
+            "WorkingSet",
+            tol=self._master_tol,
+            start=self.weights,
+            time_limit=self._time_left(),
+        )
+        problem = self.problem
+        interrupted = interrupts_noted() > before
+        if not interrupted or solution.objective < problem.objective(self.weights):
+            active = np.any(problem.blocks(solution.weights), axis=(0, 1, 3))
+            self._master = _Master(problem, solution.weights, np.where(active, 0, self._master.idle + 1))
+        if interrupted:
+            raise _MasterInterruptedError
+        return solution.dual.t[:, 0], solution.certificate.rel_gap
+
+    def _time_left(self) -> float | None:
+        return None if np.isinf(self._deadline) else max(self._deadline - clock.perf_counter(), 1e-3)
+
+    def _price(self, t: FloatArray) -> list[NewNeuron]:
+        """Return the best neurons of the ascent from some starts, or from many if these find none above lam."""
+        blocks = self.problem.blocks(self.weights).reshape(-1, self.problem.d)
+        active = blocks[np.any(blocks, axis=1)]
+        neurons = local_maxima(self.problem.X, t, active, _STARTS, self._rng)
+        if self._lines.rank > _LOW_RANK and neurons[0].value <= self.problem.lam * (1.0 + self._tol):
+            neurons = local_maxima(self.problem.X, t, active, _MANY_STARTS, self._rng)
+        return neurons
+
+    def _targets(self, found: float, gap: float) -> list[float]:
+        """Return what is to be proven of the maximum: multiples of what was found, and lam where that is in reach."""
+        lam = self.problem.lam
+        if self._lines.rank > SEARCH_RANK:
+            return []
+        targets = [factor * max(found, lam) for factor in LOOSER]
+        last = lam * (1.0 + 0.5 * self._tol)
+        return [*targets, last] if found <= last and gap <= 0.5 * self._tol else targets
+
+    def _prove(self, t: FloatArray, targets: list[float]) -> list[NewNeuron]:
+        """Bound the maximum of |t'(Xu)_+|, with a share of the work for those on the way; return the neurons met.
+
+        Work is counted in cones and not in seconds: the same data give the same bits on any machine.
+        """
+        neurons = []
+        for target in targets:
+            on_the_way = target >= LOOSER[-1] * self.problem.lam
+            room = _NODES * (len(self.history) + 1) - self._nodes if on_the_way else None
+            over = clock.perf_counter() >= self._deadline or (room is not None and room <= 0)
+            if self._lines.rank > EXACT_RANK and (over or self._point_of(t, target).value <= self._proven[0].value):
+                continue
+            bound = bound_neurons(self.problem.X, self._lines, t, target, deadline=self._deadline, max_nodes=room)
+            self._nodes += bound.n_nodes if on_the_way else 0
+            self._keep(t, bound)
+            neurons += [new_neuron(self.problem.X, t, u, 0) for u in bound.met[:_ADDED]]
+        return neurons
+
+    def _relax(self) -> None:
+        """Keep the bound of the relaxation, once, if it is the best so far."""
+        left, (K, r) = self._time_left(), self._lines.E.shape
+        if self._relaxed or not within_reach(self._lines) or (left is not None and left < _COMPILE * K * r**2):
+            return
+        self._relaxed = True
+        problem = self.problem
+        answer = relaxed_point(self._lines, problem.Y, problem.lam, problem.loss, time_limit=left)
+        if answer is not None:
+            self._keep(*answer)
+
+    def _keep(self, t: FloatArray, bound: NeuronBound) -> None:
+        """Keep the multiple of t that the bound makes feasible, if it is the best so far."""
+        point = self._point_of(t, bound.upper)
+        best, proof = self._proven
+        if point.value > best.value or proof is None:
+            self._proven = point, bound
+
+    def _point_of(self, t: FloatArray, upper: float) -> DualPoint:
+        return feasible_multiple(self.problem.loss, self.problem.Y, self.problem.lam, t, upper)
+
+    def _add(self, neurons: list[NewNeuron]) -> int:
+        """Add the patterns of the best neurons, drop the idle ones, and return how many are new."""
+        problem, patterns = self.problem, self.problem.patterns
+        if not neurons:
+            return 0  # nothing to add: an empty set may be what is left of the idle ones
+        kept = np.flatnonzero(self._master.idle <= _IDLE)
+        new = np.column_stack([self._gates(neuron.u) for neuron in neurons[:_ADDED]])
+        D = np.column_stack([np.asarray(patterns.D)[:, kept], problem.X @ new >= 0.0])
+        first = unique_columns(D)  # without the zero pattern that the master program of data without any begins with
+        old = kept[first[first < len(kept)]]
+        n_added = len(first) - len(old)
+        if n_added == 0:
+            return 0
+        gates = None if patterns.G is None else np.column_stack([patterns.G[:, kept], new])[:, first]
+        patterns = ActivationPatterns(D[:, first], gates)
+        grown = ConvexReLU(problem.X, problem.y, patterns, problem.lam, problem.loss)
+        blocks = problem.blocks(self.weights)[:, :, old]
+        blocks = np.concatenate([blocks, np.zeros((2, 1, n_added, problem.d))], axis=2)
+        idle = np.concatenate([self._master.idle[old], np.zeros(n_added, dtype=np.int64)])
+        self._master = _Master(grown, grown.weights(blocks), idle)
+        return n_added
+
+    def _gates(self, u: FloatArray) -> FloatArray:
+        """Return gates (d, k) of patterns whose cones hold u: rows that u is orthogonal to are on either side."""
+        z, E = u @ self._lines.basis, self._lines.E
+        products = E @ z
+        zero = np.abs(products) <= _ZERO
+        if not zero.any():
+            return u[:, None]
+        across = np.linalg.lstsq(E[zero], np.ones(int(zero.sum())), rcond=None)[0]
+        moved = E[~zero] @ across
+        room = np.abs(products[~zero]) / np.maximum(np.abs(moved), np.finfo(np.float64).tiny)
+        step = 0.5 * float(room.min(initial=1.0))
+        gates: FloatArray = self._lines.basis @ np.column_stack([z + step * across, z - step * across])
+        return gates

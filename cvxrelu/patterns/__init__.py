@@ -1,0 +1,1 @@
+"""Activation patterns: masks, sampling and enumeration."""

@@ -1,0 +1,424 @@
+"""Activation patterns 1[X g >= 0]: the masks that index every convex program of the package.
+
+Notation and programs: Mishkin, Sahiner & Pilanci, ICML 2022, arXiv 2202.01331.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import scipy
+from numpy.typing import ArrayLike, NDArray
+
+from cvxrelu._validation import BoolArray, FloatArray, check_bool_matrix, check_matrix, read_only
+from cvxrelu.numerics.row_space import RowSpace
+from cvxrelu.numerics.rows import unit_rows
+from cvxrelu.patterns.packed_mask import Mask, PackedMask, as_stored, packed_bits, take_patterns
+
+_BLOCK_BYTES = 2**25
+_MARGIN_TOLERANCE = 1e-9
+_TRUSTED = 1e-6  # margin of a witness that is not looked for any further: moving along it costs next to nothing
+
+
+@dataclass(frozen=True, eq=False, repr=False, init=False)
+class ActivationPatterns:
+    """Activation patterns of a data matrix X (n, d) and, where known, the gates that made them.
+
+    Patterns and gates are kept exactly as given, duplicates and zero patterns included; see `unique`.
+    Instances are immutable: both arrays are read-only copies. Masks of more than 2^29 entries are held at one bit per
+    entry: ``D`` is then a `cvxrelu.patterns.packed_mask.PackedMask`, parts of which are unpacked by ``D[rows, patterns]``, the whole
+    by ``np.asarray(D)``. Products, `RFISTA` and `WorkingSet` for C-GReLU unpack parts; C-ReLU, `LeastSquares` by its
+    kernel and CVXPY programs unpack it all.
+
+    Parameters
+    ----------
+    D : array_like or PackedMask of shape (n, P), bool or 0/1
+        One pattern in each column.
+    G : array_like of shape (d, P), optional
+        Gates: column i is a vector g with ``D[:, i] == (X @ g >= 0)``. None for masks without gates.
+
+    Raises
+    ------
+    ValueError
+        If D or G is empty or not 2-D, if G holds NaN or infinite entries, or if their numbers of columns
+        differ.
+    TypeError
+        If D holds anything but booleans or 0/1, or G anything but real numbers.
+
+    References
+    ----------
+    Mishkin, Sahiner & Pilanci, "Fast Convex Optimization for Two-Layer ReLU Networks", ICML 2022,
+    arXiv 2202.01331.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.array([[-1.0, 1.0], [0.0, 1.0], [1.0, 1.0]])
+    >>> patterns = cr.ActivationPatterns.from_gates(X, [[1.0, -1.0], [0.5, 0.5]])
+    >>> patterns
+    ActivationPatterns(2 patterns of 3 rows, gates in 2 features)
+    >>> patterns.D.astype(int)
+    array([[0, 1],
+           [1, 1],
+           [1, 0]])
+    >>> patterns.is_singular(X)
+    array([False, False])
+    >>> cr.ActivationPatterns([[1, 0], [1, 0], [0, 1]])  # masks of your own, without gates
+    ActivationPatterns(2 patterns of 3 rows, no gates)
+    """
+
+    D: Mask
+    G: FloatArray | None
+
+    def __init__(self, D: ArrayLike | PackedMask, G: ArrayLike | None = None) -> None:
+        mask = _check_mask(D)
+        gates = None if G is None else check_matrix("G", G, "(d, P)")
+        if gates is not None and gates.shape[1] != mask.shape[1]:
+            raise ValueError(
+                f"G must have one column for each column of D; got G of shape {gates.shape} and D of shape {mask.shape}"
+            )
+        object.__setattr__(self, "D", as_stored(mask))
+        object.__setattr__(self, "G", None if gates is None else read_only(gates))
+
+    @classmethod
+    def from_gates(cls, X: ArrayLike, G: ArrayLike) -> Self:
+        """Return the distinct patterns 1[X G >= 0] of the gates G.
+
+        The first gate of each pattern is kept, in the order of G; all-zero patterns are dropped, as their
+        neurons are inactive on every row.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, d)
+            The data.
+        G : array_like of shape (d, m)
+            One gate in each column.
+
+        Returns
+        -------
+        ActivationPatterns
+            P <= m patterns with their gates.
+
+        Raises
+        ------
+        ValueError
+            If X or G is empty, not 2-D or not finite, if their shapes do not match, or if every pattern is
+            all-zero.
+        TypeError
+            If X or G does not hold real numbers.
+        """
+        data = check_matrix("X", X)
+        gates = check_matrix("G", G, "(d, P)")
+        if gates.shape[0] != data.shape[1]:
+            raise ValueError(
+                f"G must have one row for each feature of X; got G of shape {gates.shape} for X of shape {data.shape}"
+            )
+        n, n_gates = len(data), gates.shape[1]
+        bits = np.empty((n_gates, -(-n // 8)), dtype=np.uint8)
+        for rows in _row_blocks(n, n_gates):
+            bits[:, rows.start // 8 : rows.stop // 8] = packed_bits(data[rows] @ gates >= 0.0)
+        mask = PackedMask(bits, n)
+        kept = _first_nonzero(mask)
+        return cls(take_patterns(mask, kept), gates[:, kept])
+
+    @property
+    def n(self) -> int:
+        """Number n of rows, one for each example."""
+        return int(self.D.shape[0])
+
+    @property
+    def n_patterns(self) -> int:
+        """Number P of patterns."""
+        return int(self.D.shape[1])
+
+    def __len__(self) -> int:
+        """Return the number P of patterns."""
+        return self.n_patterns
+
+    def __repr__(self) -> str:
+        """Return the counts, not the entries."""
+        gates = "no gates" if self.G is None else f"gates in {self.G.shape[0]} features"
+        return f"ActivationPatterns({self.n_patterns} patterns of {self.n} rows, {gates})"
+
+    def unique(self) -> "ActivationPatterns":
+        """Return the distinct non-zero patterns, each with its first gate, in order of first occurrence.
+
+        Raises
+        ------
+        ValueError
+            If every pattern is all-zero.
+        """
+        kept = _first_nonzero(self.D)
+        return ActivationPatterns(take_patterns(self.D, kept), None if self.G is None else self.G[:, kept])
+
+    def witnesses(self, X: ArrayLike) -> tuple[FloatArray, BoolArray]:
+        """Return a strict interior point of each cone K_i = {w : (2 D_ji - 1) x_j'w >= 0 for all rows j}.
+
+        The gate g is the witness if its products with the non-zero rows have the signs of the pattern and exceed 1e-6
+        |x_j|'|g|, whatever the scales of rows and columns. A gate on a kink has no such margin: where a product is
+        zero but for rounding, so is the row's entry in the pattern decided by rounding, and gates that were made of
+        the neurons of a solved program lie on the boundaries of their cones. It is moved away from the rows that it
+        meets; if that leads nowhere, a linear program maximises the margin m subject to (2 D_ji - 1) x_j'w >= m ||x_j||
+        and |w|_inf <= 1 (n < d: in the row space of X, in an orthonormal basis of it), and its w is a witness if the
+        margin, computed anew from w, exceeds 1e-9. The last resort, of cones thinner than that, is a gate whose
+        products have the signs of the pattern beyond rounding. Zero rows constrain nothing.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, d)
+            The data that the patterns were made for.
+
+        Returns
+        -------
+        W : ndarray of shape (d, P), float64
+            Witnesses: (2 D_ji - 1) x_j'w_i > 0 in float64 for all x_j != 0; zero where none was found.
+        found : ndarray of shape (P,), bool
+            Whether a witness was found.
+
+        Raises
+        ------
+        ValueError
+            If X is empty, not 2-D or not finite, or has other rows or features than the patterns.
+        TypeError
+            If X does not hold real numbers.
+        """
+        units = unit_rows(self._checked(X))
+        zero = np.logical_not(units.any(axis=1))
+        W = np.zeros((units.shape[1], self.n_patterns))
+        found = np.zeros(self.n_patterns, dtype=np.bool_)
+        if self.G is not None:
+            found = strictly_inside(units, self.D, self.G, margin=_TRUSTED)
+            W[:, found] = self.G[:, found]
+        missing = np.flatnonzero(~found).tolist()
+        space = RowSpace.of(units) if missing else None
+        for i in missing:
+            signed = np.where(self.D[:, i : i + 1], units, -units)[~zero]
+            gate = None if self.G is None else self.G[:, i]
+            if space is None:
+                w = _interior_direction(signed, gate)
+            else:  # beyond the row space a direction has no products with the rows
+                rows = np.where(self.D[:, i : i + 1], space.rows, -space.rows)[~zero]
+                w = space.vectors(_interior_direction(rows, None if gate is None else space.coordinates(gate)))
+            # The margin of w itself: the program's own m is only accurate to its feasibility tolerance.
+            found[i] = (signed @ w).min(initial=np.inf) > max(_MARGIN_TOLERANCE, _rounding(len(w)) * np.linalg.norm(w))
+            W[:, i] = found[i] * w
+        if self.G is not None and not found.all():
+            left = np.flatnonzero(~found)
+            left = left[strictly_inside(units, take_patterns(self.D, left), self.G[:, left])]
+            W[:, left], found[left] = self.G[:, left], True
+        return W, found
+
+    def is_singular(self, X: ArrayLike) -> BoolArray:
+        """Return which patterns are singular for X: no interior point of their cone was found.
+
+        K_i - K_i = R^d, so that any u splits into v - w with v, w in K_i, iff K_i has an interior point: the
+        pattern is then non-singular. The equivalence of gated and ReLU networks holds for non-singular
+        patterns only (arXiv 2202.01331, v4). Singular: x_1 = -x_2 != 0, both active. False is proven by a
+        witness; True covers cones too thin for the margin tolerance of `witnesses`.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, d)
+            The data that the patterns were made for.
+
+        Returns
+        -------
+        ndarray of shape (P,), bool
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `witnesses` does.
+        """
+        return ~self.witnesses(X)[1]
+
+    def check_matches(self, X: ArrayLike) -> None:
+        """Raise if the patterns were made for another X.
+
+        Numbers of rows are compared and, where gates are known, numbers of features and D with 1[X G >= 0].
+        Products within rounding of zero, 8 d eps ||x_j|| ||g|| with eps of the precision of X, may have
+        either sign.
+
+        Parameters
+        ----------
+        X : array_like of shape (n, d)
+            The data.
+
+        Raises
+        ------
+        ValueError
+            If X is empty, not 2-D or not finite, or the patterns were made for another X.
+        TypeError
+            If X does not hold real numbers.
+        """
+        data = self._checked(X)
+        if self.G is None:
+            return
+        units, gates = unit_rows(data), unit_rows(self.G.T).T
+        rounding = 8 * data.shape[1] * np.finfo(data.dtype).eps
+        differing = 0
+        for rows in _row_blocks(*self.D.shape):
+            cosines = units[rows] @ gates
+            wrong = (self.D[rows, :] != (cosines >= 0.0)) & (np.abs(cosines) > rounding)
+            differing += int(np.count_nonzero(wrong))
+        if differing:
+            raise ValueError(
+                f"X does not match the patterns: D differs from 1[X G >= 0] at {differing} of {self.D.size} "
+                "entries, so the patterns were made for another X; make them anew with "
+                "ActivationPatterns.from_gates(X, patterns.G)"
+            )
+
+    def _checked(self, X: ArrayLike) -> FloatArray:
+        data = check_matrix("X", X)
+        if data.shape[0] != self.n:
+            raise ValueError(
+                f"X must have one row for each row of the patterns, {self.n}; got X of shape {data.shape}: "
+                "the patterns were made for another X"
+            )
+        if self.G is not None and data.shape[1] != self.G.shape[0]:
+            raise ValueError(
+                f"X must have one feature for each row of the gates, {self.G.shape[0]}; "
+                f"got X of shape {data.shape}: the patterns were made for another X"
+            )
+        return data
+
+
+def unique_columns(D: ArrayLike | PackedMask) -> NDArray[np.intp]:
+    """Return the index of the first occurrence of each distinct non-zero column of D, ascending.
+
+    Parameters
+    ----------
+    D : array_like or PackedMask of shape (n, P), bool or 0/1
+        The columns.
+
+    Returns
+    -------
+    ndarray of shape (k,), int
+        k <= P indices; none if every column is zero.
+
+    Raises
+    ------
+    ValueError
+        If D is empty or not 2-D.
+    TypeError
+        If D holds anything but booleans or 0/1.
+    """
+    bits = packed_bits(_check_mask(D))
+    first: dict[bytes, int] = {}
+    for i in np.flatnonzero(bits.any(axis=1)).tolist():
+        first.setdefault(hashlib.blake2b(bits[i]).digest(), i)  # the bits themselves would be held twice
+    return np.fromiter(first.values(), dtype=np.intp, count=len(first))
+
+
+def _check_mask(D: ArrayLike | PackedMask) -> Mask:
+    return D if isinstance(D, PackedMask) else check_bool_matrix("D", D)
+
+
+def _first_nonzero(D: Mask) -> NDArray[np.intp]:
+    kept = unique_columns(D)
+    if kept.size == 0:
+        raise ValueError(f"no pattern is left: all {D.shape[1]} gates are inactive on every row of X")
+    return kept
+
+
+def _row_blocks(n: int, n_patterns: int) -> Iterator[slice]:
+    step = 8 * max(1, _BLOCK_BYTES // (64 * n_patterns))  # whole bytes of packed masks
+    for start in range(0, n, step):
+        yield slice(start, start + step)
+
+
+def strictly_inside(units: FloatArray, D: Mask, G: FloatArray, margin: float = 0.0) -> BoolArray:
+    """Return which gates have products with the non-zero rows of the signs of their patterns, beyond rounding.
+
+    The error of a product x'g is at most `_rounding` times |x|'|g| <= ||x|| ||g||: the first bound does not depend on
+    the scales of the columns, the second, which takes half the time, is enough for most gates.
+
+    Parameters
+    ----------
+    units : ndarray of shape (n, d)
+        `unit_rows` of the data.
+    D : ndarray or PackedMask of shape (n, P), bool
+        Patterns.
+    G : ndarray of shape (d, P)
+        Their gates.
+    margin : float
+        Share of |x|'|g| that products must exceed besides.
+
+    Returns
+    -------
+    ndarray of shape (P,), bool
+    """
+    d = units.shape[1]
+    least = max(_rounding(d), margin)
+    gates = unit_rows(G.T).T
+    zero: BoolArray = np.logical_not(units.any(axis=1))
+
+    def all_beyond(columns: NDArray[np.intp], *, by_component: bool) -> BoolArray:
+        inside = np.ones(len(columns), dtype=np.bool_)
+        chosen = gates[:, columns]
+        for rows in _row_blocks(len(units), max(1, len(columns))):
+            cosines = units[rows] @ chosen
+            errors = np.full((1, 1), least)
+            if by_component:
+                sizes = np.abs(units[rows]) @ np.abs(chosen)
+                errors = least * sizes + 4 * d * np.finfo(np.float64).smallest_subnormal
+            beyond = np.where(D[rows, columns], cosines, -cosines) > errors
+            beyond[zero[rows]] = True
+            inside &= beyond.all(axis=0)
+        return inside
+
+    inside = all_beyond(np.arange(G.shape[1]), by_component=False)
+    doubtful = np.flatnonzero(~inside)
+    inside[doubtful] = all_beyond(doubtful, by_component=True)
+    return inside
+
+
+def _rounding(d: int) -> float:
+    """Bound of the error of a product of rounded unit vectors, with room for that of the vectors' own."""
+    return float(2 * (d + 4) * np.finfo(np.float64).eps)
+
+
+def _interior_direction(signed: FloatArray, gate: FloatArray | None) -> FloatArray:
+    """Return w with positive products with the unit rows ``signed``, near the gate or else the widest direction."""
+    if gate is not None and gate.any():
+        w = _away_from_tight_rows(signed, unit_rows(gate[None])[0])
+        if (signed @ w).min() > _TRUSTED * np.linalg.norm(w):
+            return w
+    return _widest_direction(signed)
+
+
+def _away_from_tight_rows(signed: FloatArray, g: FloatArray) -> FloatArray:
+    """Return g moved along the widest direction of the rows that it meets, so far as the other rows leave room.
+
+    Zeros if those rows leave no direction: then they alone make the pattern singular.
+    """
+    products = signed @ g
+    tight = products <= _TRUSTED
+    away = _widest_direction(signed[tight])
+    gains = signed @ away
+    least = gains[tight].min(initial=np.inf)
+    if not least > _MARGIN_TOLERANCE:
+        return np.zeros_like(g)
+    slower = ~tight & (gains < least)
+    step = (products[slower] / (least - gains[slower])).min(initial=1.0)
+    moved: FloatArray = g + step * away
+    return moved
+
+
+def _widest_direction(signed: FloatArray) -> FloatArray:
+    """Return w in the unit box that maximises the least product with the unit rows ``signed``."""
+    d = signed.shape[1]
+    rows = np.unique(signed, axis=0)
+    result = scipy.optimize.linprog(
+        np.append(np.zeros(d), -1.0),
+        A_ub=np.column_stack([-rows, np.ones(len(rows))]),
+        b_ub=np.zeros(len(rows)),
+        # The margin has no lower bound: with one, 0, HiGHS misses or fails on cones thinner than 1e-7.
+        bounds=[(-1.0, 1.0)] * d + [(None, np.sqrt(d))],
+        # The tightest that HiGHS allows: its default, 1e-7, is wider than the cones told apart here.
+        options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
+    )
+    return np.zeros(d) if result.x is None else np.asarray(result.x[:d])

@@ -1,0 +1,1 @@
+"""Penalties: values, dual norms, proximal operators and their CVXPY atoms."""

@@ -1,0 +1,131 @@
+"""Sums of group norms: group-l1, feature-group-l1 and l1."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from cvxrelu._validation import FloatArray
+from cvxrelu.penalties.base import NormPenalty, _double
+from cvxrelu.runtime.lazy_imports import cp
+
+__all__ = ["L1", "FeatureGroupL1", "GroupL1"]
+
+
+class _SumOfGroupNorms(NormPenalty):
+    """The sum of the Euclidean norms of disjoint groups of entries."""
+
+    @abstractmethod
+    def _norms(self, U: FloatArray) -> FloatArray:
+        """Return the norms of the groups, in a shape that broadcasts against U."""
+
+    def value(self, U: FloatArray) -> float:
+        """Return the sum of the norms of the groups."""
+        return float(np.sum(self._norms(U)))
+
+    def prox(self, U: FloatArray, step: float) -> FloatArray:
+        """Return (1 - step / ||u||)_+ u for each group u."""
+        norms = self._norms(U)
+        shrinkage = np.ones_like(norms)
+        np.divide(step, norms, out=shrinkage, where=norms > step)
+        return (1 - shrinkage) * U
+
+    def polar(self, Z: FloatArray) -> float:
+        """Return the largest norm of a group."""
+        return float(np.max(self._norms(Z)))
+
+    def subdifferential_distance(self, U: FloatArray, G: FloatArray, lam: float) -> float:
+        """Return the distance, for each group ||g - lam u / ||u|| ||, or (||g|| - lam)_+ where u = 0."""
+        U, G = _double(U), _double(G)
+        norms = self._norms(U)
+        zero = norms == 0
+        residual = self._norms(G - lam * U / np.where(zero, 1.0, norms))
+        return float(np.linalg.norm(np.where(zero, np.maximum(residual - lam, 0.0), residual)))
+
+
+@dataclass(frozen=True)
+class GroupL1(_SumOfGroupNorms):
+    """Omega(U) = sum of ||u||_2 over the blocks u.
+
+    The neuron-wise penalty of the convex programs of two-layer networks with weight decay (Pilanci & Ergen
+    2020; Mishkin, Sahiner & Pilanci, ICML 2022, arXiv 2202.01331). Dual norm: the largest ||z||_2.
+    """
+
+    name: ClassVar[str] = "group_l1"
+    rotation_invariant: ClassVar[bool] = True
+
+    def pattern_polar(self, Z: FloatArray) -> FloatArray:
+        """Return the largest norm of a block of each pattern."""
+        return _largest_of_pattern(self._norms(Z))
+
+    def _norms(self, U: FloatArray) -> FloatArray:
+        norms: FloatArray = np.sqrt(np.sum(U * U, axis=-1, keepdims=True))
+        return norms
+
+    def expression(self, U: cp.Expression, n_outputs: int) -> cp.Expression:
+        """Return the sum of the norms of the rows."""
+        return cp.sum(cp.norm(U, 2, axis=1))
+
+    def conjugate_constraints(
+        self, Z: cp.Expression, lam: cp.Parameter, n_outputs: int
+    ) -> tuple[cp.Expression, list[cp.Constraint]]:
+        """Return 0 and ||z||_2 <= lam for each row z."""
+        return cp.Constant(0.0), [(cp.norm(Z, 2, axis=1) <= lam).set_label("dual_ball")]
+
+
+@dataclass(frozen=True)
+class FeatureGroupL1(_SumOfGroupNorms):
+    """Omega(U) = sum_j ||U[..., j]||_F: one group for each feature, over all blocks and outputs together.
+
+    A feature whose group is zero is not used by the model at all. The authors' package (pyscnn) multiplies
+    its feature penalty by sqrt(d); there is no such factor here. Dual norm: the largest ||Z[..., j]||_F.
+    """
+
+    name: ClassVar[str] = "feature_group_l1"
+
+    def _norms(self, U: FloatArray) -> FloatArray:
+        norms: FloatArray = np.sqrt(np.sum(U * U, axis=tuple(range(U.ndim - 1))))
+        return norms
+
+    def expression(self, U: cp.Expression, n_outputs: int) -> cp.Expression:
+        """Return the sum of the norms of the columns."""
+        return cp.sum(cp.norm(U, 2, axis=0))
+
+    def conjugate_constraints(
+        self, Z: cp.Expression, lam: cp.Parameter, n_outputs: int
+    ) -> tuple[cp.Expression, list[cp.Constraint]]:
+        """Return 0 and ||z||_2 <= lam for each column z."""
+        return cp.Constant(0.0), [(cp.norm(Z, 2, axis=0) <= lam).set_label("dual_ball")]
+
+
+@dataclass(frozen=True)
+class L1(_SumOfGroupNorms):
+    """Omega(U) = sum of |u| over the entries u. Dual norm: the largest |z|."""
+
+    name: ClassVar[str] = "l1"
+
+    def pattern_polar(self, Z: FloatArray) -> FloatArray:
+        """Return the largest |z| of each pattern."""
+        return _largest_of_pattern(self._norms(Z))
+
+    def _norms(self, U: FloatArray) -> FloatArray:
+        return np.abs(U)
+
+    def expression(self, U: cp.Expression, n_outputs: int) -> cp.Expression:
+        """Return the sum of the absolute values of the entries."""
+        return cp.sum(cp.abs(U))
+
+    def conjugate_constraints(
+        self, Z: cp.Expression, lam: cp.Parameter, n_outputs: int
+    ) -> tuple[cp.Expression, list[cp.Constraint]]:
+        """Return 0 and |z| <= lam for each entry z."""
+        return cp.Constant(0.0), [(cp.abs(Z) <= lam).set_label("dual_ball")]
+
+
+def _largest_of_pattern(sizes: FloatArray) -> FloatArray:
+    """Return the maximum over all axes but that of the patterns, of sizes (..., P, d)."""
+    largest: FloatArray = sizes.max(axis=-1).reshape(-1, sizes.shape[-2]).max(axis=0)
+    return largest

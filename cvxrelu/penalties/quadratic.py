@@ -1,0 +1,91 @@
+"""The squared l2 norm, and no penalty."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from cvxrelu._validation import FloatArray
+from cvxrelu.penalties.base import Penalty, _double
+from cvxrelu.runtime.lazy_imports import cp
+
+__all__ = ["NoPenalty", "SquaredL2"]
+
+
+@dataclass(frozen=True)
+class SquaredL2(Penalty):
+    """Omega(U) = 1/2 ||U||_F^2; R*(Z) = ||Z||_F^2 / (2 lam)."""
+
+    name: ClassVar[str] = "squared_l2"
+    degree: ClassVar[int | None] = 2
+    rotation_invariant: ClassVar[bool] = True
+
+    def value(self, U: FloatArray) -> float:
+        """Return 1/2 ||U||_F^2."""
+        return float(np.sum(U * U)) / 2
+
+    def prox(self, U: FloatArray, step: float) -> FloatArray:
+        """Return U / (1 + step)."""
+        return U / (1 + float(step))
+
+    def conjugate(self, Z: FloatArray, lam: float) -> float:
+        """Return ||Z||_F^2 / (2 lam); for lam = 0, 0 if Z = 0 and infinity if not."""
+        if lam == 0:
+            return _indicator_of_zero(Z)
+        return float(np.sum(_double(Z) ** 2)) / (2 * lam)
+
+    def subdifferential_distance(self, U: FloatArray, G: FloatArray, lam: float) -> float:
+        """Return ||G - lam U||_F."""
+        return float(np.linalg.norm(_double(G) - lam * _double(U)))
+
+    def expression(self, U: cp.Expression, n_outputs: int) -> cp.Expression:
+        """Return 1/2 ||U||_F^2."""
+        return cp.sum_squares(U) / 2
+
+    def conjugate_constraints(
+        self, Z: cp.Expression, lam: cp.Parameter, n_outputs: int
+    ) -> tuple[cp.Expression, list[cp.Constraint]]:
+        """Return lam/2 ||Q||_F^2 and lam Q = Z with a variable Q, which has a meaning for lam = 0 too."""
+        Q = cp.Variable(Z.shape, name="Q")
+        return lam / 2 * cp.sum_squares(Q), [(lam * Q == Z).set_label("dual_scaling")]
+
+
+@dataclass(frozen=True)
+class NoPenalty(Penalty):
+    """Omega(U) = 0; R*(Z) = 0 if Z = 0, infinite if not."""
+
+    name: ClassVar[str] = "none"
+    degree: ClassVar[int | None] = 1  # and any other
+    rotation_invariant: ClassVar[bool] = True
+
+    def value(self, U: FloatArray) -> float:
+        """Return 0."""
+        return 0.0
+
+    def prox(self, U: FloatArray, step: float) -> FloatArray:
+        """Return a copy of U."""
+        return U.copy()
+
+    def conjugate(self, Z: FloatArray, lam: float) -> float:
+        """Return 0 if Z = 0, else infinity."""
+        return _indicator_of_zero(Z)
+
+    def subdifferential_distance(self, U: FloatArray, G: FloatArray, lam: float) -> float:
+        """Return ||G||_F."""
+        return float(np.linalg.norm(_double(G)))
+
+    def expression(self, U: cp.Expression, n_outputs: int) -> cp.Expression:
+        """Return 0."""
+        return cp.Constant(0.0)
+
+    def conjugate_constraints(
+        self, Z: cp.Expression, lam: cp.Parameter, n_outputs: int
+    ) -> tuple[cp.Expression, list[cp.Constraint]]:
+        """Return 0 and Z = 0."""
+        return cp.Constant(0.0), [(Z == 0).set_label("dual_zero")]
+
+
+def _indicator_of_zero(Z: FloatArray) -> float:
+    return np.inf if np.any(Z) else 0.0

@@ -1,0 +1,1 @@
+"""Exact transformations of columns and rows of the data."""

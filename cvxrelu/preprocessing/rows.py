@@ -1,0 +1,120 @@
+"""Training rows as estimators take them: equal rows merged, features and targets standardised, and the way back."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.preprocessing import StandardScaler
+
+from cvxrelu._validation import FloatArray
+from cvxrelu.networks.layers import as_columns
+from cvxrelu.networks.network import GatedReLUNetwork, Network, ReLUNetwork
+
+
+@dataclass(frozen=True, eq=False)
+class MergedRows:
+    """The distinct rows of (X, Y), each with the sum of the weights of its copies, in an order of their own.
+
+    A fit on them does not depend on the order of the rows given, and weights are repetition to the last bit.
+
+    Attributes
+    ----------
+    X : ndarray of shape (m, d)
+        Features.
+    Y : ndarray of shape (m, c)
+        Targets.
+    weights : ndarray of shape (m,)
+        Weights.
+    place : ndarray of shape (n,)
+        Which of them each row given is.
+    """
+
+    X: FloatArray
+    Y: FloatArray
+    weights: FloatArray
+    place: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, X: FloatArray, Y: FloatArray, weights: FloatArray) -> Self:
+        """Return the merged rows of X (n, d), Y (n, c) and weights (n,)."""
+        table = np.ascontiguousarray(np.column_stack([X, Y]) + 0.0)  # -0.0 becomes 0.0
+        keys = table.view(np.dtype((np.void, table.dtype.itemsize * table.shape[1])))[:, 0]
+        _, first, place = np.unique(keys, return_index=True, return_inverse=True)
+        place = place.reshape(-1)
+        totals = np.bincount(place, weights).astype(np.float64)
+        return cls(X[first], Y[first], totals, place)
+
+
+@dataclass(frozen=True, eq=False)
+class Standardization:
+    """Features (X - mean) / scale, with a column of ones for the bias, and targets alike.
+
+    Attributes
+    ----------
+    x_mean, x_scale : ndarray of shape (d,)
+        Of the features.
+    y_mean, y_scale : ndarray of shape (c,)
+        Of the targets.
+    bias : bool
+        Whether there is a column of ones.
+    """
+
+    x_mean: FloatArray
+    x_scale: FloatArray
+    y_mean: FloatArray
+    y_scale: FloatArray
+    bias: bool
+
+    @classmethod
+    def fit(cls, rows: MergedRows, *, bias: bool, features: bool, targets: bool) -> Self:
+        """Return the weighted means and standard deviations of what is to be standardised; means only with a bias."""
+        x_mean, x_scale = _moments(rows.X, rows.weights, features, bias)
+        y_mean, y_scale = _moments(rows.Y, rows.weights, targets, bias)
+        return cls(x_mean, x_scale, y_mean, y_scale, bias)
+
+    def features(self, X: FloatArray) -> FloatArray:
+        """Return the features (n, d), or (n, d + 1) with the bias, of raw ones."""
+        data = (X - self.x_mean) / self.x_scale
+        return with_bias(data) if self.bias else data
+
+    def targets(self, Y: FloatArray) -> FloatArray:
+        """Return the targets (n, c) of raw ones."""
+        return (Y - self.y_mean) / self.y_scale
+
+    def network(self, network: Network) -> Network:
+        """Return the network for raw data, with a bias column if there is one, that predicts raw targets.
+
+        Means of the targets are carried by one more neuron, the last, which is one everywhere.
+        """
+        W1 = self._raw(network.W1)
+        w2 = network.w2 * (self.y_scale if network.w2.ndim == 2 else self.y_scale[0])
+        G = self._raw(network.G.T) if isinstance(network, GatedReLUNetwork) else None
+        if self.y_mean.any():
+            constant = np.zeros((1, W1.shape[1]))
+            constant[0, -1] = 1.0
+            W1 = np.concatenate([W1, constant])
+            w2 = np.concatenate([as_columns(w2), self.y_mean[None]]).reshape(-1, *w2.shape[1:])
+            G = None if G is None else np.concatenate([G, constant])
+        return ReLUNetwork(W1, w2) if G is None else GatedReLUNetwork(G.T, W1, w2)
+
+    def _raw(self, rows: FloatArray) -> FloatArray:
+        """Return first layers or gates, one a row, of standardised data as those of raw data."""
+        if not self.bias:
+            return rows / self.x_scale
+        raw = rows[:, :-1] / self.x_scale
+        return np.column_stack([raw, rows[:, -1] - raw @ self.x_mean])
+
+
+def with_bias(X: FloatArray) -> FloatArray:
+    """Return X with a column of ones as its last."""
+    return np.column_stack([X, np.ones(len(X))])
+
+
+def _moments(data: FloatArray, weights: FloatArray, wanted: bool, centred: bool) -> tuple[FloatArray, FloatArray]:
+    """Return what is subtracted from the columns, and what they are divided by."""
+    mean, scale = np.zeros(data.shape[1]), np.ones(data.shape[1])
+    if not wanted:
+        return mean, scale
+    scaler = StandardScaler().fit(data, sample_weight=weights)
+    return scaler.mean_ if centred else mean, scaler.scale_

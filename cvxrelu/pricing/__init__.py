@@ -1,0 +1,1 @@
+"""The neuron that violates the dual constraint most: search, bounds and proofs."""

@@ -1,0 +1,295 @@
+"""The bound of one cone in branch and bound: a least squares problem with bounds, solved by an active-set method.
+
+f(u) = sum_j a_j q_j + sum_k t_k (e_k'u)_+ is to be bounded for u = sum_j a_j v_j, a >= 0, in the unit ball, with unit
+rays v_j and t < 0. For c in [0, 1] and any x with
+
+    g_j = v_j'x - q_j - sum_k c_k t_k e_k'v_j >= 0   for all j
+
+f(u) <= x'u <= ||x||. The shortest x is x = w + sum_k c_k t_k e_k + P g with a constant w and the inverse P of the
+matrix of the rays, so that variables c in [0, 1] and g >= 0 are left. Of P the proof makes no use: violations of g >= 0
+that rounding leaves, computed anew from x and c, are made good by a multiple of s with v_j's >= 1.
+
+numba compiles the kernel, with loops in place of array expressions, which take ten times as long to compile.
+"""
+
+import numpy as np
+
+from cvxrelu.runtime.compilation import kernel
+
+_SWEEPS = 3
+_PIVOTS = 100
+_DEPENDENT = 1e-11  # share of a column that is left off the span of others when it counts as in it
+_GRADIENT = 1e-13  # cosine of x and a column that counts as zero
+_THIN = 1e-12  # a pivot in the inversion of the rays that is next to nothing
+
+
+@kernel()
+def bound_cone(V, q, Z, e, t, m, limit, x, c, u, P):  # type: ignore[no-untyped-def]
+    """Return a bound of f on a cone, the least or one that is at most ``limit``.
+
+    Parameters
+    ----------
+    V : ndarray of shape (r, r)
+        The rays v_j in rows.
+    q : ndarray of shape (r,)
+        What is linear, at the rays.
+    Z, e, t : ndarrays of shape (>= m, r), (>= m, r), (>= m,)
+        e_k'v_j, e_k and t_k < 0 of the m lines.
+    x, c : ndarrays of shape (r,) and (>= m,)
+        Where to start; replaced by what proves the bound, or would with smaller q.
+    u, P : ndarrays of shape (r,) and (r, r)
+        Replaced by coefficients a >= 0 of a point of the cone where f is large, zero if there is none, and by the
+        inverse of V.
+    """
+    r = len(q)
+    g, weight, s, reach = np.empty(r), np.empty(r), np.zeros(r), np.inf
+    highest = 0.0
+    for j in range(r):
+        u[j] = 0.0
+        highest = max(highest, q[j])
+        for i in range(r):
+            s[i] += V[j, i]
+    for j in range(r):
+        reach = min(reach, _dot(V[j], s))
+    reach = np.sqrt(_dot(s, s)) / reach  # the length of s, when scaled to v_j's >= 1
+    best = highest * reach
+    if best <= limit:
+        for i in range(r):
+            x[i] = 0.0
+        for k in range(m):
+            c[k] = 0.0
+        return best
+    if not _invert(V, P):
+        return best
+    for j in range(r):
+        g[j] = max(-_shortfall(V[j], q[j], Z, t, m, x, c, j), 0.0)
+        weight[j] = 0.0
+        for i in range(r):
+            weight[j] += P[i, j] ** 2
+    for _ in range(_SWEEPS):
+        _sweep(e, t, m, P, weight, x, c, g)
+        if np.sqrt(_dot(x, x)) <= limit:
+            best = min(best, _proven(V, q, Z, t, m, x, c, reach))
+            if best <= limit:
+                return best
+    if _relaxed_value(V, q, e, t, m, x, P, u) <= limit:
+        best = min(best, _pivot(V, q, Z, e, t, m, limit, x, c, u, P, g, weight, reach))
+        if best <= limit:
+            return best
+    return min(best, _proven(V, q, Z, t, m, x, c, reach))
+
+
+@kernel()
+def _dot(a, b):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for i in range(len(a)):
+        total += a[i] * b[i]
+    return total
+
+
+@kernel()
+def _shortfall(v, q, Z, t, m, x, c, j):  # type: ignore[no-untyped-def]
+    """Return -g_j, computed from x and c."""
+    short = q - _dot(v, x)
+    for k in range(m):
+        short += c[k] * t[k] * Z[k, j]
+    return short
+
+
+@kernel()
+def _proven(V, q, Z, t, m, x, c, reach):  # type: ignore[no-untyped-def]
+    """Return the bound that x and c prove: the length of x and what makes good the largest violation."""
+    violation = 0.0
+    for j in range(len(q)):
+        violation = max(violation, _shortfall(V[j], q[j], Z, t, m, x, c, j))
+    return np.sqrt(_dot(x, x)) + violation * reach
+
+
+@kernel()
+def _relaxed_value(V, q, e, t, m, x, P, u):  # type: ignore[no-untyped-def]
+    """Return f at the unit vector that x suggests, a lower bound of all bounds; u becomes its coefficients."""
+    r = len(q)
+    point, value = np.zeros(r), 0.0
+    for j in range(r):
+        u[j] = 0.0
+        for i in range(r):
+            u[j] += P[i, j] * x[i]
+        u[j] = max(u[j], 0.0)
+        value += u[j] * q[j]
+        for i in range(r):
+            point[i] += u[j] * V[j, i]
+    for k in range(m):
+        value += t[k] * max(_dot(e[k], point), 0.0)
+    size = np.sqrt(_dot(point, point))
+    return value / size if size > 0.0 else 0.0
+
+
+@kernel()
+def _sweep(e, t, m, P, weight, x, c, g):  # type: ignore[no-untyped-def]
+    """Minimise ||x|| over each variable in turn."""
+    r = len(x)
+    for k in range(m):
+        step = min(max(_dot(e[k], x) / -t[k], -c[k]), 1.0 - c[k])
+        if step != 0.0:
+            c[k] += step
+            for i in range(r):
+                x[i] += step * t[k] * e[k, i]
+    for j in range(r):
+        inner = 0.0
+        for i in range(r):
+            inner += P[i, j] * x[i]
+        step = max(-inner / weight[j], -g[j])
+        if step != 0.0:
+            g[j] += step
+            for i in range(r):
+                x[i] += step * P[i, j]
+
+
+@kernel()
+def _pivot(V, q, Z, e, t, m, limit, x, c, u, P, g, weight, reach):  # type: ignore[no-untyped-def]
+    """Minimise ||x||, made orthogonal to the columns of the variables that are strictly between their bounds.
+
+    Variables are numbered c first, then g. Returns the best bound proven.
+    """
+    r = len(x)
+    best = np.inf
+    free, n_free = np.empty(m + r, dtype=np.int64), 0
+    basic, n = np.empty(r, dtype=np.int64), 0
+    Q, R, d, y = np.empty((r, r)), np.empty((r, r)), np.empty(r), np.empty(r)
+    for j in range(r):
+        if g[j] > 0.0:
+            free[n_free] = m + j
+            n_free += 1
+    for k in range(m):
+        if 0.0 < c[k] < 1.0:
+            free[n_free] = k
+            n_free += 1
+    for _ in range(_PIVOTS):
+        # Gram-Schmidt on unit columns, twice is enough; those that depend on others stay where they are.
+        n = 0
+        for place in range(n_free):
+            if n == r:
+                break
+            k = free[place]
+            for i in range(r):
+                y[i] = -e[k, i] if k < m else P[i, k - m] / np.sqrt(weight[k - m])
+            for o in range(n):
+                R[o, n] = 0.0
+            for _ in range(2):
+                for o in range(n):
+                    product = _dot(Q[o], y)
+                    R[o, n] += product
+                    for i in range(r):
+                        y[i] -= product * Q[o, i]
+            R[n, n] = np.sqrt(_dot(y, y))
+            if R[n, n] > _DEPENDENT:
+                for i in range(r):
+                    Q[n, i] = y[i] / R[n, n]
+                basic[n] = k
+                n += 1
+        for o in range(n - 1, -1, -1):
+            d[o] = -_dot(Q[o], x)
+            for h in range(o + 1, n):
+                d[o] -= R[o, h] * d[h]
+            d[o] /= R[o, o]
+        step, leaving = 1.0, -1
+        for o in range(n):
+            k = basic[o]
+            room = np.inf
+            if k >= m and d[o] < 0.0:
+                room = g[k - m] * np.sqrt(weight[k - m]) / -d[o]
+            elif k < m and d[o] != 0.0:
+                room = t[k] * (c[k] - 1.0 if d[o] > 0.0 else c[k]) / d[o]
+            if room < step:
+                step, leaving = room, o
+        for o in range(n):
+            k = basic[o]
+            if k < m:
+                c[k] = min(max(c[k] + step * d[o] / -t[k], 0.0), 1.0)
+                if o == leaving:
+                    c[k] = 1.0 if d[o] > 0.0 else 0.0
+                for i in range(r):
+                    x[i] -= step * d[o] * e[k, i]
+            else:
+                change = step * d[o] / np.sqrt(weight[k - m])
+                g[k - m] = 0.0 if o == leaving else max(g[k - m] + change, 0.0)
+                for i in range(r):
+                    x[i] += change * P[i, k - m]
+        size = np.sqrt(_dot(x, x))
+        if size <= limit:
+            best = min(best, _proven(V, q, Z, t, m, x, c, reach))
+            if best <= limit:
+                break
+        if leaving >= 0:
+            gone = basic[leaving]
+            n = 0
+            for place in range(n_free):
+                if free[place] != gone:
+                    free[n] = free[place]
+                    n += 1
+            n_free = n
+            continue
+        if _relaxed_value(V, q, e, t, m, x, P, u) > limit:
+            break
+        for place in range(n):
+            free[place] = basic[place]
+        entering = _steepest(e, m, P, weight, x, c, g, basic, n, _GRADIENT * size)
+        if entering < 0:
+            break
+        free[n] = entering
+        n_free = n + 1
+    return best
+
+
+@kernel()
+def _steepest(e, m, P, weight, x, c, g, basic, n, least):  # type: ignore[no-untyped-def]
+    """Return the variable that is not basic whose unit column lets ||x|| fall the most steeply, -1 if none does."""
+    r = len(x)
+    entering = -1
+    for k in range(m + r):
+        if k < m:
+            inner = -_dot(e[k], x)
+            falls = c[k] < 1.0 if inner < 0.0 else c[k] > 0.0
+        else:
+            inner = 0.0
+            for i in range(r):
+                inner += P[i, k - m] * x[i]
+            inner /= np.sqrt(weight[k - m])
+            falls = inner < 0.0 or g[k - m] > 0.0
+        if falls and abs(inner) > least:
+            known = False
+            for o in range(n):
+                known = known or basic[o] == k
+            if not known:
+                least, entering = abs(inner), k
+    return entering
+
+
+@kernel()
+def _invert(V, P):  # type: ignore[no-untyped-def]
+    """Write the inverse of V into P by elimination with row pivoting; return False if a pivot is next to nothing."""
+    r = len(V)
+    A = V.copy()
+    for i in range(r):
+        for j in range(r):
+            P[i, j] = 1.0 if i == j else 0.0
+    for j in range(r):
+        pivot = j
+        for i in range(j + 1, r):
+            if abs(A[i, j]) > abs(A[pivot, j]):
+                pivot = i
+        if abs(A[pivot, j]) < _THIN:
+            return False
+        scale = 1.0 / A[pivot, j]
+        for k in range(r):
+            A[j, k], A[pivot, k] = A[pivot, k], A[j, k]
+            P[j, k], P[pivot, k] = P[pivot, k], P[j, k]
+            A[j, k] *= scale
+            P[j, k] *= scale
+        for i in range(r):
+            factor = A[i, j]
+            if i != j and factor != 0.0:
+                for k in range(r):
+                    A[i, k] -= factor * A[j, k]
+                    P[i, k] -= factor * P[j, k]
+    return True

@@ -1,0 +1,262 @@
+"""The open cones of branch and bound, and the kernel that bounds the last of them and cuts it in two.
+
+The kernel is compiled by numba, at the first call (the result is cached): nodes are thousands of operations each,
+on which NumPy's overhead would be a hundredfold.
+"""
+
+import numpy as np
+
+from cvxrelu._validation import FloatArray
+from cvxrelu.pricing.cone_kernel import bound_cone
+from cvxrelu.pricing.neuron_problem import Form
+from cvxrelu.runtime.compilation import kernel
+
+_SHORTEST = 0.1  # part of an edge that a cut leaves on either side
+_EVEN = 0.1  # weight of what an edge is off by itself, beside its part in the point where the bound is attained
+_DEPTH = 1000  # of cuts, before what is left is not cut any more
+
+
+class ConeStack:
+    """The open cones, the last of which is bounded first, and what the kernel leaves of the cone that it bounded last.
+
+    Attributes
+    ----------
+    axes : ndarray of shape (r, r)
+        Orthonormal rows. The cones to start from are their orthants; the i-th has them with the signs of the bits of i.
+    n_open : int
+        Number of open cones.
+    bounds : ndarray of shape (>= n_open,)
+        What is known of them; nothing if not ``with_bounds``, so that x and c alone prove the bound of a cone that is
+        done.
+    x, c, lines, Z : ndarrays of shape (r,), (K,), (K,), (K, r)
+        x, and for the m concave lines of the cone their c, numbers and products with the rays.
+    last : tuple
+        m and, if it was cut, its edge (a, b) and where: the ray (1 - share) v_a + share v_b, scaled to norm 1.
+    """
+
+    def __init__(self, form: Form, *, with_bounds: bool) -> None:
+        (K, r), tau = form.E.shape, form.tau
+        self._E, self._tau = np.ascontiguousarray(form.E), tau
+        self.axes: FloatArray = np.ascontiguousarray(np.linalg.eigh((self._E.T * np.abs(tau)) @ self._E)[1].T)
+        lipschitz = form.lipschitz
+        signs = np.where(np.arange(2**r)[:, None] >> np.arange(r) & 1, 1.0, -1.0)
+        self.n_open, size = 2**r, 2**r + _DEPTH
+        self._cones, self._linear, self._xs = np.zeros((size, r, r)), np.zeros((size, r)), np.zeros((size, r))
+        self._segments = np.zeros((size, 4), dtype=np.int64)
+        self._cones[: 2**r] = signs[:, :, None] * self.axes
+        self._linear[: 2**r] = form.w0
+        self._xs[: 2**r] = lipschitz * self._cones[: 2**r].sum(axis=1)
+        self._segments[: 2**r] = 0, int(np.count_nonzero(tau < 0.0)), int(np.count_nonzero(tau > 0.0)), 1
+        self._segments[0, 3] = 0
+        self.bounds = np.full(size, lipschitz if with_bounds else np.inf)
+        order = np.argsort(tau, kind="stable")
+        self._pool = order[tau[order] != 0.0]
+        self._pool_c = np.zeros(len(self._pool))
+        self.x, self.c, self.Z = np.zeros(r), np.zeros(K), np.zeros((K, r))
+        self.lines = np.zeros(K, dtype=np.int64)
+        self.last: tuple[int, int, int, float] = (0, 0, 0, 0.0)
+
+    @staticmethod
+    def compile() -> None:
+        """Compile the kernel, unless that has been done."""
+        _search.compile()
+
+    def bound(self, limit: float, threshold: float, max_nodes: int) -> tuple[int, float, FloatArray, float]:
+        """Bound up to ``max_nodes`` cones, fewer if f is above ``threshold`` somewhere, and cut those above ``limit``.
+
+        Returns the number of cones, the largest value of f met and where, and the largest bound of cones that were too
+        deep to be cut.
+        """
+        self.n_open, done, value, where, left, self._pool, self._pool_c, self.last = _search(
+            self._E,
+            self._tau,
+            self._cones,
+            self._linear,
+            self._xs,
+            self.bounds,
+            self._segments,
+            self._pool,
+            self._pool_c,
+            self.x,
+            self.c,
+            self.lines,
+            self.Z,
+            self.n_open,
+            limit,
+            threshold,
+            max_nodes,
+        )
+        return done, value, where, left
+
+
+@kernel(
+    "(float64[:, ::1], float64[::1], float64[:, :, ::1], float64[:, ::1], float64[:, ::1], float64[::1],"
+    "int64[:, ::1], int64[::1], float64[::1], float64[::1], float64[::1], int64[::1], float64[:, ::1],"
+    "int64, float64, float64, int64)"
+)
+def _search(  # type: ignore[no-untyped-def]
+    E, tau, cones, linear, xs, bounds, segments, pool, pool_c, x, c, lines, Z, n_open, limit, threshold, max_nodes
+):
+    """Bound up to ``max_nodes`` cones of the stack of ``n_open``.
+
+    The lines of a cone are those in its segment of the pool (first, number with tau < 0, number with tau > 0); the
+    halves of a cone share one, and the half that is bounded first must leave it as it is. Of the cone that was bounded
+    last, x, c, lines and Z are left as `ConeStack` has them.
+    """
+    K, r = E.shape
+    best, best_u, unresolved, n_nodes = -np.inf, np.zeros(r), 0.0, 0
+    m = a = b = 0
+    share = 0.0
+    e, t = np.empty((K, r)), np.empty(K)
+    V, P = np.empty((r, r)), np.empty((r, r))
+    base, q, u, middle = np.empty(r), np.empty(r), np.empty(r), np.empty(r)
+    while n_open > 0 and n_nodes < max_nodes and best <= threshold:
+        n_open -= 1
+        n_nodes += 1
+        _copy(cones[n_open].ravel(), V.ravel())
+        _copy(linear[n_open], base)
+        _copy(xs[n_open], x)
+        first, n_concave, n_convex, shared = segments[n_open]
+        m = mixed = 0
+        for place in range(first, first + n_concave + n_convex):
+            if place == first + n_concave:
+                m = mixed
+            k = pool[place]
+            low, high = np.inf, -np.inf
+            for j in range(r):
+                z = 0.0
+                for i in range(r):
+                    z += E[k, i] * V[j, i]
+                Z[mixed, j] = z
+                low, high = min(low, z), max(high, z)
+            if low >= 0.0:
+                for i in range(r):
+                    base[i] += tau[k] * E[k, i]
+            elif high > 0.0:
+                lines[mixed] = k
+                t[mixed] = tau[k]
+                c[mixed] = pool_c[place]
+                for i in range(r):
+                    e[mixed, i] = E[k, i]
+                mixed += 1
+        if n_convex == 0:
+            m = mixed
+        for j in range(r):
+            q[j] = 0.0
+            for i in range(r):
+                q[j] += base[i] * V[j, i]
+            for k in range(m, mixed):
+                q[j] += t[k] * max(Z[k, j], 0.0)
+            value = q[j]
+            for k in range(m):
+                value += t[k] * max(Z[k, j], 0.0)
+            if value > best:
+                best = value
+                _copy(V[j], best_u)
+        for j in range(r):
+            u[j] = 0.0
+        bound = min(bound_cone(V, q, Z, e, t, m, limit, x, c, u, P), bounds[n_open])
+        if bound <= limit:
+            continue
+        value = _value(V, base, e, t, mixed, u, middle)
+        if value > best:
+            best = value
+            _copy(middle, best_u)
+        if n_open + 2 > len(cones):
+            unresolved = max(unresolved, bound)
+            continue
+        a, b, share = _cut(V, Z, t, m, mixed, u)
+        size = 0.0
+        for i in range(r):
+            middle[i] = (1.0 - share) * V[a, i] + share * V[b, i]
+            size += middle[i] ** 2
+        for i in range(r):
+            middle[i] /= np.sqrt(size)
+        start = first + n_concave + n_convex if shared else first
+        if start + mixed > len(pool):
+            larger, larger_c = np.empty(2 * (start + mixed), dtype=np.int64), np.empty(2 * (start + mixed))
+            for place in range(len(pool)):
+                larger[place], larger_c[place] = pool[place], pool_c[place]
+            pool, pool_c = larger, larger_c
+        for place in range(mixed):
+            pool[start + place], pool_c[start + place] = lines[place], c[place]
+        for half in range(2):
+            _copy(V.ravel(), cones[n_open].ravel())
+            _copy(middle, cones[n_open, a if half == 0 else b])
+            _copy(base, linear[n_open])
+            _copy(x, xs[n_open])
+            bounds[n_open] = bound
+            segments[n_open, 0] = start
+            segments[n_open, 1] = m
+            segments[n_open, 2] = mixed - m
+            segments[n_open, 3] = half
+            n_open += 1
+    return n_open, n_nodes, best, best_u, unresolved, pool, pool_c, (m, a, b, share)
+
+
+@kernel()
+def _copy(source, target):  # type: ignore[no-untyped-def]
+    for i in range(len(source)):
+        target[i] = source[i]
+
+
+@kernel()
+def _value(V, base, e, t, mixed, u, point):  # type: ignore[no-untyped-def]
+    """Return f at the point of the cone with coefficients u, scaled to norm 1, and write it; -inf if it is zero."""
+    r = len(u)
+    size = 0.0
+    for i in range(r):
+        point[i] = 0.0
+        for j in range(r):
+            point[i] += u[j] * V[j, i]
+        size += point[i] ** 2
+    if size == 0.0:
+        return -np.inf
+    value = 0.0
+    for i in range(r):
+        point[i] /= np.sqrt(size)
+        value += base[i] * point[i]
+    for k in range(mixed):
+        product = 0.0
+        for i in range(r):
+            product += e[k, i] * point[i]
+        value += t[k] * max(product, 0.0)
+    return value
+
+
+@kernel()
+def _cut(V, Z, t, m, mixed, u):  # type: ignore[no-untyped-def]
+    """Return the edge (a, b) to cut, and where between a (0) and b (1).
+
+    On an edge, interpolation of a line is off the most where the line crosses it. The edge is the one with the largest
+    sum of that, times the part that the edge has in the point u at which the bound is attained, and the place is the
+    mean of the crossings. Where all is linear, the longest edge is cut in the middle.
+    """
+    r = len(u)
+    total = 0.0
+    for j in range(r):
+        total += u[j]
+    most, first, second, place = 0.0, 0, 1, 0.5
+    for a in range(r):
+        for b in range(a + 1, r):
+            off, crossing = 0.0, 0.0
+            for k in range(m, mixed):
+                if Z[k, a] * Z[k, b] < 0.0:
+                    share = Z[k, a] / (Z[k, a] - Z[k, b])
+                    error = t[k] * abs(Z[k, b]) * share
+                    off += error
+                    crossing += error * share
+            score = off * (min(u[a], u[b]) + _EVEN * total if total > 0.0 else 1.0)
+            if score > most:
+                most, first, second, place = score, a, b, crossing / off
+    if most > 0.0:
+        return first, second, min(max(place, _SHORTEST), 1.0 - _SHORTEST)
+    longest = 0.0
+    for a in range(r):
+        for b in range(a + 1, r):
+            length = 0.0
+            for i in range(r):
+                length += (V[a, i] - V[b, i]) ** 2
+            if length > longest:
+                longest, first, second = length, a, b
+    return first, second, 0.5

@@ -1,0 +1,1 @@
+"""The convex programs C-GReLU and C-ReLU, and the same as CVXPY programs."""

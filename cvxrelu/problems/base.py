@@ -1,0 +1,430 @@
+"""The convex programs C-GReLU and C-ReLU: their weights, cones and dual left sides."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import FrozenInstanceError
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from cvxrelu._validation import FloatArray, check_matrix, check_number, check_numeric, check_targets, read_only
+from cvxrelu.losses.base import Loss
+from cvxrelu.losses.registry import get_loss
+from cvxrelu.numerics.row_space import RowSpace
+from cvxrelu.patterns.activation_patterns import ActivationPatterns
+from cvxrelu.patterns.packed_mask import take_patterns
+from cvxrelu.penalties.base import NormPenalty, Penalty, homogeneous
+from cvxrelu.penalties.registry import get_penalty
+from cvxrelu.problems.annihilation import annihilated, product_roundings
+from cvxrelu.problems.dual import DualPoint
+from cvxrelu.problems.dual_workspace import DualWorkspace
+from cvxrelu.problems.normalization import Normalized, exponents, normalize
+from cvxrelu.problems.operator import GatedOperator
+from cvxrelu.runtime.memory import require
+
+if TYPE_CHECKING:
+    import cvxpy as cp
+
+
+def _check_block_array(name: str, value: Any, shape: tuple[int, ...]) -> FloatArray:
+    array = check_numeric(name, value).astype(np.float64)
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape (c, P, d) = {shape}; got {array.shape}")
+    return array
+
+
+Weights = FloatArray | tuple[FloatArray, FloatArray]
+_WEIGHT_ARRAYS, _REMEDY = 6, "take fewer gates"
+_FEASIBILITY = 1e-12
+_SAFE_EXPONENT = 160  # of two, of the size of X and y: products of their fourth powers stay normal numbers
+_SAFE_SIZE = 1e50  # t between its reciprocal and itself: products with X, and their squares, stay normal numbers
+
+
+class ConvexProblem(ABC):
+    """Common part of `ConvexGatedReLU` and `ConvexReLU`; see there."""
+
+    def __init__(
+        self,
+        X: Any,
+        y: Any,
+        patterns: ActivationPatterns,
+        lam: float = 1e-3,
+        loss: str | Loss = "squared",
+        penalty: str | Penalty = "group_l1",
+    ) -> None:
+        data = check_matrix("X", X)
+        if not isinstance(patterns, ActivationPatterns):
+            raise TypeError(
+                "patterns must be an ActivationPatterns, from sample_patterns(X, n_gates) or "
+                f"ActivationPatterns(D, G); got {type(patterns).__name__}"
+            )
+        targets = check_targets(y, len(data))
+        patterns.check_matches(data)
+        self._set("X", read_only(data))
+        self._set("y", read_only(targets[:, 0] if np.ndim(y) == 1 else targets))
+        self._set("patterns", patterns)
+        self._set("lam", check_number("lam", lam, minimum=0.0))
+        self._set("loss", get_loss(loss))
+        self._set("penalty", get_penalty(penalty))
+        self.loss.check_targets(targets)
+        self._check_penalty()
+
+    X: FloatArray
+    y: FloatArray
+    patterns: ActivationPatterns
+    lam: float
+    loss: Loss
+    penalty: Penalty
+    normal_data: Normalized | None = None  # on data of ordinary size, at lam = 0: from `normalize`, shared by all lam
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise FrozenInstanceError(f"cannot assign to {name!r}: problems are frozen; build a new one")
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(n={self.n}, d={self.d}, n_outputs={self.n_outputs}, "
+            f"n_patterns={len(self.patterns)}, lam={self.lam:g}, loss={self.loss!r}, penalty={self.penalty!r})"
+        )
+
+    @property
+    def n(self) -> int:
+        """Number of rows of X."""
+        return int(self.X.shape[0])
+
+    @property
+    def d(self) -> int:
+        """Number of features."""
+        return int(self.X.shape[1])
+
+    @property
+    def n_outputs(self) -> int:
+        """Number c of outputs."""
+        return int(self.Y.shape[1])
+
+    @property
+    def solved_columns(self) -> int:
+        """Columns that solvers work on: n where n < d and no single feature matters to the penalty; see `rotation`."""
+        return min(self.n, self.d) if self.penalty.rotation_invariant or self.lam == 0.0 else self.d
+
+    @cached_property
+    def Y(self) -> FloatArray:
+        """Targets as a float64 array (n, c)."""
+        return read_only(self.y.reshape(self.n, -1).astype(np.float64, copy=False))
+
+    @cached_property
+    def operator(self) -> GatedOperator:
+        """A on (X, D) in float64: every reported figure comes from it, whatever the precision of X."""
+        X = self.X.astype(np.float64, copy=False)
+        X.flags.writeable = False
+        return GatedOperator(X, self.patterns.D)
+
+    @cached_property
+    def at_zero(self) -> tuple[FloatArray, FloatArray]:
+        """The gradient t of F at zero (n, c) and A't (c, P, d), where solvers start; the same for all lam."""
+        t = self.loss.gradient(np.zeros_like(self.Y), self.Y)
+        products = self.operator.adjoint(t)
+        t.flags.writeable = products.flags.writeable = False
+        return t, products
+
+    @cached_property
+    def resolution(self) -> float:
+        """What float64 cannot tell from 0 of an objective; see `Loss.resolution`."""
+        return self.loss.resolution(self.Y)
+
+    @cached_property
+    def _lam_max(self) -> float:
+        t, products = self.at_zero
+        if not isinstance(self.penalty, NormPenalty):
+            return np.inf if np.any(products) else 0.0
+        if (ordinary := self._ordinary) is not None:
+            return ordinary.lam(ordinary.problem._lam_max)
+        workspace = DualWorkspace()
+        workspace.remember(self.operator, t, products)
+        argument, _ = self.with_lam(0.0).polar_argument(t, None, workspace=workspace)
+        return float(homogeneous(self.penalty.polar, argument))
+
+    @cached_property
+    def row_space(self) -> RowSpace | None:
+        """Coordinates in the row space of X; None where n >= d."""
+        return RowSpace.of(self.operator.X)
+
+    def with_lam(self, lam: float) -> Self:
+        """Return the same problem at another regularisation strength, sharing the validated data."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._set("lam", check_number("lam", lam, minimum=0.0))
+        return other
+
+    def restrict(self, index: NDArray[np.intp]) -> Self:
+        """Return the problem with the patterns of ``index`` only."""
+        gates = None if self.patterns.G is None else self.patterns.G[:, index]
+        return self._with(patterns=ActivationPatterns(take_patterns(self.patterns.D, index), gates))
+
+    def on_data(self, X: FloatArray, y: FloatArray, lam: float, loss: Loss) -> Self:
+        """Return the same kind of problem on data of ordinary size with the same patterns, which are not checked."""
+        same = X is self.X
+        other = self._with(X=X if same else read_only(X), y=read_only(y), lam=lam, loss=loss)
+        other.__dict__["_far"] = False
+        for name in ("operator", "cones"):  # what belongs to X and the patterns alone; at once, to be shared by all lam
+            if hasattr(type(self), name):
+                other.__dict__[name] = getattr(self if same else other, name)
+        return other
+
+    @cached_property
+    def _far(self) -> bool:
+        return max(map(abs, exponents(self))) > _SAFE_EXPONENT
+
+    @property
+    def _ordinary(self) -> Normalized | None:
+        """The problem for evaluations whose squares would leave the range of float64 here; None where they do not."""
+        normal = normalize(self) if self._far else None
+        return None if normal is None or normal.problem is self else normal
+
+    def _with(self, **changes: Any) -> Self:
+        """Return the problem with some of its parts changed, and nothing computed yet."""
+        other = object.__new__(type(self))
+        parts = ("X", "y", "patterns", "lam", "loss", "penalty")
+        other.__dict__.update({name: self.__dict__[name] for name in parts} | changes)
+        if "_far" in self.__dict__ and not {"X", "y"} & changes.keys():
+            other.__dict__["_far"] = self._far
+        return other
+
+    def on_rows(self, X: FloatArray, patterns: ActivationPatterns) -> Self:
+        """Return the problem on other data with the same masks, which are not checked again."""
+        return self._with(X=read_only(X), patterns=patterns)
+
+    @abstractmethod
+    def blocks(self, weights: Weights) -> FloatArray:
+        """Return the weights as one float64 array of blocks, checked: (c, P, d) or (2, c, P, d)."""
+
+    @abstractmethod
+    def weights(self, blocks: FloatArray) -> Weights:
+        """Return an array of blocks as weights: the inverse of `blocks`."""
+
+    @abstractmethod
+    def _combined(self, blocks: FloatArray) -> FloatArray:
+        """Return the gated weights (c, P, d) with the same prediction."""
+
+    @abstractmethod
+    def violation(self, weights: Weights) -> float:
+        """Return the largest violation of a cone constraint, max (-(2 D - I) X w)_+, in units of activation."""
+
+    @abstractmethod
+    def repair(self, weights: Weights) -> Weights:
+        """Return weights in their cones, near the given ones."""
+
+    @abstractmethod
+    def program_entries(self) -> int:
+        """Return the number of non-zeros of the matrices of the program for CVXPY, for dense X."""
+
+    @abstractmethod
+    def _check_penalty(self) -> None: ...
+
+    def require_memory(self) -> None:
+        """Raise InsufficientMemoryError if weights, and what is computed with them, do not fit in what is free."""
+        shape = self._blocks_shape()
+        require(_WEIGHT_ARRAYS * 8.0 * math.prod(shape), f"Weights of shape {shape} and a few more arrays", _REMEDY)
+
+    def zero_weights(self) -> Weights:
+        """Return the weights of the empty network."""
+        return self.weights(np.zeros(self._blocks_shape()))
+
+    @abstractmethod
+    def _blocks_shape(self) -> tuple[int, ...]: ...
+
+    def predict(self, weights: Weights) -> FloatArray:
+        """Return the prediction A u (n, c) on the rows of X."""
+        return self.operator.forward(self._combined(self.blocks(weights)))
+
+    def objective(self, weights: Weights) -> float:
+        """Return F(A u) + lam * Omega(u); whether the cones hold is for `violation` to say."""
+        if (ordinary := self._ordinary) is not None:
+            return ordinary.value(ordinary.problem.objective(ordinary.start(weights)))
+        blocks = self.blocks(weights)
+        prediction = self.operator.forward(self._combined(blocks))
+        regulariser = self.lam * self.penalty.value(blocks) if self.lam > 0.0 else 0.0
+        return self.loss.value(prediction, self.Y) + regulariser
+
+    def gradient_point(self, weights: Weights) -> FloatArray:
+        """Return t = grad F(A u) (n, c), the dual variable that belongs to the weights."""
+        return self.loss.gradient(self.predict(weights), self.Y)
+
+    @abstractmethod
+    def polar_argument(
+        self,
+        t: FloatArray,
+        multipliers: sp.csr_array | None,
+        weights: Weights | None = None,
+        *,
+        workspace: DualWorkspace | None = None,
+    ) -> tuple[FloatArray, sp.csr_array | None]:
+        """Return the argument of the penalty's conjugate at t, with the multipliers that it contains.
+
+        C-GReLU: -A't. C-ReLU: -+A't + Xt'g; multipliers g that are not given are computed, with the weights
+        as a hint where their minimisation is not separable: for the blocks that decide the largest, and for all above
+        lam where they are projections. A workspace saves what was computed for the caller's last t.
+        """
+
+    def left_sides(
+        self, t: FloatArray, workspace: DualWorkspace | None = None
+    ) -> tuple[FloatArray, sp.csr_array | None]:
+        """Return the largest left side of the dual constraints of each pattern (P,), and its multipliers.
+
+        For penalties that add up over patterns. A pattern with a left side below lam has zero weights if t is
+        optimal. Over the cones, left sides above lam are exact (an upper bound for "l1"), the others upper bounds.
+        """
+        argument, multipliers = self.polar_argument(t, None, workspace=workspace)
+        assert isinstance(self.penalty, NormPenalty)
+        return homogeneous(self.penalty.pattern_polar, argument), multipliers
+
+    def lam_max(self) -> float:
+        """Return the smallest lam at which zero weights are optimal.
+
+        It is the polar norm of A' grad F(0), over the cones for C-ReLU (exact, but for feature_group_l1
+        with cones, where it is the upper end of an interval of relative width 1e-6). Infinite for penalties
+        that are not norms, unless the gradient vanishes.
+        """
+        return self._lam_max
+
+    @abstractmethod
+    def zero_is_optimal(self) -> bool:
+        """Return whether lam is at least `lam_max`."""
+
+    def dual_objective(self, t: Any, multipliers: Any = None) -> float:
+        """Return the dual objective -F*(t) - R*(argument) at t (n, c), -inf if t is not dual feasible.
+
+        Feasible means: to 1e-12 of lam, or within the rounding of the products themselves.
+
+        Parameters
+        ----------
+        t : array of shape (n, c) or (n,)
+            The dual variable.
+        multipliers : sparse or dense array of shape (2 c P, n), optional
+            Multipliers g >= 0 of the cones (C-ReLU only); by default the best ones are computed, none at lam = 0.
+
+        Returns
+        -------
+        float
+            A lower bound of the optimal value.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit, an entry is not finite, or a multiplier is negative.
+        """
+        point, gamma = self.check_dual(t), self.check_multipliers(multipliers)
+        if (ordinary := self._ordinary) is not None:
+            return ordinary.value(ordinary.problem.dual_objective(*ordinary.start_dual(point, gamma)))
+        if gamma is None and not self._regularised:
+            gamma = self._no_multipliers()
+        with np.errstate(over="ignore", invalid="ignore"):  # a t with squares that overflow is far too large
+            value = -self.loss.conjugate(point, self.Y)
+            if value > -np.inf:
+                value -= self._conjugate(self.polar_argument(point, gamma)[0], point)
+        return value if value > -np.inf else -np.inf
+
+    def dual_point(
+        self,
+        t: Any,
+        multipliers: Any = None,
+        weights: Weights | None = None,
+        *,
+        workspace: DualWorkspace | None = None,
+    ) -> DualPoint:
+        """Return a dual feasible point made from any t (n, c): the lower bound that t gives.
+
+        t is moved into the domain of F* and, for norm penalties, shrunk until the polar norm of the argument is
+        at most lam; at lam = 0 it is projected onto the null space of A', where no multipliers are needed. The
+        point t = 0, always feasible, is returned where it is better. ``t`` and ``multipliers`` are those of
+        `dual_objective`; ``weights`` only help to find multipliers, and a workspace to find them sooner.
+        """
+        point, gamma = self.check_dual(t), self.check_multipliers(multipliers)
+        if (ordinary := self._ordinary) is not None:
+            made = ordinary.problem.dual_point(*ordinary.start_dual(point, gamma))
+            return DualPoint(*ordinary.dual(made.t, made.multipliers), ordinary.value(made.value))
+        size = float(np.abs(point).max())
+        if size > 0.0 and not 1.0 / _SAFE_SIZE <= size <= _SAFE_SIZE:
+            point, gamma = point / size, None
+        point = self.loss.project_domain(point, self.Y)
+        scale, conjugate = 1.0, 0.0
+        if not self._regularised:
+            point, gamma = annihilated(self.operator, self.loss, self.Y, point), self._no_multipliers()
+            scale = self.loss.best_scale(point, self.Y, np.inf)
+        else:
+            argument, gamma = self.polar_argument(point, gamma, weights, workspace=workspace)
+            if isinstance(self.penalty, NormPenalty):
+                size = float(homogeneous(self.penalty.polar, argument))
+                scale = self.loss.best_scale(point, self.Y, self.lam / size if size > 0.0 else np.inf)
+            else:
+                conjugate = self.penalty.conjugate(argument, self.lam)
+        point = scale * point
+        value = -self.loss.conjugate(point, self.Y) - conjugate
+        origin = -self.loss.conjugate(np.zeros_like(point), self.Y)
+        if not value >= origin:
+            return DualPoint(np.zeros_like(point), self._no_multipliers(), origin)
+        return DualPoint(point, None if gamma is None else gamma * scale, value)
+
+    @property
+    def _regularised(self) -> bool:
+        return self.lam > 0.0 and self.penalty.name != "none"
+
+    @abstractmethod
+    def _no_multipliers(self) -> sp.csr_array | None:
+        """Return multipliers that are all zero, None for gated problems."""
+
+    def _adjoint(self, t: FloatArray, workspace: DualWorkspace | None) -> FloatArray:
+        return self.operator.adjoint(t) if workspace is None else workspace.adjoint(self.operator, t)
+
+    def _conjugate(self, argument: FloatArray, t: FloatArray) -> float:
+        if not self._regularised:
+            return 0.0 if bool(np.all(np.abs(argument) <= product_roundings(self.operator.X, t))) else np.inf
+        if isinstance(self.penalty, NormPenalty):
+            slack = max(_FEASIBILITY * self.lam, self._rounding(t))
+            return 0.0 if float(homogeneous(self.penalty.polar, argument)) <= self.lam + slack else np.inf
+        return self.penalty.conjugate(argument, self.lam)
+
+    def _rounding(self, t: FloatArray) -> float:
+        """Return a bound of the rounding error of ||X' D_i t_k||, over all i and k."""
+        return float(np.linalg.norm(product_roundings(self.operator.X, t), axis=-1).max())
+
+    def check_dual(self, t: Any) -> FloatArray:
+        """Return a dual variable as an array (n, c), checked."""
+        point = check_numeric("t", t).astype(np.float64)
+        if point.shape not in {self.Y.shape, self.y.shape}:
+            raise ValueError(f"t must have the shape {self.Y.shape} of the predictions; got {point.shape}")
+        return point.reshape(self.Y.shape)
+
+    @abstractmethod
+    def check_multipliers(self, multipliers: Any) -> sp.csr_array | None:
+        """Return multipliers as a sparse array (2 c P, n), checked; None for gated problems."""
+
+    def to_cvxpy(self, form: Literal["primal", "dual"] = "primal") -> cp.Problem:
+        """Return the program as a `cvxpy.Problem`; see `cvxrelu.problems.cvxpy_programs.build_program`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import cvxrelu as cr
+        >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+        >>> y = np.abs(X[:, 0])
+        >>> import cvxpy as cp
+        >>> problem = cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam=0.01)
+        >>> program = problem.to_cvxpy()
+        >>> [constraint.label for constraint in program.constraints]
+        ['prediction', 'cone_V', 'cone_W']
+        >>> V, W = program.var_dict["V"], program.var_dict["W"]
+        >>> rising = cp.Problem(program.objective, [*program.constraints, V[:, 0] >= 0, W[:, 0] <= 0])
+        >>> bool(rising.solve(solver="CLARABEL") > cr.solve(problem).objective)  # |x| falls at first
+        True
+        """
+        from cvxrelu.programs import build_program  # programs read problems: the one import that points back
+
+        return build_program(self, form)

@@ -1,0 +1,182 @@
+"""C-GReLU, C-ReLU and their duals as CVXPY problems, vectorised, with ``y`` and ``lam`` as Parameters."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal
+
+import numpy as np
+import scipy.sparse as sp
+
+from cvxrelu._validation import FloatArray, check_choice
+from cvxrelu.exceptions import ProgramSizeWarning
+from cvxrelu.problems.base import ConvexProblem
+from cvxrelu.problems.relu import ConvexReLU
+from cvxrelu.runtime.lazy_imports import cp
+from cvxrelu.runtime.memory import COMPILED_BYTES, require
+from cvxrelu.runtime.threads import cvxpy_alone
+
+# Backend of CVXPY that compiles these programs fastest: one large constant matrix, few atoms.
+CANON_BACKEND = "SCIPY"
+_BUILT_BYTES = 24  # for each non-zero of A and the cones
+_REMEDY = "take fewer patterns or rows, or a native solver"
+_LARGE_PROGRAM = 2 * 10**8
+_LARGEST_FEATURE = 1e8  # norm of a feature in the units of a solver
+_LEAST_FEATURE = 1e-10  # of the largest: what is far less may be the rounding of zeros
+
+
+def build_program(problem: ConvexProblem, form: Literal["primal", "dual"] = "primal") -> cp.Problem:
+    """Return a convex program of the problem as a `cvxpy.Problem` with named parts.
+
+    Parameters ``y`` (n, c) and ``lam`` are CVXPY Parameters: give them other values and solve again without
+    recompiling. More constraints join by ``cp.Problem(prog.objective, prog.constraints + [...])``.
+
+    primal
+        Variables ``U`` (c P, d), or ``V`` and ``W`` (c P, d), row k P + i being block (k, i), and the prediction
+        ``f`` (n, c). Constraints labelled "prediction", and "cone_V" and "cone_W" for C-ReLU: arrays (n, c P).
+    dual
+        Variables ``t`` (n, c) and, for C-ReLU, the multipliers ``g`` and ``h`` (c P, n) of the cones of V and W
+        (DESIGN section 4). Its value is the optimal value of the primal.
+
+    Solve by CVXOPT as ``program.solve(solver="CVXOPT", kktsolver="qr")``, which `cvxrelu.solve` does:
+    without it CVXPY looks for redundant rows by ARPACK first, which may break down on bad scales
+    (``ArpackNoConvergence``).
+
+    Parameters
+    ----------
+    problem : ConvexGatedReLU or ConvexReLU
+        The problem.
+    form : {"primal", "dual"}
+        Which of the two.
+
+    Raises
+    ------
+    ValueError
+        If ``form`` is another word.
+    InsufficientMemoryError
+        If the program would not fit in the memory that is free.
+
+    Warns
+    -----
+    ProgramSizeWarning
+        If the program's matrix would have more than 2e8 non-zeros.
+    """
+    check_choice("form", form, ("primal", "dual"))
+    _warn_if_large(problem, form)
+    with cvxpy_alone():
+        y = cp.Parameter(problem.Y.shape, name="y", value=problem.Y)
+        lam = cp.Parameter(nonneg=True, name="lam", value=problem.lam)
+        if form == "dual":
+            return _dual(problem, y, lam)
+        return _primal(problem, y, lam, np.ones(problem.d), np.ones(problem.d), 1.0)
+
+
+@cvxpy_alone()
+def times_n(problem: ConvexProblem, program: cp.Problem) -> cp.Problem:
+    """Return the program with its objective times n, a sum over rows: what solvers' tolerances are made for.
+
+    Dual values of its constraints are n times as large too.
+    """
+    return cp.Problem(type(program.objective)(problem.n * program.objective.expr), program.constraints)
+
+
+@cvxpy_alone()
+def solver_program(problem: ConvexProblem) -> tuple[cp.Problem, FloatArray]:
+    """Return the primal program as solvers are given it, and the unit of each feature's weights (d,).
+
+    The objective is n times that of the problem, as by `times_n`, and the variables are the weights over the units: in
+    these the strength of the penalty is about 1. Solvers take dual constraints for kept where they are to a share of 1,
+    and lam may be less than that share. Units are powers of two, and less for features that would be huge in them.
+    """
+    n, lam, degree = problem.n, problem.lam, problem.penalty.degree
+    regularised = lam > 0.0 and problem.penalty.name != "none"
+    sizes = np.linalg.norm(problem.operator.X, axis=0)
+    sizes[sizes == 0.0] = 1.0
+    exponent = 0
+    if not regularised and n <= problem.d:  # in the row space of X small features may be rounding alone
+        units = np.ones(problem.d)
+    elif not regularised:
+        units = 1.0 / np.maximum(sizes, _LEAST_FEATURE * sizes.max())
+    elif degree is None:
+        units = np.ones(problem.d)
+    else:
+        exponent = round(-np.log2(n * lam) / degree)
+        units = np.minimum(np.ldexp(1.0, exponent), _LARGEST_FEATURE / sizes)
+    units = np.ldexp(1.0, np.round(np.log2(units)).astype(int))
+    strength = cp.Constant(float(np.ldexp(n * lam, exponent * (degree or 0))))
+    program = _primal(problem, cp.Constant(problem.Y), strength, units, np.ldexp(units, -exponent), n)
+    return program, units
+
+
+def _primal(
+    problem: ConvexProblem,
+    y: cp.Expression,
+    lam: cp.Expression,
+    units: FloatArray,
+    penalised: FloatArray,
+    factor: float,
+) -> cp.Problem:
+    """Return factor * F(A w) + lam * Omega(z) in variables v, with w = units * v and z = penalised * v."""
+    c, n_patterns = problem.n_outputs, len(problem.patterns)
+    names = ("V", "W") if isinstance(problem, ConvexReLU) else ("U",)
+    variables = [cp.Variable((c * n_patterns, problem.d), name=name) for name in names]
+    combined = variables[0] - variables[1] if len(variables) == 2 else variables[0]
+    f = cp.Variable(problem.Y.shape, name="f")
+    X = problem.operator.X * units
+    A = _expanded_matrix(X, problem)
+    outputs = [A @ cp.vec(combined[k * n_patterns : (k + 1) * n_patterns], order="F") for k in range(c)]
+    constraints = [(f == cp.reshape(cp.hstack(outputs), f.shape, order="F")).set_label("prediction")]
+    if isinstance(problem, ConvexReLU):
+        signs = np.tile(np.where(problem.patterns.D, 1.0, -1.0), (1, c))
+        for variable in variables:
+            inside = cp.multiply(signs, X @ variable.T) >= 0
+            constraints.append(inside.set_label(f"cone_{variable.name()}"))
+    stacked = cp.vstack(variables) if len(variables) == 2 else variables[0]
+    if not (penalised == 1.0).all():
+        stacked = cp.multiply(np.tile(penalised, (stacked.shape[0], 1)), stacked)
+    fit = problem.loss.expression(f, y)
+    objective = (fit if factor == 1.0 else factor * fit) + lam * problem.penalty.expression(stacked, c)
+    return cp.Problem(cp.Minimize(objective), constraints)
+
+
+def _dual(problem: ConvexProblem, y: cp.Parameter, lam: cp.Parameter) -> cp.Problem:
+    c, n_patterns, d = problem.n_outputs, len(problem.patterns), problem.d
+    t = cp.Variable(problem.Y.shape, name="t")
+    At = _expanded_matrix(problem.operator.X, problem).T
+    left = cp.vstack([cp.reshape(At @ t[:, k], (n_patterns, d), order="F") for k in range(c)])
+    constraints = []
+    if isinstance(problem, ConvexReLU):
+        signs = np.tile(np.where(problem.patterns.D, 1.0, -1.0).T, (c, 1))
+        g, h = (cp.Variable((c * n_patterns, problem.n), name=name) for name in "gh")
+        constraints += [(g >= 0).set_label("multipliers_V"), (h >= 0).set_label("multipliers_W")]
+        X = problem.operator.X
+        argument = cp.vstack([-left + cp.multiply(signs, g) @ X, left + cp.multiply(signs, h) @ X])
+    else:
+        argument = -left
+    conjugate, domain = problem.loss.conjugate_expression(t, y)
+    term, ball = problem.penalty.conjugate_constraints(argument, lam, c)
+    return cp.Problem(cp.Maximize(-conjugate - term), constraints + domain + ball)
+
+
+def _expanded_matrix(X: FloatArray, problem: ConvexProblem) -> sp.csc_array:
+    """Return A (n, P d) of X, sparse, column j P + i = D_i x_{.j}: what a column-major vec of U_k multiplies."""
+    D = np.asarray(problem.patterns.D)
+    return sp.hstack([sp.csc_array(D * X[:, [j]]) for j in range(problem.d)], format="csc")
+
+
+def check_memory(problem: ConvexProblem, solver: str) -> None:
+    """Raise InsufficientMemoryError if the compiled program would not fit in the memory that is free."""
+    nonzeros = problem.program_entries()
+    require(COMPILED_BYTES * nonzeros, f"{solver}'s program, of about {nonzeros:.1e} non-zeros,", _REMEDY)
+
+
+def _warn_if_large(problem: ConvexProblem, form: str) -> None:
+    nonzeros = problem.program_entries()
+    require(_BUILT_BYTES * nonzeros, f"the {form} program, of about {nonzeros:.1e} non-zeros,", _REMEDY)
+    if nonzeros > _LARGE_PROGRAM:
+        warnings.warn(
+            f"the {form} program will have about {nonzeros:.1e} non-zeros, {12e-9 * nonzeros:.0f} GB for its matrix "
+            "and several times that while it is compiled and factorised; fewer patterns or rows make it smaller",
+            ProgramSizeWarning,
+            stacklevel=4,
+        )

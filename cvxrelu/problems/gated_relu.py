@@ -1,0 +1,112 @@
+"""The gated-ReLU program, C-GReLU."""
+
+from typing import Any
+
+import scipy.sparse as sp
+
+from cvxrelu._validation import FloatArray
+from cvxrelu.patterns.packed_mask import count_active
+from cvxrelu.problems.base import ConvexProblem, Weights, _check_block_array
+from cvxrelu.problems.dual_workspace import DualWorkspace
+
+
+class ConvexGatedReLU(ConvexProblem):
+    """C-GReLU: the training of a gated-ReLU network with fixed gates, as a convex program.
+
+    minimise over U (c, P, d):  F(sum_i D_i X U_i) + lam * Omega(U),   F(f) = (1/n) sum_j loss(f_j, y_j).
+
+    With the default penalty, Omega(U) = sum ||U_{k,i}||_2, it has the optimal value of NC-GReLU with weight
+    decay (Mishkin, Sahiner & Pilanci 2022). Squared loss is 1/2 ||f_j - y_j||^2; the
+    paper has no 1/n, and the authors' package divides by 2 n c.
+
+    Parameters
+    ----------
+    X : array of shape (n, d)
+        Dense data; float32 and float64 are kept, integers become float64. A copy is held, read-only.
+    y : array of shape (n,) or (n, c)
+        Targets: real for "squared" and "huber", -1/+1 for "logistic", one-hot rows for "softmax".
+    patterns : ActivationPatterns
+        Patterns of X: `sample_patterns`, or the user's own.
+    lam : float
+        Regularisation strength, >= 0.
+    loss : str or Loss
+        "squared", "logistic", "softmax", "huber".
+    penalty : str or Penalty
+        "group_l1", "feature_group_l1", "l1", "squared_l2", "nuclear" (the exact weight decay of c > 1), "none".
+
+    Raises
+    ------
+    TypeError, ValueError
+        With the argument, what it got and what it accepts; nothing is solved.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+    >>> y = np.abs(X[:, 0])
+    >>> patterns = cr.sample_patterns(X, n_gates=10, seed=0)
+    >>> problem = cr.ConvexGatedReLU(X, y, patterns, lam=0.01)
+    >>> solution = cr.solve(problem)
+    >>> print(solution.status)
+    optimal
+    >>> solution.weights.shape  # (c, P, d)
+    (1, 4, 2)
+    >>> round(problem.objective(problem.zero_weights()), 4)  # half the mean of y^2
+    0.2143
+    >>> round(solution.objective, 4)
+    0.0169
+    """
+
+    def blocks(self, weights: Weights) -> FloatArray:
+        """Return the weights U as a float64 array (c, P, d)."""
+        return _check_block_array("U", weights, self._blocks_shape())
+
+    def weights(self, blocks: FloatArray) -> FloatArray:
+        """Return U."""
+        return blocks
+
+    def violation(self, weights: Weights) -> float:
+        """Return 0: a gated problem has no cones."""
+        self.blocks(weights)
+        return 0.0
+
+    def repair(self, weights: Weights) -> FloatArray:
+        """Return the weights as they are."""
+        return self.blocks(weights)
+
+    def zero_is_optimal(self) -> bool:
+        """Return whether lam is at least `lam_max`."""
+        return self.lam >= self.lam_max()
+
+    def polar_argument(
+        self,
+        t: FloatArray,
+        multipliers: sp.csr_array | None,
+        weights: Weights | None = None,
+        *,
+        workspace: DualWorkspace | None = None,
+    ) -> tuple[FloatArray, None]:
+        """Return -A't (c, P, d)."""
+        return -self._adjoint(t, workspace), None
+
+    def _combined(self, blocks: FloatArray) -> FloatArray:
+        return blocks
+
+    def _no_multipliers(self) -> None:
+        return None
+
+    def _blocks_shape(self) -> tuple[int, ...]:
+        return (self.n_outputs, len(self.patterns), self.d)
+
+    def program_entries(self) -> int:
+        """Return the number of non-zeros of A."""
+        return self.n_outputs * self.d * count_active(self.patterns.D)
+
+    def _check_penalty(self) -> None:
+        pass
+
+    def check_multipliers(self, multipliers: Any) -> None:
+        """Refuse multipliers: a gated problem has no cones."""
+        if multipliers is not None:
+            raise ValueError("multipliers must be None for ConvexGatedReLU, which has no cones")

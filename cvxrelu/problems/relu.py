@@ -1,0 +1,183 @@
+"""The ReLU program with cone constraints, C-ReLU."""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from cvxrelu._validation import FloatArray
+from cvxrelu.cones.multipliers import cone_multipliers, features_are_larger
+from cvxrelu.cones.pattern_cones import PatternCones
+from cvxrelu.numerics.row_space import RowSpace
+from cvxrelu.numerics.rows import unit_rows
+from cvxrelu.patterns.activation_patterns import strictly_inside
+from cvxrelu.patterns.packed_mask import count_active, take_patterns
+from cvxrelu.problems.base import ConvexProblem, Weights, _check_block_array
+from cvxrelu.problems.dual_workspace import DualWorkspace
+
+_ROUNDING = 1e-9
+_DIRECTIONS = 10
+
+
+class ConvexReLU(ConvexProblem):
+    """C-ReLU: the training of a ReLU network whose neurons have the given patterns, as a convex program.
+
+    minimise over V, W (c, P, d):  F(sum_i D_i X (V_i - W_i)) + lam * (Omega(V) + Omega(W))
+    subject to                     (2 D_i - I) X V_{k,i} >= 0,  (2 D_i - I) X W_{k,i} >= 0.
+
+    With all patterns of X, the default penalty and c = 1 its value is that of NC-ReLU with weight decay (Pilanci
+    & Ergen 2020; Mishkin, Sahiner & Pilanci 2022); with some of them, an upper bound of it. For
+    feature_group_l1 the groups hold the entries of V and W together. The scaling is that of `ConvexGatedReLU`.
+
+    Parameters
+    ----------
+    X : array of shape (n, d)
+        Dense data; float32 and float64 are kept, integers become float64. A copy is held, read-only.
+    y : array of shape (n,) or (n, c)
+        Targets: real for "squared" and "huber", -1/+1 for "logistic", one-hot rows for "softmax".
+    patterns : ActivationPatterns
+        Patterns of X: `sample_patterns`, `enumerate_patterns`, or the user's own.
+    lam : float
+        Regularisation strength, >= 0.
+    loss : str or Loss
+        "squared", "logistic", "softmax", "huber".
+    penalty : str or Penalty
+        "group_l1", "feature_group_l1", "l1", "squared_l2", "none"; the nuclear norm is not offered.
+
+    Raises
+    ------
+    TypeError, ValueError
+        With the argument, what it got and what it accepts; nothing is solved.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> X = np.column_stack([np.linspace(-1, 1, 8), np.ones(8)])  # one feature, and the bias
+    >>> y = np.abs(X[:, 0])
+    >>> problem = cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam=0.01)
+    >>> problem
+    ConvexReLU(n=8, d=2, n_outputs=1, n_patterns=16, lam=0.01, loss=Squared(), penalty=GroupL1())
+    >>> solution = cr.solve(problem)
+    >>> print(solution.status, solution.network().n_neurons)
+    optimal 2
+    >>> problem.violation(solution.weights)  # the neurons are in the cones of their patterns
+    0.0
+    >>> cr.solve(problem.with_lam(problem.lam_max())).network().n_neurons
+    0
+    """
+
+    def blocks(self, weights: Weights) -> FloatArray:
+        """Return the pair (V, W) as a float64 array (2, c, P, d)."""
+        if not isinstance(weights, tuple | list) or len(weights) != 2:
+            raise TypeError(
+                "weights of ConvexReLU must be a pair (V, W) of arrays of shape (c, P, d); "
+                f"got {type(weights).__name__}"
+            )
+        shape = self._blocks_shape()[1:]
+        return np.stack([_check_block_array(name, part, shape) for name, part in zip("VW", weights, strict=True)])
+
+    def weights(self, blocks: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return (V, W)."""
+        return blocks[0], blocks[1]
+
+    @cached_property
+    def cones(self) -> PatternCones:
+        """The cones K_i of the patterns."""
+        return PatternCones(self.operator.X, self.patterns)
+
+    @property
+    def row_space(self) -> RowSpace | None:
+        """Coordinates in the row space of X, those of the cones; None where n >= d."""
+        return self.cones.space
+
+    def violation(self, weights: Weights) -> float:
+        """Return the largest violation of a cone constraint, max (-(2 D - I) X w)_+, in units of activation."""
+        return float(self.cones.violations(self.blocks(weights)).max())
+
+    def repair(self, weights: Weights) -> tuple[FloatArray, FloatArray]:
+        """Return weights in their cones: blocks that miss them are projected, then nudged along a witness."""
+        if (ordinary := self._ordinary) is not None:
+            moved = ordinary.weights(ordinary.problem.repair(ordinary.start(weights)))
+            return self.weights(self.blocks(moved))
+        blocks = self.blocks(weights).copy()
+        flat = blocks.reshape(-1, self.d)
+        outside = np.flatnonzero(self.cones.violations(blocks).ravel() > 0.0)
+        flat[outside] = self.cones.repair(flat[outside], outside)
+        return self.weights(blocks)
+
+    def zero_is_optimal(self) -> bool:
+        """Return whether lam is at least `lam_max`; one direction of a cone with a larger product says no."""
+        G, name = self.patterns.G, self.penalty.name
+        if name in ("group_l1", "l1") and G is not None:
+            sizes = np.linalg.norm(G, ord=2 if name == "group_l1" else 1, axis=0)
+            units = G.T / np.maximum(sizes, np.finfo(np.float64).tiny)[:, None]
+            products = np.abs(np.einsum("cpd,pd->cp", self.at_zero[1], units)).max(axis=0)
+            largest = np.argsort(-products)[:_DIRECTIONS]
+            larger = largest[products[largest] > (1.0 + _ROUNDING) * self.lam]
+            D = take_patterns(self.patterns.D, larger)
+            if len(larger) and strictly_inside(unit_rows(self.operator.X), D, G[:, larger]).any():
+                return False
+        if name == "feature_group_l1":
+            normal = self if self._ordinary is None else self._ordinary.problem
+            assert isinstance(normal, ConvexReLU)
+            products = normal.at_zero[1].reshape(-1, self.d)
+            if features_are_larger(np.concatenate([-products, products]), normal.cones, normal.lam):
+                return False
+        return self.lam >= self.lam_max()
+
+    def polar_argument(
+        self,
+        t: FloatArray,
+        multipliers: sp.csr_array | None,
+        weights: Weights | None = None,
+        *,
+        workspace: DualWorkspace | None = None,
+    ) -> tuple[FloatArray, sp.csr_array]:
+        """Return -+A't + Xt'g (2, c, P, d) and the multipliers g."""
+        Z = self._adjoint(t, workspace)
+        argument = np.stack([-Z, Z]).reshape(-1, self.d)
+        if multipliers is None:
+            hint = None if weights is None else self.blocks(weights).reshape(-1, self.d)
+            enough = self.lam if self._regularised else self._rounding(t)
+            workspace = workspace or DualWorkspace()
+            projector = workspace.projector(self.cones, len(argument))
+            multipliers = cone_multipliers(
+                argument, self.cones, self.penalty, enough, hint, projector, workspace.expired
+            )
+        shifted = self.cones.shift(argument, multipliers)
+        return shifted.reshape(self._blocks_shape()), multipliers
+
+    def _combined(self, blocks: FloatArray) -> FloatArray:
+        difference: FloatArray = blocks[0] - blocks[1]
+        return difference
+
+    def _no_multipliers(self) -> sp.csr_array:
+        return sp.csr_array((2 * self.n_outputs * len(self.patterns), self.n))
+
+    def _blocks_shape(self) -> tuple[int, ...]:
+        return (2, self.n_outputs, len(self.patterns), self.d)
+
+    def program_entries(self) -> int:
+        """Return the number of non-zeros of A and of the cones of V and W."""
+        return self.n_outputs * self.d * (count_active(self.patterns.D) + 2 * self.n * len(self.patterns))
+
+    def _check_penalty(self) -> None:
+        if self.penalty.name == "nuclear":
+            raise ValueError(
+                "penalty 'nuclear' is for ConvexGatedReLU (exact weight decay of many outputs); "
+                "ConvexReLU accepts 'group_l1', 'feature_group_l1', 'l1', 'squared_l2', 'none'"
+            )
+
+    def check_multipliers(self, multipliers: Any) -> sp.csr_array | None:
+        """Return multipliers as a sparse array (2 c P, n); ValueError on shape, sign or non-finite entries."""
+        if multipliers is None:
+            return None
+        gamma = sp.csr_array(multipliers, dtype=np.float64)
+        shape = (2 * self.n_outputs * len(self.patterns), self.n)
+        if gamma.shape != shape:
+            raise ValueError(f"multipliers must have shape (2 c P, n) = {shape}; got {gamma.shape}")
+        if not np.isfinite(gamma.data).all() or (gamma.data < 0.0).any():
+            raise ValueError(f"multipliers must be finite and >= 0; got {gamma.data.min()!r} as the smallest")
+        return gamma

@@ -1,1 +1,0 @@
-"""What the command line shows of its results: tables, sentences, and records for machines."""

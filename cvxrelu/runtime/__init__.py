@@ -1,0 +1,1 @@
+"""The machine: threads, interrupts, memory, compilation and lazy imports."""

@@ -1,0 +1,28 @@
+"""Heavy modules that most calls do not need, imported at the first look at one of their names.
+
+CVXPY alone takes longer to import than a small problem to solve.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__all__ = ["cp", "numba_kernels"]
+
+
+class _LazyModule:
+    """A module in name only; as safe to use from threads as imports are."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(importlib.import_module(self._name), attribute)
+
+
+if TYPE_CHECKING:
+    import cvxpy as cp
+
+    from cvxrelu.runtime import numba_kernels
+else:
+    cp = _LazyModule("cvxpy")
+    numba_kernels = _LazyModule("cvxrelu.runtime.numba_kernels")

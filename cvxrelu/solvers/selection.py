@@ -1,0 +1,21 @@
+"""The native solver that suits a problem."""
+
+from cvxrelu.problems.base import ConvexProblem
+from cvxrelu.runtime.memory import COMPILED_BYTES, fits
+from cvxrelu.solvers.first_order.augmented_lagrangian import AugmentedLagrangian
+from cvxrelu.solvers.first_order.rfista import RFISTA
+from cvxrelu.solvers.interface import NativeSolver, takes
+from cvxrelu.solvers.least_squares import LeastSquares
+from cvxrelu.solvers.working_set.solver import WorkingSet
+
+
+def first_able(problem: ConvexProblem) -> NativeSolver | None:
+    """Return the first of LeastSquares, WorkingSet and RFISTA that can take the problem: one for every gated one.
+
+    For a ReLU problem that they do not take: AugmentedLagrangian where CLARABEL's program does not fit in memory.
+    """
+    candidates: list[NativeSolver] = [LeastSquares(), WorkingSet(), RFISTA()]
+    found = next((solver for solver in candidates if takes(solver, problem)), None)
+    if found is None and not fits(COMPILED_BYTES * problem.program_entries() * problem.solved_columns / problem.d):
+        found = AugmentedLagrangian() if takes(AugmentedLagrangian(), problem) else None
+    return found

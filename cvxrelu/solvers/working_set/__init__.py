@@ -1,0 +1,1 @@
+"""Working sets with semismooth Newton steps."""

@@ -1,0 +1,214 @@
+"""Semismooth Newton on the dual of the proximal-point method, for C-GReLU on a working set of patterns.
+
+A proximal-point step from the centre u minimises F(A v) + lam * Omega(v) + ||v - u||^2 / (2 sigma). Its dual is smooth,
+with gradient  grad F*(t) - A p(t),  p(t) = prox_{sigma lam Omega}(u - sigma A't),  and a Hessian of low-rank structure
+on the patterns where p is not zero (Li, Sun & Toh 2018; Zhang, Zhang, Sun & Toh 2020 for group norms).
+"""
+
+from enum import Enum, auto
+
+import numpy as np
+
+from cvxrelu._validation import FloatArray
+from cvxrelu.losses.dual_terms import downhill, dual_term
+from cvxrelu.penalties.base import NormPenalty
+from cvxrelu.penalties.prox_jacobians import prox_jacobian
+from cvxrelu.problems.base import ConvexProblem
+from cvxrelu.problems.operator import GatedOperator
+from cvxrelu.solvers.interface import Budget
+from cvxrelu.solvers.working_set.newton_systems import NewtonStep, NewtonSystems
+
+_FIRST_SIGMA = 0.1
+_SIGMA_GROWTH = 10.0
+_SIGMA_DROP = 0.1
+_RECOVERY = 2.0
+_FEW_STEPS = 2
+_SMALLEST_SIGMA = 1e-6
+_INEXACTNESS = 0.25
+_STEPS_PER_CENTRE = 50
+_SLOPE_DROP = 0.5
+_SEARCH_DROP = 0.3
+_SEARCHES = 20
+_ROUNDINGS = 16.0
+
+
+class _End(Enum):
+    """How the Newton steps for one centre ended."""
+
+    DONE = auto()
+    CONVERGED = auto()
+    FAILED = auto()
+
+
+class ProximalNewton:
+    """The inner solver: keeps t, sigma and what its linear systems can use from one working set to the next.
+
+    Parameters
+    ----------
+    problem : ConvexProblem
+        A C-GReLU problem with group_l1, l1 or nuclear penalty.
+    prediction : ndarray of shape (n, c)
+        A u at the start.
+    """
+
+    def __init__(self, problem: ConvexProblem, prediction: FloatArray) -> None:
+        self.problem = problem
+        self.term = dual_term(problem.loss, problem.Y)
+        self.t = self.term.start(prediction)
+        X = problem.operator.X
+        self._eps = float(np.finfo(problem.X.dtype).eps)
+        row = max(float(np.einsum("ij,ij->", X, X)) / problem.n, float(np.finfo(np.float64).tiny))
+        self._strength = 1.0 / problem.loss.smoothness(problem.n)
+        self._first_sigma = _FIRST_SIGMA * self._strength / row
+        self._largest_sigma = np.inf
+        self.sigma = self._first_sigma
+        self.n_steps = 0
+        self._systems = NewtonSystems(self.term.constant_curvature)
+        self.exhausted = False
+
+    def minimise(
+        self,
+        operator: GatedOperator,
+        index: np.ndarray,
+        u: FloatArray,
+        Z: FloatArray,
+        target: float,
+        budget: Budget,
+    ) -> tuple[FloatArray, float]:
+        """Take proximal-point steps on a working set until its duality gap is at most the target.
+
+        Parameters
+        ----------
+        operator : GatedOperator
+            A on the working set.
+        index : ndarray of shape (k,)
+            Its patterns, ascending: what is known of them is used again.
+        u : ndarray of shape (c, k, d)
+            Weights to start from.
+        Z : ndarray of shape (c, k, d)
+            A't at the present t.
+        target : float
+            The gap that is asked for.
+        budget : Budget
+            What may be spent; ``exhausted`` says afterwards whether rounding kept it from the target.
+
+        Returns
+        -------
+        ndarray of shape (c, k, d), float
+            The weights and their objective.
+        """
+        self._systems.enter(operator, index)
+        self.exhausted = False
+        before = self.n_steps
+        while True:
+            entered = self.n_steps
+            v, upper, end = self._centre(operator, u, Z, target, budget)
+            Z = self._Z
+            if end is _End.DONE:
+                if self.n_steps - before <= _FEW_STEPS:  # so easy: the next call starts here, with a longer step
+                    self._recentre()
+                if self.n_steps == entered:  # t is that of weights before these: a second long step by it overshoots
+                    self.t = self.term.start(operator.forward(v))
+                break
+            if end is _End.FAILED:  # too ill-conditioned: a shorter proximal-point step
+                self._largest_sigma = 0.5 * self.sigma
+                self.sigma *= _SIGMA_DROP
+                self.exhausted = self.sigma < _SMALLEST_SIGMA * self._first_sigma
+            else:
+                moved = float(np.linalg.norm(v - u))
+                self.exhausted = moved <= _ROUNDINGS * self._eps * float(np.linalg.norm(v))
+                self._recentre()
+                u = v
+            if self.exhausted:
+                break
+        self.t = min(1.0, self.term.largest_multiple(self.t)) * self.t
+        return v, upper
+
+    def _recentre(self) -> None:
+        """Go on from the present point, with a longer proximal-point step."""
+        self.term.recentre(self.t, self.sigma)
+        self._largest_sigma *= _RECOVERY
+        self.sigma = min(_SIGMA_GROWTH * self.sigma, self._largest_sigma)
+
+    def _centre(
+        self, operator: GatedOperator, u: FloatArray, Z: FloatArray, target: float, budget: Budget
+    ) -> tuple[FloatArray, float, "_End"]:
+        """Newton steps for one centre: the weights, their objective, and how the steps ended."""
+        problem, penalty, sigma = self.problem, self.problem.penalty, self.sigma
+        for count in range(_STEPS_PER_CENTRE + 1):
+            w = u - sigma * Z
+            v = penalty.prox(w, sigma * problem.lam)
+            active = np.flatnonzero(np.any(v, axis=(0, 2)))
+            part = operator.take(active)
+            prediction = part.forward(v[:, active])
+            rows = self.term.rows(self.t, sigma)
+            gradient = rows.gradient - prediction
+            if rows.coupling is not None:  # its predictions are unique up to a constant in each row
+                gradient -= gradient.mean(axis=1, keepdims=True)
+            upper = problem.loss.value(prediction, problem.Y) + problem.lam * penalty.value(v[:, active])
+            self._Z = Z
+            if upper - self._dual_value(Z) <= target:
+                return v, upper, _End.DONE
+            if budget.spent(self.n_steps):
+                return v, upper, _End.DONE
+            # In the norm of Q: what is at the boundary of the domain hardly counts.
+            residual = float(np.vdot(gradient, rows.respond(gradient)))
+            rounding = self._eps * (np.linalg.norm(rows.gradient) + np.linalg.norm(prediction))
+            moved = float(np.sum((v - u) ** 2))
+            if residual <= max(_INEXACTNESS / sigma * moved, float(_ROUNDINGS * rounding) ** 2 / self._strength):
+                return v, upper, _End.CONVERGED
+            if count == _STEPS_PER_CENTRE:
+                break
+            self.n_steps += 1
+            jacobian = prox_jacobian(penalty, np.ascontiguousarray(w[:, active]), sigma * problem.lam)
+            step = self._systems.direction(NewtonStep(active, jacobian, rows, sigma, gradient))
+            step = downhill(self.term, self.t, step, gradient)
+            change = operator.adjoint(step)
+            length = self._search(u - sigma * Z, sigma * change, step)
+            if length == 0.0:
+                break
+            self.t = self.term.moved(self.t, length * step)
+            Z = Z + length * change
+        return v, upper, _End.FAILED
+
+    def _search(self, w: FloatArray, change: FloatArray, step: FloatArray) -> float:
+        """Return a step length where the slope of the dual has dropped enough, by a safeguarded secant."""
+        problem, sigma = self.problem, self.sigma
+        threshold = sigma * problem.lam
+
+        def slope(length: float) -> float:
+            v = problem.penalty.prox(w - length * change, threshold)
+            f = self.term.gradient(self.t + length * step, sigma)
+            return float(np.vdot(f, step) - np.vdot(v, change) / sigma)
+
+        start = slope(0.0)
+        if not start < 0.0:
+            return 0.0
+        longest = max(1.0, self.term.longest_step(self.t, step))
+        high = 1.0
+        at_high = slope(high)
+        if abs(at_high) <= _SLOPE_DROP * -start:
+            return high
+        low, at_low = 0.0, start
+        while at_high < 0.0 and high < longest:
+            low, at_low = high, at_high
+            high = min(2.0 * high, longest)
+            at_high = slope(high)
+        if at_high < 0.0 or not np.isfinite(at_high):
+            return high if np.isfinite(high) and np.isfinite(at_high) else low
+        length = high
+        for _ in range(_SEARCHES):
+            length = low + (high - low) * float(np.clip(-at_low / (at_high - at_low), 0.1, 0.9))
+            here = slope(length)
+            if abs(here) <= _SEARCH_DROP * -start:
+                break
+            if here < 0.0:
+                low, at_low = length, here
+            else:
+                high, at_high = length, here
+        return length
+
+    def _dual_value(self, Z: FloatArray) -> float:
+        """Return the dual objective at the best feasible multiple of t, for A't = Z (c, k, d)."""
+        assert isinstance(self.problem.penalty, NormPenalty)
+        return self.term.bound(self.t, self.problem.lam, self.problem.penalty.polar(Z))

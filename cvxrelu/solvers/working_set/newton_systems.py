@@ -1,0 +1,332 @@
+"""The linear systems of the semismooth Newton method on the dual of a proximal-point step of C-GReLU.
+
+(Q^-1 + sigma A M A') dt = -g, with Q the inverse Hessian of the dual term (within rows), M the Jacobian of the prox and
+A on the active patterns. The way with the least predicted work is taken at each step:
+
+- in the rows, by Cholesky: see `row_systems`;
+- in the columns, by conjugate gradients in float32 (in float64 where they are small) until the residual in the rows is
+  a tenth of g. They are preconditioned by a Cholesky factor of the k d x k d matrix, with the blocks X'(D_i D_j)X kept
+  from step to step (one or two iterations), or by its diagonal blocks and a coarse space of the directions of the
+  active blocks. Where all c k d columns are few, the factor is that of the whole matrix, with what couples the outputs,
+  in float64: ill-conditioned data and curvature near 0 would take conjugate gradients hundreds of iterations.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from scipy.linalg import cho_factor
+
+from cvxrelu._validation import FloatArray
+from cvxrelu.losses.dual_terms import Rows
+from cvxrelu.patterns.packed_mask import Mask
+from cvxrelu.penalties.prox_jacobians import GroupJacobian, ProxJacobian
+from cvxrelu.problems.operator import GatedOperator
+from cvxrelu.solvers.working_set.preconditioners import (
+    CholeskyFactors,
+    Diagonal,
+    DiagonalBlocks,
+    OverlapInverse,
+    Preconditioner,
+    WithDirections,
+    coupled_factor,
+)
+from cvxrelu.solvers.working_set.row_systems import RowSystems
+
+_MOST_ROWS = 10_000
+_MOST_COLUMNS = 8000
+_MOST_COUPLED = 1500
+_EXPECTED_CG = 20.0
+_DIRECT_CG = 3
+_SKINNY = 1.5
+_SMALL = 1e6
+_OVERHEAD = 4e6
+_ROUNDING = 1e-6
+_CG_LIMIT = 300
+_CG_TOLERANCE = 0.1
+_CAUTION = 1.3
+_REFINEMENTS = 6
+_REFINEMENT = 0.01
+_AMORTISED = 0.25
+_BLOCK_FEATURES = 100
+_CHUNK = 2**22
+
+
+@dataclass(frozen=True, eq=False)
+class NewtonStep:
+    """One Newton system: positions of the active patterns, the Jacobian on them, dual rows, sigma, gradient (n, c)."""
+
+    active: np.ndarray
+    jacobian: ProxJacobian
+    rows: Rows
+    sigma: float
+    gradient: FloatArray
+
+
+class NewtonSystems:
+    """Solves the Newton systems, and keeps what later ones can use, from one working set to the next.
+
+    Parameters
+    ----------
+    constant_curvature : bool
+        Whether Q is the same at every point (squared loss): then products with X and the masks are kept.
+    """
+
+    operator: GatedOperator
+    _names: np.ndarray
+
+    def __init__(self, constant_curvature: bool) -> None:
+        self.constant_curvature = constant_curvature
+        self._expected_iterations = _EXPECTED_CG
+        self._rows: RowSystems | None = None
+        self._gram = np.zeros((0, 0), dtype=np.float32)
+        self._gram_names = np.zeros(0, dtype=np.intp)
+        self._blocks: dict[int, FloatArray] = {}
+        self._spectrum: tuple[FloatArray, FloatArray] | None = None
+
+    def enter(self, operator: GatedOperator, index: np.ndarray) -> None:
+        """Go on with a working set: A on its patterns, and their indices (k,) among all patterns."""
+        self.operator = operator
+        self._rounded: GatedOperator | None = None
+        self._names = index
+        if len(self._gram_names):
+            kept = np.flatnonzero(np.isin(self._gram_names, index))
+            columns = _columns_of(kept, operator.n_features)
+            self._gram_names, self._gram = self._gram_names[kept], self._gram[np.ix_(columns, columns)]
+
+    def direction(self, step: NewtonStep) -> FloatArray:
+        """Return dt (n, c)."""
+        if len(step.active) == 0:
+            return -step.rows.respond(step.gradient)
+        in_rows, in_columns, iterative = self._costs(step)
+        if in_rows <= min(in_columns, iterative):
+            found = self._rows_of(step)
+            if found is not None:
+                return found
+        return self._in_columns(step, dense=in_columns <= iterative)
+
+    def _costs(self, step: NewtonStep) -> tuple[float, float, float]:
+        """Return the predicted work of the three ways, in float64 operations of a large matrix product."""
+        n, d = self.operator.X.shape
+        c, k = step.gradient.shape[1], len(step.active)
+        iteration = 0.5 * _SKINNY * 4.0 * n * k * d * c + _OVERHEAD
+        iterative = (self._expected_iterations + 5.0) * iteration
+        if c * k * d <= _MOST_COUPLED:
+            gram = 0.5 * n * (k * d) ** 2 * (c if step.rows.coupling is None else 0.5 * c * (c + 1))
+            columns = gram + (c * k * d) ** 2 * (2.0 * c * d + c * k * d / 3.0) + _DIRECT_CG * iteration
+        elif not isinstance(step.jacobian, GroupJacobian) or k * d > _MOST_COLUMNS:
+            columns = np.inf
+        else:
+            gram = n * (k * d) ** 2 * c / _AMORTISED
+            if self.constant_curvature:
+                new = np.count_nonzero(~np.isin(self._names[step.active], self._gram_names))
+                gram = 2.0 * n * new * d * (len(self._gram_names) + 0.5 * new) * d
+            columns = (
+                0.5 * (_AMORTISED * gram + c * (k * d) ** 3 / 3.0 + 30.0 * c * (k * d) ** 2) + _DIRECT_CG * iteration
+            )
+        rows = np.inf
+        if isinstance(step.jacobian, GroupJacobian) and step.rows.coupling is None and n <= _MOST_ROWS:
+            used = np.count_nonzero(step.jacobian.shrinkage)
+            rows = 0.5 * (2.0 * n * n * used + c * (n**3 / 3.0 + 20.0 * n * n))
+        return rows, columns, iterative
+
+    def _rows_of(self, step: NewtonStep) -> FloatArray | None:
+        assert isinstance(step.jacobian, GroupJacobian)
+        if self._rows is None:
+            self._rows = RowSystems(self.operator.X.astype(np.float64, copy=False))
+        active = self.operator.take(step.active)
+        return self._rows.solve(active, step.jacobian, step.rows.diagonal, step.sigma, step.gradient)
+
+    @property
+    def _single(self) -> GatedOperator:
+        """A on the working set in float32."""
+        if self._rounded is None:
+            self._rounded = self.operator.astype(np.float32)
+        return self._rounded
+
+    def _in_columns(self, step: NewtonStep, dense: bool) -> FloatArray:
+        """Solve in the columns, by conjugate gradients with one of the preconditioners."""
+        system = _Columns.of(self.operator.take(step.active), step, np.float64)
+        right = system.adjoint(step.gradient)
+        goal = _CG_TOLERANCE * system.shift * float(np.linalg.norm(step.gradient))
+        small = right.size * len(step.gradient) <= _SMALL or right.size <= _MOST_COUPLED
+        dtype: type[np.floating] = np.float64 if small else np.float32
+        rough = system if small else _Columns.of(self._single.take(step.active), step, dtype)
+        precondition: Preconditioner | None = None
+        if dense and right.size <= _MOST_COUPLED:
+            precondition = coupled_factor(system.A, system.M, system.Q, system.shift)
+        elif dense:
+            precondition = self._dense_preconditioner(step.active, rough)
+        if precondition is None:
+            precondition = self._rough_preconditioner(step.active, rough)
+        x, r, total = np.zeros_like(right), right, 0
+        for _ in range(_REFINEMENTS):
+            largest = float(np.abs(r).max())
+            scaled: FloatArray = (r / largest).astype(dtype)
+            part, count, left = _conjugate_gradients(rough, scaled, precondition, goal / largest)
+            x, total = x + largest * part.astype(np.float64), total + count
+            if left * largest <= goal or total >= _CG_LIMIT:
+                break
+            r = right - system.shift * x - system.adjoint(system.forward(x))
+        if not dense:
+            self._expected_iterations = _CAUTION * total
+        found = -step.rows.respond(step.gradient - system.forward(x))
+        # A solve that rounding has spoilt may point uphill; without the low-rank part it cannot.
+        return found if np.vdot(found, step.gradient) < 0.0 else -step.rows.respond(step.gradient)
+
+    def _dense_preconditioner(self, active: np.ndarray, system: "_Columns") -> CholeskyFactors | None:
+        """Return the factors of shift I + M^(1/2) A'(nQ)A M^(1/2) of each output, without couplings, or None."""
+        A, M = system.A, system.M
+        assert isinstance(M, GroupJacobian)
+        k, d = len(active), A.n_features
+        if self.constant_curvature:
+            gram = self._gram_of(active)
+        factors: list[tuple[FloatArray, bool]] = []
+        for output, (shrinkage, directions) in enumerate(zip(M.shrinkage, M.directions, strict=True)):
+            if not self.constant_curvature:
+                gram = _gram_columns(A.X * np.sqrt(system.Q.diagonal[:, output, None]), A.D, 0)
+            K = _halve(_halve(gram, shrinkage, directions).T, shrinkage, directions)
+            diagonal = np.arange(k * d)
+            K[diagonal, diagonal] += system.shift + _ROUNDING * np.trace(K) / (k * d)
+            try:
+                factors.append(cho_factor(K.T, overwrite_a=True, check_finite=False))
+            except np.linalg.LinAlgError:
+                return None
+        return CholeskyFactors(factors)
+
+    def _rough_preconditioner(self, active: np.ndarray, system: "_Columns") -> Preconditioner:
+        """Return what is had without the matrix itself."""
+        A, M, weights, shift = system.A, system.M, system.Q.diagonal, system.shift
+        if not isinstance(M, GroupJacobian):
+            squares = GatedOperator(A.X**2, A.D)
+            return Diagonal(1.0 / (M.diagonal(squares.adjoint(weights)) + A.X.dtype.type(shift)))
+        other: Preconditioner
+        if self.constant_curvature and A.n_features <= _BLOCK_FEATURES:
+            eye = np.eye(A.n_features, dtype=A.X.dtype)
+            root = np.sqrt(M.shrinkage)[..., None, None]
+            half = root * eye + (1 - root) * (M.directions[..., :, None] * M.directions[..., None, :])
+            other = DiagonalBlocks(np.linalg.inv(half @ self._diagonal_blocks(active, A) @ half + shift * eye))
+        else:
+            other = OverlapInverse(A, M, weights, shift, self._spectrum_of(A.X))
+        return WithDirections(other, A, M, weights, shift)
+
+    def _spectrum_of(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return eigenvalues and eigenvectors of X'X, of the first X for all."""
+        if self._spectrum is None:
+            values, vectors = np.linalg.eigh((X.T @ X).astype(np.float64))
+            self._spectrum = np.maximum(values, 0.0), vectors
+        return self._spectrum
+
+    def _diagonal_blocks(self, active: np.ndarray, A: GatedOperator) -> FloatArray:
+        """Return X'D_i X for each pattern, those seen before from memory."""
+        names = self._names[active].tolist()
+        for j, name in enumerate(names):
+            if name not in self._blocks:
+                Xi = A.X[A.D[:, j]]
+                self._blocks[name] = Xi.T @ Xi
+        return np.array([self._blocks[name] for name in names])
+
+    def _gram_of(self, active: np.ndarray) -> FloatArray:
+        """Return the Gram matrix of the patterns' blocks; those of new patterns are added to what is known."""
+        A, d = self._single, self._single.n_features
+        new = np.setdiff1d(self._names[active], self._gram_names)
+        if len(new):
+            known = len(self._gram)
+            self._gram_names = np.concatenate([self._gram_names, new])
+            right = _gram_columns(A.X, A.take(np.searchsorted(self._names, self._gram_names)).D, known)
+            gram = np.empty((len(right), len(right)), dtype=np.float32)
+            gram[:known, :known] = self._gram
+            gram[:, known:] = right
+            gram[known:, :known] = right[:known].T
+            self._gram = gram
+        order = np.argsort(self._gram_names)
+        place = order[np.searchsorted(self._gram_names, self._names[active], sorter=order)]
+        columns = _columns_of(place, d)
+        gram_of_active: FloatArray = self._gram[np.ix_(columns, columns)]
+        return gram_of_active
+
+
+@dataclass(frozen=True, eq=False)
+class _Columns:
+    """The matrix shift I + B'(nQ)B in the columns, B = A M^(1/2), shift = n / sigma, in one precision."""
+
+    A: GatedOperator
+    M: ProxJacobian
+    Q: Rows
+    shift: float
+
+    @classmethod
+    def of(cls, A: GatedOperator, step: NewtonStep, dtype: type[np.floating]) -> Self:
+        """Return the matrix of a step."""
+        n, rows = len(A.X), step.rows
+        coupling = None if rows.coupling is None else (np.sqrt(n) * rows.coupling).astype(dtype)
+        Q = Rows(rows.gradient, (n * rows.diagonal).astype(dtype), coupling)
+        return cls(A, step.jacobian.astype(dtype), Q, n / step.sigma)
+
+    def forward(self, x: FloatArray) -> FloatArray:
+        """Return B x."""
+        return self.A.forward(self.M.half(x))
+
+    def adjoint(self, v: FloatArray) -> FloatArray:
+        """Return B'(nQ) v."""
+        return self.M.half(self.A.adjoint(self.Q.respond(v), self.M.support()))
+
+
+def _conjugate_gradients(
+    system: _Columns, right: FloatArray, precondition: Preconditioner, goal: float
+) -> tuple[FloatArray, int, float]:
+    """Return x, the number of iterations, and ||B r||: it reaches the goal, or a hundredth of its start.
+
+    The residual of the Newton system in the rows is -(sigma / n) B r; to look at it costs half an iteration.
+    """
+    r = right
+    x = np.zeros_like(r)
+    shift = r.dtype.type(system.shift)
+    enough = max(goal, _REFINEMENT * float(np.linalg.norm(system.forward(r))))
+    left = np.inf
+    z = precondition(r)
+    p, rz = z, float(np.vdot(r, z))
+    count = 0
+    while count < _CG_LIMIT and rz > 0.0:
+        count += 1
+        Sp = shift * p + system.adjoint(system.forward(p))
+        length = r.dtype.type(rz / float(np.vdot(p, Sp)))
+        x, r = x + length * p, r - length * Sp
+        if count % 4 == 0 or count <= 2:
+            left = float(np.linalg.norm(system.forward(r)))
+            if left <= enough:
+                break
+        z = precondition(r)
+        previous, rz = rz, float(np.vdot(r, z))
+        p = z + r.dtype.type(rz / previous) * p
+    return x, count, left
+
+
+def _columns_of(patterns: np.ndarray, d: int) -> np.ndarray:
+    """Return the columns of the patterns' blocks of d."""
+    columns: np.ndarray = (patterns[:, None] * d + np.arange(d)).ravel()
+    return columns
+
+
+def _halve(gram: FloatArray, shrinkage: FloatArray, directions: FloatArray) -> FloatArray:
+    """Return M^(1/2) G for a matrix G of k d rows."""
+    k, d = directions.shape
+    rows = gram.reshape(k, d, -1)
+    root = np.sqrt(shrinkage)[:, None, None]
+    along = (1 - root) * (directions[:, None, :] @ rows)
+    halved: FloatArray = (root * rows + directions[:, :, None] * along).reshape(k * d, -1)
+    return halved
+
+
+def _gram_columns(X: FloatArray, D: Mask, first: int) -> FloatArray:
+    """Return the columns from ``first`` on of the Gram matrix (k d, k d) of the blocks D_i X, in chunks of rows."""
+    n, d = X.shape
+    size = D.shape[1] * d
+    gram = np.zeros((size, size - first), dtype=X.dtype)
+    step = max(1, _CHUNK // size)
+    for start in range(0, n, step):
+        rows = slice(start, start + step)
+        mask = D[rows, :].astype(X.dtype, order="C")
+        columns = (mask[:, :, None] * X[rows, None, :]).reshape(-1, size)
+        gram += columns.T @ columns[:, first:]
+    return gram

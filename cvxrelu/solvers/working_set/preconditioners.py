@@ -1,0 +1,198 @@
+"""Approximate inverses of shift I + M^(1/2) A'(nQ)A M^(1/2), the matrix of the Newton systems in the columns."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from cvxrelu._validation import FloatArray
+from cvxrelu.losses.dual_terms import Rows
+from cvxrelu.penalties.prox_jacobians import GroupJacobian, ProxJacobian
+from cvxrelu.problems.operator import GatedOperator
+
+# Takes an array (c, k, d) to one of its shape.
+Preconditioner = Callable[[FloatArray], FloatArray]
+
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class CholeskyFactors:
+    """Factors of the whole matrix of each output."""
+
+    factors: Sequence[tuple[FloatArray, bool]]
+
+    def __call__(self, r: FloatArray) -> FloatArray:
+        """Solve by the factors."""
+        solved = [cho_solve(f, part.ravel(), check_finite=False) for f, part in zip(self.factors, r, strict=True)]
+        return np.stack(solved).reshape(r.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class CoupledFactor:
+    """The factor of the whole matrix of all outputs."""
+
+    factor: tuple[FloatArray, bool]
+
+    def __call__(self, r: FloatArray) -> FloatArray:
+        """Solve by the factor."""
+        solved: FloatArray = cho_solve(self.factor, r.ravel(), check_finite=False).reshape(r.shape)
+        return solved
+
+
+def coupled_factor(A: GatedOperator, M: ProxJacobian, Q: Rows, shift: float) -> CoupledFactor | None:
+    """Return the factor of the whole matrix, with what couples the outputs; None where it has none in float64.
+
+    Parameters
+    ----------
+    A : GatedOperator
+        On the active patterns.
+    M : ProxJacobian
+        The Jacobian on them.
+    Q : Rows
+        nQ.
+    shift : float
+        As in the matrix.
+    """
+    c, k, d = Q.diagonal.shape[1], A.D.shape[1], A.n_features
+    columns = (np.asarray(A.D)[:, :, None] * A.X[:, None, :]).reshape(len(A.X), k * d)
+    gram = np.zeros((k, c, d, k, c, d))
+    for i in range(c):
+        for j in range(i + 1):
+            weights = Q.diagonal[:, i] if i == j else 0.0
+            if Q.coupling is not None:
+                weights = weights - Q.coupling[:, i] * Q.coupling[:, j]
+            elif i != j:
+                continue
+            block = (columns.T @ (np.reshape(weights, (-1, 1)) * columns)).reshape(k, d, k, d)
+            gram[:, i, :, :, j] = gram[:, j, :, :, i] = block
+    half = np.empty((k, c * d, c, d))  # M^(1/2) of each pattern
+    unit = np.zeros((c, k, d))
+    for place in range(c * d):
+        unit[place // d, :, place % d] = 1.0
+        half[:, place] = M.half(unit).transpose(1, 0, 2)
+        unit[place // d, :, place % d] = 0.0
+    roots = half.reshape(k, c * d, c * d)
+    K = roots @ gram.reshape(k, c * d, -1)
+    K = roots @ K.reshape(-1, k, c * d).transpose(1, 2, 0)
+    K = K.reshape(k, c, d, k, c, d).transpose(1, 0, 2, 4, 3, 5).reshape(c * k * d, -1)
+    K[np.diag_indices_from(K)] += shift
+    try:
+        return CoupledFactor(cho_factor(K, overwrite_a=True, check_finite=False))
+    except np.linalg.LinAlgError:
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class Diagonal:
+    """The inverse of the diagonal (c, k, d)."""
+
+    inverse: FloatArray
+
+    def __call__(self, r: FloatArray) -> FloatArray:
+        """Scale the entries."""
+        return self.inverse * r
+
+
+@dataclass(frozen=True, eq=False)
+class DiagonalBlocks:
+    """The inverses of the diagonal blocks (c, k, d, d)."""
+
+    inverse: FloatArray
+
+    def __call__(self, r: FloatArray) -> FloatArray:
+        """Multiply the blocks."""
+        solved: FloatArray = np.einsum("ckde,cke->ckd", self.inverse, r)
+        return solved
+
+
+class OverlapInverse:
+    """The inverse with X'D_i Q D_j X replaced by (the weight of the rows that two patterns share) times X'X / n.
+
+    What is left is a Kronecker product, which the eigenvectors of its two factors diagonalise. It holds together what
+    dense patterns have in common, which diagonal blocks do not; blocks of M are replaced by s I.
+
+    Parameters
+    ----------
+    A : GatedOperator
+        On the active patterns.
+    M : GroupJacobian
+        The Jacobian on them.
+    weights : ndarray of shape (n, c)
+        The diagonal of nQ.
+    shift : float
+        As in the matrix.
+    spectrum : pair of ndarrays
+        Eigenvalues (d,) and eigenvectors (d, d) of X'X.
+    """
+
+    def __init__(
+        self,
+        A: GatedOperator,
+        M: GroupJacobian,
+        weights: FloatArray,
+        shift: float,
+        spectrum: tuple[FloatArray, FloatArray],
+    ) -> None:
+        dtype = A.X.dtype
+        values, self._features = spectrum[0], spectrum[1].astype(dtype)
+        self._parts = []
+        for s, q in zip(M.shrinkage, weights.T, strict=True):
+            used = np.flatnonzero(s)
+            overlaps = np.zeros((len(used), len(used)))
+            for rows in A.row_blocks(len(used)):
+                mask = np.sqrt(s[used]) * A.D[rows, used].astype(dtype)
+                overlaps += mask.T @ (q[rows, None] * mask)
+            shares, patterns = np.linalg.eigh(overlaps / len(q))
+            inverse = 1.0 / (np.maximum(shares, 0.0)[:, None] * values + shift)
+            self._parts.append((used, patterns.astype(dtype), inverse.astype(dtype)))
+
+    def __call__(self, r: FloatArray) -> FloatArray:
+        """Solve in the eigenvectors."""
+        solved = np.zeros_like(r)
+        for k, (used, patterns, inverse) in enumerate(self._parts):
+            turned = patterns.T @ r[k, used] @ self._features
+            solved[k, used] = patterns @ (inverse * turned) @ self._features.T
+        return solved
+
+
+class WithDirections:
+    """Another inverse and a correction in the span of the directions e of the active blocks, where M is 1.
+
+    Parameters
+    ----------
+    other : Preconditioner
+        The other.
+    A : GatedOperator
+        On the active patterns.
+    M : GroupJacobian
+        The Jacobian on them.
+    weights : ndarray of shape (n, c)
+        The diagonal of nQ.
+    shift : float
+        As in the matrix.
+    """
+
+    def __init__(
+        self, other: Preconditioner, A: GatedOperator, M: GroupJacobian, weights: FloatArray, shift: float
+    ) -> None:
+        self._other = other
+        self._directions = M.directions
+        self._factors = []
+        for s, directions, q in zip(M.shrinkage, M.directions, weights.T, strict=True):
+            used = np.flatnonzero(s)
+            E = np.zeros((len(used), len(used)))
+            for rows in A.row_blocks(len(used)):
+                along = (A.X[rows] @ directions[used].T) * A.D[rows, used]
+                E += along.T @ (q[rows, None] * along)
+            E[np.arange(len(E)), np.arange(len(E))] += shift + _ROUNDING * np.trace(E) / max(len(E), 1)
+            self._factors.append((used, cho_factor(E, check_finite=False)))
+
+    def __call__(self, r: FloatArray) -> FloatArray:
+        """Add the correction."""
+        along = np.einsum("ckd,ckd->ck", r, self._directions)
+        for k, (used, factor) in enumerate(self._factors):
+            along[k, used] = cho_solve(factor, along[k, used], check_finite=False)
+        corrected: FloatArray = self._other(r) + along[..., None] * self._directions
+        return corrected

@@ -1,0 +1,159 @@
+"""Working sets of blocks for C-ReLU: all blocks are priced, the promising ones solved by proximal Newton steps."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from cvxrelu._validation import FloatArray
+from cvxrelu.cones.projection import ConeProjector
+from cvxrelu.losses.dual_terms import dual_term
+from cvxrelu.numerics.active_set import IndexArray
+from cvxrelu.numerics.rows import row_norms
+from cvxrelu.problems.dual import DualPoint
+from cvxrelu.problems.dual_workspace import DualWorkspace
+from cvxrelu.problems.relu import ConvexReLU
+from cvxrelu.solvers.interface import Budget, Candidate, Limits
+from cvxrelu.solvers.working_set.relu_newton import ConeNewton, WorkingBlocks
+
+_LEAST_SIZE = 20
+_SIZE_FACTOR = 3
+_SHARE_FAR, _SHARE_NEAR, _NEAR = 0.4, 0.1, 0.1  # of the gap left to a working set, far from the optimum and near it
+_LAST_SHARE = 0.5
+_PRICING_SHARE = 0.1
+_PRICING_PIVOTS = 24
+_NUDGE = 1.01
+_FAR = 1e-6  # of a block's norm: what a nudge may cost
+_IDLE_ROUNDS, _PROGRESS = 8, 0.9
+_EPS = float(np.finfo(np.float64).eps)
+_TINY = float(np.finfo(np.float64).tiny)
+
+
+def relu_candidates(
+    problem: ConvexReLU, blocks: FloatArray, limits: Limits, workspace: DualWorkspace
+) -> Iterator[Candidate]:
+    """Yield the solution on each working set, feasible, until rounding ends all progress.
+
+    Parameters
+    ----------
+    problem : ConvexReLU
+        With group_l1 penalty and a loss that is a sum over entries.
+    blocks : ndarray of shape (2, c, P, d)
+        Where to start.
+    limits : Limits
+        The tolerance and what may be spent.
+    workspace : DualWorkspace
+        Of the problem, for the projections.
+    """
+    search = _Search(problem, blocks, limits.tol, workspace)
+    best, idle, started = np.inf, 0, bool(blocks.any())
+    while idle < _IDLE_ROUNDS:
+        candidate = search.price()
+        if started:
+            yield candidate
+        started = True
+        gap = search.upper - search.dual.value
+        idle = 0 if gap < _PROGRESS * best else idle + 1
+        best = min(best, gap)
+        search.solve_working_set(Budget.of(limits))
+
+
+class _Search:
+    """The state of the rounds: blocks u (2 c P, d), the dual variable t (n, c), the best dual point."""
+
+    def __init__(self, problem: ConvexReLU, blocks: FloatArray, tol: float, workspace: DualWorkspace) -> None:
+        self.problem = problem
+        self.tol = tol
+        self.workspace = workspace
+        workspace.remember(problem.operator, *problem.at_zero)
+        self.X = np.ascontiguousarray(problem.operator.X)
+        self.D = problem.cones.D
+        n_blocks = 2 * problem.n_outputs * self.D.shape[1]
+        self.ids: IndexArray = np.arange(n_blocks)
+        self.u = problem.blocks(problem.repair(problem.weights(blocks))).reshape(n_blocks, problem.d)
+        self.term = dual_term(problem.loss, problem.Y)
+        self.t = self.term.start(problem.predict(problem.weights(blocks)))
+        self.upper = np.inf
+        self.dual = DualPoint(self.t, None, -np.inf)
+        self.target = np.inf
+        self.projector = workspace.projector(problem.cones, n_blocks)
+        if problem.cones.space is not None:  # a problem that nobody has rotated
+            self.projector = ConeProjector(self.X, self.D, n_blocks)
+        self.newton = ConeNewton(problem, self.term, self.projector)
+        self.left_sides = np.zeros(n_blocks)
+        self.directions, self.found = problem.cones.witnesses
+        self.row_norms = row_norms(self.X)
+
+    def price(self) -> Candidate:
+        """Bound the left sides of all dual constraints at t, and return the present points.
+
+        Few pivots are enough: the bounds of blocks that stay above lam get better from round to round.
+        """
+        problem = self.problem
+        products = self.workspace.adjoint(problem.operator, self.t).reshape(-1, problem.d)
+        arguments = np.concatenate([-products, products])
+        relative = min(1.0, self.target / max(self.upper, _TINY)) if np.isfinite(self.upper) else 1.0
+        enough = problem.lam * (1.0 + _PRICING_SHARE * relative)
+        unsure = np.flatnonzero(self.projector.bounds(self.ids, arguments) > enough)
+        self.projector.project(unsure, arguments[unsure], enough, max_pivots=_PRICING_PIVOTS)
+        self.left_sides = self.projector.bounds(self.ids, arguments)
+        self._keep_better_dual(arguments)
+
+        weights = problem.weights(self._feasible_blocks())
+        self.upper = problem.objective(weights)
+        return Candidate(
+            weights=weights,
+            n_iter=self.newton.n_steps,
+            step=self.newton.sigma,
+            objective=self.upper,
+            dual=self.dual,
+            violation=problem.violation(weights),
+        )
+
+    def solve_working_set(self, budget: Budget) -> None:
+        """Move u and t: proximal Newton steps on the non-zero blocks and those of the largest left sides."""
+        gap = self.upper - self.dual.value
+        relative = gap / max(self.upper, _TINY)
+        share = _SHARE_FAR if relative > _NEAR else _SHARE_NEAR
+        self.target = max(share * gap, _LAST_SHARE * self.tol * self.upper)
+        active = np.any(self.u, axis=1)
+        size = max(_LEAST_SIZE, _SIZE_FACTOR * int(active.sum()))
+        order = np.argsort(np.where(active, -np.inf, -self.left_sides), kind="stable")
+        chosen = np.sort(order[:size])
+        blocks = WorkingBlocks(self.X, self.D, self.problem.n_outputs, chosen)
+        u, self.t = self.newton.minimise(blocks, self.u[chosen], self.t, self.target, budget)
+        self.u = np.zeros_like(self.u)
+        self.u[chosen] = u
+
+    def _keep_better_dual(self, arguments: FloatArray) -> None:
+        problem = self.problem
+        largest = float(self.left_sides.max())
+        limit = min(problem.lam / largest if largest > 0.0 else np.inf, self.term.largest_multiple(self.t))
+        scale = problem.loss.best_scale(self.t, problem.Y, limit)
+        value = -problem.loss.conjugate(scale * self.t, problem.Y)
+        if value > self.dual.value:
+            large = np.flatnonzero(row_norms(arguments) > problem.lam)
+            multipliers = self.projector.multipliers(large, arguments[large])
+            self.dual = DualPoint(scale * self.t, scale * multipliers, value)
+
+    def _feasible_blocks(self) -> FloatArray:
+        """Return the blocks (2, c, P, d) in their cones, whatever the order in which products are summed.
+
+        Blocks are moved along the witness of a strict interior until the margins of all rows exceed rounding. In
+        cones without interior, or so thin that the witness leads far away, they are feasible to rounding as they are.
+        """
+        u = self.u.copy()
+        active = np.flatnonzero(np.any(u, axis=1))
+        u[active] += self._nudges(active % self.D.shape[1], u[active])
+        return u.reshape(2, self.problem.n_outputs, -1, self.problem.d)
+
+    def _nudges(self, patterns: IndexArray, u: FloatArray) -> FloatArray:
+        signs = np.where(self.D[:, patterns], 1.0, -1.0)
+        margins = signs * (self.X @ u.T)
+        gains = signs * (self.X @ self.directions[:, patterns])
+        guard = 4 * u.shape[1] * _EPS * self.row_norms[:, None] * row_norms(u)
+        short = (margins < guard) & (gains > 0.0) & self.found[patterns]
+        need = np.divide(guard - margins, gains, out=np.zeros_like(margins), where=short)
+        nudges: FloatArray = (_NUDGE * need.max(axis=0, initial=0.0) * self.directions[:, patterns]).T
+        far = row_norms(nudges) > _FAR * row_norms(u)
+        nudges[far & np.all(margins >= -guard, axis=0)] = 0.0
+        return nudges
