@@ -36,9 +36,7 @@ from cvxrelu.losses.squared import Squared
 from cvxrelu.losses.weighted import Weighted
 from cvxrelu.networks.baselines import TrainingRun, train_network
 from cvxrelu.networks.convert import to_convex, to_network
-from cvxrelu.networks.formats.npz import load_network
-from cvxrelu.networks.formats.onnx import from_onnx
-from cvxrelu.networks.loading import from_sklearn, from_torch
+from cvxrelu.networks.loading import from_onnx, from_sklearn, from_torch, load_network
 from cvxrelu.networks.network import GatedReLUNetwork, ReLUNetwork
 from cvxrelu.networks.pruning import prune
 from cvxrelu.optimize.path import Path, regularization_path

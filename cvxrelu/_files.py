@@ -1,5 +1,6 @@
 """Files of the package: npz without pickled objects, with a JSON header and a hash, written whole or not at all."""
 
+import hashlib
 import io
 import json
 import os
@@ -14,8 +15,6 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cvxrelu.certificates.checker import content_hash
-
 
 def pack(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> bytes:
     """Return header and arrays as the bytes of a file, with the hash of the contents."""
@@ -23,6 +22,17 @@ def pack(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> bytes:
     text = json.dumps({**header, "content_sha256": content_hash(header, arrays)}, indent=1)
     members = {"header": np.frombuffer(text.encode(), np.uint8), **arrays}
     return _archive(members)
+
+
+def content_hash(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> str:
+    """Return the hash of header and arrays, without the hash itself; the checker of certificates has its own."""
+    rest = {key: value for key, value in header.items() if key != "content_sha256"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    digest = hashlib.sha256(text.encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"\n{name} {array.dtype.str} {list(array.shape)}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def check_free(path: str | os.PathLike[str], overwrite: bool) -> None:

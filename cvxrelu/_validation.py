@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.floating[Any]]
 BoolArray = NDArray[np.bool_]
+Weights = FloatArray | tuple[FloatArray, FloatArray]
 
 
 def check_numeric(name: str, value: Any) -> FloatArray:

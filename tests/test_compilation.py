@@ -99,7 +99,8 @@ def test_a_change_in_a_kernel_that_is_called_is_noticed(tiny, tmp_path, monkeypa
     load, _ = tiny
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    part = "from cvxrelu.runtime.compilation import kernel\n\nFACTOR = {}\n\n@kernel()\ndef half(x):\n    return FACTOR * x\n"
+    header = "from cvxrelu.runtime.compilation import kernel\n"
+    part = header + "\nFACTOR = {}\n\n@kernel()\ndef half(x):\n    return FACTOR * x\n"
     own = TINY[TINY.index('@kernel("') :]
     (tmp_path / "tiny.py").write_text(
         f"from cvxrelu.runtime.compilation import kernel\nfrom tiny_part import half\n\n{own}"

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import cvxrelu as cr
-from cvxrelu._files import pack
-from cvxrelu.certificates.checker import content_hash
+from cvxrelu._files import content_hash, pack
 from tests.cases import assert_same_network, random_network
 
 SIZES = st.integers(0, 6)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cvxrelu._validation import FloatArray, check_choice, check_number, check_targets
+from cvxrelu._validation import FloatArray, Weights, check_choice, check_number, check_targets
 from cvxrelu.analysis.network_certificate import NetworkCertificate, Scope
 from cvxrelu.certificates.certificate import certify, contradict, over_all_networks
 from cvxrelu.exceptions import CertificateError, ConvergenceWarning
@@ -25,7 +25,6 @@ from cvxrelu.pricing.bounds import EXACT_RANK, LOOSER, SEARCH_RANK, bound_neuron
 from cvxrelu.pricing.local_search import NewNeuron, find_neuron, new_neuron
 from cvxrelu.pricing.neuron_problem import Lines, NeuronBound
 from cvxrelu.pricing.relaxation import relaxed_point, within_reach
-from cvxrelu.problems.base import Weights
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.runtime.threads import silenced, warn

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cvxrelu._validation import FloatArray, check_number, check_solver
+from cvxrelu._validation import FloatArray, Weights, check_number, check_solver
 from cvxrelu.decompositions.decompose import decompose
 from cvxrelu.exceptions import SolverError
 from cvxrelu.penalties.base import NormPenalty
-from cvxrelu.problems.base import ConvexProblem, Weights
+from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.cvxpy_backends import BACKENDS, Backend, require_available, solver_names
-from cvxrelu.problems.cvxpy_programs import CANON_BACKEND, build_program
+from cvxrelu.problems.cvxpy_programs import CANON_BACKEND
 from cvxrelu.problems.cvxpy_values import read_dual, read_weights
 from cvxrelu.problems.gated_relu import ConvexGatedReLU
 from cvxrelu.problems.normalization import normalize
@@ -124,7 +124,7 @@ def _of_ordinary_size(problem: ConvexProblem, penalty: NormPenalty, solver: str,
     require_available(solver)
     settings = BACKENDS.get(solver, Backend(solver.lower())).settings(_TOL_SHARE * tol, {})
     with cvxpy_alone():
-        program = build_program(unit)
+        program = unit.to_cvxpy()
         fitted = program.var_dict["f"] == prediction
         program = cp.Problem(program.objective, [*program.constraints, fitted])
     try:

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cvxrelu._validation import FloatArray, check_number, check_numeric
+from cvxrelu._validation import FloatArray, Weights, check_number, check_numeric
 from cvxrelu.certificates.certificate import contradict
 from cvxrelu.exceptions import CertificateError, ConvergenceWarning, StartNotUsedWarning
 from cvxrelu.optimize.solution import Solution
 from cvxrelu.optimize.solve import solve
-from cvxrelu.problems.base import ConvexProblem, Weights
+from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.gated_relu import ConvexGatedReLU
 from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.runtime.interrupts import interrupts_noted, note_interrupt

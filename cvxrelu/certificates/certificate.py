@@ -6,13 +6,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cvxrelu._validation import FloatArray, check_choice
+from cvxrelu._validation import FloatArray, Weights, check_choice
 from cvxrelu.certificates.rounded_bounds import check_known, feasible_dual, into_cones, objective_above
-from cvxrelu.certificates.writer import save_certificate
+from cvxrelu.certificates.writer import write_certificate
 from cvxrelu.exceptions import CertificateError
 from cvxrelu.numerics.rounding import check_arithmetic
 from cvxrelu.pricing.neuron_problem import NeuronBound
-from cvxrelu.problems.base import ConvexProblem, Weights
+from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.normalization import Normalized, normalize
@@ -156,7 +156,19 @@ class Certificate:
         >>> abs(loaded.verify(X, y).upper - certificate.upper) < 1e-12
         True
         """
-        save_certificate(self, path, overwrite)
+        write_certificate(
+            path,
+            problem=self.problem,
+            weights=self.weights,
+            dual=self.dual,
+            lower=self.lower,
+            upper=self.upper,
+            scope=self.scope,
+            rigor=self.rigor,
+            proof=self.proof,
+            residuals={"max_violation": self.max_violation, "kkt_residual": self.kkt_residual},
+            overwrite=overwrite,
+        )
 
     def __str__(self) -> str:
         lines = [
@@ -184,10 +196,10 @@ def certify(
     variables offered; what is offered is moved to feasibility first, so that nothing is taken on trust.
 
     With rigor "rounded" the bounds hold in exact arithmetic, for the data as they are in float64, whatever rounding
-    did: errors are bounded a priori (Jeannerod & Rump 2013; Rump 2012; `cvxrelu.numerics.rounding` has assumptions and sources),
-    exponentials and logarithms too (`cvxrelu.numerics.enclosures`). Blocks whose cone constraints cannot be proven are moved
-    along a witness of their cone, or else replaced by zero; the dual point is shrunk by as much as the errors need. On
-    ordinary data that costs less than 1e-9 of the value. Where lam = 0 or the penalty is "none", no dual point but
+    did: errors are bounded a priori (Jeannerod & Rump 2013; Rump 2012; `cvxrelu.numerics.rounding` has assumptions and
+    sources), exponentials and logarithms too (`cvxrelu.numerics.enclosures`). Blocks whose cone constraints cannot be
+    proven are moved along a witness of their cone, or else replaced by zero; the dual point is shrunk by as much as the
+    errors need. On ordinary data that costs less than 1e-9 of the value. Where lam = 0 or the penalty is "none", no dual point but
     zero is proven feasible: ``lower`` is then 0.
 
     Parameters
@@ -285,7 +297,7 @@ def _by_normal(
     )
 
 
-def _is_exact(normal: Normalized, problem: ConvexProblem, blocks: FloatArray) -> bool:
+def _is_exact(normal: Normalized[ConvexProblem], problem: ConvexProblem, blocks: FloatArray) -> bool:
     """Return whether nothing is rounded on the way to normalised data and weights."""
     there = normal.problem
     same = np.array_equal(np.ldexp(there.X, normal.x_exponent), problem.X)
@@ -295,7 +307,7 @@ def _is_exact(normal: Normalized, problem: ConvexProblem, blocks: FloatArray) ->
     return bool(same and np.array_equal(back, blocks))
 
 
-def _below(normal: Normalized, value: float) -> float:
+def _below(normal: Normalized[ConvexProblem], value: float) -> float:
     """Return the value in the units of the original, or the next number below where it is rounded."""
     moved = normal.value(value)
     return moved if np.ldexp(moved, -2 * normal.y_exponent) <= value else float(np.nextafter(moved, -np.inf))

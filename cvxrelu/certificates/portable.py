@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from cvxrelu._validation import check_matrix, check_targets
+from cvxrelu._validation import Weights, check_matrix, check_targets
 from cvxrelu.certificates.checker import Contents, Verdict, check, read_certificate
 from cvxrelu.losses.base import Loss
 from cvxrelu.losses.huber import Huber
@@ -19,7 +19,6 @@ from cvxrelu.patterns.activation_patterns import ActivationPatterns
 from cvxrelu.patterns.packed_mask import PackedMask
 from cvxrelu.penalties.base import Penalty
 from cvxrelu.penalties.registry import get_penalty
-from cvxrelu.problems.base import Weights
 from cvxrelu.problems.dual import DualPoint
 
 

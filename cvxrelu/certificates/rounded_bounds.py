@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from cvxrelu._validation import FloatArray
+from cvxrelu._validation import FloatArray, Weights
 from cvxrelu.cones.pattern_cones import PatternCones
 from cvxrelu.losses.rounded import LOSSES, conjugate_above, into_domain, loss_above
 from cvxrelu.numerics.rounding import above, dot_radius, norms_above
@@ -18,7 +18,7 @@ from cvxrelu.penalties.group_norms import L1, FeatureGroupL1, GroupL1
 from cvxrelu.penalties.nuclear import Nuclear
 from cvxrelu.penalties.quadratic import NoPenalty, SquaredL2
 from cvxrelu.penalties.rounded import _penalty_above, _polar_above
-from cvxrelu.problems.base import ConvexProblem, Weights
+from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.relu import ConvexReLU
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from cvxrelu._validation import FloatArray
+from cvxrelu._validation import FloatArray, Weights
 from cvxrelu.certificates.certificate import Certificate, certify_solved, over_all_networks
 from cvxrelu.exceptions import ConvergenceWarning
 from cvxrelu.losses.base import Loss
@@ -23,7 +23,7 @@ from cvxrelu.patterns.activation_patterns import ActivationPatterns
 from cvxrelu.patterns.enumeration import enumerate_patterns
 from cvxrelu.patterns.sampling import sample_gates
 from cvxrelu.preprocessing.rows import MergedRows, Standardization
-from cvxrelu.problems.base import ConvexProblem, Weights
+from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.gated_relu import ConvexGatedReLU

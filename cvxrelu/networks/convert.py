@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from cvxrelu._validation import FloatArray
+from cvxrelu._validation import FloatArray, Weights
 from cvxrelu.networks.layers import as_columns
-from cvxrelu.networks.network import GatedReLUNetwork, Network, ReLUNetwork, _check_rows
+from cvxrelu.networks.network import GatedReLUNetwork, Network, ReLUNetwork, check_rows
 from cvxrelu.numerics.rows import directions
 from cvxrelu.patterns.activation_patterns import ActivationPatterns, unique_columns
-from cvxrelu.problems.base import ConvexProblem, Weights
+from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.relu import ConvexReLU
 
 
@@ -110,7 +110,7 @@ def to_convex(network: Network, X: FloatArray) -> tuple[ActivationPatterns, Weig
     >>> np.allclose(problem.predict((V, W))[:, 0], network.predict(X))
     True
     """
-    rows = _check_rows(X, network.W1.shape[1])
+    rows = check_rows(X, network.W1.shape[1])
     gates = network.G if isinstance(network, GatedReLUNetwork) else network.W1.T
     active = rows @ gates >= 0.0
     if not active.any():

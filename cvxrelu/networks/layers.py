@@ -13,6 +13,11 @@ def as_columns(w2: FloatArray) -> FloatArray:
     return w2[:, None] if w2.ndim == 1 else w2
 
 
+def one_axis(w2: FloatArray) -> FloatArray:
+    """Return a second layer (m, c) as (m,) where it has one output."""
+    return w2[:, 0] if w2.shape[1] == 1 else w2
+
+
 @dataclass(frozen=True, eq=False)
 class Layers:
     """Arrays of a two-layer network with biases: h(x) = (W1 x + b1)_+ w2 + b2.

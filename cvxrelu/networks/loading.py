@@ -1,15 +1,23 @@
 """Networks from files, PyTorch, scikit-learn, ONNX and plain arrays."""
 
+from __future__ import annotations
+
+import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cvxrelu._validation import FloatArray, check_matrix, check_numeric
-from cvxrelu.networks.formats.npz import load_network
-from cvxrelu.networks.formats.onnx import from_onnx
+from cvxrelu.networks.formats.npz import read_npz
+from cvxrelu.networks.formats.onnx import read_onnx
+from cvxrelu.networks.formats.sklearn import MLP, check_loss, read_sklearn
+from cvxrelu.networks.formats.torch import SEQUENTIAL, read_gated_torch, read_torch
 from cvxrelu.networks.layers import Layers, as_columns
 from cvxrelu.networks.network import GatedReLUNetwork, Network, ReLUNetwork
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 
 def without_biases(layers: Layers) -> Network:
@@ -57,12 +65,50 @@ def _check_bias(name: str, value: Any, size: int) -> FloatArray:
     return bias
 
 
-_SEQUENTIAL = "a torch.nn.Sequential(Linear, ReLU, Linear)"
-_MLP = "a fitted scikit-learn MLPRegressor or MLPClassifier"
-_ACCEPTED = (
-    f"network must be a ReLUNetwork, a tuple (W1, b1, w2) or (W1, b1, w2, b2) of arrays, {_SEQUENTIAL} or {_MLP}"
-)
-_OUTPUTS = {"identity": ("squared", "huber"), "logistic": ("logistic",), "softmax": ("softmax",)}
+_ACCEPTED = f"network must be a ReLUNetwork, a tuple (W1, b1, w2) or (W1, b1, w2, b2) of arrays, {SEQUENTIAL} or {MLP}"
+
+
+def load_network(path: str | os.PathLike[str]) -> Network:
+    """Return the network of a file written by `ReLUNetwork.save` or `GatedReLUNetwork.save`, equal to the bit.
+
+    The file holds no pickled objects: loading one runs no code of it.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+
+    Returns
+    -------
+    ReLUNetwork or GatedReLUNetwork
+        With arrays of the dtypes, float32 or float64, that were saved.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is no file of a network, damaged, changed, or of a newer version than this package reads.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import cvxrelu as cr
+    >>> network = cr.ReLUNetwork(W1=[[1.0, 0.1], [-1.0, 0.1]], w2=[1.0, 1.0])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     network.save(f"{folder}/network.npz")
+    ...     loaded = cr.load_network(f"{folder}/network.npz")
+    >>> loaded
+    ReLUNetwork(W1=array([[ 1. ,  0.1],
+           [-1. ,  0.1]]), w2=array([1., 1.]))
+    """
+    layers = read_npz(path)
+    try:
+        return (
+            ReLUNetwork(layers.W1, layers.w2) if layers.G is None else GatedReLUNetwork(layers.G, layers.W1, layers.w2)
+        )
+    except ValueError as error:
+        raise ValueError(f"path must be the file of a network; {path} is damaged: {error}") from error
 
 
 def from_torch(network: Any) -> Network:
@@ -108,10 +154,10 @@ def from_torch(network: Any) -> Network:
     True
     """
     if not hasattr(network, "state_dict"):
-        raise TypeError(f"network must be {_SEQUENTIAL}; got {type(network).__name__}")
+        raise TypeError(f"network must be {SEQUENTIAL}; got {type(network).__name__}")
     if hasattr(network, "gate_weight"):
-        return without_biases(_gated_torch_layers(network))
-    return without_biases(_torch_layers(network))
+        return without_biases(read_gated_torch(network))
+    return without_biases(read_torch(network))
 
 
 def from_sklearn(network: Any) -> ReLUNetwork:
@@ -150,10 +196,52 @@ def from_sklearn(network: Any) -> ReLUNetwork:
     True
     """
     if not hasattr(network, "hidden_layer_sizes"):
-        raise TypeError(f"network must be {_MLP}; got {type(network).__name__}")
-    layers = without_biases(_sklearn_layers(network))
+        raise TypeError(f"network must be {MLP}; got {type(network).__name__}")
+    layers = without_biases(read_sklearn(network))
     assert isinstance(layers, ReLUNetwork)
     return layers
+
+
+def from_onnx(model: str | os.PathLike[str] | ModelProto) -> Network:
+    """Return the network of an ONNX model: what `ReLUNetwork.to_onnx` wrote, or another graph of Gemm, Relu, Gemm.
+
+    If the model has a bias, the network returned takes X with a column of ones appended, as that of `from_torch`.
+    To certify an exported model, certify this network: a certificate of the network before the export says nothing
+    of weights that were rounded to float32.
+
+    Parameters
+    ----------
+    model : str, path-like or onnx.ModelProto
+        A file, or the model. Its weights must be initializers; PyTorch exports a Sequential(Linear, ReLU, Linear) so.
+
+    Returns
+    -------
+    ReLUNetwork or GatedReLUNetwork
+        In float64, which holds the weights exactly. With one output, w2 has shape (m,).
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If onnx is not installed: it is the extra ``cvxrelu[onnx]``.
+    OSError
+        If the file cannot be read.
+    TypeError, ValueError
+        If it is no model, has other layers, or an entry is not finite.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> network = cr.ReLUNetwork(np.array([[1.0, 0.0], [-1.0, 0.5]]), np.array([1.0, 2.0]))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model = network.to_onnx(Path(folder) / "network.onnx")
+    ...     again = cr.from_onnx(Path(folder) / "network.onnx")
+    >>> bool((again.W1 == network.W1).all() and (again.w2 == network.w2).all())
+    True
+    """
+    return without_biases(read_onnx(model))
 
 
 def read_network(network: Any, X: FloatArray, loss: str) -> tuple[ReLUNetwork, FloatArray]:
@@ -187,10 +275,10 @@ def read_network(network: Any, X: FloatArray, loss: str) -> tuple[ReLUNetwork, F
             raise ValueError(f"{_ACCEPTED}; got {len(network)} arrays")
         layers = Layers(*network)
     elif hasattr(network, "hidden_layer_sizes"):
-        layers = _sklearn_layers(network)
-        _check_loss(network, loss)
+        layers = read_sklearn(network)
+        check_loss(network, loss)
     elif hasattr(network, "state_dict"):
-        layers = _torch_layers(network)
+        layers = read_torch(network)
     else:
         raise TypeError(f"{_ACCEPTED}; got {type(network).__name__}")
     plain = without_biases(layers)
@@ -203,68 +291,6 @@ def read_network(network: Any, X: FloatArray, loss: str) -> tuple[ReLUNetwork, F
             f"got {rows.shape[1]}"
         )
     return plain, np.column_stack([rows, np.ones(len(rows))]) if layers.biased else rows
-
-
-def _torch_layers(network: Any) -> Layers:
-    found = [type(layer).__name__ for layer in network.children()]
-    if type(network).__name__ != "Sequential" or found != ["Linear", "ReLU", "Linear"]:
-        raise ValueError(
-            f"network must be {_SEQUENTIAL}; got {type(network).__name__}({', '.join(found)}) "
-            "(of another module, give torch.nn.Sequential(first Linear, torch.nn.ReLU(), second Linear))"
-        )
-    first, _, second = network.children()
-    return _linear_layers(first, second)
-
-
-def _gated_torch_layers(network: Any) -> Layers:
-    layers = _linear_layers(network.hidden, network.output)
-    return Layers(
-        layers.W1, layers.b1, layers.w2, layers.b2, _array(network.gate_weight).T, _optional_array(network.gate_bias)
-    )
-
-
-def _linear_layers(first: Any, second: Any) -> Layers:
-    w2 = _one_axis(_array(second.weight).T)
-    return Layers(_array(first.weight), _optional_array(first.bias), w2, _optional_array(second.bias))
-
-
-def _array(tensor: Any) -> FloatArray:
-    # To float64 in PyTorch: NumPy has no bfloat16.
-    array: FloatArray = tensor.detach().cpu().double().numpy()
-    return array
-
-
-def _optional_array(tensor: Any) -> FloatArray | None:
-    return None if tensor is None else _array(tensor)
-
-
-def _sklearn_layers(network: Any) -> Layers:
-    name = type(network).__name__
-    if not hasattr(network, "coefs_"):
-        raise ValueError(f"network must be fitted; got {name} without coefs_")
-    if network.activation != "relu" or len(network.coefs_) != 2:
-        raise ValueError(
-            f"network must have activation 'relu' and one hidden layer; got {name} with activation "
-            f"{network.activation!r} and hidden_layer_sizes={network.hidden_layer_sizes!r}"
-        )
-    output = network.out_activation_
-    if output not in _OUTPUTS:
-        raise ValueError(f"network must have output activation {', '.join(_OUTPUTS)}; got {name} with {output!r}")
-    W1, w2 = network.coefs_
-    return Layers(W1.T, network.intercepts_[0], _one_axis(w2), network.intercepts_[1])
-
-
-def _check_loss(network: Any, loss: str) -> None:
-    output = network.out_activation_
-    if loss not in _OUTPUTS[output]:
-        raise ValueError(
-            f"loss must be {' or '.join(map(repr, _OUTPUTS[output]))} for the output activation {output!r} of this "
-            f"{type(network).__name__}; got {loss!r}"
-        )
-
-
-def _one_axis(w2: FloatArray) -> FloatArray:
-    return w2[:, 0] if w2.shape[1] == 1 else w2
 
 
 _PICKLES = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")

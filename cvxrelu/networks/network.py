@@ -21,11 +21,16 @@ from cvxrelu._validation import (
 )
 from cvxrelu.losses.base import Loss
 from cvxrelu.losses.registry import get_loss
+from cvxrelu.networks.formats.npz import write_npz
+from cvxrelu.networks.formats.onnx import write_onnx
+from cvxrelu.networks.formats.torch import write_torch
 from cvxrelu.networks.layers import Layers, as_columns
 
 if TYPE_CHECKING:
     import onnx
     import torch
+
+_DTYPES = ("float32", "float64")
 
 
 class TwoLayerNetwork(ABC):
@@ -62,6 +67,44 @@ class TwoLayerNetwork(ABC):
         decay = 0.5 * lam * sum(float(np.sum(np.square(layer, dtype=np.float64))) for layer in (self.W1, self.w2))
         return measure.value(prediction, targets) + decay
 
+    def layers(self, bias: bool = False, dtype: str | None = None) -> Layers:
+        """Return the layers in a dtype, with the weights of the last column as biases if ``bias`` is true.
+
+        Parameters
+        ----------
+        bias : bool
+            Whether the last column that the network takes is a column of ones.
+        dtype : {"float32", "float64"}, optional
+            Of all arrays; by default that of the network.
+
+        Returns
+        -------
+        Layers
+            Arrays ``W1`` (m, d), ``b1`` (m,) or None, ``w2`` (m, c) and, of a gated network, ``G`` (d, m) and ``g0``
+            (m,) or None.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is something else, the network has one column only, or its weights leave the range of
+            float32.
+        """
+        W1, w2, G = self.W1, as_columns(self.w2), self._gates
+        own = np.result_type(W1, w2, *([] if G is None else [G]))
+        kind = own if dtype is None else np.dtype(check_choice("dtype", dtype, _DTYPES))
+        W1, w2 = _cast("W1", W1, kind), _cast("w2", w2, kind)
+        G = None if G is None else _cast("G", G, kind)
+        if not check_flag("bias", bias):
+            return Layers(W1, None, w2, None, G)
+        d = W1.shape[1] - 1
+        if d < 1:
+            raise ValueError("bias must be False for a network whose only column would be that of the bias; got True")
+        return Layers(W1[:, :d], W1[:, d], w2, None, *((None, None) if G is None else (G[:d], G[d])))
+
+    @property
+    def _gates(self) -> FloatArray | None:
+        return None
+
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the network to a file that `load_network` reads, exact to the bit.
 
@@ -82,9 +125,7 @@ class TwoLayerNetwork(ABC):
         OSError
             If it cannot be written.
         """
-        from cvxrelu.network_files import save_network
-
-        save_network(self, path, overwrite)
+        write_npz(Layers(self.W1, None, self.w2, None, self._gates), path, overwrite)
 
     def to_torch(self, *, bias: bool = False, dtype: str | None = None) -> torch.nn.Module:
         """Return the network as a module of PyTorch, with predictions (n, c), also for one output.
@@ -103,7 +144,8 @@ class TwoLayerNetwork(ABC):
         Returns
         -------
         torch.nn.Module
-            ``Sequential(Linear, ReLU, Linear)``; of a gated network, a `cvxrelu.networks.formats.torch.GatedReLU`.
+            ``Sequential(Linear, ReLU, Linear)``; of a gated network, a
+            `cvxrelu.networks.formats.torch_modules.GatedReLU`.
 
         Raises
         ------
@@ -116,9 +158,7 @@ class TwoLayerNetwork(ABC):
         -----
         A row with x'g_i = 0 to rounding may switch a gated neuron by the order in which a library adds up.
         """
-        from cvxrelu.torch_export import to_torch
-
-        return to_torch(self, bias, dtype)
+        return write_torch(self.layers(bias, dtype))
 
     def to_onnx(
         self,
@@ -159,9 +199,7 @@ class TwoLayerNetwork(ABC):
         TypeError, ValueError
             If an argument is something else, or the weights leave the range of float32.
         """
-        from cvxrelu.onnx_export import to_onnx
-
-        return to_onnx(self, path, bias, dtype, overwrite)
+        return write_onnx(self.layers(bias, dtype), path, overwrite)
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +242,7 @@ class ReLUNetwork(TwoLayerNetwork):
 
     def hidden(self, X: FloatArray) -> FloatArray:
         """Return the activations of the neurons (n, m) on the rows of X (n, d)."""
-        return np.maximum(_check_rows(X, self.W1.shape[1]) @ self.W1.T, 0.0)
+        return np.maximum(check_rows(X, self.W1.shape[1]) @ self.W1.T, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,9 +286,13 @@ class GatedReLUNetwork(TwoLayerNetwork):
         object.__setattr__(self, "W1", W1)
         object.__setattr__(self, "w2", w2)
 
+    @property
+    def _gates(self) -> FloatArray:
+        return self.G
+
     def hidden(self, X: FloatArray) -> FloatArray:
         """Return the activations of the neurons (n, m) on the rows of X (n, d)."""
-        rows = _check_rows(X, self.W1.shape[1])
+        rows = check_rows(X, self.W1.shape[1])
         return np.where(rows @ self.G >= 0.0, rows @ self.W1.T, 0.0)
 
 
@@ -271,46 +313,12 @@ def _check_array(name: str, array: FloatArray) -> FloatArray:
     return array if array.dtype == np.float32 else array.astype(np.float64)
 
 
-def _check_rows(X: FloatArray, d: int) -> FloatArray:
+def check_rows(X: FloatArray, d: int) -> FloatArray:
+    """Return X (n, d), checked to have the d columns of a network."""
     rows = check_matrix("X", X)
     if rows.shape[1] != d:
         raise ValueError(f"X must have the {d} columns that the network was trained on; got {rows.shape[1]}")
     return rows
-
-
-_DTYPES = ("float32", "float64")
-
-
-def with_biases(network: TwoLayerNetwork, bias: bool, dtype: str | None) -> Layers:
-    """Return a network as layers of a dtype, with the weights of the last column as biases if ``bias`` is true.
-
-    Parameters
-    ----------
-    network : ReLUNetwork or GatedReLUNetwork
-        The network.
-    bias : bool
-        Whether the last column that it takes is a column of ones.
-    dtype : {"float32", "float64"} or None
-        Of all arrays; None for the network's own.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``bias`` or ``dtype`` are something else, the network has one column only, or its weights leave the
-        range of float32.
-    """
-    W1, w2 = network.W1, as_columns(network.w2)
-    G = network.G if isinstance(network, GatedReLUNetwork) else None
-    own = np.result_type(W1, w2, *([] if G is None else [G]))
-    kind = own if dtype is None else np.dtype(check_choice("dtype", dtype, _DTYPES))
-    W1, w2 = _cast("W1", W1, kind), _cast("w2", w2, kind)
-    G = None if G is None else _cast("G", G, kind)
-    if not check_flag("bias", bias):
-        return Layers(W1, None, w2, None, G)
-    d = W1.shape[1] - 1
-    if d < 1:
-        raise ValueError("bias must be False for a network whose only column would be that of the bias; got True")
-    return Layers(W1[:, :d], W1[:, d], w2, None, *((None, None) if G is None else (G[:d], G[d])))
 
 
 def _cast(name: str, array: FloatArray, dtype: Any) -> FloatArray:

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import qr
 
-from cvxrelu._validation import FloatArray
-from cvxrelu.problems.base import ConvexProblem, Weights
+from cvxrelu._validation import FloatArray, Weights
+from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.relu import ConvexReLU
 
 _EPS = float(np.finfo(np.float64).eps)

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvxrelu._files import check_writable
-from cvxrelu._validation import FloatArray, check_integer, check_number, check_numeric
+from cvxrelu._validation import FloatArray, Weights, check_integer, check_number, check_numeric
 from cvxrelu.certificates.certificate import Certificate, certify
 from cvxrelu.exceptions import ConvergenceWarning, StartNotUsedWarning, UnsupportedOptionWarning
 from cvxrelu.networks.network import Network
 from cvxrelu.optimize.path_store import _Store
 from cvxrelu.optimize.solution import Solution
 from cvxrelu.optimize.solve import solve
-from cvxrelu.problems.base import ConvexProblem, Weights
+from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.runtime.interrupts import interrupts_noted, note_interrupt
 from cvxrelu.runtime.threads import silenced, warn
 from cvxrelu.solvers.interface import NativeSolver

@@ -4,8 +4,9 @@ import time as clock
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from cvxrelu._validation import Weights
 from cvxrelu.certificates.certificate import Certificate, certify_solved, with_dual_point
-from cvxrelu.problems.base import ConvexProblem, Weights
+from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.runtime.interrupts import note_interrupt

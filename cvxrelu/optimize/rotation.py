@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cvxrelu._validation import Weights
 from cvxrelu.numerics.row_space import RowSpace
 from cvxrelu.patterns.activation_patterns import ActivationPatterns
-from cvxrelu.problems.base import ConvexProblem, Weights
+from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.solvers.interface import RawResult
 

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+from cvxrelu._validation import Weights
 from cvxrelu.certificates.certificate import Certificate
 from cvxrelu.networks.convert import to_network
 from cvxrelu.networks.network import Network
-from cvxrelu.problems.base import ConvexProblem, Weights
+from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.solvers.interface import Attempt, Record
 from cvxrelu.status import Status

@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from cvxrelu._validation import check_integer, check_number, check_solver
+from cvxrelu._validation import Weights, check_integer, check_number, check_solver
 from cvxrelu.exceptions import ConvergenceWarning, SolverError, SolverNotAvailableError, StartNotUsedWarning
 from cvxrelu.numerics.active_set import project_blocks
 from cvxrelu.optimize.advice import advice
+from cvxrelu.optimize.original_units import normal_callback, normal_solver, original_result
 from cvxrelu.optimize.progress import OF_THE_CALLER, Progress
 from cvxrelu.optimize.rotation import Rotated, rotate
 from cvxrelu.optimize.solution import Solution
-from cvxrelu.problems.base import ConvexProblem, Weights
+from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.cvxpy_backends import solver_names
 from cvxrelu.problems.normalization import Normalized, normalize
 from cvxrelu.problems.relu import ConvexReLU
@@ -192,7 +193,7 @@ class _Run:
     callback: Callback | None
     verbose: bool
     options: dict[str, Any]
-    normal: Normalized = field(init=False)
+    normal: Normalized[ConvexProblem] = field(init=False)
     rotated: Rotated = field(init=False)
     reserve: float = field(init=False)
 
@@ -207,7 +208,7 @@ class _Run:
     def attempt(self, planned: Planned, *, guarded: bool = False) -> None:
         """Run one solver, from the best weights so far; a guarded one may break down."""
         results = self._guarded(planned) if guarded else self._results(planned)
-        answers = (self.normal.result(self.rotated.result(result)) for result in results)
+        answers = (original_result(self.normal, self.rotated.result(result)) for result in results)
         self.progress.add(planned.name, answers)
 
     def plan(self) -> None:
@@ -246,12 +247,12 @@ class _Run:
                 tol=self.tol,
                 max_iter=self.max_iter or solver.max_iter,
                 time_limit=self._time_left(),
-                callback=self.normal.callback(_with_printer(self.callback) if self.verbose else self.callback),
+                callback=normal_callback(self.normal, _with_printer(self.callback) if self.verbose else self.callback),
                 patience=planned.patience,
                 before=self.progress.elapsed,
             )
             start = None if best is None else self.rotated.start(self.normal.start(best))
-            yield self.normal.solver(solver).run(self.rotated.problem, start, limits)
+            yield normal_solver(self.normal, solver).run(self.rotated.problem, start, limits)
 
     def _guarded(self, planned: Planned) -> Iterator[RawResult]:
         """Yield the answers of one solver; zero weights if it breaks down."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cvxrelu._validation import FloatArray, check_integer, check_matrix, check_number, check_targets
+from cvxrelu._validation import FloatArray, Weights, check_integer, check_matrix, check_number, check_targets
 from cvxrelu.certificates.certificate import Certificate, certify, over_all_networks
 from cvxrelu.exceptions import ConvergenceWarning, SolverError
 from cvxrelu.losses.base import Loss
@@ -24,7 +24,6 @@ from cvxrelu.pricing.bounds import EXACT_RANK, LOOSER, SEARCH_RANK, bound_neuron
 from cvxrelu.pricing.local_search import NewNeuron, local_maxima, new_neuron
 from cvxrelu.pricing.neuron_problem import Lines, NeuronBound
 from cvxrelu.pricing.relaxation import ascended_bound, relaxed_point, within_reach
-from cvxrelu.problems.base import Weights
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.runtime.interrupts import interrupts_noted, note_interrupt

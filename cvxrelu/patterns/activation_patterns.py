@@ -28,9 +28,9 @@ class ActivationPatterns:
 
     Patterns and gates are kept exactly as given, duplicates and zero patterns included; see `unique`.
     Instances are immutable: both arrays are read-only copies. Masks of more than 2^29 entries are held at one bit per
-    entry: ``D`` is then a `cvxrelu.patterns.packed_mask.PackedMask`, parts of which are unpacked by ``D[rows, patterns]``, the whole
-    by ``np.asarray(D)``. Products, `RFISTA` and `WorkingSet` for C-GReLU unpack parts; C-ReLU, `LeastSquares` by its
-    kernel and CVXPY programs unpack it all.
+    entry: ``D`` is then a `cvxrelu.patterns.packed_mask.PackedMask`, parts of which are unpacked by
+    ``D[rows, patterns]``, the whole by ``np.asarray(D)``. Products, `RFISTA` and `WorkingSet` for C-GReLU unpack
+    parts; C-ReLU, `LeastSquares` by its kernel and CVXPY programs unpack it all.
 
     Parameters
     ----------

@@ -5,10 +5,10 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 
-from cvxrelu._validation import FloatArray, check_matrix, check_numeric, read_only
+from cvxrelu._validation import FloatArray, Weights, check_matrix, check_numeric, read_only
 from cvxrelu.networks.network import GatedReLUNetwork, Network, ReLUNetwork
 from cvxrelu.patterns.activation_patterns import ActivationPatterns
-from cvxrelu.problems.base import ConvexProblem, Weights
+from cvxrelu.problems.base import ConvexProblem
 
 ProblemT = TypeVar("ProblemT", bound=ConvexProblem)
 

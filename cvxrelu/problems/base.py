@@ -6,13 +6,13 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import FrozenInstanceError
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from cvxrelu._validation import FloatArray, check_matrix, check_number, check_numeric, check_targets, read_only
+from cvxrelu._validation import FloatArray, Weights, check_matrix, check_number, check_numeric, check_targets, read_only
 from cvxrelu.losses.base import Loss
 from cvxrelu.losses.registry import get_loss
 from cvxrelu.numerics.row_space import RowSpace
@@ -21,6 +21,7 @@ from cvxrelu.patterns.packed_mask import take_patterns
 from cvxrelu.penalties.base import NormPenalty, Penalty, homogeneous
 from cvxrelu.penalties.registry import get_penalty
 from cvxrelu.problems.annihilation import annihilated, product_roundings
+from cvxrelu.problems.cvxpy_programs import ProgramData, build_program
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.normalization import Normalized, exponents, normalize
@@ -38,7 +39,6 @@ def _check_block_array(name: str, value: Any, shape: tuple[int, ...]) -> FloatAr
     return array
 
 
-Weights = FloatArray | tuple[FloatArray, FloatArray]
 _WEIGHT_ARRAYS, _REMEDY = 6, "take fewer gates"
 _FEASIBILITY = 1e-12
 _SAFE_EXPONENT = 160  # of two, of the size of X and y: products of their fourth powers stay normal numbers
@@ -80,7 +80,10 @@ class ConvexProblem(ABC):
     lam: float
     loss: Loss
     penalty: Penalty
-    normal_data: Normalized | None = None  # on data of ordinary size, at lam = 0: from `normalize`, shared by all lam
+    has_cones: ClassVar[bool]  # whether blocks are pairs in the cones of their patterns
+    normal_data: Normalized[Any] | None = None  # on data of ordinary size, lam = 0: from `normalize`, for all lam
+        None  # on data of ordinary size, at lam = 0: from `normalize`, shared by all lam
+    )
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -183,7 +186,7 @@ class ConvexProblem(ABC):
         return max(map(abs, exponents(self))) > _SAFE_EXPONENT
 
     @property
-    def _ordinary(self) -> Normalized | None:
+    def _ordinary(self) -> Normalized[Self] | None:
         """The problem for evaluations whose squares would leave the range of float64 here; None where they do not."""
         normal = normalize(self) if self._far else None
         return None if normal is None or normal.problem is self else normal
@@ -425,6 +428,9 @@ class ConvexProblem(ABC):
         >>> bool(rising.solve(solver="CLARABEL") > cr.solve(problem).objective)  # |x| falls at first
         True
         """
-        from cvxrelu.programs import build_program  # programs read problems: the one import that points back
+        return build_program(self.program_data(), form)
 
-        return build_program(self, form)
+    def program_data(self) -> ProgramData:
+        """Return what the program for CVXPY is made of."""
+        data = self.operator.X, self.patterns.D, self.Y, self.lam, self.loss, self.penalty
+        return ProgramData(*data, cones=self.has_cones, entries=self.program_entries())

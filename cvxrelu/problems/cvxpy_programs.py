@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -10,8 +11,9 @@ import scipy.sparse as sp
 
 from cvxrelu._validation import FloatArray, check_choice
 from cvxrelu.exceptions import ProgramSizeWarning
-from cvxrelu.problems.base import ConvexProblem
-from cvxrelu.problems.relu import ConvexReLU
+from cvxrelu.losses.base import Loss
+from cvxrelu.patterns.packed_mask import Mask
+from cvxrelu.penalties.base import Penalty
 from cvxrelu.runtime.lazy_imports import cp
 from cvxrelu.runtime.memory import COMPILED_BYTES, require
 from cvxrelu.runtime.threads import cvxpy_alone
@@ -25,7 +27,66 @@ _LARGEST_FEATURE = 1e8  # norm of a feature in the units of a solver
 _LEAST_FEATURE = 1e-10  # of the largest: what is far less may be the rounding of zeros
 
 
-def build_program(problem: ConvexProblem, form: Literal["primal", "dual"] = "primal") -> cp.Problem:
+@dataclass(frozen=True, eq=False)
+class ProgramData:
+    """The data of a convex program.
+
+    Attributes
+    ----------
+    X : array of shape (n, d)
+        The data.
+    D : array of bool, or PackedMask, of shape (n, P)
+        The activation patterns.
+    Y : array of shape (n, c)
+        The targets.
+    lam : float
+        Regularization strength.
+    loss : Loss
+        The loss.
+    penalty : Penalty
+        The penalty.
+    cones : bool
+        Whether the blocks are pairs (V, W) in the cones of their patterns, C-ReLU, or free, C-GReLU.
+    entries : int
+        Number of non-zeros of the matrices of the program, for dense X.
+    """
+
+    X: FloatArray
+    D: Mask
+    Y: FloatArray
+    lam: float
+    loss: Loss
+    penalty: Penalty
+    cones: bool
+    entries: int
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """Names of the arrays of blocks."""
+        return ("V", "W") if self.cones else ("U",)
+
+    @property
+    def n(self) -> int:
+        """Number of rows of X."""
+        return len(self.X)
+
+    @property
+    def d(self) -> int:
+        """Number of features."""
+        return int(self.X.shape[1])
+
+    @property
+    def n_outputs(self) -> int:
+        """Number c of outputs."""
+        return int(self.Y.shape[1])
+
+    @property
+    def n_patterns(self) -> int:
+        """Number P of patterns."""
+        return int(self.D.shape[1])
+
+
+def build_program(data: ProgramData, form: Literal["primal", "dual"] = "primal") -> cp.Problem:
     """Return a convex program of the problem as a `cvxpy.Problem` with named parts.
 
     Parameters ``y`` (n, c) and ``lam`` are CVXPY Parameters: give them other values and solve again without
@@ -44,8 +105,8 @@ def build_program(problem: ConvexProblem, form: Literal["primal", "dual"] = "pri
 
     Parameters
     ----------
-    problem : ConvexGatedReLU or ConvexReLU
-        The problem.
+    data : ProgramData
+        The data of the program.
     form : {"primal", "dual"}
         Which of the two.
 
@@ -62,54 +123,54 @@ def build_program(problem: ConvexProblem, form: Literal["primal", "dual"] = "pri
         If the program's matrix would have more than 2e8 non-zeros.
     """
     check_choice("form", form, ("primal", "dual"))
-    _warn_if_large(problem, form)
+    _warn_if_large(data, form)
     with cvxpy_alone():
-        y = cp.Parameter(problem.Y.shape, name="y", value=problem.Y)
-        lam = cp.Parameter(nonneg=True, name="lam", value=problem.lam)
+        y = cp.Parameter(data.Y.shape, name="y", value=data.Y)
+        lam = cp.Parameter(nonneg=True, name="lam", value=data.lam)
         if form == "dual":
-            return _dual(problem, y, lam)
-        return _primal(problem, y, lam, np.ones(problem.d), np.ones(problem.d), 1.0)
+            return _dual(data, y, lam)
+        return _primal(data, y, lam, np.ones(data.d), np.ones(data.d), 1.0)
 
 
 @cvxpy_alone()
-def times_n(problem: ConvexProblem, program: cp.Problem) -> cp.Problem:
+def times_n(n: int, program: cp.Problem) -> cp.Problem:
     """Return the program with its objective times n, a sum over rows: what solvers' tolerances are made for.
 
     Dual values of its constraints are n times as large too.
     """
-    return cp.Problem(type(program.objective)(problem.n * program.objective.expr), program.constraints)
+    return cp.Problem(type(program.objective)(n * program.objective.expr), program.constraints)
 
 
 @cvxpy_alone()
-def solver_program(problem: ConvexProblem) -> tuple[cp.Problem, FloatArray]:
+def solver_program(data: ProgramData) -> tuple[cp.Problem, FloatArray]:
     """Return the primal program as solvers are given it, and the unit of each feature's weights (d,).
 
     The objective is n times that of the problem, as by `times_n`, and the variables are the weights over the units: in
     these the strength of the penalty is about 1. Solvers take dual constraints for kept where they are to a share of 1,
     and lam may be less than that share. Units are powers of two, and less for features that would be huge in them.
     """
-    n, lam, degree = problem.n, problem.lam, problem.penalty.degree
-    regularised = lam > 0.0 and problem.penalty.name != "none"
-    sizes = np.linalg.norm(problem.operator.X, axis=0)
+    n, lam, degree = data.n, data.lam, data.penalty.degree
+    regularised = lam > 0.0 and data.penalty.name != "none"
+    sizes = np.linalg.norm(data.X, axis=0)
     sizes[sizes == 0.0] = 1.0
     exponent = 0
-    if not regularised and n <= problem.d:  # in the row space of X small features may be rounding alone
-        units = np.ones(problem.d)
+    if not regularised and n <= data.d:  # in the row space of X small features may be rounding alone
+        units = np.ones(data.d)
     elif not regularised:
         units = 1.0 / np.maximum(sizes, _LEAST_FEATURE * sizes.max())
     elif degree is None:
-        units = np.ones(problem.d)
+        units = np.ones(data.d)
     else:
         exponent = round(-np.log2(n * lam) / degree)
         units = np.minimum(np.ldexp(1.0, exponent), _LARGEST_FEATURE / sizes)
     units = np.ldexp(1.0, np.round(np.log2(units)).astype(int))
     strength = cp.Constant(float(np.ldexp(n * lam, exponent * (degree or 0))))
-    program = _primal(problem, cp.Constant(problem.Y), strength, units, np.ldexp(units, -exponent), n)
+    program = _primal(data, cp.Constant(data.Y), strength, units, np.ldexp(units, -exponent), n)
     return program, units
 
 
 def _primal(
-    problem: ConvexProblem,
+    data: ProgramData,
     y: cp.Expression,
     lam: cp.Expression,
     units: FloatArray,
@@ -117,61 +178,61 @@ def _primal(
     factor: float,
 ) -> cp.Problem:
     """Return factor * F(A w) + lam * Omega(z) in variables v, with w = units * v and z = penalised * v."""
-    c, n_patterns = problem.n_outputs, len(problem.patterns)
-    names = ("V", "W") if isinstance(problem, ConvexReLU) else ("U",)
-    variables = [cp.Variable((c * n_patterns, problem.d), name=name) for name in names]
+    c, n_patterns = data.n_outputs, data.n_patterns
+    names = data.blocks
+    variables = [cp.Variable((c * n_patterns, data.d), name=name) for name in names]
     combined = variables[0] - variables[1] if len(variables) == 2 else variables[0]
-    f = cp.Variable(problem.Y.shape, name="f")
-    X = problem.operator.X * units
-    A = _expanded_matrix(X, problem)
+    f = cp.Variable(data.Y.shape, name="f")
+    X = data.X * units
+    A = _expanded_matrix(X, data.D)
     outputs = [A @ cp.vec(combined[k * n_patterns : (k + 1) * n_patterns], order="F") for k in range(c)]
     constraints = [(f == cp.reshape(cp.hstack(outputs), f.shape, order="F")).set_label("prediction")]
-    if isinstance(problem, ConvexReLU):
-        signs = np.tile(np.where(problem.patterns.D, 1.0, -1.0), (1, c))
+    if data.cones:
+        signs = np.tile(np.where(data.D, 1.0, -1.0), (1, c))
         for variable in variables:
             inside = cp.multiply(signs, X @ variable.T) >= 0
             constraints.append(inside.set_label(f"cone_{variable.name()}"))
     stacked = cp.vstack(variables) if len(variables) == 2 else variables[0]
     if not (penalised == 1.0).all():
         stacked = cp.multiply(np.tile(penalised, (stacked.shape[0], 1)), stacked)
-    fit = problem.loss.expression(f, y)
-    objective = (fit if factor == 1.0 else factor * fit) + lam * problem.penalty.expression(stacked, c)
+    fit = data.loss.expression(f, y)
+    objective = (fit if factor == 1.0 else factor * fit) + lam * data.penalty.expression(stacked, c)
     return cp.Problem(cp.Minimize(objective), constraints)
 
 
-def _dual(problem: ConvexProblem, y: cp.Parameter, lam: cp.Parameter) -> cp.Problem:
-    c, n_patterns, d = problem.n_outputs, len(problem.patterns), problem.d
-    t = cp.Variable(problem.Y.shape, name="t")
-    At = _expanded_matrix(problem.operator.X, problem).T
+def _dual(data: ProgramData, y: cp.Parameter, lam: cp.Parameter) -> cp.Problem:
+    c, n_patterns, d = data.n_outputs, data.n_patterns, data.d
+    t = cp.Variable(data.Y.shape, name="t")
+    At = _expanded_matrix(data.X, data.D).T
     left = cp.vstack([cp.reshape(At @ t[:, k], (n_patterns, d), order="F") for k in range(c)])
     constraints = []
-    if isinstance(problem, ConvexReLU):
-        signs = np.tile(np.where(problem.patterns.D, 1.0, -1.0).T, (c, 1))
-        g, h = (cp.Variable((c * n_patterns, problem.n), name=name) for name in "gh")
+    if data.cones:
+        signs = np.tile(np.where(data.D, 1.0, -1.0).T, (c, 1))
+        g, h = (cp.Variable((c * n_patterns, data.n), name=name) for name in "gh")
         constraints += [(g >= 0).set_label("multipliers_V"), (h >= 0).set_label("multipliers_W")]
-        X = problem.operator.X
+        X = data.X
         argument = cp.vstack([-left + cp.multiply(signs, g) @ X, left + cp.multiply(signs, h) @ X])
     else:
         argument = -left
-    conjugate, domain = problem.loss.conjugate_expression(t, y)
-    term, ball = problem.penalty.conjugate_constraints(argument, lam, c)
+    conjugate, domain = data.loss.conjugate_expression(t, y)
+    term, ball = data.penalty.conjugate_constraints(argument, lam, c)
     return cp.Problem(cp.Maximize(-conjugate - term), constraints + domain + ball)
 
 
-def _expanded_matrix(X: FloatArray, problem: ConvexProblem) -> sp.csc_array:
+def _expanded_matrix(X: FloatArray, D: Mask) -> sp.csc_array:
     """Return A (n, P d) of X, sparse, column j P + i = D_i x_{.j}: what a column-major vec of U_k multiplies."""
-    D = np.asarray(problem.patterns.D)
-    return sp.hstack([sp.csc_array(D * X[:, [j]]) for j in range(problem.d)], format="csc")
+    masks = np.asarray(D)
+    return sp.hstack([sp.csc_array(masks * X[:, [j]]) for j in range(X.shape[1])], format="csc")
 
 
-def check_memory(problem: ConvexProblem, solver: str) -> None:
+def check_memory(data: ProgramData, solver: str) -> None:
     """Raise InsufficientMemoryError if the compiled program would not fit in the memory that is free."""
-    nonzeros = problem.program_entries()
+    nonzeros = data.entries
     require(COMPILED_BYTES * nonzeros, f"{solver}'s program, of about {nonzeros:.1e} non-zeros,", _REMEDY)
 
 
-def _warn_if_large(problem: ConvexProblem, form: str) -> None:
-    nonzeros = problem.program_entries()
+def _warn_if_large(data: ProgramData, form: str) -> None:
+    nonzeros = data.entries
     require(_BUILT_BYTES * nonzeros, f"the {form} program, of about {nonzeros:.1e} non-zeros,", _REMEDY)
     if nonzeros > _LARGE_PROGRAM:
         warnings.warn(

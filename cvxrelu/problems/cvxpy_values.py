@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from cvxrelu._validation import FloatArray
-from cvxrelu.problems.base import ConvexProblem, Weights
+from cvxrelu._validation import FloatArray, Weights
+from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.runtime.lazy_imports import cp
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import scipy.sparse as sp
 
-from cvxrelu._validation import FloatArray
+from cvxrelu._validation import FloatArray, Weights
 from cvxrelu.patterns.packed_mask import count_active
-from cvxrelu.problems.base import ConvexProblem, Weights, _check_block_array
+from cvxrelu.problems.base import ConvexProblem, _check_block_array
 from cvxrelu.problems.dual_workspace import DualWorkspace
 
 
@@ -57,6 +57,8 @@ class ConvexGatedReLU(ConvexProblem):
     >>> round(solution.objective, 4)
     0.0169
     """
+
+    has_cones = False
 
     def blocks(self, weights: Weights) -> FloatArray:
         """Return the weights U as a float64 array (c, P, d)."""

@@ -10,25 +10,50 @@ a and s are powers of two: nothing is rounded on the way there or back, unless i
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from cvxrelu._validation import FloatArray
+from cvxrelu._validation import FloatArray, Weights
+from cvxrelu.losses.base import Loss
+from cvxrelu.penalties.base import Penalty
 
-if TYPE_CHECKING:
-    from cvxrelu.problems.base import ConvexProblem, Weights
-    from cvxrelu.solvers.interface import RawResult, Record
 
-SolverT = TypeVar("SolverT")
+class Scalable(Protocol):
+    """What is read of a convex program to bring it to data of ordinary size."""
+
+    X: FloatArray
+    y: FloatArray
+    lam: float
+    loss: Loss
+    penalty: Penalty
+    normal_data: "Normalized[Any] | None"
+
+    @property
+    def Y(self) -> FloatArray:
+        """Targets (n, c)."""
+
+    def with_lam(self, lam: float) -> Self:
+        """Return the problem at another lam."""
+
+    def on_data(self, X: FloatArray, y: FloatArray, lam: float, loss: Loss) -> Self:
+        """Return the problem on other data with the same patterns."""
+
+    def blocks(self, weights: Weights) -> FloatArray:
+        """Return weights as one array."""
+
+    def weights(self, blocks: FloatArray) -> Weights:
+        """Return one array as weights."""
+
+
+ProblemT = TypeVar("ProblemT", bound=Scalable)
 
 
 @dataclass(frozen=True, eq=False)
-class Normalized:
+class Normalized(Generic[ProblemT]):
     """A problem, and the same one with entries of X and of real targets of root mean square about 1.
 
     Attributes
@@ -41,7 +66,7 @@ class Normalized:
         The same for y; 0 for losses of labels.
     """
 
-    problem: "ConvexProblem"
+    problem: ProblemT
     x_exponent: int = 0
     y_exponent: int = 0
 
@@ -66,7 +91,7 @@ class Normalized:
         moved: FloatArray = _ldexp(argument, self.x_exponent + self.y_exponent)
         return moved
 
-    def weights(self, weights: "Weights") -> "Weights":
+    def weights(self, weights: Weights) -> Weights:
         """Return weights of the problem as those of the original.
 
         Raises
@@ -83,49 +108,28 @@ class Normalized:
             )
         return self.problem.weights(moved)
 
-    def start(self, weights: "Weights") -> "Weights":
+    def start(self, weights: Weights) -> Weights:
         """Return weights of the original as those of the problem."""
         return self.problem.weights(_ldexp(self.problem.blocks(weights), self.x_exponent - self.y_exponent))
 
+    def step(self, step: float) -> float:
+        """Return a step size for the problem as one for the original."""
+        return float(_ldexp(step, -2 * self.x_exponent))
+
+    def start_step(self, step: float) -> float:
+        """Return a step size for the original as one for the problem."""
+        return float(_ldexp(step, 2 * self.x_exponent))
+
     def dual(self, t: FloatArray, multipliers: sp.csr_array | None) -> tuple[FloatArray, sp.csr_array | None]:
         """Return a dual variable and multipliers of the problem as those of the original."""
-        return _times(t, self.y_exponent), _times(multipliers, self.y_exponent)
+        return times_power_of_two(t, self.y_exponent), times_power_of_two(multipliers, self.y_exponent)
 
     def start_dual(self, t: FloatArray, multipliers: sp.csr_array | None) -> tuple[FloatArray, sp.csr_array | None]:
         """Return a dual variable and multipliers of the original as those of the problem."""
-        return _times(t, -self.y_exponent), _times(multipliers, -self.y_exponent)
-
-    def record(self, record: "Record") -> "Record":
-        """Return a record of the problem in the units of the original."""
-        return replace(
-            record,
-            objective=self.value(record.objective),
-            lower=self.value(record.lower),
-            violation=self.activation(record.violation),
-            step=None if record.step is None else float(_ldexp(record.step, -2 * self.x_exponent)),
-        )
-
-    def callback(self, callback: "Callable[[Record], Any] | None") -> "Callable[[Record], Any] | None":
-        """Return a callback for records of the problem that hands them on in the units of the original."""
-        return None if callback is None else lambda record: callback(self.record(record))
-
-    def result(self, raw: "RawResult") -> "RawResult":
-        """Return a solver's answer to the problem as one to the original."""
-        return replace(
-            raw,
-            weights=self.weights(raw.weights),
-            t=_times(raw.t, self.y_exponent),
-            multipliers=_times(raw.multipliers, self.y_exponent),
-            history=tuple(map(self.record, raw.history)),
-        )
-
-    def solver(self, solver: SolverT) -> SolverT:
-        """Return a native solver with its step size, where it was given one, in the units of the problem."""
-        step = getattr(solver, "step", None)
-        return solver if step is None else replace(solver, step=float(_ldexp(step, 2 * self.x_exponent)))  # type: ignore[type-var]
+        return times_power_of_two(t, -self.y_exponent), times_power_of_two(multipliers, -self.y_exponent)
 
 
-def normalize(problem: "ConvexProblem") -> Normalized:
+def normalize(problem: ProblemT) -> Normalized[ProblemT]:
     """Return the problem on data of ordinary size, and the exact way back; the data are shared by all lam.
 
     Sizes are root mean squares, to the nearest power of two: data that were standardised stay as they are. A loss of
@@ -158,7 +162,7 @@ def normalize(problem: "ConvexProblem") -> Normalized:
     return replace(known, problem=known.problem.with_lam(lam))
 
 
-def exponents(problem: "ConvexProblem") -> tuple[int, int]:
+def exponents(problem: Scalable) -> tuple[int, int]:
     """Return the powers of two nearest to the sizes of X and of y; 0 for a y that the loss cannot scale."""
     y_exponent = _exponent(problem.Y)
     if problem.loss.rescaled(math.ldexp(1.0, y_exponent)) is None:
@@ -166,7 +170,7 @@ def exponents(problem: "ConvexProblem") -> tuple[int, int]:
     return _exponent(problem.X), y_exponent
 
 
-def _scaled(problem: "ConvexProblem") -> Normalized | None:
+def _scaled(problem: ProblemT) -> Normalized[ProblemT] | None:
     """Return the problem on data of ordinary size, at lam = 0; None where they are."""
     x_exponent, y_exponent = exponents(problem)
     loss = problem.loss.rescaled(math.ldexp(1.0, y_exponent)) or problem.loss
@@ -183,8 +187,8 @@ def _ldexp(value: Any, exponent: int) -> Any:
         return np.ldexp(value, exponent)
 
 
-def _times(array: Any, exponent: int) -> Any:
-    """Return a dense or sparse array times a power of two."""
+def times_power_of_two(array: Any, exponent: int) -> Any:
+    """Return a dense or sparse array, or None, times 2^exponent."""
     if array is None or exponent == 0:
         return array
     if isinstance(array, np.ndarray):

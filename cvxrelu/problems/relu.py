@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from cvxrelu._validation import FloatArray
+from cvxrelu._validation import FloatArray, Weights
 from cvxrelu.cones.multipliers import cone_multipliers, features_are_larger
 from cvxrelu.cones.pattern_cones import PatternCones
 from cvxrelu.numerics.row_space import RowSpace
 from cvxrelu.numerics.rows import unit_rows
 from cvxrelu.patterns.activation_patterns import strictly_inside
 from cvxrelu.patterns.packed_mask import count_active, take_patterns
-from cvxrelu.problems.base import ConvexProblem, Weights, _check_block_array
+from cvxrelu.problems.base import ConvexProblem, _check_block_array
 from cvxrelu.problems.dual_workspace import DualWorkspace
 
 _ROUNDING = 1e-9
@@ -67,6 +67,8 @@ class ConvexReLU(ConvexProblem):
     >>> cr.solve(problem.with_lam(problem.lam_max())).network().n_neurons
     0
     """
+
+    has_cones = True
 
     def blocks(self, weights: Weights) -> FloatArray:
         """Return the pair (V, W) as a float64 array (2, c, P, d)."""

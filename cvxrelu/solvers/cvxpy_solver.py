@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from cvxrelu._validation import FloatArray
+from cvxrelu._validation import FloatArray, Weights
 from cvxrelu.exceptions import SolverError, SolverNotAvailableError, UnsupportedOptionWarning
-from cvxrelu.problems.base import ConvexProblem, Weights
+from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.cvxpy_backends import BACKENDS, Backend, explain_failure, require_available
 from cvxrelu.problems.cvxpy_programs import CANON_BACKEND, check_memory, solver_program
 from cvxrelu.problems.cvxpy_values import read_dual, read_weights
@@ -51,9 +51,9 @@ def solve_cvxpy(
     """
     require_available(solver)
     backend = BACKENDS.get(solver, Backend(solver.lower()))
-    check_memory(problem, solver)
+    check_memory(problem.program_data(), solver)
     started = time.perf_counter()
-    program, units = solver_program(problem)
+    program, units = solver_program(problem.program_data())
     try:
         with cvxpy_alone():
             program.get_problem_data(solver, canon_backend=CANON_BACKEND)

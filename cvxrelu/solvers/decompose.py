@@ -3,11 +3,11 @@
 import time
 from dataclasses import dataclass, replace
 
-from cvxrelu._validation import check_number
+from cvxrelu._validation import Weights, check_number
 from cvxrelu.decompositions.decompose import check_method, split
 from cvxrelu.decompositions.native import ApproximateDecomposition
 from cvxrelu.exceptions import SolverError
-from cvxrelu.problems.base import ConvexProblem, Weights
+from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.gated_relu import ConvexGatedReLU
 from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.solvers.interface import Limits, RawResult

@@ -8,9 +8,9 @@ from typing import Any, Protocol, Self
 import numpy as np
 import scipy.sparse as sp
 
-from cvxrelu._validation import FloatArray
+from cvxrelu._validation import FloatArray, Weights
 from cvxrelu.exceptions import SolverError
-from cvxrelu.problems.base import ConvexProblem, Weights
+from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.status import Status

@@ -7,9 +7,9 @@ import numpy as np
 import scipy.linalg
 from scipy.sparse.linalg import LinearOperator, lsmr
 
-from cvxrelu._validation import FloatArray, check_integer
+from cvxrelu._validation import FloatArray, Weights, check_integer
 from cvxrelu.exceptions import SolverError
-from cvxrelu.problems.base import ConvexProblem, Weights
+from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.gated_relu import ConvexGatedReLU
 from cvxrelu.runtime.memory import fits
 from cvxrelu.solvers.interface import Limits, RawResult

@@ -118,7 +118,7 @@ def solve_dual(run: Run) -> Duality:
     name = "CLARABEL" if run.settings.solver_name == "auto" else run.settings.solver_name
     options = BACKENDS[name].always if name in BACKENDS else {}
     started = time.perf_counter()
-    program = times_n(problem, problem.to_cvxpy("dual"))
+    program = times_n(problem.n, problem.to_cvxpy("dual"))
     with cvxpy_alone():
         try:
             program.solve(solver=name, canon_backend=CANON_BACKEND, **options)

@@ -9,39 +9,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cvxrelu._files import pack, write
+from cvxrelu._files import content_hash, pack, write
 from cvxrelu._version import __version__
-from cvxrelu.certificates.checker import content_hash
-from cvxrelu.networks.network import GatedReLUNetwork, Network, ReLUNetwork, TwoLayerNetwork
+from cvxrelu.networks.layers import Layers
 
 FORMAT, VERSION = "cvxrelu network", 1
 
 _MEMBERS = {"relu": ["W1", "w2"], "gated": ["G", "W1", "w2"]}
 
 
-def save_network(network: TwoLayerNetwork, path: str | os.PathLike[str], overwrite: bool) -> None:
-    """Write a network to a file; see `ReLUNetwork.save`."""
-    kind = "gated" if isinstance(network, GatedReLUNetwork) else "relu"
-    arrays = {name: getattr(network, name) for name in _MEMBERS[kind]}
+def write_npz(layers: Layers, path: str | os.PathLike[str], overwrite: bool) -> None:
+    """Write the arrays of a network without biases to a file; see `ReLUNetwork.save`."""
+    kind = "relu" if layers.G is None else "gated"
+    arrays = {name: getattr(layers, name) for name in _MEMBERS[kind]}
     arrays = {name: array.astype(array.dtype.newbyteorder("<")) for name, array in arrays.items()}
     header = {"format": FORMAT, "version": VERSION, "kind": kind, "cvxrelu": __version__}
     write(path, pack(header, arrays), overwrite)
 
 
-def load_network(path: str | os.PathLike[str]) -> Network:
-    """Return the network of a file written by `ReLUNetwork.save` or `GatedReLUNetwork.save`, equal to the bit.
-
-    The file holds no pickled objects: loading one runs no code of it.
-
-    Parameters
-    ----------
-    path : str or path-like
-        The file.
-
-    Returns
-    -------
-    ReLUNetwork or GatedReLUNetwork
-        With arrays of the dtypes, float32 or float64, that were saved.
+def read_npz(path: str | os.PathLike[str]) -> Layers:
+    """Return the arrays of a file of `write_npz`, which are no network yet.
 
     Raises
     ------
@@ -49,18 +36,6 @@ def load_network(path: str | os.PathLike[str]) -> Network:
         If the file cannot be read.
     ValueError
         If it is no file of a network, damaged, changed, or of a newer version than this package reads.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import cvxrelu as cr
-    >>> network = cr.ReLUNetwork(W1=[[1.0, 0.1], [-1.0, 0.1]], w2=[1.0, 1.0])
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     network.save(f"{folder}/network.npz")
-    ...     loaded = cr.load_network(f"{folder}/network.npz")
-    >>> loaded
-    ReLUNetwork(W1=array([[ 1. ,  0.1],
-           [-1. ,  0.1]]), w2=array([1., 1.]))
     """
     raw = pathlib.Path(path).read_bytes()
     try:
@@ -84,7 +59,7 @@ def load_network(path: str | os.PathLike[str]) -> Network:
         for name, array in arrays.items():
             _check(array.dtype.str in ("<f4", "<f8"), f"{name} must be <f4 or <f8; got {array.dtype.str}")
         native = {name: array.astype(array.dtype.newbyteorder("=")) for name, array in arrays.items()}
-        return GatedReLUNetwork(**native) if kind == "gated" else ReLUNetwork(**native)
+        return Layers(native["W1"], None, native["w2"], None, native.get("G"))
     except ValueError as error:
         raise ValueError(f"path must be the file of a network; {path} is damaged: {error}") from error
 

@@ -10,8 +10,6 @@ import numpy as np
 from cvxrelu._files import write
 from cvxrelu._version import __version__
 from cvxrelu.networks.layers import Layers
-from cvxrelu.networks.loading import without_biases
-from cvxrelu.networks.network import Network, TwoLayerNetwork, with_biases
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -21,12 +19,9 @@ OPSET, IR_VERSION = 13, 7  # of 2020, which every current runtime reads; nothing
 _LAYERS = {"relu": ["Gemm", "Relu", "Gemm"], "gated": ["Gemm", "GreaterOrEqual", "Gemm", "Where", "Gemm"]}
 
 
-def to_onnx(
-    network: TwoLayerNetwork, path: str | os.PathLike[str] | None, bias: bool, dtype: str | None, overwrite: bool
-) -> ModelProto:
-    """Return a network as a model of ONNX, and write it to a file; see `ReLUNetwork.to_onnx`."""
+def write_onnx(layers: Layers, path: str | os.PathLike[str] | None, overwrite: bool) -> ModelProto:
+    """Return layers as a model of ONNX, and write it to a file; see `ReLUNetwork.to_onnx`."""
     onnx = _import_onnx()
-    layers = with_biases(network, bias, dtype)
     kind = "relu" if layers.G is None else "gated"
     weights = {"hidden.weight": layers.W1, "hidden.bias": layers.b1, "output.weight": layers.w2.T}
     if kind == "gated":
@@ -72,45 +67,8 @@ def to_onnx(
     return model
 
 
-def from_onnx(model: str | os.PathLike[str] | ModelProto) -> Network:
-    """Return the network of an ONNX model: what `ReLUNetwork.to_onnx` wrote, or another graph of Gemm, Relu, Gemm.
-
-    If the model has a bias, the network returned takes X with a column of ones appended, as that of `from_torch`.
-    To certify an exported model, certify this network: a certificate of the network before the export says nothing
-    of weights that were rounded to float32.
-
-    Parameters
-    ----------
-    model : str, path-like or onnx.ModelProto
-        A file, or the model. Its weights must be initializers; PyTorch exports a Sequential(Linear, ReLU, Linear) so.
-
-    Returns
-    -------
-    ReLUNetwork or GatedReLUNetwork
-        In float64, which holds the weights exactly. With one output, w2 has shape (m,).
-
-    Raises
-    ------
-    ModuleNotFoundError
-        If onnx is not installed: it is the extra ``cvxrelu[onnx]``.
-    OSError
-        If the file cannot be read.
-    TypeError, ValueError
-        If it is no model, has other layers, or an entry is not finite.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> import numpy as np
-    >>> import cvxrelu as cr
-    >>> network = cr.ReLUNetwork(np.array([[1.0, 0.0], [-1.0, 0.5]]), np.array([1.0, 2.0]))
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     model = network.to_onnx(Path(folder) / "network.onnx")
-    ...     again = cr.from_onnx(Path(folder) / "network.onnx")
-    >>> bool((again.W1 == network.W1).all() and (again.w2 == network.w2).all())
-    True
-    """
+def read_onnx(model: str | os.PathLike[str] | ModelProto) -> Layers:
+    """Return the layers of a model of ONNX; see `cvxrelu.from_onnx`."""
     onnx = _import_onnx()
     if not isinstance(model, str | os.PathLike | onnx.ModelProto):
         raise TypeError(f"model must be a path or an onnx.ModelProto; got {type(model).__name__}")
@@ -121,7 +79,7 @@ def from_onnx(model: str | os.PathLike[str] | ModelProto) -> Network:
         raise
     except Exception as error:  # of protobuf, or of the checker
         raise ValueError(f"model must be a sound ONNX model; got {error}") from error
-    return without_biases(_read_layers(onnx, loaded.graph))
+    return _read_layers(onnx, loaded.graph)
 
 
 def _read_layers(onnx: Any, graph: Any) -> Layers:

@@ -1,50 +1,61 @@
-"""Networks as modules of PyTorch; needs it, the optional extra ``torch``."""
+"""Layers as modules of PyTorch and back; only writing imports it."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cvxrelu.networks.layers import Layers
-from cvxrelu.networks.network import TwoLayerNetwork, with_biases
+from cvxrelu._validation import FloatArray
+from cvxrelu.networks.layers import Layers, one_axis
 
-try:
+if TYPE_CHECKING:
     import torch
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError("PyTorch is needed for its modules: pip install 'cvxrelu[torch]'") from error
+
+SEQUENTIAL = "a torch.nn.Sequential(Linear, ReLU, Linear)"
 
 
-class GatedReLU(torch.nn.Module):  # type: ignore[misc]  # untyped without PyTorch
-    """The module of a gated-ReLU network: sum_i 1[x'g_i + g0_i >= 0] (x'W1_i + b_i) w2_i.
+def write_torch(layers: Layers) -> torch.nn.Module:
+    """Return layers as a module; see `ReLUNetwork.to_torch`."""
+    from cvxrelu.networks.formats import torch_modules  # PyTorch is optional
 
-    The gates are the buffers ``gate_weight`` (m, d) and ``gate_bias`` (m,) or None: saved with the module, never
-    trained. ``hidden`` and ``output`` are linear layers.
+    return torch_modules.module(layers)
+
+
+def read_torch(network: Any) -> Layers:
+    """Return the layers of a torch.nn.Sequential(Linear, ReLU, Linear), known by its attributes.
+
+    Raises
+    ------
+    ValueError
+        If it has other layers.
     """
-
-    def __init__(self, layers: Layers) -> None:
-        super().__init__()
-        self.hidden, self.output = _linear(layers.W1, layers.b1), _linear(layers.w2.T)
-        self.register_buffer("gate_weight", torch.tensor(layers.G.T))
-        self.register_buffer("gate_bias", None if layers.g0 is None else torch.tensor(layers.g0))
-
-    def forward(self, x: Any) -> Any:
-        """Return the predictions (n, c) on the rows of x (n, d)."""
-        active = torch.nn.functional.linear(x, self.gate_weight, self.gate_bias) >= 0.0
-        return self.output(self.hidden(x).where(active, 0.0))
+    found = [type(layer).__name__ for layer in network.children()]
+    if type(network).__name__ != "Sequential" or found != ["Linear", "ReLU", "Linear"]:
+        raise ValueError(
+            f"network must be {SEQUENTIAL}; got {type(network).__name__}({', '.join(found)}) "
+            "(of another module, give torch.nn.Sequential(first Linear, torch.nn.ReLU(), second Linear))"
+        )
+    first, _, second = network.children()
+    return _linear_layers(first, second)
 
 
-def to_torch(network: TwoLayerNetwork, bias: bool, dtype: str | None) -> torch.nn.Module:
-    """Return a network as a module; see `ReLUNetwork.to_torch`."""
-    layers = with_biases(network, bias, dtype)
-    if layers.G is not None:
-        return GatedReLU(layers)
-    return torch.nn.Sequential(_linear(layers.W1, layers.b1), torch.nn.ReLU(), _linear(layers.w2.T))
+def read_gated_torch(network: Any) -> Layers:
+    """Return the layers of a module of `write_torch` with gates."""
+    layers = _linear_layers(network.hidden, network.output)
+    return Layers(
+        layers.W1, layers.b1, layers.w2, layers.b2, _array(network.gate_weight).T, _optional_array(network.gate_bias)
+    )
 
 
-def _linear(weight: Any, bias: Any = None) -> torch.nn.Linear:
-    # Without a start of its own, which would draw from the global random state, and warn of layers without neurons.
-    layer = torch.nn.utils.skip_init(torch.nn.Linear, 1, 1, bias=bias is not None)
-    layer.out_features, layer.in_features = weight.shape
-    layer.weight = torch.nn.Parameter(torch.tensor(weight))
-    if bias is not None:
-        layer.bias = torch.nn.Parameter(torch.tensor(bias))
-    return layer
+def _linear_layers(first: Any, second: Any) -> Layers:
+    w2 = one_axis(_array(second.weight).T)
+    return Layers(_array(first.weight), _optional_array(first.bias), w2, _optional_array(second.bias))
+
+
+def _array(tensor: Any) -> FloatArray:
+    # To float64 in PyTorch: NumPy has no bfloat16.
+    array: FloatArray = tensor.detach().cpu().double().numpy()
+    return array
+
+
+def _optional_array(tensor: Any) -> FloatArray | None:
+    return None if tensor is None else _array(tensor)

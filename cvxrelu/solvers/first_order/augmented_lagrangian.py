@@ -8,9 +8,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from cvxrelu._validation import FloatArray, check_integer, check_number
+from cvxrelu._validation import FloatArray, Weights, check_integer, check_number
 from cvxrelu.exceptions import SolverError
-from cvxrelu.problems.base import ConvexProblem, Weights
+from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.operator import GatedOperator
 from cvxrelu.problems.relu import ConvexReLU

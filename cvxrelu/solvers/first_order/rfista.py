@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cvxrelu._validation import FloatArray, check_choice, check_integer, check_number
+from cvxrelu._validation import FloatArray, Weights, check_choice, check_integer, check_number
 from cvxrelu.exceptions import SolverError
-from cvxrelu.problems.base import ConvexProblem, Weights
+from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.gated_relu import ConvexGatedReLU
 from cvxrelu.problems.operator import GatedOperator

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cvxrelu._validation import FloatArray, check_integer
+from cvxrelu._validation import FloatArray, Weights, check_integer
 from cvxrelu.exceptions import SolverError
 from cvxrelu.losses.dual_terms import LOSSES, SEPARABLE_LOSSES
 from cvxrelu.losses.weighted import unweighted
 from cvxrelu.penalties.base import NormPenalty
-from cvxrelu.problems.base import ConvexProblem, Weights
+from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.operator import GatedOperator
