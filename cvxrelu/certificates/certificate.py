@@ -199,8 +199,8 @@ def certify(
     did: errors are bounded a priori (Jeannerod & Rump 2013; Rump 2012; `cvxrelu.numerics.rounding` has assumptions and
     sources), exponentials and logarithms too (`cvxrelu.numerics.enclosures`). Blocks whose cone constraints cannot be
     proven are moved along a witness of their cone, or else replaced by zero; the dual point is shrunk by as much as the
-    errors need. On ordinary data that costs less than 1e-9 of the value. Where lam = 0 or the penalty is "none", no dual point but
-    zero is proven feasible: ``lower`` is then 0.
+    errors need. On ordinary data that costs less than 1e-9 of the value. Where lam = 0 or the penalty is "none", no
+    dual point but zero is proven feasible: ``lower`` is then 0.
 
     Parameters
     ----------

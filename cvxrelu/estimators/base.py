@@ -1,5 +1,8 @@
 """The base class of all estimators."""
 
+# mypy: disallow-subclassing-any=False
+# (scikit-learn has no types)
+
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 

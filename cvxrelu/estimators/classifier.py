@@ -1,5 +1,8 @@
 """The base class of classifiers."""
 
+# mypy: disallow-subclassing-any=False, disallow-untyped-decorators=False
+# (scikit-learn has no types)
+
 from typing import Any
 
 import numpy as np

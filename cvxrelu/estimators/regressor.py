@@ -1,5 +1,8 @@
 """The base class of regressors."""
 
+# mypy: disallow-subclassing-any=False
+# (scikit-learn has no types)
+
 from typing import Any
 
 import numpy as np

@@ -126,10 +126,10 @@ def enumerate_patterns(X: ArrayLike, *, max_patterns: int = 1_000_000) -> Activa
     -----
     The cones are the cells of the arrangement of the hyperplanes x_j'w = 0, found by `cvxrelu.patterns.arrangements`
     in time proportional to their number; about 2^(rank - 1) rays are held for each of those in work, so a rank of 10 or
-    so is the most that is practical, unless there are as few rows. After columns and rows are scaled, X is rotated to its row
-    space, where its columns are orthonormal: the result does not depend on the lengths of rows nor on the scales of
-    columns. Rows that are parallel or opposite there, up to 2^-40, count as one line; the rows themselves are never
-    rounded.
+    so is the most that is practical, unless there are as few rows. After columns and rows are scaled, X is rotated to
+    its row space, where its columns are orthonormal: the result does not depend on the lengths of rows nor on the
+    scales of columns. Rows that are parallel or opposite there, up to 2^-40, count as one line; the rows themselves are
+    never rounded.
 
     Every pattern is verified by the products of its gate with X itself, so that none is returned that X does not have.
     Only cones thinner than about 2^-40 in those coordinates (for unit rows; times the condition number of the scaled X)

@@ -82,8 +82,6 @@ class ConvexProblem(ABC):
     penalty: Penalty
     has_cones: ClassVar[bool]  # whether blocks are pairs in the cones of their patterns
     normal_data: Normalized[Any] | None = None  # on data of ordinary size, lam = 0: from `normalize`, for all lam
-        None  # on data of ordinary size, at lam = 0: from `normalize`, shared by all lam
-    )
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
