@@ -51,7 +51,7 @@ types: $(EXTRAS)/.installed
 	$(EXTRAS)/bin/mypy
 
 docs: $(EXTRAS)/.installed
-	$(EXTRAS)/bin/python -m sphinx -b html -q -W --keep-going reference/docs build/docs
+	$(EXTRAS)/bin/python -m sphinx -b html -q -W --keep-going docs build/docs
 
 # Whether a Python without a compiler finds a wheel of everything: resolved for each version, nothing is installed.
 wheels: $(EXTRAS)/.installed

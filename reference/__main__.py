@@ -4,25 +4,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from reference import (
-    ablation,
-    bench,
-    compile_time,
-    decompositions,
-    estimators,
-    global_optima,
-    growth,
-    images,
-    optima,
-    race,
-)
-from reference.compare import report
+from reference.benchmarks import ablation, compile_time, decompositions, estimators, global_optima, growth, images
+from reference.benchmarks import first_order as bench
+from reference.compare import report_command as report
 from reference.compare import run as compare
 from reference.fuzz import run as fuzz
-from reference.instances import listing
+from reference.instances import listing, optima
 from reference.paper import commands as paper
-from reference.race_cases import KINDS
-from reference.race_peers import Effort
+from reference.race import command as race
+from reference.race.cases import KINDS
+from reference.race.peers import Effort
 
 _COMMANDS = {
     "instances": listing,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 import cvxrelu as cr
 from reference.instances.instance import Posed, Problem
-from reference.optima import stored
+from reference.instances.optima import stored
 
 _TOL = 1e-8
 _SECONDS = 300.0

@@ -24,7 +24,7 @@ from reference.compare.results import append, drop, hold_settings, read
 from reference.compare.solvers import DEFAULT, Solver, find, kind_of, listing
 from reference.instances import select
 from reference.instances.instance import Posed, Problem
-from reference.race import machine
+from reference.machine import machine
 
 ASKED = (1e-1, 1e-2, 1e-4, 1e-6)
 _PACKAGES = ("cvxrelu", "numpy", "scipy", "numba", "cvxpy")

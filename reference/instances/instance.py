@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cvxrelu as cr
-from reference.data import prepare
-from reference.instances.real import is_regression, load_table
-from reference.instances.synthetic import CLASSES, SYNTHETIC
+from reference.datasets.prepare import prepare
+from reference.datasets.real import is_regression, load_table
+from reference.datasets.synthetic import CLASSES, SYNTHETIC
 
 Array = NDArray[np.float64]
 Size = Literal["small", "medium", "large"]
@@ -46,16 +46,16 @@ class Posed(Protocol):
 class Instance:
     """A convex program of the comparison.
 
-    X is the data set, prepared by `reference.data.prepare` (real data) or as it is (synthetic), and the gates are
-    Gaussian. To be the same on all machines, whatever their libraries round, every column of X and the targets are
-    rounded to multiples of 2^-22 of the power of two above their largest entry, and the gates to multiples of 2^-12:
+    X is the data set, prepared by `reference.datasets.prepare.prepare` (real data) or as it is (synthetic), and the
+    gates are Gaussian. To be the same on all machines, whatever their libraries round, every column of X and the targets
+    are rounded to multiples of 2^-22 of the power of two above their largest entry, and the gates to multiples of 2^-12:
     products x_j'g_i are then exact in float64 in any order of summation, unless sizes of columns differ by more than
     2^10 / d.
 
     Attributes
     ----------
     data : str
-        A name that `reference.instances.real.load_table` knows, or one of `reference.instances.synthetic.SYNTHETIC`.
+        A name that `reference.datasets.real.load_table` knows, or one of `reference.datasets.synthetic.SYNTHETIC`.
     kind : {"gated", "relu"}
         C-GReLU or C-ReLU.
     n_gates : int
@@ -108,7 +108,7 @@ class Instance:
         return "/".join(parts)
 
     def problem(self) -> Problem:
-        """Build the problem; raises as `reference.instances.real.load_table` does."""
+        """Build the problem; raises as `reference.datasets.real.load_table` does."""
         X, y = self._data()
         bias = self.gates == "convolutional"
         gates = cr.sample_patterns(X, self.n_gates, self.gates, self.seed, bias=bias).G

@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import cvxrelu as cr
-from reference.data import Array
-from reference.instances.synthetic import paper_classification
+from reference.datasets.prepare import Array
+from reference.datasets.synthetic import paper_classification
 from reference.paper.published import FIGURE1_EPOCHS, FIGURE1_SEED, FIGURE1_STEP, PATTERN_SEED
-from reference.paper.runs import Record, has_pytorch, pytorch_on_one_thread, run_all
 from reference.paper.selection import accuracy, classes_of
+from reference.runs import Record, has_pytorch, pytorch_on_one_thread, run_all
 
 _N, _D, _HIDDEN, _LAM = 250, 50, 100, 1e-4
 _CENTRED_SEED = 2  # the paper's seed favours a label with centred weights too, this one hardly

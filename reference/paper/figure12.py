@@ -7,7 +7,7 @@ from cvxrelu.solvers.first_order.accelerated_gradient import ProximalOptions
 from reference.paper.profiles import SUBGRADIENT
 from reference.paper.proximal_methods import DEFAULT, FULL, Method, run_methods
 from reference.paper.report import Figure, tell
-from reference.paper.runs import add_scale_options
+from reference.runs import add_scale_options
 
 METHODS = (
     *(Method(f"lassplore {margin:g}", margin=margin) for margin in (2.0, 5.0, 10.0)),

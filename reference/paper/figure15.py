@@ -11,8 +11,8 @@ from cvxrelu.solvers.first_order import augmented_lagrangian
 from cvxrelu.solvers.interface import Candidate, Limits
 from reference.paper.published import LAMS, PROFILES
 from reference.paper.report import Figure, tell
-from reference.paper.runs import Record, Scale, add_scale_options
 from reference.paper.traces import CHECK_GROWTH, TAUS, Trace, paper_problem, proven_lower
+from reference.runs import Record, Scale, add_scale_options
 
 DELTAS = (1.0, 10.0, 100.0, 1e3, 1e4)
 _SETS = ("bands", "breast", "heart", "housevotes", "ionosphere", "monk-2", "sonar", "tae", "wine")

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import pandas as pd
 
 import cvxrelu as cr
-from reference.compare import report
+from reference.compare import report_command as report
 from reference.compare.ladder import Effort
 from reference.compare.profiles import shares
 from reference.compare.run import ASKED, Plan, compare
 from reference.compare.solvers import find
+from reference.datasets.paper import load_split
 from reference.instances.instance import Kind, Problem, Size, gates_on_grid, on_grid
-from reference.paper.data import load_split
 from reference.paper.published import LAMS, N_PROFILES, PATTERN_SEED, PROFILES
-from reference.paper.runs import add_options
+from reference.runs import add_options
 
 SOLVERS = ("cvxrelu", "cvxrelu-RFISTA", "cvxrelu-AL", "CLARABEL", "adelie", "pyscnn", "SGD", "Adam")
 # The paper's sets with at most 1,000 rows and three classes: with what is below, an hour on two cores.

@@ -11,10 +11,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import cvxrelu as cr
-from reference.paper.data import load_split
+from reference.datasets.paper import load_split
 from reference.paper.published import FIGURE5, N_FIGURE5, PATTERN_SEED
-from reference.paper.runs import Record, add_options, run_all
 from reference.paper.selection import TOL, accuracy, train_path
+from reference.runs import Record, add_options, run_all
 
 _SETS = ("australian", "breast_cancer", "heart", "ionosphere", "pima", "sonar")
 _FULL_SETS = (*_SETS, "chess", "german", "mammographic", "tic-tac-toe")

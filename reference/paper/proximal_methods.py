@@ -13,8 +13,8 @@ from cvxrelu.solvers.first_order import accelerated_gradient as proximal
 from cvxrelu.solvers.first_order.accelerated_gradient import Iterate, ProximalOptions, iterate
 from cvxrelu.solvers.first_order.rfista import GatedModel
 from reference.paper.published import KKT_TOLERANCE, LAMS, PROFILES
-from reference.paper.runs import SMALL, Record, Scale
 from reference.paper.traces import CHECK_GROWTH, TAUS, Trace, paper_problem, proven_lower
+from reference.runs import SMALL, Record, Scale
 
 DEFAULT = Scale(data=SMALL, lams=LAMS, gates=500, limit=2000)
 FULL = Scale(data=tuple(PROFILES), lams=LAMS, gates=5000, limit=2000)

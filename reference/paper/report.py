@@ -8,8 +8,8 @@ from functools import partial
 import cvxrelu as cr
 from reference.paper.profiles import draw, meaning, share_table, solved_at, spread, verdict
 from reference.paper.published import N_PROFILES, PROFILES
-from reference.paper.runs import Record, Scale, chosen_scale, run_all
 from reference.paper.traces import Trace
+from reference.runs import Record, Scale, chosen_scale, run_all
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import KFold
 
 import cvxrelu as cr
-from reference.data import Array
+from reference.datasets.prepare import Array
 from reference.paper.published import PATTERN_SEED
 
 PROGRAMS: dict[str, type[cr.ConvexGatedReLU | cr.ConvexReLU]] = {

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 import cvxrelu as cr
-from reference.paper.data import load_split
+from reference.datasets.paper import load_split
 from reference.paper.published import N_TABLE1, TABLE1
-from reference.paper.runs import Record, add_options, run_all
+from reference.runs import Record, add_options, run_all
 
 _FIRST_SEED = 650
 _LAM = 1e-3

@@ -14,11 +14,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 
 import cvxrelu as cr
-from reference.data import Array
-from reference.paper.data import load_split
+from reference.datasets.paper import load_split
+from reference.datasets.prepare import Array
 from reference.paper.published import N_TABLE2, TABLE2
-from reference.paper.runs import SMALL, Record, Scale, add_scale_options, chosen_scale, run_all
 from reference.paper.selection import PROGRAMS, accuracy, classes_of, folds, train_path
+from reference.runs import SMALL, Record, Scale, add_scale_options, chosen_scale, run_all
 
 _LAMS: list[float] = np.logspace(-8, -3, 10)[::-1].tolist()
 DEFAULT = Scale(data=[name for name in SMALL if name in TABLE2], lams=_LAMS[::2], gates=100, limit=2)

@@ -10,10 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import cvxrelu as cr
-from reference.data import Array
-from reference.paper.data import load_split
+from reference.datasets.paper import load_split
+from reference.datasets.prepare import Array
 from reference.paper.published import N_TABLE3, PATTERN_SEED, PROFILES, TABLE3_MEANS
-from reference.paper.runs import (
+from reference.paper.selection import PROGRAMS, accuracy, classes_of, folds, train_path
+from reference.runs import (
     SMALL,
     Record,
     Scale,
@@ -23,7 +24,6 @@ from reference.paper.runs import (
     pytorch_on_one_thread,
     run_all,
 )
-from reference.paper.selection import PROGRAMS, accuracy, classes_of, folds, train_path
 
 _LAMS: list[float] = np.logspace(-6, -2, 5)[::-1].tolist()
 _LOCAL = {"NC-GReLU": "C-GReLU", "NC-ReLU": "C-ReLU"}

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import cvxrelu as cr
+from reference.datasets.paper import load_split
 from reference.instances.instance import Problem
-from reference.paper.data import load_split
 from reference.paper.published import PATTERN_SEED
 
 TAUS = (1.0, 0.5, 0.1, 1e-2, 1e-4)  # the first three are the paper's

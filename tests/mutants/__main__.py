@@ -45,7 +45,13 @@ MEMORY = 8 << 30
 
 
 def path(module: str) -> Path:
-    return Path("cvxrelu", f"{module}.py")
+    """Return the file of a module, named as in tests.toml: "losses.huber" is cvxrelu/losses/huber.py."""
+    return Path("cvxrelu", *module.split(".")).with_suffix(".py")
+
+
+def name(path: Path) -> str:
+    """Return the name of a module in tests.toml."""
+    return ".".join(path.with_suffix("").parts[1:])
 
 
 def gaps(module: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
@@ -115,9 +121,9 @@ def run(module: str, known: dict[str, float]) -> tuple[int, str]:
             sys.dont_write_bytecode = bool(known)
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
             resource.setrlimit(resource.RLIMIT_CPU, (60, resource.RLIM_INFINITY))  # of imports
-            if module == "active_set":  # Numba would compile each mutant anew
+            if module == "numerics.active_set":  # Numba would compile each mutant anew
                 numba.config.DISABLE_JIT = True
-            files = [f"tests/test_{name}.py" for name in TESTS[module]]
+            files = [f"tests/{file}.py" for file in TESTS[module]]
             options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutants"]
             # Hypothesis is imported already and need not be rewritten.
             options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
@@ -140,12 +146,12 @@ def main(session: str, size: str, seed: str, *chosen: str) -> None:
             database.clear()
             database.add_work_items(items)
         pending = sorted(
-            database.pending_work_items, key=lambda item: modules.index(item.mutations[0].module_path.stem)
+            database.pending_work_items, key=lambda item: modules.index(name(item.mutations[0].module_path))
         )
         times: dict[str, dict[str, float]] = {}
         for done, item in enumerate(pending, start=1):
             (mutant,) = item.mutations
-            module = mutant.module_path.stem
+            module = name(mutant.module_path)
             if module not in times:
                 status, output = run(module, {})
                 if status != 0:

@@ -20,7 +20,7 @@ from reference.compare.run import Plan, compare
 from reference.compare.solvers import SOLVERS, find, listing
 from reference.instances import select
 from reference.instances.instance import Instance
-from tests.needs import needs
+from tests.helpers.needs import needs
 
 ROOT = Path(__file__).parents[2]
 TINY = Instance("wide", "gated", 6, 0.3, "small")

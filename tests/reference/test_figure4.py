@@ -5,14 +5,14 @@ import argparse
 import numpy as np
 import pytest
 
-from tests.needs import reason
+from tests.helpers.needs import reason
 
 pytest.importorskip("matplotlib", reason=reason("matplotlib"), exc_type=ImportError)
 
 from reference.compare.results import read
+from reference.datasets.paper import load_split
 from reference.instances import fingerprint
 from reference.paper import figure4
-from reference.paper.data import load_split
 
 
 def test_the_paper_s_problem():

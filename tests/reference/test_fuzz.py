@@ -10,8 +10,8 @@ from reference.fuzz import judge, report
 from reference.fuzz.cases import Case, random_case
 from reference.fuzz.known import KNOWN, known_case
 from reference.fuzz.run import Run
-from tests.cases import Case as Corner
-from tests.cases import all_cases
+from tests.helpers.cases import Case as Corner
+from tests.helpers.cases import all_cases
 
 TOL = 1e-6
 

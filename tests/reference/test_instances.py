@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from reference.instances import CATALOGUE, fingerprint, openml, select
+from reference.datasets import openml
+from reference.datasets.real import SCIKIT_LEARN, load_table
+from reference.datasets.synthetic import SYNTHETIC, paper_classification
+from reference.instances import CATALOGUE, fingerprint, select
 from reference.instances.catalogue import ONLINE
 from reference.instances.instance import Instance, on_grid
-from reference.instances.real import SCIKIT_LEARN, load_table
-from reference.instances.synthetic import SYNTHETIC, paper_classification
-from reference.optima import read
-from tests.needs import needs_keel
+from reference.instances.optima import read
+from tests.helpers.needs import needs_keel
 
 HERE = [each for each in CATALOGUE if each.data in (*SCIKIT_LEARN, *SYNTHETIC) and each.size != "large"]
 

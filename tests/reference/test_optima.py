@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from reference import optima
-from reference.instances import CATALOGUE, select
-from reference.instances.real import SCIKIT_LEARN
-from reference.instances.synthetic import SYNTHETIC
-from tests.needs import needs_keel
+from reference.datasets.real import SCIKIT_LEARN
+from reference.datasets.synthetic import SYNTHETIC
+from reference.instances import CATALOGUE, optima, select
+from tests.helpers.needs import needs_keel
 
 STORED = optima.read()
 EASY = "wide/relu/squared/P10/0.05"

@@ -13,7 +13,7 @@ from scipy.special import softmax as softmax_of
 from sklearn.linear_model import Lasso
 
 from reference import programs as ref
-from tests.needs import needs
+from tests.helpers.needs import needs
 
 LOSSES = ("squared", "logistic", "softmax", "huber")
 PENALTIES = ("group_l1", "feature_group_l1", "l1", "squared_l2", "nuclear", "none")

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.needs import reason
+from tests.helpers.needs import reason
 
 pytest.importorskip("matplotlib", reason=reason("matplotlib"), exc_type=ImportError)
 
 from matplotlib.figure import Figure
 
-from reference.compare import report
+from reference.compare import report_command as report
 from reference.compare.plots import draw_curves, draw_ratios
 from reference.compare.profiles import (
     ACCURACIES,

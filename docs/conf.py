@@ -1,0 +1,110 @@
+"""Sphinx settings of the documentation: ``python -m sphinx -b html -W --keep-going docs build/docs``."""
+
+import importlib
+import inspect
+import re
+import textwrap
+from typing import Any
+
+from docutils import nodes  # type: ignore[import-untyped]
+from numpydoc.xref import DEFAULT_LINKS  # type: ignore[import-untyped]
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+import cvxrelu
+
+project = "cvxrelu"
+author = "The cvxrelu authors"
+copyright = f"2026, {author}"
+release = version = cvxrelu.__version__
+
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.viewcode", "numpydoc", "myst_parser"]
+default_role = "py:obj"
+add_module_names = False
+toc_object_entries_show_parents = "hide"
+autodoc_typehints = "none"  # the docstrings have types, with shapes
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "inherited-members": True}
+autosummary_generate = False  # a page holds a group of names
+numpydoc_show_class_members = False  # autodoc lists them
+numpydoc_xref_param_type = True  # public names in types are links, all other words are text
+numpydoc_xref_ignore = "all"
+numpydoc_xref_aliases = {word: word for word in DEFAULT_LINKS} | {name: f"cvxrelu.{name}" for name in cvxrelu.__all__}
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+smartquotes = False  # apostrophes transpose, and quotes are Python's
+
+html_theme = "furo"
+html_title = f"cvxrelu {release}"
+html_show_sourcelink = False
+html_static_path = ["static"]
+html_css_files = ["cvxrelu.css"]
+
+
+class Api(SphinxDirective):
+    """``.. api::`` with public names in its lines: a table of them, then the documentation of each.
+
+    They are those of the package, or of the module that is its argument.
+    """
+
+    has_content = True
+    optional_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return what autosummary and autodoc make of the names."""
+        module = importlib.import_module(self.arguments[0] if self.arguments else "cvxrelu")
+        lines = [f".. currentmodule:: {module.__name__}", "", ".. autosummary::", ""]
+        lines += [f"   {name}" for name in self.content]
+        for name in self.content:
+            lines += ["", f".. {_directive(getattr(module, name))}:: {name}"]
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
+def _directive(obj: Any) -> str:
+    if inspect.isclass(obj):
+        return "autoexception" if issubclass(obj, BaseException) else "autoclass"
+    return "autofunction"
+
+
+def _plain_text_as_rest(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Keep the formulas of docstrings, which are written for the terminal, from being read as markup.
+
+    Paragraphs that begin with "minimise over" become literal blocks. Elsewhere, outside of code, the bars of |x| and
+    ||x|| are escaped: they would be substitutions.
+    """
+    paragraphs: list[str] = []
+    for paragraph in "\n".join(lines).split("\n\n"):
+        if paragraph.startswith("minimise over "):
+            paragraphs += ["::", textwrap.indent(paragraph, "    ")]
+        elif ">>>" in paragraph:
+            paragraphs.append(paragraph)
+        else:
+            parts = re.split(r"(``.*?``)", paragraph, flags=re.DOTALL)
+            parts[::2] = [part.replace("|", r"\|") for part in parts[::2]]
+            paragraphs.append("".join(parts))
+    lines[:] = "\n\n".join(paragraphs).split("\n")
+
+
+def _is_foreign(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out what classes have from other packages, which document it: autodoc decides on the rest."""
+    function = getattr(obj, "fget", None) or getattr(obj, "func", None) or obj
+    own = (getattr(function, "__module__", None) or "").split(".")[0] == "cvxrelu"
+    return None if own else True
+
+
+def _link_names(app: Sphinx, page: str, source: list[str]) -> None:
+    """Make links of the public names that stand in single backticks on a Markdown page, outside of code blocks."""
+    if app.env.doc2path(page).suffix != ".md":
+        return
+    names = "|".join(cvxrelu.__all__)
+    parts = re.split(r"(^```.*?^```$)", source[0], flags=re.DOTALL | re.MULTILINE)
+    parts[::2] = [re.sub(rf"(?<![`\w])`({names})`", r"{py:obj}`\1 <cvxrelu.\1>`", part) for part in parts[::2]]
+    source[0] = "".join(parts)
+
+
+def setup(app: Sphinx) -> None:
+    """Register the directive and the hooks."""
+    app.add_directive("api", Api)
+    app.connect("autodoc-process-docstring", _plain_text_as_rest)
+    app.connect("autodoc-skip-member", _is_foreign)
+    app.connect("source-read", _link_names)

@@ -1,0 +1,122 @@
+"""What each part of WorkingSet is worth: its time without the part, on real data, to the same certified gap."""
+
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+import cvxrelu as cr
+from cvxrelu.problems import operator as operators
+from cvxrelu.solvers.working_set import gated_newton as proximal_newton
+from cvxrelu.solvers.working_set import newton_systems, row_systems
+from cvxrelu.solvers.working_set import relu_newton as cone_newton
+from cvxrelu.solvers.working_set import relu_rounds as relu_working_set
+from cvxrelu.solvers.working_set import solver as working_set
+from reference.datasets.prepare import load
+
+_TOL = 1e-6
+_SECONDS = 120.0
+_MANY = 10**9
+Parts = Mapping[str, Mapping[tuple[Any, str], Any]]
+
+_GATED: Parts = {
+    "all of it": {},
+    "no working sets": {(working_set, "_SMALLEST"): _MANY},
+    "no gap-safe rule": {(working_set, "_WORTH_DROPPING"): 2.0},
+    "mask kept as floats": {(operators, "_TILE_BYTES"): _MANY},
+    "no system in the rows": {(newton_systems, "_MOST_ROWS"): 0},
+    "rows in float64": {(row_systems, "_HARMLESS"): 0.0, (row_systems, "_REFINEMENTS"): 0},
+    "no factor in the columns": {(newton_systems, "_MOST_COLUMNS"): 0},
+    "only conjugate gradients": {(newton_systems, "_MOST_ROWS"): 0, (newton_systems, "_MOST_COLUMNS"): 0},
+    "exact systems (residual 1e-6)": {(newton_systems, "_CG_TOLERANCE"): 1e-6},
+    "sigma 1000 times larger at first": {(proximal_newton, "_FIRST_SIGMA"): 1e3 * proximal_newton._FIRST_SIGMA},
+    "exact proximal-point steps": {(proximal_newton, "_INEXACTNESS"): 1e-6},
+}
+_RELU: Parts = {
+    "all of it": {},
+    "no working sets": {(relu_working_set, "_LEAST_SIZE"): _MANY},
+    "no limit on pivots in pricing": {(relu_working_set, "_PRICING_PIVOTS"): None},
+    "sigma grows after any step": {(cone_newton, "_FEW"): _MANY},
+    "sigma 1000 times larger at first": {(cone_newton, "_FIRST_SIGMA"): 1e3 * cone_newton._FIRST_SIGMA},
+    "exact proximal-point steps": {(cone_newton, "_INEXACT"): 1e-6},
+}
+
+
+def measure(repeats: int, threads: int) -> str:
+    """Time WorkingSet with one part after the other left out, on gated and ReLU problems of real data."""
+    gated = {
+        "breast cancer P=500": _problem(cr.ConvexGatedReLU, "breast_cancer", 500, lam=1e-3),
+        "phoneme P=500 0.03": _problem(cr.ConvexGatedReLU, "phoneme", 500, ratio=0.03),
+        "magic P=500 0.3": _problem(cr.ConvexGatedReLU, "magic", 500, ratio=0.3),
+        "spambase P=500": _problem(cr.ConvexGatedReLU, "spambase", 500, lam=5e-4),
+    }
+    relu = {
+        "breast cancer P=50": _problem(cr.ConvexReLU, "breast_cancer", 50, lam=1e-3),
+        "ionosphere P=50 0.01": _problem(cr.ConvexReLU, "ionosphere", 50, ratio=0.01),
+        "spambase n=1000 P=50 0.01": _problem(cr.ConvexReLU, "spambase", 50, ratio=0.01, rows=1000),
+    }
+    lines = [
+        f"seconds to a certified relative gap of {_TOL:g}, {threads} thread(s), medians of {repeats}; * not reached"
+    ]
+    with threadpool_limits(threads):
+        for problems, parts in ((gated, _GATED), (relu, _RELU)):
+            lines.append(f"{'':<34}" + "".join(f"{name:>28}" for name in problems))
+            lines.extend(_rows(problems, parts, repeats))
+    return "\n".join(lines)
+
+
+def _problem(
+    cls: type[cr.ConvexGatedReLU] | type[cr.ConvexReLU],
+    name: str,
+    n_gates: int,
+    *,
+    lam: float | None = None,
+    ratio: float = 1.0,
+    rows: int | None = None,
+) -> cr.ConvexGatedReLU | cr.ConvexReLU:
+    X, y = load(name, rows)
+    problem = cls(X, y, cr.sample_patterns(X, n_gates, seed=0))
+    return problem.with_lam(ratio * problem.lam_max() if lam is None else lam)
+
+
+def _rows(problems: Mapping[str, cr.ConvexGatedReLU | cr.ConvexReLU], parts: Parts, repeats: int) -> Iterator[str]:
+    """Yield a line for each part; the repeats take turns, so that the machine's noise hits all parts alike."""
+    runs: dict[str, list[list[tuple[float, bool]]]] = {part: [[] for _ in problems] for part in parts}
+    for _ in range(repeats):
+        for part, changes in parts.items():
+            with _without(changes):
+                for cell, problem in zip(runs[part], problems.values(), strict=True):
+                    cell.append(_run(problem))
+    whole = next(iter(parts))
+    for part, cells in runs.items():
+        texts = []
+        for cell, reference in zip(cells, runs[whole], strict=True):
+            seconds, unit = (float(np.median([run[0] for run in some])) for some in (cell, reference))
+            mark = "" if all(run[1] for run in cell) else "*"
+            texts.append(f"{seconds:>17.2f} {seconds / unit:>7.1f} x{mark or ' '}")
+        yield f"{part:<34}" + "".join(texts)
+
+
+def _run(problem: cr.ConvexGatedReLU | cr.ConvexReLU) -> tuple[float, bool]:
+    started = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", cr.ConvergenceWarning)
+        solution = cr.solve(problem, "WorkingSet", tol=_TOL, time_limit=_SECONDS)
+    return time.perf_counter() - started, solution.certificate.rel_gap <= _TOL
+
+
+@contextmanager
+def _without(changes: Mapping[tuple[Any, str], Any]) -> Iterator[None]:
+    patches = [mock.patch.object(module, name, value) for (module, name), value in changes.items()]
+    for patch in patches:
+        patch.start()
+    try:
+        yield
+    finally:
+        for patch in patches:
+            patch.stop()

@@ -1,0 +1,76 @@
+"""How the cost of WorkingSet grows with the rows and with the patterns: times over a factor of 16 in each."""
+
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+import cvxrelu as cr
+from reference.datasets.prepare import load
+
+_DATA = "magic"
+_ROWS, _GATES = 19020, 500
+_SIZES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
+_MOST_GATES = 2000
+_RATIO = 0.03
+_TOL = 1e-6
+Times = list[tuple[int, float]]
+
+
+def measure(repeats: int, threads: int, out: Path) -> str:
+    """Time WorkingSet on n and P from a sixteenth to all, and draw it; needs matplotlib."""
+    series = {
+        f"rows n (P = {_GATES})": lambda share: (round(share * _ROWS), _GATES),
+        f"patterns P (n = {_ROWS // 4:,})": lambda share: (_ROWS // 4, round(share * _MOST_GATES)),
+    }
+    lines = [
+        f"{_DATA}, lam = {_RATIO:g} lam_max, certified relative gap {_TOL:g}, {threads} thread(s), medians of {repeats}"
+    ]
+    curves: dict[str, Times] = {}
+    with threadpool_limits(threads):
+        for k, (name, size) in enumerate(series.items()):
+            curves[name] = list(_times(size, k, repeats))
+            sizes, seconds = np.array(curves[name]).T
+            slope = float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
+            lines.append(name)
+            lines.extend(f"  {int(size):>7,}  {time:8.3f} s" for size, time in curves[name])
+            lines.append(f"  seconds grow like the size to the power {slope:.2f} (1 is linear)")
+    _draw(curves, out)
+    return "\n".join([*lines, f"drawn in {out}"])
+
+
+def _times(size: Callable[[float], tuple[int, int]], varied: int, repeats: int) -> Iterator[tuple[int, float]]:
+    for share in _SIZES:
+        rows, n_gates = size(share)
+        X, y = load(_DATA, rows)
+        patterns = cr.sample_patterns(X, n_gates, seed=0)
+        problem = cr.ConvexGatedReLU(X, y, patterns)
+        problem = problem.with_lam(_RATIO * problem.lam_max())
+        seconds = []
+        for _ in range(repeats):
+            fresh = cr.ConvexGatedReLU(X, y, patterns, problem.lam)  # nothing cached
+            started = time.perf_counter()
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", cr.ConvergenceWarning)
+                cr.solve(fresh, "WorkingSet", tol=_TOL)
+            seconds.append(time.perf_counter() - started)
+        yield (problem.n, len(patterns))[varied], float(np.median(seconds))
+
+
+def _draw(curves: dict[str, Times], out: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    for axes, (name, times) in zip(figure.subplots(1, 2), curves.items(), strict=True):
+        sizes, seconds = np.array(times).T
+        axes.loglog(sizes, seconds, "o-", label="measured")
+        axes.loglog(sizes, seconds[-1] * sizes / sizes[-1], "--", color="grey", label="linear")
+        axes.set(xlabel=name, ylabel="seconds to a certified gap of 1e-6")
+        axes.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])
+        axes.xaxis.minorticks_off()
+        axes.legend()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=120)

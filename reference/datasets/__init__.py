@@ -1,0 +1,1 @@
+"""Data sets: real, downloaded, synthetic, and prepared as the paper does."""

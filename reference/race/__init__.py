@@ -1,0 +1,1 @@
+"""The race: cvxrelu against its peers, each at its fastest setting."""

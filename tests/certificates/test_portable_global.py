@@ -1,0 +1,491 @@
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+import cvxrelu as cr
+from cvxrelu.certificates import checker, portable
+from cvxrelu.certificates.certificate import over_all_networks
+from cvxrelu.certificates.checker import RejectedCertificate
+from cvxrelu.cli import app
+from cvxrelu.pricing import proofs as neuron_proof
+from cvxrelu.pricing.bounds import bound_neurons, feasible_multiple
+from cvxrelu.pricing.neuron_problem import Lines, Multipliers, NeuronBound
+from cvxrelu.pricing.relaxation import relaxed_maximum, relaxed_point
+from tests.helpers.forgery import as_contents, changed, forged
+from tests.helpers.neurons import KINDS, SEEDS, make_rows
+
+LOSSES = {"squared": cr.Squared(), "huber": cr.Huber(0.3), "logistic": cr.Logistic()}
+rng = np.random.default_rng(3)
+GENERIC = rng.standard_normal((8, 3))
+ROWS = {
+    "rank_1": rng.standard_normal((9, 1)),
+    "rank_2": np.column_stack([rng.standard_normal(12), np.ones(12)]),
+    "rank_3": rng.standard_normal((12, 3)),
+    "rank_4": np.column_stack([rng.standard_normal((12, 3)), np.ones(12)]),
+    "rank_5": rng.standard_normal((9, 5)),
+    "duplicates": np.repeat(rng.standard_normal((5, 3)), [1, 2, 3, 1, 2], axis=0),
+    "opposite_parallel_zero": np.vstack([GENERIC[:5], -2.0 * GENERIC[:5], 3.0 * GENERIC[:2], np.zeros((2, 3))]),
+    "collinear": np.column_stack([GENERIC[:, :2], GENERIC[:, :2] @ [1.0, -2.0], np.zeros(8), np.ones(8)]),
+    "grid": np.array([[i, j, 1.0] for i in range(-1, 2) for j in range(-1, 2)]),
+    "wide": rng.standard_normal((4, 7)),
+    "scaled": rng.standard_normal((9, 3)) * [1e-3, 1.0, 1e3],
+    "zero": np.zeros((3, 2)),
+}
+
+
+def targets(X, loss):
+    y = np.random.default_rng(0).standard_normal(len(X))
+    return np.where(y > 0.0, 1.0, -1.0) if loss == "logistic" else y
+
+
+def of_dual(X, y, lam, loss, t, bound=None):
+    """The certificate of the zero network with the best multiple of t that is proven feasible."""
+    problem = cr.ConvexReLU(X, y, cr.ActivationPatterns(np.ones((len(X), 1), dtype=bool)), lam, loss)
+    certificate = cr.certify(problem, problem.zero_weights())
+    size = float(np.abs(t) @ np.linalg.norm(X, axis=1))
+    if bound is None and size == 0.0:
+        bound = NeuronBound(0.0, "exact", np.empty((0, X.shape[1])))
+    elif bound is None:
+        bound = bound_neurons(X, Lines(X), t, 1e-3 * size)
+    point = feasible_multiple(problem.loss, problem.Y, lam, t, bound.upper)
+    return over_all_networks(certificate, point, bound)
+
+
+@pytest.fixture(scope="module")
+def solved():
+    """Data of rank 3 whose proof has cuts and leaves with multipliers, and the contents of their certificate."""
+    X = np.random.default_rng(1).standard_normal((40, 3))
+    y = targets(X, "squared")
+    certificate = cr.solve_global(X, y, 0.02, tol=1e-7).certificate
+    contents = as_contents(certificate)
+    assert len(contents.arrays["shares"]) > 20
+    assert len(contents.arrays["leaf_values"]) > 20
+    return X, y, contents
+
+
+def relaxed(X, t, rng, size=1.0):
+    """The bound that some multipliers prove, of any quality."""
+    lines = Lines(X)
+    K = len(lines.E)
+    sizes = size * (np.abs(t) @ np.linalg.norm(X, axis=1)) / K * 10.0 ** rng.uniform(-2.0, 2.0, size=K)
+    plus, minus = (
+        Multipliers(sizes * rng.exponential(size=K), sizes * rng.standard_normal(K), sizes * rng.integers(0, 2, size=K))
+        for _ in range(2)
+    )
+    upper = max(relaxed_maximum(lines.form(t), plus), relaxed_maximum(lines.form(-t), minus))
+    return NeuronBound(upper, "relaxation", np.empty((0, X.shape[1])), multipliers=(t, plus, minus))
+
+
+@pytest.fixture(scope="module")
+def relaxation():
+    """Data of rank 14 and the contents of a certificate by relaxation."""
+    X = np.random.default_rng(1).standard_normal((25, 14))
+    y = targets(X, "squared")
+    t, bound = relaxed_point(Lines(X), y[:, None], 0.1, LOSSES["squared"])
+    return X, y, as_contents(of_dual(X, y, 0.1, "squared", t, bound))
+
+
+# Valid ones are never rejected
+
+
+@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize(
+    ("loss", "ratio"), [("squared", 0.99), ("squared", 1e-3), ("huber", 0.05), ("logistic", 0.1), ("squared", 1.5)]
+)
+def test_save_load_and_verify(name, loss, ratio, tmp_path):
+    X = ROWS[name]
+    y = targets(X, loss)
+    t = LOSSES[loss].gradient(np.zeros((len(X), 1)), y[:, None])
+    lam = ratio * max(cr.find_neuron(X, t[:, 0]).value, 1e-3)
+    certificate = cr.solve_global(X, y, lam, LOSSES[loss]).certificate
+    certificate.save(tmp_path / "a.cert")
+    loaded = cr.load_certificate(tmp_path / "a.cert")
+    assert (loaded.scope, loaded.proof, loaded.kind) == ("global", "cones", "relu")
+    assert loaded.dual.multipliers is None
+    assert loaded.upper == certificate.upper
+    room = 1e-9 * max(1e-3, certificate.upper)
+    assert certificate.lower - room <= loaded.lower <= certificate.lower
+    np.testing.assert_allclose(loaded.dual.t, certificate.dual.t, rtol=1e-8)
+    verdict = loaded.verify(X, y)
+    assert (verdict.scope, verdict.proof) == ("global", "cones")
+    assert verdict.lower == pytest.approx(loaded.lower, abs=room)
+    assert verdict.lower_rounding < room
+    assert verdict.upper == pytest.approx(certificate.upper, rel=1e-12)
+    for words in ("optimal among two-layer ReLU networks of any width", "cones that cover"):
+        assert words in str(verdict)
+
+
+@settings(max_examples=300)
+@given(
+    SEEDS,
+    st.sampled_from(KINDS),
+    st.integers(1, 12),
+    st.integers(1, 4),
+    st.sampled_from(list(LOSSES)),
+    st.sampled_from([1.0, 0.3, 1e-2, 1e-5]),
+    st.sampled_from([1.0, 1.0, 1e-90, 1e50]),
+)
+@example(940, "opposite", 9, 4, "huber", 1.0, 1.0)  # most lines have no weight
+def test_valid_certificates_are_verified(seed, kind, n, d, loss, ratio, scale):
+    """Of the zero network and any dual point, in any units: not only optimal ones."""
+    rng = np.random.default_rng(seed)
+    X, measure = scale * make_rows(kind, n, d, rng), LOSSES[loss]
+    y = rng.choice([-1.0, 1.0], size=n) if loss == "logistic" else rng.standard_normal(n)
+    t = rng.choice([1.0, 1.0, 0.0]) * measure.gradient(rng.standard_normal((n, 1)), y[:, None])[:, 0]
+    lam = ratio * float(np.linalg.norm(X, axis=1).sum() / n) or 1.0
+    certificate = of_dual(X, y, lam, measure, t)
+    verdict = checker.check(as_contents(certificate), X, y)
+    assert verdict.lower == pytest.approx(certificate.lower, abs=1e-8 * max(certificate.upper, abs(certificate.lower)))
+
+
+@settings(max_examples=150)
+@given(SEEDS, st.sampled_from(KINDS), st.integers(1, 12), st.integers(1, 15), st.sampled_from([1.0, 1e-4, 1e-90, 1e50]))
+def test_valid_relaxations_are_verified(seed, kind, n, d, scale):
+    rng = np.random.default_rng(seed)
+    X = scale * make_rows(kind, n, d, rng)
+    y, t = rng.standard_normal(n), rng.standard_normal(n)
+    if not X.any():
+        return
+    lam = 10.0 ** rng.uniform(-4.0, 0.0) * float(np.linalg.norm(X, axis=1).sum())
+    certificate = of_dual(X, y, lam, "squared", t, relaxed(X, t, rng, size=rng.choice([1.0, 0.0, 1e-6])))
+    verdict = checker.check(as_contents(certificate), X, y)
+    assert verdict.proof == "relaxation"
+    assert verdict.lower == pytest.approx(certificate.lower, abs=1e-8 * max(certificate.upper, abs(certificate.lower)))
+
+
+def test_high_rank_is_proven_by_relaxation(tmp_path):
+    X = np.random.default_rng(1).standard_normal((25, 14))
+    y = targets(X, "squared")
+    with pytest.warns(cr.ConvergenceWarning):
+        solution = cr.solve_global(X, y, 0.1, callback=lambda record: True)  # one round
+    assert solution.certificate.proof.method == "relaxation"
+    solution.certificate.save(tmp_path / "a.cert")
+    loaded = cr.load_certificate(tmp_path / "a.cert")
+    assert loaded.proof == "relaxation"
+    assert loaded.verify(X, y).lower == pytest.approx(solution.lower, rel=1e-8)
+    bare = dataclasses.replace(solution.certificate.proof, multipliers=None)
+    with pytest.raises(ValueError, match="without its multipliers"):
+        dataclasses.replace(solution.certificate, proof=bare).save(tmp_path / "b.cert")
+
+
+def test_nearly_parallel_rows():
+    """Rows that the search takes for one line are off by what is measured, and the point is shrunk by it."""
+    X = np.random.default_rng(0).standard_normal((6, 2))
+    X = np.vstack([X, 2.0 * X + 1e-10 * np.random.default_rng(1).standard_normal(X.shape)])
+    y = targets(X, "squared")
+    certificate = of_dual(X, y, 0.01, "squared", -y)
+    contents = as_contents(certificate)
+    assert len(contents.arrays["lines"]) < 12
+    verdict = checker.check(contents, X, y)
+    assert certificate.lower - 1e-7 < verdict.lower < certificate.lower
+
+
+def test_many_rows_of_rank_two():
+    X = np.column_stack([np.random.default_rng(0).uniform(-1.0, 1.0, 20_000), np.ones(20_000)])
+    y = np.sin(5.0 * X[:, 0])
+    certificate = of_dual(X, y, 1e-3, "squared", -y)
+    assert checker.check(as_contents(certificate), X, y).lower == pytest.approx(certificate.lower, rel=1e-8)
+
+
+def test_zero_dual_point_of_high_rank():
+    """Where the time was up before anything was proven, the bound of zero is."""
+    X = np.random.default_rng(0).standard_normal((20, 15))
+    certificate = of_dual(X, X[:, 0], 0.1, "squared", np.zeros(20))
+    assert checker.check(as_contents(certificate), X, X[:, 0]).lower == 0.0
+
+
+# False ones are never verified
+
+
+def test_tampering(solved):
+    X, y, contents = solved
+    arrays = contents.arrays
+    checker.check(contents, X, y)
+    largest = int(np.argmax(np.linalg.norm(arrays["leaf_points"], axis=1)))
+    row = int(np.argmax(np.abs(arrays["t"][:, 0])))
+    infeasible = {
+        "t is larger": {"t": (1.0 + 1e-6) * arrays["t"]},
+        "t has another sign": {"t": -arrays["t"]},
+        "a leaf's x is shorter": changed(contents, "leaf_points", largest, 0.99 * arrays["leaf_points"][largest]),
+        "a leaf's x is longer": changed(contents, "leaf_points", largest, 1.1 * arrays["leaf_points"][largest]),
+        "a side is flipped": changed(contents, "row_lines", row, -arrays["row_lines"][row]),
+        "a row is on no line": changed(contents, "row_lines", row, 0),
+        "a row is on another line": changed(contents, "row_lines", row, arrays["row_lines"][row] % 40 + 1),
+        "a line is turned": changed(contents, "lines", (5, 0), arrays["lines"][5, 0] + 0.01),
+        "the basis is longer": {"basis": 1.001 * arrays["basis"]},
+        "the basis is shorter": {"basis": 0.999 * arrays["basis"]},
+        "the space is stretched": {"basis": 1.01 * arrays["basis"], "lines": arrays["lines"] / 1.01},
+        "a cut is elsewhere": changed(contents, "shares", 0, 0.5 * arrays["shares"][0]),
+        "the axes are others": {"axes": arrays["axes"][[1, 2, 0]]},
+        "the trees change places": {"cuts": arrays["cuts"][::-1]},
+    }
+    for name, change in infeasible.items():
+        with pytest.raises(RejectedCertificate, match="the dual norm is|cover"):
+            pytest.fail(f"{name} was not seen: {checker.check(forged(contents, change), X, y)}")
+    unsound = {
+        "axes are no basis": ({"axes": arrays["axes"][[0, 0, 2]]}, "not orthonormal"),
+        "a cut is beyond its edge": (changed(contents, "shares", 0, 2.0), "outside an edge"),
+        "a cut is at a ray": (changed(contents, "shares", 0, 0.0), "outside an edge"),
+        "an edge is none": (changed(contents, "cuts", 0, 7), "no edge"),
+        "a multiplier is above 1": (changed(contents, "leaf_values", 0, 1.001), "in \\[0, 1\\]"),
+        "a multiplier is negative": (changed(contents, "leaf_values", 0, -1e-9), "in \\[0, 1\\]"),
+        "a line is none": (changed(contents, "leaf_lines", 0, 40), "numbers of nothing"),
+        "a row's line is none": (changed(contents, "row_lines", 0, 41), "on no line"),
+        "a leaf's start": (changed(contents, "leaf_starts", 1, -1), "leaf_starts are wrong"),
+        "a share less": ({"shares": arrays["shares"][1:]}, "other cuts or leaves"),
+        "a point is NaN": (changed(contents, "leaf_points", 0, np.nan), "finite"),
+        "multipliers": ({"multiplier_values": np.zeros(0)}, "must have the members"),
+    }
+    for name, (change, words) in unsound.items():
+        with pytest.raises(RejectedCertificate, match=words):
+            pytest.fail(f"{name} was not seen: {checker.check(forged(contents, change), X, y)}")
+
+
+def test_tampering_with_a_relaxation(relaxation):
+    X, y, contents = relaxation
+    arrays = contents.arrays
+    checker.check(contents, X, y)
+    row, largest = int(np.argmax(np.abs(arrays["t"][:, 0]))), np.unravel_index(arrays["rho"].argmax(), (2, 25))
+    for name, change in {
+        "t is larger": {"t": (1.0 + 1e-6) * arrays["t"]},
+        "rho is 0": {"rho": 0.0 * arrays["rho"]},
+        "rho is larger": {"rho": 1.1 * arrays["rho"]},
+        "one rho is larger": changed(contents, "rho", largest, 1.1 * arrays["rho"][largest]),
+        "gamma is 0": {"gamma": 0.0 * arrays["gamma"]},
+        "delta is larger": {"delta": arrays["delta"] + 0.01},
+        "signs change places": {"gamma": arrays["gamma"][::-1]},
+        "a side is flipped": changed(contents, "row_lines", row, -arrays["row_lines"][row]),
+        "the basis is shorter": {"basis": 0.999 * arrays["basis"]},
+        "the space is stretched": {"basis": 1.01 * arrays["basis"], "lines": arrays["lines"] / 1.01},
+        "lines are shorter": {"lines": 0.999 * arrays["lines"]},
+        "multipliers overflow": {"rho": 1e308 * np.ones_like(arrays["rho"])},
+    }.items():
+        with pytest.raises(RejectedCertificate, match="the dual norm is|overflow"):
+            pytest.fail(f"{name} was not seen: {checker.check(forged(contents, change), X, y)}")
+    with pytest.raises(RejectedCertificate, match="delta must be >= 0"):
+        forged(contents, {"delta": arrays["delta"] - 1.0})
+    with pytest.raises(RejectedCertificate, match="must have the members"):
+        forged(contents, proof="cones")
+
+
+def test_one_multiplier_of_a_leaf(solved):
+    """Where others would do, the bound may hold all the same."""
+    X, y, contents = solved
+    values = contents.arrays["leaf_values"]
+    fractional = np.flatnonzero((values > 0.1) & (values < 0.9))
+    n_rejected = 0
+    for place in fractional[:40]:
+        for value in (0.0, 1.0):
+            try:
+                checker.check(forged(contents, changed(contents, "leaf_values", place, value)), X, y)
+            except RejectedCertificate:
+                n_rejected += 1
+    assert n_rejected > 20
+
+
+def without(contents, first, n_dropped, leaf, n_leaves):
+    """The contents without some cones and their leaves."""
+    arrays = contents.arrays
+    starts = arrays["leaf_starts"]
+    entries = slice(starts[leaf], starts[leaf + n_leaves])
+    lengths = np.delete(np.diff(starts), slice(leaf, leaf + n_leaves))
+    return forged(
+        contents,
+        {
+            "cuts": np.delete(arrays["cuts"], slice(first, first + n_dropped), axis=0),
+            "leaf_points": np.delete(arrays["leaf_points"], slice(leaf, leaf + n_leaves), axis=0),
+            "leaf_values": np.delete(arrays["leaf_values"], entries),
+            "leaf_lines": np.delete(arrays["leaf_lines"], entries),
+            "leaf_starts": np.concatenate([[0], np.cumsum(lengths)]),
+        },
+    )
+
+
+def test_every_leaf_is_needed(solved):
+    X, y, contents = solved
+    leaves = np.flatnonzero(contents.arrays["cuts"][:, 0] == contents.arrays["cuts"][:, 1])
+    for leaf in (*range(0, len(leaves), 7), len(leaves) - 1):
+        with pytest.raises(RejectedCertificate, match="cover|the dual norm"):
+            checker.check(without(contents, leaves[leaf], 1, leaf, 1), X, y)
+    twice = {name: np.repeat(contents.arrays[name], [*[1] * (len(contents.arrays[name]) - 1), 2], axis=0)
+             for name in ("cuts", "leaf_points", "leaf_starts")}  # fmt: skip
+    with pytest.raises(RejectedCertificate, match="more cones than cover"):
+        checker.check(forged(contents, twice), X, y)
+
+
+def test_claims(solved):
+    X, y, contents = solved
+    lower, upper = contents.header["lower"], contents.header["upper"]
+    with pytest.raises(RejectedCertificate, match="lower bound .* is above the dual objective"):
+        checker.check(forged(contents, lower=lower + 1e-9 * lower), X, y)
+    with pytest.raises(RejectedCertificate, match="upper bound .* is below the objective"):
+        checker.check(forged(contents, upper=upper * (1.0 - 1e-9)), X, y)
+    assert checker.check(forged(contents, lower=0.0), X, y).claimed_lower == 0.0
+    for data, labels in ((X[::-1], y), (X + 1e-12, y), (X, 2.0 * y)):
+        with pytest.raises(RejectedCertificate, match="not those of the certificate"):
+            checker.check(contents, data, labels)
+    digest = checker.problem_hash(*checker.canonical_data(X[::-1], y), 0.02, {"name": "squared"}, "group_l1")
+    with pytest.raises(RejectedCertificate):
+        checker.check(forged(contents, problem_sha256=digest), X[::-1], y)
+
+
+def with_noise(contents, rng):
+    """The arrays with some changes of any size."""
+    arrays = {}
+    for name in ("t", "leaf_points", "leaf_values", "lines", "basis", "shares", "rho", "gamma", "delta"):
+        if name in contents.arrays and rng.random() < 0.4:
+            noise = 1.0 + rng.choice([1e-9, 1e-5, 1e-1]) * rng.standard_normal(contents.arrays[name].shape)
+            arrays[name] = contents.arrays[name] * (np.abs(noise) if name == "delta" else noise)
+            if name in ("leaf_values", "shares"):
+                arrays[name] = np.clip(arrays[name], 1e-3, 1.0 - 1e-3)
+    if rng.random() < 0.3:
+        moved = contents.arrays["row_lines"].copy()
+        moved[rng.integers(len(moved))] = rng.integers(
+            -len(contents.arrays["lines"]), len(contents.arrays["lines"]) + 1
+        )
+        arrays["row_lines"] = moved
+    return arrays
+
+
+@settings(max_examples=200)
+@given(SEEDS, st.booleans())
+def test_what_is_derived_is_a_bound_whatever_the_file(solved, relaxation, seed, by_cones):
+    rng = np.random.default_rng(seed)
+    X, y, contents = solved if by_cones else relaxation
+    tampered = forged(contents, with_noise(contents, rng))
+    derivation = checker._Derivation(tampered, *checker.canonical_data(X, y), exact=False)
+    t = tampered.arrays["t"][:, 0]
+    size, error = derivation._largest_neuron(t)
+    assert error < 1e-9 * size
+    assert size >= cr.find_neuron(X, t, n_starts=20).value * (1.0 - 1e-12)
+
+
+@settings(max_examples=100)
+@given(SEEDS, st.sampled_from([1e-6, 1e-3, 0.5]))
+def test_no_proof_of_a_false_claim(solved, seed, size):
+    """Whatever is changed, a bound above the objective is rejected."""
+    rng = np.random.default_rng(seed)
+    X, y, contents = solved
+    arrays = with_noise(contents, rng)
+    claims = {"lower": contents.header["upper"] * (1 + size), "upper": contents.header["upper"] * (2 + size)}
+    with pytest.raises(RejectedCertificate):
+        checker.check(forged(contents, arrays, **claims), X, y)
+
+
+def test_a_proof_for_patterns_is_none_for_all_networks(solved):
+    X, y, contents = solved
+    problem = cr.ConvexReLU(X, y, cr.sample_patterns(X, 5, seed=0), 0.02)
+    certificate = cr.solve(problem, "CLARABEL", tol=1e-7).certificate
+    assert certificate.lower > contents.header["upper"]
+    of_patterns = as_contents(certificate)
+    for header in ({"scope": "global"}, {"scope": "global", "version": 2}):
+        with pytest.raises(RejectedCertificate, match="scope 'global' cannot|must have the keys"):
+            forged(of_patterns, **header)
+    with pytest.raises(RejectedCertificate, match="must have the members"):
+        forged(of_patterns, scope="global", version=2, proof="cones")
+    names = ("basis", "lines", "row_lines", "axes", "cuts", "shares", *(f"leaf_{name}" for name in ("points", "values",
+             "lines", "starts")))  # fmt: skip
+    arrays = {name: array for name, array in of_patterns.arrays.items() if not name.startswith("multiplier")}
+    mixed = checker.Contents(of_patterns.header, {**arrays, **{name: contents.arrays[name] for name in names}})
+    with pytest.raises(RejectedCertificate, match="the dual norm is"):
+        checker.check(forged(mixed, scope="global", version=2, proof="cones"), X, y)
+    with pytest.raises(ValueError, match="above lam"):
+        portable._encode(dataclasses.replace(certificate, scope="global"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("scope", "patterns", "scope 'patterns' cannot be checked: must be 'global' in version 2"),
+        ("version", 1, "keys"),
+        ("version", 3, "version 3 is unknown"),
+        ("proof", "patterns", "proof 'patterns' is unknown"),
+        ("proof", ["cones"], "proof must be of type str"),
+        ("kind", "gated", "scope 'global' is of ReLU"),
+        ("penalty", "l1", "scope 'global' is of ReLU"),
+        ("c", 2, "scope 'global' is of ReLU"),
+        ("lam", 0.0, "scope 'global' is of ReLU"),
+        ("rigor", "rounded", "without rounding"),
+    ],
+)
+def test_header_words(solved, key, value, words):
+    with pytest.raises(RejectedCertificate, match=words):
+        forged(solved[2], **{key: value})
+
+
+def test_no_exact_check(solved):
+    X, y, contents = solved
+    with pytest.raises(ValueError, match="scope global is out of reach"):
+        checker.check(contents, X, y, exact=True)
+
+
+def test_command_line(solved, tmp_path):
+    X, y, contents = solved
+    path, data = tmp_path / "a.cert", tmp_path / "data.npz"
+    path.write_bytes(portable.pack(contents.header, contents.arrays))
+    np.savez(data, X=X, y=y)
+    result = CliRunner().invoke(app, ["verify", str(path), "--data", str(data)])
+    assert result.exit_code == 0
+    assert "global: optimal among two-layer ReLU networks of any width" in result.stdout
+    result = CliRunner().invoke(app, ["verify", str(path), "--data", str(data), "--json"])
+    assert json.loads(result.stdout)["proof"] == "cones"
+    result = CliRunner().invoke(app, ["verify", str(path), "--data", str(data), "--exact"])
+    assert (result.exit_code, result.stdout) == (2, "")
+    script = shutil.copy(checker.__file__, tmp_path / "alone.py")
+    alone = subprocess.run([sys.executable, "-I", script, path, "--data", data], capture_output=True, text=True)
+    assert alone.stdout.startswith("verified\n")
+
+
+def test_bounds_carried_over_are_not_saved(tmp_path):
+    X = ROWS["rank_3"]
+    y = targets(X, "squared")
+    certificate = cr.solve_global(X, y, 0.05).certificate
+    dual = certificate.dual
+    for change in (
+        {"lower": certificate.lower + 1e-8},
+        {"dual": dataclasses.replace(dual, t=0.9 * dual.t)},
+        {"problem": cr.ConvexReLU(X, y[::-1], certificate.problem.patterns, 0.05)},
+    ):
+        with pytest.raises((RejectedCertificate, ValueError)):
+            dataclasses.replace(certificate, **change).save(tmp_path / "a")
+    with pytest.raises(ValueError, match="above lam"):
+        dataclasses.replace(certificate, dual=dataclasses.replace(dual, t=1.001 * dual.t)).save(tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_recorded_cones_are_those_of_the_bound():
+    """The arrays' bound, worked out literally: every leaf on random points of it."""
+    X = np.random.default_rng(5).standard_normal((12, 3))
+    t = np.random.default_rng(6).standard_normal(12)
+    lam = bound_neurons(X, Lines(X), t, 1e-3).upper
+    share, arrays = neuron_proof.cone_proof(X, t, lam)
+    assert 1.0 - 1e-9 < share < 1.0
+    z = np.random.default_rng(7).standard_normal((200, 3))
+    z /= np.linalg.norm(z, axis=1, keepdims=True)
+    lines, signed = arrays["lines"], arrays["row_lines"]
+    rows = np.sign(signed)[:, None] * np.linalg.norm(X, axis=1)[:, None] * lines[np.abs(signed) - 1]
+    np.testing.assert_allclose(rows @ arrays["basis"].T, X, atol=1e-12)
+    values = np.abs(share * t @ np.maximum(rows @ z.T, 0.0))
+    assert values.max() <= lam
+    points = np.linalg.norm(arrays["leaf_points"], axis=1)
+    assert points.max() <= lam * (1 + 1e-12)
+    assert points.max() >= values.max()
+
+
+def test_room_in_the_inequalities_of_a_leaf_is_no_credit():
+    """Points moved far along the sum of the rays meet all inequalities with room, which must not shorten them."""
+    X, y = np.eye(2), np.array([1.0, -0.6])
+    contents = as_contents(cr.solve_global(X, y, 0.1).certificate)
+    assert not contents.arrays["shares"].size  # the cones are the orthants, in the order of a stack
+    signs = np.where(np.arange(4)[:, None] >> np.arange(2) & 1, 1.0, -1.0)[::-1]
+    moved = contents.arrays["leaf_points"] + 100.0 * np.tile(signs @ contents.arrays["axes"], (2, 1))
+    with pytest.raises(RejectedCertificate, match="the dual point is infeasible"):
+        checker.check(forged(contents, {"t": 1.05 * contents.arrays["t"], "leaf_points": moved}), X, y)

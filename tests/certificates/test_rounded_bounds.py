@@ -1,0 +1,408 @@
+"""Certificates of rigor "rounded" against rational arithmetic, and 80 digits where there are roots or logarithms."""
+
+import ctypes
+import platform
+from decimal import Decimal, localcontext
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import cvxrelu as cr
+from cvxrelu.certificates import checker
+from cvxrelu.certificates import rounded_bounds as rounded
+from cvxrelu.losses.rounded import conjugate_above, into_domain, loss_above
+from cvxrelu.losses.squared import Squared
+from cvxrelu.numerics.rounding import dot_radius
+from cvxrelu.penalties.group_norms import GroupL1
+from tests.helpers.cases import all_cases, make_problem, random_weights
+
+CASES = [case for case in all_cases() if case.penalty not in ("none", "nuclear")]
+CASES += [type(case)("gated", case.loss, "nuclear", "tall", 2) for case in CASES[::4] if case.loss != "softmax"]
+UNREGULARISED = [case for case in all_cases() if case.penalty == "none"]
+NASTY = ("cancelling", "tiny", "huge", "subnormal", "columns", "float32", "rows")
+
+
+def fractions(array):
+    flat = np.empty(np.size(array), dtype=object)
+    flat[:] = [Fraction(number) for number in np.asarray(array, dtype=float).ravel().tolist()]
+    return flat.reshape(np.shape(array))
+
+
+def decimal(number):
+    number = Fraction(number)
+    return Decimal(number.numerator) / Decimal(number.denominator)
+
+
+def exact_norms(rows):
+    return [decimal(sum(x * x for x in row)).sqrt() for row in rows]
+
+
+def exact_singular(matrix):
+    """Largest singular value and the sum of them for one row or two."""
+    if len(matrix) == 1:
+        return exact_norms(matrix) * 2
+    a, b, c = (sum(x * y for x, y in zip(matrix[i], matrix[j], strict=True)) for i, j in ((0, 0), (0, 1), (1, 1)))
+    det = decimal(a * c - b * b)
+    largest = ((decimal(a + c) + decimal((a - c) ** 2 + 4 * b * b).sqrt()) / 2).sqrt()
+    return largest, (decimal(a + c) + 2 * det.sqrt()).sqrt()
+
+
+def log_sum_exp(numbers):
+    *others, top = sorted(numbers)
+    rest = sum((number - top).exp() for number in others)
+    return top + ((1 + rest).ln() if rest > Decimal("1e-30") else rest - rest * rest / 2)
+
+
+def groups(penalty, blocks):
+    flat = blocks.reshape(-1, blocks.shape[-1])
+    return {"group_l1": flat, "feature_group_l1": flat.T, "l1": flat.reshape(-1, 1)}[penalty]
+
+
+def exact_objective(problem, weights):
+    """The objective of weights that are in their cones: asserted in rational arithmetic."""
+    X, Y, D = fractions(problem.operator.X), fractions(problem.Y), np.asarray(problem.patterns.D)
+    blocks = fractions(problem.blocks(weights))
+    sides = blocks if blocks.ndim == 4 else blocks[None]
+    prediction = fractions(np.zeros(Y.shape))
+    for side, sign in zip(sides, (1, -1), strict=False):
+        for k, i in np.ndindex(side.shape[:2]):
+            if any(side[k, i]):
+                products = X @ side[k, i]
+                prediction[:, k] += sign * np.where(D[:, i], products, 0)
+                if len(sides) == 2:
+                    assert all(np.where(D[:, i], products, -products) >= 0)
+    name, n = problem.loss.name, problem.n
+    if name in ("squared", "huber"):
+        size = abs(prediction - Y)
+        inner = np.minimum(size, Fraction(problem.loss.delta)) if name == "huber" else size
+        loss = decimal(np.sum(inner * (size - inner / 2)) / n)
+    else:
+        margins = [[-y * f] for y, f in zip(Y.ravel(), prediction.ravel(), strict=True)]
+        if name == "softmax":
+            labels = np.argmax(problem.Y, axis=1).tolist()
+            margins = [list(np.delete(row - row[k], k)) for k, row in zip(labels, prediction, strict=True)]
+        loss = sum(log_sum_exp([Decimal(0), *map(decimal, row)]) for row in margins) / n
+    if problem.lam == 0.0 or problem.penalty.name == "none":
+        return loss
+    if problem.penalty.name == "nuclear":
+        omega = sum(exact_singular(blocks[:, i])[1] for i in range(blocks.shape[1]))
+    elif problem.penalty.name == "squared_l2":
+        omega = decimal(np.sum(blocks * blocks) / 2)
+    else:
+        omega = sum(exact_norms(groups(problem.penalty.name, blocks)))
+    return loss + Decimal(problem.lam) * omega
+
+
+def exact_dual_objective(problem, point):
+    """The dual objective of a feasible point: asserted in rational arithmetic."""
+    X, Y, t, n = fractions(problem.operator.X), fractions(problem.Y), fractions(point.t), problem.n
+    D, lam = np.asarray(problem.patterns.D), Fraction(problem.lam)
+    masked = np.where(D.T[None], t.T[:, None, :], 0)
+    argument = masked @ X
+    if point.multipliers is not None:
+        g = fractions(point.multipliers.toarray()).reshape(2, *masked.shape)
+        assert (g >= 0).all()
+        argument = np.stack([-argument, argument]) + np.where(D.T, g, -g) @ X
+    conjugate = Decimal(0)
+    if problem.lam == 0.0 or problem.penalty.name == "none":
+        assert not argument.any()
+    elif problem.penalty.name == "squared_l2":
+        conjugate = decimal(np.sum(argument * argument) / (2 * lam))
+    elif problem.penalty.name == "nuclear":
+        assert all(exact_singular(argument[:, i])[0] <= Decimal(problem.lam) for i in range(argument.shape[1]))
+    else:
+        assert all(sum(x * x for x in row) <= lam * lam for row in groups(problem.penalty.name, argument))
+    name = problem.loss.name
+    if name in ("squared", "huber"):
+        if name == "huber":
+            assert all(abs(n * t).ravel() <= Fraction(problem.loss.delta))
+        return -decimal(np.sum(t * (n * t / 2 + Y))) - conjugate
+    if name == "logistic":
+        a = (-n * Y * t).ravel()
+        assert all(a >= 0)
+        shares = [*a, *(1 - a)]
+        assert all(1 - a >= 0)
+    else:
+        p = n * t + Y
+        assert all(sum(row) == 1 for row in p)
+        shares = list(p.ravel())
+        assert min(shares) >= 0
+    return -sum((decimal(p) * decimal(p).ln() for p in shares if p > 0), Decimal(0)) / n - conjugate
+
+
+def assert_proven(certificate):
+    """Both bounds hold exactly, for the weights and the dual point of the certificate."""
+    with localcontext() as context:
+        context.prec, context.Emin, context.Emax = 80, -(10**12), 10**12
+        assert certificate.rigor == "rounded"
+        problem = certificate.problem
+        upper = exact_objective(problem, certificate.weights)
+        assert not certificate.upper < upper, (certificate.upper, upper)
+        lower = exact_dual_objective(problem, certificate.dual)
+        assert 0.0 <= certificate.lower <= lower
+        assert certificate.dual.value >= certificate.lower
+        assert certificate.lower <= certificate.upper
+
+
+def nasty_problem(case, kind, seed):
+    """The case with its data spoiled in one way, and lam with them."""
+    rng = np.random.default_rng(seed)
+    problem = case.build()
+    X, y = problem.operator.X.copy(), problem.Y.copy()
+    fits = case.loss in ("squared", "huber")
+    G, scale = problem.patterns.G, 1.0
+    if kind == "cancelling":
+        X[:, -1] = X[:, 0] * (1 + 1e-15 * rng.standard_normal(len(X)))
+        y += 1e8 * fits
+        G = None
+    elif kind in ("tiny", "huge", "subnormal"):
+        scale = {"tiny": 1e-150, "huge": 1e150, "subnormal": 1e-315}[kind]
+        X *= scale
+        y *= scale if fits and rng.integers(2) else 1.0
+    elif kind == "columns":
+        scales = 10.0 ** rng.integers(-12, 13, X.shape[1])
+        X *= scales
+        G = G / scales[:, None]
+    elif kind == "rows":
+        X *= 10.0 ** rng.integers(-12, 13, (len(X), 1))
+    if kind == "float32":
+        X, G = X.astype(np.float32), None
+    patterns = cr.ActivationPatterns(problem.patterns.D, G)
+    spoiled = type(problem)(X, y if case.c > 1 else y[:, 0], patterns, 1.0, case.loss, case.penalty)
+    size = np.abs(spoiled.operator.adjoint(spoiled.loss.gradient(np.zeros_like(y), y))).max()
+    return spoiled.with_lam(max(0.1 * float(size), 1e-300))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_solutions_are_proven_and_no_wider(case):
+    problem = case.build()
+    solution = cr.solve(problem, tol=1e-6)
+    plain, certificate = solution.certificate, cr.certify(problem, solution, rigor="rounded")
+    assert_proven(certificate)
+    scale = 1e-11 * plain.upper
+    assert plain.upper - 1e-13 * plain.upper <= certificate.upper <= plain.upper + scale
+    assert plain.lower - scale <= certificate.lower <= plain.lower + 1e-13 * plain.upper
+    assert "hold in spite of all rounding errors" in str(certificate)
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(CASES), st.sampled_from(NASTY), st.integers(0, 2**32 - 1))
+def test_bounds_hold_on_nasty_data(case, kind, seed):
+    problem = nasty_problem(case, kind, seed)
+    rng = np.random.default_rng(seed)
+    size = max(np.abs(problem.operator.X).max(), 1e-150)
+    blocks = rng.standard_normal(problem.blocks(problem.zero_weights()).shape) / size ** rng.integers(2)
+    blocks *= np.abs(problem.Y).max() * 10.0 ** rng.integers(-16, 3)
+    blocks[rng.random(blocks.shape[:-1]) < 0.5] = 0.0
+    try:
+        assert_proven(cr.certify(problem, problem.weights(blocks), rigor="rounded"))
+    except ValueError as error:
+        if kind != "huge" or "overflows" not in str(error):
+            raise
+
+
+@settings(max_examples=30)
+@given(st.sampled_from(CASES), st.integers(-12, 12), st.integers(0, 2**32 - 1))
+def test_any_dual_variable_is_moved_to_exact_feasibility(case, exponent, seed):
+    problem = case.build()
+    t = 10.0**exponent * np.random.default_rng(seed).standard_normal(problem.Y.shape)
+    moved = into_domain(problem.loss, t, problem.Y)
+    candidate = rounded.feasible_dual(problem, problem.dual_point(t))
+    with localcontext() as context:
+        context.prec = 80
+        assert 0.0 <= candidate.value <= exact_dual_objective(problem, candidate)
+        # The domain by itself, with a penalty that allows every argument.
+        free = type(problem)(problem.X, problem.y, problem.patterns, 1e30, problem.loss, "l1")
+        point = cr.DualPoint(moved, free.dual_point(0.0 * t).multipliers, 0.0)
+        assert -conjugate_above(problem.loss, moved, problem.Y) <= exact_dual_objective(free, point)
+
+
+@pytest.mark.parametrize("case", CASES[::5], ids=str)
+def test_a_dual_point_that_is_not_feasible_is_shrunk(case):
+    problem = case.build()
+    point = cr.solve(problem, tol=1e-4).dual
+    for excess in (1e-15, 1e-13, 1e-10, 1.0, 1e200):
+        inflated = cr.DualPoint(point.t * (1 + excess), point.multipliers, point.value)
+        candidate = rounded.feasible_dual(problem, inflated)
+        with localcontext() as context:
+            context.prec = 80
+            assert 0.0 <= candidate.value <= exact_dual_objective(problem, candidate)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_dual_norm_within_its_own_rounding(seed):
+    """lam is of the size of the rounding of A't: the computed dual norm says little."""
+    rng = np.random.default_rng(seed)
+    X, y = rng.standard_normal((60, 3)), rng.standard_normal(60)
+    t = (X @ np.linalg.lstsq(X, y)[0] - y) / 60
+    patterns = cr.ActivationPatterns(np.ones((60, 1), dtype=bool))
+    problem = cr.ConvexGatedReLU(X, y, patterns, 1e-17)
+    candidate = rounded.feasible_dual(problem, cr.DualPoint(t[:, None], None, 0.0))
+    with localcontext() as context:
+        context.prec = 80
+        assert 0.0 <= candidate.value <= exact_dual_objective(problem, candidate)
+
+
+@pytest.mark.parametrize("loss", ["squared", "huber", "logistic"])
+@pytest.mark.parametrize("seed", range(5))
+def test_blocks_that_cancel(loss, seed):
+    """Large blocks of one pattern that cancel: most digits of the prediction are rounding."""
+    rng = np.random.default_rng(seed)
+    problem = make_problem("gated", loss, seed=seed).with_lam(0.0)
+    D = np.repeat(np.asarray(problem.patterns.D)[:, :1], 3, axis=1)
+    problem = cr.ConvexGatedReLU(problem.X, problem.y, cr.ActivationPatterns(D), 0.0, loss)
+    U = 1e9 * rng.standard_normal((1, 3, problem.d))
+    U[0, 2] = rng.standard_normal(problem.d) - U[0, 0] - U[0, 1]
+    with localcontext() as context:
+        context.prec = 80
+        exact = exact_objective(problem, U)
+        assert exact <= rounded.objective_above(problem, U) <= float(exact) * (1 + 1e-3)
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(["squared", "huber", "logistic", "softmax"]), st.integers(-9, 3), st.integers(0, 2**32 - 1))
+def test_loss_above_holds_for_all_predictions_within_the_radius(name, exponent, seed):
+    rng = np.random.default_rng(seed)
+    problem = make_problem("gated", name, c=3)
+    f, radius = 10.0**exponent * rng.standard_normal((2, *problem.Y.shape))
+    bound = loss_above(problem.loss, f, np.abs(radius), problem.Y)
+    for _ in range(5):
+        other = f + radius * rng.choice([-0.999999, 0.999999], radius.shape)
+        assert problem.loss.value(other, problem.Y) <= bound
+    assert loss_above(problem.loss, f, np.zeros_like(f), problem.Y) <= problem.loss.value(f, problem.Y) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("case", UNREGULARISED, ids=str)
+def test_without_a_penalty_only_zero_is_a_dual_point(case):
+    problem = case.build()
+    for same in (problem, case.build().with_lam(0.0)):
+        certificate = cr.certify(same, random_weights(same, np.random.default_rng(0)), rigor="rounded")
+        assert certificate.lower == 0.0
+        assert_proven(certificate)
+
+
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+@pytest.mark.parametrize("power", [2.0**-490, 2.0**490])
+def test_powers_of_two_in_the_data_change_nothing(kind, power):
+    """Not even bounds near the ends of float64 are wider: only underflow could do that."""
+    problem = make_problem(kind)
+    solution = cr.solve(problem, tol=1e-6)
+    patterns = cr.ActivationPatterns(problem.patterns.D, problem.patterns.G)
+    scaled = type(problem)(problem.X * power, problem.y, patterns, problem.lam * power)
+    weights = problem.weights(problem.blocks(solution.weights) / power)
+    plain = cr.certify(problem, solution.weights, rigor="rounded")
+    certificate = cr.certify(scaled, weights, rigor="rounded")
+    assert certificate.upper == pytest.approx(plain.upper, rel=1e-13)
+    assert certificate.lower == pytest.approx(plain.lower, rel=1e-6)
+    assert_proven(certificate)
+
+
+def test_every_rounding_of_a_prediction_is_counted(monkeypatch):
+    """Of two blocks: d products each, and sums over columns and blocks. Two or three more are allowed, not fewer."""
+    problem = make_problem("gated")
+    U = np.zeros((1, len(problem.patterns), 3))
+    U[0, [1, 3]] = 1.0
+    counts = []
+
+    def recorded(sizes, length, products=None):
+        counts.append((length, products))
+        return dot_radius(sizes, length, products)
+
+    monkeypatch.setattr(rounded, "dot_radius", recorded)
+    rounded.objective_above(problem, U)
+    ((length, products),) = counts
+    assert 2 + 3 <= length <= 2 + 3 + 2
+    assert 2 * 3 <= products <= 3 * 3
+
+
+def relu_problem(X, D, lam=0.01):
+    y = np.arange(len(X), dtype=float)
+    return cr.ConvexReLU(X, y, cr.ActivationPatterns(D), lam)
+
+
+def test_a_block_on_the_boundary_is_moved_into_its_cone():
+    """The product is 2^-54 below zero, exactly, and 0 as computed in float64."""
+    X = np.array([[1.0, 1.0, -1.0], [0.0, 1.0, 0.0]])
+    problem = relu_problem(X, np.ones((2, 1), dtype=bool))
+    w = np.array([1.0 - 2.0**-53, 2.0**-54, 1.0])
+    assert min(X @ w) >= 0.0
+    assert min(fractions(X) @ fractions(w)) < 0
+    weights = (w.reshape(1, 1, 3), np.zeros((1, 1, 3)))
+    V, _ = rounded.into_cones(problem, weights)
+    assert min(fractions(X) @ fractions(V[0, 0])) >= 0
+    assert 0.0 < np.abs(V[0, 0] - w).max() <= 1e-14
+
+
+def test_exact_zeros_are_no_reason_to_move_a_block():
+    X = np.vstack([np.eye(3), [[1.0, 1e-200, 0.0]]])
+    problem = relu_problem(X, np.ones((4, 1), dtype=bool))
+    V = np.array([[[0.5, 0.0, 0.25]]])
+    assert np.array_equal(rounded.into_cones(problem, (V, 0 * V))[0], V)
+    shy = np.array([[[0.0, 1e-200, 0.0]]])  # the product 1e-400 underflows: not proven as it is
+    moved = rounded.into_cones(problem, (shy, 0 * V))[0][0, 0]
+    assert min(fractions(X) @ fractions(moved)) >= 0
+
+
+def test_a_block_in_a_cone_without_interior_is_dropped():
+    X = np.array([[1.0, 2.0], [-1.0, -2.0], [0.5, 0.3]])
+    problem = relu_problem(X, np.ones((3, 1), dtype=bool))
+    V = np.array([[[2.0, -1.0]]])  # on the line x'w = 0, but for rounding nobody knows
+    V[0, 0] /= 3.0
+    certificate = cr.certify(problem, (V, np.zeros_like(V)), rigor="rounded")
+    assert certificate.n_active == 0
+    assert_proven(certificate)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.loss in ("squared", "huber")], ids=str)
+def test_the_exact_checker_accepts_saved_certificates(case, tmp_path):
+    problem = case.build()
+    certificate = cr.certify(problem, cr.solve(problem, tol=1e-4), rigor="rounded")
+    certificate.save(tmp_path / "c.npz")
+    loaded = cr.load_certificate(tmp_path / "c.npz")
+    assert loaded.rigor == "rounded"
+    if case.penalty != "nuclear":
+        verdict = loaded.verify(problem.X, problem.y, exact=True)
+        assert verdict.upper_rounding == verdict.lower_rounding == 0.0
+        just_below = np.nextafter(verdict.upper, 0.0) - np.spacing(verdict.upper)
+        claims = {**vars(certificate), "upper": float(just_below), "lower": 0.0}
+        type(certificate)(**claims).save(tmp_path / "forged.npz")
+        forged = cr.load_certificate(tmp_path / "forged.npz")
+        with pytest.raises(checker.RejectedCertificate, match="below the objective"):
+            forged.verify(problem.X, problem.y, exact=True)
+
+
+def test_what_is_not_known_is_refused():
+    class OwnLoss(Squared):
+        pass
+
+    class OwnPenalty(GroupL1):
+        pass
+
+    problem = make_problem("gated")
+    for loss, penalty in ((OwnLoss(), "group_l1"), ("squared", OwnPenalty())):
+        own = cr.ConvexGatedReLU(problem.X, problem.y, problem.patterns, 0.1, loss, penalty)
+        cr.certify(own, own.zero_weights())
+        with pytest.raises(ValueError, match="package's own losses and penalties"):
+            cr.certify(own, own.zero_weights(), rigor="rounded")
+    with pytest.raises(ValueError, match="rigor must be one of 'floating_point', 'rounded'; got 'exact'"):
+        cr.certify(problem, problem.zero_weights(), rigor="exact")
+    with pytest.raises(ValueError, match="overflows"):
+        cr.certify(problem, np.full_like(problem.zero_weights(), 1e300), rigor="rounded")
+
+
+@pytest.mark.skipif(platform.system() != "Linux" or platform.machine() != "x86_64", reason="numbers of the modes")
+@pytest.mark.parametrize("mode", [0x400, 0x800, 0xC00])
+def test_other_rounding_modes_are_refused(mode):
+    libm = ctypes.CDLL("libm.so.6")
+    problem = make_problem("gated")
+    weights = problem.zero_weights()
+    try:
+        assert libm.fesetround(mode) == 0
+        with pytest.raises(cr.CertificateError, match="rounding is not to nearest"):
+            cr.certify(problem, weights, rigor="rounded")
+    finally:
+        libm.fesetround(0)
+    cr.certify(problem, weights, rigor="rounded")

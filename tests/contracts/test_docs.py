@@ -1,0 +1,99 @@
+"""The docstrings are those of the signatures, and the API reference has every public name once."""
+
+import dataclasses
+import inspect
+import re
+from collections import Counter
+from enum import EnumType
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+from numpydoc.docscrape import ClassDoc, NumpyDocString
+from numpydoc.validate import validate
+
+import cvxrelu as cr
+from cvxrelu import plotting
+from tests.helpers.public_names import OBJECTS, is_own, is_record, sections
+
+DOCS = Path(__file__).parents[2] / "docs"
+NOT_ASKED = {
+    "ES01",  # an extended summary, where one line says it all
+    "EX01",  # examples: test_doctests says who needs one
+    "SA01",  # a "See Also" section
+    "SA03",  # capitals
+    "SA04",  # and descriptions there
+    "RT03",  # a description of what is returned, where the type says it all
+}
+OWN = {name: obj for name, obj in OBJECTS.items() if is_own(obj)}  # without scikit-learn's warning
+CLASSES = {name: obj for name, obj in OWN.items() if inspect.isclass(obj)}
+
+
+def errors(name, *, ignored=()):
+    return {code: text for code, text in validate(f"cvxrelu.{name}")["errors"] if code not in {*NOT_ASKED, *ignored}}
+
+
+def documented_parameters(name):
+    """The parameters in a docstring, and in the one that it says its others are those of."""
+    text = inspect.getdoc(OWN[name])
+    names = {entry for item in NumpyDocString(text)["Parameters"] for entry in item.name.replace("*", "").split(", ")}
+    for other in re.findall(r"[Pp]arameters[^.]*\bthose\s+of\s+`(\w+)`", text):
+        names |= documented_parameters(other)
+    return names
+
+
+def members():
+    """Yield the public methods and properties that the classes have from this package."""
+    for name, cls in CLASSES.items():
+        for member, value in inspect.getmembers(cls):
+            documented = callable(value) or isinstance(value, property | cached_property)
+            if documented and is_own(value) and not member.startswith("_"):
+                yield f"{name}.{member}"
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_parameters_are_those_of_the_signature(name):
+    found = errors(name)
+    # The signature of an enumeration is Enum's own; the fields of records are held below.
+    elsewhere = is_record(OWN[name]) or isinstance(OWN[name], EnumType)
+    if elsewhere or ("PR01" in found and set(inspect.signature(OWN[name]).parameters) <= documented_parameters(name)):
+        found.pop("PR01", None)
+    assert not found
+
+
+@pytest.mark.parametrize("name", [name for name, cls in CLASSES.items() if is_record(cls)])
+def test_attributes_of_records_are_their_fields(name):
+    attributes = ClassDoc(CLASSES[name], config={"show_class_members": False})["Attributes"]
+    documented = [entry for item in attributes for entry in item.name.split(", ")]
+    assert sorted(documented) == sorted(field.name for field in dataclasses.fields(CLASSES[name]))
+
+
+def test_a_docstring_of_another_signature_is_found(monkeypatch):
+    wrong = cr.count_patterns.__doc__.replace("rank : int", "ranks : int")
+    monkeypatch.setattr(cr.count_patterns, "__doc__", wrong)
+    assert set(errors("count_patterns")) == {"PR01", "PR02"}
+    assert documented_parameters("count_patterns") == {"n", "ranks"}
+
+
+def test_parameters_may_be_those_of_another(monkeypatch):
+    monkeypatch.setattr(cr.prune, "__doc__", "Parameters and errors are else those of `count_patterns`.")
+    assert documented_parameters("prune") == {"n", "rank"}
+
+
+@pytest.mark.parametrize("name", list(members()))
+def test_methods_are_documented(name):
+    owner, member = name.split(".")
+    # A line may say it all; a docstring with a section for parameters has all of them.
+    complete = "Parameters" in sections(getattr(CLASSES[owner], member))
+    assert not errors(name, ignored=() if complete else {"PR01", "RT01", "YD01"})
+
+
+def test_each_public_name_is_on_one_page_of_the_reference():
+    listed = {"cvxrelu": Counter(), "cvxrelu.plotting": Counter()}
+    for page in sorted((DOCS / "api").glob("*.rst")):
+        blocks = re.findall(r"^\.\. api::(.*)\n\n((?:    \S+\n)+)", page.read_text(), flags=re.MULTILINE)
+        for module, names in blocks:
+            listed[module.strip() or "cvxrelu"].update(names.split())
+    assert listed["cvxrelu"] == Counter(list(OBJECTS))
+    plots = [name for name, obj in vars(plotting).items() if inspect.isfunction(obj) and name.startswith("plot_")]
+    assert listed["cvxrelu.plotting"] == Counter(plots)

@@ -1,0 +1,362 @@
+"""The dual terms against finite differences of the losses and their conjugates."""
+
+import numpy as np
+import pytest
+
+from cvxrelu.losses import base as losses
+from cvxrelu.losses.dual_terms import downhill, dual_term
+from cvxrelu.losses.registry import get_loss
+from cvxrelu.losses.weighted import Weighted
+from tests.helpers.cases import LOSSES, make_targets
+
+H = 1e-6
+SIGMAS = [0.3, 40.0]
+each_loss = pytest.mark.parametrize("name", LOSSES)
+each_sigma = pytest.mark.parametrize("sigma", SIGMAS)
+
+
+def draw(name, seed=0, n=9, c=3):
+    """A term, its targets, a generator, and predictions; residuals of Huber's loss are on both sides of delta."""
+    rng = np.random.default_rng(seed)
+    Y = make_targets(name, np.zeros((n, 2)), c, seed)
+    return dual_term(get_loss(name), Y), Y, rng, 2.0 * rng.standard_normal((n, c))
+
+
+def interior(name, Y, rng):
+    """A point inside the domain of F*, not near its boundary."""
+    n = len(Y)
+    if name == "logistic":
+        return -Y * rng.uniform(0.1, 0.9, Y.shape) / n
+    if name == "softmax":
+        p = rng.uniform(0.1, 1.0, Y.shape)
+        return (p / p.sum(axis=1, keepdims=True) - Y) / n
+    return 0.9 * rng.uniform(-1.0, 1.0, Y.shape) / n
+
+
+def tangent(name, v):
+    """The part of v along the domain."""
+    return v - v.mean(axis=1, keepdims=True) if name == "softmax" else v
+
+
+def difference(function, point, direction, h=H):
+    """The central difference along a direction."""
+    return (function(point + h * direction) - function(point - h * direction)) / (2 * h)
+
+
+def soft(v, threshold):
+    return np.sign(v) * np.maximum(np.abs(v) - threshold, 0.0)
+
+
+@each_sigma
+@pytest.mark.parametrize("seed", range(3))
+@each_loss
+def test_gradient_is_that_of_the_conjugate(name, seed, sigma):
+    """Huber's box is inside |n t| < delta here, and its block s is zero: then the term is F* itself."""
+    term, Y, rng, _ = draw(name, seed)
+    t = interior(name, Y, rng)
+    for _ in range(5):
+        direction = tangent(name, rng.standard_normal(Y.shape)) / len(Y)
+        expected = difference(lambda point: get_loss(name).conjugate(point, Y), t, direction)
+        assert np.vdot(term.gradient(t, sigma), direction) == pytest.approx(expected, rel=1e-6, abs=1e-8)
+    np.testing.assert_array_equal(term.gradient(t, sigma), term.rows(t, sigma).gradient)
+
+
+@each_sigma
+@each_loss
+def test_gradient_is_that_of_the_value(name, sigma):
+    term, Y, rng, f = draw(name)
+    term.start(f)
+    t = interior(name, Y, rng)
+    for _ in range(5):
+        direction = tangent(name, rng.standard_normal(Y.shape)) / len(Y)
+        expected = difference(lambda point: term.value(point, sigma), t, direction)
+        assert np.vdot(term.gradient(t, sigma), direction) == pytest.approx(expected, rel=1e-6, abs=1e-8)
+
+
+@pytest.mark.parametrize("largest", [0.0, 1e-3, 0.5, 30.0])
+@pytest.mark.parametrize("seed", range(3))
+@each_loss
+def test_the_bound_is_the_value_of_a_feasible_multiple(name, seed, largest):
+    """F* at a multiple m of t with m * largest <= lam: no better than the best of them, no worse than t's own."""
+    term, Y, rng, _ = draw(name, seed)
+    t, lam = interior(name, Y, rng), 0.1
+    limit = lam / largest if largest else 1e3
+    vertex = -np.vdot(t, Y) / (len(Y) * np.vdot(t, t))  # the best for the squared loss, where there is no box
+    multiples = np.append(np.linspace(0.0, limit, 2001), [np.clip(vertex, 0.0, limit), min(1.0, limit)])
+    values = np.array([-get_loss(name).conjugate(m * t, Y) for m in multiples])
+    bound = term.bound(t, lam, largest)
+    assert np.isfinite(bound)
+    assert values[-1] - 1e-13 <= bound
+    if largest:
+        assert bound <= values.max() + 1e-13 * (1 + abs(values.max()))
+
+
+@each_sigma
+@each_loss
+def test_gradient_at_the_start_is_the_prediction(name, sigma):
+    term, _, _, f = draw(name)
+    np.testing.assert_allclose(tangent(name, term.gradient(term.start(f), sigma)), tangent(name, f), atol=1e-12)
+
+
+@each_sigma
+@pytest.mark.parametrize("seed", range(3))
+@each_loss
+def test_respond_inverts_differences_of_the_gradient(name, seed, sigma):
+    term, Y, rng, f = draw(name, seed)
+    term.start(f)  # where Huber's term has a block s that is not zero
+    t = interior(name, Y, rng)
+    if name == "huber":
+        assert 0 < np.count_nonzero(term.rows(t, sigma).diagonal < 0.999 / len(Y)) < Y.size
+    for _ in range(5):
+        direction = tangent(name, rng.standard_normal(Y.shape)) / len(Y)
+        change = difference(lambda point: term.gradient(point, sigma), t, direction)
+        np.testing.assert_allclose(term.rows(t, sigma).respond(change), direction, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["squared", "logistic", "softmax"])
+@pytest.mark.parametrize("seed", range(3))
+def test_respond_is_the_hessian_of_the_loss(name, seed):
+    term, Y, rng, f = draw(name, seed)
+    rows = term.rows(term.start(f), 1.0)
+    for _ in range(5):
+        v = rng.standard_normal(Y.shape)
+        expected = difference(lambda point: get_loss(name).gradient(point, Y), f, v)
+        np.testing.assert_allclose(rows.respond(v), expected, atol=1e-9)
+
+
+@each_loss
+def test_respond_is_symmetric_and_positive_within_rows(name):
+    term, Y, _, f = draw(name)
+    rows = term.rows(term.start(f), 5.0)
+    Q = np.array([rows.respond(e.reshape(Y.shape)).ravel() for e in np.eye(Y.size)])
+    np.testing.assert_allclose(Q, Q.T, atol=1e-16)
+    other_rows = ~np.kron(np.eye(len(Y), dtype=bool), np.ones((Y.shape[1],) * 2, dtype=bool))
+    assert not Q[other_rows].any()
+    eigenvalues = np.linalg.eigvalsh(Q)
+    assert eigenvalues[-1] <= get_loss(name).smoothness(len(Y)) * (1 + 1e-12)
+    nulls = len(Y) if name == "softmax" else 0  # a constant in each row
+    assert np.count_nonzero(eigenvalues < 1e-12) == nulls
+    assert term.constant_curvature == (name == "squared")
+
+
+# Huber's block s
+
+
+def test_huber_is_the_minimum_over_s():
+    term, Y, rng, f = draw("huber")
+    n, delta = len(Y), term.delta
+
+    def with_block(s):
+        return np.sum((f - Y - s) ** 2) / (2 * n) + delta / n * np.abs(s).sum()
+
+    term.start(f)
+    least = with_block(term.centre)
+    assert 0 < np.count_nonzero(term.centre) < Y.size
+    assert least == pytest.approx(term.loss.value(f, Y), rel=1e-13)
+    for size in (1e-3, 0.1, 1.0):
+        assert with_block(term.centre + size * rng.standard_normal(Y.shape)) >= least
+
+
+@each_sigma
+@pytest.mark.parametrize("size", [0.5, 3.0])
+def test_the_huber_term_is_the_dual_of_a_proximal_step_on_s(size, sigma):
+    """The term is n/2 ||t||^2 + <t, Y> + sup_s <t, s> - delta/n ||s||_1 - ||s - centre||^2 / (2 sigma)."""
+    term, Y, rng, f = draw("huber")
+    n, delta = len(Y), term.delta
+    term.start(f)
+    centre = term.centre.copy()
+
+    def value(t):
+        s = soft(centre + sigma * t, sigma * delta / n)
+        inner = np.sum(t * s) - delta / n * np.abs(s).sum() - np.sum((s - centre) ** 2) / (2 * sigma)
+        return n / 2 * np.sum(t * t) + np.sum(t * Y) + inner
+
+    t = size * rng.uniform(-1.0, 1.0, Y.shape) * delta / n  # the box is gone: 3 is outside
+    for _ in range(5):
+        direction = rng.standard_normal(Y.shape) / n
+        expected = difference(value, t, direction, 1e-5)
+        assert np.vdot(term.gradient(t, sigma), direction) == pytest.approx(expected, rel=1e-6)
+
+
+@each_sigma
+def test_recentre_takes_the_step_of_s_that_the_gradient_has(sigma):
+    term, Y, rng, f = draw("huber")
+    term.start(f)
+    t = rng.uniform(-2.0, 2.0, Y.shape) * term.delta / len(Y)
+    moved = term.gradient(t, sigma) - len(Y) * t - Y
+    term.recentre(t, sigma)
+    np.testing.assert_allclose(term.centre, moved, atol=1e-13)
+    kept = term.centre.copy()
+    term.rows(2 * t, sigma)
+    term.gradient(2 * t, sigma)
+    np.testing.assert_array_equal(term.centre, kept)  # only recentre moves it
+
+
+def test_recentred_again_and_again_s_vanishes_inside_the_box():
+    term, Y, rng, f = draw("huber")
+    term.start(10 * f)
+    t = interior("huber", Y, rng)
+    for _ in range(1000):
+        term.recentre(t, 10.0)
+    assert not term.centre.any()
+
+
+@pytest.mark.parametrize("name", ["squared", "logistic", "softmax"])
+def test_recentre_leaves_the_others_alone(name):
+    term, Y, rng, _ = draw(name)
+    t = interior(name, Y, rng)
+    before = term.gradient(t, 2.0)
+    term.recentre(3.0 * t, 2.0)
+    np.testing.assert_array_equal(term.gradient(t, 2.0), before)
+
+
+@pytest.mark.parametrize("delta", [0.1, 1.0, 5.0])
+def test_largest_multiple_ends_at_the_boundary_of_the_box(delta):
+    _, Y, rng, f = draw("huber")
+    loss = type(get_loss("huber"))(delta)
+    term = dual_term(loss, Y)
+    assert term.largest_multiple(np.zeros_like(Y)) == np.inf
+    for t in (rng.standard_normal(Y.shape), -1e-6 * f, 1e3 * f):
+        multiple = term.largest_multiple(t)
+        assert np.isfinite(loss.conjugate(multiple * t, Y))
+        assert loss.conjugate(1.0001 * multiple * t, Y) == np.inf
+
+
+@pytest.mark.parametrize("name", ["squared", "logistic", "softmax"])
+def test_the_others_need_no_multiple(name):
+    """Steps stay inside, so their points need no shrinking."""
+    term, Y, rng, _ = draw(name)
+    assert term.largest_multiple(interior(name, Y, rng)) >= 1.0
+
+
+# Steps inside the domain
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e6])
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", ["logistic", "softmax"])
+def test_the_longest_step_stays_strictly_inside(name, seed, size):
+    term, Y, rng, _ = draw(name, seed)
+    t = interior(name, Y, rng)
+    step = size * tangent(name, rng.standard_normal(Y.shape))
+    for _ in range(30):  # again and again towards the boundary
+        longest = term.longest_step(t, step)
+        assert 0.0 < longest < np.inf
+        assert get_loss(name).conjugate(t + 2.0 * longest * step, Y) == np.inf  # nor is it short without need
+        t = term.moved(t, longest * step)
+        assert np.isfinite(get_loss(name).conjugate(t, Y))
+        rows = term.rows(t, 1.0)
+        assert np.isfinite(rows.gradient).all()
+        assert (rows.diagonal > 0.0).all()
+        if name == "logistic" and np.min(np.abs(t)) * len(Y) < 1e-9:
+            break
+        step = size * tangent(name, rng.standard_normal(Y.shape))
+
+
+@pytest.mark.parametrize("name", ["squared", "huber"])
+def test_steps_have_no_limit_without_a_boundary(name):
+    term, Y, rng, _ = draw(name)
+    assert term.longest_step(interior(name, Y, rng), 1e6 * rng.standard_normal(Y.shape)) == np.inf
+
+
+@pytest.mark.parametrize("name", ["logistic", "softmax"])
+def test_a_step_of_zero_has_no_limit(name):
+    term, Y, rng, _ = draw(name)
+    assert term.longest_step(interior(name, Y, rng), np.zeros_like(Y)) == np.inf
+
+
+@each_loss
+def test_moved_is_the_sum(name):
+    term, Y, rng, _ = draw(name)
+    t = interior(name, Y, rng)
+    step = tangent(name, rng.standard_normal(Y.shape)) / (100 * len(Y))
+    np.testing.assert_allclose(term.moved(t, step), t + step, atol=1e-16)
+
+
+def test_moved_keeps_the_row_sums_of_softmax():
+    term, Y, rng, _ = draw("softmax")
+    t = interior("softmax", Y, rng)
+    for _ in range(2000):
+        step = 1e-3 * tangent("softmax", rng.standard_normal(Y.shape)) + 1e-13  # a drift that would add up
+        t = term.moved(t, min(1.0, term.longest_step(t, step)) * step)
+    np.testing.assert_allclose((len(Y) * t + Y).sum(axis=1), 1.0, atol=1e-14)
+
+
+# Starts
+
+
+@pytest.mark.parametrize("size", [0.0, 1.0, 100.0, 1e4])
+@each_loss
+def test_starts_are_inside_also_for_extreme_predictions(name, size):
+    term, Y, rng, _ = draw(name)
+    for f in (size * rng.choice([-1.0, 1.0], Y.shape), size * Y, -size * Y):
+        t = term.start(f)
+        rows = term.rows(t, 1.0)
+        assert np.isfinite(get_loss(name).conjugate(t, Y))
+        assert np.isfinite(rows.gradient).all()
+        assert (rows.diagonal > 0.0).all()
+        for _ in range(5):
+            step = tangent(name, rng.standard_normal(Y.shape))
+            assert term.longest_step(t, step) > 0.0
+            moved = term.moved(t, min(1.0, term.longest_step(t, step)) * step)
+            assert np.isfinite(term.gradient(moved, 1.0)).all()
+
+
+@each_loss
+def test_starts_are_gradients_of_the_loss(name):
+    term, Y, _, f = draw(name)
+    np.testing.assert_allclose(term.start(f), get_loss(name).gradient(f, Y), rtol=1e-9)
+
+
+def test_every_loss_of_the_package_is_tested_here():
+    assert set(losses._LOSSES) == set(LOSSES)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+@each_loss
+def test_bent_steps_stay_inside_and_short_ones_are_straight(name, seed, weighted):
+    """A step of any size, also from a point that has rounded to the boundary, has finite rows at its end."""
+    _, Y, rng, _ = draw(name, seed)
+    n = len(Y)
+    weights = 10.0 ** rng.uniform(-4.0, 0.0, n)
+    w = weights[:, None] / weights.mean() if weighted and name != "squared" else 1.0
+    loss = get_loss(name) if np.ndim(w) == 0 else Weighted(name, weights)
+    term, t = dual_term(loss, Y), w * interior(name, Y, rng)
+    step = w * tangent(name, rng.standard_normal(Y.shape)) / n
+    np.testing.assert_allclose(term.bent(t, 1e-3 * step), 1e-3 * step, rtol=1e-9, atol=1e-18)
+    for size in (1.0, 1e3, 1e9):
+        bent = term.bent(t, size * step)
+        if name != "huber":  # its box has gone away
+            assert loss.conjugate(t + bent, Y) < np.inf
+        assert (bent * step >= 0.0).all() or name == "softmax"  # of a row whose sum is made zero
+        moved = term.moved(t, bent)
+        for _ in range(40):
+            moved = term.moved(moved, term.bent(moved, size * step))
+            rows = term.rows(moved, 1.0)
+            assert np.isfinite(rows.gradient).all()
+            assert (rows.diagonal > 0.0).all()
+
+
+@each_loss
+def test_one_row_at_the_boundary_does_not_hold_up_the_others(name):
+    _, Y, _, f = draw(name)
+    term = dual_term(get_loss(name), Y)
+    f[0] = -40.0 * Y[0] if name == "logistic" else 40.0 * (1.0 - Y[0])
+    t = term.start(f)
+    step = term.start(0.9 * f) - t
+    step[0] *= -1e12
+    bent = term.bent(t, step)
+    np.testing.assert_allclose(bent[1:], step[1:], rtol=1e-6)
+
+
+def test_a_step_that_bends_uphill_is_taken_in_part():
+    """The entry that falls is bent nearly to nothing; the one that is left rises where the whole step falls."""
+    Y = np.ones((2, 1))
+    term = dual_term(get_loss("logistic"), Y)
+    t = -np.array([[1e-6], [0.5]]) / 2
+    step, gradient = np.array([[0.1], [-0.1]]), np.array([[-1.0], [-0.9]])
+    assert np.vdot(gradient, step) < 0.0 < np.vdot(gradient, term.bent(t, step))
+    bent = downhill(term, t, step, gradient)
+    assert np.vdot(gradient, bent) < 0.0
+    assert np.abs(bent).max() > 1e-9

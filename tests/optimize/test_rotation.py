@@ -1,0 +1,248 @@
+"""Fewer rows than columns: solved in the row space, certified on the data as they are."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import cvxrelu as cr
+from cvxrelu.numerics.row_space import RowSpace
+from cvxrelu.optimize.rotation import rotate
+from cvxrelu.problems.dual import DualPoint
+from cvxrelu.solvers.cvxpy_solver import solve_cvxpy
+from tests.helpers.cases import LOSSES, make_targets
+
+SHAPES = ("random", "deficient", "degenerate", "scaled", "single")
+INVARIANT = ("group_l1", "nuclear", "squared_l2", "none")
+
+
+def wide_data(shape, seed=0):
+    """Return X with n < d; each row comes three times, so that a fit without a penalty is attained for all losses."""
+    rng = np.random.default_rng(seed)
+    if shape == "single":
+        return rng.standard_normal((1, 4))
+    rows = rng.standard_normal((3, 12))
+    if shape == "deficient":
+        rows[2] = rows[0] - 2.0 * rows[1]
+    if shape == "degenerate":
+        rows[1] = -rows[0]
+        rows[:, 3] = 0.0
+    X = np.repeat(rows, 3, axis=0)
+    if shape == "degenerate":
+        X[8] = 0.0
+        X[5] *= 2.5
+    return X * 10.0 ** rng.uniform(-1, 1, 12) if shape == "scaled" else X
+
+
+def wide_problem(kind, loss="squared", penalty="group_l1", shape="random", c=1, ratio=0.1, seed=0):
+    X = wide_data(shape, seed)
+    y = (
+        make_targets(loss, np.repeat(X, 3, axis=0), c, seed)[:1]
+        if shape == "single"
+        else make_targets(loss, X, c, seed)
+    )
+    patterns = cr.sample_patterns(X, 6, seed=seed + 1)
+    cls = cr.ConvexReLU if kind == "relu" else cr.ConvexGatedReLU
+    problem = cls(X, y, patterns, 1.0, loss, penalty)
+    lam_max = problem.lam_max()
+    return problem.with_lam(ratio * (lam_max if np.isfinite(lam_max) else 1.0))
+
+
+def solved_as_it_is(problem, tol=1e-6):
+    """The certificate of Clarabel's answer to the program in d columns."""
+    limits = {"tol": tol, "max_iter": None, "time_limit": None, "verbose": False, "options": {}}
+    raw = min(
+        solve_cvxpy(problem, "CLARABEL", **limits),
+        key=lambda raw: cr.certify(problem, raw.weights, DualPoint(raw.t, raw.multipliers, 0.0)).gap,
+    )
+    return cr.certify(problem, raw.weights, DualPoint(raw.t, raw.multipliers, 0.0))
+
+
+def combinations():
+    turn = 0
+    for kind in ("gated", "relu"):
+        for loss in LOSSES:
+            for penalty in INVARIANT:
+                if penalty == "nuclear" and kind == "relu":
+                    continue
+                c = 3 if loss == "softmax" or turn % 2 else 1
+                shapes = SHAPES
+                if penalty == "none" or (loss, penalty) == ("softmax", "nuclear"):  # elsewhere out of solvers' reach
+                    shapes = ("random", "degenerate")
+                yield kind, loss, penalty, shapes[turn % len(shapes)], c
+                turn += 1
+
+
+@pytest.mark.filterwarnings("ignore::cvxrelu.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(("kind", "loss", "penalty", "shape", "c"), list(combinations()))
+def test_rotated_and_unrotated_programs_have_one_optimum(kind, loss, penalty, shape, c):
+    problem = wide_problem(kind, loss, penalty, shape, c)
+    assert rotate(problem).problem.d == problem.n
+    slow = penalty == "none" and loss == "softmax"  # for R-FISTA
+    solution = cr.solve(problem, "CLARABEL" if slow else "auto", tol=1e-6)
+    reference = solved_as_it_is(problem)
+    rounding = 1e-9 * max(1.0, abs(reference.upper))
+    assert max(solution.lower, reference.lower) <= min(solution.objective, reference.upper) + rounding
+    assert solution.certificate.rel_gap <= max(1e-6, 2.0 * reference.rel_gap) or solution.gap <= 1e-9
+    assert problem.violation(solution.weights) == 0.0
+    assert problem.objective(solution.weights) == solution.objective
+    assert solution.certificate.problem is problem
+
+
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_way_there_and_back_keeps_every_number(kind, shape):
+    problem = wide_problem(kind, shape=shape, c=3)
+    rotated = rotate(problem)
+    rng = np.random.default_rng(1)
+    inner = rotated.problem
+    weights = inner.repair(inner.weights(rng.standard_normal(inner.blocks(inner.zero_weights()).shape)))
+    outer = rotated.weights(weights)
+    size = np.abs(problem.predict(outer)).max()
+    assert problem.predict(outer) == pytest.approx(inner.predict(weights), abs=1e-12 * size)
+    assert problem.objective(outer) == pytest.approx(inner.objective(weights), rel=1e-12)
+    assert problem.violation(outer) <= 1e-12 * size
+    back = rotated.start(outer)
+    assert inner.blocks(back) == pytest.approx(inner.blocks(weights), abs=1e-12 * np.abs(inner.blocks(weights)).max())
+    t = problem.gradient_point(outer)
+    found, expected = problem.dual_point(t), inner.dual_point(t)
+    assert found.value == pytest.approx(expected.value, rel=1e-9)
+    assert problem.lam_max() == pytest.approx(inner.lam_max(), rel=1e-9)
+
+
+@pytest.mark.parametrize("penalty", ["l1", "feature_group_l1"])
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+def test_penalties_of_single_features_are_not_rotated(kind, penalty):
+    problem = wide_problem(kind, penalty=penalty)
+    assert rotate(problem).problem is problem
+    assert rotate(problem.with_lam(0.0)).problem.d == problem.n  # no penalty is left
+
+
+def test_data_with_as_many_rows_as_columns_stay_as_they_are():
+    X = np.random.default_rng(0).standard_normal((5, 5))
+    problem = cr.ConvexReLU(X, X[:, 0], cr.sample_patterns(X, 4), lam=0.1)
+    assert rotate(problem).problem is problem
+    assert RowSpace.of(X) is None
+
+
+@pytest.mark.parametrize("spread", [0, 8])
+def test_the_row_space_is_as_accurate_as_each_column_and_row(spread):
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((30, 400)) * 10.0 ** rng.uniform(-spread, spread, 400)
+    X[3] = 0.0
+    X[5] = X[4]
+    space = RowSpace.of(X)
+    error = np.abs(space.rows @ space.basis.T - X)
+    assert (error.max(axis=0) <= 1e-13 * np.abs(X).max(axis=0)).all()
+    assert (np.linalg.norm(error, axis=1) <= 1e-14 * np.linalg.norm(X, axis=1)).all()
+    assert not space.rows[3].any()
+    assert np.abs(space.basis.T @ space.basis - np.eye(30)).max() <= 1e-13
+
+
+@pytest.mark.parametrize("name", ["WorkingSet", "AugmentedLagrangian", "decompose", "CLARABEL"])
+def test_every_relu_solver_works_in_the_row_space(name):
+    problem = wide_problem("relu", ratio=0.3)
+    best = cr.solve(problem, tol=1e-8)
+    tol = {"AugmentedLagrangian": 1e-3, "decompose": 1.0}.get(name, 1e-6)
+    solution = cr.solve(problem, name, tol=tol)
+    assert solution.certificate.rel_gap <= tol
+    assert solution.lower <= best.objective * (1 + 1e-9)
+    assert problem.violation(solution.weights) == 0.0
+
+
+def test_a_start_is_taken_along():
+    problem = wide_problem("relu")
+    solution = cr.solve(problem, tol=1e-8)
+    blocks = problem.blocks(solution.weights)
+    beyond = np.linalg.svd(problem.X)[2][-1]  # orthogonal to all rows: a longer start with the same predictions
+    moved = blocks + np.any(blocks, axis=-1, keepdims=True) * beyond
+    again = cr.solve(problem, tol=1e-6, start=problem.weights(moved))
+    assert again.n_iter < solution.n_iter
+    assert again.objective == pytest.approx(solution.objective, rel=1e-6)
+
+
+def test_the_start_may_lie_in_float32_data():
+    problem = wide_problem("relu")
+    single = cr.ConvexReLU(problem.X.astype(np.float32), problem.y, problem.patterns, problem.lam)
+    solution = cr.solve(single, tol=1e-8)
+    assert solution.status == "optimal"  # in float64: the row space is small
+    assert single.violation(solution.weights) == 0.0
+
+
+def test_singular_patterns_and_masks_without_gates():
+    X = wide_data("degenerate")
+    D = cr.sample_patterns(X, 6, seed=0).D.copy()
+    D[:6, 0] = True  # opposite rows, both active
+    problem = cr.ConvexReLU(X, np.arange(9.0), cr.ActivationPatterns(D), lam=0.01)
+    assert problem.patterns.is_singular(X)[0]
+    solution = cr.solve(problem, tol=1e-6)
+    reference = solved_as_it_is(problem)
+    assert solution.status == "optimal"
+    assert solution.objective == pytest.approx(reference.upper, rel=1e-5)
+    assert problem.violation(solution.weights) <= 1e-12
+
+
+@pytest.mark.parametrize("method", ["socp", "l2", "l1", "feasible", "pinv", "witness", "approximate"])
+def test_decompositions_of_wide_data(method):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((10, 200))
+    problem = cr.ConvexReLU(X, X[:, 0], cr.sample_patterns(X, 5, seed=0), lam=0.01)
+    U = rng.standard_normal((1, len(problem.patterns), 200))
+    V, W = cr.decompose(problem, U, method)
+    assert np.abs(V - W - U).max() <= 1e-14 * np.abs(V).max()
+    assert problem.violation((V, W)) == 0.0
+
+
+def test_rounded_and_portable_certificates_of_wide_data(tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((12, 300))
+    y = np.abs(X[:, 0])
+    problem = cr.ConvexReLU(X, y, cr.sample_patterns(X, 20, seed=0), lam=0.01)
+    solution = cr.solve(problem)
+    certificate = cr.certify(problem, solution, rigor="rounded")
+    assert certificate.rel_gap <= 2e-6
+    certificate.save(tmp_path / "wide.cert")
+    loaded = cr.load_certificate(tmp_path / "wide.cert")
+    assert loaded.verify(X, y).upper == pytest.approx(certificate.upper, rel=1e-9)
+    assert loaded.verify(X, y, exact=True).upper == pytest.approx(certificate.upper, rel=1e-9)
+
+
+def test_margins_stay_non_negative_in_any_order_of_summation():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((15, 500))
+    problem = cr.ConvexReLU(X, np.abs(X[:, 0]), cr.sample_patterns(X, 20, seed=0), lam=0.01)
+    blocks = problem.blocks(cr.solve(problem).weights)
+    signs = np.where(problem.patterns.D, 1.0, -1.0)
+    for _ in range(5):
+        order = rng.permutation(500)
+        for side in blocks:
+            products = np.array([[np.add.reduce(x[order] * w[order]) for w in side[0]] for x in X])
+            assert (signs * products >= 0.0).all()
+
+
+_MEASURED = """
+import json, resource, sys
+import numpy as np
+import cvxrelu as cr
+rng = np.random.default_rng(0)
+X = rng.standard_normal((60, 20_000))
+y = np.abs(X[:, 0]) + X[:, 1]
+name = sys.argv[1]
+model = getattr(cr, name)(random_state=0).fit(X, y > np.median(y) if "Classifier" in name else y)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps([model.certificate_.rel_gap, model.score(X, y > np.median(y) if "Classifier" in name else y), peak]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["ConvexReLURegressor", "ConvexReLUClassifier", "GatedReLURegressor", "GatedReLUClassifier"]
+)
+def test_sixty_rows_of_twenty_thousand_features_in_less_than_a_gigabyte(name):
+    out = subprocess.run([sys.executable, "-c", _MEASURED, name], capture_output=True, text=True, check=True).stdout
+    rel_gap, score, kilobytes = json.loads(out)
+    assert rel_gap <= 1e-6
+    assert score > 0.99
+    assert kilobytes < 2**20

@@ -1,0 +1,553 @@
+import dataclasses
+import sys
+import warnings
+
+import cvxpy as cp
+import numpy as np
+import pytest
+
+import cvxrelu as cr
+from cvxrelu.certificates import certificate as certificates
+from cvxrelu.problems import cvxpy_backends as backends
+from cvxrelu.problems.dual import DualPoint
+from cvxrelu.solvers.cvxpy_solver import _limits
+from cvxrelu.solvers.interface import Candidate, Limits, RawResult
+from cvxrelu.solvers.monitor import watch
+from cvxrelu.solvers.plan import Planned, interior_point_cost, make_plan
+from cvxrelu.solvers.working_set.newton_systems import NewtonSystems
+from tests.helpers.cases import all_cases, make_data, make_problem
+from tests.helpers.needs import installed, needs
+
+CASES = list(all_cases())
+SOLVERS = ["CLARABEL", "ECOS", "SCS"] if installed("ecos") else ["CLARABEL", "SCS"]
+# ECOS 2.0.14 ends with "NUMERICAL PROBLEMS" here, in the line search of its exponential cones.
+ECOS_BREAKS_DOWN = {"relu-logistic-l1-tall-c1"}
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_solvers_agree_within_their_certified_gaps(case):
+    """Clarabel, SCS and, where it is installed, ECOS: primal and dual, and the certificates' intervals."""
+    problem = case.build()
+    without_ecos = case.penalty == "nuclear" or str(case) in ECOS_BREAKS_DOWN
+    solvers = [solver for solver in SOLVERS if not (without_ecos and solver == "ECOS")]
+    solutions = []
+    for solver in solvers:
+        tol = 1e-4 if solver == "SCS" else 1e-6
+        solution = cr.solve(problem, solver, tol=tol)
+        assert solution.status == "optimal", solution
+        assert solution.certificate.rel_gap <= tol
+        assert problem.violation(solution.weights) <= 1e-12
+        assert problem.objective(solution.weights) == solution.objective
+        solutions.append(solution)
+    lower = max(solution.lower for solution in solutions)
+    upper = min(solution.objective for solution in solutions)
+    assert lower <= upper * (1 + 1e-12)  # every interval holds the optimum: they overlap
+    if case.penalty != "none":
+        dual = problem.to_cvxpy("dual").solve(solver="CLARABEL")
+        accuracy = 1e-6 * max(1.0, upper)  # the solver's own, on its own value
+        assert lower - accuracy <= dual <= upper + accuracy
+
+
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+@pytest.mark.parametrize("ratio", [0.9, 0.3, 1e-2, 1e-4])
+def test_from_near_lam_max_to_near_zero(kind, ratio):
+    solution = cr.solve(make_problem(kind, shape="collinear", ratio=ratio), tol=1e-6)
+    assert solution.status == "optimal"
+    assert solution.certificate.rel_gap <= 1e-6
+
+
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+def test_badly_scaled_columns(kind):
+    X = make_data("tall") * np.array([1e-4, 1.0, 1e4])
+    y = np.random.default_rng(0).standard_normal(12)
+    cls = cr.ConvexReLU if kind == "relu" else cr.ConvexGatedReLU
+    problem = cls(X, y, cr.sample_patterns(X, 5))
+    problem = problem.with_lam(0.1 * problem.lam_max())
+    solution = cr.solve(problem, tol=1e-5)
+    assert solution.status == "optimal"
+    assert solution.certificate.rel_gap <= 1e-5
+
+
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+@pytest.mark.parametrize("factor", [1.0, 1.5, 1e6])
+def test_at_and_above_lam_max_the_answer_is_exactly_zero(kind, factor):
+    problem = make_problem(kind, ratio=1.0)
+    solution = cr.solve(problem.with_lam(problem.lam_max() * factor))
+    assert solution.status == "optimal"
+    assert not problem.blocks(solution.weights).any()
+    assert solution.network().n_neurons == 0
+    assert solution.certificate.rel_gap <= 1e-12
+
+
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+@pytest.mark.parametrize("value", [0.0, 1.0, -3.0])
+def test_constant_targets(kind, value):
+    X = make_data("tall")
+    cls = cr.ConvexReLU if kind == "relu" else cr.ConvexGatedReLU
+    solution = cr.solve(cls(X, np.full(12, value), cr.sample_patterns(X, 5), lam=1e-2))
+    assert solution.status == "optimal"
+    assert solution.certificate.rel_gap <= 1e-6
+    if value == 0.0:
+        assert solution.objective == solution.gap == 0.0
+
+
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+def test_one_pattern_is_the_group_lasso(kind):
+    """P = 1 with all rows active and a wide cone is ||X u - y||^2 / 2n + lam ||u||: solved by CVXPY as that."""
+    rng = np.random.default_rng(0)
+    X = np.abs(rng.standard_normal((15, 3))) + 0.5
+    y = X @ [1.0, 2.0, 3.0] + 0.1 * rng.standard_normal(15)
+    patterns = cr.ActivationPatterns(np.ones((15, 1), bool), np.ones((3, 1)))
+    cls = cr.ConvexReLU if kind == "relu" else cr.ConvexGatedReLU
+    u = cp.Variable(3)
+    value = cp.Problem(cp.Minimize(cp.sum_squares(X @ u - y) / 30 + 0.01 * cp.norm(u))).solve(solver="CLARABEL")
+    assert (X @ u.value > 0).all()
+    assert cr.solve(cls(X, y, patterns, lam=0.01)).objective == pytest.approx(value, rel=1e-6)
+
+
+def test_permuting_rows_features_and_patterns_changes_nothing():
+    problem = make_problem("relu")
+    rng = np.random.default_rng(0)
+    rows, features, order = (rng.permutation(k) for k in (problem.n, problem.d, len(problem.patterns)))
+    patterns = cr.ActivationPatterns(problem.patterns.D[rows][:, order], problem.patterns.G[features][:, order])
+    other = cr.ConvexReLU(problem.X[rows][:, features], problem.y[rows], patterns, problem.lam)
+    assert cr.solve(other).objective == pytest.approx(cr.solve(problem).objective, rel=2e-6)
+
+
+def test_solution_tells_all():
+    problem = make_problem("relu")
+    solution = cr.solve(problem, "CLARABEL")
+    assert solution.problem is problem
+    assert solution.solver == "CLARABEL"
+    assert solution.solver_status == "optimal"
+    assert solution.n_iter > 3
+    assert solution.time >= solution.compile_time + solution.solve_time > 0.0
+    assert solution.gap == solution.objective - solution.lower >= 0.0
+    assert [(record.objective, record.lower) for record in solution.history] == [(solution.objective, solution.lower)]
+    assert solution.network().objective(problem.X, problem.y, problem.lam) == pytest.approx(
+        solution.objective, rel=1e-12
+    )
+    assert "status='optimal'" in repr(solution)
+
+
+def test_negligible_blocks_are_dropped():
+    problem = make_problem("gated", shape="collinear", ratio=0.5)
+    solution = cr.solve(problem, "CLARABEL")
+    sizes = np.linalg.norm(solution.weights, axis=-1)
+    assert 0 < (sizes == 0.0).sum() < sizes.size
+    assert sizes[sizes > 0.0].min() > 1e-6 * sizes.max()
+
+
+# Limits and failures
+
+
+def test_iteration_limit_warns_and_keeps_the_best_point():
+    problem = make_problem("relu")
+    with pytest.warns(cr.ConvergenceWarning, match=r"relative gap of .* above tol = 1.00e-06 .*raise max_iter"):
+        solution = cr.solve(problem, max_iter=3)
+    assert solution.status == "max_iter"
+    assert solution.certificate.rel_gap > 1e-6
+    assert problem.violation(solution.weights) <= 1e-12
+    exact = cr.solve(problem)
+    assert solution.lower <= exact.objective
+    assert solution.objective >= exact.lower
+
+
+@pytest.mark.parametrize("solver", ["WorkingSet", "CLARABEL"])
+def test_time_limit_warns(solver):
+    with pytest.warns(cr.ConvergenceWarning, match="raise time_limit"):
+        solution = cr.solve(make_problem("relu", n_gates=30), solver, time_limit=1e-6)
+    assert solution.status == "time_limit"
+
+
+def test_status_is_optimal_only_with_the_certified_gap(monkeypatch):
+    """A solver that claims success at a poor point is not believed."""
+    problem = make_problem("gated")
+    original = cp.Problem.solve
+
+    def solve_badly(program, *args, **kwargs):
+        value = original(program, *args, **kwargs)
+        program.var_dict["U"].value = program.var_dict["U"].value * 1.01
+        return value
+
+    monkeypatch.setattr(cp.Problem, "solve", solve_badly)
+    with pytest.warns(cr.ConvergenceWarning, match="its own word: 'optimal"):
+        solution = cr.solve(problem, "CLARABEL")
+    assert solution.status == "inaccurate"
+    assert solution.certificate.rel_gap > 1e-6
+
+
+def test_a_solver_that_breaks_down_returns_zero_weights(monkeypatch):
+    def fail(program, *args, **kwargs):
+        raise cp.error.SolverError("numerical trouble")
+
+    problem = make_problem("relu")
+    monkeypatch.setattr(cp.Problem, "solve", fail)
+    monkeypatch.setattr(backends, "availability", lambda solver: backends.Availability.OK)
+    with pytest.warns(cr.ConvergenceWarning, match="broke down"):
+        solution = cr.solve(problem, "CLARABEL")
+    assert solution.status == "failed"
+    assert solution.solver_status == "numerical trouble"
+    assert solution.objective == problem.objective(problem.zero_weights())
+    assert 0.0 <= solution.lower <= solution.objective
+
+
+def test_missing_solver_names_the_remedy(monkeypatch):
+    monkeypatch.setattr(cp, "installed_solvers", lambda: ["CLARABEL", "SCS"])
+    with pytest.raises(cr.SolverNotAvailableError, match="MOSEK is not installed: run 'pip install mosek'.*CLARABEL"):
+        cr.solve(make_problem("gated"), "MOSEK")
+    assert backends.availability("MOSEK") == "missing"
+
+
+def test_licence_trouble_is_told_apart_from_failure(monkeypatch):
+    original = cp.Problem.solve
+    limit = [0]
+
+    class LicenceError(Exception):
+        pass
+
+    def solve_small(program, *args, **kwargs):
+        if program.size_metrics.num_scalar_variables > limit[0]:
+            raise LicenceError("1234")
+        return original(program, *args, **kwargs)
+
+    monkeypatch.setattr(cp.Problem, "solve", solve_small)
+    monkeypatch.setitem(backends.BACKENDS, "CLARABEL", backends.Backend("clarabel", licensed=True))
+    problem = make_problem("gated")
+    with pytest.raises(cr.SolverNotAvailableError, match="CLARABEL is installed but does not run.*licence"):
+        cr.solve(problem, "CLARABEL")
+    limit[0] = 10
+    with pytest.raises(cr.SolverNotAvailableError, match="licence of solver CLARABEL limits the size"):
+        cr.solve(problem, "CLARABEL")
+
+
+def test_a_solver_that_cannot_take_the_cones():
+    with pytest.raises(cr.SolverError, match="OSQP cannot take squared loss with penalty group_l1.*CLARABEL"):
+        cr.solve(make_problem("gated"), "OSQP")
+
+
+@needs("ecos")
+def test_ecos_has_no_nuclear_norm():
+    with pytest.raises(cr.SolverError, match="ECOS cannot take squared loss with penalty nuclear"):
+        cr.solve(make_problem("gated", penalty="nuclear", c=3), "ECOS")
+
+
+def test_quadratic_programs_take_quadratic_solvers():
+    problem = make_problem("relu", penalty="squared_l2")
+    osqp = cr.solve(problem, "OSQP", tol=1e-4)
+    assert osqp.status == "optimal"
+    assert abs(osqp.objective - cr.solve(problem).objective) <= osqp.gap + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"solver": "MAGIC"}, ValueError, "solver must be one of .*'CLARABEL'.*'auto', 'decompose'; got 'MAGIC'"),
+        ({"tol": 0.0}, ValueError, "tol must be a finite number > 0; got 0.0"),
+        ({"tol": -1.0}, ValueError, "tol must be"),
+        ({"tol": "small"}, TypeError, "tol must be"),
+        ({"max_iter": 0}, ValueError, "max_iter must be an integer >= 1; got 0"),
+        ({"max_iter": 2.5}, TypeError, "max_iter must be an integer"),
+        ({"time_limit": 0}, ValueError, "time_limit must be a finite number > 0"),
+        ({"solver": "CLARABEL", "magic": 3}, TypeError, "unrecognized solver setting 'magic'"),
+    ],
+)
+def test_bad_arguments(arguments, error, message):
+    with pytest.raises(error, match=message):
+        cr.solve(make_problem("gated"), **arguments)
+
+
+def test_problem_must_be_one():
+    with pytest.raises(TypeError, match="problem must be a ConvexGatedReLU or ConvexReLU; got ndarray"):
+        cr.solve(np.ones(3))
+
+
+# Options
+
+
+def test_tolerance_and_limits_reach_each_solver():
+    def settings(solver, max_iter, time_limit):
+        backend = backends.BACKENDS[solver]
+        return backend.settings(1e-8, _limits(solver, backend, max_iter, time_limit))
+
+    assert settings("CLARABEL", 7, 2.0) == {
+        "tol_gap_abs": 1e-8,
+        "tol_gap_rel": 1e-8,
+        "tol_feas": 1e-8,
+        "max_iter": 7,
+        "time_limit": 2.0,
+        "accept_unknown": True,
+    }
+    assert settings("SCS", 7, 2.0) == {"eps_abs": 1e-8, "eps_rel": 1e-8, "max_iters": 7, "time_limit_secs": 2.0}
+    assert settings("ECOS", 7, None) == {"abstol": 1e-8, "reltol": 1e-8, "feastol": 1e-8, "max_iters": 7}
+    mosek = settings("MOSEK", 7, 2.0)
+    assert mosek["mosek_params"]["MSK_DPAR_OPTIMIZER_MAX_TIME"] == 2.0
+    assert set(mosek) == {"mosek_params", "accept_unknown"}
+
+
+def test_runs_again_at_smaller_tolerances_until_the_gap_is_certified(monkeypatch):
+    """The solver's first answer, at a hundredth of tol, is made too poor: the second one counts."""
+    problem = make_problem("gated", shape="collinear")
+    original, seen = cp.Problem.solve, []
+
+    def solve_poorly_once(program, *args, **kwargs):
+        seen.append(kwargs["tol_gap_rel"])
+        loose = {"tol_gap_rel": 1e-2, "tol_gap_abs": 1e-2, "tol_feas": 1e-2} if len(seen) == 1 else {}
+        return original(program, *args, **(kwargs | loose))
+
+    monkeypatch.setattr(cp.Problem, "solve", solve_poorly_once)
+    solution = cr.solve(problem, "CLARABEL", tol=1e-5)
+    assert seen == pytest.approx([1e-7, 1e-9])
+    assert solution.status == "optimal"
+    first, second = solution.history
+    assert first.gap > 1e-5 * first.objective
+    assert (second.objective, second.lower) == (solution.objective, solution.lower)
+    assert 0.0 < first.time < second.time <= solution.time
+
+
+@needs("ecos")
+def test_a_limit_that_a_solver_lacks_is_said():
+    with pytest.warns(cr.UnsupportedOptionWarning, match="ECOS has no option for time_limit"):
+        cr.solve(make_problem("gated"), "ECOS", time_limit=60)
+
+
+def test_a_smaller_tol_gives_a_smaller_gap():
+    problem = make_problem("gated", shape="collinear")
+    assert cr.solve(problem, tol=1e-9).certificate.rel_gap <= 1e-9
+
+
+def test_extra_keywords_pass_through():
+    with pytest.warns(cr.ConvergenceWarning):
+        limited = cr.solve(make_problem("gated"), "CLARABEL", tol_gap_rel=0.5, tol_gap_abs=0.5, tol_feas=0.5)
+    assert limited.n_iter < cr.solve(make_problem("gated"), "CLARABEL").n_iter
+
+
+def test_verbose_shows_the_solvers_log(capfd):
+    cr.solve(make_problem("gated"), "CLARABEL")
+    assert capfd.readouterr().out == ""
+    cr.solve(make_problem("gated"), "CLARABEL", verbose=True)
+    assert "Clarabel" in capfd.readouterr().out
+
+
+def test_no_warning_escapes_from_a_good_solve():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for solver in SOLVERS:
+            cr.solve(make_problem("relu"), solver, tol=1e-3)
+
+
+def test_installed_solvers_are_available():
+    for solver in SOLVERS:
+        assert backends.availability(solver) == "ok"
+
+
+def test_the_callback_is_told_of_each_run():
+    seen = []
+    solution = cr.solve(make_problem("relu"), "CLARABEL", callback=seen.append)
+    assert tuple(seen) == solution.history
+    assert len(seen) == 1
+
+
+# The plan of "auto"
+
+
+def hard(lam=1e-5):
+    """Raw columns, little regularisation and a loss that WorkingSet does not take: RFISTA crawls."""
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.standard_normal((60, 5)) * [1.0, 10.0, 100.0, 1e3, 1e-2], np.ones(60)])
+    classes = (X[:, 0] + X[:, 1] / 10 + 0.5 * rng.standard_normal(60) > 0).astype(int) + (X[:, 3] > 1e3)
+    return cr.ConvexGatedReLU(X, np.eye(3)[classes], cr.sample_patterns(X, 4, seed=0), lam, "softmax", "squared_l2")
+
+
+def plan_of(monkeypatch, *solvers):
+    """Let "auto" have these solvers, without a look at their costs."""
+    plan = tuple(Planned(solver) for solver in solvers)
+    monkeypatch.setattr(sys.modules["cvxrelu.solve"], "make_plan", lambda problem, time_left: plan)
+
+
+def test_a_solver_that_is_too_slow_hands_over():
+    problem = hard()
+    solution = cr.solve(problem)
+    assert [one.solver for one in solution.attempts] == ["RFISTA", "CLARABEL"]
+    assert solution.attempts[0].status in ("slow", "max_iter")  # a fast machine may come to its 10,000 iterations
+    assert (solution.solver, solution.status) == ("CLARABEL", "optimal")
+    assert {record.solver for record in solution.history} == {"RFISTA", "CLARABEL"}
+    assert [record.time for record in solution.history] == sorted(record.time for record in solution.history)
+    assert sum(one.time for one in solution.attempts) <= solution.time
+    table = str(solution).splitlines()
+    assert [line.split()[0] for line in table[-2:]] == ["RFISTA", "CLARABEL"]
+
+
+def test_an_iteration_limit_of_the_solvers_own_is_no_limit_of_the_callers(monkeypatch):
+    plan_of(monkeypatch, cr.RFISTA(max_iter=20), "CLARABEL")
+    solution = cr.solve(hard())
+    assert [one.status for one in solution.attempts] == ["max_iter", "optimal"]
+    with pytest.warns(cr.ConvergenceWarning, match="raise max_iter"):
+        limited = cr.solve(hard(), max_iter=20)
+    assert [one.solver for one in limited.attempts] == ["RFISTA"]
+    assert limited.status == "max_iter"
+
+
+@pytest.mark.parametrize("error", [np.linalg.LinAlgError("singular"), FloatingPointError("overflow"), ValueError("no")])
+def test_a_solver_that_raises_has_failed_and_the_next_one_is_asked(monkeypatch, error):
+    def run(self, problem, start, limits):
+        raise error
+
+    problem = make_problem("gated")
+    monkeypatch.setattr("cvxrelu.solvers.working_set.solver.WorkingSet.run", run)
+    solution = cr.solve(problem)
+    first, second = solution.attempts
+    assert (first.solver, first.status) == ("WorkingSet", "failed")
+    assert str(error) in first.solver_status
+    assert (second.solver, second.status, solution.status) == ("CLARABEL", "optimal", "optimal")
+
+
+def test_a_breakdown_on_the_way_keeps_the_best_point(monkeypatch):
+    """The objective of the best point so far, not that of zero, is left where a factorisation fails."""
+    problem = make_problem("gated", shape="collinear")
+    direction, calls = NewtonSystems.direction, []
+
+    def fail_late(self, step):
+        calls.append(step)
+        if len(calls) > 6:
+            raise np.linalg.LinAlgError("singular")
+        return direction(self, step)
+
+    monkeypatch.setattr(NewtonSystems, "direction", fail_late)
+    with pytest.warns(cr.ConvergenceWarning, match="broke down"):
+        solution = cr.solve(problem, "WorkingSet", tol=1e-12)
+    assert solution.status == "failed"
+    assert "LinAlgError: singular" in solution.solver_status
+    assert solution.objective < problem.objective(problem.zero_weights())
+
+
+def test_the_next_native_solver_starts_from_the_best_point(monkeypatch):
+    problem = hard(1e-2)
+    plan_of(monkeypatch, cr.RFISTA(max_iter=15), cr.RFISTA(max_iter=15))
+    run, starts = cr.RFISTA.run, []
+
+    def note(self, problem, start, limits):
+        starts.append(start if start is None else problem.objective(start))
+        return run(self, problem, start, limits)
+
+    monkeypatch.setattr(cr.RFISTA, "run", note)
+    with pytest.warns(cr.ConvergenceWarning, match=r"after RFISTA \(max_iter, .*\), RFISTA \(max_iter, .*\)"):
+        solution = cr.solve(problem)
+    assert starts[0] is None
+    assert starts[1] == pytest.approx(solution.attempts[0].objective)
+    assert solution.attempts[1].objective <= solution.attempts[0].objective
+
+
+def test_weights_of_one_attempt_and_bound_of_another(monkeypatch):
+    """Good weights with a useless dual variable, then zero weights with a good one: together they are optimal."""
+    problem = make_problem("gated")
+    best = cr.solve(problem, tol=1e-9)
+    stalled = {"status": cr.Status.STALLED, "solver_status": "", "n_iter": 1, "solve_time": 0.0}
+    runs = iter(
+        [
+            RawResult(weights=0.9 * best.weights, t=best.dual.t, **stalled),
+            RawResult(weights=best.weights, **stalled),
+        ]
+    )
+    plan_of(monkeypatch, cr.WorkingSet(), cr.RFISTA())
+    for solver in (cr.WorkingSet, cr.RFISTA):
+        monkeypatch.setattr(solver, "run", lambda self, problem, start, limits: next(runs))
+    monkeypatch.setattr("cvxrelu.certificates.certificate._certify", without_gradients(certificates._certify))
+    solution = cr.solve(problem, tol=1e-8)
+    assert [one.rel_gap > 1e-3 for one in solution.attempts] == [True, True]
+    assert solution.status == "optimal"
+    assert solution.solver == "RFISTA"
+    assert solution.certificate.rel_gap <= 1e-8
+    assert solution.certificate.lower == cr.certify(problem, solution.weights, solution.dual).lower
+
+
+def test_ctrl_c_in_the_second_solver_returns_the_first_answer(monkeypatch):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    problem = hard()
+    monkeypatch.setattr(cp.Problem, "solve", interrupt)
+    with pytest.warns(cr.ConvergenceWarning, match="Ctrl-C"):
+        solution = cr.solve(problem)
+    assert solution.attempts[-1].status == "interrupted"
+    assert (solution.solver, solution.status) == ("RFISTA", "interrupted")
+
+
+def test_a_solver_is_slow_by_the_decrease_of_its_gap():
+    """Of a clock that each check moves by a second, and a gap that each check divides by ten, or by 1.1."""
+
+    def end(factor, patience, tol=1e-6):
+        clock = iter(np.arange(1000.0)).__next__
+        problem = make_problem("gated")
+        weights = problem.zero_weights()
+        limits = Limits(tol=tol, max_iter=10**6, patience=patience, work=clock)
+        dual = DualPoint(np.zeros_like(problem.Y), None, 0.0)
+
+        def candidates():
+            for k in range(1, 200):
+                yield Candidate(weights=weights, n_iter=k, step=1.0, objective=1e-9 + factor**-k, dual=dual)
+
+        raw = watch(problem, candidates(), limits, "test")
+        return raw.status, raw.n_iter
+
+    assert end(1.1, None, tol=2.0)[0] == "optimal"
+    assert end(1.1, 5.0)[0] == "slow"
+    assert end(1.1, 5.0)[1] <= 6
+    assert end(1.1, 1e6)[0] == "stalled"  # nothing more to offer
+
+
+def test_the_cost_of_an_interior_point_grows_with_the_problem():
+    X = np.random.default_rng(0).standard_normal((200, 5))
+    small, large = (interior_point_cost(cr.ConvexReLU(X, X[:, 0], cr.sample_patterns(X, k, seed=0))) for k in (5, 50))
+    assert small.seconds < large.seconds
+    assert small.size < large.size
+
+
+def test_what_is_too_large_for_an_interior_point_is_left_to_native_solvers(monkeypatch):
+    problem = make_problem("gated")
+    assert [one.name for one in make_plan(problem, np.inf)] == ["WorkingSet", "CLARABEL", "WorkingSet", "RFISTA"]
+    assert [one.name for one in make_plan(problem, 1e-3)] == ["WorkingSet", "RFISTA"]
+    l1 = make_problem("relu", penalty="l1")
+    assert [one.name for one in make_plan(l1, np.inf)] == ["CLARABEL", "AugmentedLagrangian"]
+    monkeypatch.setattr("cvxrelu.solvers.plan.available_bytes", lambda: 1000)
+    assert [one.name for one in make_plan(l1, np.inf)] == ["AugmentedLagrangian"]
+
+
+def test_auto_takes_no_options_of_a_solver():
+    with pytest.raises(TypeError, match="takes no options of a solver's own: got tol_feas"):
+        cr.solve(make_problem("relu", penalty="l1"), tol_feas=0.1)
+
+
+def without_gradients(original):
+    """`certify` that offers no dual variable of its own."""
+
+    def certify(problem, weights, duals, rounded, workspace):
+        certificate = original(problem, weights, duals, rounded, workspace)
+        point = problem.dual_point(duals[0].t if duals else np.zeros_like(problem.Y))
+        return dataclasses.replace(certificate, lower=point.value, dual=point)
+
+    return certify
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [("Decompose", "decompose"), ("rfista", "RFISTA"), ("clarabel", "CLARABEL"), ("WORKINGSET", "WorkingSet")],
+)
+def test_solvers_are_named_in_any_case(given, name):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((20, 3)), rng.standard_normal(20)
+    cls = cr.ConvexGatedReLU if name == "RFISTA" else cr.ConvexReLU
+    problem = cls(X, y, cr.sample_patterns(X, 5, seed=0), lam=0.01)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", cr.ConvergenceWarning)  # of two steps
+        found = cr.solve(problem, given, tol=1e-4)
+        assert found.solver.lower() == name.lower()
+        assert found.solver == cr.solve(problem, name, tol=1e-4).solver
+        assert cr.solve(problem, "Auto").attempts[0].solver == cr.solve(problem).attempts[0].solver
+
+
+def test_names_of_no_solver_are_refused_with_the_names_as_they_are():
+    X = np.eye(3)
+    problem = cr.ConvexGatedReLU(X, np.ones(3), cr.sample_patterns(X, 3, seed=0))
+    with pytest.raises(ValueError, match="'CLARABEL'.*'WorkingSet'.*'decompose'; got 'clarabell'"):
+        cr.solve(problem, "clarabell")

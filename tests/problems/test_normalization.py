@@ -1,0 +1,220 @@
+import warnings
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import cvxrelu as cr
+from cvxrelu.losses.base import RowLoss
+from cvxrelu.problems.normalization import normalize
+from tests.helpers.cases import GATED_PENALTIES, LOSSES, RELU_PENALTIES, make_problem, random_weights
+
+POWERS = st.integers(-60, 60)
+DEGREE = {"squared_l2": 2, "none": 0}
+
+
+def rescaled(problem, x=1.0, y=1.0):
+    """The problem on x X and y Y, with the lam and the loss that make it the same one."""
+    loss, k = problem.loss, DEGREE.get(problem.penalty.name, 1)
+    if loss.name in ("logistic", "softmax"):
+        y = 1.0
+    if loss.name == "huber":
+        loss = cr.Huber(loss.delta * y)
+    lam = problem.lam * y * y * (x / y) ** k
+    return type(problem)(x * problem.X, y * problem.y, problem.patterns, lam, loss, problem.penalty)
+
+
+def cases():
+    return [
+        (kind, loss, penalty)
+        for kind, penalties in (("gated", GATED_PENALTIES), ("relu", RELU_PENALTIES))
+        for loss in LOSSES
+        for penalty in penalties
+    ]
+
+
+@cache
+def build(kind, loss, penalty, ratio=0.1):
+    # Unregularised, data must not be fitted: the optimum would be zero, or not attained.
+    shape = "tripled" if penalty == "none" else "tall"
+    return make_problem(kind, loss, penalty, c=3 if loss == "softmax" else 1, shape=shape, ratio=ratio)
+
+
+@settings(max_examples=40)
+@given(st.sampled_from(cases()), POWERS, POWERS, st.integers(0, 2**32 - 1))
+def test_the_way_there_and_back_is_exact(case, x, y, seed):
+    problem = rescaled(build(*case), 2.0**x, 2.0**y)
+    normal = normalize(problem)
+    weights = random_weights(normal.problem, np.random.default_rng(seed))
+    mapped = normal.weights(weights)
+    np.testing.assert_array_equal(normal.problem.blocks(normal.start(mapped)), normal.problem.blocks(weights))
+    assert problem.violation(mapped) == 0.0
+    assert problem.objective(mapped) == normal.value(normal.problem.objective(weights))
+    point = normal.problem.dual_point(normal.problem.gradient_point(weights))
+    t, multipliers = normal.dual(point.t, point.multipliers)
+    again = problem.dual_objective(t, multipliers)
+    np.testing.assert_allclose(again, normal.value(point.value), rtol=1e-12, atol=normal.value(1e-12))
+
+
+@settings(max_examples=40)
+@given(st.sampled_from(cases()), st.floats(-8.0, 8.0), st.floats(-8.0, 8.0))
+def test_normal_problems_are_of_ordinary_size_whatever_the_data(case, x, y):
+    problem = rescaled(build(*case), 10.0**x, 10.0**y)
+    normal = normalize(problem)
+    sizes = [normal.problem.X]
+    sizes += [normal.problem.Y] if problem.loss.name in ("squared", "huber") else []
+    for array in sizes:
+        assert 0.7 < np.sqrt(np.mean(array**2)) < 1.42
+    np.testing.assert_array_equal(np.ldexp(normal.problem.X, normal.x_exponent), problem.X)
+    np.testing.assert_array_equal(np.ldexp(normal.problem.y, normal.y_exponent), problem.y)
+    plain = normalize(build(*case)).problem
+    ratio = 1.0 if problem.penalty.name == "none" else normal.problem.lam / plain.lam
+    assert 1 / 8.1 < ratio < 8.1  # two powers of two, of degree 2 at most
+
+
+@pytest.mark.parametrize("case", cases(), ids="-".join)
+def test_same_gap_and_status_whatever_the_scale(case):
+    problem = build(*case)
+    plain = cr.solve(problem)
+    assert plain.status == "optimal"
+    for x, y in ((1e-8, 1e8), (3e8, 1e-8)):
+        scaled = rescaled(problem, x, y)
+        solution = cr.solve(scaled)
+        unit = scaled.objective(scaled.zero_weights()) / problem.objective(problem.zero_weights())
+        assert solution.status == "optimal", (x, y, solution)
+        assert max(solution.lower, unit * plain.lower) <= min(solution.objective, unit * plain.objective) * (1 + 1e-12)
+
+
+def test_standardised_data_stay_as_they_are():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((500, 4)), rng.standard_normal(500)
+    problem = cr.ConvexReLU(X, y, cr.sample_patterns(X, 5, seed=0), 0.1)
+    assert normalize(problem).problem is problem
+    shared = cr.ConvexReLU(X, 1e6 * y, problem.patterns, 0.1)
+    cones = shared.cones
+    normal = normalize(shared)
+    assert normal.problem.X is shared.X
+    assert normal.problem.cones is cones
+
+
+def test_zeros_have_no_size():
+    X = np.zeros((3, 2))
+    problem = cr.ConvexGatedReLU(X, np.zeros(3), cr.ActivationPatterns(np.ones((3, 1))), 0.1)
+    assert normalize(problem).problem is problem
+
+
+@pytest.mark.parametrize("loss", ["huber", "logistic", "softmax"])
+def test_weighted_losses_keep_their_weights_to_the_last_bit(loss):
+    problem = make_problem("gated", loss, c=3 if loss == "softmax" else 1)
+    weights = np.random.default_rng(0).uniform(0.1, 3.0, problem.n)
+    weighted = cr.Weighted(problem.loss, weights)
+    big = cr.ConvexGatedReLU(1e3 * problem.X, problem.y, problem.patterns, problem.lam, weighted)
+    normal = normalize(big)
+    assert isinstance(normal.problem.loss, cr.Weighted)
+    np.testing.assert_array_equal(normal.problem.loss.weights, weighted.weights)
+    assert isinstance(normal.problem.loss.loss, RowLoss)
+    w = random_weights(normal.problem, np.random.default_rng(1))
+    assert big.objective(normal.weights(w)) == normal.value(normal.problem.objective(w))
+
+
+def test_records_and_callbacks_speak_of_the_original():
+    problem = make_problem("gated", "squared", "group_l1")
+    big = rescaled(problem, 2.0**-9, 2.0**20)
+    records, plain = [], []
+    solution = cr.solve(big, "RFISTA", tol=1e-4, callback=records.append)
+    cr.solve(problem, "RFISTA", tol=1e-4, callback=plain.append)
+    assert solution.history == tuple(records)
+    assert abs(records[-1].objective - solution.objective) <= 1e-12 * solution.objective
+    assert [record.n_iter for record in records] == [record.n_iter for record in plain]
+    assert [record.objective for record in records] == [2.0**40 * record.objective for record in plain]
+    assert [record.step for record in records] == [2.0**18 * record.step for record in plain]
+
+
+def test_a_step_of_the_users_is_in_the_units_of_the_problem():
+    problem = make_problem("gated", "squared", "squared_l2")
+    big = rescaled(problem, 2.0**7, 2.0**3)
+    solver = cr.RFISTA(step=1e-3, step_rule="keep")
+    plain = cr.solve(problem, solver, tol=1e-5)
+    scaled = cr.solve(big, replace(solver, step=2.0**-14 * 1e-3), tol=1e-5)
+    assert scaled.n_iter == plain.n_iter
+    assert scaled.history[0].step == 2.0**-14 * plain.history[0].step
+
+
+def test_large_targets_of_the_report():
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.standard_normal((200, 4)), np.ones(200)])
+    y = 2e5 + 1e5 * rng.standard_normal(200)
+    patterns = cr.sample_patterns(X, 10, seed=0)
+    for loss, penalty in (("squared", "squared_l2"), ("squared", "none"), ("huber", "l1")):
+        solution = cr.solve(cr.ConvexReLU(X, y, patterns, 0.01, loss, penalty))
+        assert solution.status == "optimal", (loss, penalty, solution)
+
+
+class Count(cr.SquaredL2):
+    """A penalty of the user's that is not homogeneous, by its own word."""
+
+    degree = None
+
+
+def test_a_penalty_of_unknown_degree_is_left_alone():
+    problem = make_problem("gated", "squared", "squared_l2")
+    other = cr.ConvexGatedReLU(1e4 * problem.X, 1e4 * problem.y, problem.patterns, 0.1, penalty=Count())
+    assert normalize(other).problem is other
+    assert normalize(other.with_lam(0.0)).problem is not other
+
+
+def test_no_warning_leaks():
+    problem = rescaled(make_problem("relu", "squared", "l1"), 1e8, 1e-8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert cr.solve(problem).status == "optimal"
+
+
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+@pytest.mark.parametrize("size", [1e-300, 1e-160, 1e160, 1e300])
+def test_data_of_any_size_in_the_range_of_float64(kind, size):
+    plain = build(kind, "squared", "group_l1")
+    big = rescaled(plain, size)
+    expected = cr.solve(plain)
+    solution = cr.solve(big)
+    assert solution.status == "optimal"
+    np.testing.assert_allclose(big.lam_max(), size * plain.lam_max(), rtol=1e-12)
+    assert max(solution.lower, expected.lower) <= min(solution.objective, expected.objective) * (1 + 1e-12)
+    assert abs(big.objective(solution.weights) - solution.objective) <= 1e-12 * solution.objective
+    again = cr.certify(big, solution)
+    assert again.rel_gap <= 1e-6
+
+
+def test_weights_beyond_the_range_are_refused_with_a_reason():
+    problem = rescaled(build("gated", "squared", "group_l1"), 1e-310)
+    with pytest.raises(ValueError, match="weights are about 2.* beyond the range of float64: multiply X"):
+        cr.solve(problem)
+
+
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+@pytest.mark.parametrize("y", [1e-8, 1.0, 1e8])
+@pytest.mark.parametrize("loss", ["squared", "huber"])
+def test_exact_fits_are_optimal(kind, y, loss):
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.standard_normal((20, 4)), np.ones(20)])
+    patterns = cr.sample_patterns(X, 10, seed=0)
+    cls = cr.ConvexReLU if kind == "relu" else cr.ConvexGatedReLU
+    problem = cls(X, y * rng.standard_normal(20), patterns, 0.0, "squared" if loss == "squared" else cr.Huber(y))
+    zero = problem.objective(problem.zero_weights())
+    solution = cr.solve(problem, "CLARABEL")
+    assert solution.objective < 1e-18 * zero
+    assert solution.status == "optimal"
+    assert problem.resolution < 1e-18 * zero
+    poor = cr.certify(problem, problem.weights(0.9999999 * problem.blocks(solution.weights)))
+    assert not poor.within(1e-6)  # off by 1e-7 of each target
+
+
+def test_separated_classes_without_a_penalty_are_told_that_no_optimum_is_attained():
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.standard_normal((30, 3)), np.ones(30)])
+    problem = cr.ConvexReLU(X, np.sign(X[:, 0]), cr.sample_patterns(X, 8, seed=0), 0.0, "logistic")
+    with pytest.warns(cr.ConvergenceWarning, match="infimum 0 of the loss is not attained"):
+        cr.solve(problem, "CLARABEL")

@@ -1,0 +1,359 @@
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import cvxrelu as cr
+from tests.helpers.cases import (
+    GATED_PENALTIES,
+    LOSSES,
+    RELU_PENALTIES,
+    all_cases,
+    make_data,
+    make_problem,
+    make_targets,
+    random_weights,
+)
+
+CASES = list(all_cases())
+CLASSES = (cr.ConvexGatedReLU, cr.ConvexReLU)
+
+
+@pytest.fixture
+def data():
+    X = make_data("tall")
+    return X, make_targets("squared", X, 1)[:, 0], cr.sample_patterns(X, 5)
+
+
+# Objective and shapes
+
+
+@pytest.mark.parametrize("c", [1, 3])
+def test_objective_is_the_formula(c):
+    rng = np.random.default_rng(0)
+    for kind in ("gated", "relu"):
+        problem = make_problem(kind, c=c)
+        n, d, P = problem.n, problem.d, len(problem.patterns)
+        blocks = rng.standard_normal(problem.blocks(problem.zero_weights()).shape)
+        U = blocks if kind == "gated" else blocks[0] - blocks[1]
+        prediction = np.zeros((n, c))
+        for k in range(c):
+            for i in range(P):
+                prediction[:, k] += problem.patterns.D[:, i] * (problem.X @ U[k, i])
+        norms = sum(np.linalg.norm(block) for block in blocks.reshape(-1, d))
+        expected = np.sum((prediction - problem.Y) ** 2) / (2 * n) + problem.lam * norms
+        weights = problem.weights(blocks)
+        np.testing.assert_allclose(problem.predict(weights), prediction, atol=1e-12)
+        assert problem.objective(weights) == pytest.approx(expected, rel=1e-12)
+
+
+def test_violation_is_the_largest_miss():
+    problem = make_problem("relu")
+    rng = np.random.default_rng(0)
+    V, W = rng.standard_normal((2, *problem.zero_weights()[0].shape))
+    signs = 2.0 * problem.patterns.D - 1
+    misses = [-(signs[:, i] * (problem.X @ part[0, i])) for part in (V, W) for i in range(len(problem.patterns))]
+    assert problem.violation((V, W)) == pytest.approx(max(0.0, np.max(misses)))
+    assert problem.violation(problem.repair((V, W))) == 0.0
+    assert problem.violation(problem.zero_weights()) == 0.0
+
+
+def test_float32_is_kept_and_bounds_are_float64(data):
+    X, y, patterns = data
+    problem = cr.ConvexGatedReLU(X.astype(np.float32), y, patterns)
+    assert problem.X.dtype == np.float32
+    same = cr.ConvexGatedReLU(X.astype(np.float32).astype(float), y, patterns)
+    U = np.random.default_rng(0).standard_normal((1, len(patterns), 3))
+    assert problem.objective(U) == same.objective(U)
+
+
+def test_problems_are_frozen_and_hold_copies(data):
+    X, y, patterns = data
+    problem = cr.ConvexReLU(X, y, patterns)
+    before = problem.X.copy()
+    X[:] = 7.0
+    np.testing.assert_array_equal(problem.X, before)
+    with pytest.raises(ValueError, match="read-only"):
+        problem.X[0, 0] = 1.0
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        problem.lam = 2.0
+
+
+def test_with_lam_shares_the_data(data):
+    problem = cr.ConvexGatedReLU(*data, lam=0.1)
+    other = problem.with_lam(0.2)
+    assert (problem.lam, other.lam) == (0.1, 0.2)
+    assert other.X is problem.X
+    with pytest.raises(ValueError, match="lam"):
+        problem.with_lam(-1.0)
+
+
+def test_accepts_frames_integers_and_columns(data):
+    X, y, patterns = data
+    frame = cr.ConvexGatedReLU(pd.DataFrame(X), pd.Series(y), patterns)
+    column = cr.ConvexGatedReLU(X, y[:, None], patterns)
+    assert frame.Y.shape == column.Y.shape == (12, 1)
+    integers = np.arange(12).reshape(6, 2) - 5
+    problem = cr.ConvexGatedReLU(integers, np.arange(6), cr.sample_patterns(integers, 3))
+    assert problem.X.dtype == np.float64
+
+
+# lam_max
+
+
+NORM_CASES = [
+    (kind, loss, penalty)
+    for kind, penalties in (("gated", GATED_PENALTIES), ("relu", RELU_PENALTIES))
+    for loss in LOSSES
+    for penalty in penalties
+    if penalty not in ("squared_l2", "none")
+]
+
+
+@pytest.mark.parametrize(("kind", "loss", "penalty"), NORM_CASES)
+def test_zero_is_optimal_from_lam_max_on_and_not_below(kind, loss, penalty):
+    problem = make_problem(kind, loss, penalty, c=3 if loss == "softmax" else 1)
+    lam_max = problem.lam_max()
+    zero = problem.zero_weights()
+    assert cr.certify(problem.with_lam(lam_max * 1.00001), zero).rel_gap <= 1e-9
+    below = cr.solve(problem.with_lam(lam_max * 0.99), tol=1e-5)
+    assert below.objective < problem.objective(zero)
+
+
+def test_lam_max_of_penalties_that_are_not_norms(data):
+    X, y, patterns = data
+    assert cr.ConvexGatedReLU(X, y, patterns, penalty="squared_l2").lam_max() == np.inf
+    assert cr.ConvexReLU(X, y, patterns, penalty="none").lam_max() == np.inf
+    assert cr.ConvexReLU(X, 0 * y, patterns, penalty="none").lam_max() == 0.0
+    assert cr.ConvexReLU(X, 0 * y, patterns).lam_max() == 0.0
+
+
+# Duality
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(CASES), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1e-4, 0.03, 0.9, 3.0]))
+def test_weak_duality(case, seed, ratio):
+    """Any dual point, moved to feasibility, is below any feasible primal point."""
+    rng = np.random.default_rng(seed)
+    problem = make_problem(case.kind, case.loss, case.penalty, shape=case.shape, c=case.c, ratio=ratio)
+    weights = random_weights(problem, rng)
+    t = rng.standard_normal(problem.Y.shape) * 10.0 ** rng.integers(-6, 2)
+    point = problem.dual_point(t)
+    upper = problem.objective(weights)
+    assert point.value <= upper + 1e-9 * max(1.0, abs(upper))
+    assert problem.dual_objective(point.t, point.multipliers) == pytest.approx(point.value, abs=1e-10)
+
+
+@settings(max_examples=30)
+@given(st.sampled_from([case for case in CASES if case.kind == "relu"]), st.integers(0, 2**32 - 1))
+def test_any_multipliers_give_a_valid_bound(case, seed):
+    rng = np.random.default_rng(seed)
+    problem = case.build()
+    shape = (2 * problem.n_outputs * len(problem.patterns), problem.n)
+    multipliers = rng.random(shape) * (rng.random(shape) < 0.2) * problem.lam
+    point = problem.dual_point(rng.standard_normal(problem.Y.shape) * problem.lam, multipliers)
+    upper = problem.objective(random_weights(problem, rng))
+    assert point.value <= upper + 1e-9 * max(1.0, abs(upper))
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.penalty != "none"], ids=str)
+def test_solved_dual_points_are_feasible_and_no_larger_ones_are(case):
+    problem = case.build()
+    solution = cr.solve(problem)
+    point = solution.dual
+    assert problem.dual_objective(point.t, point.multipliers) == pytest.approx(point.value, rel=1e-9, abs=1e-12)
+    if case.penalty != "squared_l2":
+        # At an optimum some left side equals lam: a larger t is infeasible, whatever the multipliers.
+        assert problem.dual_objective(1.001 * point.t) == -np.inf
+
+
+def test_dual_objective_of_an_infeasible_point(data):
+    for cls in CLASSES:
+        problem = cr.ConvexReLU(*data, lam=1e-3) if cls is cr.ConvexReLU else cr.ConvexGatedReLU(*data, lam=1e-3)
+        t = problem.gradient_point(problem.zero_weights())
+        assert problem.dual_objective(t) == -np.inf
+        assert np.isfinite(problem.dual_objective(problem.dual_point(t).t))
+
+
+def test_dual_point_at_lam_zero_is_annihilated():
+    problem = make_problem("gated", ratio=0.0)
+    U = np.random.default_rng(0).standard_normal((1, len(problem.patterns), problem.d))
+    point = problem.dual_point(problem.gradient_point(U))
+    assert point.value > 0.01
+    assert np.abs(problem.operator.adjoint(point.t)).max() <= 1e-14
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_column_scales_do_not_change_the_bound_at_lam_zero(loss):
+    problem = make_problem("gated", loss, shape="tripled", c=3, ratio=0.0)
+    t = problem.gradient_point(problem.zero_weights())
+    points = [
+        type(problem)(problem.X * scales, problem.Y, cr.ActivationPatterns(problem.patterns.D), 0.0, loss).dual_point(t)
+        for scales in ([1.0, 1.0, 1.0], [1e-8, 1.0, 1e8], [1e150, 1e-150, 0.0])
+    ]
+    assert points[0].value > 0.01
+    assert points[1].value == pytest.approx(points[0].value, rel=1e-9)
+    assert points[2].value >= points[0].value * (1 - 1e-9)  # one column less
+
+
+@pytest.mark.parametrize(
+    ("kind", "penalty"), [("gated", name) for name in GATED_PENALTIES] + [("relu", name) for name in RELU_PENALTIES]
+)
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.filterwarnings("ignore::cvxrelu.ConvergenceWarning")  # the solver is to give a feasible point
+def test_dual_points_of_any_size_give_valid_bounds(kind, loss, penalty):
+    """No product underflows to a false proof, none overflows with a warning."""
+    problem = make_problem(kind, loss, penalty, shape="tripled", c=3)
+    t = np.random.default_rng(0).standard_normal(problem.Y.shape)
+    for each in (problem, problem.with_lam(0.0)):
+        upper = each.objective(cr.solve(each, "CLARABEL", tol=1e-5).weights)
+        for size in (5e-324, 1e-165, 1e-155, 1e-51, 1e51, 1e155, 1e307):
+            for direction in (t, -problem.Y):
+                point = each.dual_point(size * direction)
+                assert point.value <= upper * (1 + 1e-9)
+                assert each.dual_objective(point.t, point.multipliers) == pytest.approx(point.value, abs=1e-10)
+                assert each.dual_objective(size * direction) <= upper * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("penalty", [name for name in GATED_PENALTIES if name not in ("squared_l2", "none")])
+def test_lam_max_and_bounds_follow_the_scale_of_the_data(penalty):
+    problem = make_problem("gated", penalty=penalty, c=3)
+    for scale in (1e-170, 1e170):
+        scaled = cr.ConvexGatedReLU(problem.X * scale, problem.Y, cr.ActivationPatterns(problem.patterns.D), 0.0)
+        scaled = type(problem)(scaled.X, scaled.Y, scaled.patterns, problem.lam * scale, penalty=penalty)
+        assert scaled.lam_max() == pytest.approx(problem.lam_max() * scale, rel=1e-12)
+        t = problem.gradient_point(problem.zero_weights())
+        assert scaled.dual_point(t).value == pytest.approx(problem.dual_point(t).value, rel=1e-12)
+
+
+def test_dual_arguments_are_checked(data):
+    problem = cr.ConvexReLU(*data)
+    t = np.zeros(12)
+    with pytest.raises(ValueError, match="t must have the shape"):
+        problem.dual_objective(np.zeros(11))
+    with pytest.raises(ValueError, match="t must be finite"):
+        problem.dual_objective(np.full(12, np.nan))
+    with pytest.raises(ValueError, match="multipliers must have shape"):
+        problem.dual_objective(t, np.zeros((3, 12)))
+    with pytest.raises(ValueError, match=">= 0"):
+        problem.dual_objective(t, np.full((2 * len(problem.patterns), 12), -1.0))
+    with pytest.raises(ValueError, match="no cones"):
+        cr.ConvexGatedReLU(*data).dual_objective(t, np.zeros((10, 12)))
+
+
+# Bad input: nothing is solved, the message says what is accepted
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize(
+    ("X", "error", "message"),
+    [
+        (np.zeros(12), ValueError, r"X must be a 2-D array of shape \(n, d\); got shape \(12,\)"),
+        (np.zeros((0, 3)), ValueError, r"X must not be empty; got shape \(0, 3\)"),
+        (np.full((12, 3), np.nan), ValueError, "X must be finite; got nan at index"),
+        (np.full((12, 3), np.inf), ValueError, "X must be finite; got inf at index"),
+        (np.full((12, 3), 1j), TypeError, "X must hold real numbers; got an array of dtype complex128"),
+        (np.full((12, 3), "a"), TypeError, "X must hold real numbers"),
+        (np.full((12, 3), None), TypeError, "X must hold real numbers; got an array of dtype object"),
+        (sp.csr_array(np.eye(12, 3)), TypeError, r"X must be a dense array; got a scipy.sparse csr_array"),
+        ([[1.0], [2.0, 3.0]], ValueError, "X must be a rectangular array"),
+        (np.ma.masked_array(np.ones((12, 3))), TypeError, "X must be a plain array; got a masked array"),
+    ],
+)
+def test_bad_X(cls, X, error, message, data):
+    with pytest.raises(error, match=message):
+        cls(X, data[1], data[2])
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize(
+    ("y", "error", "message"),
+    [
+        (np.zeros(11), ValueError, "y must have one entry for each row of X; got 11 entries for 12 rows"),
+        (np.full(12, np.nan), ValueError, "y must be finite"),
+        (np.zeros((12, 2, 2)), ValueError, r"y must have shape \(n,\) or \(n, c\)"),
+        (np.full(12, "a"), TypeError, "y must hold real numbers"),
+        (5.0, ValueError, r"y must have shape \(n,\) or \(n, c\); got shape \(\)"),
+    ],
+)
+def test_bad_y(cls, y, error, message, data):
+    with pytest.raises(error, match=message):
+        cls(data[0], y, data[2])
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_labels_must_fit_the_loss(cls, data):
+    X, _, patterns = data
+    with pytest.raises(ValueError, match=r"y .*-1"):
+        cls(X, np.arange(12) % 2, patterns, loss="logistic")
+    with pytest.raises(ValueError, match="y .*one-hot"):
+        cls(X, np.ones((12, 3)), patterns, loss="softmax")
+    with pytest.raises(ValueError, match="y "):
+        cls(X, np.ones(12), patterns, loss="softmax")
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize(
+    ("lam", "error"), [(-1e-3, ValueError), (np.nan, ValueError), (np.inf, ValueError), ("1", TypeError)]
+)
+def test_bad_lam(cls, lam, error, data):
+    with pytest.raises(error, match="lam must be a finite number >= 0; got"):
+        cls(*data, lam=lam)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_patterns_of_another_X(cls, data):
+    X, y, patterns = data
+    with pytest.raises(ValueError, match="patterns"):
+        cls(X[:-1], y[:-1], patterns)
+    with pytest.raises(ValueError, match="another X"):
+        cls(X[::-1], y, patterns)
+    with pytest.raises(ValueError, match="patterns"):
+        cls(X[:, :-1], y, patterns)
+    with pytest.raises(TypeError, match="patterns must be an ActivationPatterns"):
+        cls(X, y, patterns.D)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_unknown_names_list_the_choices(cls, data):
+    with pytest.raises(ValueError, match="loss must be one of .*'huber', 'logistic', 'softmax', 'squared'"):
+        cls(*data, loss="hinge")
+    with pytest.raises(ValueError, match="penalty must be one of .*'group_l1'.*'squared_l2'"):
+        cls(*data, penalty="elastic")
+    with pytest.raises(ValueError, match="form must be one of 'dual', 'primal'; got 'bidual'"):
+        cls(*data).to_cvxpy("bidual")
+
+
+def test_nuclear_is_for_gated_problems(data):
+    with pytest.raises(ValueError, match="'nuclear' is for ConvexGatedReLU"):
+        cr.ConvexReLU(*data, penalty="nuclear")
+
+
+def test_weights_are_checked(data):
+    gated, relu = cr.ConvexGatedReLU(*data), cr.ConvexReLU(*data)
+    U = np.zeros((1, len(data[2]), 3))
+    with pytest.raises(ValueError, match=r"U must have shape \(c, P, d\) = \(1, \d, 3\); got \(\d, 3\)"):
+        gated.objective(U[0])
+    with pytest.raises(ValueError, match="U must be finite"):
+        gated.objective(np.full_like(U, np.nan))
+    with pytest.raises(TypeError, match=r"pair \(V, W\)"):
+        relu.objective(U)
+    with pytest.raises(ValueError, match="W must have shape"):
+        relu.objective((U, U[0]))
+
+
+@pytest.mark.parametrize("share", [1e-6, 0.5, 0.999, 1.001, 2.0])
+@pytest.mark.parametrize("penalty", ["group_l1", "feature_group_l1", "l1"])
+@pytest.mark.parametrize("size", [1.0, 1e150])
+def test_zero_is_optimal_from_lam_max_on(penalty, share, size):
+    problem = make_problem("relu", penalty=penalty)
+    problem = cr.ConvexReLU(problem.X, size * problem.y, problem.patterns, 1.0, penalty=problem.penalty)
+    fresh = problem.with_lam(share * problem.lam_max())._with()
+    assert fresh.zero_is_optimal() == (share > 1.0)
+    if share <= 0.5:
+        assert "_lam_max" not in vars(fresh)  # it is told without

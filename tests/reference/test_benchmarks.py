@@ -1,0 +1,39 @@
+"""The benchmarks of images and of growth, on data that comes with scikit-learn."""
+
+import re
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from reference.benchmarks import growth, images
+from reference.datasets.prepare import breast_cancer
+from tests.helpers.needs import needs
+
+
+@pytest.mark.parametrize("gates", ["dense", "convolutional"])
+@pytest.mark.parametrize("loss", ["squared", "softmax"])
+def test_digits_are_learnt_and_certified(tmp_path, loss, gates):
+    data = load_digits()
+    path = tmp_path / "digits.npz"
+    np.savez(path, X=(15.9 * data.data[:500]).astype(np.uint8), y=data.target[:500])
+    plan = images.Plan(path, loss, gates, 40, 0.05, "auto", 1e-3, 60.0, 1)
+    told = images.measure(plan)
+    assert f"{loss}, {gates} gates: n = 400, d = 65" in told
+    assert "WorkingSet: optimal" in told
+    assert float(re.search(r"relative gap ([\d.e-]+)", told)[1]) <= 1e-3
+    train, test = map(float, re.search(r"train ([\d.]+), test ([\d.]+)", told).groups())
+    assert train > 0.7
+    assert test > 0.6
+
+
+@needs("matplotlib")
+def test_growth_is_measured_and_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr(growth, "load", lambda name, rows: tuple(part[:rows] for part in breast_cancer()))
+    monkeypatch.setattr(growth, "_ROWS", 500)
+    monkeypatch.setattr(growth, "_MOST_GATES", 60)
+    monkeypatch.setattr(growth, "_GATES", 30)
+    told = growth.measure(1, 1, tmp_path / "deep" / "growth.png")
+    assert len(re.findall(r"power -?\d", told)) == 2
+    assert len(re.findall(r"^ +[\d,]+ +[\d.]+ s$", told, re.MULTILINE)) == 2 * len(growth._SIZES)
+    assert (tmp_path / "deep" / "growth.png").read_bytes().startswith(b"\x89PNG")

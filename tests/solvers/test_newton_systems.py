@@ -1,0 +1,325 @@
+"""Newton systems of every way against the matrix written out: (Q^-1 + sigma A M A') dt = -g."""
+
+import numpy as np
+import pytest
+
+from cvxrelu.losses.dual_terms import dual_term
+from cvxrelu.losses.registry import get_loss
+from cvxrelu.penalties.prox_jacobians import prox_jacobian
+from cvxrelu.penalties.registry import get_penalty
+from cvxrelu.problems.operator import GatedOperator
+from cvxrelu.solvers.working_set import newton_systems, row_systems
+from cvxrelu.solvers.working_set.newton_systems import NewtonStep, NewtonSystems
+from cvxrelu.solvers.working_set.row_systems import RowSystems
+from tests.helpers.cases import LOSSES, make_targets
+
+N, D, P = 24, 4, 9
+ENOUGH = 0.11  # a tenth is promised
+WAYS = {"rows": (0.0, 1.0, 2.0), "dense": (2.0, 0.0, 1.0), "coarse": (2.0, 1.0, 0.0)}
+EVERYTHING = np.arange(P)
+
+
+def force(monkeypatch, way):
+    monkeypatch.setattr(NewtonSystems, "_costs", lambda self, step: WAYS[way])
+
+
+def make_operator(seed=0, n=N, d=D, patterns=P):
+    rng = np.random.default_rng(seed)
+    return GatedOperator(rng.standard_normal((n, d)), rng.random((n, patterns)) < 0.5)
+
+
+def make_step(loss, penalty, operator, c, *, seed=0, sigma=10.0, empty_output=False):
+    """A step at a random point; about half of the patterns are active."""
+    rng = np.random.default_rng(seed)
+    n = len(operator.X)
+    term = dual_term(get_loss(loss), make_targets(loss, operator.X, c, seed))
+    rows = term.rows(term.start(2.0 * rng.standard_normal((n, c))), sigma)
+    w = rng.standard_normal((c, operator.n_patterns, operator.n_features))
+    w[:, ::2] *= 0.1
+    if empty_output:
+        w[0] *= 1e-3
+    v = get_penalty(penalty).prox(w, 0.7)
+    active = np.flatnonzero(np.any(v, axis=(0, 2)))
+    gradient = rng.standard_normal((n, c))
+    if rows.coupling is not None:
+        gradient -= gradient.mean(axis=1, keepdims=True)
+    return NewtonStep(active, prox_jacobian(get_penalty(penalty), w[:, active], 0.7), rows, sigma, gradient)
+
+
+def matrices(operator, step):
+    """Q and A M A' on stacked arrays (n c), written out."""
+    n, c = step.gradient.shape
+    d, k = operator.n_features, len(step.active)
+    Q = np.array([step.rows.respond(e.reshape(n, c)).ravel() for e in np.eye(n * c)]).T
+    A = np.zeros((n, c, c, k, d))
+    for i, pattern in enumerate(step.active):
+        for output in range(c):
+            A[:, output, output, i] = operator.D[:, [pattern]] * operator.X
+    A = A.reshape(n * c, c * k * d)
+    M = np.zeros((c * k * d, 0))
+    if k:
+        columns = [step.jacobian.half(step.jacobian.half(e.reshape(c, k, d))).ravel() for e in np.eye(c * k * d)]
+        M = np.array(columns).T
+        return Q, A @ M @ A.T
+    return Q, np.zeros((n * c, n * c))
+
+
+def solve(operator, step):
+    """The exact dt, from the form without Q^-1, which softmax does not have."""
+    Q, AMA = matrices(operator, step)
+    return np.linalg.solve(np.eye(len(Q)) + step.sigma * Q @ AMA, -Q @ step.gradient.ravel()).reshape(
+        step.gradient.shape
+    )
+
+
+def residual(operator, step, dt):
+    """The relative residual in the rows; of softmax, of its part across the constants of the rows."""
+    Q, AMA = matrices(operator, step)
+    r = np.linalg.pinv(Q, rcond=1e-13) @ dt.ravel() + step.sigma * AMA @ dt.ravel()
+    r = r.reshape(dt.shape) + step.gradient
+    if step.rows.coupling is not None:
+        r -= r.mean(axis=1, keepdims=True)
+        assert np.abs(dt.sum(axis=1)).max() <= 1e-6 * np.abs(dt).max()
+    return np.linalg.norm(r) / np.linalg.norm(step.gradient)
+
+
+def systems_for(loss, operator, index=EVERYTHING):
+    systems = NewtonSystems(dual_term(get_loss(loss), make_targets(loss, operator.X, 3)).constant_curvature)
+    systems.enter(operator, index)
+    return systems
+
+
+def can(way, loss, penalty):
+    """Rows: block norms and no coupling of the outputs; a dense factor: block norms."""
+    return way == "coarse" or (penalty == "group_l1" and (way == "dense" or loss != "softmax"))
+
+
+CASES = [
+    (way, loss, penalty, c)
+    for way in WAYS
+    for loss in LOSSES
+    for penalty in ("group_l1", "l1", "nuclear")
+    for c in (1, 3)
+    if can(way, loss, penalty) and (loss != "softmax" or c == 3)
+]
+
+
+@pytest.mark.parametrize("sigma", [0.1, 10.0, 1e3])
+@pytest.mark.parametrize(("way", "loss", "penalty", "c"), CASES)
+def test_every_way_solves_the_system(monkeypatch, way, loss, penalty, c, sigma):
+    force(monkeypatch, way)
+    operator = make_operator()
+    systems = systems_for(loss, operator)
+    for seed in range(3):
+        step = make_step(loss, penalty, operator, c, seed=seed, sigma=sigma)
+        assert 0 < len(step.active) < P
+        dt = systems.direction(step)
+        assert np.vdot(dt, step.gradient) < 0.0
+        assert residual(operator, step, dt) <= ENOUGH
+
+
+@pytest.mark.parametrize(
+    ("loss", "sigma", "precise"),
+    [("squared", 10.0, False), ("huber", 1e9, False), ("logistic", 10.0, False), ("squared", 1e9, True)],
+)
+def test_rows_are_factored_in_float32_until_that_is_too_ill_conditioned(monkeypatch, loss, sigma, precise):
+    force(monkeypatch, "rows")
+    used = []
+    factor = RowSystems._factor
+    monkeypatch.setattr(RowSystems, "_factor", lambda *args: used.append(args[-1]) or factor(*args))
+    operator = make_operator()
+    systems = systems_for(loss, operator)
+    for seed in range(3):
+        step = make_step(loss, "group_l1", operator, 1, seed=seed, sigma=sigma)
+        dt = systems.direction(step)
+        exact = solve(operator, step)
+        np.testing.assert_allclose(dt, exact, atol=(1e-5 if precise else 1e-4) * np.abs(exact).max())
+    assert (used[-1] == np.float64) == precise
+    assert used == sorted(used, key=lambda dtype: dtype == np.float64)  # and never back
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("way", WAYS)
+def test_an_output_without_active_blocks(monkeypatch, way, loss):
+    if not can(way, loss, "group_l1"):
+        pytest.skip("the rows cannot couple outputs")
+    force(monkeypatch, way)
+    operator = make_operator()
+    step = make_step(loss, "group_l1", operator, 3, empty_output=True)
+    assert not step.jacobian.shrinkage[0].any()
+    assert step.jacobian.shrinkage[1:].any()
+    dt = systems_for(loss, operator).direction(step)
+    assert residual(operator, step, dt) <= ENOUGH
+    if step.rows.coupling is None:
+        np.testing.assert_allclose(dt[:, 0], -step.rows.diagonal[:, 0] * step.gradient[:, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("penalty", ["group_l1", "l1", "nuclear"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_no_active_block_at_all(loss, penalty):
+    operator = make_operator()
+    step = make_step(loss, penalty, operator, 3)
+    nothing = np.zeros(0, dtype=np.intp)
+    jacobian = prox_jacobian(get_penalty(penalty), np.zeros((3, 0, D)), 0.7)
+    step = NewtonStep(nothing, jacobian, step.rows, step.sigma, step.gradient)
+    dt = systems_for(loss, operator).direction(step)
+    np.testing.assert_allclose(dt, -step.rows.respond(step.gradient), atol=1e-15)
+    assert residual(operator, step, dt) <= 1e-12
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("penalty", ["group_l1", "l1", "nuclear"])
+@pytest.mark.parametrize(("n", "d", "patterns"), [(60, 2, 3), (6, 10, 5), (39, 5, 30), (3, 1, 2)])
+def test_whatever_way_is_taken(loss, penalty, n, d, patterns):
+    operator = make_operator(1, n, d, patterns)
+    systems = systems_for(loss, operator, np.arange(patterns))
+    for seed in range(3):
+        step = make_step(loss, penalty, operator, 3, seed=seed)
+        assert residual(operator, step, systems.direction(step)) <= ENOUGH
+
+
+def test_a_factor_that_breaks_down_gives_way_to_the_columns(monkeypatch):
+    """In the rows the matrix is I + something that swamps it: its Cholesky factor may fail."""
+    operator = make_operator()
+    step = make_step("squared", "group_l1", operator, 1)
+    force(monkeypatch, "rows")
+    for name in ("spotrf", "dpotrf"):
+        monkeypatch.setattr(row_systems.lapack, name, lambda H, **options: (H, 1))
+    dt = systems_for("squared", operator).direction(step)
+    assert residual(operator, step, dt) <= ENOUGH
+
+
+@pytest.mark.parametrize("way", ["dense", "coarse"])
+@pytest.mark.parametrize(
+    "size",
+    [1e-100, 1e-20, 1e20],
+)
+def test_gradients_of_any_size(monkeypatch, way, size):
+    """Directions are homogeneous in the gradient, although the inner iteration is in float32."""
+    force(monkeypatch, way)
+    operator = make_operator()
+    step = make_step("squared", "group_l1", operator, 3)
+    scaled = NewtonStep(step.active, step.jacobian, step.rows, step.sigma, size * step.gradient)
+    dt = systems_for("squared", operator).direction(scaled)
+    assert residual(operator, step, dt / size) <= ENOUGH
+
+
+# What is kept from one working set to the next
+
+
+WORKING_SETS = [[0, 2, 4, 6], [2, 3, 6, 7, 8], [6], [1, 2, 6, 8], [0, 3, 5], [0, 1, 2, 3, 4, 5, 6, 7, 8], [4, 5]]
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_kept_changes_no_answer(monkeypatch, way, loss):
+    """A wrong block would still precondition, but the inexact answers would not be the same to five digits."""
+    force(monkeypatch, way)
+    operator = make_operator()
+    kept = systems_for(loss, operator)
+    for turn, names in enumerate(WORKING_SETS):
+        index = np.array(names)
+        part = operator.take(index)
+        kept.enter(part, index)
+        for seed in (turn, turn + 10, turn):  # other active patterns, and those of before
+            step = make_step(loss, "group_l1", part, 3, seed=seed)
+            dt = kept.direction(step)
+            assert residual(part, step, dt) <= ENOUGH
+            fresh = systems_for(loss, part, index).direction(step)
+            np.testing.assert_allclose(dt, fresh, atol=1e-5 * np.abs(fresh).max())
+
+
+def test_kept_gram_blocks_are_those_of_their_patterns():
+    operator = make_operator()
+    kept = NewtonSystems(constant_curvature=True)
+    rng = np.random.default_rng(0)
+    for names in WORKING_SETS:
+        index = np.array(names)
+        part = operator.take(index)
+        kept.enter(part, index)
+        for _ in range(3):
+            active = np.sort(rng.permutation(len(index))[: rng.integers(1, len(index) + 1)])
+            blocks = np.hstack([part.D[:, [i]] * part.X for i in active])
+            np.testing.assert_allclose(kept._gram_of(active), blocks.T @ blocks, atol=1e-4)
+            each = [blocks[:, i * D : (i + 1) * D] for i in range(len(active))]
+            diagonal = kept._diagonal_blocks(active, part.take(active).astype(np.float32))
+            np.testing.assert_allclose(diagonal, [block.T @ block for block in each], atol=1e-4)
+
+
+@pytest.mark.parametrize("chunk", [1, 50, 10**6])
+def test_gram_matrices_in_chunks_of_rows(monkeypatch, chunk):
+    monkeypatch.setattr(newton_systems, "_CHUNK", chunk)
+    operator = make_operator()
+    kept = NewtonSystems(constant_curvature=True)
+    kept.enter(operator, EVERYTHING)
+    kept._gram_of(np.array([1, 4]))
+    blocks = np.hstack([operator.D[:, [i]] * operator.X for i in (0, 1, 2, 4, 8)])
+    np.testing.assert_allclose(kept._gram_of(np.array([0, 1, 2, 4, 8])), blocks.T @ blocks, atol=1e-4)
+
+
+# Ill-conditioned
+
+
+@pytest.mark.parametrize("sigma", [1e5, 1e8])
+@pytest.mark.parametrize(("loss", "c"), [("squared", 1), ("squared", 3), ("logistic", 3)])
+@pytest.mark.parametrize("way", WAYS)
+def test_long_proximal_steps(monkeypatch, way, loss, c, sigma):
+    force(monkeypatch, way)
+    operator = make_operator()
+    systems = systems_for(loss, operator)
+    for seed in range(3):
+        step = make_step(loss, "group_l1", operator, c, seed=seed, sigma=sigma)
+        dt = systems.direction(step)
+        assert np.vdot(dt, step.gradient) < 0.0
+        assert residual(operator, step, dt) <= ENOUGH
+
+
+@pytest.mark.parametrize("penalty", ["l1", "nuclear"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_long_proximal_steps_with_other_penalties(loss, penalty):
+    operator = make_operator()
+    systems = systems_for(loss, operator)
+    for seed in range(3):
+        step = make_step(loss, penalty, operator, 3, seed=seed, sigma=1e5)
+        assert residual(operator, step, systems.direction(step)) <= ENOUGH
+
+
+@pytest.mark.parametrize(
+    ("way", "loss", "penalty"),
+    [("coarse", "huber", "nuclear"), ("coarse", "softmax", "nuclear"), ("dense", "softmax", "group_l1")],
+)
+def test_very_long_proximal_steps(monkeypatch, way, loss, penalty):
+    force(monkeypatch, way)
+    operator = make_operator()
+    systems = systems_for(loss, operator)
+    steps = [make_step(loss, penalty, operator, 3, seed=seed, sigma=1e8) for seed in range(4)]
+    assert max(residual(operator, step, systems.direction(step)) for step in steps) <= 1.0
+
+
+@pytest.mark.parametrize("penalty", ["group_l1", "l1", "nuclear"])
+@pytest.mark.parametrize("loss", ["logistic", "softmax", "huber"])
+def test_small_systems_are_factored_with_what_couples_outputs(monkeypatch, penalty, loss):
+    """Columns of 1e-2 to 1e2 and curvatures near 0: by conjugate gradients alone hundreds of iterations a step."""
+    force(monkeypatch, "dense")
+    counts = []
+    iterate = newton_systems._conjugate_gradients
+
+    def counted(*arguments):
+        found = iterate(*arguments)
+        counts.append(found[1])
+        return found
+
+    monkeypatch.setattr(newton_systems, "_conjugate_gradients", counted)
+    original = make_operator()
+    operator = GatedOperator(original.X * np.logspace(-2.0, 2.0, D), original.D)
+    for sigma in (1.0, 1e3):
+        step = make_step(loss, penalty, operator, 3, sigma=sigma)
+        systems = NewtonSystems(constant_curvature=False)
+        systems.enter(operator, EVERYTHING)
+        found = systems.direction(step)
+        Q, AMA = matrices(operator, step)
+        # Multiplied by Q, which may be singular: (I + sigma Q A M A') dt = -Q g.
+        right = -(Q @ step.gradient.ravel())
+        left = found.ravel() + sigma * Q @ (AMA @ found.ravel())
+        assert np.linalg.norm(left - right) <= ENOUGH * np.linalg.norm(right)
+    assert max(counts) <= 2

@@ -1,0 +1,62 @@
+"""WorkingSet on C-ReLU: the contract of the native solvers, against Clarabel."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+import cvxrelu as cr
+from tests.helpers.cases import assert_agrees, assert_honest, make_problem
+
+TOL = 1e-7
+LOSSES = ("squared", "huber", "logistic")
+BAD_COLUMNS = (1e-4, 1.0, 1e4)
+
+
+@pytest.mark.parametrize("ratio", [0.99, 0.3, 1e-2, 1e-4])
+@pytest.mark.parametrize("shape", ["tall", "wide", "collinear", "doubled"])
+@pytest.mark.parametrize(("loss", "c"), [("squared", 1), ("squared", 3), ("huber", 1), ("logistic", 1)])
+def test_agrees_from_near_lam_max_to_near_zero(loss, c, shape, ratio):
+    problem = make_problem("relu", loss, shape=shape, c=c, ratio=ratio)
+    assert_agrees(problem, cr.solve(problem, "WorkingSet", tol=TOL), TOL)
+
+
+@pytest.mark.parametrize("ratio", [1e-4, 1e-5, 1e-6])
+@pytest.mark.parametrize("loss", ["squared", "huber"])
+def test_agrees_near_zero_where_many_constraints_are_tight(loss, ratio):
+    """Newton steps fail at long proximal-point steps; shorter ones lead to the optimum."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((100, 10))
+    y = np.sign(np.maximum(X @ rng.standard_normal((10, 100)), 0.0) @ rng.standard_normal(100))
+    problem = cr.ConvexReLU(X, y, cr.sample_patterns(X, 10, seed=0), lam=1.0, loss=loss)
+    problem = problem.with_lam(ratio * problem.lam_max())
+    assert_agrees(problem, cr.solve(problem, "WorkingSet", tol=1e-6), 1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::cvxrelu.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("shape", ["tall", "wide"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_honest_on_badly_scaled_columns(loss, shape):
+    problem = make_problem("relu", loss, shape=shape, columns=BAD_COLUMNS)
+    assert_honest(problem, cr.solve(problem, "WorkingSet", tol=1e-5, max_iter=300), 1e-5)
+
+
+@st.composite
+def any_problem(draw):
+    loss = draw(st.sampled_from(LOSSES))
+    return make_problem(
+        "relu",
+        loss,
+        shape=draw(st.sampled_from(["tall", "wide", "collinear", "doubled"])),
+        c=draw(st.sampled_from([1, 3])),
+        ratio=10.0 ** draw(st.floats(-5.0, -0.02)),
+        n_gates=draw(st.sampled_from([3, 10])),
+        seed=draw(st.integers(0, 1000)),
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(any_problem())
+def test_agrees_on_any_problem(problem):
+    assume(problem.lam > 1e-12)  # lam_max is 0, to rounding, where the targets are balanced
+    assert_agrees(problem, cr.solve(problem, "WorkingSet", tol=1e-6), 1e-6)

@@ -1,0 +1,501 @@
+"""WorkingSet on C-GReLU: the contract of the native solvers, against Clarabel; its parts have files of their own."""
+
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+import cvxrelu as cr
+from cvxrelu.solvers.interface import Limits
+from cvxrelu.solvers.screening import SEPARABLE
+from cvxrelu.solvers.working_set.newton_systems import NewtonSystems
+from tests.helpers.cases import LOSSES, all_cases, assert_agrees, assert_honest, make_problem
+from tests.helpers.clock import Clock
+
+TOL = 1e-7
+CASES = [case for case in all_cases() if case.kind == "gated" and case.penalty in SEPARABLE]
+BAD_COLUMNS = (1e-4, 1.0, 1e4)
+STEPS = 500  # the hardest of these takes half of them
+
+
+def outputs(loss):
+    """One output, three where there are classes."""
+    return 3 if loss == "softmax" else 1
+
+
+def solve(problem, **options):
+    """Solve without warnings, in at most `STEPS` Newton steps."""
+    solver = options.pop("solver", cr.WorkingSet(max_iter=STEPS))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", cr.ConvergenceWarning)
+        return cr.solve(problem, solver, **options)
+
+
+def many_patterns(loss="squared", penalty="group_l1", c=1, ratio=0.05, dtype=np.float64, n_gates=200):
+    """A problem with many more patterns than the first working set holds."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 4))
+    f = np.abs(X[:, :1]) @ np.ones((1, c)) - X[:, 1:2] * rng.standard_normal((1, c))
+    Y = {"logistic": np.sign(f - np.median(f)), "softmax": np.eye(c)[np.argmax(f, axis=1)]}.get(loss, f)
+    Y = np.where(Y == 0, 1.0, Y) if loss == "logistic" else Y
+    patterns = cr.sample_patterns(X, n_gates)
+    problem = cr.ConvexGatedReLU(X.astype(dtype), Y.astype(dtype), patterns, loss=loss, penalty=penalty)
+    return problem.with_lam(ratio * problem.lam_max())
+
+
+def hard_problem():
+    return make_problem("gated", shape="collinear", ratio=0.01)
+
+
+# Agreement with Clarabel
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_agrees_for_every_loss_and_penalty(case):
+    problem = case.build()
+    assert_agrees(problem, solve(problem, tol=TOL), TOL)
+
+
+@pytest.mark.parametrize("penalty", SEPARABLE)
+@pytest.mark.parametrize("shape", ["wide", "doubled"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_agrees_with_three_outputs(loss, shape, penalty):
+    problem = make_problem("gated", loss, penalty, shape=shape, c=3)
+    assert_agrees(problem, solve(problem, tol=TOL), TOL)
+
+
+@pytest.mark.parametrize("ratio", [0.9, 0.1, 1e-2, 1e-4])
+@pytest.mark.parametrize("shape", ["tall", "wide", "collinear"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_agrees_from_near_lam_max_to_near_zero(loss, shape, ratio):
+    problem = make_problem("gated", loss, shape=shape, c=outputs(loss), ratio=ratio)
+    tol = 1e-5 if (loss, shape, ratio) == ("softmax", "collinear", 1e-4) else TOL  # see the end for 1e-7
+    assert_agrees(problem, solve(problem, tol=tol), tol)
+
+
+@pytest.mark.parametrize("penalty", ["l1", "nuclear"])
+@pytest.mark.parametrize("ratio", [0.9, 1e-2])
+@pytest.mark.parametrize("loss", ["squared", "softmax"])
+def test_other_penalties_agree_near_lam_max_and_below(loss, ratio, penalty):
+    problem = make_problem("gated", loss, penalty, c=3, ratio=ratio)
+    assert_agrees(problem, solve(problem, tol=TOL), TOL)
+
+
+def test_zero_rows_alone_change_nothing_but_the_mean():
+    problem = make_problem("gated")
+    X, y = np.vstack([problem.X, np.zeros((5, problem.d))]), np.append(problem.y, np.zeros((5, 1)))
+    D = np.vstack([problem.patterns.D, np.ones((5, len(problem.patterns)), dtype=bool)])
+    longer = cr.ConvexGatedReLU(X, y, cr.ActivationPatterns(D), lam=problem.lam * problem.n / len(X))
+    solution, more = solve(problem, tol=1e-9), solve(longer, tol=1e-9)
+    assert_agrees(longer, more, 1e-9)
+    assert more.objective * len(X) == pytest.approx(solution.objective * problem.n, rel=1e-8)
+
+
+def test_repeated_rows_change_nothing():
+    problem = make_problem("gated")
+    X, y, D = (np.repeat(a, 3, axis=0) for a in (problem.X, problem.y, problem.patterns.D))
+    longer = cr.ConvexGatedReLU(X, y, cr.ActivationPatterns(D), lam=problem.lam)
+    solution, more = solve(problem, tol=1e-9), solve(longer, tol=1e-9)
+    assert_agrees(longer, more, 1e-9)
+    assert more.objective == pytest.approx(solution.objective, rel=1e-8)
+
+
+# Working sets that grow, patterns that are dropped
+
+
+@pytest.mark.parametrize("penalty", SEPARABLE)
+@pytest.mark.parametrize(("loss", "c"), [("squared", 1), ("huber", 3), ("logistic", 1), ("softmax", 3)])
+def test_many_patterns(loss, c, penalty):
+    problem = many_patterns(loss, penalty, c, n_gates=30 if penalty == "nuclear" else 200)  # Clarabel takes long
+    assert len(problem.patterns) > 25
+    solution = solve(problem, tol=TOL)
+    assert_agrees(problem, solution, TOL)
+    whole = solve(problem, solver=cr.RFISTA(screen=False, max_iter=300), tol=1e-3)
+    assert solution.lower <= whole.objective
+    assert whole.lower <= solution.objective
+
+
+@pytest.mark.parametrize("tol", [0.3, 1e-1, 1e-2, 1e-4])
+@pytest.mark.parametrize("ratio", [0.9, 0.3, 0.03])
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+def test_loose_tolerances_are_met_over_all_patterns(loss, ratio, tol):
+    """The dual point must be feasible for the dropped patterns too, or the certificate would fall behind."""
+    problem = many_patterns(loss, ratio=ratio)
+    solution = solve(problem, tol=tol)
+    assert solution.status == "optimal"
+    assert cr.certify(problem, solution.weights, solution.dual).rel_gap <= tol
+
+
+def test_the_history_claims_no_more_than_the_certificate():
+    problem = many_patterns("logistic", ratio=0.2)
+    optimum = solve(problem, tol=1e-9)
+    solution = solve(problem, tol=1e-6)
+    for record in solution.history:
+        assert record.lower <= optimum.objective
+        assert record.objective >= optimum.lower
+    assert solution.history[-1].objective == pytest.approx(solution.objective, rel=1e-12)
+
+
+# Precision and scale
+
+
+@pytest.mark.parametrize("penalty", SEPARABLE)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_float32_agrees_to_its_accuracy(loss, penalty):
+    problem = make_problem("gated", loss, penalty, c=3, dtype=np.float32)
+    assert_agrees(problem, solve(problem, tol=1e-4), 1e-4)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_float32_is_honest_beyond_its_accuracy(loss):
+    problem = many_patterns(loss, c=3, dtype=np.float32)
+    solution = solve(problem, tol=1e-12, max_iter=100)
+    assert_honest(problem, solution, 1e-12)
+    assert solution.certificate.rel_gap <= 1e-5
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shape", ["tall", "wide"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_honest_on_badly_scaled_columns(loss, shape, dtype):
+    problem = make_problem("gated", loss, shape=shape, c=outputs(loss), columns=BAD_COLUMNS, dtype=dtype)
+    solution = solve(problem, tol=1e-6, max_iter=200)
+    assert_honest(problem, solution, 1e-6)
+    assert solution.objective <= problem.objective(problem.zero_weights())
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+@pytest.mark.parametrize("size", [1e-6, 1e6])
+def test_the_unit_of_X_does_not_matter(loss, size):
+    """X and lam times a number, weights over it: the same problem in other units."""
+    problem = make_problem("gated", loss, shape="wide")
+    scaled = cr.ConvexGatedReLU(
+        size * problem.X, problem.y, cr.ActivationPatterns(problem.patterns.D), size * problem.lam, loss
+    )
+    solution, other = solve(problem, tol=1e-8), solve(scaled, tol=1e-8)
+    assert other.status == "optimal"
+    assert other.objective == pytest.approx(solution.objective, rel=2e-8)
+    assert other.n_iter <= 2 * solution.n_iter + 5
+
+
+def test_the_caller_s_arrays_are_left_alone():
+    problem = make_problem("gated", c=3)
+    start = np.random.default_rng(0).standard_normal((3, len(problem.patterns), problem.d))
+    before = start.copy()
+    solve(problem, start=start)
+    np.testing.assert_array_equal(start, before)
+
+
+def test_the_same_answer_twice():
+    problem = many_patterns()
+    one, two = solve(problem, tol=TOL), solve(problem, tol=TOL)
+    np.testing.assert_array_equal(one.weights, two.weights)
+    assert one.n_iter == two.n_iter
+
+
+# Control
+
+
+def test_history_is_monotone():
+    seen = []
+    solution = solve(many_patterns(), tol=1e-9, callback=seen.append)
+    objectives, lowers, steps = zip(*((r.objective, r.lower, r.n_iter) for r in solution.history), strict=True)
+    assert len(objectives) > 2
+    assert list(objectives) == sorted(objectives, reverse=True)
+    assert list(lowers) == sorted(lowers)
+    assert list(steps) == sorted(steps)
+    assert steps[-1] == solution.n_iter
+    assert all(record.time > 0.0 and record.step > 0.0 for record in solution.history)
+    assert tuple(seen) == solution.history
+
+
+@pytest.mark.parametrize("max_iter", [1, 2, 5])
+def test_max_iter_keeps_the_best_point(max_iter):
+    problem = hard_problem()
+    with pytest.warns(cr.ConvergenceWarning, match="raise max_iter"):
+        solution = cr.solve(problem, "WorkingSet", max_iter=max_iter, tol=1e-9)
+    assert solution.status == "max_iter"
+    assert solution.n_iter == max_iter
+    assert_honest(problem, solution, 1e-9)
+    assert solution.objective <= problem.objective(problem.zero_weights())
+    assert solution.objective == pytest.approx(min(record.objective for record in solution.history), rel=1e-14)
+
+
+def test_max_iter_of_the_solver_is_the_default():
+    assert solve(hard_problem(), solver=cr.WorkingSet(max_iter=3), tol=1e-9).n_iter == 3
+
+
+def test_time_limit_keeps_the_best_point():
+    """The clock stands still until the first check; a limit that is over at the start has a test of its own."""
+    problem, clock, seen = hard_problem(), Clock(), []
+
+    def run_out(record):
+        clock.now += 2.0
+        seen.append(record)
+
+    limits = Limits(tol=1e-12, max_iter=10_000, time_limit=1.0, callback=run_out, now=clock)
+    result = cr.WorkingSet().run(problem, None, limits)
+    assert (result.status, len(seen)) == ("time_limit", 1)
+    assert problem.objective(result.weights) == pytest.approx(seen[0].objective, rel=1e-14)
+    assert seen[0].objective < problem.objective(problem.zero_weights())
+
+
+def test_a_time_limit_that_is_over_at_the_start():
+    solution = solve(hard_problem(), time_limit=1e-9)
+    assert solution.status == "time_limit"
+
+
+def test_the_callback_may_stop():
+    seen = []
+    with pytest.warns(cr.ConvergenceWarning, match="callback asked"):
+        solution = cr.solve(
+            hard_problem(), "WorkingSet", tol=1e-12, callback=lambda record: seen.append(record) or len(seen) == 2
+        )
+    assert solution.status == "stopped"
+    assert tuple(seen) == solution.history
+    assert len(seen) == 2
+
+
+def test_ctrl_c_keeps_the_best_point():
+    problem = hard_problem()
+    calls = []
+
+    def interrupt(record):
+        calls.append(record)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.warns(cr.ConvergenceWarning, match="Ctrl-C"):
+        solution = cr.solve(problem, "WorkingSet", tol=1e-12, callback=interrupt)
+    assert solution.status == "interrupted"
+    assert_honest(problem, solution, 1e-12)
+    assert solution.objective == pytest.approx(solution.history[-1].objective, rel=1e-14)
+    assert solution.objective < problem.objective(problem.zero_weights())
+
+
+def test_ctrl_c_in_the_midst_of_a_newton_step(monkeypatch):
+    direction, calls = NewtonSystems.direction, []
+
+    def interrupted(self, step):
+        calls.append(step)
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        return direction(self, step)
+
+    monkeypatch.setattr(NewtonSystems, "direction", interrupted)
+    problem = hard_problem()
+    with pytest.warns(cr.ConvergenceWarning, match="Ctrl-C"):
+        solution = cr.solve(problem, "WorkingSet", tol=1e-12)
+    assert solution.status == "interrupted"
+    assert_honest(problem, solution, 1e-12)
+
+
+def test_verbose_prints_each_check(capsys):
+    solution = solve(hard_problem(), verbose=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(solution.history)
+    assert "relative gap" in lines[0]
+
+
+@pytest.mark.parametrize("penalty", SEPARABLE)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_warm_from_the_solution_takes_few_steps_if_any(loss, penalty):
+    problem = many_patterns(loss, penalty, c=3, n_gates=25)
+    cold = solve(problem, tol=1e-6)
+    warm = solve(problem, tol=1e-6, start=cold.weights)
+    assert_agrees(problem, warm, 1e-6)
+    assert warm.n_iter <= max(2, 0.5 * cold.n_iter)
+    assert warm.objective <= cold.objective * (1 + 1e-6)
+
+
+def test_warm_from_bad_weights_ends_at_the_optimum_too():
+    problem = many_patterns()
+    rng = np.random.default_rng(0)
+    for size in (1e-3, 1e3):
+        start = size * rng.standard_normal((1, len(problem.patterns), problem.d))
+        assert_agrees(problem, solve(problem, tol=TOL, start=start), TOL)
+
+
+@pytest.mark.parametrize("penalty", SEPARABLE)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_more_accuracy_than_there_is_ends_with_an_honest_status(loss, penalty):
+    problem = make_problem("gated", loss, penalty, c=3)
+    solution = solve(problem, tol=1e-14, max_iter=100)
+    assert solution.status in ("optimal", "stalled", "max_iter")
+    assert_honest(problem, solution, 1e-14)
+    assert solution.certificate.rel_gap <= 1e-9
+
+
+def test_a_path():
+    problem = many_patterns("logistic")
+    path = cr.regularization_path(problem, n_lams=8, eps=0.01, tol=TOL, solver="WorkingSet")
+    assert path.complete
+    assert path.status == ("optimal",) * 8
+    assert path.gaps.max() <= TOL
+    assert {solution.solver for solution in path.solutions[1:]} == {"WorkingSet"}
+    for solution in path.solutions[::3]:
+        assert_agrees(solution.problem, solution, TOL)
+
+
+# What it refuses
+
+
+@pytest.mark.parametrize("penalty", ["feature_group_l1", "squared_l2", "none"])
+def test_refuses_penalties_that_do_not_set_patterns_to_zero(penalty):
+    problem = make_problem("gated", penalty=penalty, shape="tripled" if penalty == "none" else "tall")
+    with pytest.raises(cr.SolverError, match=r"WorkingSet .*penalty .*group_l1.*use RFISTA"):
+        cr.solve(problem, "WorkingSet")
+
+
+def test_refuses_lam_zero():
+    with pytest.raises(cr.SolverError, match=r"WorkingSet .*lam > 0"):
+        cr.solve(make_problem("gated", shape="tripled").with_lam(0.0), "WorkingSet")
+
+
+def test_refuses_losses_that_it_does_not_know():
+    class Mine(type(make_problem("gated").loss)):
+        name = "mine"
+
+        def value(self, f, Y):
+            return 2.0 * super().value(f, Y)
+
+    problem = make_problem("gated")
+    mine = cr.ConvexGatedReLU(problem.X, problem.y, problem.patterns, problem.lam, loss=Mine())
+    with pytest.raises(cr.SolverError, match="WorkingSet"):
+        cr.solve(mine, "WorkingSet")
+
+
+@pytest.mark.parametrize(("loss", "penalty"), [("softmax", "group_l1"), ("squared", "feature_group_l1")])
+def test_refuses_these_problems_with_cones(loss, penalty):
+    problem = make_problem("relu", loss, penalty, c=outputs(loss))
+    with pytest.raises(cr.SolverError, match=r"WorkingSet .*CLARABEL or AugmentedLagrangian"):
+        cr.solve(problem, "WorkingSet")
+
+
+def test_bad_options():
+    with pytest.raises(ValueError, match="max_iter"):
+        cr.WorkingSet(max_iter=0)
+    with pytest.raises(TypeError):
+        cr.WorkingSet(magic=1)
+    with pytest.raises(ValueError, match="U must have shape"):
+        cr.solve(make_problem("gated"), "WorkingSet", start=np.zeros((2, 2)))
+
+
+# Any problem
+
+
+@st.composite
+def any_problem(draw):
+    loss = draw(st.sampled_from(LOSSES))
+    return make_problem(
+        "gated",
+        loss,
+        draw(st.sampled_from(SEPARABLE)),
+        shape=draw(st.sampled_from(["tall", "wide", "collinear", "doubled"])),
+        c=3 if loss == "softmax" else draw(st.sampled_from([1, 3])),
+        ratio=10.0 ** draw(st.floats(-3.0, -0.02)),
+        n_gates=draw(st.sampled_from([6, 30])),
+        seed=draw(st.integers(0, 1000)),
+    )
+
+
+@settings(max_examples=25)
+@given(any_problem(), st.sampled_from([1e-3, 1e-6, 1e-9]))
+def test_optimal_if_and_only_if_certified(problem, tol):
+    assume(problem.lam > 1e-12)  # lam_max is 0, to rounding, where the targets are balanced
+    solution = solve(problem, tol=tol, max_iter=150)
+    assert solution.status in ("optimal", "stalled", "max_iter")  # never "inaccurate": it tests the certified gap
+    assert_honest(problem, solution, tol)
+    recomputed = cr.certify(problem, solution.weights)
+    assert recomputed.upper == solution.objective
+    assert recomputed.lower <= solution.objective
+
+
+# Near lam_max
+
+
+def test_a_little_below_lam_max():
+    problem = make_problem("gated", ratio=0.999)
+    assert_agrees(problem, solve(problem, tol=TOL), TOL)
+
+
+@pytest.mark.parametrize(("loss", "below"), [("squared", 1e-5), ("squared", 1e-9), ("logistic", 1e-13)])
+def test_just_below_lam_max(loss, below):
+    """Zero weights are good enough, and no Newton step is needed to see it."""
+    problem = make_problem("gated", loss, ratio=1.0 - below)
+    assert_agrees(problem, solve(problem, tol=1e-3, max_iter=5), 1e-3)
+
+
+@pytest.mark.parametrize("loss", ["logistic", "softmax"])
+def test_the_history_in_float32_claims_no_more_than_the_truth(loss):
+    problem = many_patterns(loss, c=3, dtype=np.float32)
+    double = cr.ConvexGatedReLU(
+        problem.X.astype(np.float64), problem.y.astype(np.float64), problem.patterns, problem.lam, loss
+    )
+    optimum = solve(double, tol=1e-11, max_iter=100)
+    solution = solve(problem, tol=1e-12, max_iter=100)
+    assert solution.history[-1].lower <= optimum.objective * (1 + 1e-13)
+    assert solution.history[-1].objective >= optimum.lower * (1 - 1e-13)
+    assert solution.status != "inaccurate"
+
+
+@pytest.mark.parametrize(
+    ("problem", "tol", "max_iter"),
+    [
+        ({"loss": "softmax", "shape": "collinear", "c": 3, "ratio": 1e-4}, 1e-7, 110),
+        ({"loss": "logistic", "penalty": "l1", "ratio": 0.0092, "n_gates": 30, "seed": 971598}, 1e-9, 300),
+        ({"loss": "logistic", "penalty": "nuclear", "c": 3, "ratio": 1.8e-4, "seed": 245066}, 1e-6, 60),
+    ],
+    ids=["softmax", "l1", "nuclear"],
+)
+def test_hard_problems_of_twelve_rows(problem, tol, max_iter):
+    problem = make_problem("gated", **problem)
+    assert_agrees(problem, solve(problem, tol=tol, max_iter=max_iter), tol)
+
+
+def test_what_is_not_solved_is_not_hidden():
+    """Five patterns, a tiny lam and coupled outputs: conjugate gradients fail, and Newton steps are short."""
+    problem = make_problem("gated", "softmax", c=3, ratio=0.0003, seed=442688)
+    assert_honest(problem, solve(problem, tol=1e-6, max_iter=200), 1e-6)
+
+
+@pytest.mark.parametrize("lam", [1e-3, 1e-4, 1e-5])
+def test_classes_that_can_be_told_apart_need_large_weights(lam):
+    """At the optimum some labels have probabilities of 1e-19: a first long step by an old t overshot it for good."""
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.standard_normal((45, 2)), np.ones(45)])
+    y = np.where(X[:, 0] > 0.0, 1.0, -1.0)
+    X[:, :2] = (X[:, :2] - X[:, :2].mean(axis=0)) / X[:, :2].std(axis=0)
+    problem = cr.ConvexGatedReLU(X, y, cr.sample_patterns(X, 8, seed=1), lam, "logistic")
+    assert_agrees(problem, cr.solve(problem, "WorkingSet"), 1e-6)
+
+
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+@pytest.mark.parametrize("ratio", [1e-1, 1e-3, 1e-5])
+@pytest.mark.parametrize("seed", range(2))
+def test_classes_and_weights_of_one_to_ten_thousand(kind, ratio, seed):
+    """One row of the rare class that counts as much as ten thousand: its entry of t met the boundary first."""
+    rng = np.random.default_rng(seed)
+    n = 60
+    X = np.column_stack([np.exp(rng.standard_normal((n, 3))), np.ones(n)])
+    y = np.where(np.arange(n) == 7, 1.0, -1.0)
+    weights = np.where(y > 0.0, 1e4, 1.0) if seed == 0 else 10.0 ** rng.uniform(-4.0, 0.0, n)
+    cls = cr.ConvexReLU if kind == "relu" else cr.ConvexGatedReLU
+    problem = cls(X, y, cr.sample_patterns(X, 8, seed=0), 1.0, cr.Weighted("logistic", weights))
+    problem = problem.with_lam(ratio * problem.lam_max())
+    assert_agrees(problem, solve(problem, tol=1e-6, max_iter=150), 1e-6)
+
+
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+def test_one_row_of_its_class_among_hundreds(kind):
+    rng = np.random.default_rng(0)
+    X = np.exp(rng.normal(size=(600, 10)))
+    y = -np.ones(600)
+    y[rng.integers(600)] = 1.0
+    X = np.column_stack([(X - X.mean(axis=0)) / X.std(axis=0), np.ones(600)])
+    cls = cr.ConvexReLU if kind == "relu" else cr.ConvexGatedReLU
+    problem = cls(X, y, cr.sample_patterns(X, 30, seed=0), 1e-3, "logistic")
+    solution = solve(problem, tol=1e-6, max_iter=60)
+    assert solution.status == "optimal"
