@@ -46,6 +46,7 @@ test-extras: $(EXTRAS)/.installed
 lint: $(EXTRAS)/.installed
 	$(EXTRAS)/bin/ruff check .
 	$(EXTRAS)/bin/ruff format --check .
+	$(EXTRAS)/bin/lint-imports
 
 types: $(EXTRAS)/.installed
 	$(EXTRAS)/bin/mypy

@@ -47,10 +47,10 @@ class Instance:
     """A convex program of the comparison.
 
     X is the data set, prepared by `reference.datasets.prepare.prepare` (real data) or as it is (synthetic), and the
-    gates are Gaussian. To be the same on all machines, whatever their libraries round, every column of X and the targets
-    are rounded to multiples of 2^-22 of the power of two above their largest entry, and the gates to multiples of 2^-12:
-    products x_j'g_i are then exact in float64 in any order of summation, unless sizes of columns differ by more than
-    2^10 / d.
+    gates are Gaussian. To be the same on all machines, whatever their libraries round, every column of X and the
+    targets are rounded to multiples of 2^-22 of the power of two above their largest entry, and the gates to multiples
+    of 2^-12: products x_j'g_i are then exact in float64 in any order of summation, unless sizes of columns differ by
+    more than 2^10 / d.
 
     Attributes
     ----------

@@ -28,7 +28,7 @@ def verify(
     """Check a saved certificate against the data.
 
     Derives both bounds anew from weights, dual point and data, and rejects claims that are better. The same as the
-    stand-alone file cvxrelu/checker.py, which needs NumPy alone.
+    stand-alone file cvxrelu/certificates/checker.py, which needs NumPy alone.
     """
     from cvxrelu.certificates import checker
 
