@@ -1,12 +1,24 @@
-"""Dual points."""
+"""The dual of a convex program: dual points, and the lower bounds that they prove."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import scipy.sparse as sp
 
-from cvxrelu._validation import FloatArray
+from cvxrelu._validation import FloatArray, Weights, check_numeric
+from cvxrelu.losses.base import Loss
+from cvxrelu.penalties.base import NormPenalty, Penalty, homogeneous
+from cvxrelu.problems.annihilation import annihilated, product_roundings
+from cvxrelu.problems.dual_workspace import DualWorkspace
+from cvxrelu.problems.normalization import Normalized
+from cvxrelu.problems.operator import GatedOperator
+
+_FEASIBILITY = 1e-12
+_SAFE_SIZE = 1e50  # t between its reciprocal and itself: products with X, and their squares, stay normal numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,3 +39,163 @@ class DualPoint:
     t: FloatArray
     multipliers: sp.csr_array | None
     value: float
+
+
+class DualProgram(ABC):
+    """Base class of `ConvexProblem`: the dual program, maximise -F*(t) - R*(argument of t)."""
+
+    y: FloatArray
+    lam: float
+    loss: Loss
+    penalty: Penalty
+
+    @property
+    @abstractmethod
+    def Y(self) -> FloatArray:
+        """Targets as a float64 array (n, c)."""
+
+    @property
+    @abstractmethod
+    def operator(self) -> GatedOperator:
+        """A on (X, D) in float64."""
+
+    @property
+    @abstractmethod
+    def _ordinary(self) -> Normalized[Any] | None:
+        """The problem for evaluations whose squares would leave the range of float64 here; None where they do not."""
+
+    @abstractmethod
+    def polar_argument(
+        self,
+        t: FloatArray,
+        multipliers: sp.csr_array | None,
+        weights: Weights | None = None,
+        *,
+        workspace: DualWorkspace | None = None,
+    ) -> tuple[FloatArray, sp.csr_array | None]:
+        """Return the argument of the penalty's conjugate at t, with the multipliers that it contains.
+
+        C-GReLU: -A't. C-ReLU: -+A't + Xt'g; multipliers g that are not given are computed, with the weights
+        as a hint where their minimisation is not separable: for the blocks that decide the largest, and for all above
+        lam where they are projections. A workspace saves what was computed for the caller's last t.
+        """
+
+    def left_sides(
+        self, t: FloatArray, workspace: DualWorkspace | None = None
+    ) -> tuple[FloatArray, sp.csr_array | None]:
+        """Return the largest left side of the dual constraints of each pattern (P,), and its multipliers.
+
+        For penalties that add up over patterns. A pattern with a left side below lam has zero weights if t is
+        optimal. Over the cones, left sides above lam are exact (an upper bound for "l1"), the others upper bounds.
+        """
+        argument, multipliers = self.polar_argument(t, None, workspace=workspace)
+        assert isinstance(self.penalty, NormPenalty)
+        return homogeneous(self.penalty.pattern_polar, argument), multipliers
+
+    def dual_objective(self, t: Any, multipliers: Any = None) -> float:
+        """Return the dual objective -F*(t) - R*(argument) at t (n, c), -inf if t is not dual feasible.
+
+        Feasible means: to 1e-12 of lam, or within the rounding of the products themselves.
+
+        Parameters
+        ----------
+        t : array of shape (n, c) or (n,)
+            The dual variable.
+        multipliers : sparse or dense array of shape (2 c P, n), optional
+            Multipliers g >= 0 of the cones (C-ReLU only); by default the best ones are computed, none at lam = 0.
+
+        Returns
+        -------
+        float
+            A lower bound of the optimal value.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit, an entry is not finite, or a multiplier is negative.
+        """
+        point, gamma = self.check_dual(t), self.check_multipliers(multipliers)
+        if (ordinary := self._ordinary) is not None:
+            return ordinary.value(ordinary.problem.dual_objective(*ordinary.start_dual(point, gamma)))
+        if gamma is None and not self._regularised:
+            gamma = self._no_multipliers()
+        with np.errstate(over="ignore", invalid="ignore"):  # a t with squares that overflow is far too large
+            value = -self.loss.conjugate(point, self.Y)
+            if value > -np.inf:
+                value -= self._conjugate(self.polar_argument(point, gamma)[0], point)
+        return value if value > -np.inf else -np.inf
+
+    def dual_point(
+        self,
+        t: Any,
+        multipliers: Any = None,
+        weights: Weights | None = None,
+        *,
+        workspace: DualWorkspace | None = None,
+    ) -> DualPoint:
+        """Return a dual feasible point made from any t (n, c): the lower bound that t gives.
+
+        t is moved into the domain of F* and, for norm penalties, shrunk until the polar norm of the argument is
+        at most lam; at lam = 0 it is projected onto the null space of A', where no multipliers are needed. The
+        point t = 0, always feasible, is returned where it is better. ``t`` and ``multipliers`` are those of
+        `dual_objective`; ``weights`` only help to find multipliers, and a workspace to find them sooner.
+        """
+        point, gamma = self.check_dual(t), self.check_multipliers(multipliers)
+        if (ordinary := self._ordinary) is not None:
+            made = ordinary.problem.dual_point(*ordinary.start_dual(point, gamma))
+            return DualPoint(*ordinary.dual(made.t, made.multipliers), ordinary.value(made.value))
+        size = float(np.abs(point).max())
+        if size > 0.0 and not 1.0 / _SAFE_SIZE <= size <= _SAFE_SIZE:
+            point, gamma = point / size, None
+        point = self.loss.project_domain(point, self.Y)
+        scale, conjugate = 1.0, 0.0
+        if not self._regularised:
+            point, gamma = annihilated(self.operator, self.loss, self.Y, point), self._no_multipliers()
+            scale = self.loss.best_scale(point, self.Y, np.inf)
+        else:
+            argument, gamma = self.polar_argument(point, gamma, weights, workspace=workspace)
+            if isinstance(self.penalty, NormPenalty):
+                size = float(homogeneous(self.penalty.polar, argument))
+                scale = self.loss.best_scale(point, self.Y, self.lam / size if size > 0.0 else np.inf)
+            else:
+                conjugate = self.penalty.conjugate(argument, self.lam)
+        point = scale * point
+        value = -self.loss.conjugate(point, self.Y) - conjugate
+        origin = -self.loss.conjugate(np.zeros_like(point), self.Y)
+        if not value >= origin:
+            return DualPoint(np.zeros_like(point), self._no_multipliers(), origin)
+        return DualPoint(point, None if gamma is None else gamma * scale, value)
+
+    @property
+    def _regularised(self) -> bool:
+        return self.lam > 0.0 and self.penalty.name != "none"
+
+    @abstractmethod
+    def _no_multipliers(self) -> sp.csr_array | None:
+        """Return multipliers that are all zero, None for gated problems."""
+
+    def _adjoint(self, t: FloatArray, workspace: DualWorkspace | None) -> FloatArray:
+        return self.operator.adjoint(t) if workspace is None else workspace.adjoint(self.operator, t)
+
+    def _conjugate(self, argument: FloatArray, t: FloatArray) -> float:
+        if not self._regularised:
+            return 0.0 if bool(np.all(np.abs(argument) <= product_roundings(self.operator.X, t))) else np.inf
+        if isinstance(self.penalty, NormPenalty):
+            slack = max(_FEASIBILITY * self.lam, self._rounding(t))
+            return 0.0 if float(homogeneous(self.penalty.polar, argument)) <= self.lam + slack else np.inf
+        return self.penalty.conjugate(argument, self.lam)
+
+    def _rounding(self, t: FloatArray) -> float:
+        """Return a bound of the rounding error of ||X' D_i t_k||, over all i and k."""
+        return float(np.linalg.norm(product_roundings(self.operator.X, t), axis=-1).max())
+
+    def check_dual(self, t: Any) -> FloatArray:
+        """Return a dual variable as an array (n, c), checked."""
+        point = check_numeric("t", t).astype(np.float64)
+        if point.shape not in {self.Y.shape, self.y.shape}:
+            raise ValueError(f"t must have the shape {self.Y.shape} of the predictions; got {point.shape}")
+        return point.reshape(self.Y.shape)
+
+    @abstractmethod
+    def check_multipliers(self, multipliers: Any) -> sp.csr_array | None:
+        """Return multipliers as a sparse array (2 c P, n), checked; None for gated problems."""
