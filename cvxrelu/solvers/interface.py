@@ -133,6 +133,9 @@ class RawResult:
         The checks of a native solver.
     workspace : DualWorkspace, optional
         What a native solver knows of the dual, for the certificate to start from; None where it was interrupted.
+    resume : callable, optional
+        Of a native solver that was slow: goes on from where it has paused, and returns the answer, with the checks
+        since then, in the units of this one.
     """
 
     weights: Weights
@@ -145,12 +148,13 @@ class RawResult:
     solve_time: float | None
     history: tuple[Record, ...] = ()
     workspace: DualWorkspace | None = None
+    resume: "Callable[[], RawResult] | None" = None
 
 
 Callback = Callable[[Record], Any]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Limits:
     """When to stop; see `cvxrelu.solve`.
 
@@ -161,7 +165,7 @@ class Limits:
     patience : float, optional
         Seconds of work that the next solver of a plan is predicted to need: the solver ends as "slow" once it has
         worked for as long, and its gap, as it has decreased, will take longer than that. Work is the time of the thread
-        on a processor: what else the machine does plays no part.
+        on a processor: what else the machine does plays no part. Set to None where such a solver goes on.
     before : float
         Seconds that have passed before: the times of records begin with them.
     now, work : callable
@@ -180,7 +184,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         """Start the clock."""
-        object.__setattr__(self, "started", self.now())
+        self.started = self.now()
 
     def rounds(self) -> Callable[[], bool]:
         """Return a function that says when the gap is to be looked at again: by the clock, or by the work from now."""
