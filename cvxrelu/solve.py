@@ -1,6 +1,6 @@
 """`solve`: one call for every solver, one meaning of `tol`, every answer certified."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,15 +56,16 @@ def solve(
         "MOSEK", ...). "auto" is a plan: the first of LeastSquares, WorkingSet and RFISTA that can take the problem;
         CLARABEL, where it is predicted to be affordable (first for other ReLU problems); then the other native ones.
         The next one starts from the best weights so far when a solver ends short of tol without a limit of the
-        caller's, breaks down, or is seen to need longer than the next one is predicted to. That is by measured time:
-        name a solver for the same bits on any machine.
+        caller's, breaks down, or is seen to need longer than the next one is predicted to. One that was slow only goes
+        on after CLARABEL from where it paused. That is by measured time: name a solver for the same bits on any
+        machine.
     tol : float
         Relative certified gap that is asked for: (upper - lower) <= tol * |upper|, or a gap that float64 cannot tell
         from that of an exact fit (`Certificate.within`). For CVXPY's solvers, their own
         tolerances are set to a hundredth of it; where that leaves the gap too large, they run twice more at smaller
         ones.
     max_iter : int, optional
-        Limit of the solver's iterations (of CVXPY's solvers, in each run; of a plan, in each attempt).
+        Limit of the solver's iterations (of CVXPY's solvers, in each run; of a plan, of each solver).
     time_limit : float, optional
         Limit of the solver's time in seconds, without those of compilation at a first call (of CVXPY's solvers, for
         those that have one).
@@ -197,6 +198,7 @@ class _Run:
     normal: Normalized = field(init=False)
     rotated: Rotated = field(init=False)
     reserve: float = field(init=False)
+    paused: dict[str, Callable[[], RawResult]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Bring the problem into the solvers' form."""
@@ -214,23 +216,24 @@ class _Run:
 
     def plan(self) -> None:
         """Run the solvers of the plan, until the gap is proven or a limit of the caller's is reached."""
-        slow = set()
         left = self._time_left()
         plan = make_plan(self.rotated.problem, np.inf if left is None else left)
         for planned in plan:
-            if planned.resumes and planned.name not in slow:
+            if planned.resumes and planned.name not in self.paused:
+                continue
+            if self.paused and planned.seconds > (self._time_left() or np.inf):
                 continue
             self.attempt(planned, guarded=len(plan) > 1)
             ended = self.progress.attempts[-1].status
-            if ended is Status.SLOW:
-                slow.add(planned.name)
             if self.progress.reaches_tol() or self._is_limit(ended):
                 break
 
     def _results(self, planned: Planned) -> Iterator[RawResult]:
         """Yield the answers of one solver."""
         solver = planned.solver
-        if isinstance(solver, str):
+        if planned.resumes:
+            yield self.paused.pop(planned.name)()
+        elif isinstance(solver, str):
             yield from solve_cvxpy(
                 self.rotated.problem,
                 solver,
@@ -253,7 +256,10 @@ class _Run:
                 before=self.progress.elapsed,
             )
             start = None if best is None else self.rotated.start(self.normal.start(best))
-            yield self.normal.solver(solver).run(self.rotated.problem, start, limits)
+            raw = self.normal.solver(solver).run(self.rotated.problem, start, limits)
+            if raw.resume is not None:
+                self.paused[planned.name] = raw.resume
+            yield raw
 
     def _guarded(self, planned: Planned) -> Iterator[RawResult]:
         """Yield the answers of one solver; zero weights if it breaks down."""

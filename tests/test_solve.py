@@ -377,6 +377,45 @@ def test_a_solver_that_is_too_slow_hands_over():
     assert [line.split()[0] for line in table[-2:]] == ["RFISTA", "CLARABEL"]
 
 
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+def test_a_slow_solver_goes_on_from_where_it_paused(monkeypatch, kind):
+    """Whatever came between: with no step more than had it never paused, and not from the other solver's point."""
+    problem = make_problem(kind, loss="logistic", ratio=1e-5)
+    alone = cr.solve(problem, "WorkingSet", tol=1e-8)
+    assert alone.n_iter > 10
+    plan = (
+        Planned(cr.WorkingSet(), patience=0.0),
+        Planned(cr.LeastSquares() if kind == "gated" else cr.RFISTA()),  # neither can
+        Planned(cr.WorkingSet(), resumes=True),
+    )
+    monkeypatch.setattr(sys.modules["cvxrelu.solve"], "make_plan", lambda problem, time_left: plan)
+    starts = []
+    for name in ("_gated_candidates", "relu_candidates"):
+        original = getattr(sys.modules["cvxrelu.solvers.working_set"], name)
+        monkeypatch.setattr(
+            f"cvxrelu.solvers.working_set.{name}", lambda *args, original=original: starts.append(1) or original(*args)
+        )
+    solution = cr.solve(problem, tol=1e-8)
+    first, second, third = solution.attempts
+    assert (first.status, second.status, third.status) == ("slow", "failed", "optimal")
+    assert first.n_iter < third.n_iter == solution.n_iter <= 1.25 * alone.n_iter
+    assert len(starts) == 1
+    counts = [record.n_iter for record in solution.history if record.solver == "WorkingSet"]
+    assert counts == sorted(set(counts))
+
+
+def test_the_next_solver_is_left_out_where_the_time_left_is_less_than_it_needs(monkeypatch):
+    plan = (
+        Planned(cr.RFISTA(), patience=0.0),
+        Planned("CLARABEL", seconds=1e6),
+        Planned(cr.RFISTA(), resumes=True),
+    )
+    monkeypatch.setattr(sys.modules["cvxrelu.solve"], "make_plan", lambda problem, time_left: plan)
+    solution = cr.solve(make_problem("gated", shape="collinear", ratio=1e-2), time_limit=1e5)
+    assert [one.solver for one in solution.attempts] == ["RFISTA", "RFISTA"]
+    assert [one.status for one in solution.attempts] == ["slow", "optimal"]
+
+
 def test_an_iteration_limit_of_the_solvers_own_is_no_limit_of_the_callers(monkeypatch):
     plan_of(monkeypatch, cr.RFISTA(max_iter=20), "CLARABEL")
     solution = cr.solve(hard())

@@ -1,7 +1,7 @@
 """The loop that native solvers share: checks of the certified gap, limits, the best point, history, callback."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ _STALL_MINIMUM = 500
 _STALL_ROUNDINGS = 4.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Limits:
     """When to stop; see `cvxrelu.solve`.
 
@@ -31,7 +31,7 @@ class Limits:
     patience : float, optional
         Seconds of work that the next solver of a plan is predicted to need: the solver ends as "slow" once it has
         worked for as long, and its gap, as it has decreased, will take longer than that. Work is the time of the thread
-        on a processor: what else the machine does plays no part.
+        on a processor: what else the machine does plays no part. Set to None where such a solver goes on.
     before : float
         Seconds that have passed before: the times of records begin with them.
     now, work : callable
@@ -50,7 +50,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         """Start the clock."""
-        object.__setattr__(self, "started", self.now())
+        self.started = self.now()
 
     def rounds(self) -> Callable[[], bool]:
         """Return a function that says when the gap is to be looked at again: by the clock, or by the work from now."""
@@ -85,7 +85,6 @@ class Candidate:
     violation: float = 0.0
 
 
-@np.errstate(over="ignore", invalid="ignore")  # points that leave the range of the floats end the iteration
 def watch(
     problem: ConvexProblem,
     candidates: Iterable[Candidate],
@@ -96,82 +95,112 @@ def watch(
     """Check the candidates as they come and return the best, when a limit or the tolerance is reached.
 
     The gap is that of the best feasible point and the best dual point so far, in float64. A solver has stalled when
-    neither bound has moved by more than the rounding of X's precision in the last 30 % of at least 500 iterations.
+    neither bound has moved by more than the rounding of X's precision in the last 30 % of at least 500 iterations. One
+    that is slow can be resumed: it goes on from its own last point, as if it had never paused, within the same limits.
     The workspace is that of the solver on the whole problem, if it has one.
     """
-    if workspace is not None:
-        workspace.expired = lambda: limits.now() >= limits.deadline
-    history: list[Record] = []
-    start = limits.work()
-    spent: list[float] = []
-    best_weights = problem.zero_weights()
-    upper = problem.objective(best_weights)
-    best_dual: DualPoint | None = None
-    status, failure = Status.MAX_ITER, ""
-    try:
-        for candidate in candidates:
-            if candidate.objective is None:
-                violation = problem.violation(candidate.weights)
-                feasible = problem.repair(candidate.weights)
-                objective = problem.objective(feasible)
-            else:
-                violation, feasible, objective = candidate.violation, candidate.weights, candidate.objective
-            if objective <= upper:
-                best_weights, upper = feasible, objective
-            point = candidate.dual
-            if point is None:
-                t = problem.gradient_point(candidate.weights)
-                point = problem.dual_point(t, candidate.multipliers, workspace=workspace)
-            if best_dual is None or point.value > best_dual.value:
-                best_dual = point
-            record = Record(
-                n_iter=candidate.n_iter,
-                time=limits.before + limits.elapsed,
-                objective=upper,
-                lower=min(best_dual.value, upper),
-                violation=violation,
-                step=candidate.step,
-                solver=name,
-            )
-            history.append(record)
-            spent.append(limits.work() - start)
-            reason = _reason_to_stop(history, spent, limits, problem.resolution, float(np.finfo(problem.X.dtype).eps))
-            if reason is not None:
-                status = reason
-                break
+    return _Watched(problem, iter(candidates), limits, name, workspace).run()
+
+
+class _Watched:
+    """A solver at work: its candidates to come, and the best of those that it has given."""
+
+    def __init__(
+        self,
+        problem: ConvexProblem,
+        candidates: Iterator[Candidate],
+        limits: Limits,
+        name: str,
+        workspace: DualWorkspace | None,
+    ) -> None:
+        self._problem, self._candidates, self._limits = problem, candidates, limits
+        self._name, self._workspace = name, workspace
+        self._history: list[Record] = []
+        self._spent: list[float] = []
+        self._start = limits.work()
+        self._weights = problem.zero_weights()
+        self._upper = problem.objective(self._weights)
+        self._dual: DualPoint | None = None
+
+    def resume(self) -> RawResult:
+        """Go on from where the solver has paused, with patience."""
+        self._limits.patience = None
+        return self.run()
+
+    @np.errstate(over="ignore", invalid="ignore")  # points that leave the range of the floats end the iteration
+    def run(self) -> RawResult:
+        """Check candidates until there is a reason to stop."""
+        limits, workspace = self._limits, self._workspace
+        if workspace is not None:
+            workspace.expired = lambda: limits.now() >= limits.deadline
+        before, status, failure = len(self._history), Status.STALLED, ""  # stalled: a solver with no more to offer
+        try:
+            for candidate in self._candidates:
+                self._check(candidate)
+                reason = _reason_to_stop(self._history, self._spent, limits, self._problem)
+                if reason is not None:
+                    status = reason
+                    break
+        except KeyboardInterrupt:
+            note_interrupt()
+            status = Status.INTERRUPTED
+        except (ArithmeticError, np.linalg.LinAlgError) as error:  # the best point so far is no worse for it
+            status, failure = Status.FAILED, f" ({type(error).__name__}: {error})"
+        dual = self._dual
+        return RawResult(
+            weights=self._weights,
+            t=None if dual is None else dual.t,
+            multipliers=None if dual is None else dual.multipliers,
+            status=status,
+            solver_status=f"{self._name}: {status.value}{failure}",
+            n_iter=self._history[-1].n_iter if self._history else 0,
+            solve_time=limits.elapsed,
+            history=tuple(self._history[before:]),
+            workspace=None if status in (Status.INTERRUPTED, Status.FAILED) else workspace,
+            resume=self.resume if status is Status.SLOW else None,
+        )
+
+    def _check(self, candidate: Candidate) -> None:
+        """Keep what is better than all before, and note it."""
+        problem, limits = self._problem, self._limits
+        if candidate.objective is None:
+            violation = problem.violation(candidate.weights)
+            feasible = problem.repair(candidate.weights)
+            objective = problem.objective(feasible)
         else:
-            status = Status.STALLED  # a solver that has no more to offer
-    except KeyboardInterrupt:
-        note_interrupt()
-        status = Status.INTERRUPTED
-    except (ArithmeticError, np.linalg.LinAlgError) as error:  # the best point so far is no worse for it
-        status, failure = Status.FAILED, f" ({type(error).__name__}: {error})"
-    return RawResult(
-        weights=best_weights,
-        t=None if best_dual is None else best_dual.t,
-        multipliers=None if best_dual is None else best_dual.multipliers,
-        status=status,
-        solver_status=f"{name}: {status.value}{failure}",
-        n_iter=history[-1].n_iter if history else 0,
-        solve_time=limits.elapsed,
-        history=tuple(history),
-        workspace=None if status in (Status.INTERRUPTED, Status.FAILED) else workspace,
-    )
+            violation, feasible, objective = candidate.violation, candidate.weights, candidate.objective
+        if objective <= self._upper:
+            self._weights, self._upper = feasible, objective
+        point = candidate.dual
+        if point is None:
+            t = problem.gradient_point(candidate.weights)
+            point = problem.dual_point(t, candidate.multipliers, workspace=self._workspace)
+        if self._dual is None or point.value > self._dual.value:
+            self._dual = point
+        record = Record(
+            n_iter=candidate.n_iter,
+            time=limits.before + limits.elapsed,
+            objective=self._upper,
+            lower=min(self._dual.value, self._upper),
+            violation=violation,
+            step=candidate.step,
+            solver=self._name,
+        )
+        self._history.append(record)
+        self._spent.append(limits.work() - self._start)
 
 
-def _reason_to_stop(
-    history: list[Record], spent: list[float], limits: Limits, resolution: float, eps: float
-) -> Status | None:
+def _reason_to_stop(history: list[Record], spent: list[float], limits: Limits, problem: ConvexProblem) -> Status | None:
     record = history[-1]
     if limits.callback is not None and limits.callback(record):
         return Status.STOPPED
-    if record.gap <= max(limits.tol * abs(record.objective), resolution):
+    if record.gap <= max(limits.tol * abs(record.objective), problem.resolution):
         return Status.OPTIMAL
     if record.n_iter is not None and record.n_iter >= limits.max_iter:
         return Status.MAX_ITER
     if limits.now() >= limits.deadline:
         return Status.TIME_LIMIT
-    if stalled(history, eps):
+    if stalled(history, float(np.finfo(problem.X.dtype).eps)):
         return Status.STALLED
     return Status.SLOW if _slow(history, spent, limits) else None
 

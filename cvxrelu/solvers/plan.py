@@ -45,12 +45,15 @@ class Planned:
         The solver, or the name of one of CVXPY's.
     patience : float, optional
         Seconds after which this solver hands over if it is slow; see `Limits`.
+    seconds : float
+        What it is predicted to need: it is left out where a slow one can go on and a limit of the caller's leaves less.
     resumes : bool
-        Only if the same solver was handed over as too slow before.
+        Only if the same solver was too slow before: it goes on from where it paused.
     """
 
     solver: NativeSolver | str
     patience: float | None = None
+    seconds: float = 0.0
     resumes: bool = False
 
     @property
@@ -107,7 +110,7 @@ def make_plan(problem: ConvexProblem, time_left: float) -> tuple[Planned, ...]:
     affordable = cost.size <= _SHARE_OF_MEMORY * available_bytes() and cost.seconds <= min(_LONGEST, time_left)
     if native and not affordable:
         return tuple(Planned(solver) for solver in native)
-    second = Planned(INTERIOR_POINT)
+    second = Planned(INTERIOR_POINT, seconds=cost.seconds)
     if not native or isinstance(native[0], AugmentedLagrangian):
         return (second, *(Planned(solver) for solver in native))
     least = 0.0 if isinstance(native[0], RFISTA) else _LEAST_PATIENCE  # RFISTA alone is often slower than CLARABEL

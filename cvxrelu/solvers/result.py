@@ -1,5 +1,6 @@
 """What every solver hands back, before it is certified."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -128,6 +129,9 @@ class RawResult:
         The checks of a native solver.
     workspace : DualWorkspace, optional
         What a native solver knows of the dual, for the certificate to start from; None where it was interrupted.
+    resume : callable, optional
+        Of a native solver that was slow: goes on from where it has paused, and returns the answer, with the checks
+        since then, in the units of this one.
     """
 
     weights: Weights
@@ -140,3 +144,4 @@ class RawResult:
     solve_time: float | None
     history: tuple[Record, ...] = ()
     workspace: DualWorkspace | None = None
+    resume: "Callable[[], RawResult] | None" = None
