@@ -1,4 +1,5 @@
 import ast
+import functools
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,12 +35,17 @@ def test_certificate_from_weights_alone(case):
     assert certificate.kkt_residual <= 1e-4
 
 
-@settings(max_examples=100)
+@functools.cache
+def with_reference(case):
+    problem = case.build()
+    return problem, cr.solve(problem)
+
+
+@settings(max_examples=50)
 @given(st.sampled_from(CASES), st.integers(0, 2**32 - 1))
 def test_bounds_hold_for_random_weights_and_duals(case, seed):
     rng = np.random.default_rng(seed)
-    problem = case.build()
-    reference = cr.solve(problem)
+    problem, reference = with_reference(case)
     blocks = rng.standard_normal(problem.blocks(problem.zero_weights()).shape) * 10.0 ** rng.integers(-8, 2)
     weights = problem.weights(blocks + rng.integers(2) * problem.blocks(reference.weights))
     t = reference.dual.t * rng.choice([-1.0, 1.0, 50.0]) + 1e-3 * rng.standard_normal(problem.Y.shape)

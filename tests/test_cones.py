@@ -10,7 +10,7 @@ from cvxrelu import cone_projection
 from cvxrelu.cone_projection import ConeProjector
 from cvxrelu.cones import PatternCones
 from cvxrelu.penalties import FeatureGroupL1
-from cvxrelu.polar import cone_multipliers
+from cvxrelu.polar import cone_multipliers, features_are_larger
 from tests.cases import make_data
 
 
@@ -88,6 +88,28 @@ def test_feature_multipliers_minimise_the_largest_group():
     assert (gamma.data >= 0).all()
     assert best <= found * (1 + 1e-6)
     assert found <= best * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_feature_groups_are_larger_than_what_is_less_than_their_minimum(seed):
+    """What multipliers reach is no smaller than the minimum, and the minimum is within 1e-6 of what is found."""
+    X = make_data("tall")
+    cones = PatternCones(X, cr.sample_patterns(X, 4))
+    Z = np.random.default_rng(seed).standard_normal((2 * cones.D.shape[1], 3))
+    found = largest_feature(cones.shift(Z, cone_multipliers(Z, cones, FeatureGroupL1(), 0.0, None)))
+    assert not features_are_larger(Z, cones, found)
+    assert features_are_larger(Z, cones, found * (1 - 4e-6))
+
+
+def test_one_feature_takes_one_projection(monkeypatch):
+    """A single group is minimised by the projection itself."""
+    X = np.random.default_rng(0).standard_normal((8, 1))
+    cones = PatternCones(X, cr.sample_patterns(X, 2))
+    Z = np.random.default_rng(1).standard_normal((2 * cones.D.shape[1], 1))
+    project, calls = PatternCones.scaled_multipliers, []
+    monkeypatch.setattr(PatternCones, "scaled_multipliers", lambda *args: calls.append(1) or project(*args))
+    cone_multipliers(Z, cones, FeatureGroupL1(), 0.0, None)
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("shape", ["tall", "wide", "collinear"])
@@ -195,6 +217,25 @@ def test_a_projection_starts_from_the_last_ones_face(monkeypatch):
 
     monkeypatch.setattr(cone_projection, "project_blocks", no_pivots)
     np.testing.assert_allclose(projector.project(blocks, x), first, rtol=1e-14, atol=1e-14)
+
+
+def test_projections_go_in_parts_that_fill_the_memory_they_may_use(monkeypatch):
+    """A block takes its n products with the rows and a basis of d x d; the parts change nothing."""
+    X = make_data("tall")[:, :3]
+    patterns = cr.sample_patterns(X, 9)
+    blocks, n, d = np.arange(len(patterns)), np.count_nonzero(X.any(axis=1)), 3
+    x = np.random.default_rng(0).standard_normal((len(blocks), d))
+    whole = ConeProjector(X, patterns.D, len(blocks)).project(blocks, x)
+    project, sizes = ConeProjector._project, []
+
+    def note(self, part, *rest):
+        sizes.append(len(part))
+        return project(self, part, *rest)
+
+    monkeypatch.setattr(ConeProjector, "_project", note)
+    monkeypatch.setattr(cone_projection, "_CHUNK_BYTES", 2 * 8 * (n + d**2) + 7)
+    np.testing.assert_allclose(ConeProjector(X, patterns.D, len(blocks)).project(blocks, x), whole, rtol=1e-14)
+    assert sizes == [2] * (len(blocks) // 2) + [1] * (len(blocks) % 2)
 
 
 @pytest.mark.parametrize(("n", "d"), [(6, 8), (40, 3), (900, 5)])

@@ -14,7 +14,7 @@ from tests.clock import Clock
 from tests.neurons import KINDS, SEEDS, largest_by_enumeration, make_rows
 
 
-@settings(max_examples=150)
+@settings(max_examples=50)
 @given(SEEDS, st.sampled_from(KINDS), st.integers(1, 9), st.integers(1, 4), st.booleans())
 def test_bound_is_the_maximum_of_all_cones(seed, kind, n, d, one_signed):
     rng = np.random.default_rng(seed)

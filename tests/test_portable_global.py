@@ -122,7 +122,7 @@ def test_save_load_and_verify(name, loss, ratio, tmp_path):
         assert words in str(verdict)
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(
     SEEDS,
     st.sampled_from(KINDS),
@@ -354,7 +354,7 @@ def with_noise(contents, rng):
     return arrays
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(SEEDS, st.booleans())
 def test_what_is_derived_is_a_bound_whatever_the_file(solved, relaxation, seed, by_cones):
     rng = np.random.default_rng(seed)
