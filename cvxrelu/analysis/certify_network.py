@@ -23,7 +23,7 @@ from cvxrelu.optimize.solve_global import solve_global
 from cvxrelu.patterns.activation_patterns import ActivationPatterns
 from cvxrelu.pricing.bounds import EXACT_RANK, LOOSER, SEARCH_RANK, bound_neurons, compile_search, feasible_multiple
 from cvxrelu.pricing.local_search import NewNeuron, find_neuron, new_neuron
-from cvxrelu.pricing.neuron_problem import Lines, NeuronBound
+from cvxrelu.pricing.neuron_problem import NeuronBound, RowLines
 from cvxrelu.pricing.relaxation import relaxed_point, within_reach
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.relu import ConvexReLU
@@ -141,12 +141,12 @@ def certify_network(
         raise ValueError(f"network must have a finite objective on X and y; got {upper}")
     problem, weights = _program(given, data, y, patterns, lam, measure)
 
-    lines = Lines(problem.X)
+    lines = RowLines(problem.X)
 
     def price(t: FloatArray) -> NewNeuron:
         if scope == "global" and lines.rank <= EXACT_RANK:
             bound = bound_neurons(problem.X, lines, t[:, 0], lam)
-            return new_neuron(problem.X, t, bound.met[0], 0, exact=True)
+            return new_neuron(problem.X, t, bound.candidates[0], 0, exact=True)
         starts = given.W1 if given.n_neurons else None
         return find_neuron(problem.X, t, starts=starts, n_starts=n_starts, seed=seed)
 
@@ -267,7 +267,7 @@ def _program(
 
 
 def _global_point(
-    problem: ConvexReLU, lines: Lines, t: FloatArray, tol: float, time_limit: float
+    problem: ConvexReLU, lines: RowLines, t: FloatArray, tol: float, time_limit: float
 ) -> tuple[DualPoint, NeuronBound]:
     """Return a feasible point of the dual over all networks, a multiple of t (n, 1), with what proves it."""
     point = problem.loss.project_domain(t, problem.Y)[:, 0]

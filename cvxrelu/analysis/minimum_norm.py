@@ -138,8 +138,8 @@ def _of_ordinary_size(problem: ConvexProblem, penalty: NormPenalty, solver: str,
             f"there may be none: patterns.is_singular(X) finds {int(problem.patterns.is_singular(problem.X).sum())}"
         ) from error
     weights = _with_prediction(problem, free, weights, prediction)
-    argument, _ = unit.polar_argument(t, unit.check_multipliers(multipliers))
-    size = float(penalty.polar(argument))
+    argument, _ = unit.conjugate_argument(t, unit.check_multipliers(multipliers))
+    size = float(penalty.dual_norm(argument))
     return MinimumNorm(
         weights=weights,
         norm=penalty.value(problem.blocks(weights)),

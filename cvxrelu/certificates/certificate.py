@@ -330,7 +330,7 @@ def _certify(
     t = problem.gradient_point(feasible)
     if rounded and not (np.isfinite(upper) and np.linalg.norm(workspace.adjoint(problem.operator, t)) <= _LARGEST):
         raise ValueError("weights are too large: their objective, or the square of its gradient, overflows float64")
-    argument, multipliers = problem.polar_argument(t, None, feasible, workspace=workspace)
+    argument, multipliers = problem.conjugate_argument(t, None, feasible, workspace=workspace)
     points = [problem.dual_point(t, multipliers, workspace=workspace)]
     for dual in duals:
         points.append(problem.dual_point(dual.t, weights=feasible, workspace=workspace))

@@ -17,7 +17,7 @@ from cvxrelu.numerics.rounding import above, dot_radius, norms_above
 from cvxrelu.penalties.group_norms import L1, FeatureGroupL1, GroupL1
 from cvxrelu.penalties.nuclear import Nuclear
 from cvxrelu.penalties.quadratic import NoPenalty, SquaredL2
-from cvxrelu.penalties.rounded import _penalty_above, _polar_above
+from cvxrelu.penalties.rounded import dual_norm_above, penalty_above
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.relu import ConvexReLU
@@ -97,7 +97,7 @@ def objective_above(problem: ConvexProblem, weights: Weights) -> float:
         radius = dot_radius(sizes, n_used + problem.d + 1, (n_used + 1) * problem.d)
         value = loss_above(problem.loss, problem.predict(weights), radius, problem.Y)
         if problem.lam > 0.0:
-            value += math.nextafter(problem.lam * _penalty_above(problem.penalty, blocks), math.inf)
+            value += math.nextafter(problem.lam * penalty_above(problem.penalty, blocks), math.inf)
     return math.nextafter(value, math.inf) if value < math.inf else math.inf
 
 
@@ -121,12 +121,12 @@ def _feasible_dual(problem: ConvexProblem, t: FloatArray, multipliers: sp.csr_ar
     penalty, lam, scale = problem.penalty, problem.lam, 1.0
     if penalty.is_norm:
         radius = _argument_radius(problem, t, multipliers)
-        excess = _polar_above(penalty, np.zeros_like(radius), radius) / lam
+        excess = dual_norm_above(penalty, np.zeros_like(radius), radius) / lam
         scale = 1.0 / (1.0 + 2.0 * excess + 2.0**-48)
     for _ in range(_ATTEMPTS):
         shrunk = into_domain(problem.loss, scale * t, problem.Y)
         gamma = None if multipliers is None else multipliers * scale
-        argument, _ = problem.polar_argument(shrunk, gamma)
+        argument, _ = problem.conjugate_argument(shrunk, gamma)
         radius = _argument_radius(problem, shrunk, gamma)
         value = -conjugate_above(problem.loss, shrunk, problem.Y)
         if not penalty.is_norm:
@@ -134,7 +134,7 @@ def _feasible_dual(problem: ConvexProblem, t: FloatArray, multipliers: sp.csr_ar
             ratio = float(above(np.asarray(size / lam), 1))
             value -= float(above(np.asarray(0.5 * (size * ratio)), 2))
             return DualPoint(shrunk, gamma, math.nextafter(value, -math.inf))
-        size = _polar_above(penalty, argument, radius)
+        size = dual_norm_above(penalty, argument, radius)
         if size <= lam:
             return DualPoint(shrunk, gamma, value)
         scale *= lam / size * (1.0 - 2.0**-48)

@@ -1,4 +1,4 @@
-"""Multipliers g >= 0 of the cones that make the polar norm of z + Xt'g small: the ReLU dual's proof."""
+"""Multipliers g >= 0 of the cones that make the dual norm of z + Xt'g small: the ReLU dual's proof."""
 
 from collections.abc import Callable, Iterator
 
@@ -36,7 +36,7 @@ def cone_multipliers(
     cones : PatternCones
         The cones; block b belongs to pattern b % P.
     penalty : Penalty
-        The penalty whose polar norm is to be small.
+        The penalty whose dual norm is to be small.
     enough : float
         The norm that is small enough: lam.
     weights : ndarray of shape (B, d) or None

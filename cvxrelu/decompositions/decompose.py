@@ -31,7 +31,7 @@ _NUDGE = 1.01
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
+class Decomposition:
     """Decomposition of blocks.
 
     Attributes
@@ -139,7 +139,7 @@ def split(
     solver: str = "auto",
     start: Any = None,
     verbose: bool = False,
-) -> Split:
+) -> Decomposition:
     """Return the decomposition of all blocks that have one; the parameters are those of `decompose`."""
     name, settings = check_method(method)
     program = _check_solver(name, solver)
@@ -160,7 +160,7 @@ def split(
         v, w, missed = splitter.split(flat[chunk] / scale, chunk % P, start_here)
         W[chunk], V[chunk], failed[chunk] = scale * w, scale * v, missed
     shape = (c, P, d)
-    return Split(V.reshape(shape), W.reshape(shape), failed.reshape(c, P))
+    return Decomposition(V.reshape(shape), W.reshape(shape), failed.reshape(c, P))
 
 
 def supporting_rows(problem: ConvexProblem, U: FloatArray) -> dict[tuple[int, int], IndexArray]:

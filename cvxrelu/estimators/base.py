@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from cvxrelu._validation import FloatArray, check_choice, check_flag, check_integer, check_number
 from cvxrelu.certificates.certificate import Certificate
-from cvxrelu.estimators.training import Plan, Training
+from cvxrelu.estimators.training import Fit, FitSettings
 from cvxrelu.losses.base import Loss
 from cvxrelu.networks.network import Network
 from cvxrelu.optimize.solution import Solution
@@ -40,7 +40,7 @@ class ConvexNetworkEstimator(BaseEstimator):
         """Return data (n, d), targets as the loss takes them and weights, checked."""
         raise NotImplementedError
 
-    def _plan(self) -> Plan:
+    def _plan(self) -> FitSettings:
         """Return the parameters, checked."""
         patterns = check_choice("patterns", self.patterns, ("sampled", "enumerate", "generate"))
         if patterns == "generate":
@@ -58,7 +58,7 @@ class ConvexNetworkEstimator(BaseEstimator):
             raise ValueError(
                 f"gate_options may hold order, image_shape, kernel_size; got {', '.join(sorted(map(str, unknown)))}"
             )
-        return Plan(
+        return FitSettings(
             relu=self._relu,
             loss=self._loss(),
             patterns=patterns,
@@ -76,7 +76,7 @@ class ConvexNetworkEstimator(BaseEstimator):
             verbose=bool(self.verbose),
         )
 
-    def _keep(self, training: Training, solution: Solution) -> None:
+    def _keep(self, training: Fit, solution: Solution) -> None:
         """Set what is known after training, all at once: an interrupt leaves no mixture of two trainings."""
         network, certificate = training.network(solution), training.certificate(solution)
         self.__dict__.update(

@@ -17,7 +17,7 @@ from cvxrelu.estimators.checks import EstimatorConvergenceWarning, check_outputs
 from cvxrelu.estimators.classifier import NetworkClassifier
 from cvxrelu.estimators.regressor import NetworkRegressor
 from cvxrelu.estimators.single import ConvexReLUClassifier, GatedReLUClassifier
-from cvxrelu.estimators.training import Plan, Training
+from cvxrelu.estimators.training import Fit, FitSettings
 from cvxrelu.networks.network import Network
 from cvxrelu.optimize.solution import Solution
 from cvxrelu.runtime.threads import warn
@@ -72,7 +72,7 @@ class PathFit(ConvexNetworkEstimator):
         plan = self._plan()
         data, targets, weights = self._read(X, y, sample_weight)
         check_outputs(targets, plan.patterns)
-        training = Training(plan, data, targets, weights)
+        training = Fit(plan, data, targets, weights)
         alphas = self._grid(training)
         one_standard_error = check_flag("one_standard_error", self.one_standard_error)
         splits = list(check_cv(self.cv, y, classifier=is_classifier(self)).split(data, y, groups))
@@ -95,7 +95,7 @@ class PathFit(ConvexNetworkEstimator):
         self._warn_of_gaps(plan.tol, solution, np.concatenate([gaps for _, gaps in paths]))
         return self
 
-    def _grid(self, training: Training) -> FloatArray:
+    def _grid(self, training: Fit) -> FloatArray:
         """Return the alphas, descending."""
         if not isinstance(self.alphas, Integral):
             given = check_numeric("alphas", self.alphas).astype(np.float64)
@@ -129,10 +129,10 @@ class PathFit(ConvexNetworkEstimator):
 
 
 def _train_path(
-    plan: Plan, X: FloatArray, Y: FloatArray, weights: FloatArray | None, alphas: FloatArray
+    plan: FitSettings, X: FloatArray, Y: FloatArray, weights: FloatArray | None, alphas: FloatArray
 ) -> tuple[list[Network], FloatArray]:
     """Return the networks of a fold's path and their certified relative gaps."""
-    training = Training(plan, X, Y, weights)
+    training = Fit(plan, X, Y, weights)
     solutions = training.path(alphas)
     gaps = np.array([solution.certificate.rel_gap for solution in solutions])
     return [training.network(solution) for solution in solutions], gaps

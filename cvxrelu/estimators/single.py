@@ -8,7 +8,7 @@ from cvxrelu.estimators.base import ConvexNetworkEstimator, GateKind, Patterns
 from cvxrelu.estimators.checks import EstimatorConvergenceWarning, check_alpha, check_outputs, shortfall
 from cvxrelu.estimators.classifier import NetworkClassifier
 from cvxrelu.estimators.regressor import NetworkRegressor
-from cvxrelu.estimators.training import Training
+from cvxrelu.estimators.training import Fit
 from cvxrelu.runtime.threads import warn
 from cvxrelu.solvers.interface import NativeSolver
 
@@ -49,7 +49,7 @@ class SingleFit(ConvexNetworkEstimator):
         alpha = check_alpha(self.alpha, plan.patterns)
         data, targets, weights = self._read(X, y, sample_weight)
         check_outputs(targets, plan.patterns)
-        training = Training(plan, data, targets, weights)
+        training = Fit(plan, data, targets, weights)
         previous = getattr(self, "certificate_", None) if check_flag("warm_start", self.warm_start) else None
         solution = training.solve(alpha, previous)
         self._keep(training, solution)

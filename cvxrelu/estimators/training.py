@@ -34,7 +34,7 @@ from cvxrelu.solvers.interface import NativeSolver
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class FitSettings:
     """An estimator's parameters, checked, as training needs them; see `cvxrelu.ConvexReLURegressor`."""
 
     relu: bool
@@ -54,7 +54,7 @@ class Plan:
     verbose: bool
 
 
-class Training:
+class Fit:
     """The convex program of a plan on rows of data.
 
     Parameters
@@ -74,7 +74,7 @@ class Training:
         If all weights are zero; if the patterns cannot be made.
     """
 
-    def __init__(self, plan: Plan, X: FloatArray, Y: FloatArray, weights: FloatArray | None = None) -> None:
+    def __init__(self, plan: FitSettings, X: FloatArray, Y: FloatArray, weights: FloatArray | None = None) -> None:
         self.plan = plan
         self._single = Y.ndim == 1
         if weights is not None:

@@ -28,7 +28,7 @@ _TINY, _ROUNDED = 1e-300, 2.0**-53
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class ConjugateDerivatives:
     """Gradient of the dual term at a point, and its inverse Hessian Q, which acts within rows.
 
     Q v = diagonal * v - coupling * (sum of coupling * v over the row).
@@ -65,7 +65,7 @@ class DualTerm(ABC):
         self.Y = Y
 
     @abstractmethod
-    def rows(self, t: FloatArray, sigma: float) -> Rows:
+    def rows(self, t: FloatArray, sigma: float) -> ConjugateDerivatives:
         """Return gradient and inverse Hessian at t (n, c) for the proximal-point parameter sigma."""
 
     def gradient(self, t: FloatArray, sigma: float) -> FloatArray:
@@ -110,10 +110,10 @@ class SquaredTerm(DualTerm):
 
     constant_curvature = True
 
-    def rows(self, t: FloatArray, sigma: float) -> Rows:
+    def rows(self, t: FloatArray, sigma: float) -> ConjugateDerivatives:
         """Return n t + Y and 1/n."""
         n = len(t)
-        return Rows(n * t + self.Y, np.full(t.shape, 1.0 / n))
+        return ConjugateDerivatives(n * t + self.Y, np.full(t.shape, 1.0 / n))
 
 
 class HuberTerm(DualTerm):
@@ -125,11 +125,11 @@ class HuberTerm(DualTerm):
         self.delta = loss.delta
         self.centre: FloatArray = np.zeros_like(Y)
 
-    def rows(self, t: FloatArray, sigma: float) -> Rows:
+    def rows(self, t: FloatArray, sigma: float) -> ConjugateDerivatives:
         """Return n t + Y + s+, and 1/(n + sigma) where s+ is not zero, 1/n where it is."""
         n = len(t)
         s = self._prox(t, sigma)
-        return Rows(n * t + self.Y + s, 1.0 / (n + sigma * (s != 0.0)))
+        return ConjugateDerivatives(n * t + self.Y + s, 1.0 / (n + sigma * (s != 0.0)))
 
     def value(self, t: FloatArray, sigma: float) -> float:
         """Return n/2 ||t||^2 + <t, Y> + ||s+||^2 / (2 sigma)."""
@@ -166,10 +166,10 @@ class HuberTerm(DualTerm):
 class LogisticTerm(DualTerm):
     """(1/n) sum a log a + (1 - a) log(1 - a), a = -n Y t in (0, 1)."""
 
-    def rows(self, t: FloatArray, sigma: float) -> Rows:
+    def rows(self, t: FloatArray, sigma: float) -> ConjugateDerivatives:
         """Return -Y logit(a) and a (1 - a) / n."""
         a = np.clip(-len(t) * self.Y * t, _TINY, 1.0 - _ROUNDED)
-        return Rows(-self.Y * scipy.special.logit(a), a * (1.0 - a) / len(t))
+        return ConjugateDerivatives(-self.Y * scipy.special.logit(a), a * (1.0 - a) / len(t))
 
     def bent(self, t: FloatArray, step: FloatArray) -> FloatArray:
         """Return a step that leaves some of a, or of 1 - a, where it would take all."""
@@ -194,11 +194,11 @@ class LogisticTerm(DualTerm):
 class SoftmaxTerm(DualTerm):
     """(1/n) sum p log p, p = n t + Y in the open simplex; gradients are unique up to a constant in each row."""
 
-    def rows(self, t: FloatArray, sigma: float) -> Rows:
+    def rows(self, t: FloatArray, sigma: float) -> ConjugateDerivatives:
         """Return log p and Q = (diag(p) - p p') / n in each row."""
         n = len(t)
         p = self._probabilities(t)
-        return Rows(np.log(p), p / n, p / np.sqrt(n))
+        return ConjugateDerivatives(np.log(p), p / n, p / np.sqrt(n))
 
     def bent(self, t: FloatArray, step: FloatArray) -> FloatArray:
         """Return a step that leaves some of each p where it would take all, with row sums of zero."""
@@ -239,11 +239,11 @@ class WeightedTerm(DualTerm):
         self._w = loss.weights[:, None]
         self._term = dual_term(loss.loss, Y)
 
-    def rows(self, t: FloatArray, sigma: float) -> Rows:
+    def rows(self, t: FloatArray, sigma: float) -> ConjugateDerivatives:
         """Return the gradient of g, and its inverse Hessian times w."""
         rows = self._term.rows(t / self._w, sigma)
         coupling = None if rows.coupling is None else np.sqrt(self._w) * rows.coupling
-        return Rows(rows.gradient, self._w * rows.diagonal, coupling)
+        return ConjugateDerivatives(rows.gradient, self._w * rows.diagonal, coupling)
 
     def bent(self, t: FloatArray, step: FloatArray) -> FloatArray:
         """Return a step that never leaves the domain."""

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.normalization import Normalized
-from cvxrelu.solvers.interface import RawResult, Record
+from cvxrelu.solvers.interface import Record, SolverResult
 
 SolverT = TypeVar("SolverT")
 
@@ -29,7 +29,7 @@ def normal_callback(
     return None if callback is None else lambda record: callback(original_record(normal, record))
 
 
-def original_result(normal: Normalized[ConvexProblem], raw: RawResult) -> RawResult:
+def original_result(normal: Normalized[ConvexProblem], raw: SolverResult) -> SolverResult:
     """Return a solver's answer to the problem as one to the original."""
     t, multipliers = (None, raw.multipliers) if raw.t is None else normal.dual(raw.t, raw.multipliers)
     return replace(

@@ -10,7 +10,7 @@ from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.runtime.interrupts import note_interrupt
-from cvxrelu.solvers.interface import Attempt, Callback, RawResult, Record
+from cvxrelu.solvers.interface import Attempt, Callback, Record, SolverResult
 from cvxrelu.status import Status
 
 OF_THE_CALLER = (Status.MAX_ITER, Status.TIME_LIMIT, Status.STOPPED, Status.INTERRUPTED)
@@ -20,7 +20,7 @@ class _Best(NamedTuple):
     """The best weights, certified, and where they are from, and the certificate of the greatest lower bound."""
 
     certificate: Certificate
-    result: RawResult
+    result: SolverResult
     solver: str
     dual: Certificate
 
@@ -72,7 +72,7 @@ class Progress:
         return None if self._best is None else self._best.certificate.weights
 
     @property
-    def result(self) -> RawResult:
+    def result(self) -> SolverResult:
         """The result that the best weights are from."""
         assert self._best is not None
         return self._best.result
@@ -97,7 +97,7 @@ class Progress:
         note_interrupt()
         self._interrupted = True
 
-    def add(self, solver: str, results: Iterable[RawResult]) -> None:
+    def add(self, solver: str, results: Iterable[SolverResult]) -> None:
         """Certify the results of one solver as they come, until the gap is small enough or Ctrl-C is pressed."""
         began = self.elapsed
         certificates: list[Certificate] = []
@@ -151,7 +151,7 @@ class Progress:
         best, dual = self._best.certificate, self._best.dual
         return best if dual.lower <= best.lower else with_dual_point(best, dual.dual)
 
-    def _certified(self, solver: str, result: RawResult) -> Certificate:
+    def _certified(self, solver: str, result: SolverResult) -> Certificate:
         offered = None if result.t is None else DualPoint(result.t, result.multipliers, float("nan"))
         try:
             certificate = certify_solved(self.problem, result.weights, offered, self._limited(result.workspace))

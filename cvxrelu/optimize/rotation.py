@@ -15,7 +15,7 @@ from cvxrelu.numerics.row_space import RowSpace
 from cvxrelu.patterns.activation_patterns import ActivationPatterns
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.relu import ConvexReLU
-from cvxrelu.solvers.interface import RawResult
+from cvxrelu.solvers.interface import SolverResult
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ class Rotated:
             return weights
         return self.problem.weights(self.space.coordinates(self.original.blocks(weights)))
 
-    def result(self, raw: RawResult) -> RawResult:
+    def result(self, raw: SolverResult) -> SolverResult:
         """Return a solver's answer to the problem as one to the original; dual variables are the same."""
         return replace(raw, weights=self.weights(raw.weights))
 

@@ -20,7 +20,7 @@ from cvxrelu.problems.normalization import Normalized, normalize
 from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.runtime.threads import warn
 from cvxrelu.solvers.cvxpy_solver import solve_cvxpy
-from cvxrelu.solvers.interface import Callback, Limits, NativeSolver, RawResult, Record
+from cvxrelu.solvers.interface import Callback, Limits, NativeSolver, Record, SolverResult
 from cvxrelu.solvers.plan import Planned, make_plan
 from cvxrelu.solvers.registry import NATIVE_SOLVERS
 from cvxrelu.status import Status
@@ -197,7 +197,7 @@ class _Run:
     normal: Normalized[ConvexProblem] = field(init=False)
     rotated: Rotated = field(init=False)
     reserve: float = field(init=False)
-    paused: dict[str, Callable[[], RawResult]] = field(init=False, default_factory=dict)
+    paused: dict[str, Callable[[], SolverResult]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Bring the problem into the solvers' form."""
@@ -227,7 +227,7 @@ class _Run:
             if self.progress.reaches_tol() or self._is_limit(ended):
                 break
 
-    def _results(self, planned: Planned) -> Iterator[RawResult]:
+    def _results(self, planned: Planned) -> Iterator[SolverResult]:
         """Yield the answers of one solver."""
         solver = planned.solver
         if planned.resumes:
@@ -260,7 +260,7 @@ class _Run:
                 self.paused[planned.name] = raw.resume
             yield raw
 
-    def _guarded(self, planned: Planned) -> Iterator[RawResult]:
+    def _guarded(self, planned: Planned) -> Iterator[SolverResult]:
         """Yield the answers of one solver; zero weights if it breaks down."""
         try:
             yield from self._results(planned)
@@ -328,6 +328,6 @@ def _with_printer(callback: Callback | None) -> Callback:
     return show
 
 
-def _empty(problem: ConvexProblem, status: Status, word: str) -> RawResult:
+def _empty(problem: ConvexProblem, status: Status, word: str) -> SolverResult:
     """Return zero weights as the answer of a solver."""
-    return RawResult(weights=problem.zero_weights(), status=status, solver_status=word, n_iter=0, solve_time=0.0)
+    return SolverResult(weights=problem.zero_weights(), status=status, solver_status=word, n_iter=0, solve_time=0.0)

@@ -22,7 +22,7 @@ from cvxrelu.patterns.activation_patterns import ActivationPatterns, unique_colu
 from cvxrelu.patterns.sampling import sample_patterns
 from cvxrelu.pricing.bounds import EXACT_RANK, LOOSER, SEARCH_RANK, bound_neurons, compile_search, feasible_multiple
 from cvxrelu.pricing.local_search import NewNeuron, local_maxima, new_neuron
-from cvxrelu.pricing.neuron_problem import Lines, NeuronBound
+from cvxrelu.pricing.neuron_problem import NeuronBound, RowLines
 from cvxrelu.pricing.relaxation import ascended_bound, relaxed_point, within_reach
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.relu import ConvexReLU
@@ -228,7 +228,7 @@ class _Generation:
         self._master = _Master(problem, problem.zero_weights(), np.zeros(len(problem.patterns), dtype=np.int64))
         self._proven: tuple[DualPoint, NeuronBound | None] = self._point_of(np.zeros(problem.n), 0.0), None
         self.history: list[GlobalRecord] = []
-        self._lines = Lines(problem.X)
+        self._lines = RowLines(problem.X)
         if time_limit is not None:
             before = clock.perf_counter()
             project_blocks.compile()
@@ -378,7 +378,7 @@ class _Generation:
             bound = bound_neurons(self.problem.X, self._lines, t, target, deadline=self._deadline, max_nodes=room)
             self._nodes += bound.n_nodes if on_the_way else 0
             self._keep(t, bound)
-            neurons += [new_neuron(self.problem.X, t, u, 0) for u in bound.met[:_ADDED]]
+            neurons += [new_neuron(self.problem.X, t, u, 0) for u in bound.candidates[:_ADDED]]
         return neurons
 
     def _relax(self) -> None:

@@ -17,7 +17,7 @@ __all__ = ["NormPenalty", "Penalty"]
 class Penalty(ABC):
     """A convex function Omega >= 0 of the weights, Omega(0) = 0; lam >= 0 multiplies it in the problem.
 
-    `value`, `prox` and `polar` are computed in the precision of their arguments, `conjugate` and
+    `value`, `prox` and `dual_norm` are computed in the precision of their arguments, `conjugate` and
     `subdifferential_distance` in float64.
 
     Examples
@@ -87,16 +87,16 @@ class NormPenalty(Penalty):
     degree: ClassVar[int | None] = 1
 
     @abstractmethod
-    def polar(self, Z: FloatArray) -> float:
+    def dual_norm(self, Z: FloatArray) -> float:
         """Return the dual norm, sup <Z, U> over Omega(U) <= 1."""
 
-    def pattern_polar(self, Z: FloatArray) -> FloatArray:
+    def pattern_dual_norm(self, Z: FloatArray) -> FloatArray:
         """Return the dual norm of each pattern's part Z[..., i, :] (P,), for norms that add up over patterns."""
         raise NotImplementedError(f"{self.name} does not add up over patterns")
 
     def conjugate(self, Z: FloatArray, lam: float) -> float:
         """Return 0 if polar(Z) <= lam, else infinity."""
-        return 0.0 if self.polar(_double(Z)) <= lam else np.inf
+        return 0.0 if self.dual_norm(_double(Z)) <= lam else np.inf
 
 
 def homogeneous(norm: Callable[[FloatArray], Any], Z: FloatArray) -> Any:

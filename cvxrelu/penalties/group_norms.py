@@ -33,7 +33,7 @@ class _SumOfGroupNorms(NormPenalty):
         np.divide(step, norms, out=shrinkage, where=norms > step)
         return (1 - shrinkage) * U
 
-    def polar(self, Z: FloatArray) -> float:
+    def dual_norm(self, Z: FloatArray) -> float:
         """Return the largest norm of a group."""
         return float(np.max(self._norms(Z)))
 
@@ -57,7 +57,7 @@ class GroupL1(_SumOfGroupNorms):
     name: ClassVar[str] = "group_l1"
     rotation_invariant: ClassVar[bool] = True
 
-    def pattern_polar(self, Z: FloatArray) -> FloatArray:
+    def pattern_dual_norm(self, Z: FloatArray) -> FloatArray:
         """Return the largest norm of a block of each pattern."""
         return _largest_of_pattern(self._norms(Z))
 
@@ -107,7 +107,7 @@ class L1(_SumOfGroupNorms):
 
     name: ClassVar[str] = "l1"
 
-    def pattern_polar(self, Z: FloatArray) -> FloatArray:
+    def pattern_dual_norm(self, Z: FloatArray) -> FloatArray:
         """Return the largest |z| of each pattern."""
         return _largest_of_pattern(self._norms(Z))
 

@@ -38,11 +38,11 @@ class Nuclear(NormPenalty):
         shrunk = np.maximum(s - float(step), 0)
         return np.ascontiguousarray(((Q * shrunk[:, None, :]) @ Rt).transpose(1, 0, 2))
 
-    def polar(self, Z: FloatArray) -> float:
+    def dual_norm(self, Z: FloatArray) -> float:
         """Return the largest singular value of all Z[:, i, :]."""
-        return float(np.max(self.pattern_polar(Z)))
+        return float(np.max(self.pattern_dual_norm(Z)))
 
-    def pattern_polar(self, Z: FloatArray) -> FloatArray:
+    def pattern_dual_norm(self, Z: FloatArray) -> FloatArray:
         """Return the largest singular value of each Z[:, i, :]."""
         sizes: FloatArray = np.linalg.svd(_matrices(Z), compute_uv=False)[:, 0]
         return sizes

@@ -12,7 +12,7 @@ from cvxrelu.penalties.nuclear import Nuclear
 from cvxrelu.penalties.quadratic import NoPenalty, SquaredL2
 
 
-def _penalty_above(penalty: Penalty, blocks: FloatArray) -> float:
+def penalty_above(penalty: Penalty, blocks: FloatArray) -> float:
     """Return an upper bound of Omega."""
     if isinstance(penalty, NoPenalty):
         return 0.0
@@ -34,8 +34,8 @@ def _groups(penalty: Penalty, blocks: FloatArray) -> FloatArray:
     return flat.reshape(-1, 1) if isinstance(penalty, L1) else flat
 
 
-def _polar_above(penalty: Penalty, argument: FloatArray, radius: FloatArray) -> float:
-    """Return an upper bound of the polar norm of anything within ``radius`` of the argument."""
+def dual_norm_above(penalty: Penalty, argument: FloatArray, radius: FloatArray) -> float:
+    """Return an upper bound of the dual norm of anything within ``radius`` of the argument."""
     if isinstance(penalty, Nuclear):
         largest, _ = singular_values_above(argument.transpose(1, 0, 2))
         errors = norms_above(radius.transpose(1, 0, 2).reshape(len(largest), -1))

@@ -9,7 +9,7 @@ from cvxrelu.pricing.branch_and_bound import Search, search
 from cvxrelu.pricing.cone_stack import ConeStack
 from cvxrelu.pricing.exact import exact_maximum
 from cvxrelu.pricing.local_search import local_maxima
-from cvxrelu.pricing.neuron_problem import Lines, NeuronBound
+from cvxrelu.pricing.neuron_problem import NeuronBound, RowLines
 from cvxrelu.problems.dual import DualPoint
 
 EXACT_RANK = 2
@@ -32,7 +32,7 @@ def feasible_multiple(loss: Loss, Y: FloatArray, lam: float, t: FloatArray, uppe
 
 def bound_neurons(
     X: FloatArray,
-    lines: Lines,
+    lines: RowLines,
     t: FloatArray,
     target: float,
     *,
@@ -80,6 +80,6 @@ def bound_neurons(
     return NeuronBound(
         upper=max(part.upper for part in parts),
         method="branch_and_bound",
-        met=np.concatenate([part.met for part in parts]) @ lines.basis.T,
+        candidates=np.concatenate([part.candidates for part in parts]) @ lines.basis.T,
         n_nodes=sum(part.n_nodes for part in parts),
     )

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.pricing.cone_stack import ConeStack
-from cvxrelu.pricing.neuron_problem import Form
+from cvxrelu.pricing.neuron_problem import NeuronObjective
 
 _ABOVE = 1.0001
 _CHUNK = 5e7  # entries of the products of lines and rays between looks at the clock
@@ -41,7 +41,7 @@ class Search:
     """
 
     upper: float
-    met: FloatArray
+    candidates: FloatArray
     n_nodes: int
     finished: bool
 
@@ -75,7 +75,7 @@ class Tree:
 
 
 def search(
-    form: Form,
+    form: NeuronObjective,
     threshold: float,
     ascend: Callable[[FloatArray], FloatArray],
     *,
@@ -98,7 +98,7 @@ def search(
         The same, as a time of `time.perf_counter`.
     """
     stack, slack = ConeStack(form, with_bounds=True), form.slack + rounding_of(form)
-    n_nodes, unresolved, met = 0, 0.0, []
+    n_nodes, unresolved, candidates = 0, 0.0, []
     chunk = 1 + int(_CHUNK / max(form.E.size * form.E.shape[1], 1))
     while stack.n_open and n_nodes < max_nodes and clock.perf_counter() < deadline:
         done, value, where, left = stack.bound(threshold - slack, threshold, min(chunk, max_nodes - n_nodes))
@@ -106,18 +106,18 @@ def search(
         unresolved = max(unresolved, left)
         if value > threshold:
             u = ascend(where)
-            met.append(u)
+            candidates.append(u)
             threshold = _ABOVE * max(form.value(u), value)
     open_bounds = stack.bounds[: stack.n_open]
     return Search(
         upper=max(threshold, unresolved + slack, float(open_bounds.max(initial=0.0)) + slack),
-        met=np.array(met).reshape(-1, form.E.shape[1]),
+        candidates=np.array(candidates).reshape(-1, form.E.shape[1]),
         n_nodes=n_nodes,
         finished=stack.n_open == 0 and unresolved == 0.0,
     )
 
 
-def rounding_of(form: Form) -> float:
+def rounding_of(form: NeuronObjective) -> float:
     """Return what rounding can be off by in a search.
 
     Sums of K + r terms. Rays are rounded at each cut: in an orthant, coefficients of a point are at most its norm, so
@@ -128,7 +128,7 @@ def rounding_of(form: Form) -> float:
     return rounding
 
 
-def record(form: Form, limit: float) -> Tree | None:
+def record(form: NeuronObjective, limit: float) -> Tree | None:
     """Return cones that show that f, but for its slack and rounding, is at most ``limit``; None if it is not.
 
     Parameters

@@ -8,7 +8,7 @@ import numpy as np
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.pricing.cone_kernel import bound_cone
-from cvxrelu.pricing.neuron_problem import Form
+from cvxrelu.pricing.neuron_problem import NeuronObjective
 from cvxrelu.runtime.compilation import kernel
 
 _SHORTEST = 0.1  # part of an edge that a cut leaves on either side
@@ -34,7 +34,7 @@ class ConeStack:
         m and, if it was cut, its edge (a, b) and where: the ray (1 - share) v_a + share v_b, scaled to norm 1.
     """
 
-    def __init__(self, form: Form, *, with_bounds: bool) -> None:
+    def __init__(self, form: NeuronObjective, *, with_bounds: bool) -> None:
         (K, r), tau = form.E.shape, form.tau
         self._E, self._tau = np.ascontiguousarray(form.E), tau
         self.axes: FloatArray = np.ascontiguousarray(np.linalg.eigh((self._E.T * np.abs(tau)) @ self._E)[1].T)

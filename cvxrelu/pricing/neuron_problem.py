@@ -25,7 +25,7 @@ Method = Literal["exact", "branch_and_bound", "relaxation"]
 
 
 @dataclass(frozen=True, eq=False)
-class Form:
+class NeuronObjective:
     """f(u) = w0'u + sum_k tau_k (e_k'u)_+ in the coordinates of the row space.
 
     Attributes
@@ -55,7 +55,7 @@ class Form:
         return float(self.w0 @ u + self.tau @ np.maximum(self.E @ u, 0.0))
 
 
-class Lines:
+class RowLines:
     """The distinct lines of the rows of X.
 
     Attributes
@@ -107,11 +107,11 @@ class Lines:
             numbers[part.col] = sign * (part.row + 1)
         return numbers
 
-    def form(self, t: FloatArray) -> Form:
+    def form(self, t: FloatArray) -> NeuronObjective:
         """Return t'(X u)_+ for t (n,)."""
         plus, minus = self.plus @ t, self.minus @ t
         change = float(np.abs(t[self._used]) @ self._changes)
-        return Form(E=self.E, tau=plus + minus, w0=-minus @ self.E, slack=change)
+        return NeuronObjective(E=self.E, tau=plus + minus, w0=-minus @ self.E, slack=change)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +144,7 @@ class NeuronBound:
 
     upper: float
     method: Method
-    met: FloatArray
+    candidates: FloatArray
     n_nodes: int = 0
     multipliers: tuple[FloatArray, Multipliers, Multipliers] | None = None
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.pricing.branch_and_bound import record, rounding_of
-from cvxrelu.pricing.neuron_problem import Form, Lines, Multipliers
+from cvxrelu.pricing.neuron_problem import Multipliers, NeuronObjective, RowLines
 
 _ROOM = 1e-10  # by which t is shrunk, relatively, so that a proof need not be of the maximum itself
 _EPS = float(np.finfo(np.float64).eps)
@@ -35,11 +35,11 @@ def cone_proof(X: FloatArray, t: FloatArray, lam: float) -> tuple[float, dict[st
         If the maximum is larger.
     """
     if t[X.any(axis=1)].any():
-        lines = Lines(X)
+        lines = RowLines(X)
         basis, row_lines, forms = lines.basis, lines.row_lines(), [lines.form(sign * t) for sign in (1.0, -1.0)]
     else:  # nothing to be proven, of whatever rank: no line, and any axis
         basis, row_lines = np.eye(X.shape[1], 1), np.zeros(len(X), dtype=np.int64)
-        forms = 2 * [Form(E=np.empty((0, 1)), tau=np.empty(0), w0=np.zeros(1), slack=0.0)]
+        forms = 2 * [NeuronObjective(E=np.empty((0, 1)), tau=np.empty(0), w0=np.zeros(1), slack=0.0)]
     share = _share(max(form.slack + rounding_of(form) for form in forms), lam)
     plus, minus = (record(form, lam / share - form.slack) for form in forms)
     if plus is None or minus is None:
@@ -70,7 +70,7 @@ def relaxation_proof(
         A multiple of t, and its multipliers, as `NeuronBound` has them.
     """
     scale = float(np.linalg.norm(t) / np.linalg.norm(proven[0]))
-    lines = Lines(X)
+    lines = RowLines(X)
     form, r = lines.form(t), lines.rank
     parts = {name: scale * np.array([getattr(part, name) for part in proven[1:]]) for name in ("rho", "gamma", "delta")}
     sizes = parts["rho"] + np.abs(parts["gamma"]) + parts["delta"] + np.abs(form.tau)
@@ -86,5 +86,5 @@ def _share(off: float, lam: float) -> float:
     return 1.0 / (1.0 + _ROOM + 2.0 * off / lam)
 
 
-def _of_lines(basis: FloatArray, form: Form, row_lines: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+def _of_lines(basis: FloatArray, form: NeuronObjective, row_lines: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
     return {"basis": basis.astype("<f8"), "lines": form.E.astype("<f8"), "row_lines": row_lines.astype("<i8")}

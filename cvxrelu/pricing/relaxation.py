@@ -19,7 +19,7 @@ import scipy
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.losses.base import Loss
-from cvxrelu.pricing.neuron_problem import Form, Lines, Multipliers, NeuronBound
+from cvxrelu.pricing.neuron_problem import Multipliers, NeuronBound, NeuronObjective, RowLines
 from cvxrelu.runtime.lazy_imports import cp
 from cvxrelu.runtime.threads import cvxpy_alone
 
@@ -30,14 +30,14 @@ _TINY = 1e-100
 _FEW_STEPS = 10
 
 
-def within_reach(lines: Lines) -> bool:
+def within_reach(lines: RowLines) -> bool:
     """Return whether the program is of a size that is worth a try."""
     return lines.rank * (lines.rank + 1) // 2 * len(lines.E) <= _LARGEST
 
 
 @cvxpy_alone()
 def relaxed_point(
-    lines: Lines, Y: FloatArray, lam: float, loss: Loss, *, time_limit: float | None = None
+    lines: RowLines, Y: FloatArray, lam: float, loss: Loss, *, time_limit: float | None = None
 ) -> tuple[FloatArray, NeuronBound] | None:
     """Return t (n,) of a good bound with a proven bound of max over ||u|| <= 1 of |t'(Xu)_+|; None if all failed.
 
@@ -102,7 +102,7 @@ def relaxed_point(
     return point, _bound(lines, upper, point, plus, minus)
 
 
-def _size_of_bound(lines: Lines, Y: FloatArray, lam: float, loss: Loss) -> float:
+def _size_of_bound(lines: RowLines, Y: FloatArray, lam: float, loss: Loss) -> float:
     """Return the bound of the multiples of grad F(0), for the solver's tolerances: they are for values about 1."""
     t = loss.gradient(np.zeros_like(Y), Y)
     upper = ascended_bound(lines, t[:, 0], steps=_FEW_STEPS).upper
@@ -110,7 +110,7 @@ def _size_of_bound(lines: Lines, Y: FloatArray, lam: float, loss: Loss) -> float
     return -loss.conjugate(scale * t, Y) or 1.0
 
 
-def relaxed_maximum(form: Form, multipliers: Multipliers) -> float:
+def relaxed_maximum(form: NeuronObjective, multipliers: Multipliers) -> float:
     """Return an upper bound of max over ||u|| <= 1 of f(u) that the multipliers prove: the least over nu and mu.
 
     Parameters
@@ -123,7 +123,7 @@ def relaxed_maximum(form: Form, multipliers: Multipliers) -> float:
     return _maximum(form, multipliers)[0]
 
 
-def ascended_bound(lines: Lines, t: FloatArray, *, steps: int = 60) -> NeuronBound:
+def ascended_bound(lines: RowLines, t: FloatArray, *, steps: int = 60) -> NeuronBound:
     """Return a bound of max over ||u|| <= 1 of |t'(Xu)_+|: nearly the relaxation's for this t (n,), in r^2 K a step.
 
     Frank-Wolfe steps on the relaxation's primal, whose variables are u and a moment matrix U of trace at most 1: at U,
@@ -134,11 +134,11 @@ def ascended_bound(lines: Lines, t: FloatArray, *, steps: int = 60) -> NeuronBou
     return _bound(lines, max(upper, lower), t, plus, minus)
 
 
-def _bound(lines: Lines, upper: float, t: FloatArray, plus: Multipliers, minus: Multipliers) -> NeuronBound:
+def _bound(lines: RowLines, upper: float, t: FloatArray, plus: Multipliers, minus: Multipliers) -> NeuronBound:
     return NeuronBound(upper, "relaxation", np.empty((0, len(lines.basis))), multipliers=(t, plus, minus))
 
 
-def _ascend(form: Form, steps: int) -> tuple[float, Multipliers]:
+def _ascend(form: NeuronObjective, steps: int) -> tuple[float, Multipliers]:
     """Return the best bound of f on the steps, and its multipliers."""
     r = form.E.shape[1]
     p, m = np.maximum(form.tau, 0.0), np.maximum(-form.tau, 0.0)
@@ -154,7 +154,7 @@ def _ascend(form: Form, steps: int) -> tuple[float, Multipliers]:
     return best, kept
 
 
-def _maximum(form: Form, multipliers: Multipliers) -> tuple[float, FloatArray]:
+def _maximum(form: NeuronObjective, multipliers: Multipliers) -> tuple[float, FloatArray]:
     """Return the bound of the multipliers, and u (r,) in the unit ball where the quadratic function is largest."""
     K, r = form.E.shape
     tau, rho, gamma, delta = form.tau, multipliers.rho, multipliers.gamma, multipliers.delta

@@ -145,8 +145,8 @@ class ConvexProblem(DualProgram):
             return ordinary.lam(ordinary.problem._lam_max)
         workspace = DualWorkspace()
         workspace.remember(self.operator, t, products)
-        argument, _ = self.with_lam(0.0).polar_argument(t, None, workspace=workspace)
-        return float(homogeneous(self.penalty.polar, argument))
+        argument, _ = self.with_lam(0.0).conjugate_argument(t, None, workspace=workspace)
+        return float(homogeneous(self.penalty.dual_norm, argument))
 
     @cached_property
     def row_space(self) -> RowSpace | None:
@@ -257,7 +257,7 @@ class ConvexProblem(DualProgram):
     def lam_max(self) -> float:
         """Return the smallest lam at which zero weights are optimal.
 
-        It is the polar norm of A' grad F(0), over the cones for C-ReLU (exact, but for feature_group_l1
+        It is the dual norm of A' grad F(0), over the cones for C-ReLU (exact, but for feature_group_l1
         with cones, where it is the upper end of an interval of relative width 1e-6). Infinite for penalties
         that are not norms, unless the gradient vanishes.
         """

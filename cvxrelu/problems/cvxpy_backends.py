@@ -135,7 +135,7 @@ def require_available(solver: str) -> None:
         )
 
 
-def explain_failure(solver: str) -> str | None:
+def failure_reason(solver: str) -> str | None:
     """Return why a solver that raised cannot be used here, with the remedy; None if it can be."""
     remedies = {
         Availability.NO_LICENCE: f"solver {solver} is installed but does not run, most likely for want of a licence: "

@@ -65,7 +65,7 @@ class DualProgram(ABC):
         """The problem for evaluations whose squares would leave the range of float64 here; None where they do not."""
 
     @abstractmethod
-    def polar_argument(
+    def conjugate_argument(
         self,
         t: FloatArray,
         multipliers: sp.csr_array | None,
@@ -80,7 +80,7 @@ class DualProgram(ABC):
         lam where they are projections. A workspace saves what was computed for the caller's last t.
         """
 
-    def left_sides(
+    def dual_constraint_values(
         self, t: FloatArray, workspace: DualWorkspace | None = None
     ) -> tuple[FloatArray, sp.csr_array | None]:
         """Return the largest left side of the dual constraints of each pattern (P,), and its multipliers.
@@ -88,9 +88,9 @@ class DualProgram(ABC):
         For penalties that add up over patterns. A pattern with a left side below lam has zero weights if t is
         optimal. Over the cones, left sides above lam are exact (an upper bound for "l1"), the others upper bounds.
         """
-        argument, multipliers = self.polar_argument(t, None, workspace=workspace)
+        argument, multipliers = self.conjugate_argument(t, None, workspace=workspace)
         assert isinstance(self.penalty, NormPenalty)
-        return homogeneous(self.penalty.pattern_polar, argument), multipliers
+        return homogeneous(self.penalty.pattern_dual_norm, argument), multipliers
 
     def dual_objective(self, t: Any, multipliers: Any = None) -> float:
         """Return the dual objective -F*(t) - R*(argument) at t (n, c), -inf if t is not dual feasible.
@@ -122,7 +122,7 @@ class DualProgram(ABC):
         with np.errstate(over="ignore", invalid="ignore"):  # a t with squares that overflow is far too large
             value = -self.loss.conjugate(point, self.Y)
             if value > -np.inf:
-                value -= self._conjugate(self.polar_argument(point, gamma)[0], point)
+                value -= self._conjugate(self.conjugate_argument(point, gamma)[0], point)
         return value if value > -np.inf else -np.inf
 
     def dual_point(
@@ -135,7 +135,7 @@ class DualProgram(ABC):
     ) -> DualPoint:
         """Return a dual feasible point made from any t (n, c): the lower bound that t gives.
 
-        t is moved into the domain of F* and, for norm penalties, shrunk until the polar norm of the argument is
+        t is moved into the domain of F* and, for norm penalties, shrunk until the dual norm of the argument is
         at most lam; at lam = 0 it is projected onto the null space of A', where no multipliers are needed. The
         point t = 0, always feasible, is returned where it is better. ``t`` and ``multipliers`` are those of
         `dual_objective`; ``weights`` only help to find multipliers, and a workspace to find them sooner.
@@ -153,9 +153,9 @@ class DualProgram(ABC):
             point, gamma = annihilated(self.operator, self.loss, self.Y, point), self._no_multipliers()
             scale = self.loss.best_scale(point, self.Y, np.inf)
         else:
-            argument, gamma = self.polar_argument(point, gamma, weights, workspace=workspace)
+            argument, gamma = self.conjugate_argument(point, gamma, weights, workspace=workspace)
             if isinstance(self.penalty, NormPenalty):
-                size = float(homogeneous(self.penalty.polar, argument))
+                size = float(homogeneous(self.penalty.dual_norm, argument))
                 scale = self.loss.best_scale(point, self.Y, self.lam / size if size > 0.0 else np.inf)
             else:
                 conjugate = self.penalty.conjugate(argument, self.lam)
@@ -182,7 +182,7 @@ class DualProgram(ABC):
             return 0.0 if bool(np.all(np.abs(argument) <= product_roundings(self.operator.X, t))) else np.inf
         if isinstance(self.penalty, NormPenalty):
             slack = max(_FEASIBILITY * self.lam, self._rounding(t))
-            return 0.0 if float(homogeneous(self.penalty.polar, argument)) <= self.lam + slack else np.inf
+            return 0.0 if float(homogeneous(self.penalty.dual_norm, argument)) <= self.lam + slack else np.inf
         return self.penalty.conjugate(argument, self.lam)
 
     def _rounding(self, t: FloatArray) -> float:

@@ -81,7 +81,7 @@ class ConvexGatedReLU(ConvexProblem):
         """Return whether lam is at least `lam_max`."""
         return self.lam >= self.lam_max()
 
-    def polar_argument(
+    def conjugate_argument(
         self,
         t: FloatArray,
         multipliers: sp.csr_array | None,

@@ -129,7 +129,7 @@ class ConvexReLU(ConvexProblem):
                 return False
         return self.lam >= self.lam_max()
 
-    def polar_argument(
+    def conjugate_argument(
         self,
         t: FloatArray,
         multipliers: sp.csr_array | None,

@@ -12,12 +12,12 @@ import numpy as np
 from cvxrelu._validation import FloatArray, Weights
 from cvxrelu.exceptions import SolverError, SolverNotAvailableError, UnsupportedOptionWarning
 from cvxrelu.problems.base import ConvexProblem
-from cvxrelu.problems.cvxpy_backends import BACKENDS, Backend, explain_failure, require_available
+from cvxrelu.problems.cvxpy_backends import BACKENDS, Backend, failure_reason, require_available
 from cvxrelu.problems.cvxpy_programs import CANON_BACKEND, check_memory, solver_program
 from cvxrelu.problems.cvxpy_values import read_dual, read_weights
 from cvxrelu.runtime.lazy_imports import cp
 from cvxrelu.runtime.threads import cvxpy_alone, warn
-from cvxrelu.solvers.interface import RawResult
+from cvxrelu.solvers.interface import SolverResult
 from cvxrelu.status import Status
 
 _NEGLIGIBLE = 1e-6
@@ -36,7 +36,7 @@ def solve_cvxpy(
     time_limit: float | None,
     verbose: bool,
     options: dict[str, Any],
-) -> Iterator[RawResult]:
+) -> Iterator[SolverResult]:
     """Solve the primal program, compiled once, again and again at smaller tolerances of the solver.
 
     The caller stops when the certified gap is small enough; there is nothing more to come when a limit was
@@ -89,7 +89,7 @@ def _run(program: cp.Problem, solver: str, verbose: bool, settings: dict[str, An
         except TypeError:
             raise  # a keyword that the solver does not have
         except Exception as error:  # each solver raises licence errors of a class of its own
-            reason = explain_failure(solver)
+            reason = failure_reason(solver)
             if reason is not None:
                 raise SolverNotAvailableError(f"{reason} (its own words: {error})") from error
             if not isinstance(error, cp.error.SolverError):
@@ -107,7 +107,7 @@ def _read(
     max_iter: int | None,
     limited: bool,
     compile_time: float,
-) -> RawResult:
+) -> SolverResult:
     stats = program.solver_stats
     n_iter = getattr(stats, "num_iters", None)
     weights, status = problem.zero_weights(), Status.FAILED
@@ -120,7 +120,7 @@ def _read(
             scaled, gamma = read_dual(problem, program)
             t = scaled / problem.n
             multipliers = None if gamma is None else problem.check_multipliers(gamma / problem.n)
-    return RawResult(
+    return SolverResult(
         weights=weights,
         t=t,
         multipliers=multipliers,

@@ -10,7 +10,7 @@ from cvxrelu.exceptions import SolverError
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.gated_relu import ConvexGatedReLU
 from cvxrelu.problems.relu import ConvexReLU
-from cvxrelu.solvers.interface import Limits, RawResult
+from cvxrelu.solvers.interface import Limits, SolverResult
 from cvxrelu.solvers.selection import first_able
 from cvxrelu.status import Status
 
@@ -67,7 +67,7 @@ class Decompose:
         if not isinstance(problem, ConvexReLU):
             raise SolverError(f"Decompose solves ConvexReLU by way of ConvexGatedReLU; got {problem!r}")
 
-    def run(self, problem: ConvexProblem, start: Weights | None, limits: Limits) -> RawResult:
+    def run(self, problem: ConvexProblem, start: Weights | None, limits: Limits) -> SolverResult:
         """Solve the problem, C-GReLU from the difference of the start. See `cvxrelu.solve`."""
         self.check_problem(problem)
         started = time.perf_counter()
@@ -79,7 +79,7 @@ class Decompose:
         raw = solver.run(gated, difference, replace(limits, tol=self.gated_tol or limits.tol))
         result = split(problem, raw.weights, self.method)
         left_out = int(result.failed.sum())
-        return RawResult(
+        return SolverResult(
             weights=(result.V, result.W),
             t=raw.t,
             status=Status.INACCURATE if raw.status is Status.OPTIMAL else raw.status,

@@ -108,7 +108,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class RawResult:
+class SolverResult:
     """A solver's own answer.
 
     Attributes
@@ -148,7 +148,7 @@ class RawResult:
     solve_time: float | None
     history: tuple[Record, ...] = ()
     workspace: DualWorkspace | None = None
-    resume: "Callable[[], RawResult] | None" = None
+    resume: "Callable[[], SolverResult] | None" = None
 
 
 Callback = Callable[[Record], Any]
@@ -203,7 +203,7 @@ class Limits:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Candidate:
+class Iterate:
     """A point of a native solver that is worth a check: weights, and the dual variables that go with them.
 
     A solver that has computed objective and dual point of the feasible weights on its way gives them: they go into
@@ -246,7 +246,7 @@ class NativeSolver(Protocol):
     def check_problem(self, problem: ConvexProblem) -> None:
         """Raise SolverError if the solver cannot take the problem."""
 
-    def run(self, problem: ConvexProblem, start: Weights | None, limits: Limits) -> RawResult:
+    def run(self, problem: ConvexProblem, start: Weights | None, limits: Limits) -> SolverResult:
         """Solve the problem."""
 
 

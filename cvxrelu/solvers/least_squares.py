@@ -12,7 +12,7 @@ from cvxrelu.exceptions import SolverError
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.gated_relu import ConvexGatedReLU
 from cvxrelu.runtime.memory import fits
-from cvxrelu.solvers.interface import Limits, RawResult
+from cvxrelu.solvers.interface import Limits, SolverResult
 from cvxrelu.status import Status
 
 _KERNELS = 3  # matrices of n x n at a time
@@ -67,7 +67,7 @@ class LeastSquares:
                 f"got {problem!r}"
             )
 
-    def run(self, problem: ConvexProblem, start: Weights | None, limits: Limits) -> RawResult:
+    def run(self, problem: ConvexProblem, start: Weights | None, limits: Limits) -> SolverResult:
         """Solve the problem; a start is of no use here. See `cvxrelu.solve`."""
         self.check_problem(problem)
         started = time.perf_counter()
@@ -80,7 +80,7 @@ class LeastSquares:
             weights, way = _by_singular_values(problem, damping), "singular values"
         if weights is None:
             (weights, n_iter), way = _by_lsmr(problem, damping, limits), "LSMR"
-        return RawResult(
+        return SolverResult(
             weights=weights,
             status=Status.MAX_ITER if n_iter >= limits.max_iter > 1 else Status.INACCURATE,
             solver_status=f"LeastSquares: {way}",

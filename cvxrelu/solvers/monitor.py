@@ -8,7 +8,7 @@ from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.runtime.interrupts import note_interrupt
-from cvxrelu.solvers.interface import Candidate, Limits, RawResult, Record
+from cvxrelu.solvers.interface import Iterate, Limits, Record, SolverResult
 from cvxrelu.status import Status
 
 _STALL_SHARE = 0.7
@@ -16,13 +16,13 @@ _STALL_MINIMUM = 500
 _STALL_ROUNDINGS = 4.0
 
 
-def watch(
+def monitor(
     problem: ConvexProblem,
-    candidates: Iterable[Candidate],
+    candidates: Iterable[Iterate],
     limits: Limits,
     name: str,
     workspace: DualWorkspace | None = None,
-) -> RawResult:
+) -> SolverResult:
     """Check the candidates as they come and return the best, when a limit or the tolerance is reached.
 
     The gap is that of the best feasible point and the best dual point so far, in float64. A solver has stalled when
@@ -30,16 +30,16 @@ def watch(
     that is slow can be resumed: it goes on from its own last point, as if it had never paused, within the same limits.
     The workspace is that of the solver on the whole problem, if it has one.
     """
-    return _Watched(problem, iter(candidates), limits, name, workspace).run()
+    return _Monitor(problem, iter(candidates), limits, name, workspace).run()
 
 
-class _Watched:
+class _Monitor:
     """A solver at work: its candidates to come, and the best of those that it has given."""
 
     def __init__(
         self,
         problem: ConvexProblem,
-        candidates: Iterator[Candidate],
+        candidates: Iterator[Iterate],
         limits: Limits,
         name: str,
         workspace: DualWorkspace | None,
@@ -53,13 +53,13 @@ class _Watched:
         self._upper = problem.objective(self._weights)
         self._dual: DualPoint | None = None
 
-    def resume(self) -> RawResult:
+    def resume(self) -> SolverResult:
         """Go on from where the solver has paused, with patience."""
         self._limits.patience = None
         return self.run()
 
     @np.errstate(over="ignore", invalid="ignore")  # points that leave the range of the floats end the iteration
-    def run(self) -> RawResult:
+    def run(self) -> SolverResult:
         """Check candidates until there is a reason to stop."""
         limits, workspace = self._limits, self._workspace
         if workspace is not None:
@@ -78,7 +78,7 @@ class _Watched:
         except (ArithmeticError, np.linalg.LinAlgError) as error:  # the best point so far is no worse for it
             status, failure = Status.FAILED, f" ({type(error).__name__}: {error})"
         dual = self._dual
-        return RawResult(
+        return SolverResult(
             weights=self._weights,
             t=None if dual is None else dual.t,
             multipliers=None if dual is None else dual.multipliers,
@@ -91,7 +91,7 @@ class _Watched:
             resume=self.resume if status is Status.SLOW else None,
         )
 
-    def _check(self, candidate: Candidate) -> None:
+    def _check(self, candidate: Iterate) -> None:
         """Keep what is better than all before, and note it."""
         problem, limits = self._problem, self._limits
         if candidate.objective is None:

@@ -13,11 +13,11 @@ from scipy.linalg import eigvalsh
 from cvxrelu._validation import FloatArray
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual_workspace import DualWorkspace
-from cvxrelu.solvers.interface import Candidate, Limits, Record
+from cvxrelu.solvers.interface import Iterate, Limits, Record
 from cvxrelu.solvers.monitor import stalled
 
 # Solves the problem restricted to the patterns of an index, from blocks of that size, and yields its points.
-InnerSolver = Callable[[ConvexProblem, NDArray[np.intp], FloatArray], Iterator[Candidate]]
+InnerSolver = Callable[[ConvexProblem, NDArray[np.intp], FloatArray], Iterator[Iterate]]
 
 SEPARABLE = ("group_l1", "l1", "nuclear")
 _SMALLEST = 12
@@ -40,7 +40,7 @@ def screened(
     inner: InnerSolver,
     share: float,
     workspace: DualWorkspace,
-) -> Iterator[Candidate]:
+) -> Iterator[Iterate]:
     """Yield points of the whole problem, each the solution on a working set of patterns.
 
     The set holds the active patterns and those with the largest left sides of the dual constraints, at least 12 in
@@ -56,10 +56,10 @@ def screened(
     while True:
         weights = part.weights(blocks[..., alive, :])
         t = part.gradient_point(weights)
-        sides, multipliers = part.left_sides(t, workspace)
+        sides, multipliers = part.dual_constraint_values(t, workspace)
         if n_iter:
             whole = multipliers if part is problem else None
-            yield Candidate(weights=problem.weights(blocks), n_iter=n_iter, step=step, multipliers=whole)
+            yield Iterate(weights=problem.weights(blocks), n_iter=n_iter, step=step, multipliers=whole)
         if ended:
             return
         working = choose_patterns(blocks[..., alive, :], sides, _SMALLEST, _GROWTH)

@@ -8,7 +8,7 @@ from unittest import mock
 
 import cvxrelu as cr
 from cvxrelu.solvers.first_order import augmented_lagrangian
-from cvxrelu.solvers.interface import Candidate, Limits
+from cvxrelu.solvers.interface import Iterate, Limits
 from reference.paper.published import LAMS, PROFILES
 from reference.paper.report import Figure, tell
 from reference.paper.traces import CHECK_GROWTH, TAUS, Trace, paper_problem, proven_lower
@@ -30,19 +30,19 @@ def run_deltas(data: str, lam: float, n_gates: int, limit: int) -> list[Record]:
     for window in (True, False):
         for delta in DELTAS:
             trace = Trace(data, lam, _name(delta, window=window), width)
-            watch(problem, delta, lower, limit, trace, window=window)
+            monitor(problem, delta, lower, limit, trace, window=window)
             traces.append(asdict(trace))
     return traces
 
 
-def watch(problem: cr.ConvexReLU, delta: float, lower: float, limit: int, trace: Trace, *, window: bool) -> None:
+def monitor(problem: cr.ConvexReLU, delta: float, lower: float, limit: int, trace: Trace, *, window: bool) -> None:
     """Run AugmentedLagrangian from delta / n for ``limit`` iterations, or until it has come as near as is asked.
 
     Its checks come where the multipliers change, at most once in 5 % of the iterations (small deltas change them after
     each few), and judge the point repaired into the cones; in the window there are none.
     """
 
-    def check(_: object, candidates: Iterator[Candidate], *__: object) -> None:
+    def check(_: object, candidates: Iterator[Iterate], *__: object) -> None:
         seconds, next_check = 0.0, 0.0
         best = problem.objective(problem.zero_weights())
         while not trace.effort or trace.effort[-1] < limit:

@@ -10,7 +10,7 @@ import numpy as np
 import cvxrelu as cr
 from cvxrelu._validation import FloatArray
 from cvxrelu.solvers.first_order import accelerated_gradient as proximal
-from cvxrelu.solvers.first_order.accelerated_gradient import Iterate, ProximalOptions, iterate
+from cvxrelu.solvers.first_order.accelerated_gradient import AcceleratedIterate, ProximalOptions, iterate
 from cvxrelu.solvers.first_order.rfista import GatedModel
 from reference.paper.published import KKT_TOLERANCE, LAMS, PROFILES
 from reference.paper.traces import CHECK_GROWTH, TAUS, Trace, paper_problem, proven_lower
@@ -96,7 +96,7 @@ def watch(problem: cr.ConvexGatedReLU, method: Method, lower: float, limit: int,
                 return
 
 
-def _check(problem: cr.ConvexGatedReLU, point: Iterate) -> tuple[float, float]:
+def _check(problem: cr.ConvexGatedReLU, point: AcceleratedIterate) -> tuple[float, float]:
     """Return the objective, and the squared least subgradient in the paper's scale."""
     weights = problem.weights(point.u)
     gradient = problem.operator.adjoint(problem.gradient_point(weights))

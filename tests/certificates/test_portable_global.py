@@ -17,7 +17,7 @@ from cvxrelu.certificates.checker import RejectedCertificate
 from cvxrelu.cli import app
 from cvxrelu.pricing import proofs as neuron_proof
 from cvxrelu.pricing.bounds import bound_neurons, feasible_multiple
-from cvxrelu.pricing.neuron_problem import Lines, Multipliers, NeuronBound
+from cvxrelu.pricing.neuron_problem import Multipliers, NeuronBound, RowLines
 from cvxrelu.pricing.relaxation import relaxed_maximum, relaxed_point
 from tests.helpers.forgery import as_contents, changed, forged
 from tests.helpers.neurons import KINDS, SEEDS, make_rows
@@ -54,7 +54,7 @@ def of_dual(X, y, lam, loss, t, bound=None):
     if bound is None and size == 0.0:
         bound = NeuronBound(0.0, "exact", np.empty((0, X.shape[1])))
     elif bound is None:
-        bound = bound_neurons(X, Lines(X), t, 1e-3 * size)
+        bound = bound_neurons(X, RowLines(X), t, 1e-3 * size)
     point = feasible_multiple(problem.loss, problem.Y, lam, t, bound.upper)
     return over_all_networks(certificate, point, bound)
 
@@ -73,7 +73,7 @@ def solved():
 
 def relaxed(X, t, rng, size=1.0):
     """The bound that some multipliers prove, of any quality."""
-    lines = Lines(X)
+    lines = RowLines(X)
     K = len(lines.E)
     sizes = size * (np.abs(t) @ np.linalg.norm(X, axis=1)) / K * 10.0 ** rng.uniform(-2.0, 2.0, size=K)
     plus, minus = (
@@ -89,7 +89,7 @@ def relaxation():
     """Data of rank 14 and the contents of a certificate by relaxation."""
     X = np.random.default_rng(1).standard_normal((25, 14))
     y = targets(X, "squared")
-    t, bound = relaxed_point(Lines(X), y[:, None], 0.1, LOSSES["squared"])
+    t, bound = relaxed_point(RowLines(X), y[:, None], 0.1, LOSSES["squared"])
     return X, y, as_contents(of_dual(X, y, 0.1, "squared", t, bound))
 
 
@@ -465,7 +465,7 @@ def test_recorded_cones_are_those_of_the_bound():
     """The arrays' bound, worked out literally: every leaf on random points of it."""
     X = np.random.default_rng(5).standard_normal((12, 3))
     t = np.random.default_rng(6).standard_normal(12)
-    lam = bound_neurons(X, Lines(X), t, 1e-3).upper
+    lam = bound_neurons(X, RowLines(X), t, 1e-3).upper
     share, arrays = neuron_proof.cone_proof(X, t, lam)
     assert 1.0 - 1e-9 < share < 1.0
     z = np.random.default_rng(7).standard_normal((200, 3))

@@ -12,7 +12,7 @@ import pytest
 
 import cvxrelu as cr
 from cvxrelu.cli.runs.demo import Outcome, check_elsewhere, failed_checks, load_demo_split
-from cvxrelu.cli.runs.solve import Duality, run_experiment, solve_dual
+from cvxrelu.cli.runs.solve import Duality, solve_dual, train_on_split
 from cvxrelu.cli.settings import Kind, Settings
 from cvxrelu.cli.views.solve import record
 from cvxrelu.solvers.registry import NATIVE_SOLVERS
@@ -45,7 +45,7 @@ def solve_json(*arguments, code=0):
 
 @pytest.fixture(scope="module")
 def demo_run():
-    return run_experiment(load_demo_split(0), Settings(Kind.RELU, 2, 1e-2))
+    return train_on_split(load_demo_split(0), Settings(Kind.RELU, 2, 1e-2))
 
 
 def test_demo_proves_and_says_for_what():

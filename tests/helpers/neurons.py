@@ -29,4 +29,4 @@ def make_rows(kind, n, d, rng):
 def largest_by_enumeration(X, t):
     """The largest left side over all cones of the arrangement: projections onto each cone, no branch and bound."""
     problem = cr.ConvexReLU(X, np.zeros(len(X)), cr.enumerate_patterns(X), lam=1e-300)
-    return float(problem.left_sides(t[:, None])[0].max())
+    return float(problem.dual_constraint_values(t[:, None])[0].max())

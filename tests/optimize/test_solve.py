@@ -11,8 +11,8 @@ from cvxrelu.certificates import certificate as certificates
 from cvxrelu.problems import cvxpy_backends as backends
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.solvers.cvxpy_solver import _limits
-from cvxrelu.solvers.interface import Candidate, Limits, RawResult
-from cvxrelu.solvers.monitor import watch
+from cvxrelu.solvers.interface import Iterate, Limits, SolverResult
+from cvxrelu.solvers.monitor import monitor
 from cvxrelu.solvers.plan import Planned, interior_point_cost, make_plan
 from cvxrelu.solvers.working_set.newton_systems import NewtonSystems
 from tests.helpers.cases import all_cases, make_data, make_problem
@@ -485,8 +485,8 @@ def test_weights_of_one_attempt_and_bound_of_another(monkeypatch):
     stalled = {"status": cr.Status.STALLED, "solver_status": "", "n_iter": 1, "solve_time": 0.0}
     runs = iter(
         [
-            RawResult(weights=0.9 * best.weights, t=best.dual.t, **stalled),
-            RawResult(weights=best.weights, **stalled),
+            SolverResult(weights=0.9 * best.weights, t=best.dual.t, **stalled),
+            SolverResult(weights=best.weights, **stalled),
         ]
     )
     plan_of(monkeypatch, cr.WorkingSet(), cr.RFISTA())
@@ -525,9 +525,9 @@ def test_a_solver_is_slow_by_the_decrease_of_its_gap():
 
         def candidates():
             for k in range(1, 200):
-                yield Candidate(weights=weights, n_iter=k, step=1.0, objective=1e-9 + factor**-k, dual=dual)
+                yield Iterate(weights=weights, n_iter=k, step=1.0, objective=1e-9 + factor**-k, dual=dual)
 
-        raw = watch(problem, candidates(), limits, "test")
+        raw = monitor(problem, candidates(), limits, "test")
         return raw.status, raw.n_iter
 
     assert end(1.1, None, tol=2.0)[0] == "optimal"

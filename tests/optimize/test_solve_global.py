@@ -60,7 +60,7 @@ def test_global_optimum_is_that_of_all_patterns_by_clarabel(name, loss, ratio):
     network = solution.network()
     assert network.objective(X, y, lam, measure) == pytest.approx(solution.objective, rel=1e-9)
     # The dual point is feasible for every pattern, which is the claim of scope "global".
-    assert every.left_sides(solution.dual.t)[0].max() <= lam * (1 + 1e-9)
+    assert every.dual_constraint_values(solution.dual.t)[0].max() <= lam * (1 + 1e-9)
     assert solution.lower == pytest.approx(-measure.conjugate(solution.dual.t, y[:, None]), rel=1e-12)
 
 

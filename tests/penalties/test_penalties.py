@@ -99,14 +99,14 @@ def subgradient(penalty, rng, U):
         ("none", 0, None),
     ],
 )
-def test_by_hand(name, value, polar):
+def test_by_hand(name, value, dual_norm):
     # Blocks (k, i): (0, 0) and (1, 0) make the first matrix of the nuclear norm, [[3, -4], [0, 0]], the
     # others the second, [[5, 12], [0, 1]], whose squared singular values have sum 170 and product 25.
     U = np.array([[[3.0, -4.0], [5.0, 12.0]], [[0.0, 0.0], [0.0, 1.0]]])
     penalty = get_penalty(name)
     assert penalty.value(U) == pytest.approx(value, rel=1e-14)
-    if polar is not None:
-        assert penalty.polar(U) == pytest.approx(polar, rel=1e-14)
+    if dual_norm is not None:
+        assert penalty.dual_norm(U) == pytest.approx(dual_norm, rel=1e-14)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_moreau_decomposition(penalty, seed, step):
     U = 2 * weights(rng, shape)
     p = penalty.prox(U, step)
     rounding = 1e-14 * (step + np.linalg.norm(U))
-    assert penalty.polar(U - p) <= step + rounding
+    assert penalty.dual_norm(U - p) <= step + rounding
     assert np.sum((U - p) * p) == pytest.approx(step * penalty.value(p), abs=rounding * (1 + np.linalg.norm(U)))
 
 
@@ -190,8 +190,8 @@ def test_prox_at_zero_and_with_step_zero(penalty):
 @each_norm
 def test_prox_is_exactly_zero_from_the_polar_on(penalty):
     U = np.array([[[3.0, 4.0], [0.0, 1.0]]])
-    assert not np.any(penalty.prox(U, penalty.polar(U)))
-    assert np.any(penalty.prox(U, penalty.polar(U) * (1 - 1e-12)))
+    assert not np.any(penalty.prox(U, penalty.dual_norm(U)))
+    assert np.any(penalty.prox(U, penalty.dual_norm(U) * (1 - 1e-12)))
 
 
 @each_norm
@@ -200,9 +200,9 @@ def test_prox_is_exactly_zero_from_the_polar_on(penalty):
 def test_polar_is_the_dual_norm(penalty, seed):
     rng, shape = draw(penalty, seed)
     Z, U = weights(rng, shape, sparse=False), weights(rng, shape)
-    assert np.sum(Z * U) <= penalty.polar(Z) * penalty.value(U) * (1 + 1e-14)
+    assert np.sum(Z * U) <= penalty.dual_norm(Z) * penalty.value(U) * (1 + 1e-14)
     U = maximiser(penalty, Z)
-    assert np.sum(Z * U) == pytest.approx(penalty.polar(Z) * penalty.value(U), rel=1e-13)
+    assert np.sum(Z * U) == pytest.approx(penalty.dual_norm(Z) * penalty.value(U), rel=1e-13)
 
 
 @pytest.mark.parametrize("penalty", [GroupL1(), L1(), Nuclear()], ids=lambda penalty: penalty.name)
@@ -211,24 +211,24 @@ def test_polar_is_the_dual_norm(penalty, seed):
 def test_pattern_polars_are_the_polars_of_the_patterns(penalty, seed):
     rng, shape = draw(penalty, seed)
     Z = weights(rng, shape)
-    sizes = penalty.pattern_polar(Z)
+    sizes = penalty.pattern_dual_norm(Z)
     assert sizes.shape == (shape[-2],)
-    alone = [penalty.polar(Z[..., [i], :]) for i in range(shape[-2])]
+    alone = [penalty.dual_norm(Z[..., [i], :]) for i in range(shape[-2])]
     np.testing.assert_allclose(sizes, alone, rtol=1e-14)
-    assert sizes.max() == pytest.approx(penalty.polar(Z), rel=1e-14)
-    assert penalty.pattern_polar(Z.astype(np.float32)).dtype == np.float32
+    assert sizes.max() == pytest.approx(penalty.dual_norm(Z), rel=1e-14)
+    assert penalty.pattern_dual_norm(Z.astype(np.float32)).dtype == np.float32
 
 
 @pytest.mark.parametrize(("name", "expected"), [("group_l1", [5, 13]), ("l1", [4, 12]), ("nuclear", [5, None])])
 def test_pattern_polars_by_hand(name, expected):
     Z = np.array([[[3.0, -4.0], [5.0, 12.0]], [[0.0, 0.0], [0.0, 1.0]]])
     expected = np.array([np.sqrt(85 + np.sqrt(85**2 - 25)) if size is None else size for size in expected])
-    np.testing.assert_allclose(get_penalty(name).pattern_polar(Z), expected, rtol=1e-14)
+    np.testing.assert_allclose(get_penalty(name).pattern_dual_norm(Z), expected, rtol=1e-14)
 
 
 def test_feature_groups_have_no_pattern_polars():
     with pytest.raises(NotImplementedError, match="feature_group_l1 does not add up over patterns"):
-        FeatureGroupL1().pattern_polar(np.ones((1, 2, 3)))
+        FeatureGroupL1().pattern_dual_norm(np.ones((1, 2, 3)))
 
 
 @each_norm
@@ -237,7 +237,7 @@ def test_feature_groups_have_no_pattern_polars():
 def test_norms_are_norms(penalty, seed):
     rng, shape = draw(penalty, seed)
     U, V = weights(rng, shape), weights(rng, shape)
-    for norm in (penalty.value, penalty.polar):
+    for norm in (penalty.value, penalty.dual_norm):
         assert norm(U + V) <= (norm(U) + norm(V)) * (1 + 1e-14)
         assert norm(-3 * U) == pytest.approx(3 * norm(U), rel=1e-14)
         assert (norm(U) == 0) == (not np.any(U))
@@ -259,7 +259,7 @@ def test_fenchel_young(penalty, seed, lam):
 @each_norm
 def test_conjugate_of_a_norm_is_the_indicator_of_its_ball(penalty):
     Z = np.random.default_rng(0).standard_normal((2, 3, 2))
-    size = penalty.polar(Z)
+    size = penalty.dual_norm(Z)
     assert penalty.conjugate(Z, size) == 0
     assert penalty.conjugate(Z, size * (1 - 1e-15)) == np.inf
 
@@ -269,7 +269,7 @@ def test_conjugate_of_float32_has_no_rounding_of_float32(penalty):
     rng = np.random.default_rng(0)
     for _ in range(10):
         Z = rng.standard_normal((2, 3, 2)).astype(np.float32)
-        size = penalty.polar(Z.astype(np.float64))
+        size = penalty.dual_norm(Z.astype(np.float64))
         assert penalty.conjugate(Z, size) == 0
         assert penalty.conjugate(Z, size * (1 - 1e-15)) == np.inf
 
@@ -358,8 +358,8 @@ def test_distance_at_zero_and_with_lam_zero(penalty):
     assert penalty.subdifferential_distance(0 * U, G, 0.0) == pytest.approx(size, rel=1e-14)
     assert penalty.subdifferential_distance(0 * U, 0 * G, 0.0) == 0
     if penalty.is_norm:
-        assert penalty.subdifferential_distance(0 * U, G, penalty.polar(G)) == 0
-        assert penalty.subdifferential_distance(0 * U, G, 0.9 * penalty.polar(G)) > 0.01
+        assert penalty.subdifferential_distance(0 * U, G, penalty.dual_norm(G)) == 0
+        assert penalty.subdifferential_distance(0 * U, G, 0.9 * penalty.dual_norm(G)) > 0.01
 
 
 @pytest.mark.parametrize(("dtype", "rounding"), [(np.float64, 1e-15), (np.float32, 1e-7)])
@@ -392,7 +392,7 @@ def test_penalties_coincide_on_some_shapes(one, two, shape, twin, seed, step):
     rng = np.random.default_rng(seed)
     U, G = weights(rng, shape), weights(rng, shape)
     assert one.value(U) == pytest.approx(two.value(twin(U)), rel=1e-14)
-    assert one.polar(G) == pytest.approx(two.polar(twin(G)), rel=1e-14)
+    assert one.dual_norm(G) == pytest.approx(two.dual_norm(twin(G)), rel=1e-14)
     np.testing.assert_allclose(one.prox(U, step), twin(two.prox(twin(U), step)), rtol=0, atol=1e-14)
     distance = two.subdifferential_distance(twin(U), twin(G), step)
     assert one.subdifferential_distance(U, G, step) == pytest.approx(distance, abs=1e-14 * (1 + step))
@@ -468,7 +468,7 @@ def test_the_nuclear_norm_refuses_other_shapes(shape):
     U = np.zeros(shape)
     calls = [
         lambda: Nuclear().value(U),
-        lambda: Nuclear().polar(U),
+        lambda: Nuclear().dual_norm(U),
         lambda: Nuclear().prox(U, 1.0),
         lambda: Nuclear().subdifferential_distance(U, U, 1.0),
     ]

@@ -9,7 +9,7 @@ import cvxrelu as cr
 from cvxrelu.pricing import branch_and_bound as cone_search
 from cvxrelu.pricing.bounds import bound_neurons
 from cvxrelu.pricing.branch_and_bound import search
-from cvxrelu.pricing.neuron_problem import _DECIMALS, _RANK, Lines
+from cvxrelu.pricing.neuron_problem import _DECIMALS, _RANK, RowLines
 from tests.helpers.clock import Clock
 from tests.helpers.neurons import KINDS, SEEDS, largest_by_enumeration, make_rows
 
@@ -25,13 +25,13 @@ def test_bound_is_the_maximum_of_all_cones(seed, kind, n, d, one_signed):
         return
     largest = largest_by_enumeration(X, t)
     size = float(np.abs(t) @ np.linalg.norm(X, axis=1))
-    bound = bound_neurons(X, Lines(X), t, 1e-3 * size)
+    bound = bound_neurons(X, RowLines(X), t, 1e-3 * size)
     assert bound.upper >= largest * (1 - 1e-9)
     assert bound.upper <= max(1e-3 * size, largest) * (1 + 2e-4)
     if largest > 1e-3 * size:
-        values = np.abs(t @ np.maximum(X @ bound.met.T, 0.0))
+        values = np.abs(t @ np.maximum(X @ bound.candidates.T, 0.0))
         assert values.max() >= largest * (1 - 2e-4)
-        assert np.linalg.norm(bound.met, axis=1) == pytest.approx(1.0, abs=1e-12)
+        assert np.linalg.norm(bound.candidates, axis=1) == pytest.approx(1.0, abs=1e-12)
 
 
 @settings(max_examples=60)
@@ -42,11 +42,11 @@ def test_what_is_true_is_proven_and_nothing_else(seed, kind, d, factor):
     if np.linalg.matrix_rank(X) < 3:
         return
     largest = largest_by_enumeration(X, t)
-    above = bound_neurons(X, Lines(X), t, factor * largest * (1 + 1e-6))
+    above = bound_neurons(X, RowLines(X), t, factor * largest * (1 + 1e-6))
     assert above.upper == pytest.approx(factor * largest * (1 + 1e-6), rel=1e-9)
-    below = bound_neurons(X, Lines(X), t, largest / factor * (1 - 1e-6))
+    below = bound_neurons(X, RowLines(X), t, largest / factor * (1 - 1e-6))
     assert below.upper >= largest * (1 - 1e-9)
-    assert len(below.met)
+    assert len(below.candidates)
 
 
 @settings(max_examples=50)
@@ -54,7 +54,7 @@ def test_what_is_true_is_proven_and_nothing_else(seed, kind, d, factor):
 def test_form_is_the_function_on_the_rows(seed, kind, d):
     rng = np.random.default_rng(seed)
     X, t = make_rows(kind, 12, d, rng), rng.standard_normal(12)
-    lines = Lines(X)
+    lines = RowLines(X)
     form = lines.form(t)
     U = rng.standard_normal((50, X.shape[1]))
     size = float(np.abs(t) @ np.linalg.norm(X, axis=1))
@@ -72,7 +72,7 @@ def ordinary(n=120, d=5):
 @pytest.mark.parametrize("limit", [{"max_nodes": 40}, {"deadline": 0.0}], ids=["nodes", "time"])
 def test_a_search_that_is_cut_short_has_a_bound_all_the_same(limit):
     X, t = ordinary()
-    lines = Lines(X)
+    lines = RowLines(X)
     form = lines.form(t)
     full = search(form, 1e-6, lambda u: u)
     short = search(form, 1e-6, lambda u: u, **limit)
@@ -89,7 +89,7 @@ def test_a_deadline_ends_the_search(monkeypatch):
     monkeypatch.setattr(cone_search, "clock", SimpleNamespace(perf_counter=clock))
     rng = np.random.default_rng(0)
     X, t = rng.standard_normal((300, 9)), rng.standard_normal(300)
-    bound = bound_neurons(X, Lines(X), t, 1e-3, deadline=clock.now + 5.0)
+    bound = bound_neurons(X, RowLines(X), t, 1e-3, deadline=clock.now + 5.0)
     assert clock.now == 1006.0
     assert bound.n_nodes > 0
     assert bound.upper >= cr.find_neuron(X, t).value
@@ -97,21 +97,21 @@ def test_a_deadline_ends_the_search(monkeypatch):
 
 def test_a_number_of_nodes_ends_the_search():
     X, t = ordinary()
-    full = bound_neurons(X, Lines(X), t, 1e-3)
-    short = bound_neurons(X, Lines(X), t, 1e-3, max_nodes=40)
+    full = bound_neurons(X, RowLines(X), t, 1e-3)
+    short = bound_neurons(X, RowLines(X), t, 1e-3, max_nodes=40)
     assert short.n_nodes <= 40 < full.n_nodes
     assert short.upper >= full.upper
 
 
 def test_zero_dual_variable():
     X, t = ordinary(20, 3)
-    assert bound_neurons(X, Lines(X), 0.0 * t, 1e-3).upper == pytest.approx(1e-3)
+    assert bound_neurons(X, RowLines(X), 0.0 * t, 1e-3).upper == pytest.approx(1e-3)
 
 
 def test_rows_know_their_lines_and_sides():
     """e1, -e1, 2 e1 and -3 e2 in the plane, and a zero row: row j is its norm times the signed unit row of its line."""
     X = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 0.0], [2.0, 0.0], [0.0, -3.0]])
-    lines = Lines(X)
+    lines = RowLines(X)
     numbers = lines.row_lines()
     assert numbers[2] == 0
     assert sorted(set(np.abs(numbers))) == [0, 1, 2]
@@ -126,14 +126,14 @@ def test_the_rank_is_relative_to_the_largest_singular_value(size, rank):
     angles = np.linspace(0.0, 2.0 * np.pi, 400, endpoint=False)
     third = np.where(np.arange(400) % 2, 1.0, -1.0) / 20.0  # of norm one, and orthogonal to the others
     X = np.column_stack([np.cos(angles), np.sin(angles), third * size * _RANK * np.sqrt(200.0)])
-    assert Lines(X).rank == rank
+    assert RowLines(X).rank == rank
 
 
 def test_the_slack_is_what_joined_rows_are_off():
     """Two rows of one line as it is kept: t'(Xu)_+ changes by |t_j| times the norm of what the other is moved by."""
     moved = 10.0**-_DECIMALS / 8.0
     X = np.array([[1.0, 0.0], [3.0, 3.0 * moved], [0.0, 1.0]])
-    lines = Lines(X)
+    lines = RowLines(X)
     assert len(lines.E) == 2
     assert lines.form(np.array([0.0, -2.0, 0.0])).slack == pytest.approx(2.0 * 3.0 * moved, rel=1e-2)
     assert lines.form(np.array([5.0, 0.0, 5.0])).slack <= 1e-14

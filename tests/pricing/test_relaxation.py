@@ -7,7 +7,7 @@ from sklearn.datasets import load_breast_cancer
 import cvxrelu as cr
 from cvxrelu.pricing.bounds import feasible_multiple
 from cvxrelu.pricing.exact import exact_maximum
-from cvxrelu.pricing.neuron_problem import Lines, Multipliers
+from cvxrelu.pricing.neuron_problem import Multipliers, RowLines
 from cvxrelu.pricing.relaxation import ascended_bound, relaxed_maximum, relaxed_point, within_reach
 from tests.helpers.neurons import KINDS, SEEDS, largest_by_enumeration, make_rows
 
@@ -19,7 +19,7 @@ def test_any_multipliers_prove_a_bound(seed, kind, n, d, exponent):
     X, t = make_rows(kind, n, d, rng), rng.standard_normal(n)
     if not X.any():
         return
-    lines = Lines(X)
+    lines = RowLines(X)
     K = len(lines.E)
     size = 10.0**exponent * np.linalg.norm(X, axis=1).max()
     bounds = []
@@ -37,7 +37,7 @@ def test_any_multipliers_prove_a_bound_of_the_exact_maximum_of_rank_two(seed, ki
     X, t = make_rows(kind, n, 2, rng), rng.standard_normal(n)
     if not X.any():
         return
-    lines = Lines(X)
+    lines = RowLines(X)
     size = np.abs(t).max() * np.linalg.norm(X, axis=1).max()
     rho, delta = size * rng.exponential(size=(2, len(lines.E)))
     multipliers = Multipliers(rho, np.zeros(len(lines.E)), delta * rng.integers(0, 2, size=len(lines.E)))
@@ -52,7 +52,7 @@ def test_ascent_of_the_relaxation_stays_above_and_near(seed, kind, n, d):
     X, t = make_rows(kind, n, d, rng), rng.standard_normal(n)
     if not X.any():
         return
-    lines = Lines(X)
+    lines = RowLines(X)
     largest = largest_by_enumeration(X, t)
     bounds = [ascended_bound(lines, t, steps=steps).upper for steps in (1, 20, 100)]
     assert bounds == sorted(bounds, reverse=True)
@@ -78,7 +78,7 @@ def test_bound_is_proven_and_below_the_optimum(seed, kind, n, d, loss, ratio):
     lam = ratio * largest_by_enumeration(X, gradient[:, 0])
     if lam <= 1e-9 * np.abs(X).max():
         return
-    t, bound = relaxed_point(Lines(X), y[:, None], lam, measure)
+    t, bound = relaxed_point(RowLines(X), y[:, None], lam, measure)
     upper = bound.upper
     assert upper >= largest_by_enumeration(X, t) * (1 - 1e-9)
     scale = measure.best_scale(t[:, None], y[:, None], lam / upper)
@@ -88,7 +88,7 @@ def test_bound_is_proven_and_below_the_optimum(seed, kind, n, d, loss, ratio):
 
 
 def lower_bound(X, y, lam, loss):
-    t, bound = relaxed_point(Lines(X), y[:, None], lam, loss)
+    t, bound = relaxed_point(RowLines(X), y[:, None], lam, loss)
     return feasible_multiple(loss, y[:, None], lam, t, bound.upper).value
 
 
@@ -111,7 +111,7 @@ def test_lam_near_and_above_its_largest(small, loss, ratio, share):
     X, y = small
     gradient = loss.gradient(np.zeros((12, 1)), y[:, None])[:, 0]
     lam = ratio * largest_by_enumeration(X, gradient)
-    assert (ratio > 1.0) == (lam > ascended_bound(Lines(X), gradient).upper)
+    assert (ratio > 1.0) == (lam > ascended_bound(RowLines(X), gradient).upper)
     at_zero = loss.value(np.zeros((12, 1)), y[:, None])
     assert share * at_zero <= lower_bound(X, y, lam, loss) <= at_zero * (1 + 1e-12)
 
@@ -140,15 +140,15 @@ def test_bound_of_zero_targets_is_zero(small, loss):
 
 def test_a_solver_that_is_cut_short_leaves_a_bound():
     X = np.random.default_rng(0).standard_normal((300, 20))
-    t, bound = relaxed_point(Lines(X), np.ones((300, 1)), 1e-3, cr.Squared(), time_limit=1e-6)
+    t, bound = relaxed_point(RowLines(X), np.ones((300, 1)), 1e-3, cr.Squared(), time_limit=1e-6)
     largest = cr.find_neuron(X, t).value
     assert largest <= bound.upper <= 10.0 * largest
 
 
 def test_reach():
     rng = np.random.default_rng(0)
-    assert within_reach(Lines(rng.standard_normal((569, 31))))
-    assert not within_reach(Lines(rng.standard_normal((400, 400))))
+    assert within_reach(RowLines(rng.standard_normal((569, 31))))
+    assert not within_reach(RowLines(rng.standard_normal((400, 400))))
 
 
 def standardised(n_features):

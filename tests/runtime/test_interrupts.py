@@ -13,7 +13,7 @@ import cvxrelu as cr
 from cvxrelu.exceptions import ConvergenceWarning
 from cvxrelu.optimize import progress
 from cvxrelu.runtime import interrupts
-from cvxrelu.solvers.interface import RawResult
+from cvxrelu.solvers.interface import SolverResult
 from cvxrelu.status import Status
 from tests.helpers.cases import make_problem
 from tests.helpers.interrupting import run_traced
@@ -99,7 +99,7 @@ def test_solvers_at_bytecodes(kind, loss, penalty, solver):
 def stall(self, problem, start, limits):
     """A native solver that ends at once, far from the optimum."""
     status = Status.STALLED
-    return RawResult(weights=problem.zero_weights(), status=status, solver_status="none", n_iter=0, solve_time=0.0)
+    return SolverResult(weights=problem.zero_weights(), status=status, solver_status="none", n_iter=0, solve_time=0.0)
 
 
 @pytest.fixture

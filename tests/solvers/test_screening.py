@@ -16,7 +16,7 @@ def screen(problem, weights):
     """The patterns proved zero from the dual point of the weights."""
     feasible = problem.repair(weights)
     t = problem.gradient_point(feasible)
-    sides, multipliers = problem.left_sides(t)
+    sides, multipliers = problem.dual_constraint_values(t)
     point = problem.dual_point(t, multipliers)
     gap = problem.objective(feasible) - point.value
     scale = np.linalg.norm(point.t) / np.linalg.norm(t)

@@ -15,10 +15,10 @@ def info(as_json: options.AsJson = False) -> None:
     """
     out, errors = Console(highlight=False), Console(stderr=True)
     with working(errors, "looking around"):
-        from cvxrelu.cli.runs.info import look_around
+        from cvxrelu.cli.runs.info import inspect_environment
         from cvxrelu.cli.views.info import environment_grids, environment_record
 
-        found = look_around()
+        found = inspect_environment()
     if as_json:
         print_json(environment_record(found))
     else:

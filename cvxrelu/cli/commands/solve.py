@@ -60,7 +60,7 @@ def solve(
     outputs = {"network": save_network, "certificate": save_certificate, "data": save_data}
     with working(errors, "loading") as status:
         from cvxrelu.cli.data.tables import read_table, save_split, split_table
-        from cvxrelu.cli.runs.solve import run_experiment
+        from cvxrelu.cli.runs.solve import train_on_split
         from cvxrelu.cli.views.format import progress_line
         from cvxrelu.cli.views.solve import data_lines, record, result_lines, results_grid
 
@@ -79,7 +79,7 @@ def solve(
             time_limit=time_limit,
         )
         status.update("solving")
-        run = run_experiment(split, settings, lambda step: status.update(f"solving: {progress_line(step)}"))
+        run = train_on_split(split, settings, lambda step: status.update(f"solving: {progress_line(step)}"))
         if save_network is not None:
             run.network.save(save_network, overwrite=force)
         if save_certificate is not None:

@@ -51,7 +51,7 @@ class Table:
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
+class TrainTestSplit:
     """Training and test data, scaled by statistics of the training rows.
 
     Attributes
@@ -127,7 +127,7 @@ def read_table(path: Path, target: str | None, task: Task = Task.AUTO) -> Table:
     )
 
 
-def split_table(table: Table, test_size: float, seed: int) -> Split:
+def split_table(table: Table, test_size: float, seed: int) -> TrainTestSplit:
     """Split a table at random, by class where it has classes, and scale it.
 
     Columns that are constant on the training rows are left out. ``test_size`` is the share of the rows to test
@@ -160,7 +160,7 @@ def split_table(table: Table, test_size: float, seed: int) -> Split:
         center = float(table.y[train].mean())
         scale = float(table.y[train].std()) if changes[0] else 1.0
         y = scaled[:, 0]
-    return Split(
+    return TrainTestSplit(
         X_train=X[train],
         X_test=X[test],
         y_train=y[train],
@@ -175,7 +175,7 @@ def split_table(table: Table, test_size: float, seed: int) -> Split:
     )
 
 
-def save_split(split: Split, path: Path, *, overwrite: bool) -> None:
+def save_split(split: TrainTestSplit, path: Path, *, overwrite: bool) -> None:
     """Write a split as an npz file: X and y, the training rows, X_test and y_test, and how to scale others like them.
 
     Columns of X are those of ``features``, (value - x_center) / x_scale, and 1/sqrt(n); y is (target - y_center) /

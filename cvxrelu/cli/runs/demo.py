@@ -12,8 +12,8 @@ import numpy as np
 from sklearn.datasets import load_breast_cancer
 
 from cvxrelu.certificates import checker
-from cvxrelu.cli.data.tables import Split, Table, split_table
-from cvxrelu.cli.runs.solve import Duality, Run, run_experiment, solve_dual
+from cvxrelu.cli.data.tables import Table, TrainTestSplit, split_table
+from cvxrelu.cli.runs.solve import Duality, Run, solve_dual, train_on_split
 from cvxrelu.cli.settings import Settings, Task
 from cvxrelu.exceptions import ConvergenceWarning
 from cvxrelu.optimize.solution import Solution
@@ -27,7 +27,7 @@ _NATIVE_SECONDS = 30.0
 _TEST_SIZE = 0.2
 
 
-def load_demo_split(seed: int) -> Split:
+def load_demo_split(seed: int) -> TrainTestSplit:
     """Return scikit-learn's breast-cancer data, scaled and split."""
     data = load_breast_cancer()
     malignant, benign = (str(name) for name in data.target_names)
@@ -50,12 +50,14 @@ class Outcome:
     native: Solution
 
 
-def run_demo(split: Split, all_settings: Sequence[Settings], progress: Callable[[str], object]) -> list[Outcome]:
+def run_demo(
+    split: TrainTestSplit, all_settings: Sequence[Settings], progress: Callable[[str], object]
+) -> list[Outcome]:
     """Solve primal, dual and natively for each of the settings, telling ``progress`` what is under way."""
     outcomes = []
     for settings in all_settings:
         progress(f"{settings.kind.label}: primal program, network and certificate")
-        run = run_experiment(split, settings)
+        run = train_on_split(split, settings)
         progress(f"{settings.kind.label}: dual program")
         dual = solve_dual(run)
         progress(f"{settings.kind.label}: {_NATIVE}")

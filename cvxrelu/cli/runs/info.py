@@ -88,7 +88,7 @@ class Environment:
     variables: dict[str, str]
 
 
-def look_around() -> Environment:
+def inspect_environment() -> Environment:
     """Return what is installed here; solvers that need a licence are tried on small programs."""
     machine = f"{platform.system()} {platform.release()}, {platform.machine()}"
     system: dict[str, str | None] = {

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cvxrelu.cli.data.tables import Split
+from cvxrelu.cli.data.tables import TrainTestSplit
 from cvxrelu.cli.runs.solve import build_problem, scores
 from cvxrelu.cli.settings import Settings, Task
 from cvxrelu.optimize import path as paths
@@ -29,7 +29,7 @@ class PathRun:
         Scores of each point, as in `Run`; validation is empty where there are no test rows.
     """
 
-    split: Split
+    split: TrainTestSplit
     settings: Settings
     path: paths.Path
     neurons: tuple[int, ...]
@@ -50,7 +50,7 @@ class PathRun:
 
 
 def run_path(
-    split: Split,
+    split: TrainTestSplit,
     settings: Settings,
     *,
     n_lams: int,

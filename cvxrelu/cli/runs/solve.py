@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.metrics import accuracy_score, r2_score, root_mean_squared_error
 
 from cvxrelu._validation import FloatArray, check_number
-from cvxrelu.cli.data.tables import Split
+from cvxrelu.cli.data.tables import TrainTestSplit
 from cvxrelu.cli.settings import Kind, LossName, Settings, Task
 from cvxrelu.networks.network import Network
 from cvxrelu.optimize.solution import Solution
@@ -45,7 +45,7 @@ class Run:
         "accuracy", or "rmse" and "r2" in units of the target, on either part; what is not defined is absent.
     """
 
-    split: Split
+    split: TrainTestSplit
     settings: Settings
     solution: Solution
     network: Network
@@ -71,7 +71,7 @@ class Duality:
     seconds: float
 
 
-def build_problem(split: Split, settings: Settings) -> ConvexProblem:
+def build_problem(split: TrainTestSplit, settings: Settings) -> ConvexProblem:
     """Return the convex program of the training rows on random gates.
 
     Raises
@@ -89,7 +89,9 @@ def build_problem(split: Split, settings: Settings) -> ConvexProblem:
     return problem.with_lam(check_number("lam ratio", settings.lam_ratio, minimum=0.0) * problem.lam_max())
 
 
-def run_experiment(split: Split, settings: Settings, callback: Callable[[Record], object] | None = None) -> Run:
+def train_on_split(
+    split: TrainTestSplit, settings: Settings, callback: Callable[[Record], object] | None = None
+) -> Run:
     """Solve, certify, map to a network and measure; raises, warns and calls back as `cvxrelu.solve` does."""
     problem = build_problem(split, settings)
     solution = solve(
@@ -128,7 +130,7 @@ def solve_dual(run: Run) -> Duality:
     return Duality(value=value, seconds=time.perf_counter() - started)
 
 
-def scores(split: Split, y: FloatArray, prediction: FloatArray) -> dict[str, float]:
+def scores(split: TrainTestSplit, y: FloatArray, prediction: FloatArray) -> dict[str, float]:
     """Return "accuracy", or "rmse" and "r2" in units of the target; what is not defined is absent."""
     if split.table.task is Task.CLASSIFICATION:
         return {"accuracy": float(accuracy_score(y, np.where(prediction >= 0.0, 1.0, -1.0)))}

@@ -5,7 +5,7 @@ from typing import Any
 from rich.table import Table as Grid
 
 from cvxrelu._version import __version__
-from cvxrelu.cli.data.tables import Split
+from cvxrelu.cli.data.tables import TrainTestSplit
 from cvxrelu.cli.runs.compare import Comparison, Trial
 from cvxrelu.cli.settings import Settings
 from cvxrelu.cli.views.format import data_record, finite, new_grid, seconds
@@ -56,7 +56,7 @@ def comparison_lines(comparison: Comparison) -> list[str]:
     return lines
 
 
-def comparison_record(comparison: Comparison, split: Split, settings: Settings) -> dict[str, Any]:
+def comparison_record(comparison: Comparison, split: TrainTestSplit, settings: Settings) -> dict[str, Any]:
     """Return the same in JSON's types."""
     interval = comparison.interval
     fields = {

@@ -7,7 +7,7 @@ from typing import Any
 from rich import box
 from rich.table import Table as Grid
 
-from cvxrelu.cli.data.tables import Split
+from cvxrelu.cli.data.tables import TrainTestSplit
 from cvxrelu.solvers.interface import Record
 
 SCORES = {"accuracy": ("accuracy", "{:.1%}"), "rmse": ("RMSE", "{:.6g}"), "r2": ("R^2", "{:.4f}")}
@@ -63,7 +63,7 @@ def progress_line(step: Record) -> str:
     return f"{step.n_iter} iterations, {step.time:.1f} s, relative gap {share:.1e}"
 
 
-def data_record(split: Split) -> dict[str, Any]:
+def data_record(split: TrainTestSplit) -> dict[str, Any]:
     """Return what was done to the data, in JSON's types."""
     return {
         "task": split.table.task.value,

@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table as Grid
 
 from cvxrelu._version import __version__
-from cvxrelu.cli.data.tables import Split
+from cvxrelu.cli.data.tables import TrainTestSplit
 from cvxrelu.cli.runs.solve import Duality, Run
 from cvxrelu.cli.settings import Task
 from cvxrelu.cli.views.format import SCORES, data_record, finite, some, value
@@ -30,7 +30,7 @@ def results_grid(runs: Sequence[Run], duals: Sequence[Duality] = (), natives: Se
     return grid
 
 
-def data_lines(split: Split) -> list[str]:
+def data_lines(split: TrainTestSplit) -> list[str]:
     """Return what was done to the data, a sentence a line."""
     table = split.table
     lines = [

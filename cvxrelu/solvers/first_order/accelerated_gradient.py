@@ -74,7 +74,7 @@ class ProximalOptions:
 
 
 @dataclass(frozen=True, eq=False)
-class Iterate:
+class AcceleratedIterate:
     """A point of the iteration: weights, image, the step it came by, and the norm of the gradient mapping."""
 
     u: FloatArray
@@ -85,7 +85,7 @@ class Iterate:
 
 def iterate(
     model: CompositeModel, start: FloatArray, step: float | None, options: ProximalOptions
-) -> Iterator[Iterate]:
+) -> Iterator[AcceleratedIterate]:
     """Yield the iterates from ``start``; ``step`` is the first step tried, None: estimated.
 
     There is no end to them, unless they leave the range of the floats: unbounded problems, in float32 above all.
@@ -136,7 +136,7 @@ def iterate(
         u, z = new, z_new
         if count % _REFRESH == 0:  # images that are only added to would drift
             z, z_v = model.image(u), model.image(v)
-        yield Iterate(u, z, step, float(np.sqrt(squared)) / step)
+        yield AcceleratedIterate(u, z, step, float(np.sqrt(squared)) / step)
         if options.line_search and (
             options.step_rule == "forward_track"
             or (options.step_rule == "lassplore" and squared > _MARGIN * 2.0 * step * bregman)

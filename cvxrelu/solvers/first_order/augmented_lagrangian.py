@@ -15,9 +15,9 @@ from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.operator import GatedOperator
 from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.runtime.memory import require
-from cvxrelu.solvers.first_order.accelerated_gradient import Iterate, ProximalOptions, iterate
-from cvxrelu.solvers.interface import Candidate, Limits, RawResult
-from cvxrelu.solvers.monitor import watch
+from cvxrelu.solvers.first_order.accelerated_gradient import AcceleratedIterate, ProximalOptions, iterate
+from cvxrelu.solvers.interface import Iterate, Limits, SolverResult
+from cvxrelu.solvers.monitor import monitor
 from cvxrelu.solvers.screening import can_screen, screened
 
 _WINDOW = (1e-3, 1e-2)
@@ -85,7 +85,7 @@ class AugmentedLagrangian:
             "take fewer gates",
         )
 
-    def run(self, problem: ConvexProblem, start: Weights | None, limits: Limits) -> RawResult:
+    def run(self, problem: ConvexProblem, start: Weights | None, limits: Limits) -> SolverResult:
         """Solve the problem from ``start`` (zero by default); see `cvxrelu.solve`."""
         self.check_problem(problem)
         first = problem.blocks(problem.zero_weights() if start is None else start)
@@ -93,14 +93,14 @@ class AugmentedLagrangian:
         state = _State.at_start(problem, self.delta)
         if self.screen and can_screen(problem):
 
-            def inner(sub: ConvexProblem, index: NDArray[np.intp], u: FloatArray) -> Iterator[Candidate]:
+            def inner(sub: ConvexProblem, index: NDArray[np.intp], u: FloatArray) -> Iterator[Iterate]:
                 return self._candidates(sub, u, limits, state, index)
 
             candidates = screened(problem, first, limits, inner, _SHARE, workspace)
         else:
             everything = np.arange(len(problem.patterns))
             candidates = self._candidates(problem, first, limits, state, everything)
-        return watch(problem, candidates, limits, "AugmentedLagrangian", workspace)
+        return monitor(problem, candidates, limits, "AugmentedLagrangian", workspace)
 
     def _candidates(
         self,
@@ -109,7 +109,7 @@ class AugmentedLagrangian:
         limits: Limits,
         state: "_State",
         index: NDArray[np.intp],
-    ) -> Iterator[Candidate]:
+    ) -> Iterator[Iterate]:
         """Yield the point of each subproblem on the patterns of ``index``; the state is kept for the next ones."""
         model = PenalisedModel(problem, state.delta, state.multipliers_of(index))
         u = start.astype(problem.X.dtype)
@@ -127,7 +127,7 @@ class AugmentedLagrangian:
             model.update_multipliers(point.z)
             state.keep_multipliers(index, model.gamma)
             multipliers = model.sparse_multipliers()
-            yield Candidate(weights=problem.weights(u), n_iter=count, step=point.step, multipliers=multipliers)
+            yield Iterate(weights=problem.weights(u), n_iter=count, step=point.step, multipliers=multipliers)
 
 
 def _solve_subproblem(
@@ -138,7 +138,7 @@ def _solve_subproblem(
     tolerance: float,
     max_iter: int,
     expired: Callable[[], bool],
-) -> tuple[Iterate | None, int]:
+) -> tuple[AcceleratedIterate | None, int]:
     """Iterate until the squared gradient mapping is at most the tolerance; return the point and the iterations.
 
     There is no point where the first step overflows.

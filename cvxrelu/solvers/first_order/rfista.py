@@ -14,8 +14,8 @@ from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.gated_relu import ConvexGatedReLU
 from cvxrelu.problems.operator import GatedOperator
 from cvxrelu.solvers.first_order.accelerated_gradient import ProximalOptions, iterate
-from cvxrelu.solvers.interface import Candidate, Limits, RawResult
-from cvxrelu.solvers.monitor import watch
+from cvxrelu.solvers.interface import Iterate, Limits, SolverResult
+from cvxrelu.solvers.monitor import monitor
 from cvxrelu.solvers.screening import can_screen, screened
 
 _FIRST_CHECK = 10
@@ -85,7 +85,7 @@ class RFISTA:
                 "RFISTA solves ConvexGatedReLU, which has no cones: use AugmentedLagrangian or CLARABEL for ConvexReLU"
             )
 
-    def run(self, problem: ConvexProblem, start: Weights | None, limits: Limits) -> RawResult:
+    def run(self, problem: ConvexProblem, start: Weights | None, limits: Limits) -> SolverResult:
         """Solve the problem from ``start`` (zero by default); see `cvxrelu.solve`."""
         self.check_problem(problem)
         first = problem.blocks(problem.zero_weights() if start is None else start)
@@ -93,17 +93,17 @@ class RFISTA:
         if self.screen and can_screen(problem):
             state = _Step(self.step)
 
-            def inner(sub: ConvexProblem, _: NDArray[np.intp], u: FloatArray) -> Iterator[Candidate]:
+            def inner(sub: ConvexProblem, _: NDArray[np.intp], u: FloatArray) -> Iterator[Iterate]:
                 return self._candidates(sub, u, limits, state)
 
             candidates = screened(problem, first, limits, inner, _SHARE, workspace)
         else:
             candidates = self._candidates(problem, first, limits, _Step(self.step))
-        return watch(problem, candidates, limits, "RFISTA", workspace)
+        return monitor(problem, candidates, limits, "RFISTA", workspace)
 
     def _candidates(
         self, problem: ConvexProblem, start: FloatArray, limits: Limits, last: "_Step"
-    ) -> Iterator[Candidate]:
+    ) -> Iterator[Iterate]:
         names = {field.name for field in fields(ProximalOptions)}
         options = ProximalOptions(**{name: getattr(self, name) for name in names})
         next_check = _FIRST_CHECK
@@ -111,7 +111,7 @@ class RFISTA:
         unseen = None
         for count, point in enumerate(points, start=1):
             last.size = point.step
-            unseen = Candidate(weights=problem.weights(point.u), n_iter=count, step=point.step)
+            unseen = Iterate(weights=problem.weights(point.u), n_iter=count, step=point.step)
             if count >= next_check or count >= limits.max_iter:
                 next_check = int(max(count + _FIRST_CHECK, _CHECK_GROWTH * count))
                 yield unseen

@@ -211,4 +211,4 @@ class ProximalNewton:
     def _dual_value(self, Z: FloatArray) -> float:
         """Return the dual objective at the best feasible multiple of t, for A't = Z (c, k, d)."""
         assert isinstance(self.problem.penalty, NormPenalty)
-        return self.term.bound(self.t, self.problem.lam, self.problem.penalty.polar(Z))
+        return self.term.bound(self.t, self.problem.lam, self.problem.penalty.dual_norm(Z))

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.linalg import cho_factor
 
 from cvxrelu._validation import FloatArray
-from cvxrelu.losses.dual_terms import Rows
+from cvxrelu.losses.dual_terms import ConjugateDerivatives
 from cvxrelu.patterns.packed_mask import Mask
 from cvxrelu.penalties.prox_jacobians import GroupJacobian, ProxJacobian
 from cvxrelu.problems.operator import GatedOperator
@@ -58,7 +58,7 @@ class NewtonStep:
 
     active: np.ndarray
     jacobian: ProxJacobian
-    rows: Rows
+    rows: ConjugateDerivatives
     sigma: float
     gradient: FloatArray
 
@@ -252,7 +252,7 @@ class _Columns:
 
     A: GatedOperator
     M: ProxJacobian
-    Q: Rows
+    Q: ConjugateDerivatives
     shift: float
 
     @classmethod
@@ -260,7 +260,7 @@ class _Columns:
         """Return the matrix of a step."""
         n, rows = len(A.X), step.rows
         coupling = None if rows.coupling is None else (np.sqrt(n) * rows.coupling).astype(dtype)
-        Q = Rows(rows.gradient, (n * rows.diagonal).astype(dtype), coupling)
+        Q = ConjugateDerivatives(rows.gradient, (n * rows.diagonal).astype(dtype), coupling)
         return cls(A, step.jacobian.astype(dtype), Q, n / step.sigma)
 
     def forward(self, x: FloatArray) -> FloatArray:

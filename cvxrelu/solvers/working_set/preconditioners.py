@@ -7,7 +7,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from cvxrelu._validation import FloatArray
-from cvxrelu.losses.dual_terms import Rows
+from cvxrelu.losses.dual_terms import ConjugateDerivatives
 from cvxrelu.penalties.prox_jacobians import GroupJacobian, ProxJacobian
 from cvxrelu.problems.operator import GatedOperator
 
@@ -41,7 +41,7 @@ class CoupledFactor:
         return solved
 
 
-def coupled_factor(A: GatedOperator, M: ProxJacobian, Q: Rows, shift: float) -> CoupledFactor | None:
+def coupled_factor(A: GatedOperator, M: ProxJacobian, Q: ConjugateDerivatives, shift: float) -> CoupledFactor | None:
     """Return the factor of the whole matrix, with what couples the outputs; None where it has none in float64.
 
     Parameters

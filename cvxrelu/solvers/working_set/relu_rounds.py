@@ -12,7 +12,7 @@ from cvxrelu.numerics.rows import row_norms
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.relu import ConvexReLU
-from cvxrelu.solvers.interface import Budget, Candidate, Limits
+from cvxrelu.solvers.interface import Budget, Iterate, Limits
 from cvxrelu.solvers.working_set.relu_newton import ConeNewton, WorkingBlocks
 
 _LEAST_SIZE = 20
@@ -30,7 +30,7 @@ _TINY = float(np.finfo(np.float64).tiny)
 
 def relu_candidates(
     problem: ConvexReLU, blocks: FloatArray, limits: Limits, workspace: DualWorkspace
-) -> Iterator[Candidate]:
+) -> Iterator[Iterate]:
     """Yield the solution on each working set, feasible, until rounding ends all progress.
 
     Parameters
@@ -79,11 +79,11 @@ class _Search:
         if problem.cones.space is not None:  # a problem that nobody has rotated
             self.projector = ConeProjector(self.X, self.D, n_blocks)
         self.newton = ConeNewton(problem, self.term, self.projector)
-        self.left_sides = np.zeros(n_blocks)
+        self.dual_constraint_values = np.zeros(n_blocks)
         self.directions, self.found = problem.cones.witnesses
         self.row_norms = row_norms(self.X)
 
-    def price(self) -> Candidate:
+    def price(self) -> Iterate:
         """Bound the left sides of all dual constraints at t, and return the present points.
 
         Few pivots are enough: the bounds of blocks that stay above lam get better from round to round.
@@ -95,12 +95,12 @@ class _Search:
         enough = problem.lam * (1.0 + _PRICING_SHARE * relative)
         unsure = np.flatnonzero(self.projector.bounds(self.ids, arguments) > enough)
         self.projector.project(unsure, arguments[unsure], enough, max_pivots=_PRICING_PIVOTS)
-        self.left_sides = self.projector.bounds(self.ids, arguments)
+        self.dual_constraint_values = self.projector.bounds(self.ids, arguments)
         self._keep_better_dual(arguments)
 
         weights = problem.weights(self._feasible_blocks())
         self.upper = problem.objective(weights)
-        return Candidate(
+        return Iterate(
             weights=weights,
             n_iter=self.newton.n_steps,
             step=self.newton.sigma,
@@ -117,7 +117,7 @@ class _Search:
         self.target = max(share * gap, _LAST_SHARE * self.tol * self.upper)
         active = np.any(self.u, axis=1)
         size = max(_LEAST_SIZE, _SIZE_FACTOR * int(active.sum()))
-        order = np.argsort(np.where(active, -np.inf, -self.left_sides), kind="stable")
+        order = np.argsort(np.where(active, -np.inf, -self.dual_constraint_values), kind="stable")
         chosen = np.sort(order[:size])
         blocks = WorkingBlocks(self.X, self.D, self.problem.n_outputs, chosen)
         u, self.t = self.newton.minimise(blocks, self.u[chosen], self.t, self.target, budget)
@@ -126,7 +126,7 @@ class _Search:
 
     def _keep_better_dual(self, arguments: FloatArray) -> None:
         problem = self.problem
-        largest = float(self.left_sides.max())
+        largest = float(self.dual_constraint_values.max())
         limit = min(problem.lam / largest if largest > 0.0 else np.inf, self.term.largest_multiple(self.t))
         scale = problem.loss.best_scale(self.t, problem.Y, limit)
         value = -problem.loss.conjugate(scale * self.t, problem.Y)

@@ -17,8 +17,8 @@ from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.operator import GatedOperator
 from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.runtime.memory import require
-from cvxrelu.solvers.interface import Budget, Candidate, Limits, RawResult
-from cvxrelu.solvers.monitor import watch
+from cvxrelu.solvers.interface import Budget, Iterate, Limits, SolverResult
+from cvxrelu.solvers.monitor import monitor
 from cvxrelu.solvers.screening import SEPARABLE, choose_patterns, gap_safe, pattern_norms
 from cvxrelu.solvers.working_set.gated_newton import ProximalNewton
 from cvxrelu.solvers.working_set.relu_rounds import relu_candidates
@@ -89,7 +89,7 @@ class WorkingSet:
                 "take fewer gates, or AugmentedLagrangian",
             )
 
-    def run(self, problem: ConvexProblem, start: Weights | None, limits: Limits) -> RawResult:
+    def run(self, problem: ConvexProblem, start: Weights | None, limits: Limits) -> SolverResult:
         """Solve the problem from ``start`` (zero by default); see `cvxrelu.solve`."""
         self.check_problem(problem)
         blocks = problem.blocks(problem.zero_weights() if start is None else start)
@@ -98,12 +98,12 @@ class WorkingSet:
             candidates = relu_candidates(problem, blocks, limits, workspace)
         else:
             candidates = _gated_candidates(problem, blocks, limits, workspace)
-        return watch(problem, candidates, limits, "WorkingSet", workspace)
+        return monitor(problem, candidates, limits, "WorkingSet", workspace)
 
 
 def _gated_candidates(
     problem: ConvexProblem, blocks: FloatArray, limits: Limits, workspace: DualWorkspace
-) -> Iterator[Candidate]:
+) -> Iterator[Iterate]:
     """Yield the solution on each working set, until rounding ends all progress."""
     operator = problem.operator if problem.X.dtype == np.float64 else GatedOperator(problem.X, problem.patterns.D)
     prediction = operator.forward(blocks) if blocks.any() else np.zeros_like(problem.Y)
@@ -117,7 +117,7 @@ def _gated_candidates(
         if started:
             # Values of float32 products are good enough to go on by, not to be reported.
             exact = problem.X.dtype == np.float64
-            yield Candidate(
+            yield Iterate(
                 weights=blocks,
                 n_iter=inner.n_steps,
                 step=inner.sigma,
@@ -153,7 +153,7 @@ class _Patterns:
         problem = self.problem
         self._Z = self._workspace.adjoint(self._operator, t)
         assert isinstance(problem.penalty, NormPenalty)
-        self._sides = problem.penalty.pattern_polar(self._Z)
+        self._sides = problem.penalty.pattern_dual_norm(self._Z)
         size = float(self._sides.max())
         self._scale = problem.loss.best_scale(t, problem.Y, problem.lam / size if size > 0.0 else np.inf)
         point = self._scale * t
