@@ -71,6 +71,11 @@ def minimum_norm(problem: ConvexProblem, solver: str = "CLARABEL", tol: float = 
     tol : float
         The solver gets a hundredth of it. See `MinimumNorm.rel_gap` for what came out.
 
+    Returns
+    -------
+    MinimumNorm
+        The weights, and the bounds of their norm.
+
     Raises
     ------
     ValueError

@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from cvxrelu._files import check_free
 from cvxrelu._validation import FloatArray, Weights, check_choice
 from cvxrelu.certificates.rounded_bounds import check_known, feasible_dual, into_cones, objective_above
-from cvxrelu.certificates.writer import write_certificate
+from cvxrelu.certificates.writer import encode_certificate, write_certificate
 from cvxrelu.exceptions import CertificateError
 from cvxrelu.numerics.rounding import check_arithmetic
 from cvxrelu.pricing.neuron_problem import NeuronBound
@@ -156,8 +157,11 @@ class Certificate:
         >>> abs(loaded.verify(X, y).upper - certificate.upper) < 1e-12
         True
         """
-        write_certificate(
-            path,
+        check_free(path, overwrite)
+        write_certificate(path, self._encoded(), self.problem, overwrite)
+
+    def _encoded(self) -> bytes:
+        return encode_certificate(
             problem=self.problem,
             weights=self.weights,
             dual=self.dual,
@@ -167,7 +171,6 @@ class Certificate:
             rigor=self.rigor,
             proof=self.proof,
             residuals={"max_violation": self.max_violation, "kkt_residual": self.kkt_residual},
-            overwrite=overwrite,
         )
 
     def __str__(self) -> str:

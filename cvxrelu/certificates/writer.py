@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from cvxrelu._files import check_free, pack, write
+from cvxrelu._files import pack, write
 from cvxrelu._validation import Weights
 from cvxrelu._version import __version__
 from cvxrelu.certificates.checker import PENALTIES, SCOPES, canonical_data, check, parse, problem_hash
@@ -26,8 +26,13 @@ from cvxrelu.problems.dual import DualPoint
 _LOSSES = (Squared, Huber, Logistic, SoftmaxCrossEntropy)
 
 
-def write_certificate(
-    path: str | os.PathLike[str],
+def write_certificate(path: str | os.PathLike[str], raw: bytes, problem: ConvexProblem, overwrite: bool) -> None:
+    """Write the bytes of a certificate of the problem to a file, if the checker verifies them."""
+    check(parse(raw), problem.X, problem.y)
+    write(path, raw, overwrite)
+
+
+def encode_certificate(
     *,
     problem: ConvexProblem,
     weights: Weights,
@@ -38,10 +43,14 @@ def write_certificate(
     rigor: str,
     proof: NeuronBound | None,
     residuals: dict[str, float],
-    overwrite: bool,
-) -> None:
-    """Write a certificate that the checker verifies to a file; see `Certificate.save`."""
-    check_free(path, overwrite)
+) -> bytes:
+    """Return the bytes of the file of a certificate; see certificate_format.md.
+
+    Raises
+    ------
+    ValueError
+        If loss or penalty are the user's own; for scope "global", if no proof is found.
+    """
     if type(problem.loss) not in _LOSSES or problem.penalty.name not in PENALTIES:
         raise ValueError(
             "loss and penalty must be the package's own to be saved: the checker knows no others; "
@@ -57,9 +66,7 @@ def write_certificate(
         dual = replace(dual, t=share * dual.t)
     arrays |= _dual_arrays(dual)
     header |= {"rigor": rigor, **_facts(problem), "lower": float(lower), "upper": float(upper)}
-    raw = pack(_header(problem, header, residuals), arrays)
-    check(parse(raw), problem.X, problem.y)
-    write(path, raw, overwrite)
+    return pack(_header(problem, header, residuals), arrays)
 
 
 def _primal_arrays(problem: ConvexProblem, weights: Weights) -> dict[str, NDArray[Any]]:

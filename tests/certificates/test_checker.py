@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cvxrelu as cr
-from cvxrelu.certificates import checker, portable
+from cvxrelu._files import pack
+from cvxrelu.certificates import checker
 from cvxrelu.certificates.checker import RejectedCertificate
 from tests.helpers.cases import all_cases, make_data, make_problem, make_targets, random_weights
 from tests.helpers.forgery import as_contents, changed, forged
@@ -144,7 +145,7 @@ def test_any_change_of_an_array_is_seen(relu, name):
     raw = bytearray(contents.arrays[name].tobytes())
     raw[0] ^= 1
     array = np.frombuffer(bytes(raw), contents.arrays[name].dtype).reshape(contents.arrays[name].shape)
-    raw_file = portable.pack(contents.header, contents.arrays)
+    raw_file = pack(contents.header, contents.arrays)
     assert raw_file.count(contents.arrays[name].tobytes()) == 1
     with pytest.raises(RejectedCertificate, match="damaged"):  # the zip file's own check
         checker.parse(raw_file.replace(contents.arrays[name].tobytes(), bytes(raw)))
@@ -334,7 +335,7 @@ def test_header_words(relu, key, value, words):
 def replaced_members(contents, header_text=None, drop=(), **members):
     """A file written member by member, with any bytes at all."""
     raw = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(portable.pack(contents.header, contents.arrays))) as old:
+    with zipfile.ZipFile(io.BytesIO(pack(contents.header, contents.arrays))) as old:
         bodies = {name: old.read(name) for name in old.namelist() if name not in drop}
     if header_text is not None:
         member = io.BytesIO()
@@ -386,7 +387,7 @@ def test_file_members(relu):
 
 
 def as_plain(contents):
-    return portable.pack(contents.header, contents.arrays)
+    return pack(contents.header, contents.arrays)
 
 
 def test_arrays_of_the_wrong_form(relu):
@@ -432,7 +433,7 @@ def test_truncated_and_damaged_files(relu):
         except RejectedCertificate:
             rejected += 1
         else:
-            assert portable.pack(found.header, found.arrays) == raw
+            assert pack(found.header, found.arrays) == raw
     assert rejected > 300
 
 

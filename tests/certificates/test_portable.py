@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 import cvxrelu as cr
-from cvxrelu.certificates import checker, portable
+from cvxrelu import _files
+from cvxrelu._files import pack
+from cvxrelu.certificates import checker
 from tests.helpers.cases import GATED_PENALTIES, make_problem, random_weights
 
 
@@ -65,7 +67,7 @@ def test_a_failed_save_leaves_the_old_file(certificates, tmp_path, monkeypatch):
     def fail(*arguments):
         raise OSError("no space left")
 
-    monkeypatch.setattr(portable.os, "replace", fail)
+    monkeypatch.setattr(_files.os, "replace", fail)
     with pytest.raises(OSError, match="no space"):
         certificates[1].save(path, overwrite=True)
     assert path.read_bytes() == before
@@ -121,7 +123,7 @@ def test_the_file_tells_nothing_of_the_machine(certificates, tmp_path):
     assert dates == {(1980, 1, 1, 0, 0, 0)}
     assert b"secret-name" not in path.read_bytes()
     contents = checker.read_certificate(path)
-    assert portable.pack(contents.header, contents.arrays) == path.read_bytes()
+    assert pack(contents.header, contents.arrays) == path.read_bytes()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int64])

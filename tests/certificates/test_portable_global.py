@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import cvxrelu as cr
-from cvxrelu.certificates import checker, portable
+from cvxrelu._files import pack
+from cvxrelu.certificates import checker
 from cvxrelu.certificates.certificate import over_all_networks
 from cvxrelu.certificates.checker import RejectedCertificate
 from cvxrelu.cli import app
@@ -398,7 +399,7 @@ def test_a_proof_for_patterns_is_none_for_all_networks(solved):
     with pytest.raises(RejectedCertificate, match="the dual norm is"):
         checker.check(forged(mixed, scope="global", version=2, proof="cones"), X, y)
     with pytest.raises(ValueError, match="above lam"):
-        portable._encode(dataclasses.replace(certificate, scope="global"))
+        dataclasses.replace(certificate, scope="global")._encoded()
 
 
 @pytest.mark.parametrize(
@@ -430,7 +431,7 @@ def test_no_exact_check(solved):
 def test_command_line(solved, tmp_path):
     X, y, contents = solved
     path, data = tmp_path / "a.cert", tmp_path / "data.npz"
-    path.write_bytes(portable.pack(contents.header, contents.arrays))
+    path.write_bytes(pack(contents.header, contents.arrays))
     np.savez(data, X=X, y=y)
     result = CliRunner().invoke(app, ["verify", str(path), "--data", str(data)])
     assert result.exit_code == 0

@@ -1,15 +1,16 @@
 """Certificate files as contents, and with changes that a forger would make."""
 
-from cvxrelu.certificates import checker, portable
+from cvxrelu._files import pack
+from cvxrelu.certificates import checker
 
 
 def as_contents(certificate):
-    return checker.parse(portable._encode(certificate))
+    return checker.parse(certificate._encoded())
 
 
 def forged(contents, arrays=None, **header):
     """The contents with changes, their hash made anew: the work of a forger, or bytes that cannot be parsed."""
-    return checker.parse(portable.pack({**contents.header, **header}, {**contents.arrays, **(arrays or {})}))
+    return checker.parse(pack({**contents.header, **header}, {**contents.arrays, **(arrays or {})}))
 
 
 def changed(contents, name, place, value):

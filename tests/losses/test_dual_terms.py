@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cvxrelu.losses import base as losses
+from cvxrelu.losses import registry
 from cvxrelu.losses.dual_terms import downhill, dual_term
 from cvxrelu.losses.registry import get_loss
 from cvxrelu.losses.weighted import Weighted
@@ -309,7 +309,7 @@ def test_starts_are_gradients_of_the_loss(name):
 
 
 def test_every_loss_of_the_package_is_tested_here():
-    assert set(losses._LOSSES) == set(LOSSES)
+    assert set(registry._LOSSES) == set(LOSSES)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

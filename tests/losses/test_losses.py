@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cvxrelu.losses import base as losses
+from cvxrelu.losses import registry
 from cvxrelu.losses.base import Loss
 from cvxrelu.losses.huber import Huber
 from cvxrelu.losses.logistic import Logistic
@@ -17,7 +17,7 @@ from cvxrelu.losses.registry import get_loss
 from cvxrelu.losses.softmax import SoftmaxCrossEntropy
 from cvxrelu.losses.squared import Squared
 
-LOSSES = [get_loss(name) for name in losses._LOSSES] + [Huber(0.3)]
+LOSSES = [get_loss(name) for name in registry._LOSSES] + [Huber(0.3)]
 BOUNDED = [loss for loss in LOSSES if not isinstance(loss, Squared)]
 SEEDS = st.integers(0, 2**32 - 1)
 SCALES = st.sampled_from([1e-3, 1.0, 30.0])
@@ -406,7 +406,7 @@ def test_get_loss():
     assert get_loss("huber") == Huber(1.0)
     loss = Huber(2)
     assert get_loss(loss) is loss
-    for name in losses._LOSSES:
+    for name in registry._LOSSES:
         assert get_loss(name).name == name
     with pytest.raises(ValueError, match="loss must be one of 'huber', 'logistic', 'softmax', 'squared'; got 'l2'"):
         get_loss("l2")

@@ -362,7 +362,7 @@ def hard(lam=1e-5):
 def plan_of(monkeypatch, *solvers):
     """Let "auto" have these solvers, without a look at their costs."""
     plan = tuple(Planned(solver) for solver in solvers)
-    monkeypatch.setattr(sys.modules["cvxrelu.solve"], "make_plan", lambda problem, time_left: plan)
+    monkeypatch.setattr(sys.modules["cvxrelu.optimize.solve"], "make_plan", lambda problem, time_left: plan)
 
 
 def test_a_solver_that_is_too_slow_hands_over():
@@ -389,7 +389,7 @@ def test_a_slow_solver_goes_on_from_where_it_paused(monkeypatch, kind):
         Planned(cr.LeastSquares() if kind == "gated" else cr.RFISTA()),  # neither can
         Planned(cr.WorkingSet(), resumes=True),
     )
-    monkeypatch.setattr(sys.modules["cvxrelu.solve"], "make_plan", lambda problem, time_left: plan)
+    monkeypatch.setattr(sys.modules["cvxrelu.optimize.solve"], "make_plan", lambda problem, time_left: plan)
     starts = []
     for name in ("_gated_candidates", "relu_candidates"):
         original = getattr(sys.modules["cvxrelu.solvers.working_set.solver"], name)
@@ -412,7 +412,7 @@ def test_the_next_solver_is_left_out_where_the_time_left_is_less_than_it_needs(m
         Planned("CLARABEL", seconds=1e6),
         Planned(cr.RFISTA(), resumes=True),
     )
-    monkeypatch.setattr(sys.modules["cvxrelu.solve"], "make_plan", lambda problem, time_left: plan)
+    monkeypatch.setattr(sys.modules["cvxrelu.optimize.solve"], "make_plan", lambda problem, time_left: plan)
     solution = cr.solve(make_problem("gated", shape="collinear", ratio=1e-2), time_limit=1e5)
     assert [one.solver for one in solution.attempts] == ["RFISTA", "RFISTA"]
     assert [one.status for one in solution.attempts] == ["slow", "optimal"]

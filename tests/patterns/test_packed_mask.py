@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cvxrelu as cr
-from cvxrelu.optimize import path as paths
+from cvxrelu.optimize import path_store
 from cvxrelu.patterns import packed_mask as module
 from cvxrelu.patterns.activation_patterns import unique_columns
 from cvxrelu.patterns.packed_mask import PackedMask, packed_bits, take_patterns
@@ -315,11 +315,11 @@ def test_restricted_problems_are_plain_where_that_is_small(monkeypatch):
 def test_stored_paths_are_told_by_the_entries_not_the_packing(monkeypatch):
     made = make_problem("gated", n_gates=12)
     plain, packed = both(monkeypatch, made)
-    assert paths._fingerprint(plain) == paths._fingerprint(packed)
+    assert path_store._fingerprint(plain) == path_store._fingerprint(packed)
     D = made.patterns.D.copy()
     D[3, 4] ^= True
     other = cr.ConvexGatedReLU(made.X, made.y, cr.ActivationPatterns(D), made.lam)
-    assert paths._fingerprint(other) != paths._fingerprint(plain)
+    assert path_store._fingerprint(other) != path_store._fingerprint(plain)
 
 
 def test_networks_and_scaled_problems_of_packed_patterns(monkeypatch):

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cvxrelu.penalties import base as penalties
+from cvxrelu.penalties import registry
 from cvxrelu.penalties.base import NormPenalty, Penalty
 from cvxrelu.penalties.group_norms import L1, FeatureGroupL1, GroupL1
 from cvxrelu.penalties.nuclear import Nuclear
 from cvxrelu.penalties.quadratic import NoPenalty, SquaredL2
 from cvxrelu.penalties.registry import get_penalty
 
-PENALTIES = [get_penalty(name) for name in penalties._PENALTIES]
+PENALTIES = [get_penalty(name) for name in registry._PENALTIES]
 NORMS = [penalty for penalty in PENALTIES if penalty.is_norm]
 SEEDS = st.integers(0, 2**32 - 1)
 STEPS = st.sampled_from([0.0, 0.05, 0.7, 3.0, 100.0])
@@ -490,7 +490,7 @@ def test_penalties_are_values(penalty):
 def test_get_penalty():
     penalty = L1()
     assert get_penalty(penalty) is penalty
-    for name in penalties._PENALTIES:
+    for name in registry._PENALTIES:
         assert get_penalty(name).name == name
     names = "'feature_group_l1', 'group_l1', 'l1', 'none', 'nuclear', 'squared_l2'"
     with pytest.raises(ValueError, match=f"penalty must be one of {names}; got 'l2'"):

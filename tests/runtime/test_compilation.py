@@ -253,7 +253,8 @@ def uncached(tmp_path):
     """A copy of the package beside which nothing can be cached, by no user: the environment to run it in."""
     copy = tmp_path / "site" / "cvxrelu"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    (copy / "__pycache__").write_text("a file where a folder would be")
+    for folder in (copy, *(path for path in copy.rglob("*") if path.is_dir())):
+        (folder / "__pycache__").write_text("a file where a folder would be")
     return {"PYTHONPATH": str(copy.parent), "NUMBA_CACHE_DIR": os.devnull, "XDG_CACHE_HOME": os.devnull}
 
 

@@ -9,6 +9,7 @@ from rich.table import Table as Grid
 from cvxrelu._version import __version__
 from cvxrelu.cli.runs.path import PathRun
 from cvxrelu.cli.views.format import SCORES, data_record, finite, new_grid
+from cvxrelu.plotting.path import plot_path
 
 
 def path_grid(run: PathRun) -> Grid:
@@ -105,8 +106,6 @@ def draw_path(file: Path) -> Callable[[PathRun], None]:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError("matplotlib is needed to plot: pip install 'cvxrelu[plot]'") from error
-    from cvxrelu.plotting import plot_path
-
     figure = Figure(figsize=(7.0, 4.4), layout="constrained", dpi=150)
     formats = figure.canvas.get_supported_filetypes()
     if file.suffix.lower().removeprefix(".") not in formats:
