@@ -81,7 +81,7 @@ class Penalty(ABC):
 
 
 class NormPenalty(Penalty):
-    """A norm; R* is 0 on the ball {Z : polar(Z) <= lam} and infinite outside."""
+    """A norm; R* is 0 on the ball {Z : dual_norm(Z) <= lam} and infinite outside."""
 
     is_norm: ClassVar[bool] = True
     degree: ClassVar[int | None] = 1
@@ -95,7 +95,7 @@ class NormPenalty(Penalty):
         raise NotImplementedError(f"{self.name} does not add up over patterns")
 
     def conjugate(self, Z: FloatArray, lam: float) -> float:
-        """Return 0 if polar(Z) <= lam, else infinity."""
+        """Return 0 if dual_norm(Z) <= lam, else infinity."""
         return 0.0 if self.dual_norm(_double(Z)) <= lam else np.inf
 
 

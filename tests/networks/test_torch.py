@@ -127,5 +127,6 @@ def test_other_modules_are_refused():
 def test_the_extra_is_named_where_pytorch_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "cvxrelu.networks.formats.torch_modules", raising=False)
+    monkeypatch.delattr("cvxrelu.networks.formats.torch_modules", raising=False)
     with pytest.raises(ModuleNotFoundError, match=r"PyTorch is needed .* pip install 'cvxrelu\[torch\]'"):
         random_network("relu", np.random.default_rng(0)).to_torch()

@@ -49,7 +49,7 @@ def matrix_rows(U):
 
 
 def maximiser(penalty, Z):
-    """U with <Z, U> = polar(Z) * Omega(U)."""
+    """U with <Z, U> = dual_norm(Z) * Omega(U)."""
     U = np.zeros_like(Z)
     if penalty.name == "group_l1":
         block = np.unravel_index(np.argmax(np.linalg.norm(Z, axis=-1)), Z.shape[:-1])
@@ -89,7 +89,7 @@ def subgradient(penalty, rng, U):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "polar"),
+    ("name", "value", "dual_norm"),
     [
         ("group_l1", 5 + 13 + 0 + 1, 13),
         ("feature_group_l1", np.sqrt(9 + 25) + np.sqrt(16 + 144 + 1), np.sqrt(161)),
@@ -188,7 +188,7 @@ def test_prox_at_zero_and_with_step_zero(penalty):
 
 
 @each_norm
-def test_prox_is_exactly_zero_from_the_polar_on(penalty):
+def test_prox_is_exactly_zero_from_the_dual_norm_on(penalty):
     U = np.array([[[3.0, 4.0], [0.0, 1.0]]])
     assert not np.any(penalty.prox(U, penalty.dual_norm(U)))
     assert np.any(penalty.prox(U, penalty.dual_norm(U) * (1 - 1e-12)))
@@ -197,7 +197,7 @@ def test_prox_is_exactly_zero_from_the_polar_on(penalty):
 @each_norm
 @properties
 @given(seed=SEEDS)
-def test_polar_is_the_dual_norm(penalty, seed):
+def test_dual_norm_by_its_definition(penalty, seed):
     rng, shape = draw(penalty, seed)
     Z, U = weights(rng, shape, sparse=False), weights(rng, shape)
     assert np.sum(Z * U) <= penalty.dual_norm(Z) * penalty.value(U) * (1 + 1e-14)
@@ -208,7 +208,7 @@ def test_polar_is_the_dual_norm(penalty, seed):
 @pytest.mark.parametrize("penalty", [GroupL1(), L1(), Nuclear()], ids=lambda penalty: penalty.name)
 @properties
 @given(seed=SEEDS)
-def test_pattern_polars_are_the_polars_of_the_patterns(penalty, seed):
+def test_pattern_dual_norms_are_those_of_the_patterns(penalty, seed):
     rng, shape = draw(penalty, seed)
     Z = weights(rng, shape)
     sizes = penalty.pattern_dual_norm(Z)
@@ -220,13 +220,13 @@ def test_pattern_polars_are_the_polars_of_the_patterns(penalty, seed):
 
 
 @pytest.mark.parametrize(("name", "expected"), [("group_l1", [5, 13]), ("l1", [4, 12]), ("nuclear", [5, None])])
-def test_pattern_polars_by_hand(name, expected):
+def test_pattern_dual_norms_by_hand(name, expected):
     Z = np.array([[[3.0, -4.0], [5.0, 12.0]], [[0.0, 0.0], [0.0, 1.0]]])
     expected = np.array([np.sqrt(85 + np.sqrt(85**2 - 25)) if size is None else size for size in expected])
     np.testing.assert_allclose(get_penalty(name).pattern_dual_norm(Z), expected, rtol=1e-14)
 
 
-def test_feature_groups_have_no_pattern_polars():
+def test_feature_groups_have_no_pattern_dual_norms():
     with pytest.raises(NotImplementedError, match="feature_group_l1 does not add up over patterns"):
         FeatureGroupL1().pattern_dual_norm(np.ones((1, 2, 3)))
 

@@ -21,7 +21,7 @@ from cvxrelu.pricing import cone_stack
 from cvxrelu.runtime import numba_kernels
 
 TINY = """
-from cvxrelu.compilation import kernel
+from cvxrelu.runtime.compilation import kernel
 
 @kernel()
 def half(x):
