@@ -1,4 +1,4 @@
-"""Certificates read from files."""
+"""Certificates read from files, which `cvxrelu.certificates.checker` verifies on its own; see certificate_format.md."""
 
 from __future__ import annotations
 

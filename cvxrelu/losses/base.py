@@ -1,4 +1,8 @@
-"""What a loss F(f) = (1/n) sum_j loss(f_j, y_j) is: values, gradients, conjugates and their CVXPY expressions."""
+"""The interface of losses F(f) = (1/n) sum_j loss(f_j, y_j): values, gradients, conjugates, CVXPY expressions.
+
+Predictions f and targets Y are arrays (n, c), also for c = 1. The paper (Mishkin, Sahiner & Pilanci, ICML 2022, arXiv
+2202.01331) writes its losses without the factor 1/n; here every one has it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The arrays of a network with biases."""
+"""The arrays of a network with biases, as other libraries hold them.
+
+In this package's own networks a bias is the weight of a column of ones, the last of X.
+"""
 
 from __future__ import annotations
 

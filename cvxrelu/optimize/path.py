@@ -1,4 +1,4 @@
-"""Regularization paths."""
+"""Regularization paths: a convex program at many lams, each point certified and started from the one before."""
 
 import os
 import warnings

@@ -1,4 +1,8 @@
-"""The interface of penalties."""
+"""The interface of penalties Omega, of the regularizer lam * Omega: proximal maps, conjugates, dual norms, CVXPY.
+
+Weights are arrays U (..., P, d), such as (c, P, d) or (2, c, P, d); a block is a vector U[..., i, :]. In CVXPY
+expressions the blocks are the rows of a matrix (m, d).
+"""
 
 from __future__ import annotations
 

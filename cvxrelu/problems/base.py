@@ -1,4 +1,4 @@
-"""The convex programs C-GReLU and C-ReLU: their weights, cones and dual left sides."""
+"""The base class of the convex programs: validated data, objective, lam_max."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The check of the certified gap while a solver runs."""
+"""The loop around native solvers: checks of the certified gap, limits, the best point, history, callback."""
 
 from collections.abc import Iterable, Iterator
 
