@@ -71,14 +71,37 @@ def output(words: str) -> typer.models.OptionInfo:
     return option
 
 
-def chosen_lam(lam: float | None, lam_ratio: float | None) -> float:
-    """Return lam, or the default.
+def settings_of(
+    kind: settings.Kind,
+    gates: int,
+    loss: settings.LossName,
+    seed: int,
+    tol: float,
+    max_iter: int | None,
+    time_limit: float | None,
+    *,
+    lam: float | None = None,
+    lam_ratio: float | None = None,
+    solver: str = "auto",
+) -> settings.Settings:
+    """Return the settings that the options of a command ask for; without lam and its ratio, lam is 0.01.
 
     Raises
     ------
     ValueError
-        If both options are given.
+        If both are given.
     """
     if lam is not None and lam_ratio is not None:
         raise ValueError("give --lam or --lam-ratio, not both")
-    return 0.01 if lam is None else lam
+    return settings.Settings(
+        kind=kind,
+        gates=gates,
+        lam=0.01 if lam is None else lam,
+        lam_ratio=lam_ratio,
+        loss=loss,
+        seed=seed,
+        solver=solver,
+        tol=tol,
+        max_iter=max_iter,
+        time_limit=time_limit,
+    )

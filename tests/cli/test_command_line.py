@@ -514,7 +514,7 @@ def test_an_interrupt_ends_without_a_traceback(table, monkeypatch):
     def interrupt(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cvxrelu.cli.runs.solve.run_experiment", interrupt)
+    monkeypatch.setattr("cvxrelu.cli.runs.solve.train_on_split", interrupt)
     result = invoke("solve", table(), "--target", "y")
     assert (result.exit_code, result.stdout) == (130, "")
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from cvxrelu.cli import options
 from cvxrelu.cli.settings import Scope
-from cvxrelu.cli.terminal import NOT_PROVED, check_outputs, epilog, print_json, print_lines, working
+from cvxrelu.cli.terminal import NOT_PROVED, check_outputs, epilog, print_json, working
 
 EPILOG = epilog(
     "cvxrelu certify net.npz --data train.npz --lam 0.01",
@@ -66,7 +66,7 @@ def certify(
     with working(errors, "loading") as status:
         from cvxrelu._files import write_arrays
         from cvxrelu.cli.runs.certify import certify_file, read_plain_data
-        from cvxrelu.cli.views.certify import network_grid, network_lines, network_record
+        from cvxrelu.cli.views.certify import network_record, print_network
         from cvxrelu.networks.loading import read_network_file
 
         check_outputs(list(outputs.values()), force)
@@ -85,7 +85,6 @@ def certify(
     if as_json:
         print_json({"network": str(network), "data": str(data)} | network_record(found) | {"written": written})
     else:
-        out.print(network_grid(found))
-        print_lines(out, [*network_lines(found), *(f"Written: {file}, the {name}." for name, file in written.items())])
+        print_network(out, found, written)
     if not found.proved:
         raise typer.Exit(NOT_PROVED)

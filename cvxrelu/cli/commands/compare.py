@@ -7,8 +7,8 @@ import typer
 from rich.console import Console
 
 from cvxrelu.cli import options
-from cvxrelu.cli.settings import Kind, LossName, Settings, Task
-from cvxrelu.cli.terminal import NOT_PROVED, epilog, print_json, print_lines, print_message, working
+from cvxrelu.cli.settings import Kind, LossName, Task
+from cvxrelu.cli.terminal import NOT_PROVED, epilog, print_json, print_message, working
 
 EPILOG = epilog(
     "cvxrelu compare houses.csv --target price",
@@ -55,32 +55,19 @@ def compare(
         from cvxrelu.cli.data.tables import read_table, split_table
         from cvxrelu.cli.runs.compare import compare_solvers
         from cvxrelu.cli.runs.solve import build_problem
-        from cvxrelu.cli.views.compare import comparison_grid, comparison_lines, comparison_record
-        from cvxrelu.cli.views.solve import data_lines
+        from cvxrelu.cli.views.compare import comparison_record, print_comparison
 
         if more and not solvers:
             raise ValueError(f"one file of data is taken; got {', '.join([str(data), *more])}")
         asked = [*(solvers or _DEFAULT), *(more or [])]
-        settings = Settings(
-            kind=kind,
-            gates=gates,
-            lam=options.chosen_lam(lam, lam_ratio),
-            lam_ratio=lam_ratio,
-            loss=loss,
-            seed=seed,
-            tol=tol,
-            max_iter=max_iter,
-            time_limit=time_limit,
-        )
+        settings = options.settings_of(kind, gates, loss, seed, tol, max_iter, time_limit, lam=lam, lam_ratio=lam_ratio)
         split = split_table(read_table(data, target, task), test_size, seed)
         names = list(dict.fromkeys(replace(settings, solver=name).solver_name for name in asked))
         comparison = compare_solvers(build_problem(split, settings), names, settings, status.update)
     if as_json:
         print_json({"file": str(data), "target": split.table.target} | comparison_record(comparison, split, settings))
     else:
-        print_lines(out, data_lines(split))
-        out.print(comparison_grid(comparison))
-        print_lines(out, comparison_lines(comparison))
+        print_comparison(out, comparison, split)
     if comparison.contradiction:
         print_message(errors, "check failed", "the certified intervals do not meet: please report this")
     if comparison.contradiction or not comparison.proved:

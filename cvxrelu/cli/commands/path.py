@@ -7,8 +7,8 @@ import typer
 from rich.console import Console
 
 from cvxrelu.cli import options
-from cvxrelu.cli.settings import Kind, LossName, Settings, Task
-from cvxrelu.cli.terminal import NOT_PROVED, check_outputs, epilog, print_json, print_lines, working
+from cvxrelu.cli.settings import Kind, LossName, Task
+from cvxrelu.cli.terminal import NOT_PROVED, check_outputs, epilog, print_json, working
 
 EPILOG = epilog(
     "cvxrelu path houses.csv --target price",
@@ -58,23 +58,12 @@ def path(
     with working(errors, "loading") as status:
         from cvxrelu.cli.data.tables import read_table, split_table
         from cvxrelu.cli.runs.path import run_path
-        from cvxrelu.cli.views.path import draw_path, path_grid, path_lines, path_record
-        from cvxrelu.cli.views.solve import data_lines
+        from cvxrelu.cli.views.path import draw_path, path_record, print_path
 
         check_outputs([plot], force)
         draw = None if plot is None else draw_path(plot)  # raises now, not after the work
         split = split_table(read_table(data, target, task), test_size, seed)
-        settings = Settings(
-            kind=kind,
-            gates=gates,
-            lam=0.0,
-            loss=loss,
-            seed=seed,
-            solver=solver,
-            tol=tol,
-            max_iter=max_iter,
-            time_limit=time_limit,
-        )
+        settings = options.settings_of(kind, gates, loss, seed, tol, max_iter, time_limit, lam=0.0, solver=solver)
         done = 0
 
         def tell(solution: Any) -> None:
@@ -89,10 +78,6 @@ def path(
     if as_json:
         print_json({"file": str(data), "target": split.table.target} | path_record(run))
     else:
-        print_lines(out, data_lines(split))
-        out.print(path_grid(run))
-        print_lines(out, path_lines(run))
-        if plot is not None:
-            print_lines(out, [f"Written: {plot}."])
+        print_path(out, run, plot)
     if not run.path.complete or not all(status == "optimal" for status in run.path.status):
         raise typer.Exit(NOT_PROVED)

@@ -7,8 +7,8 @@ import typer
 from rich.console import Console
 
 from cvxrelu.cli import options
-from cvxrelu.cli.settings import Kind, LossName, Settings, Task
-from cvxrelu.cli.terminal import NOT_PROVED, check_outputs, epilog, print_json, print_lines, working
+from cvxrelu.cli.settings import Kind, LossName, Task
+from cvxrelu.cli.terminal import NOT_PROVED, check_outputs, epilog, print_json, working
 
 EPILOG = epilog(
     "cvxrelu solve houses.csv --target price",
@@ -62,21 +62,12 @@ def solve(
         from cvxrelu.cli.data.tables import read_table, save_split, split_table
         from cvxrelu.cli.runs.solve import train_on_split
         from cvxrelu.cli.views.format import progress_line
-        from cvxrelu.cli.views.solve import data_lines, record, result_lines, results_grid
+        from cvxrelu.cli.views.solve import print_run, record
 
         check_outputs(list(outputs.values()), force)
         split = split_table(read_table(data, target, task), test_size, seed)
-        settings = Settings(
-            kind=kind,
-            gates=gates,
-            lam=options.chosen_lam(lam, lam_ratio),
-            lam_ratio=lam_ratio,
-            loss=loss,
-            seed=seed,
-            solver=solver,
-            tol=tol,
-            max_iter=max_iter,
-            time_limit=time_limit,
+        settings = options.settings_of(
+            kind, gates, loss, seed, tol, max_iter, time_limit, lam=lam, lam_ratio=lam_ratio, solver=solver
         )
         status.update("solving")
         run = train_on_split(split, settings, lambda step: status.update(f"solving: {progress_line(step)}"))
@@ -90,10 +81,6 @@ def solve(
     if as_json:
         print_json({"file": str(data), "target": split.table.target} | record(run) | {"written": written})
     else:
-        print_lines(out, data_lines(split))
-        out.print(results_grid([run]))
-        print_lines(out, [*result_lines(run), *(f"Written: {file}, the {name}." for name, file in written.items())])
-        if save_certificate is not None and save_data is not None:
-            print_lines(out, [f"To check it: cvxrelu verify {save_certificate} --data {save_data}"])
+        print_run(out, run, written)
     if run.solution.status != "optimal":
         raise typer.Exit(NOT_PROVED)

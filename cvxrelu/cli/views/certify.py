@@ -1,12 +1,21 @@
 """Certified networks: a table, sentences, a record for machines."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table as Grid
 
 from cvxrelu._version import __version__
 from cvxrelu.cli.runs.certify import CertifiedNetwork
-from cvxrelu.cli.views.format import finite, pairs_grid, value
+from cvxrelu.cli.terminal import print_lines
+from cvxrelu.cli.views.format import finite, pairs_grid, value, written_lines
+
+
+def print_network(out: Console, found: CertifiedNetwork, written: Mapping[str, str]) -> None:
+    """Print what is proven of a network and what that means, and the files written, by what they hold."""
+    out.print(network_grid(found))
+    print_lines(out, [*network_lines(found), *written_lines(written)])
 
 
 def network_grid(found: CertifiedNetwork) -> Grid:

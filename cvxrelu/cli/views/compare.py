@@ -2,13 +2,23 @@
 
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table as Grid
 
 from cvxrelu._version import __version__
 from cvxrelu.cli.data.tables import TrainTestSplit
 from cvxrelu.cli.runs.compare import Comparison, Trial
 from cvxrelu.cli.settings import Settings
+from cvxrelu.cli.terminal import print_lines
 from cvxrelu.cli.views.format import data_record, finite, new_grid, seconds
+from cvxrelu.cli.views.solve import data_lines
+
+
+def print_comparison(out: Console, comparison: Comparison, split: TrainTestSplit) -> None:
+    """Print the data, the answers and what they are worth."""
+    print_lines(out, data_lines(split))
+    out.print(comparison_grid(comparison))
+    print_lines(out, comparison_lines(comparison))
 
 
 def comparison_grid(comparison: Comparison) -> Grid:

@@ -1,7 +1,7 @@
 """Numbers and names as the reports write them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -61,6 +61,11 @@ def progress_line(step: Record) -> str:
     """Return how far a solver has come."""
     share = step.gap / abs(step.objective) if step.objective else 0.0
     return f"{step.n_iter} iterations, {step.time:.1f} s, relative gap {share:.1e}"
+
+
+def written_lines(files: Mapping[str, str]) -> list[str]:
+    """Return a line for each file that was written, by what it holds."""
+    return [f"Written: {file}, the {name}." for name, file in files.items()]
 
 
 def data_record(split: TrainTestSplit) -> dict[str, Any]:

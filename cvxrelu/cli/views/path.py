@@ -4,12 +4,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table as Grid
 
 from cvxrelu._version import __version__
 from cvxrelu.cli.runs.path import PathRun
+from cvxrelu.cli.terminal import print_lines
 from cvxrelu.cli.views.format import SCORES, data_record, finite, new_grid
+from cvxrelu.cli.views.solve import data_lines
 from cvxrelu.plotting.path import plot_path
+
+
+def print_path(out: Console, run: PathRun, plot: Path | None) -> None:
+    """Print the data, the points and what they are worth, and the file of the figure."""
+    print_lines(out, data_lines(run.split))
+    out.print(path_grid(run))
+    print_lines(out, path_lines(run))
+    if plot is not None:
+        print_lines(out, [f"Written: {plot}."])
 
 
 def path_grid(run: PathRun) -> Grid:

@@ -1,19 +1,30 @@
 """Single runs: a table, sentences, a record for machines."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table as Grid
 
 from cvxrelu._version import __version__
 from cvxrelu.cli.data.tables import TrainTestSplit
 from cvxrelu.cli.runs.solve import Duality, Run
 from cvxrelu.cli.settings import Task
-from cvxrelu.cli.views.format import SCORES, data_record, finite, some, value
+from cvxrelu.cli.terminal import print_lines
+from cvxrelu.cli.views.format import SCORES, data_record, finite, some, value, written_lines
 from cvxrelu.optimize.solution import Solution
 
 Section = dict[str, str]
+
+
+def print_run(out: Console, run: Run, written: Mapping[str, str]) -> None:
+    """Print the data, the answer and what it is worth, and the files written, by what they hold."""
+    print_lines(out, data_lines(run.split))
+    out.print(results_grid([run]))
+    print_lines(out, [*result_lines(run), *written_lines(written)])
+    if "certificate" in written and "data" in written:
+        print_lines(out, [f"To check it: cvxrelu verify {written['certificate']} --data {written['data']}"])
 
 
 def results_grid(runs: Sequence[Run], duals: Sequence[Duality] = (), natives: Sequence[Solution] = ()) -> Grid:
