@@ -24,6 +24,7 @@ class Status(StrEnum):
     STOPPED = "stopped"
     INTERRUPTED = "interrupted"
     UNPROVEN = "unproven"
+    UNATTAINED = "unattained"
     FAILED = "failed"
 
     @property
@@ -44,6 +45,8 @@ _ADVICE = {
     Status.INTERRUPTED: "Interrupted by Ctrl-C: the best point so far is returned.",
     Status.UNPROVEN: "No better neuron was found, which proves nothing, and the proven bound is not as good: it is all "
     "that can be proven for data of this rank.",
+    Status.UNATTAINED: "These weights separate the classes and nothing is regularised: the infimum 0 of the loss "
+    "is not attained, larger weights are always better. Take lam > 0 with a penalty.",
     Status.FAILED: "The solver broke down; the best point so far is returned, zero weights where it left none: "
     "try another solver.",
 }

@@ -1,7 +1,8 @@
 """`solve`: one call for every solver, one meaning of `tol`, every answer certified."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,12 @@ from cvxrelu.optimize.original_units import normal_callback, normal_solver, orig
 from cvxrelu.optimize.progress import OF_THE_CALLER, Progress
 from cvxrelu.optimize.rotation import Rotated, rotate
 from cvxrelu.optimize.solution import Solution
+from cvxrelu.optimize.spanned import Spanned, span
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.cvxpy_backends import solver_names
 from cvxrelu.problems.normalization import Normalized, normalize
 from cvxrelu.problems.relu import ConvexReLU
+from cvxrelu.problems.separation import enlarged, separates
 from cvxrelu.runtime.threads import warn
 from cvxrelu.solvers.cvxpy_solver import solve_cvxpy
 from cvxrelu.solvers.interface import Callback, Limits, NativeSolver, Record, SolverResult
@@ -151,10 +154,7 @@ def solve(
             progress.add("none", [_empty(problem, Status.OPTIMAL, "lam >= lam_max")])
         else:
             run = _Run(progress, start, tol, max_iter, time_limit, callback, verbose, options)
-            if chosen is None:
-                run.plan()
-            else:
-                run.attempt(Planned(chosen))
+            run.plan() if chosen is None else run.attempt(Planned(chosen), run.plain)
         solution, complaint = _answer(progress)
     except KeyboardInterrupt:
         progress.interrupt()
@@ -196,6 +196,7 @@ class _Run:
     options: dict[str, Any]
     normal: Normalized[ConvexProblem] = field(init=False)
     rotated: Rotated = field(init=False)
+    plain: Spanned = field(init=False)
     reserve: float = field(init=False)
     paused: dict[str, Callable[[], SolverResult]] = field(init=False, default_factory=dict)
 
@@ -203,38 +204,58 @@ class _Run:
         """Bring the problem into the solvers' form."""
         normal = normalize(self.progress.problem)
         object.__setattr__(self, "normal", normal)
-        object.__setattr__(self, "rotated", rotate(normal.problem))
+        rotated = rotate(normal.problem)
+        object.__setattr__(self, "rotated", rotated)
+        object.__setattr__(self, "plain", Spanned(rotated.problem, rotated.problem))
         # What lam_max took, a certificate takes: from a limit of time it is set aside for the last one.
         object.__setattr__(self, "reserve", _CERTIFICATES * self.progress.elapsed)
 
-    def attempt(self, planned: Planned, *, guarded: bool = False) -> None:
-        """Run one solver, from the best weights so far; a guarded one may break down."""
-        results = self._guarded(planned) if guarded else self._results(planned)
-        answers = (original_result(self.normal, self.rotated.result(result)) for result in results)
-        self.progress.add(planned.name, answers)
+    def attempt(self, planned: Planned, form: Spanned, *, guarded: bool = False) -> None:
+        """Run one solver on a form of the problem, from the best weights so far; a guarded one may break down."""
+        results = self._guarded(planned, form) if guarded else self._results(planned, form)
+        self.progress.add(planned.name, map(self._original, results, repeat(form)))
 
     def plan(self) -> None:
-        """Run the solvers of the plan, until the gap is proven or a limit of the caller's is reached."""
+        """Run the solvers of the plan, until the gap is proven or a limit of the caller's is reached.
+
+        Those for C-GReLU where it is the same as C-ReLU, and only where they fall short those for C-ReLU.
+        """
+        spanned = span(self.plain.problem)
+        for form in (self.plain,) if spanned.problem is self.plain.problem else (spanned, self.plain):
+            if self._plan(form):
+                break
+            self.paused.clear()
+
+    def _plan(self, form: Spanned) -> bool:
+        """Run the solvers for one form of the problem; return whether the solve is at its end."""
         left = self._time_left()
-        plan = make_plan(self.rotated.problem, np.inf if left is None else left)
+        plan = make_plan(form.problem, np.inf if left is None else left)
         for planned in plan:
             if planned.resumes and planned.name not in self.paused:
                 continue
             if self.paused and planned.seconds > (self._time_left() or np.inf):
                 continue
-            self.attempt(planned, guarded=len(plan) > 1)
-            ended = self.progress.attempts[-1].status
-            if self.progress.reaches_tol() or self._is_limit(ended):
-                break
+            self.attempt(planned, form, guarded=len(plan) > 1)
+            if self.progress.reaches_tol() or self._is_end(self.progress.attempts[-1].status):
+                return True
+        return False
 
-    def _results(self, planned: Planned) -> Iterator[SolverResult]:
+    def _original(self, raw: SolverResult, form: Spanned) -> SolverResult:
+        """Return a solver's answer as one to the problem as the caller gave it."""
+        result = original_result(self.normal, self.rotated.result(form.result(raw)))
+        problem = self.progress.problem
+        if not separates(problem, result.weights):
+            return result
+        return replace(result, weights=enlarged(problem, result.weights, self.tol), status=Status.UNATTAINED)
+
+    def _results(self, planned: Planned, form: Spanned) -> Iterator[SolverResult]:
         """Yield the answers of one solver."""
         solver = planned.solver
         if planned.resumes:
             yield self.paused.pop(planned.name)()
         elif isinstance(solver, str):
             yield from solve_cvxpy(
-                self.rotated.problem,
+                form.problem,
                 solver,
                 tol=self.tol,
                 max_iter=self.max_iter,
@@ -243,7 +264,7 @@ class _Run:
                 options=self.options,
             )
         else:
-            if planned.patience is not None and isinstance(self.rotated.problem, ConvexReLU):
+            if planned.patience is not None and isinstance(form.problem, ConvexReLU):
                 project_blocks.compile()  # no work of the solver's
             best = self.start if self.progress.weights is None else self.progress.weights
             limits = Limits(
@@ -254,24 +275,24 @@ class _Run:
                 patience=planned.patience,
                 before=self.progress.elapsed,
             )
-            start = None if best is None else self.rotated.start(self.normal.start(best))
-            raw = normal_solver(self.normal, solver).run(self.rotated.problem, start, limits)
+            start = None if best is None else form.start(self.rotated.start(self.normal.start(best)))
+            raw = normal_solver(self.normal, solver).run(form.problem, start, limits)
             if raw.resume is not None:
                 self.paused[planned.name] = raw.resume
             yield raw
 
-    def _guarded(self, planned: Planned) -> Iterator[SolverResult]:
+    def _guarded(self, planned: Planned, form: Spanned) -> Iterator[SolverResult]:
         """Yield the answers of one solver; zero weights if it breaks down."""
         try:
-            yield from self._results(planned)
+            yield from self._results(planned, form)
         except _BREAKDOWNS as error:
-            yield _empty(self.rotated.problem, Status.FAILED, f"{type(error).__name__}: {error}")
+            yield _empty(form.problem, Status.FAILED, f"{type(error).__name__}: {error}")
 
-    def _is_limit(self, ended: Status) -> bool:
-        """Return whether a solver ended by a limit, or a word, of the caller's."""
+    def _is_end(self, ended: Status) -> bool:
+        """Return whether a solver ended by a limit, or a word, of the caller's, or where there is no optimum."""
         if ended is Status.MAX_ITER:
             return self.max_iter is not None
-        return ended in (Status.TIME_LIMIT, Status.STOPPED, Status.INTERRUPTED)
+        return ended in (Status.TIME_LIMIT, Status.STOPPED, Status.INTERRUPTED, Status.UNATTAINED)
 
     def _time_left(self) -> float | None:
         """Return the seconds that a solver may take, None without a limit."""

@@ -1,6 +1,9 @@
 """Points of the dual at lam = 0: t near a given one with A't = 0 to rounding."""
 
+from collections.abc import Callable
+
 import numpy as np
+import scipy.linalg
 from scipy.sparse.linalg import LinearOperator, lsmr
 
 from cvxrelu._validation import FloatArray
@@ -9,6 +12,9 @@ from cvxrelu.problems.operator import GatedOperator
 
 _EPS = float(np.finfo(np.float64).eps)
 _CORRECTIONS = 10
+_REFINEMENTS = 3
+_MOST_WORK = 1e8  # of singular values: n^2 P d
+_LARGEST = 1e7  # entries of the matrix that they are of
 
 
 def annihilated(operator: GatedOperator, loss: Loss, Y: FloatArray, t: FloatArray) -> FloatArray:
@@ -17,14 +23,17 @@ def annihilated(operator: GatedOperator, loss: Loss, Y: FloatArray, t: FloatArra
     The least correction of t may leave the domain, which t touches where a loss is flat or linear:
     entries that meet its boundary stay there, and the others are corrected again.
     """
-    free = np.ones(t.shape)
+    free = np.ones(t.shape, dtype=np.bool_)
     point = t
     for _ in range(_CORRECTIONS):
         moved = point - _correction(operator, point, free)
         point = loss.project_domain(moved, Y)
         if _is_annihilated(operator, point):
             return point
-        free *= np.abs(point - moved) <= 8 * _EPS * np.abs(moved).max()
+        inside = free & (np.abs(point - moved) <= 8 * _EPS * np.abs(moved).max())
+        if not inside.any() or np.array_equal(inside, free):  # nothing left to correct, or to correct otherwise
+            break
+        free = inside
     return np.zeros_like(t)
 
 
@@ -43,25 +52,58 @@ def _is_annihilated(operator: GatedOperator, t: FloatArray) -> bool:
     return bool(np.all(np.abs(operator.adjoint(unit)) <= product_roundings(operator.X, unit)))
 
 
-def _correction(operator: GatedOperator, t: FloatArray, free: FloatArray) -> FloatArray:
-    """Return the smallest s on the free entries with A's = A't, by LSMR on columns of unit norm."""
+def _correction(operator: GatedOperator, t: FloatArray, free: np.ndarray) -> FloatArray:
+    """Return the smallest s on the free entries with A's = A't, in the least-squares sense, for columns of unit norm.
+
+    By singular values where A is so small that they cost little, whatever its condition; else by LSMR.
+    """
     largest = float(np.abs(t).max())
     if largest == 0.0:
         return t
-    unit = t / largest  # the method takes squares
+    unit = t / largest  # squares are taken
     norms = np.hypot.reduce(operator.X, axis=0)
     norms[norms == 0.0] = 1.0
-    shape = (t.shape[1], operator.n_patterns, operator.n_features)
+    entries = float(len(t)) * operator.n_patterns * operator.n_features
+    small = entries <= _LARGEST and len(t) * entries <= _MOST_WORK
+    solve = (_by_singular_values if small else _by_lsmr)(operator, norms, free)
+    total = np.zeros_like(t)
+    for _ in range(_REFINEMENTS):  # one pass leaves a residue of its own tolerance
+        if _is_annihilated(operator, unit - total):
+            break
+        total += solve(operator.adjoint(unit - total) / norms)
+    return largest * total
+
+
+def _by_singular_values(operator: GatedOperator, norms: FloatArray, free: np.ndarray) -> Callable[..., FloatArray]:
+    """Return the map from A't / norms (c, P, d) to s (n, c)."""
+    A = (np.asarray(operator.D, dtype=np.float64)[:, :, None] * (operator.X / norms)[:, None, :]).reshape(len(free), -1)
+    inverses: list[FloatArray] = []
+    for k, rows in enumerate(free.T):
+        same = next((j for j in range(k) if np.array_equal(rows, free[:, j])), None)
+        inverses.append(inverses[same] if same is not None else scipy.linalg.pinv(A[rows].T))
+
+    def solve(rest: FloatArray) -> FloatArray:
+        s = np.zeros(free.shape)
+        for k, rows in enumerate(free.T):
+            s[rows, k] = inverses[k] @ rest[k].ravel()
+        return s
+
+    return solve
+
+
+def _by_lsmr(operator: GatedOperator, norms: FloatArray, free: np.ndarray) -> Callable[..., FloatArray]:
+    """Return the map from A't / norms (c, P, d) to s (n, c)."""
+    n, c = free.shape
+    shape = (c, operator.n_patterns, operator.n_features)
     At = LinearOperator(
-        (int(np.prod(shape)), t.size),
-        matvec=lambda s: (operator.adjoint(free * s.reshape(t.shape)) / norms).ravel(),
+        (int(np.prod(shape)), n * c),
+        matvec=lambda s: (operator.adjoint(free * s.reshape(n, c)) / norms).ravel(),
         rmatvec=lambda u: (free * operator.forward(u.reshape(shape) / norms)).ravel(),
         dtype=np.float64,
     )
-    total = np.zeros_like(t)
-    for _ in range(3):  # iterative refinement: one pass leaves a residue of its own tolerance
-        if _is_annihilated(operator, unit - total):
-            break
-        rest = (operator.adjoint(unit - total) / norms).ravel()
-        total += lsmr(At, rest, atol=1e-15, btol=1e-15, conlim=0.0, maxiter=20 * len(t))[0].reshape(t.shape)
-    return largest * total
+
+    def solve(rest: FloatArray) -> FloatArray:
+        s: FloatArray = lsmr(At, rest.ravel(), atol=1e-15, btol=1e-15, conlim=0.0, maxiter=20 * n)[0]
+        return s.reshape(n, c)
+
+    return solve

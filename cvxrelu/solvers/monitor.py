@@ -7,6 +7,7 @@ import numpy as np
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.dual_workspace import DualWorkspace
+from cvxrelu.problems.separation import separates
 from cvxrelu.runtime.interrupts import note_interrupt
 from cvxrelu.solvers.interface import Iterate, Limits, Record, SolverResult
 from cvxrelu.status import Status
@@ -26,8 +27,9 @@ def monitor(
     """Check the candidates as they come and return the best, when a limit or the tolerance is reached.
 
     The gap is that of the best feasible point and the best dual point so far, in float64. A solver has stalled when
-    neither bound has moved by more than the rounding of X's precision in the last 30 % of at least 500 iterations. One
-    that is slow can be resumed: it goes on from its own last point, as if it had never paused, within the same limits.
+    neither bound has moved by more than the rounding of X's precision in the last 30 % of at least 500 iterations. It
+    is at its end where nothing is regularised and the classes are separated: the infimum is not attained. One that is
+    slow can be resumed: it goes on from its own last point, as if it had never paused, within the same limits.
     The workspace is that of the solver on the whole problem, if it has one.
     """
     return _Monitor(problem, iter(candidates), limits, name, workspace).run()
@@ -69,6 +71,8 @@ class _Monitor:
             for candidate in self._candidates:
                 self._check(candidate)
                 reason = _reason_to_stop(self._history, self._spent, limits, self._problem)
+                if reason in (None, Status.SLOW) and separates(self._problem, self._weights):
+                    reason = Status.UNATTAINED
                 if reason is not None:
                     status = reason
                     break

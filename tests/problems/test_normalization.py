@@ -210,11 +210,3 @@ def test_exact_fits_are_optimal(kind, y, loss):
     assert problem.resolution < 1e-18 * zero
     poor = cr.certify(problem, problem.weights(0.9999999 * problem.blocks(solution.weights)))
     assert not poor.within(1e-6)  # off by 1e-7 of each target
-
-
-def test_separated_classes_without_a_penalty_are_told_that_no_optimum_is_attained():
-    rng = np.random.default_rng(0)
-    X = np.column_stack([rng.standard_normal((30, 3)), np.ones(30)])
-    problem = cr.ConvexReLU(X, np.sign(X[:, 0]), cr.sample_patterns(X, 8, seed=0), 0.0, "logistic")
-    with pytest.warns(cr.ConvergenceWarning, match="infimum 0 of the loss is not attained"):
-        cr.solve(problem, "CLARABEL")
