@@ -1,10 +1,12 @@
 """Solve random and known-bad problems by "auto" and by single solvers, and have every answer judged."""
 
 import argparse
+import contextlib
 import json
 import signal
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -56,17 +58,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tol", type=float, default=1e-6, help="certified gap asked of every solver (default: 1e-6)")
     parser.add_argument("--time-limit", type=float, default=20.0, help="seconds for one solve (default: 20)")
     parser.add_argument("--n-jobs", type=int, default=1, help="cases at a time (default: 1)")
-    parser.add_argument("--out", type=Path, default=Path("build/fuzz.jsonl"), help="file of the runs")
+    parser.add_argument("--out", type=Path, default=Path("build/fuzz.jsonl"), help="file of the runs, case by case")
+    parser.add_argument("--resume", action="store_true", help="go on from the cases that the file holds")
 
 
 def run(arguments: argparse.Namespace) -> str:
     """Solve random problems by "auto" and single solvers, judge all answers; exit 1 if one is wrong."""
     names = [*(KNOWN if arguments.known else ()), *range(arguments.first, arguments.first + arguments.cases)]
     solvers = ("auto",) if arguments.only_auto else ("auto", *SINGLE)
-    work = (delayed(_solve_case)(name, solvers, arguments.tol, arguments.time_limit) for name in names)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    runs: list[Run] = []
-    with arguments.out.open("w") as file:
+    runs = saved(arguments.out, solvers) if arguments.resume else []
+    known = {_key(run.case) for run in runs}
+    left = [name for name in names if str(name) not in known]
+    work = (delayed(_solve_case)(name, solvers, arguments.tol, arguments.time_limit) for name in left)
+    arguments.out.write_text("".join(json.dumps(asdict(each)) + "\n" for each in runs))
+    with arguments.out.open("a") as file:
         for done in Parallel(n_jobs=arguments.n_jobs, return_as="generator")(work):
             runs += done
             file.writelines(json.dumps(asdict(each)) + "\n" for each in done)
@@ -76,6 +82,21 @@ def run(arguments: argparse.Namespace) -> str:
     if report.wrong(runs, arguments.tol):
         raise SystemExit(text)
     return text
+
+
+def saved(path: Path, solvers: Sequence[str]) -> list[Run]:
+    """Return the runs that a file holds, of the cases that have one for each solver: what was cut off is left out."""
+    runs: list[Run] = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        with contextlib.suppress(json.JSONDecodeError):
+            runs.append(Run(**json.loads(line)))
+    counts = Counter(run.case for run in runs if run.solver in solvers)
+    return [run for run in runs if counts[run.case] == len(solvers)]
+
+
+def _key(case: str) -> str:
+    """Return the number or the name that a case was asked by."""
+    return case.split("/")[0]
 
 
 def _solve_case(name: str | int, solvers: Sequence[str], tol: float, time_limit: float) -> list[Run]:

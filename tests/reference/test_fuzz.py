@@ -1,12 +1,15 @@
 """The fuzzer's judge accepts honest answers and refuses forged ones; its cases are the same from run to run."""
 
-from dataclasses import replace
+import argparse
+import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
 import cvxrelu as cr
 from reference.fuzz import judge, report
+from reference.fuzz import run as fuzz
 from reference.fuzz.cases import Case, random_case
 from reference.fuzz.known import KNOWN, known_case
 from reference.fuzz.run import Run
@@ -113,3 +116,23 @@ def test_the_report_tells_a_larger_gap_and_a_slow_case():
     text = report.table(runs, TOL)
     assert "above 3: 1 of 3" in text
     assert "| a | 1e-07 | 9.90 | RFISTA | CLARABEL | 1e-08 | 0.10 | 50.0 |" in text
+
+
+def test_an_interrupted_fuzz_goes_on_where_it_was(tmp_path, capsys):
+    """Cases of which a run is missing are solved again, the others are not."""
+    parser = argparse.ArgumentParser()
+    fuzz.configure(parser)
+    out = tmp_path / "fuzz.jsonl"
+    whole = [Run("0/before", solver, 1.0, "optimal", 1.0, 1.0, 0.0, solver) for solver in ("auto", *fuzz.SINGLE)]
+    part = [Run("1/before", "RFISTA", 1.0, "optimal", 1.0, 1.0, 0.0, "RFISTA")]
+    lines = [json.dumps(asdict(run)) + "\n" for run in whole + part]
+    out.write_text("".join(lines) + lines[0][:40])
+    assert fuzz.saved(out, ("auto", *fuzz.SINGLE)) == whole
+    assert fuzz.saved(tmp_path / "none.jsonl", ("auto",)) == []
+    arguments = ["--first", "0", "--cases", "2", "--only-auto", "--time-limit", "60", "--out", str(out), "--resume"]
+    assert "2 cases" in fuzz.run(parser.parse_args(arguments))
+    before, after = fuzz.saved(out, ("auto",))[: len(whole)], fuzz.saved(out, ("auto",))[len(whole) :]
+    assert before == whole
+    assert [run.case.split("/")[0] for run in after] == ["1"]
+    assert after[0].case != "1/before"
+    assert "0/" not in capsys.readouterr().out  # not solved again
