@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 _ALLOWED_RATIO = 3.0
 _NOISE = 0.1  # seconds: below it the clock and Python decide
 _WORST = 20
+_PARTS = 6  # of the name of a random case
 
 
 def wrong(runs: Sequence[Run], tol: float) -> list[str]:
     """Return what must not be: faults of any solver's answer, and cases where a single solver's gap is smaller."""
     found = [f"{run.case}: {run.solver}: {fault}" for run in runs for fault in run.faults]
     for auto, best in _pairs(runs, tol):
-        if _gap(best, tol) < _gap(auto, tol) and auto.status != "time_limit":
+        if _is_worse(auto, best, tol) and auto.status != "time_limit":
             found.append(f"{auto.case}: auto ends at a gap of {auto.rel_gap:.1e}, {best.solver} at {best.rel_gap:.1e}")
     return found
 
@@ -32,23 +33,78 @@ def table(runs: Sequence[Run], tol: float) -> str:
     lines = [
         f"{cases} cases, tol {tol:g}.",
         "",
-        "| solver | can take | solved | geometric mean of seconds, where solved | faults |",
-        "|---|---|---|---|---|",
+        "| solver | can take | optimal | not attained | geometric mean of seconds, of both | faults |",
+        "|---|---|---|---|---|---|",
     ]
     for solver in solvers:
         own = [run for run in runs if run.solver == solver]
         taken = [run for run in own if not run.note]
-        solved = [run for run in taken if run.status == "optimal"]
-        mean = float(np.exp(np.mean(np.log([max(run.seconds, 1e-3) for run in solved])))) if solved else float("nan")
+        ended = [run for run in taken if _is_done(run)]
+        mean = float(np.exp(np.mean(np.log([max(run.seconds, 1e-3) for run in ended])))) if ended else float("nan")
+        optimal = sum(run.status == "optimal" for run in ended)
         lines.append(
-            f"| {solver} | {len(taken)} | {len(solved)} | {mean:.3f} | {sum(len(run.faults) for run in own)} |"
+            f"| {solver} | {len(taken)} | {optimal} | {len(ended) - optimal} | {mean:.3f} "
+            f"| {sum(len(run.faults) for run in own)} |"
         )
     pairs = _pairs(runs, tol)
     if pairs:
-        lines += ["", *_against_the_best(pairs, tol)]
+        lines += ["", *_by_kind(pairs, tol), "", *_against_the_best(pairs, tol)]
+    lines += ["", *_unsolved(runs, pairs)]
     problems = wrong(runs, tol)
     lines += ["", f"Wrong: {len(problems)}", *[f"- {each}" for each in problems]]
     return "\n".join(lines)
+
+
+def _by_kind(pairs: Sequence[tuple[Run, Run]], tol: float) -> list[str]:
+    """Return a table over forms, losses and penalties."""
+    lines = [
+        "| problems | cases | auto is done | the best single solver is | smaller gap: auto's | the single's "
+        "| of these, at a limit of time | median ratio | largest |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    kinds: dict[str, list[tuple[Run, Run]]] = defaultdict(list)
+    for auto, best in pairs:
+        for kind in ("all", *_kinds(auto.case)):
+            kinds[kind].append((auto, best))
+    for kind, own in kinds.items():
+        worse = [auto for auto, best in own if _is_worse(auto, best, tol)]
+        better = sum(_is_worse(best, auto, tol) for auto, best in own)
+        ratios = [_ratio(auto, best) for auto, best in own]
+        lines.append(
+            f"| {kind} | {len(own)} | {sum(_is_done(auto) for auto, _ in own)} "
+            f"| {sum(_is_done(best) for _, best in own)} | {better} | {len(worse)} "
+            f"| {sum(auto.status == 'time_limit' for auto in worse)} | {np.median(ratios):.2f} | {max(ratios):.1f} |"
+        )
+    return lines
+
+
+def _kinds(case: str) -> list[str]:
+    """Return the form, the loss and the penalty in the name of a random case; that it is known, of the others."""
+    parts = case.split("/")
+    if len(parts) != _PARTS:
+        return ["known"]
+    form, loss, penalty = parts[2], parts[3].removesuffix("_weighted"), parts[4]
+    return [form, f"{form}, {loss}", f"{form}, {penalty}"]
+
+
+def _unsolved(runs: Sequence[Run], pairs: Sequence[tuple[Run, Run]]) -> list[str]:
+    """Return a table of the cases that auto does not solve, with what it tried."""
+    singles = {auto.case: best for auto, best in pairs}
+    left = [run for run in runs if run.solver == "auto" and not _is_done(run)]
+    lines = [f'Not solved by "auto": {len(left)}.', ""]
+    if left:
+        lines += [
+            "| case | ends | objective | gap | tried | best single | its gap |",
+            "|---|---|---|---|---|---|---|",
+        ]
+    for run in left:
+        best = singles.get(run.case)
+        other = "| | |" if best is None else f"| {best.solver} ({best.status}) | {best.rel_gap:.0e} |"
+        lines.append(
+            f"| {run.case} | {run.status or run.note} | {run.objective:.1e} | {run.rel_gap:.0e} "
+            f"| {', '.join(run.attempts)} {other}"
+        )
+    return lines
 
 
 def _against_the_best(pairs: Sequence[tuple[Run, Run]], tol: float) -> list[str]:
@@ -90,5 +146,13 @@ def _ratio(auto: Run, best: Run) -> float:
 
 
 def _gap(run: Run, tol: float) -> float:
-    """Return the gap beyond what was asked: all optimal answers are as good."""
-    return tol if run.status == "optimal" else run.rel_gap
+    """Return the gap beyond what was asked: all optimal answers are as good, and all where no optimum is attained."""
+    return tol if _is_done(run) else run.rel_gap
+
+
+def _is_done(run: Run) -> bool:
+    return run.status in ("optimal", "unattained")
+
+
+def _is_worse(run: Run, other: Run, tol: float) -> bool:
+    return _gap(run, tol) > _gap(other, tol)

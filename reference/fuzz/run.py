@@ -30,7 +30,8 @@ _GRACE = 60.0  # seconds over the limit of time after which a solve is stopped, 
 class Run:
     """One solver on one case.
 
-    ``seconds`` is processor time. ``note`` says why there is no answer; ``faults`` what is wrong with it.
+    ``seconds`` is processor time. ``attempts`` are the solvers that were tried, and how each ended. ``note`` says why
+    there is no answer; ``faults`` what is wrong with it.
     """
 
     case: str
@@ -41,6 +42,7 @@ class Run:
     lower: float = float("nan")
     rel_gap: float = float("inf")
     used: str = ""
+    attempts: list[str] = field(default_factory=list)
     note: str = ""
     faults: list[str] = field(default_factory=list)
 
@@ -139,6 +141,7 @@ def _answers(
                 "lower": answer.lower,
                 "rel_gap": answer.certificate.rel_gap,
                 "used": answer.solver,
+                "attempts": [f"{one.solver} {one.status.value}" for one in answer.attempts],
                 "faults": leaked,
             }
         yield Run(case=case.name, solver=solver, seconds=seconds, **told), answer

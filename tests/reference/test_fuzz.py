@@ -116,6 +116,19 @@ def test_the_report_tells_a_larger_gap_and_a_slow_case():
     text = report.table(runs, TOL)
     assert "above 3: 1 of 3" in text
     assert "| a | 1e-07 | 9.90 | RFISTA | CLARABEL | 1e-08 | 0.10 | 50.0 |" in text
+    assert "| all | 3 | 1 | 2 | 0 | 2 | 1 |" in text
+    assert "| c | time_limit | 1.0e+00 | 5e-01 |  | RFISTA (optimal) | 1e-07 |" in text
+
+
+def test_a_case_without_an_optimum_is_done_when_that_is_told():
+    runs = [
+        Run("7/wide/gated/logistic/none/1e-2.0", "auto", 0.3, "unattained", 1e-7, 0.0, 1.0, "RFISTA"),
+        Run("7/wide/gated/logistic/none/1e-2.0", "CLARABEL", 0.1, "inaccurate", 1e-5, 0.0, 1.0, "CLARABEL"),
+    ]
+    text = report.table(runs, TOL)
+    assert report.wrong(runs, TOL) == []
+    assert "| gated, none | 1 | 1 | 0 | 1 | 0 | 0 |" in text
+    assert 'Not solved by "auto": 0' in text
 
 
 def test_an_interrupted_fuzz_goes_on_where_it_was(tmp_path, capsys):
