@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _ALLOWED_RATIO = 3.0
 _NOISE = 0.1  # seconds: below it the clock and Python decide
 _WORST = 20
+_LIMITED = ("stopped", "time_limit")
 _PARTS = 6  # of the name of a random case
 
 
@@ -21,7 +22,7 @@ def wrong(runs: Sequence[Run], tol: float) -> list[str]:
     """Return what must not be: faults of any solver's answer, and cases where a single solver's gap is smaller."""
     found = [f"{run.case}: {run.solver}: {fault}" for run in runs for fault in run.faults]
     for auto, best in _pairs(runs, tol):
-        if _is_worse(auto, best, tol) and auto.status != "time_limit":
+        if _is_worse(auto, best, tol) and auto.status not in _LIMITED:
             found.append(f"{auto.case}: auto ends at a gap of {auto.rel_gap:.1e}, {best.solver} at {best.rel_gap:.1e}")
     return found
 
@@ -73,7 +74,7 @@ def _by_kind(pairs: Sequence[tuple[Run, Run]], tol: float) -> list[str]:
         lines.append(
             f"| {kind} | {len(own)} | {sum(_is_done(auto) for auto, _ in own)} "
             f"| {sum(_is_done(best) for _, best in own)} | {better} | {len(worse)} "
-            f"| {sum(auto.status == 'time_limit' for auto in worse)} | {np.median(ratios):.2f} | {max(ratios):.1f} |"
+            f"| {sum(auto.status in _LIMITED for auto in worse)} | {np.median(ratios):.2f} | {max(ratios):.1f} |"
         )
     return lines
 
