@@ -3,7 +3,7 @@
 import numpy as np
 
 from cvxrelu._validation import BoolArray, FloatArray
-from cvxrelu.numerics.active_set import IndexArray, on_face, project_blocks
+from cvxrelu.numerics.active_set import IndexArray, on_face, project_blocks, scratch
 from cvxrelu.runtime.memory import require
 
 _ACCURACY = 1e-12  # of the rows, relative to the block's size
@@ -56,6 +56,7 @@ class PolyhedronProjector:
             -1.0,
             _PIVOTS * x.shape[1],
             *state,
+            *scratch(*self._unit.shape),
         )
         self._basis[blocks], self._tight[blocks], self._row[blocks], self._level[blocks] = state
         p, _ = on_face(x, state[0], state[1], state[3])

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from cvxrelu._validation import BoolArray, FloatArray
-from cvxrelu.numerics.active_set import IndexArray, on_face, project_blocks
+from cvxrelu.numerics.active_set import IndexArray, on_face, project_blocks, scratch
 from cvxrelu.numerics.rows import row_norms
 from cvxrelu.runtime.memory import require
 
@@ -122,7 +122,17 @@ class ConeProjector:
             k = np.flatnonzero(left)
             state = basis[k], tight[k], self._row[slots[k]], level[k]
             homogeneous = np.empty((len(k), 0))
-            project_blocks(self._unit, active[k], homogeneous, x[k], tolerance[k], enough, limit, *state)
+            project_blocks(
+                self._unit,
+                active[k],
+                homogeneous,
+                x[k],
+                tolerance[k],
+                enough,
+                limit,
+                *state,
+                *scratch(*self._unit.shape),
+            )
             p[k], gamma[k] = on_face(x[k], state[0], state[1], state[3])
             s = slots[k]
             self._basis[s], self._tight[s], self._row[s], _ = state

@@ -3,14 +3,15 @@
 The rows R are signed rows of X of norm one. Of each block it keeps the tight rows T and a basis of R^d in d slots:
 the columns of the pseudo-inverse of R_T, and an orthonormal basis of the null space of R_T.
 
-The pivots of a block are many small operations, one after another. numba compiles them, at the first call (the result
-is cached), and installs without a compiler. In NumPy, many blocks in step, C-ReLU took 1.7 times as long to solve.
+The pivots of a block are many small operations, one after another. In NumPy, many blocks in step, C-ReLU took 1.7 times
+as long to solve as with a kernel: see `compilation`.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cvxrelu._validation import BoolArray, FloatArray
+from cvxrelu.runtime.blas import inner, times, transposed_times
 from cvxrelu.runtime.compilation import kernel
 
 IndexArray = NDArray[np.intp]
@@ -33,9 +34,11 @@ def on_face(x: FloatArray, basis: FloatArray, tight: BoolArray, level: FloatArra
 
 @kernel(
     "(float64[:, ::1], boolean[:, ::1], float64[:, ::1], float64[:, ::1], float64[::1], float64, int64,"
-    "float64[:, :, ::1], boolean[:, ::1], intp[:, ::1], float64[:, ::1])"
+    "float64[:, :, ::1], boolean[:, ::1], intp[:, ::1], float64[:, ::1], float64[:, ::1], float64[::1], intp[::1])"
 )
-def project_blocks(unit, active, offset, x, tolerance, enough, limit, basis, tight, row, level):  # type: ignore[no-untyped-def]
+def project_blocks(  # type: ignore[no-untyped-def]
+    unit, active, offset, x, tolerance, enough, limit, basis, tight, row, level, vectors, margins, some
+):
     """Move the tight sets of blocks to those of their projections, in place.
 
     Each block starts from its tight set without the rows of negative multipliers, a dual feasible point p = x + R_T'g.
@@ -56,21 +59,45 @@ def project_blocks(unit, active, offset, x, tolerance, enough, limit, basis, tig
         Violation that counts as none.
     basis, tight, row, level : ndarrays of shape (B, d, d), (B, d), (B, d), (B, d)
         The tight sets: basis, which slots are tight, their rows and their b.
+    vectors, margins, some : ndarrays of shape (6, d), (n,), (n,)
+        To write to: see `scratch`.
     """
     for k in range(len(x)):
-        _project(unit, active[k], offset[k], x[k], tolerance[k], enough, limit, basis[k], tight[k], row[k], level[k])
+        _project(
+            unit,
+            active[k],
+            offset[k],
+            x[k],
+            tolerance[k],
+            enough,
+            limit,
+            basis[k],
+            tight[k],
+            row[k],
+            level[k],
+            vectors,
+            margins,
+            some,
+        )
+
+
+def scratch(n: int, d: int) -> tuple[FloatArray, FloatArray, IndexArray]:
+    """Return what `project_blocks` writes to, for n rows of d columns."""
+    return np.empty((6, d)), np.empty(n), np.empty(n, dtype=np.intp)
 
 
 @kernel()
-def _project(unit, active, offset, x, tolerance, enough, limit, basis, tight, row, level):  # type: ignore[no-untyped-def]
-    n, d = unit.shape
-    p, gamma, coordinates, direction = np.empty(d), np.empty(d), np.empty(d), np.empty(d)
-    margins, some, n_some = np.empty(n), np.empty(n, dtype=np.int64), 0
-    _drop_negative(x, basis, tight, level, p, gamma, coordinates)
-    normal, loose = np.empty(d), np.empty(d)
+def _project(  # type: ignore[no-untyped-def]
+    unit, active, offset, x, tolerance, enough, limit, basis, tight, row, level, vectors, margins, some
+):
+    d = len(x)
+    p, gamma, coordinates = vectors[0], vectors[1], vectors[2]
+    direction, normal, loose = vectors[3], vectors[4], vectors[5]
+    n_some = 0
+    _drop_negative(x, basis, tight, level, p, gamma, coordinates, loose)
     n_pivots = 0
     while True:
-        if np.sqrt(_inner(p, p)) <= enough or n_pivots >= limit:
+        if np.sqrt(inner(p, p)) <= enough or n_pivots >= limit:
             return
         entering, n_some = _most_violated(unit, active, offset, p, tolerance, margins, some, n_some)
         if entering < 0:
@@ -82,7 +109,7 @@ def _project(unit, active, offset, x, tolerance, enough, limit, basis, tight, ro
         multiplier = 0.0
         while True:
             n_pivots += 1
-            _times(basis, normal, coordinates)
+            times(basis, normal, coordinates)
             ratio, leaving, squared, slot = np.inf, -1, 0.0, -1
             for i in range(d):
                 loose[i] = 0.0 if tight[i] else coordinates[i]
@@ -90,16 +117,16 @@ def _project(unit, active, offset, x, tolerance, enough, limit, basis, tight, ro
                     if coordinates[i] > 0.0 and gamma[i] < ratio * coordinates[i]:
                         ratio, leaving = gamma[i] / coordinates[i], i
                 else:
-                    squared += coordinates[i] ** 2
+                    squared += coordinates[i] * coordinates[i]
                     if slot < 0 or abs(coordinates[i]) > abs(coordinates[slot]):
                         slot = i
-            full = (reach - _inner(normal, p)) / squared if squared > _DEPENDENT else np.inf
+            full = (reach - inner(normal, p)) / squared if squared > _DEPENDENT else np.inf
             if leaving < 0 and full == np.inf:
                 # Without the row that was entering, multipliers may be negative again.
-                _drop_negative(x, basis, tight, level, p, gamma, coordinates)
+                _drop_negative(x, basis, tight, level, p, gamma, coordinates, loose)
                 return
-            _transposed_times(basis, loose, direction)
-            step = min(ratio, full)
+            transposed_times(basis, loose, direction)
+            step = full if full < ratio else ratio
             multiplier += step
             for i in range(d):
                 p[i] += step * direction[i]
@@ -115,21 +142,6 @@ def _project(unit, active, offset, x, tolerance, enough, limit, basis, tight, ro
 
 
 @kernel()
-def _inner(a, b):  # type: ignore[no-untyped-def]
-    return np.dot(a, b)
-
-
-@kernel()
-def _times(matrix, vector, product):  # type: ignore[no-untyped-def]
-    np.dot(matrix, vector, product)
-
-
-@kernel()
-def _transposed_times(matrix, vector, product):  # type: ignore[no-untyped-def]
-    np.dot(vector, matrix, product)
-
-
-@kernel()
 def _most_violated(unit, active, offset, p, allowed, margins, some, n_some):  # type: ignore[no-untyped-def]
     """Return the row that is violated the most, -1 if none is, and the number of rows in ``some``.
 
@@ -138,13 +150,13 @@ def _most_violated(unit, active, offset, p, allowed, margins, some, n_some):  # 
     worst, entering = -allowed, -1
     for place in range(n_some):
         j = some[place]
-        margin = _inner(unit[j], p)
+        margin = inner(unit[j], p)
         margin = (margin if active[j] else -margin) - (offset[j] if len(offset) else 0.0)
         if margin < worst:
             worst, entering = margin, j
     if entering >= 0:
         return entering, n_some
-    _times(unit, p, margins)
+    times(unit, p, margins)
     for j in range(len(unit)):
         if not active[j]:
             margins[j] = -margins[j]
@@ -195,10 +207,10 @@ def _release(basis, tight, level, slot, loose, change):  # type: ignore[no-untyp
     """
     d = len(basis)
     tight[slot], level[slot] = False, 0.0
-    length = np.sqrt(_inner(basis[slot], basis[slot]))
+    length = np.sqrt(inner(basis[slot], basis[slot]))
     for j in range(d):
         loose[j] = basis[slot, j] / length
-    _times(basis, loose, change)
+    times(basis, loose, change)
     for i in range(d):
         if tight[i]:
             for j in range(d):
@@ -208,22 +220,21 @@ def _release(basis, tight, level, slot, loose, change):  # type: ignore[no-untyp
 
 
 @kernel()
-def _drop_negative(x, basis, tight, level, p, gamma, coordinates):  # type: ignore[no-untyped-def]
+def _drop_negative(x, basis, tight, level, p, gamma, coordinates, shift):  # type: ignore[no-untyped-def]
     """Drop tight rows, those of the most negative multipliers first, until all are >= 0; write p and multipliers.
 
-    ``coordinates`` are to write to.
+    ``coordinates`` and ``shift`` are to write to.
     """
     d = len(x)
-    shift = np.empty(d)
     while True:
-        _times(basis, x, coordinates)
+        times(basis, x, coordinates)
         for i in range(d):
             if tight[i]:
                 coordinates[i] = level[i]
-        _transposed_times(basis, coordinates, p)
+        transposed_times(basis, coordinates, p)
         for i in range(d):
             shift[i] = p[i] - x[i]
-        _times(basis, shift, gamma)
+        times(basis, shift, gamma)
         slot = -1
         for i in range(d):
             if not tight[i]:

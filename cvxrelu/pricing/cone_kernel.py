@@ -9,7 +9,7 @@ f(u) <= x'u <= ||x||. The shortest x is x = w + sum_k c_k t_k e_k + P g with a c
 matrix of the rays, so that variables c in [0, 1] and g >= 0 are left. Of P the proof makes no use: violations of g >= 0
 that rounding leaves, computed anew from x and c, are made good by a multiple of s with v_j's >= 1.
 
-numba compiles the kernel, with loops in place of array expressions, which take ten times as long to compile.
+The kernel is in loops: array expressions take ten times as long to compile.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ _THIN = 1e-12  # a pivot in the inversion of the rays that is next to nothing
 
 
 @kernel()
-def bound_cone(V, q, Z, e, t, m, limit, x, c, u, P):  # type: ignore[no-untyped-def]
+def bound_cone(V, q, Z, e, t, m, limit, x, c, u, matrices, vectors, indices):  # type: ignore[no-untyped-def]
     """Return a bound of f on a cone, the least or one that is at most ``limit``.
 
     Parameters
@@ -37,20 +37,26 @@ def bound_cone(V, q, Z, e, t, m, limit, x, c, u, P):  # type: ignore[no-untyped-
         e_k'v_j, e_k and t_k < 0 of the m lines.
     x, c : ndarrays of shape (r,) and (>= m,)
         Where to start; replaced by what proves the bound, or would with smaller q.
-    u, P : ndarrays of shape (r,) and (r, r)
-        Replaced by coefficients a >= 0 of a point of the cone where f is large, zero if there is none, and by the
-        inverse of V.
+    u : ndarray of shape (r,)
+        Replaced by coefficients a >= 0 of a point of the cone where f is large, zero if there is none.
+    matrices, vectors, indices : ndarrays of shape (4, r, r), (6, r), (>= m + 2 r,)
+        To write to.
     """
     r = len(q)
-    g, weight, s, reach = np.empty(r), np.empty(r), np.zeros(r), np.inf
-    highest = 0.0
+    P, Q, R, A = matrices[0], matrices[1], matrices[2], matrices[3]
+    g, weight, s = vectors[0], vectors[1], vectors[2]
+    d, y, point = vectors[3], vectors[4], vectors[5]
+    reach, highest = np.inf, 0.0
+    for j in range(r):
+        s[j] = 0.0
     for j in range(r):
         u[j] = 0.0
-        highest = max(highest, q[j])
+        if q[j] > highest:
+            highest = q[j]
         for i in range(r):
             s[i] += V[j, i]
     for j in range(r):
-        reach = min(reach, _dot(V[j], s))
+        reach = least(reach, _dot(V[j], s))
     reach = np.sqrt(_dot(s, s)) / reach  # the length of s, when scaled to v_j's >= 1
     best = highest * reach
     if best <= limit:
@@ -59,24 +65,36 @@ def bound_cone(V, q, Z, e, t, m, limit, x, c, u, P):  # type: ignore[no-untyped-
         for k in range(m):
             c[k] = 0.0
         return best
-    if not _invert(V, P):
+    if not _invert(V, P, A):
         return best
     for j in range(r):
-        g[j] = max(-_shortfall(V[j], q[j], Z, t, m, x, c, j), 0.0)
+        g[j] = largest(-_shortfall(V[j], q[j], Z, t, m, x, c, j), 0.0)
         weight[j] = 0.0
         for i in range(r):
-            weight[j] += P[i, j] ** 2
+            weight[j] += P[i, j] * P[i, j]
     for _ in range(_SWEEPS):
         _sweep(e, t, m, P, weight, x, c, g)
         if np.sqrt(_dot(x, x)) <= limit:
-            best = min(best, _proven(V, q, Z, t, m, x, c, reach))
+            best = least(best, _proven(V, q, Z, t, m, x, c, reach))
             if best <= limit:
                 return best
-    if _relaxed_value(V, q, e, t, m, x, P, u) <= limit:
-        best = min(best, _pivot(V, q, Z, e, t, m, limit, x, c, u, P, g, weight, reach))
+    if _relaxed_value(V, q, e, t, m, x, P, u, point) <= limit:
+        best = least(best, _pivot(V, q, Z, e, t, m, limit, x, c, u, P, g, weight, reach, Q, R, d, y, point, indices))
         if best <= limit:
             return best
-    return min(best, _proven(V, q, Z, t, m, x, c, reach))
+    return least(best, _proven(V, q, Z, t, m, x, c, reach))
+
+
+@kernel()
+def least(a, b):  # type: ignore[no-untyped-def]
+    """Return the smaller of two numbers: Python's own, of any numbers, takes longer to compile."""
+    return b if b < a else a
+
+
+@kernel()
+def largest(a, b):  # type: ignore[no-untyped-def]
+    """Return the larger of two numbers."""
+    return b if b > a else a
 
 
 @kernel()
@@ -101,25 +119,30 @@ def _proven(V, q, Z, t, m, x, c, reach):  # type: ignore[no-untyped-def]
     """Return the bound that x and c prove: the length of x and what makes good the largest violation."""
     violation = 0.0
     for j in range(len(q)):
-        violation = max(violation, _shortfall(V[j], q[j], Z, t, m, x, c, j))
+        violation = largest(violation, _shortfall(V[j], q[j], Z, t, m, x, c, j))
     return np.sqrt(_dot(x, x)) + violation * reach
 
 
 @kernel()
-def _relaxed_value(V, q, e, t, m, x, P, u):  # type: ignore[no-untyped-def]
-    """Return f at the unit vector that x suggests, a lower bound of all bounds; u becomes its coefficients."""
+def _relaxed_value(V, q, e, t, m, x, P, u, point):  # type: ignore[no-untyped-def]
+    """Return f at the unit vector that x suggests, a lower bound of all bounds; u becomes its coefficients.
+
+    ``point`` is to write to.
+    """
     r = len(q)
-    point, value = np.zeros(r), 0.0
+    value = 0.0
+    for i in range(r):
+        point[i] = 0.0
     for j in range(r):
         u[j] = 0.0
         for i in range(r):
             u[j] += P[i, j] * x[i]
-        u[j] = max(u[j], 0.0)
+        u[j] = largest(u[j], 0.0)
         value += u[j] * q[j]
         for i in range(r):
             point[i] += u[j] * V[j, i]
     for k in range(m):
-        value += t[k] * max(_dot(e[k], point), 0.0)
+        value += t[k] * largest(_dot(e[k], point), 0.0)
     size = np.sqrt(_dot(point, point))
     return value / size if size > 0.0 else 0.0
 
@@ -129,7 +152,7 @@ def _sweep(e, t, m, P, weight, x, c, g):  # type: ignore[no-untyped-def]
     """Minimise ||x|| over each variable in turn."""
     r = len(x)
     for k in range(m):
-        step = min(max(_dot(e[k], x) / -t[k], -c[k]), 1.0 - c[k])
+        step = least(largest(_dot(e[k], x) / -t[k], -c[k]), 1.0 - c[k])
         if step != 0.0:
             c[k] += step
             for i in range(r):
@@ -138,7 +161,7 @@ def _sweep(e, t, m, P, weight, x, c, g):  # type: ignore[no-untyped-def]
         inner = 0.0
         for i in range(r):
             inner += P[i, j] * x[i]
-        step = max(-inner / weight[j], -g[j])
+        step = largest(-inner / weight[j], -g[j])
         if step != 0.0:
             g[j] += step
             for i in range(r):
@@ -146,16 +169,17 @@ def _sweep(e, t, m, P, weight, x, c, g):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _pivot(V, q, Z, e, t, m, limit, x, c, u, P, g, weight, reach):  # type: ignore[no-untyped-def]
+def _pivot(  # type: ignore[no-untyped-def]
+    V, q, Z, e, t, m, limit, x, c, u, P, g, weight, reach, Q, R, d, y, point, indices
+):
     """Minimise ||x||, made orthogonal to the columns of the variables that are strictly between their bounds.
 
-    Variables are numbered c first, then g. Returns the best bound proven.
+    Variables are numbered c first, then g. Returns the best bound proven. The last six arguments are to write to.
     """
     r = len(x)
     best = np.inf
-    free, n_free = np.empty(m + r, dtype=np.int64), 0
-    basic, n = np.empty(r, dtype=np.int64), 0
-    Q, R, d, y = np.empty((r, r)), np.empty((r, r)), np.empty(r), np.empty(r)
+    basic, free = indices[:r], indices[r:]
+    n_free = n = 0
     for j in range(r):
         if g[j] > 0.0:
             free[n_free] = m + j
@@ -205,19 +229,19 @@ def _pivot(V, q, Z, e, t, m, limit, x, c, u, P, g, weight, reach):  # type: igno
         for o in range(n):
             k = basic[o]
             if k < m:
-                c[k] = min(max(c[k] + step * d[o] / -t[k], 0.0), 1.0)
+                c[k] = least(largest(c[k] + step * d[o] / -t[k], 0.0), 1.0)
                 if o == leaving:
                     c[k] = 1.0 if d[o] > 0.0 else 0.0
                 for i in range(r):
                     x[i] -= step * d[o] * e[k, i]
             else:
                 change = step * d[o] / np.sqrt(weight[k - m])
-                g[k - m] = 0.0 if o == leaving else max(g[k - m] + change, 0.0)
+                g[k - m] = 0.0 if o == leaving else largest(g[k - m] + change, 0.0)
                 for i in range(r):
                     x[i] += change * P[i, k - m]
         size = np.sqrt(_dot(x, x))
         if size <= limit:
-            best = min(best, _proven(V, q, Z, t, m, x, c, reach))
+            best = least(best, _proven(V, q, Z, t, m, x, c, reach))
             if best <= limit:
                 break
         if leaving >= 0:
@@ -229,7 +253,7 @@ def _pivot(V, q, Z, e, t, m, limit, x, c, u, P, g, weight, reach):  # type: igno
                     n += 1
             n_free = n
             continue
-        if _relaxed_value(V, q, e, t, m, x, P, u) > limit:
+        if _relaxed_value(V, q, e, t, m, x, P, u, point) > limit:
             break
         for place in range(n):
             free[place] = basic[place]
@@ -242,7 +266,7 @@ def _pivot(V, q, Z, e, t, m, limit, x, c, u, P, g, weight, reach):  # type: igno
 
 
 @kernel()
-def _steepest(e, m, P, weight, x, c, g, basic, n, least):  # type: ignore[no-untyped-def]
+def _steepest(e, m, P, weight, x, c, g, basic, n, slope):  # type: ignore[no-untyped-def]
     """Return the variable that is not basic whose unit column lets ||x|| fall the most steeply, -1 if none does."""
     r = len(x)
     entering = -1
@@ -256,22 +280,25 @@ def _steepest(e, m, P, weight, x, c, g, basic, n, least):  # type: ignore[no-unt
                 inner += P[i, k - m] * x[i]
             inner /= np.sqrt(weight[k - m])
             falls = inner < 0.0 or g[k - m] > 0.0
-        if falls and abs(inner) > least:
+        if falls and abs(inner) > slope:
             known = False
             for o in range(n):
                 known = known or basic[o] == k
             if not known:
-                least, entering = abs(inner), k
+                slope, entering = abs(inner), k
     return entering
 
 
 @kernel()
-def _invert(V, P):  # type: ignore[no-untyped-def]
-    """Write the inverse of V into P by elimination with row pivoting; return False if a pivot is next to nothing."""
+def _invert(V, P, A):  # type: ignore[no-untyped-def]
+    """Write the inverse of V into P by elimination with row pivoting; return False if a pivot is next to nothing.
+
+    A is to write to.
+    """
     r = len(V)
-    A = V.copy()
     for i in range(r):
         for j in range(r):
+            A[i, j] = V[i, j]
             P[i, j] = 1.0 if i == j else 0.0
     for j in range(r):
         pivot = j

@@ -1,13 +1,13 @@
 """The open cones of branch and bound, and the kernel that bounds the last of them and cuts it in two.
 
-The kernel is compiled by numba, at the first call (the result is cached): nodes are thousands of operations each,
-on which NumPy's overhead would be a hundredfold.
+Nodes are thousands of operations each, on which NumPy's overhead would be a hundredfold.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray
-from cvxrelu.pricing.cone_kernel import bound_cone
+from cvxrelu.pricing.cone_kernel import bound_cone, largest, least
 from cvxrelu.pricing.neuron_problem import NeuronObjective
 from cvxrelu.runtime.compilation import kernel
 
@@ -55,6 +55,7 @@ class ConeStack:
         self.x, self.c, self.Z = np.zeros(r), np.zeros(K), np.zeros((K, r))
         self.lines = np.zeros(K, dtype=np.int64)
         self.last: tuple[int, int, int, float] = (0, 0, 0, 0.0)
+        self._scratch = np.empty((K, r)), np.empty(K), np.empty((5, r, r)), np.empty((10, r)), np.empty(K + 2 * r, int)
 
     @staticmethod
     def compile() -> None:
@@ -67,56 +68,101 @@ class ConeStack:
         Returns the number of cones, the largest value of f met and where, and the largest bound of cones that were too
         deep to be cut.
         """
-        self.n_open, done, value, where, left, self._pool, self._pool_c, self.last = _search(
-            self._E,
-            self._tau,
-            self._cones,
-            self._linear,
-            self._xs,
-            self.bounds,
-            self._segments,
-            self._pool,
-            self._pool_c,
-            self.x,
-            self.c,
-            self.lines,
-            self.Z,
-            self.n_open,
-            limit,
-            threshold,
-            max_nodes,
-        )
+        where, values = np.zeros(len(self.x)), np.array([-np.inf, 0.0, 0.0])
+        counts = np.array([self.n_open, 0, 0, 0, 0])
+        while _more(counts, values, threshold, max_nodes):
+            room = self._segments[counts[0] - 1, :3] @ (1, 2, 2)  # for its lines, and for those that its halves share
+            if room > len(self._pool):
+                self._pool, self._pool_c = (np.resize(each, 2 * room) for each in (self._pool, self._pool_c))
+            _search(
+                self._E,
+                self._tau,
+                self._cones,
+                self._linear,
+                self._xs,
+                self.bounds,
+                self._segments,
+                self._pool,
+                self._pool_c,
+                self.x,
+                self.c,
+                self.lines,
+                self.Z,
+                limit,
+                threshold,
+                max_nodes,
+                counts,
+                values,
+                where,
+                *self._scratch,
+            )
+        self.n_open, done, m, a, b = (int(count) for count in counts)
+        value, left, share = (float(each) for each in values)
+        self.last = m, a, b, share
         return done, value, where, left
+
+
+def _more(counts: NDArray[np.int64], values: FloatArray, threshold: float, max_nodes: int) -> bool:
+    """Return whether there are cones to bound, as `_search` leaves them where the pool is too short for the next."""
+    return bool(counts[0] > 0 and counts[1] < max_nodes and values[0] <= threshold)
 
 
 @kernel(
     "(float64[:, ::1], float64[::1], float64[:, :, ::1], float64[:, ::1], float64[:, ::1], float64[::1],"
     "int64[:, ::1], int64[::1], float64[::1], float64[::1], float64[::1], int64[::1], float64[:, ::1],"
-    "int64, float64, float64, int64)"
+    "float64, float64, int64, int64[::1], float64[::1], float64[::1],"
+    "float64[:, ::1], float64[::1], float64[:, :, ::1], float64[:, ::1], int64[::1])"
 )
 def _search(  # type: ignore[no-untyped-def]
-    E, tau, cones, linear, xs, bounds, segments, pool, pool_c, x, c, lines, Z, n_open, limit, threshold, max_nodes
+    E,
+    tau,
+    cones,
+    linear,
+    xs,
+    bounds,
+    segments,
+    pool,
+    pool_c,
+    x,
+    c,
+    lines,
+    Z,
+    limit,
+    threshold,
+    max_nodes,
+    counts,
+    values,
+    best_u,
+    e,
+    t,
+    matrices,
+    vectors,
+    indices,
 ):
-    """Bound up to ``max_nodes`` cones of the stack of ``n_open``.
+    """Bound up to ``max_nodes`` cones of the stack, or until the pool is too short for those that come next.
 
     The lines of a cone are those in its segment of the pool (first, number with tau < 0, number with tau > 0); the
     halves of a cone share one, and the half that is bounded first must leave it as it is. Of the cone that was bounded
     last, x, c, lines and Z are left as `ConeStack` has them.
+
+    ``counts`` and ``values`` are read and replaced: the numbers of cones that are open and that have been bounded, and
+    what `ConeStack` has in ``last``; the largest value of f met, and the largest bound of cones that were too deep. f
+    has the former at ``best_u``. What comes after that is to write to.
     """
-    K, r = E.shape
-    best, best_u, unresolved, n_nodes = -np.inf, np.zeros(r), 0.0, 0
-    m = a = b = 0
-    share = 0.0
-    e, t = np.empty((K, r)), np.empty(K)
-    V, P = np.empty((r, r)), np.empty((r, r))
-    base, q, u, middle = np.empty(r), np.empty(r), np.empty(r), np.empty(r)
+    r = len(x)
+    n_open, n_nodes, m, a, b = counts[0], counts[1], counts[2], counts[3], counts[4]
+    best, unresolved, share = values[0], values[1], values[2]
+    V, base, q, u, middle = matrices[4], vectors[6], vectors[7], vectors[8], vectors[9]
     while n_open > 0 and n_nodes < max_nodes and best <= threshold:
+        first, n_concave, n_convex = segments[n_open - 1, 0], segments[n_open - 1, 1], segments[n_open - 1, 2]
+        shared = segments[n_open - 1, 3]
+        if first + 2 * (n_concave + n_convex) > len(pool):
+            break
         n_open -= 1
         n_nodes += 1
-        _copy(cones[n_open].ravel(), V.ravel())
+        _copy_matrix(cones[n_open], V)
         _copy(linear[n_open], base)
         _copy(xs[n_open], x)
-        first, n_concave, n_convex, shared = segments[n_open]
         m = mixed = 0
         for place in range(first, first + n_concave + n_convex):
             if place == first + n_concave:
@@ -128,7 +174,7 @@ def _search(  # type: ignore[no-untyped-def]
                 for i in range(r):
                     z += E[k, i] * V[j, i]
                 Z[mixed, j] = z
-                low, high = min(low, z), max(high, z)
+                low, high = least(low, z), largest(high, z)
             if low >= 0.0:
                 for i in range(r):
                     base[i] += tau[k] * E[k, i]
@@ -146,16 +192,16 @@ def _search(  # type: ignore[no-untyped-def]
             for i in range(r):
                 q[j] += base[i] * V[j, i]
             for k in range(m, mixed):
-                q[j] += t[k] * max(Z[k, j], 0.0)
+                q[j] += t[k] * largest(Z[k, j], 0.0)
             value = q[j]
             for k in range(m):
-                value += t[k] * max(Z[k, j], 0.0)
+                value += t[k] * largest(Z[k, j], 0.0)
             if value > best:
                 best = value
                 _copy(V[j], best_u)
         for j in range(r):
             u[j] = 0.0
-        bound = min(bound_cone(V, q, Z, e, t, m, limit, x, c, u, P), bounds[n_open])
+        bound = least(bound_cone(V, q, Z, e, t, m, limit, x, c, u, matrices, vectors, indices), bounds[n_open])
         if bound <= limit:
             continue
         value = _value(V, base, e, t, mixed, u, middle)
@@ -163,25 +209,20 @@ def _search(  # type: ignore[no-untyped-def]
             best = value
             _copy(middle, best_u)
         if n_open + 2 > len(cones):
-            unresolved = max(unresolved, bound)
+            unresolved = largest(unresolved, bound)
             continue
         a, b, share = _cut(V, Z, t, m, mixed, u)
         size = 0.0
         for i in range(r):
             middle[i] = (1.0 - share) * V[a, i] + share * V[b, i]
-            size += middle[i] ** 2
+            size += middle[i] * middle[i]
         for i in range(r):
             middle[i] /= np.sqrt(size)
         start = first + n_concave + n_convex if shared else first
-        if start + mixed > len(pool):
-            larger, larger_c = np.empty(2 * (start + mixed), dtype=np.int64), np.empty(2 * (start + mixed))
-            for place in range(len(pool)):
-                larger[place], larger_c[place] = pool[place], pool_c[place]
-            pool, pool_c = larger, larger_c
         for place in range(mixed):
             pool[start + place], pool_c[start + place] = lines[place], c[place]
         for half in range(2):
-            _copy(V.ravel(), cones[n_open].ravel())
+            _copy_matrix(V, cones[n_open])
             _copy(middle, cones[n_open, a if half == 0 else b])
             _copy(base, linear[n_open])
             _copy(x, xs[n_open])
@@ -191,13 +232,21 @@ def _search(  # type: ignore[no-untyped-def]
             segments[n_open, 2] = mixed - m
             segments[n_open, 3] = half
             n_open += 1
-    return n_open, n_nodes, best, best_u, unresolved, pool, pool_c, (m, a, b, share)
+    counts[0], counts[1], counts[2], counts[3], counts[4] = n_open, n_nodes, m, a, b
+    values[0], values[1], values[2] = best, unresolved, share
 
 
 @kernel()
 def _copy(source, target):  # type: ignore[no-untyped-def]
     for i in range(len(source)):
         target[i] = source[i]
+
+
+@kernel()
+def _copy_matrix(source, target):  # type: ignore[no-untyped-def]
+    for i in range(len(source)):
+        for j in range(len(source)):
+            target[i, j] = source[i, j]
 
 
 @kernel()
@@ -209,7 +258,7 @@ def _value(V, base, e, t, mixed, u, point):  # type: ignore[no-untyped-def]
         point[i] = 0.0
         for j in range(r):
             point[i] += u[j] * V[j, i]
-        size += point[i] ** 2
+        size += point[i] * point[i]
     if size == 0.0:
         return -np.inf
     value = 0.0
@@ -220,7 +269,7 @@ def _value(V, base, e, t, mixed, u, point):  # type: ignore[no-untyped-def]
         product = 0.0
         for i in range(r):
             product += e[k, i] * point[i]
-        value += t[k] * max(product, 0.0)
+        value += t[k] * largest(product, 0.0)
     return value
 
 
@@ -246,17 +295,18 @@ def _cut(V, Z, t, m, mixed, u):  # type: ignore[no-untyped-def]
                     error = t[k] * abs(Z[k, b]) * share
                     off += error
                     crossing += error * share
-            score = off * (min(u[a], u[b]) + _EVEN * total if total > 0.0 else 1.0)
+            score = off * (least(u[a], u[b]) + _EVEN * total if total > 0.0 else 1.0)
             if score > most:
                 most, first, second, place = score, a, b, crossing / off
     if most > 0.0:
-        return first, second, min(max(place, _SHORTEST), 1.0 - _SHORTEST)
+        return first, second, least(largest(place, _SHORTEST), 1.0 - _SHORTEST)
     longest = 0.0
     for a in range(r):
         for b in range(a + 1, r):
             length = 0.0
             for i in range(r):
-                length += (V[a, i] - V[b, i]) ** 2
+                difference = V[a, i] - V[b, i]
+                length += difference * difference
             if length > longest:
                 longest, first, second = length, a, b
     return first, second, 0.5

@@ -6,7 +6,7 @@ CVXPY alone takes longer to import than a small problem to solve.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["cp", "numba_kernels"]
+__all__ = ["cp", "machine_code", "numba_kernels"]
 
 
 class _LazyModule:
@@ -22,7 +22,8 @@ class _LazyModule:
 if TYPE_CHECKING:
     import cvxpy as cp
 
-    from cvxrelu.runtime import numba_kernels
+    from cvxrelu.runtime import machine_code, numba_kernels
 else:
     cp = _LazyModule("cvxpy")
+    machine_code = _LazyModule("cvxrelu.runtime.machine_code")
     numba_kernels = _LazyModule("cvxrelu.runtime.numba_kernels")

@@ -1,53 +1,29 @@
-"""What `compilation` does with numba: only this module imports it."""
+"""What `compilation` does with numba, where machine code is not cached: only this module imports it."""
 
 import contextlib
-import hashlib
-import pathlib
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numba
-from numba.core import sigutils
-from numba.core.caching import FunctionCache
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import cpu_target
+from numba.core.typing import signature
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
 
-from cvxrelu.exceptions import CompilationCacheWarning
+from cvxrelu.runtime.blas import symbol
 
-_warned = False
-
-
-class _KernelCache(FunctionCache):  # type: ignore[misc]
-    """A cache whose failures cost time and nothing else: unreadable files are replaced, unwritable folders left.
-
-    numba looks whether the file of the function has changed, this also at the files of the kernels that it calls.
-    """
-
-    def __init__(self, py_func: Callable[..., Any]) -> None:
-        super().__init__(py_func)
-        files = sorted({function.__code__.co_filename for function in _with_callees(py_func)})
-        self._sources = tuple(hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest() for file in files)
-
-    def _index_key(self, sig: Any, codegen: Any) -> Any:
-        return super()._index_key(sig, codegen), self._sources
-
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
-        try:
-            return super().load_overload(sig, target_context)
-        except Exception:  # of whatever kind the contents of the file raise
-            with contextlib.suppress(OSError):
-                self.flush()
-            return None
-
-    def save_overload(self, sig: Any, data: Any) -> None:
-        try:
-            super().save_overload(sig, data)
-        except OSError as error:
-            _warn(error)
+_INTEGER, _NUMBER = ir.IntType(32), ir.DoubleType()  # of Fortran
 
 
 def dispatcher(function: Callable[..., Any], *, inner: bool) -> Any:
-    """Return what numba makes of a function, or the function itself where the user has turned numba off.
+    """Return what numba makes of a function.
+
+    Kernels allocate nothing and raise nothing: then numba has no references to count and no errors to pass on, and
+    their machine code needs nothing of numba's.
 
     Parameters
     ----------
@@ -56,63 +32,115 @@ def dispatcher(function: Callable[..., Any], *, inner: bool) -> Any:
     inner : bool
         Whether it is only called by compiled functions, and never from Python.
     """
-    if numba.config.DISABLE_JIT:
-        return function
-    made = numba.njit(no_cpython_wrapper=inner, no_cfunc_wrapper=True)(function)
-    find = made.get_call_template
+    made = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False)(function)
+    if inner:
+        find = made.get_call_template
 
-    def get_call_template(types: Any, names: Any) -> Any:
-        # For a number that the code names, 0 say, numba would compile another version than for a variable.
-        types = [numba.types.unliteral(each) for each in types]
-        with _unoptimized():
-            return find(types, names)
+        def get_call_template(types_: Any, names: Any) -> Any:
+            # For a number that the code names, 0 say, numba would compile another version than for a variable.
+            types_ = [numba.types.unliteral(each) for each in types_]
+            with _only_to_link():
+                return find(types_, names)
 
-    made.get_call_template = get_call_template
+        made.get_call_template = get_call_template
     return made
 
 
+def machine_code(dispatcher: Any, signature: str) -> tuple[str, bytes]:
+    """Return the name of a function in machine code, and the code: an object file."""
+    dispatcher.compile(signature)
+    (compiled,) = dispatcher.overloads.values()
+    return compiled.fndesc.mangled_name, compiled.library._get_compiled_object()
+
+
+class _Part(JITCodeLibrary):  # type: ignore[misc]
+    """The code of a function that other functions call: LLVM optimises and compiles it with them, not by itself."""
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        pass
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:
+        self._ensure_finalized()
+        return 0
+
+
 @contextlib.contextmanager
-def _unoptimized() -> Iterator[None]:
-    """Let LLVM not optimise what is compiled: it does so with the function that calls it, whose module has it too."""
+def _only_to_link() -> Iterator[None]:
+    """Let numba make no machine code of what it compiles."""
+    codegen = cpu_target.target_context.codegen()
     with global_compiler_lock:  # other threads compile before or after
-        level = numba.config.OPT
-        numba.config.OPT = type(level)(0)
+        kept = codegen._library_class, codegen.set_env
+        codegen._library_class, codegen.set_env = _Part, lambda *_: None
         try:
             yield
         finally:
-            numba.config.OPT = level
+            codegen._library_class, codegen.set_env = kept
 
 
-def compiled(dispatcher: Any, signature: str | None) -> Any:
-    """Return the dispatcher with its signature compiled, or loaded from the cache, and no others."""
-    if signature is None or numba.config.DISABLE_JIT:
-        return dispatcher
-    try:
-        dispatcher._cache = _KernelCache(dispatcher.py_func)
-    except (OSError, RuntimeError) as error:  # numba's word for: no folder can be written
-        _warn(error)
-    dispatcher.compile(sigutils.normalize_signature(signature)[0])
-    dispatcher.disable_compile()
-    return dispatcher
+def routine_type(name: str) -> Any:
+    """Return numba's type of a routine of `blas`."""
+    return cpu_target.typing_context.resolve_value_type(_ROUTINES[name])
 
 
-def _with_callees(function: Callable[..., Any]) -> set[Callable[..., Any]]:
-    """Return a function and all kernels that it calls, by the names of their modules."""
-    found, new = set(), {function}
-    while new:
-        found |= new
-        named: list[Any] = [one.__globals__.get(name) for one in new for name in one.__code__.co_names]
-        new = {each.function for each in named if hasattr(type(each), "_numba_type_")} - found
-    return found
+def _call(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any:
+    """Call a routine of BLAS, which takes pointers."""
+    kind = ir.FunctionType(result, [argument.type for argument in arguments])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, symbol(name)), arguments)
 
 
-def _warn(error: Exception) -> None:
-    global _warned
-    if not _warned:
-        _warned = True
-        warnings.warn(
-            "kernels are compiled again in each process, which takes seconds, because they cannot be cached: set the "
-            f"environment variable NUMBA_CACHE_DIR to a folder that can be written ({error})",
-            CompilationCacheWarning,
-            stacklevel=2,
+def _slot(builder: Any, value: Any) -> Any:
+    return cgutils.alloca_once_value(builder, value)
+
+
+def _lengths(context: Any, builder: Any, kind: Any, value: Any) -> tuple[Any, list[Any]]:
+    """Return where the data of an array are, and where its lengths are."""
+    array = make_array(kind)(context, builder, value)
+    lengths = cgutils.unpack_tuple(builder, array.shape)
+    return array.data, [_slot(builder, builder.trunc(length, _INTEGER)) for length in lengths]
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _inner(typingctx: Any, a: Any, b: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        one = _slot(builder, ir.Constant(_INTEGER, 1))
+        (first, (n,)), (second, _) = (
+            _lengths(context, builder, *each) for each in zip(signature.args, arguments, strict=True)
         )
+        return _call(builder, "ddot", _NUMBER, [n, first, one, second, one])
+
+    return signature(types.float64, a, b), code
+
+
+def _product(transposed: bool) -> Any:
+    """Return the product of a matrix, or its transpose, and a vector; for BLAS its rows are columns."""
+
+    def product(typingctx: Any, matrix: Any, vector: Any, product: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            letter = _slot(builder, ir.Constant(ir.IntType(8), ord("n" if transposed else "t")))
+            one, unit, zero = (
+                _slot(builder, ir.Constant(*each)) for each in ((_INTEGER, 1), (_NUMBER, 1.0), (_NUMBER, 0.0))
+            )
+            (M, (rows, columns)), (x, _), (y, _) = (
+                _lengths(context, builder, *each) for each in zip(signature.args, arguments, strict=True)
+            )
+            _call(
+                builder,
+                "dgemv",
+                ir.VoidType(),
+                [letter, columns, rows, unit, M, columns, x, one, zero, y, one],
+            )
+            return context.get_dummy_value()
+
+        return signature(types.void, matrix, vector, product), code
+
+    return intrinsic(product)
+
+
+_ROUTINES = {"inner": _inner, "times": _product(False), "transposed_times": _product(True)}

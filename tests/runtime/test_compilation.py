@@ -14,11 +14,12 @@ import numba
 import numpy as np
 import pytest
 from numba.core import event
+from numba.core.registry import cpu_target
 
 import cvxrelu as cr
 from cvxrelu.numerics.active_set import project_blocks
 from cvxrelu.pricing import cone_stack
-from cvxrelu.runtime import numba_kernels
+from cvxrelu.runtime import machine_code, numba_kernels
 
 TINY = """
 from cvxrelu.runtime.compilation import kernel
@@ -58,9 +59,9 @@ HOMES = {"HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR"}
 def tiny(tmp_path, monkeypatch):
     """A module of kernels that are not compiled yet, and a folder to cache them in."""
     folder = tmp_path / "cache"
-    monkeypatch.setattr(numba.config, "CACHE_DIR", str(folder))
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(folder))
     monkeypatch.setenv("XDG_CACHE_HOME", os.devnull)
-    monkeypatch.setattr(numba_kernels, "_warned", False)
+    monkeypatch.setattr(machine_code, "_warned", False)
     file = tmp_path / "tiny.py"
     file.write_text(TINY)
 
@@ -79,20 +80,34 @@ def halved(module):
     return x.tolist()
 
 
-def cached(folder, suffix):
-    (file,) = folder.rglob(f"*.{suffix}")
+def cached(folder):
+    (file,) = folder.iterdir()
     return file
 
 
-def test_a_kernel_is_loaded_from_the_cache(tiny):
+@pytest.fixture
+def no_compiler(monkeypatch):
+    """Take numba away."""
+
+    def refuse(*_):
+        raise AssertionError("compiled though it is cached")
+
+    return lambda: monkeypatch.setattr(numba_kernels, "machine_code", refuse)
+
+
+def test_a_kernel_is_loaded_from_the_cache(tiny, no_compiler):
     load, folder = tiny
     assert halved(load()) == [0.5, 1.5]
-    before = cached(folder, "nbc").stat()
-    module = load()
-    module.halve.compile()
-    assert sum(module.halve.dispatcher.stats.cache_hits.values()) == 1
-    assert halved(module) == [0.5, 1.5]
-    assert cached(folder, "nbc").stat() == before
+    before = cached(folder).stat()
+    no_compiler()
+    assert halved(load()) == [0.5, 1.5]
+    assert cached(folder).stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_numba_is_not_imported_where_kernels_are_cached(tmp_path):
+    code = SOLVES.replace("import sys\n", "import sys\nsys.argv = []\n") + "print('numba' in sys.modules)"
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(PACKAGE.parent)}
+    assert [run(["-c", code], environment)[-1] for _ in range(2)] == ["True", "False"]
 
 
 def test_a_change_in_a_kernel_that_is_called_is_noticed(tiny, tmp_path, monkeypatch):
@@ -119,22 +134,28 @@ def test_other_types_are_refused(tiny):
             module.halve(x)
 
 
-@pytest.mark.parametrize("suffix", ["nbi", "nbc"])
 @pytest.mark.parametrize("content", [b"", b"something else", None])
-def test_files_of_the_cache_that_cannot_be_read_are_replaced(tiny, suffix, content):
+def test_files_of_the_cache_that_cannot_be_read_are_replaced(tiny, no_compiler, content):
     load, folder = tiny
     halved(load())
-    file = cached(folder, suffix)
+    file = cached(folder)
     file.write_bytes(file.read_bytes()[:-20] if content is None else content)
     assert halved(load()) == [0.5, 1.5]
-    module = load()
-    assert halved(module) == [0.5, 1.5]
-    assert sum(module.halve.dispatcher.stats.cache_hits.values()) == 1
+    no_compiler()
+    assert halved(load()) == [0.5, 1.5]
+
+
+def test_another_processor_compiles_anew(tiny, monkeypatch):
+    load, folder = tiny
+    halved(load())
+    monkeypatch.setattr(machine_code.llvm, "get_host_cpu_name", lambda: "another")
+    halved(load())
+    assert len(list(folder.iterdir())) == 2
 
 
 def test_one_warning_where_no_folder_can_be_written(tiny, tmp_path, monkeypatch):
     load, _ = tiny
-    monkeypatch.setattr(numba.config, "CACHE_DIR", os.devnull)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", os.devnull)
     (tmp_path / "__pycache__").write_text("a file where a folder would be")
     with pytest.warns(cr.CompilationCacheWarning, match="set the environment variable NUMBA_CACHE_DIR") as caught:
         results = [halved(load()) for _ in range(2)]
@@ -148,14 +169,12 @@ def test_a_folder_may_fill_up_after_the_import(tiny, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("numba.core.caching.IndexDataCacheFile._save_data", full)
+    monkeypatch.setattr(machine_code, "replacing", full)
     with pytest.warns(cr.CompilationCacheWarning, match="No space left on device") as caught:
         results = [halved(load()) for _ in range(2)]
     assert results == [[0.5, 1.5]] * 2
     assert len(caught) == 1
-    monkeypatch.undo()
-    monkeypatch.setattr(numba.config, "CACHE_DIR", str(folder))
-    assert halved(load()) == [0.5, 1.5]
+    assert list(folder.iterdir()) == []
 
 
 def test_first_calls_from_threads(tiny):
@@ -166,34 +185,40 @@ def test_first_calls_from_threads(tiny):
     assert len(module.halve.dispatcher.signatures) == len(module.half.dispatcher.signatures) == 1
 
 
-def test_kernels_are_optimised_once(tiny):
+def test_kernels_are_machine_code_once(tiny):
+    """What a kernel calls is linked into its code, and neither optimised nor compiled by itself."""
     module = tiny[0]()
-    level, levels = numba.config.OPT, {}
+    names = set()
 
     class Listen(event.Listener):
         def on_start(self, started):
-            levels[started.data["dispatcher"].py_func.__name__] = int(numba.config.OPT)
+            names.add(started.data["dispatcher"].py_func.__name__)
 
         def on_end(self, ended):
             pass
 
-    assert level > 0
+    codegen = cpu_target.target_context.codegen()
+    kept = codegen._library_class
     with event.install_listener("numba:compile", Listen()):
-        module.halve.compile()
-    assert (levels["halve"], levels["half"]) == (level, 0)
-    assert numba.config.OPT is level
+        assert halved(module) == [0.5, 1.5]
+    assert names == {"half", "halve"}
+    (half,), (halve,) = (each.dispatcher.overloads.values() for each in (module.half, module.halve))
+    assert type(half.library) is numba_kernels._Part
+    assert codegen._library_class is kept is type(halve.library)
 
 
-def test_the_level_of_optimisation_is_put_back_when_a_kernel_cannot_be_compiled(tiny, tmp_path):
+def test_numba_is_as_it_was_when_a_kernel_cannot_be_compiled(tiny, tmp_path):
     (tmp_path / "tiny.py").write_text(TINY.replace("0.5 * x", "no_such_name * x"))
-    module, level = tiny[0](), numba.config.OPT
+    codegen = cpu_target.target_context.codegen()
+    kept = codegen._library_class
+    module = tiny[0]()
     with pytest.raises(numba.TypingError, match="no_such_name"):
         module.halve.compile()
-    assert numba.config.OPT is level
+    assert codegen._library_class is kept
 
 
 def test_numba_may_be_turned_off(tiny, monkeypatch):
-    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     assert halved(tiny[0]()) == [0.5, 1.5]
 
 
@@ -206,11 +231,13 @@ def slow_compilation(monkeypatch):
     now = time.perf_counter
     monkeypatch.setattr(time, "perf_counter", lambda: now() + 3600.0 * len(hours))
 
-    def compiled(dispatcher, signature):
-        hours.append(dispatcher.py_func.__name__)
-        return dispatcher
+    load = machine_code.load
 
-    monkeypatch.setattr(numba_kernels, "compiled", compiled)
+    def slow(kernel, signature):
+        hours.append(kernel.function.__name__)
+        return load(kernel, signature)
+
+    monkeypatch.setattr(machine_code, "load", slow)
     for kernel in (project_blocks, cone_stack._search):
         monkeypatch.setattr(kernel, "_compiled", None)
     return hours

@@ -1,0 +1,128 @@
+"""Machine code of kernels: an object file each, made by numba, cached where a folder can be written, loaded by LLVM."""
+
+import contextlib
+import functools
+import hashlib
+import os
+import pathlib
+import platform
+import sys
+import warnings
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import llvmlite.binding as llvm
+
+from cvxrelu._files import replacing
+from cvxrelu.exceptions import CompilationCacheWarning
+from cvxrelu.runtime.blas import addresses
+from cvxrelu.runtime.lazy_imports import numba_kernels
+
+if TYPE_CHECKING:
+    from cvxrelu.runtime.compilation import Kernel
+
+_OWN = ("blas.py", "compilation.py", "numba_kernels.py")  # on which machine code depends, beside the kernels
+_FOLDER = "NUMBA_CACHE_DIR"  # the user's choice of a folder, as of numba's own
+_HASH = hashlib.sha256().digest_size
+_warned = False
+
+
+def load(kernel: "Kernel", signature: str) -> int:
+    """Return the address of a kernel's machine code, from the cache or compiled and then cached."""
+    _prepare()
+    name, key = f"{kernel.function.__module__}.{kernel.function.__qualname__}", _key(kernel, signature)
+    files = [folder / f"{name}-{key[:16]}.kernel" for folder in _folders(kernel)]
+    found = next((code for code in map(_read, files) if code is not None), None)
+    if found is None:
+        found = numba_kernels.machine_code(kernel.dispatcher, signature)
+        _save(files, *found)
+    symbol, code = found
+    engine = _engine()
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    return int(engine.get_function_address(symbol))
+
+
+@functools.cache
+def _prepare() -> None:
+    """Let LLVM know the machine, and the routines of BLAS by the names that machine code has for them."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    for symbol, address in addresses().items():
+        llvm.add_symbol(symbol, address)
+
+
+_engines: list[Any] = []  # as long as the process lives, for what is in them is called
+
+
+def _engine() -> Any:
+    target = llvm.Target.from_triple(llvm.get_process_triple())
+    _engines.append(llvm.create_mcjit_compiler(llvm.parse_assembly(""), target.create_target_machine(jit=True)))
+    return _engines[-1]
+
+
+def _key(kernel: "Kernel", signature: str) -> str:
+    """Return a hash of all that machine code depends on."""
+    sources = {each.function.__code__.co_filename for each in kernel.callees}
+    sources |= {str(pathlib.Path(__file__).with_name(name)) for name in _OWN}
+    parts = [hashlib.sha256(pathlib.Path(each).read_bytes()).hexdigest() for each in sorted(sources)]
+    parts += [signature, version("numba"), version("llvmlite"), sys.version]
+    parts += [llvm.get_process_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()]
+    settings = {name: value for name, value in os.environ.items() if name.startswith("NUMBA_") and name != _FOLDER}
+    parts += [f"{name}={settings[name]}" for name in sorted(settings)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _folders(kernel: "Kernel") -> Iterator[pathlib.Path]:
+    """Yield the folders of the cache: the user's choice, or beside the package and then the user's own."""
+    chosen = os.environ.get(_FOLDER)
+    if chosen:
+        yield pathlib.Path(chosen)
+        return
+    yield pathlib.Path(kernel.function.__code__.co_filename).parent / "__pycache__"
+    with contextlib.suppress(RuntimeError):  # there is no home
+        home = pathlib.Path.home()
+        default = {"Windows": home / "AppData" / "Local", "Darwin": home / "Library" / "Caches"}
+        variable = "LOCALAPPDATA" if platform.system() == "Windows" else "XDG_CACHE_HOME"
+        yield pathlib.Path(os.environ.get(variable) or default.get(platform.system(), home / ".cache")) / "cvxrelu"
+
+
+def _read(file: pathlib.Path) -> tuple[str, bytes] | None:
+    """Return the name and the code in a file; None if it is not there, or damaged."""
+    try:
+        raw = file.read_bytes()
+    except OSError:
+        return None
+    if hashlib.sha256(raw[_HASH:]).digest() != raw[:_HASH]:
+        return None
+    symbol, _, code = raw[_HASH:].partition(b"\n")
+    return symbol.decode(), code
+
+
+def _save(files: list[pathlib.Path], symbol: str, code: bytes) -> None:
+    """Write the first of the files that can be written."""
+    contents = symbol.encode() + b"\n" + code
+    failure: OSError = OSError("there is no folder to cache them in")
+    for file in files:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(file) as target:
+                target.write(hashlib.sha256(contents).digest() + contents)
+        except OSError as error:
+            failure = error
+        else:
+            return
+    _warn(failure)
+
+
+def _warn(error: Exception) -> None:
+    global _warned
+    if not _warned:
+        _warned = True
+        warnings.warn(
+            "kernels are compiled again in each process, which takes seconds, because they cannot be cached: set the "
+            f"environment variable NUMBA_CACHE_DIR to a folder that can be written ({error})",
+            CompilationCacheWarning,
+            stacklevel=2,
+        )
