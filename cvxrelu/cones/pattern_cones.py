@@ -67,7 +67,7 @@ class PatternCones:
         points, found = self.patterns.witnesses(self.X)
         if self.space is not None:
             parts = self.space.vectors(self.space.coordinates(points.T)).T
-            inside = found & strictly_inside(unit_rows(self.X), self.patterns.D, parts)
+            inside = strictly_inside(unit_rows(self.X), self.patterns.D, parts)
             points[:, inside] = parts[:, inside]
         points.flags.writeable = found.flags.writeable = False
         return points, found

@@ -369,6 +369,18 @@ def test_what_is_derived_is_a_bound_whatever_the_file(solved, relaxation, seed, 
     assert size >= cr.find_neuron(X, t, n_starts=20).value * (1.0 - 1e-12)
 
 
+@pytest.mark.parametrize(("n", "d"), [(40, 40), (3, 60), (60, 2)])
+def test_the_rounding_of_the_largest_neuron_is_not_forgotten(n, d):
+    """At least that of n sums of d products, all of one size; of many dimensions as of few."""
+    rng = np.random.default_rng(0)
+    X, t = rng.standard_normal((n, d)), rng.standard_normal(n)
+    y = -t
+    contents = as_contents(of_dual(X, y, 0.1, "squared", t, relaxed(X, t, rng)))
+    t = contents.arrays["t"][:, 0]
+    size, error = checker._Derivation(contents, *checker.canonical_data(X, y), exact=False)._largest_neuron(t)
+    assert (n + d) * 2.0**-53 * float(np.abs(t) @ np.linalg.norm(X, axis=1)) <= error < 1e-9 * size
+
+
 @settings(max_examples=100)
 @given(SEEDS, st.sampled_from([1e-6, 1e-3, 0.5]))
 def test_no_proof_of_a_false_claim(solved, seed, size):
