@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -334,6 +335,37 @@ def test_a_block_on_the_boundary_is_moved_into_its_cone():
     V, _ = rounded.into_cones(problem, weights)
     assert min(fractions(X) @ fractions(V[0, 0])) >= 0
     assert 0.0 < np.abs(V[0, 0] - w).max() <= 1e-14
+
+
+def test_a_witness_a_few_roundings_inside_moves_a_block_into_its_cone():
+    """What the witness gains is sure to half of it; the block is a hundred roundings outside."""
+    X = np.ones((1, 2))
+    cones = relu_problem(X, np.ones((1, 1), dtype=bool)).cones
+    rounding = float(dot_radius(np.array(2.0), 2))
+    cones.__dict__["witnesses"] = np.array([[1.0], [8.0 * rounding - 1.0]]), np.ones(1, dtype=bool)
+    w = np.array([[1.0, -1.0 - 100.0 * rounding]])
+    (moved,) = rounded._into_cones(cones, w, np.zeros(1, dtype=np.intp))
+    assert moved[0] > 1.0
+    assert min(fractions(X) @ fractions(moved)) >= 0
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.kind == "relu"][::3], ids=str)
+@pytest.mark.parametrize("size", [0.0, 1.0])
+def test_the_argument_is_as_near_as_its_radius(case, size):
+    """In rational arithmetic, of multipliers alone and of both."""
+    problem = case.build()
+    rng = np.random.default_rng(0)
+    t = size * rng.standard_normal(problem.Y.shape)
+    multipliers = sp.csr_array(rng.exponential(size=(2 * problem.n_outputs * len(problem.patterns), problem.n)))
+    argument, _ = problem.polar_argument(t, multipliers)
+    X, D = fractions(problem.X), np.asarray(problem.patterns.D).T
+    g = fractions(multipliers.toarray()).reshape(2, problem.n_outputs, *D.shape)
+    masked = np.where(D[None], fractions(t).T[:, None, :], 0) @ X
+    exact = np.stack([-masked, masked]) + np.where(D, g, -g) @ X
+    errors = abs(fractions(argument).reshape(exact.shape) - exact)
+    radius = rounded._argument_radius(problem, t, multipliers).reshape(exact.shape)
+    assert (errors <= fractions(radius)).all()
+    assert errors.any()
 
 
 def test_exact_zeros_are_no_reason_to_move_a_block():
