@@ -188,7 +188,7 @@ class PatternCones:
                 b_ub=np.concatenate([-z, z]) / size,
                 bounds=(0.0, None),
             )
-            if result.status != 0:
+            if result.status != 0 or result.x is None:
                 break
             gamma[:] = 0.0
             gamma[self._rows[chosen]] = size * np.maximum(result.x[:-1], 0.0) / self._norms[chosen]

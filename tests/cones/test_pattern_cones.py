@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import cvxpy as cp
 import numpy as np
 import pytest
@@ -258,6 +260,16 @@ def test_chebyshev_multipliers_are_those_of_the_whole_linear_program(n, d):
         )
         size = np.abs(z).max()
         assert np.abs(cones.shift_block(z, gamma, i)).max() == pytest.approx(whole.fun * size, abs=1e-9 * size)
+
+
+@pytest.mark.parametrize("x", [None, np.ones(4)])
+def test_a_linear_program_that_fails_leaves_no_multipliers(monkeypatch, x):
+    """Whatever point it ended at."""
+    X = make_data("tall")
+    cones = PatternCones(X, cr.sample_patterns(X, 2))
+    ended = SimpleNamespace(status=4, x=x, ineqlin=None)
+    monkeypatch.setattr("scipy.optimize.linprog", lambda *args, **options: ended)
+    np.testing.assert_array_equal(cones.chebyshev_multipliers(-cones.patterns.G[:, 0], 0), np.zeros(len(X)))
 
 
 def test_few_linear_programs_decide_the_largest_left_side(monkeypatch):
