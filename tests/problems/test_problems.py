@@ -357,3 +357,29 @@ def test_zero_is_optimal_from_lam_max_on(penalty, share, size):
     assert fresh.zero_is_optimal() == (share > 1.0)
     if share <= 0.5:
         assert "_lam_max" not in vars(fresh)  # it is told without
+
+
+def test_zero_is_optimal_at_lam_max_itself():
+    """X'D y / n is (1, 2) and (0, 2) for the two patterns: in numbers that float64 holds, lam_max is 2."""
+    X, y = np.array([[1.0, 0.0], [0.0, 2.0]]), np.array([2.0, 2.0])
+    D = np.array([[True, False], [False, True]])
+    problem = cr.ConvexGatedReLU(X, y, cr.ActivationPatterns(D), 2.0)
+    assert problem.lam_max() == 2.0
+    assert problem.zero_is_optimal()
+    assert problem.with_lam(3.0).zero_is_optimal()
+    assert not problem.with_lam(1.75).zero_is_optimal()
+    for name in ("group_l1", "l1"):  # without gates there are no directions to try first
+        bare = cr.ConvexReLU(X, y, cr.ActivationPatterns(D), 2.0, penalty=name)
+        assert bare.zero_is_optimal()
+        assert not bare.with_lam(0.5).zero_is_optimal()
+
+
+@pytest.mark.parametrize("c", [1, 3])
+def test_program_entries_are_those_of_the_matrices(c):
+    """Of the prediction, D_i X for each pattern and output, and of the cones of V and W, (2 D_i - 1) X."""
+    for kind in ("gated", "relu"):
+        problem = make_problem(kind, shape="tripled", c=c)
+        X, D = problem.X, np.asarray(problem.patterns.D)
+        prediction = sum(np.count_nonzero(D[:, [i]] * X) for i in range(D.shape[1]))
+        cones = sum(np.count_nonzero((2.0 * D[:, [i]] - 1.0) * X) for i in range(D.shape[1]))
+        assert problem.program_entries() == c * (prediction + (2 * cones if kind == "relu" else 0))
