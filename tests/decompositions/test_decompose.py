@@ -12,7 +12,7 @@ from sklearn.datasets import load_breast_cancer
 import cvxrelu as cr
 from cvxrelu.cones.polyhedron_projection import PolyhedronProjector
 from cvxrelu.decompositions import decompose as decompositions
-from cvxrelu.decompositions.decompose import METHODS, split
+from cvxrelu.decompositions.decompose import METHODS, split, supporting_rows
 from cvxrelu.numerics.rows import row_norms
 from tests.helpers.cases import make_data
 from tests.helpers.needs import needs
@@ -144,6 +144,21 @@ def test_pinv_is_the_closed_form():
         R = np.where(problem.patterns.D[:, [i]], 1.0, -1.0) * problem.X
         assert np.allclose(W[0, i], np.linalg.pinv(R) @ np.maximum(-R @ U[0, i], 0.0), atol=1e-12)
         assert np.allclose(R @ V[0, i], np.maximum(R @ U[0, i], 0.0), atol=1e-9)
+
+
+@pytest.mark.parametrize("shape", ["tall", "wide"])
+def test_the_shortest_decomposition_is_supported_by_its_rows(shape):
+    problem, U = make(shape, c=2, n_gates=4, seed=1)
+    found = supporting_rows(problem, U)
+    assert set(found) == {(k, i) for k, i in np.ndindex(U.shape[:2]) if U[k, i].any()}
+    for (k, i), rows in found.items():
+        u, R = U[k, i], np.where(problem.patterns.D[:, [i]], 1.0, -1.0) * problem.X
+        w = np.linalg.pinv(R[rows]) @ np.maximum(-R[rows] @ u, 0.0)
+        free = cp.Variable(len(u))
+        program = cp.Problem(cp.Minimize(cp.sum_squares(free)), [R @ free >= 0, R @ (free + u) >= 0])
+        best = program.solve(solver="CLARABEL", tol_gap_abs=1e-12, tol_gap_rel=1e-12, tol_feas=1e-12)
+        assert w @ w == pytest.approx(best, rel=1e-6, abs=1e-9)
+        assert np.minimum(R @ w, R @ (w + u)).min() >= -1e-9
 
 
 def test_what_is_in_its_cones_but_for_rounding_is_not_projected(monkeypatch):
