@@ -357,7 +357,7 @@ def test_the_argument_is_as_near_as_its_radius(case, size):
     rng = np.random.default_rng(0)
     t = size * rng.standard_normal(problem.Y.shape)
     multipliers = sp.csr_array(rng.exponential(size=(2 * problem.n_outputs * len(problem.patterns), problem.n)))
-    argument, _ = problem.polar_argument(t, multipliers)
+    argument, _ = problem.conjugate_argument(t, multipliers)
     X, D = fractions(problem.X), np.asarray(problem.patterns.D).T
     g = fractions(multipliers.toarray()).reshape(2, problem.n_outputs, *D.shape)
     masked = np.where(D[None], fractions(t).T[:, None, :], 0) @ X
