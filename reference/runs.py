@@ -2,14 +2,15 @@
 
 import argparse
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
+
+from cvxrelu._files import write
 
 # The sets with at most 1,500 rows.
 SMALL = (
@@ -18,6 +19,16 @@ SMALL = (
 )  # fmt: skip
 Key = Sequence[str | float]
 Record = dict[str, Any]
+
+
+class Command(Protocol):
+    """What the module of a command has."""
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the options."""
+
+    def run(self, arguments: argparse.Namespace) -> str:
+        """Return what is printed; the docstring is the help."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,11 @@ def chosen_scale(arguments: argparse.Namespace, default: Scale, full: Scale) -> 
     )
 
 
+def comma_separated(text: str) -> list[str]:
+    """Return the names in the value of an option."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def _list(values: Sequence[float]) -> str:
     return " ".join(f"{value:.2g}" for value in values)
 
@@ -88,9 +104,7 @@ def run_all(
         )
     done = {tuple(entry["key"]): entry["records"] for entry in whole[1:]}
     missing = [key for key in keys if tuple(key) not in done]
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text("".join(json.dumps(entry) + "\n" for entry in whole))
-    os.replace(temporary, path)
+    write(path, "".join(json.dumps(entry) + "\n" for entry in whole).encode(), overwrite=True)
     results = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(delayed(_one)(work, key) for key in missing)
     with path.open("a") as file:
         for count, (key, records) in enumerate(results, start=1):

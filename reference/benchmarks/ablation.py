@@ -1,5 +1,6 @@
 """What each part of WorkingSet is worth: its time without the part, on real data, to the same certified gap."""
 
+import argparse
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -47,8 +48,19 @@ _RELU: Parts = {
 }
 
 
-def measure(repeats: int, threads: int) -> str:
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
+    parser.add_argument("--repeats", type=int, default=3, help="number of runs; medians are printed (default: 3)")
+    parser.add_argument("--threads", type=int, default=1, help="threads (default: 1)")
+
+
+def run(arguments: argparse.Namespace) -> str:
     """Time WorkingSet with one part after the other left out, on gated and ReLU problems of real data."""
+    return measure(arguments.repeats, arguments.threads)
+
+
+def measure(repeats: int, threads: int) -> str:
+    """Return a table of seconds for the gated problems, and one for the ReLU problems."""
     gated = {
         "breast cancer P=500": _problem(cr.ConvexGatedReLU, "breast_cancer", 500, lam=1e-3),
         "phoneme P=500 0.03": _problem(cr.ConvexGatedReLU, "phoneme", 500, ratio=0.03),

@@ -1,5 +1,6 @@
 """The native exact decomposition (CD-SOCP) beside CVXPY's programs: time and accuracy on the blocks of many gates."""
 
+import argparse
 import time
 
 import numpy as np
@@ -15,8 +16,20 @@ _SOLVER = "CLARABEL"
 Array = NDArray[np.floating]
 
 
-def measure(n_gates: int, repeats: int, threads: int) -> str:
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
+    parser.add_argument("--gates", type=int, default=1000, help="number of gates (default: 1000)")
+    parser.add_argument("--repeats", type=int, default=3, help="number of runs; medians are printed (default: 3)")
+    parser.add_argument("--threads", type=int, default=1, help="threads on both sides (default: 1)")
+
+
+def run(arguments: argparse.Namespace) -> str:
     """Time `cvxrelu.decompose` by its native method and by Clarabel, one program compiled once, on random weights."""
+    return measure(arguments.gates, arguments.repeats, arguments.threads)
+
+
+def measure(n_gates: int, repeats: int, threads: int) -> str:
+    """Return the seconds of both, and how far each is from the better values."""
     X, y = load(_DATA, _ROWS)
     patterns = cr.sample_patterns(X, n_gates, seed=0)
     problem = cr.ConvexReLU(X, y, patterns)

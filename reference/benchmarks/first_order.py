@@ -1,5 +1,6 @@
 """The native first-order solvers beside the authors' pyscnn, at equal accuracy."""
 
+import argparse
 import platform
 import subprocess
 import tempfile
@@ -45,8 +46,19 @@ class Race:
         )
 
 
-def measure(repeats: int, threads: int) -> str:
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
+    parser.add_argument("--repeats", type=int, default=5, help="number of runs; medians are printed (default: 5)")
+    parser.add_argument("--threads", type=int, default=2, help="threads on both sides (default: 2)")
+
+
+def run(arguments: argparse.Namespace) -> str:
     """Time RFISTA and AugmentedLagrangian against pyscnn's R-FISTA and AL on breast cancer, at equal objective."""
+    return measure(arguments.repeats, arguments.threads)
+
+
+def measure(repeats: int, threads: int) -> str:
+    """Return a line for each problem and tolerance of the peer."""
     if not PEERS.exists():
         raise SystemExit("the peers' environment is missing: run 'make peers' first")
     X, y = breast_cancer()

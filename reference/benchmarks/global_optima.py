@@ -1,5 +1,6 @@
 """Training over all patterns, to proven global optima: what `cvxrelu.solve_global` reaches, and in what time."""
 
+import argparse
 import time
 import warnings
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 import cvxrelu as cr
 from reference.datasets.prepare import Array, prepare
+from reference.runs import comma_separated
 
 _TOL = 1e-6
 _HEADER = "| data | rank | lam | seconds | objective | proven lower bound | relative gap | proof | neurons | patterns |"
@@ -40,8 +42,19 @@ CASES: dict[str, tuple[Callable[[], tuple[Array, Array]], float]] = {
 }
 
 
-def measure(names: list[str], threads: int) -> str:
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
+    parser.add_argument("--cases", type=comma_separated, default=[], help="cases, comma separated (default: all)")
+    parser.add_argument("--threads", type=int, default=1, help="threads (default: 1)")
+
+
+def run(arguments: argparse.Namespace) -> str:
     """Solve each case once, kernels compiled before, and print objective, proven bound and seconds."""
+    return measure(arguments.cases, arguments.threads)
+
+
+def measure(names: list[str], threads: int) -> str:
+    """Return a table of objective, proven bound and seconds of each case."""
     chosen = names or list(CASES)
     unknown = [name for name in chosen if name not in CASES]
     if unknown:

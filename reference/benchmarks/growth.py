@@ -1,5 +1,6 @@
 """How the cost of WorkingSet grows with the rows and with the patterns: times over a factor of 16 in each."""
 
+import argparse
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,8 +21,20 @@ _TOL = 1e-6
 Times = list[tuple[int, float]]
 
 
-def measure(repeats: int, threads: int, out: Path) -> str:
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
+    parser.add_argument("--repeats", type=int, default=3, help="number of runs; medians are printed (default: 3)")
+    parser.add_argument("--threads", type=int, default=1, help="threads (default: 1)")
+    parser.add_argument("--out", type=Path, default=Path("build/growth.png"), help="the plot")
+
+
+def run(arguments: argparse.Namespace) -> str:
     """Time WorkingSet on n and P from a sixteenth to all, and draw it; needs matplotlib."""
+    return measure(arguments.repeats, arguments.threads, arguments.out)
+
+
+def measure(repeats: int, threads: int, out: Path) -> str:
+    """Return the seconds at each size, and the powers that they grow by."""
     series = {
         f"rows n (P = {_GATES})": lambda share: (round(share * _ROWS), _GATES),
         f"patterns P (n = {_ROWS // 4:,})": lambda share: (_ROWS // 4, round(share * _MOST_GATES)),

@@ -1,9 +1,10 @@
 """Digits: ten outputs, hundreds of features, a thousand gates, to a certified gap; with memory and test accuracy."""
 
+import argparse
 import resource
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ _KERNEL = 8
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked for on the command line; see `reference.__main__`."""
+    """What is asked for, by the names of the options."""
 
     path: Path
     loss: str
@@ -32,8 +33,26 @@ class Plan:
     threads: int
 
 
-def measure(plan: Plan) -> str:
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
+    parser.add_argument("path", type=Path, help="file of the images")
+    parser.add_argument("--loss", choices=("squared", "softmax"), default="squared", help="(default: squared)")
+    parser.add_argument("--gates", choices=("dense", "convolutional"), default="dense", help="(default: dense)")
+    parser.add_argument("--n-gates", type=int, default=1000, help="number of gates (default: 1000)")
+    parser.add_argument("--lam-ratio", type=float, default=0.1, help="lam over lam_max (default: 0.1)")
+    parser.add_argument("--solver", default="auto", help="as cvxrelu.solve spells it (default: auto)")
+    parser.add_argument("--tol", type=float, default=1e-3, help="certified gap (default: 1e-3)")
+    parser.add_argument("--time-limit", type=float, default=600.0, help="seconds (default: 600)")
+    parser.add_argument("--threads", type=int, default=2, help="threads (default: 2)")
+
+
+def run(arguments: argparse.Namespace) -> str:
     """Train on images of an npz file (X uint8 (n, h w), y (n,)): one output for each class, columns of norm one."""
+    return measure(Plan(**{each.name: getattr(arguments, each.name) for each in fields(Plan)}))
+
+
+def measure(plan: Plan) -> str:
+    """Return what was trained, to which gap and in what time, and its accuracy."""
     X, Y, classes = _load(plan.path, plan.loss)
     n_train = round((1.0 - _TEST_SHARE) * len(X))
     train, test = X[:n_train], X[n_train:]

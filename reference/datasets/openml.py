@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 
 import pandas as pd
 from sklearn.datasets import fetch_openml, get_data_home
+
+from cvxrelu._files import write
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,7 @@ def _check(name: str, table: pd.DataFrame) -> None:
     known = json.loads(checksums.read_text()) if checksums.exists() else {}
     found = hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()
     if name not in known:
-        temporary = checksums.with_name(f"{checksums.name}.{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(known | {name: found}, indent=1))
-        os.replace(temporary, checksums)
+        write(checksums, json.dumps(known | {name: found}, indent=1).encode(), overwrite=True)
     elif known[name] != found:
         raise ValueError(
             f"{name} is not the table that was downloaded first: its checksum is {found}, that was {known[name]}; "

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import random
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 import cvxrelu as cr
+from cvxrelu._files import write
 from reference.instances import Instance, fingerprint, select
 from reference.instances.instance import Posed, Problem
 
@@ -227,9 +227,7 @@ def _reproduce(instance: Instance, optimum: Optimum | None) -> str | None:
 
 def _write(path: Path, found: dict[str, Optimum]) -> None:
     content: dict[str, Any] = {name: asdict(found[name]) for name in sorted(found)}
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(temporary, path)
+    write(path, (json.dumps(content, indent=1) + "\n").encode(), overwrite=True)
 
 
 def _line(name: str, optimum: Optimum) -> str:

@@ -1,20 +1,9 @@
 """``python -m reference paper NAME``: one figure or table of the paper."""
 
 import argparse
-from typing import Protocol
 
 from reference.paper import figure1, figure4, figure5, figure9, figure12, figure15, table1, table2, table3
-
-
-class Command(Protocol):
-    """What the module of a figure or table has."""
-
-    def configure(self, parser: argparse.ArgumentParser) -> None:
-        """Declare the options."""
-
-    def run(self, arguments: argparse.Namespace) -> str:
-        """Return the text."""
-
+from reference.runs import Command
 
 COMMANDS: dict[str, Command] = {
     "figure1": figure1,

@@ -63,7 +63,7 @@ def monitor(problem: cr.ConvexReLU, delta: float, lower: float, limit: int, trac
     solver = cr.AugmentedLagrangian(delta="window" if window else first / problem.n, screen=False)
     with (
         mock.patch.object(augmented_lagrangian, "_FIRST_DELTA", first),
-        mock.patch.object(augmented_lagrangian, "watch", check),
+        mock.patch.object(augmented_lagrangian, "monitor", check),
     ):
         solver.run(problem, None, Limits(tol=TAUS[-1], max_iter=limit))
 

@@ -1,5 +1,6 @@
 """Our fastest certified solver against its peers, each at its fastest setting that reaches the stated accuracy."""
 
+import argparse
 import os
 import platform
 import tempfile
@@ -12,9 +13,10 @@ from typing import Any
 import cvxrelu as cr
 from reference.machine import machine
 from reference.race import path as race_path
-from reference.race.cases import Case, Kind, select
+from reference.race.cases import KINDS, Case, Kind, select
 from reference.race.peers import Answer, Effort, enter, quiet, write_problem
 from reference.race.results import Ours, Result, resume, save, summary, table
+from reference.runs import comma_separated
 
 Problem = cr.ConvexGatedReLU | cr.ConvexReLU
 _TOLS: dict[Kind, float] = {"gated": 1e-6, "relu": 1e-6, "path": 1e-4}
@@ -24,7 +26,7 @@ _PACKAGES = ("cvxrelu", "numpy", "scipy", "cvxpy", "clarabel", "ecos", "scs")
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked for on the command line; see `reference.__main__`."""
+    """What is asked for; without tol and out, those of the kind."""
 
     kind: Kind
     solver: str
@@ -36,8 +38,40 @@ class Plan:
     go_on: bool
 
 
-def measure(plan: Plan) -> str:
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
+    parser.add_argument("kind", choices=KINDS, help="which problems")
+    parser.add_argument("--solver", default="auto", help="ours, as cvxrelu.solve spells it (default: auto)")
+    parser.add_argument("--tol", type=float, help="certified gap asked of ours (default: 1e-6; path: 1e-4)")
+    parser.add_argument(
+        "--cases", type=comma_separated, default=[], help="data sets or cases, comma separated (default: all)"
+    )
+    parser.add_argument("--peers", type=comma_separated, default=[], help="peers, comma separated (default: all)")
+    parser.add_argument("--repeats", type=int, default=5, help="number of runs; medians are printed (default: 5)")
+    parser.add_argument("--threads", type=int, default=1, help="threads on all sides (default: 1)")
+    parser.add_argument("--timeout", type=float, default=150.0, help="seconds for one solve (default: 150)")
+    parser.add_argument("--out", type=Path, help="file of the results (default: build/race-KIND.json)")
+    parser.add_argument("--resume", action="store_true", help="go on from the cases that the file holds")
+
+
+def run(arguments: argparse.Namespace) -> str:
     """Race our solver against its peers: gated or relu problems at equal accuracy, or a path of 50 lams."""
+    return measure(
+        Plan(
+            kind=arguments.kind,
+            solver=arguments.solver,
+            tol=arguments.tol,
+            cases=arguments.cases,
+            peers=arguments.peers,
+            effort=Effort(arguments.repeats, arguments.threads, arguments.timeout),
+            out=arguments.out,
+            go_on=arguments.resume,
+        )
+    )
+
+
+def measure(plan: Plan) -> str:
+    """Run the cases that are missing, save each, and return the table with its notes."""
     tol = _TOLS[plan.kind] if plan.tol is None else plan.tol
     out = plan.out or Path("build") / f"race-{plan.kind}.json"
     header = {

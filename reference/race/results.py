@@ -1,13 +1,14 @@
 """What a race has found: the settings tried, the choice among them, ratios, the table and the file."""
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from cvxrelu._files import write
 
 INTERIOR_POINTS = ("CLARABEL", "ECOS")
 
@@ -186,9 +187,8 @@ def summary(results: Sequence[Result]) -> list[str]:
 def save(path: Path, header: dict[str, Any], results: Sequence[Result]) -> None:
     """Write the file, in full or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps({"header": header, "results": [asdict(result) for result in results]}, indent=1))
-    os.replace(temporary, path)
+    text = json.dumps({"header": header, "results": [asdict(result) for result in results]}, indent=1)
+    write(path, text.encode(), overwrite=True)
 
 
 def resume(path: Path, header: dict[str, Any]) -> list[Result]:
