@@ -2,30 +2,32 @@
 
 import time as clock
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from cvxrelu._validation import FloatArray, Weights, check_choice, check_number, check_targets
 from cvxrelu.analysis.network_certificate import NetworkCertificate, Scope
-from cvxrelu.certificates.certificate import certify, contradict, over_all_networks
+from cvxrelu.certificates.certificate import Certificate, certify, contradict, over_all_networks
 from cvxrelu.exceptions import CertificateError, ConvergenceWarning
 from cvxrelu.losses.base import Loss
 from cvxrelu.losses.registry import get_loss
 from cvxrelu.networks.convert import balance, to_convex, to_network
 from cvxrelu.networks.layers import as_columns
 from cvxrelu.networks.loading import read_network
-from cvxrelu.networks.network import ReLUNetwork
+from cvxrelu.networks.network import GatedReLUNetwork, Network, ReLUNetwork
 from cvxrelu.numerics.rows import directions
+from cvxrelu.optimize import solve as optimization
 from cvxrelu.optimize.solution import Solution
-from cvxrelu.optimize.solve import solve as solve_problem
 from cvxrelu.optimize.solve_global import solve_global
 from cvxrelu.patterns.activation_patterns import ActivationPatterns
 from cvxrelu.pricing.bounds import EXACT_RANK, LOOSER, SEARCH_RANK, bound_neurons, compile_search, feasible_multiple
 from cvxrelu.pricing.local_search import NewNeuron, find_neuron, new_neuron
 from cvxrelu.pricing.neuron_problem import NeuronBound, RowLines
 from cvxrelu.pricing.relaxation import relaxed_point, within_reach
+from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual import DualPoint
+from cvxrelu.problems.gated_relu import ConvexGatedReLU
 from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.runtime.threads import silenced, warn
 from cvxrelu.status import Status
@@ -46,7 +48,7 @@ def certify_network(
     n_starts: int = 100,
     seed: int = 0,
 ) -> NetworkCertificate:
-    """Return proven bounds for a two-layer ReLU network of any trainer, and a better one.
+    """Return proven bounds for a two-layer ReLU or gated-ReLU network of any trainer, and a better one.
 
     The objective is F(h(X)) + lam/2 (||W1||_F^2 + ||w2||_F^2), h(x) = sum_i (x'W1_i)_+ w2_i, with the package's
     F = (1/n) sum_j loss(h(x_j), y_j). **Biases**: if the network comes with any, X gets a column of ones as its last,
@@ -61,15 +63,21 @@ def certify_network(
     goes on from these patterns in its place; with ``solve=False``, the largest |t'(Xu)_+| at grad F is bounded instead,
     and the semidefinite relaxation solved.
 
+    The gates of a gated network stay as they are, so that its problem is the convex program itself (`ConvexGatedReLU`;
+    with several outputs, weight decay is the nuclear norm of their weights): of scope "patterns" only, without new
+    neurons, and neurons may feed several outputs.
+
     Parameters
     ----------
-    network : ReLUNetwork, tuple, torch.nn.Sequential, MLPRegressor or MLPClassifier
+    network : ReLUNetwork, GatedReLUNetwork, tuple, mapping, torch module, MLPRegressor or MLPClassifier
         Arrays (W1, b1, w2) or (W1, b1, w2, b2) with W1 (m, d), b1 (m,), w2 (m,) or (m, c), b2 (c,) or a number, None
-        for a bias that does not exist; a Sequential(Linear, ReLU, Linear), with biases or without; a fitted MLP of
-        scikit-learn with activation 'relu' and one hidden layer: for a classifier, loss must be that of its output.
-        Files are read first, by `load_network` or `from_onnx`.
+        for a bias that does not exist; a mapping of these names to arrays, such as ``numpy.load("net.npz")`` returns; a
+        Sequential(Linear, ReLU, Linear), with biases or without, or what `GatedReLUNetwork.to_torch` returned; a fitted
+        MLP of scikit-learn with activation 'relu' and one hidden layer: for a classifier, loss must be that of its
+        output. Files of networks are read first, by `load_network` or `from_onnx`.
     X : array_like of shape (n, d)
-        The data that the network takes, without a column of ones for biases.
+        The data that the network takes. A network without biases that takes one column more gets a column of ones as
+        the last: such as an estimator's ``network_``.
     y : array_like of shape (n,) or (n, c)
         Targets as `ConvexReLU` takes them: -1/+1 for "logistic", one-hot rows for "softmax".
     lam : float >= 0
@@ -77,7 +85,7 @@ def certify_network(
     loss : str or Loss
         "squared", "logistic", "softmax", "huber".
     patterns : ActivationPatterns, optional
-        More patterns that networks may use, of X with its column of ones, if it gets one.
+        More patterns that networks may use, of X with its column of ones if it gets one; with gates for gated networks.
     scope : {"patterns", "global"}
         What the lower bound holds for. "patterns": networks whose neurons have the network's patterns or the given
         ones. "global": networks of any width and any patterns, for one output; what is proven for which rank of X is
@@ -98,8 +106,8 @@ def certify_network(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not understood; if a network of several outputs has a neuron that feeds more than one,
-        which the convex program does not cover; if scope "global" cannot be proven for this X and y.
+        If an argument is not understood; if a ReLU network of several outputs has a neuron that feeds more than one,
+        which the convex program does not cover; if scope "global" cannot be proven for this X, y and kind of network.
     CertificateError
         If the bounds contradict each other by more than rounding, which would be a bug.
 
@@ -126,91 +134,158 @@ def certify_network(
     ('global', 'exact')
     >>> certificate.lower <= certificate.improved_objective < certificate.upper <= certificate.objective_given
     True
+    >>> gated = cr.solve(cr.ConvexGatedReLU(X, y, cr.sample_patterns(X, 5, seed=0), lam=0.01)).network()
+    >>> certificate = cr.certify_network(gated, X, y, lam=0.01)
+    >>> certificate.within(1e-5), certificate.neuron
+    (True, None)
     """
     check_choice("scope", scope, ("patterns", "global"))
-    measure, lam = get_loss(loss), check_number("lam", lam, minimum=0.0)
-    given, data = read_network(network, X, measure.name)
-    _check_outputs(given, check_targets(y, len(data)).shape[1], scope)
-    if scope == "global" and lam == 0.0:
-        raise ValueError("lam must be > 0 for scope 'global'; got 0.0")
-    balanced = balance(given)
-    with np.errstate(over="ignore", invalid="ignore"):
-        objective_given = given.objective(data, y, lam, measure)
-        upper = balanced.objective(data, y, lam, measure)
-    if not np.isfinite(upper):
-        raise ValueError(f"network must have a finite objective on X and y; got {upper}")
-    problem, weights = _program(given, data, y, patterns, lam, measure)
-
-    lines = RowLines(problem.X)
-
-    def price(t: FloatArray) -> NewNeuron:
-        if scope == "global" and lines.rank <= EXACT_RANK:
-            bound = bound_neurons(problem.X, lines, t[:, 0], lam)
-            return new_neuron(problem.X, t, bound.candidates[0], 0, exact=True)
-        starts = given.W1 if given.n_neurons else None
-        return find_neuron(problem.X, t, starts=starts, n_starts=n_starts, seed=seed)
-
-    gradient = measure.gradient(balanced.predict(problem.X).reshape(problem.Y.shape), problem.Y)
-    neuron = price(gradient)
-    solution: Solution | None = None
-    if solve:
-        solution = _trained(problem, scope, tol, time_limit, seed)
-    certificate = certify(problem, weights, None if solution is None else solution.dual)
-    dual, proof = certificate.dual, None
-    if scope == "global" and solution is not None:
-        dual, proof = solution.dual, solution.certificate.proof
-    elif scope == "global":
-        dual, proof = _global_point(problem, lines, gradient, tol, time_limit)
-    if scope == "global":
-        certificate = over_all_networks(certificate, dual, proof)
-    if contradict(problem, dual.value, upper):
-        raise CertificateError(
-            f"lower bound {dual.value!r} exceeds the objective {upper!r} of the network: please report this"
-        )
-
-    improved: ReLUNetwork | None = None
-    improved_objective = improved_neuron = None
-    if solution is not None:
-        candidates = [(solution.problem, solution.weights), (problem, certificate.weights)]
-        source, best = min(candidates, key=lambda candidate: candidate[0].objective(candidate[1]))
-        better = to_network(source, best)
-        assert isinstance(better, ReLUNetwork)
-        improved = better
-        improved_objective = improved.objective(problem.X, problem.y, lam, measure)
-        improved_neuron = price(source.gradient_point(best))
-        left = (improved_objective - dual.value) / max(abs(improved_objective), np.finfo(np.float64).tiny)
-        if left > tol and solution.status is not Status.OPTIMAL:
-            warn(
-                f"the convex program was solved to a relative gap of {left:.2e}, above tol = {tol:.2e} "
-                f"({solution.solver}: {solution.status.value}). {solution.status.advice}",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
+    reading = _read(network, X, y, check_number("lam", lam, minimum=0.0), get_loss(loss), patterns, scope)
+    problem = reading.problem
+    lines = RowLines(problem.X) if isinstance(problem, ConvexReLU) else None
+    price = None if lines is None else partial(_priced, reading, scope, lines, n_starts, seed)
+    predictions = reading.network.predict(problem.X).reshape(problem.Y.shape)
+    gradient = problem.loss.gradient(predictions, problem.Y)
+    solution = _trained(reading, scope, tol, time_limit, seed) if solve else None
+    certificate = _dual_bound(reading, scope, lines, gradient, solution, tol, time_limit)
+    improved = None if solution is None else _improve(reading, certificate, solution, tol)
     return NetworkCertificate(
-        objective_given=objective_given,
-        upper=upper,
-        lower=min(dual.value, upper),
+        objective_given=reading.objective_given,
+        upper=reading.upper,
+        lower=min(certificate.dual.value, reading.upper),
         scope=scope,
-        network=balanced,
-        dual=dual,
+        network=reading.network,
+        dual=certificate.dual,
         certificate=certificate,
-        neuron=neuron,
-        improved=improved,
-        improved_objective=improved_objective,
-        improved_neuron=improved_neuron,
-        proof=proof,
+        neuron=None if price is None else price(gradient),
+        improved=None if improved is None else improved.network,
+        improved_objective=None if improved is None else improved.objective,
+        improved_neuron=None if price is None or improved is None else price(improved.gradient),
+        ones_appended=reading.ones_appended,
+        proof=certificate.proof,
     )
 
 
-def _trained(problem: ConvexReLU, scope: Scope, tol: float, time_limit: float, seed: int) -> Solution:
+class _Reading(NamedTuple):
+    """A network as it was given and with balanced layers, its objectives, and the convex program with its weights."""
+
+    given: Network
+    network: Network
+    objective_given: float
+    upper: float
+    problem: ConvexReLU | ConvexGatedReLU
+    weights: Weights
+    ones_appended: bool
+
+
+class _Improved(NamedTuple):
+    """The best network found, its objective, and grad F there."""
+
+    network: Network
+    objective: float
+    gradient: FloatArray
+
+
+def _read(
+    network: Any, X: Any, y: Any, lam: float, loss: Loss, patterns: ActivationPatterns | None, scope: Scope
+) -> _Reading:
+    """Return the network, checked, with its convex program."""
+    given, data = read_network(network, X, loss.name)
+    gated = isinstance(given, GatedReLUNetwork)
+    if gated and scope == "global":
+        raise ValueError(
+            "scope 'global' is of ReLU networks; this one is gated: its gates are fixed, take scope 'patterns'"
+        )
+    _check_outputs(given, check_targets(y, len(data)).shape[1], scope)
+    if scope == "global" and lam == 0.0:
+        raise ValueError("lam must be > 0 for scope 'global'; got 0.0")
+    if patterns is not None:
+        if not isinstance(patterns, ActivationPatterns):
+            raise TypeError(f"patterns must be an ActivationPatterns or None; got {type(patterns).__name__}")
+        patterns.check_matches(data)
+        if gated and patterns.G is None:
+            raise ValueError("patterns must have gates for a gated network; these are masks only")
+    with np.errstate(over="ignore", invalid="ignore"):
+        objective_given = given.objective(data, y, lam, loss)
+        problem, weights = _program(given, data, y, patterns, lam, loss)
+        balanced = balance(given) if isinstance(given, ReLUNetwork) else _network_of(problem, weights)
+        upper = balanced.objective(data, y, lam, loss)
+    if not np.isfinite(upper):
+        raise ValueError(f"network must have a finite objective on X and y; got {upper}")
+    return _Reading(given, balanced, objective_given, upper, problem, weights, data.shape[1] > np.shape(X)[1])
+
+
+def _priced(reading: _Reading, scope: Scope, lines: RowLines, n_starts: int, seed: int, t: FloatArray) -> NewNeuron:
+    """Return the neuron of the largest |t'(Xu)_+|: exactly where the scope asks for it, else the best of the ascent."""
+    problem, given = reading.problem, reading.given
+    if scope == "global" and lines.rank <= EXACT_RANK:
+        bound = bound_neurons(problem.X, lines, t[:, 0], problem.lam)
+        return new_neuron(problem.X, t, bound.candidates[0], 0, exact=True)
+    starts = given.W1 if given.n_neurons else None
+    return find_neuron(problem.X, t, starts=starts, n_starts=n_starts, seed=seed)
+
+
+def _dual_bound(
+    reading: _Reading,
+    scope: Scope,
+    lines: RowLines | None,
+    gradient: FloatArray,
+    solution: Solution | None,
+    tol: float,
+    time_limit: float,
+) -> Certificate:
+    """Return the certificate of the network's weights with the best dual point of the scope, and what proves it."""
+    problem = reading.problem
+    certificate = certify(problem, reading.weights, None if solution is None else solution.dual)
+    if scope == "global" and solution is not None:
+        certificate = over_all_networks(certificate, solution.dual, solution.certificate.proof)
+    elif lines is not None and scope == "global":
+        certificate = over_all_networks(certificate, *_global_point(problem, lines, gradient, tol, time_limit))
+    if contradict(problem, certificate.dual.value, reading.upper):
+        raise CertificateError(
+            f"lower bound {certificate.dual.value!r} exceeds the objective {reading.upper!r} of the network: "
+            "please report this"
+        )
+    return certificate
+
+
+def _improve(reading: _Reading, certificate: Certificate, solution: Solution, tol: float) -> _Improved:
+    """Return the better of the network and the solution as a network, and warn if its gap is above tol."""
+    problem = reading.problem
+    candidates = [(solution.problem, solution.weights), (problem, certificate.weights)]
+    source, best = min(candidates, key=lambda candidate: candidate[0].objective(candidate[1]))
+    network = _network_of(source, best)
+    objective = network.objective(problem.X, problem.y, problem.lam, problem.loss)
+    left = (objective - certificate.dual.value) / max(abs(objective), np.finfo(np.float64).tiny)
+    if left > tol and solution.status is not Status.OPTIMAL:
+        warn(
+            f"the convex program was solved to a relative gap of {left:.2e}, above tol = {tol:.2e} "
+            f"({solution.solver}: {solution.status.value}). {solution.status.advice}",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+    return _Improved(network, objective, source.gradient_point(best))
+
+
+def _network_of(problem: ConvexProblem, weights: Weights) -> Network:
+    """Return the network of convex weights; none need gates where there is no neuron."""
+    if problem.patterns.G is None and not problem.has_cones and not np.any(problem.blocks(weights)):
+        d = problem.d
+        return GatedReLUNetwork(np.zeros((d, 0)), np.zeros((0, d)), np.zeros((0, *problem.y.shape[1:])))
+    return to_network(problem, weights)
+
+
+def _trained(reading: _Reading, scope: Scope, tol: float, time_limit: float, seed: int) -> Solution:
     """Train over a network's patterns, or from them over all, without a warning.
 
     The neurons of a trained network lie on the boundaries of their cones, and signs that rounding decides there can
     make the cones of their patterns so thin that the native solver stalls: then training starts from random gates.
     """
     started = clock.perf_counter()
+    problem = reading.problem
     if scope == "patterns":
-        return silenced(solve_problem, ConvergenceWarning)(problem, tol=tol)
+        start = None if problem.has_cones else reading.weights
+        return silenced(optimization.solve, ConvergenceWarning)(problem, tol=tol, start=start)
     train = partial(silenced(solve_global, ConvergenceWarning), problem.X, problem.y, problem.lam, problem.loss)
     solution = train(tol=tol, patterns=problem.patterns, time_limit=time_limit, seed=seed)
     left = time_limit - (clock.perf_counter() - started)
@@ -220,11 +295,11 @@ def _trained(problem: ConvexReLU, scope: Scope, tol: float, time_limit: float, s
     return solution
 
 
-def _check_outputs(network: ReLUNetwork, n_outputs: int, scope: str) -> None:
+def _check_outputs(network: Network, n_outputs: int, scope: str) -> None:
     w2 = as_columns(network.w2)
     if w2.shape[1] != n_outputs:
         raise ValueError(f"y must have {w2.shape[1]} columns, one for each output of the network; got {n_outputs}")
-    if n_outputs == 1:
+    if n_outputs == 1 or isinstance(network, GatedReLUNetwork):
         return
     if scope == "global":
         raise ValueError(f"scope must be 'patterns' for more than one output; got 'global' with {n_outputs}")
@@ -237,22 +312,28 @@ def _check_outputs(network: ReLUNetwork, n_outputs: int, scope: str) -> None:
 
 
 def _program(
-    network: ReLUNetwork, X: FloatArray, y: Any, patterns: ActivationPatterns | None, lam: float, loss: Loss
-) -> tuple[ConvexReLU, Weights]:
+    network: Network, X: FloatArray, y: Any, patterns: ActivationPatterns | None, lam: float, loss: Loss
+) -> tuple[ConvexReLU | ConvexGatedReLU, Weights]:
     """Return the convex program with the network's patterns, then those given, and the network as its weights."""
-    if patterns is not None:
-        if not isinstance(patterns, ActivationPatterns):
-            raise TypeError(f"patterns must be an ActivationPatterns or None; got {type(patterns).__name__}")
-        patterns.check_matches(X)
+    gated = isinstance(network, GatedReLUNetwork)
     parts = [] if patterns is None else [patterns]
     outputs = np.shape(y)[1] if np.ndim(y) == 2 else 1
-    V = W = np.zeros((outputs, 0, X.shape[1]))
+    blocks = [np.zeros((outputs, 0, X.shape[1]))] * (1 if gated else 2)
     # Neurons with a second layer of zero count, with their pattern; those with a first layer of zero have none.
     units, sizes = directions(network.W1)
-    used = sizes[:, 0] > 0.0
-    scaled = ReLUNetwork(units[used], (as_columns(network.w2) * sizes)[used])
-    if used.any() and scaled.hidden(X).any():
-        own, (V, W) = to_convex(scaled, X)
+    second = as_columns(network.w2) * sizes
+    if not np.isfinite(second).all():
+        raise ValueError("network must have a finite objective on X and y; its weights are too large")
+    if isinstance(network, GatedReLUNetwork):
+        scaled: Network = GatedReLUNetwork(network.G, units, second)
+        active = bool((X @ network.G >= 0.0).any())
+    else:
+        used = sizes[:, 0] > 0.0
+        scaled = ReLUNetwork(units[used], second[used])
+        active = bool(used.any() and scaled.hidden(X).any())
+    if active:
+        own, weights = to_convex(scaled, X)
+        blocks = [weights] if isinstance(weights, np.ndarray) else list(weights)
         parts.insert(0, own)
     if parts:
         gates = [part.G for part in parts if part.G is not None]
@@ -261,13 +342,16 @@ def _program(
     else:
         # The zero network: the program whose one pattern is zero has no other.
         merged = ActivationPatterns(np.zeros((len(X), 1), dtype=np.bool_))
-    zeros = np.zeros((outputs, len(merged) - V.shape[1], X.shape[1]))
-    weights = (np.concatenate([V, zeros], axis=1), np.concatenate([W, zeros], axis=1))
-    return ConvexReLU(X, y, merged, lam, loss), weights
+    zeros = np.zeros((outputs, len(merged) - blocks[0].shape[1], X.shape[1]))
+    padded = [np.concatenate([part, zeros], axis=1) for part in blocks]
+    if gated:
+        penalty = "group_l1" if outputs == 1 else "nuclear"  # weight decay of neurons that feed several outputs
+        return ConvexGatedReLU(X, y, merged, lam, loss, penalty), padded[0]
+    return ConvexReLU(X, y, merged, lam, loss), (padded[0], padded[1])
 
 
 def _global_point(
-    problem: ConvexReLU, lines: RowLines, t: FloatArray, tol: float, time_limit: float
+    problem: ConvexProblem, lines: RowLines, t: FloatArray, tol: float, time_limit: float
 ) -> tuple[DualPoint, NeuronBound]:
     """Return a feasible point of the dual over all networks, a multiple of t (n, 1), with what proves it."""
     point = problem.loss.project_domain(t, problem.Y)[:, 0]

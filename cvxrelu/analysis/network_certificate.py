@@ -7,11 +7,11 @@ from typing import Literal
 import numpy as np
 
 from cvxrelu.certificates.certificate import Certificate
-from cvxrelu.networks.network import ReLUNetwork
+from cvxrelu.networks.network import Network
 from cvxrelu.pricing.local_search import NewNeuron
 from cvxrelu.pricing.neuron_problem import NeuronBound
+from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual import DualPoint
-from cvxrelu.problems.relu import ConvexReLU
 
 Scope = Literal["patterns", "global"]
 
@@ -26,32 +26,37 @@ class NetworkCertificate:
         F + lam/2 (||W1||^2 + ||w2||^2) of the network as it was given, with its biases as weights of the column of
         ones (an output bias b2 counts as lam |b2|). Infinite where the squares overflow.
     upper : float
-        The same of ``network``: its layers are balanced, so it predicts the same and is never worse.
+        The same of ``network``, which predicts the same on X and is never worse.
     lower : float
         Proven lower bound of the objective of all networks in ``scope``.
     scope : str
-        "patterns": all ReLU networks whose neurons have the patterns of ``problem`` (with more than one output: and
-        feed one output each). "global": all two-layer ReLU networks of any width, on the same X.
+        "patterns": all networks of the same kind whose neurons have the patterns of ``problem`` (ReLU networks with
+        more than one output: and feed one output each). "global": all two-layer ReLU networks of any width, on the
+        same X.
     rigor : str
         "floating_point": computed in float64, exact to the rounding of the products.
-    network : ReLUNetwork
-        The balanced network, without biases: a network for ``problem.X``.
+    network : ReLUNetwork or GatedReLUNetwork
+        The network with its layers balanced and without biases: one for ``problem.X``. Gated neurons of one pattern
+        are merged.
     dual : DualPoint
         The proof of ``lower``. Its multipliers are those of the cones of ``problem``; none for scope "global", where
         the proof is that the maximum over ||u|| <= 1 of |t'(Xu)_+| is at most lam.
     certificate : Certificate
         Of the convex program with the network's patterns, at the network's neurons added up by pattern and sign, of
         the same scope: what `save` writes.
-    neuron : NewNeuron
+    neuron : NewNeuron or None
         The new neuron that lowers the objective of ``network`` most, to first order: at the rate ``neuron.value -
-        lam``, if that is positive. Found by local search, so evidence, unless ``neuron.exact``.
-    improved : ReLUNetwork or None
+        lam``, if that is positive. Found by local search, so evidence, unless ``neuron.exact``. None for gated
+        networks: their gates are fixed.
+    improved : ReLUNetwork or GatedReLUNetwork or None
         The best network found, with the same patterns (scope "global": with any), dead and duplicate neurons gone;
         None with ``solve=False``.
     improved_objective : float or None
         Its objective, at most ``upper`` to rounding. ``lower`` holds for it too.
     improved_neuron : NewNeuron or None
         The new neuron that lowers the objective of ``improved`` most: a value above lam is a pattern that is missing.
+    ones_appended : bool
+        Whether ``problem.X`` is X with a column of ones appended, the last, whose weights are the biases.
     proof : NeuronBound or None
         For scope "global": what proves that no neuron violates the dual constraint at ``dual``.
     """
@@ -60,22 +65,21 @@ class NetworkCertificate:
     upper: float
     lower: float
     scope: Scope
-    network: ReLUNetwork
+    network: Network
     dual: DualPoint
     certificate: Certificate
-    neuron: NewNeuron
-    improved: ReLUNetwork | None
+    neuron: NewNeuron | None
+    improved: Network | None
     improved_objective: float | None
     improved_neuron: NewNeuron | None
+    ones_appended: bool
     proof: NeuronBound | None = None
     rigor: Literal["floating_point"] = "floating_point"
 
     @property
-    def problem(self) -> ConvexReLU:
+    def problem(self) -> ConvexProblem:
         """The convex program with the network's patterns and those given; its X has the column of ones."""
-        problem = self.certificate.problem
-        assert isinstance(problem, ConvexReLU)
-        return problem
+        return self.certificate.problem
 
     @property
     def gap(self) -> float:
@@ -85,7 +89,18 @@ class NetworkCertificate:
     @property
     def rel_gap(self) -> float:
         """``gap`` over the absolute value of ``upper``; 0 if the gap is 0."""
-        return self.gap / max(abs(self.upper), np.finfo(np.float64).tiny) if self.gap > 0.0 else 0.0
+        return _relative(self.gap, self.upper)
+
+    @property
+    def improved_rel_gap(self) -> float | None:
+        """The same of ``improved``: what the bound leaves open for every network; None without a better network."""
+        if self.improved_objective is None:
+            return None
+        return _relative(self.improved_objective - self.lower, self.improved_objective)
+
+    def within(self, tol: float) -> bool:
+        """Return whether the network is proved optimal to a relative gap of tol; see `Certificate.within`."""
+        return self.rel_gap <= tol or self.gap <= self.problem.resolution
 
     @property
     def max_violation(self) -> float:
@@ -102,31 +117,37 @@ class NetworkCertificate:
         self.certificate.save(path, overwrite=overwrite)
 
     def __str__(self) -> str:
-        n_patterns = len(self.problem.patterns)
+        problem = self.problem
+        kind = "ReLU" if problem.has_cones else "gated ReLU"
         holds_for = (
             "two-layer ReLU networks of any width"
             if self.scope == "global"
-            else f"ReLU networks whose neurons have one of {n_patterns} patterns"
-            + (" and feed one output each" if self.problem.n_outputs > 1 else "")
+            else f"{kind} networks whose neurons have one of {len(problem.patterns)} patterns"
+            + (" and feed one output each" if problem.has_cones and problem.n_outputs > 1 else "")
         )
-        d = self.problem.d
+        inputs = f"{problem.d} inputs" + (" (a column of ones was appended to X)" if self.ones_appended else "")
         patterns = "any patterns" if self.scope == "global" else "same patterns"
         lines = [
-            ("network", f"{self.network.n_neurons} neurons of {d} inputs, {self.problem.n_outputs} output(s)"),
+            ("network", f"{kind}, {self.network.n_neurons} neurons of {inputs}, {problem.n_outputs} output(s)"),
             ("objective", f"{self.upper:.10g}  (layers balanced; {self.objective_given:.10g} as given)"),
             ("lower bound", f"{self.lower:.10g}  (dual objective of a feasible dual point)"),
             ("gap", f"{self.gap:.3e}  (relative {self.rel_gap:.3e})"),
             ("scope", f"{self.scope}: {holds_for}"),
             ("rigor", self.rigor),
             *([("proof", self.proof.method)] if self.proof is not None else []),
-            ("new neuron", _verdict(self.neuron, self.problem.lam)),
+            *([("new neuron", _verdict(self.neuron, problem.lam))] if self.neuron is not None else []),
         ]
-        if self.improved is not None and self.improved_neuron is not None:
-            lines += [
-                ("improved", f"{self.improved_objective:.10g} with {self.improved.n_neurons} neurons, {patterns}"),
-                ("  new neuron", _verdict(self.improved_neuron, self.problem.lam)),
-            ]
+        if self.improved is not None:
+            lines.append(
+                ("improved", f"{self.improved_objective:.10g} with {self.improved.n_neurons} neurons, {patterns}")
+            )
+        if self.improved_neuron is not None:
+            lines.append(("  new neuron", _verdict(self.improved_neuron, problem.lam)))
         return "\n".join(f"{name:<15} {value}" for name, value in lines)
+
+
+def _relative(gap: float, value: float) -> float:
+    return gap / max(abs(value), float(np.finfo(np.float64).tiny)) if gap > 0.0 else 0.0
 
 
 def _verdict(neuron: NewNeuron, lam: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,11 @@ def _check_bias(name: str, value: Any, size: int) -> FloatArray:
     return bias
 
 
-_ACCEPTED = f"network must be a ReLUNetwork, a tuple (W1, b1, w2) or (W1, b1, w2, b2) of arrays, {SEQUENTIAL} or {MLP}"
+_ACCEPTED = (
+    "network must be a ReLUNetwork, a tuple (W1, b1, w2) or (W1, b1, w2, b2) of arrays, a mapping of these names to "
+    f"arrays, a GatedReLUNetwork, {SEQUENTIAL} or {MLP}"
+)
+_ARRAYS = ("W1", "b1", "w2", "b2")
 
 
 def load_network(path: str | os.PathLike[str]) -> Network:
@@ -244,15 +249,16 @@ def from_onnx(model: str | os.PathLike[str] | ModelProto) -> Network:
     return without_biases(read_onnx(model))
 
 
-def read_network(network: Any, X: FloatArray, loss: str) -> tuple[ReLUNetwork, FloatArray]:
+def read_network(network: Any, X: FloatArray, loss: str) -> tuple[Network, FloatArray]:
     """Return a network without biases and the float64 X (n, d) or (n, d + 1) for it to predict what the given one does.
 
     If the given network comes with a bias, even one of zero, a column of ones is appended to X, and biases become
-    weights of that column: see `without_biases`.
+    weights of that column: see `without_biases`. If it has none and one column more than X, that is a column of ones,
+    too.
 
     Parameters
     ----------
-    network : ReLUNetwork, tuple, torch.nn.Sequential, MLPRegressor or MLPClassifier
+    network : ReLUNetwork, GatedReLUNetwork, tuple, mapping, torch module, MLPRegressor or MLPClassifier
         As in `cvxrelu.certify_network`. PyTorch and scikit-learn are not imported: their objects are known by their
         attributes.
     X : array of shape (n, d)
@@ -266,39 +272,56 @@ def read_network(network: Any, X: FloatArray, loss: str) -> tuple[ReLUNetwork, F
     TypeError, ValueError
         If the network is of another kind, has other layers, or does not fit X.
     """
-    if isinstance(network, ReLUNetwork):
-        layers = Layers(network.W1, None, network.w2)
-    elif isinstance(network, GatedReLUNetwork):
-        raise TypeError(f"{_ACCEPTED}; got a GatedReLUNetwork: use to_convex(network, X) and certify")
-    elif isinstance(network, tuple | list):
-        if len(network) not in (3, 4):
-            raise ValueError(f"{_ACCEPTED}; got {len(network)} arrays")
-        layers = Layers(*network)
-    elif hasattr(network, "hidden_layer_sizes"):
-        layers = read_sklearn(network)
-        check_loss(network, loss)
-    elif hasattr(network, "state_dict"):
-        layers = read_torch(network)
-    else:
-        raise TypeError(f"{_ACCEPTED}; got {type(network).__name__}")
+    layers = _layers(network, loss)
     plain = without_biases(layers)
-    assert isinstance(plain, ReLUNetwork)
     rows = check_matrix("X", X).astype(np.float64)
     m, d = np.shape(layers.W1)
-    if rows.shape[1] != d:
+    appended = layers.biased or d == rows.shape[1] + 1
+    if rows.shape[1] + appended != plain.W1.shape[1]:
         raise ValueError(
             f"X must have the {d} columns of the network's first layer, W1 of shape (m, d) = {(m, d)}; "
             f"got {rows.shape[1]}"
         )
-    return plain, np.column_stack([rows, np.ones(len(rows))]) if layers.biased else rows
+    return plain, np.column_stack([rows, np.ones(len(rows))]) if appended else rows
+
+
+def _layers(network: Any, loss: str) -> Layers:
+    """Return the layers of a network of any kind."""
+    if isinstance(network, ReLUNetwork):
+        return Layers(network.W1, None, network.w2)
+    if isinstance(network, GatedReLUNetwork):
+        return Layers(network.W1, None, network.w2, None, network.G)
+    if isinstance(network, Mapping):
+        _check_names(network, "network")
+        return Layers(*(network.get(name) for name in _ARRAYS))
+    if isinstance(network, tuple | list):
+        if len(network) not in (3, 4):
+            raise ValueError(f"{_ACCEPTED}; got {len(network)} arrays")
+        return Layers(*network)
+    if hasattr(network, "hidden_layer_sizes"):
+        layers = read_sklearn(network)
+        check_loss(network, loss)
+        return layers
+    if hasattr(network, "gate_weight"):
+        return read_gated_torch(network)
+    if hasattr(network, "state_dict"):
+        return read_torch(network)
+    raise TypeError(f"{_ACCEPTED}; got {type(network).__name__}")
+
+
+def _check_names(arrays: Mapping[str, Any], source: object) -> None:
+    if not {"W1", "w2"} <= set(arrays) <= set(_ARRAYS):
+        raise ValueError(
+            f"{source} must hold arrays W1 (m, d) and w2 (m,) or (m, c), and b1 (m,) and b2 (c,) if there are biases; "
+            f"it holds {', '.join(sorted(map(str, arrays))) or 'none'}"
+        )
 
 
 _PICKLES = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
-_ARRAYS = ("W1", "b1", "w2", "b2")
 
 
 def read_network_file(path: Path) -> Any:
-    """Return the network of a file, as `certify_network` takes it, or a gated one.
+    """Return the network of a file, as `certify_network` takes it.
 
     Raises
     ------
@@ -335,9 +358,5 @@ def _plain_arrays(path: Path) -> dict[str, Any] | None:
             return None
     if "header" in arrays:
         return None
-    if not {"W1", "w2"} <= set(arrays) <= set(_ARRAYS):
-        raise ValueError(
-            f"{path} must hold arrays W1 (m, d) and w2 (m,) or (m, c), and b1 (m,) and b2 (c,) if there are biases; "
-            f"it holds {', '.join(sorted(arrays)) or 'none'}"
-        )
+    _check_names(arrays, path)
     return arrays

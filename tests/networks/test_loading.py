@@ -205,11 +205,35 @@ def test_other_networks_of_sklearn_are_refused():
         read_network(network, X, "squared")
 
 
+@pytest.mark.parametrize("gated", [False, True])
+def test_a_network_of_one_column_more_gets_a_column_of_ones(gated):
+    network = cr.GatedReLUNetwork(W1.T, W1, W2) if gated else cr.ReLUNetwork(W1, W2)
+    read, rows = read_network(network, X[:, :2], "squared")
+    np.testing.assert_array_equal(rows, np.column_stack([X[:, :2], np.ones(20)]))
+    assert type(read) is type(network)
+    np.testing.assert_array_equal(read.predict(rows), network.predict(rows))
+
+
+def test_arrays_by_name(tmp_path):
+    """As numpy.savez and numpy.load hold them, whichever of the biases there are."""
+    arrays = {"W1": W1, "b1": B1, "w2": W2, "b2": np.array([-2.5])}
+    for names in (("W1", "w2"), ("W1", "w2", "b1"), ("W1", "w2", "b2"), tuple(arrays)):
+        some = {name: arrays[name] for name in names}
+        np.savez(tmp_path / "net.npz", **some)
+        with np.load(tmp_path / "net.npz") as file:
+            read, rows = read_network(file, X, "squared")
+        expected, same = read_network((W1, some.get("b1"), W2, some.get("b2")), X, "squared")
+        np.testing.assert_array_equal(read.W1, expected.W1)
+        np.testing.assert_array_equal(read.predict(rows), expected.predict(same))
+
+
 def test_errors():
     with pytest.raises(TypeError, match="network must be a ReLUNetwork, a tuple .* got str"):
         read_network("network", X, "squared")
-    with pytest.raises(TypeError, match="got a GatedReLUNetwork: use to_convex"):
-        read_network(cr.GatedReLUNetwork(W1.T, W1, W2), X, "squared")
+    with pytest.raises(ValueError, match=r"network must hold arrays W1 \(m, d\) and w2 .* it holds W1, w3"):
+        read_network({"W1": W1, "w3": W2}, X, "squared")
+    with pytest.raises(ValueError, match=r"X must have the 3 columns of .* \(4, 3\); got 1"):
+        read_network(cr.GatedReLUNetwork(W1.T, W1, W2), X[:, :1], "squared")
     with pytest.raises(ValueError, match="got 2 arrays"):
         read_network((W1, W2), X, "squared")
     with pytest.raises(ValueError, match="W1 and w2 must have shapes"):

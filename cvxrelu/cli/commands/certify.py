@@ -74,17 +74,16 @@ def certify(
         X, y = read_plain_data(data, target)
         status.update("certifying")
         found = certify_file(given, X, y, lam, loss, scope, tol=tol, time_limit=time_limit)
-        if save_network is not None:
+        if save_network is not None and found.improved is not None:
             found.improved.save(save_network, overwrite=force)
         if save_certificate is not None:
-            found.certificate.save(save_certificate, overwrite=force)
+            found.save(save_certificate, overwrite=force)
         if save_data is not None:
-            problem = found.certificate.problem
-            write_arrays(save_data, {"X": problem.X, "y": problem.y}, overwrite=force)
+            write_arrays(save_data, {"X": found.problem.X, "y": found.problem.y}, overwrite=force)
     written = {name: str(file) for name, file in outputs.items() if file is not None}
     if as_json:
-        print_json({"network": str(network), "data": str(data)} | network_record(found) | {"written": written})
+        print_json({"network": str(network), "data": str(data)} | network_record(found, tol) | {"written": written})
     else:
-        print_network(out, found, written)
-    if not found.proved:
+        print_network(out, found, tol, written)
+    if not found.within(tol):
         raise typer.Exit(NOT_PROVED)
