@@ -1,6 +1,7 @@
 """Regularization paths: a convex program at many lams, each point certified and started from the one before."""
 
 import os
+import time as clock
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,16 +15,19 @@ from cvxrelu._validation import FloatArray, Weights, check_integer, check_number
 from cvxrelu.certificates.certificate import Certificate, certify
 from cvxrelu.exceptions import ConvergenceWarning, StartNotUsedWarning, UnsupportedOptionWarning
 from cvxrelu.networks.network import Network
+from cvxrelu.numerics.active_set import project_blocks
 from cvxrelu.optimize.path_store import _Store
 from cvxrelu.optimize.solution import Solution
 from cvxrelu.optimize.solve import solve
 from cvxrelu.problems.base import ConvexProblem
+from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.runtime.interrupts import interrupts_noted, note_interrupt
 from cvxrelu.runtime.threads import silenced, warn
 from cvxrelu.solvers.interface import NativeSolver
 from cvxrelu.status import Status
 
 _LISTED = 10
+_LEAST_TIME = 1e-6  # for a point to be certified as it is
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -37,7 +41,7 @@ class Path:
     requested : ndarray of shape (m,)
         All lams that were asked for, descending; the first k of them are finished.
     halted : Status or None
-        "stopped" by the callback or "interrupted" by Ctrl-C, where that left lams unsolved; else None.
+        "stopped" by the callback, "interrupted" by Ctrl-C or "time_limit", where that left lams unsolved; else None.
     """
 
     solutions: tuple[Solution, ...]
@@ -147,7 +151,8 @@ def regularization_path(
     max_iter : int, optional
         Limit of the solver's iterations at each point, as in `cvxrelu.solve`.
     time_limit : float, optional
-        Limit of the solver's seconds at each point, as in `cvxrelu.solve`.
+        Limit of the seconds of the whole path, without those of compilation at a first call. The point that is solved
+        when the time is up is kept as it is, with status "time_limit"; those after it are left out.
     callback : callable, optional
         Called with the `Solution` of each point when it is finished (and saved), of loaded ones too; a true value
         stops the path.
@@ -161,8 +166,8 @@ def regularization_path(
     Returns
     -------
     Path
-        The finished points. On Ctrl-C, those that were finished until then, with ``complete`` False; the second
-        Ctrl-C within a second is raised.
+        The finished points, one at least if not interrupted. On Ctrl-C, those that were finished until then, with
+        ``complete`` False; the second Ctrl-C within a second is raised.
 
     Raises
     ------
@@ -173,7 +178,7 @@ def regularization_path(
     Warns
     -----
     ConvergenceWarning
-        Once for the path, if points missed tol: how many, which, and the largest gap.
+        Once for the path, if points missed tol: how many, which, and the largest gap; if time_limit left lams out.
     UserWarning
         Once for the path, if files were damaged.
 
@@ -197,6 +202,7 @@ def regularization_path(
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be callable; got {callback!r}")
     tol = check_number("tol", tol, minimum=0.0, strict=True)
+    deadline = np.inf if time_limit is None else _deadline(problem, time_limit)
     requested = _default_lams(problem, n_lams, eps) if lams is None else _check_lams(lams)
     store = None if save_to is None else _Store(save_to, problem)
     solutions: list[Solution] = []
@@ -204,6 +210,10 @@ def regularization_path(
     said: tuple[type[Warning], ...] = (ConvergenceWarning, StartNotUsedWarning)
     try:
         for lam in requested:
+            left = deadline - clock.perf_counter()
+            if left <= 0.0 and solutions:
+                halted = Status.TIME_LIMIT
+                break
             problem = problem.with_lam(float(lam))  # from the last one, so that what it has cached is shared
             previous = solutions[-1].certificate if solutions else None
             solution = None if store is None else store.load(problem)
@@ -217,7 +227,7 @@ def regularization_path(
                     solver,
                     tol=tol,
                     max_iter=max_iter,
-                    time_limit=time_limit,
+                    time_limit=None if time_limit is None else max(left, _LEAST_TIME),
                     start=start,
                 )
                 if solution.status is Status.INTERRUPTED:
@@ -225,7 +235,8 @@ def regularization_path(
                     break
                 if solution.solver != "none":
                     said = (ConvergenceWarning, UnsupportedOptionWarning)  # once a path
-                solution = _with_dual_of(previous, solution, tol)
+                if clock.perf_counter() < deadline:
+                    solution = _with_dual_of(previous, solution, tol)
                 if store is not None:
                     store.save(solution)
             solutions.append(solution)
@@ -244,8 +255,16 @@ def regularization_path(
         warnings.warn(
             f"damaged files in {store.folder}, whose points are solved again: {', '.join(store.damaged)}", stacklevel=2
         )
-    _warn_of_gaps(solutions, tol)
+    _warn_of_gaps(solutions, len(requested), tol, halted)
     return Path(tuple(solutions), requested, halted if len(solutions) < len(requested) else None)
+
+
+def _deadline(problem: ConvexProblem, time_limit: float) -> float:
+    """Return when a path ends that begins now, once what it needs is compiled."""
+    time_limit = check_number("time_limit", time_limit, minimum=0.0, strict=True)
+    if isinstance(problem, ConvexReLU):
+        project_blocks.compile()
+    return clock.perf_counter() + time_limit
 
 
 def _check_lams(lams: Any) -> FloatArray:
@@ -287,16 +306,18 @@ def _with_dual_of(previous: Certificate | None, solution: Solution, tol: float) 
     return replace(solution, certificate=certificate, weights=certificate.weights, status=status)
 
 
-def _warn_of_gaps(solutions: list[Solution], tol: float) -> None:
+def _warn_of_gaps(solutions: list[Solution], n_requested: int, tol: float, halted: Status | None) -> None:
     missed = [solution for solution in solutions if solution.status is not Status.OPTIMAL]
-    if not missed:
-        return
-    worst = max(missed, key=lambda solution: solution.certificate.rel_gap)
-    listed = ", ".join(f"{solution.problem.lam:.4g}" for solution in missed[:_LISTED])
-    warn(
-        f"{len(missed)} of {len(solutions)} points of the path ended with a certified relative gap above "
-        f"tol = {tol:.2e} (lam = {listed}{', ...' if missed[_LISTED:] else ''}); the largest is "
-        f"{worst.certificate.rel_gap:.2e}, at lam = {worst.problem.lam:.4g}. {worst.status.advice}",
-        ConvergenceWarning,
-        stacklevel=3,
-    )
+    said = []
+    if missed:
+        worst = max(missed, key=lambda solution: solution.certificate.rel_gap)
+        listed = ", ".join(f"{solution.problem.lam:.4g}" for solution in missed[:_LISTED])
+        said.append(
+            f"{len(missed)} of {len(solutions)} points of the path ended with a certified relative gap above "
+            f"tol = {tol:.2e} (lam = {listed}{', ...' if missed[_LISTED:] else ''}); the largest is "
+            f"{worst.certificate.rel_gap:.2e}, at lam = {worst.problem.lam:.4g}. {worst.status.advice}"
+        )
+    if halted is Status.TIME_LIMIT:
+        said.append(f"time_limit left out the last {n_requested - len(solutions)} of {n_requested} lams of the path")
+    if said:
+        warn(". ".join(text.rstrip(".") for text in said) + ".", ConvergenceWarning, stacklevel=3)

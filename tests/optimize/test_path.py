@@ -1,5 +1,6 @@
 """Regularisation paths: against Clarabel point by point, what must be monotone, and resuming from files."""
 
+import time
 import zipfile
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import cvxrelu as cr
 from cvxrelu.optimize import path as paths
 from cvxrelu.optimize.path import regularization_path
 from tests.helpers.cases import make_problem
+from tests.helpers.clock import Clock
 from tests.helpers.needs import needs
 
 PROBLEM = make_problem("gated", shape="collinear")
@@ -450,3 +452,33 @@ def test_a_limit_that_a_solver_does_not_have_is_said_once():
     with pytest.warns(cr.UnsupportedOptionWarning, match="time_limit") as caught:
         regularization_path(PROBLEM, lams, solver="ECOS", time_limit=100.0)
     assert len(caught) == 1
+
+
+def test_a_time_limit_is_of_the_whole_path(monkeypatch):
+    """Lams that it leaves no time for are left out; the point that it ends is there, and its bounds hold."""
+    full = regularization_path(PROBLEM, LAMS, solver="RFISTA", tol=1e-8)
+    clock = Clock(tick=1.0)
+    monkeypatch.setattr(time, "perf_counter", clock)
+    regularization_path(PROBLEM, LAMS, solver="RFISTA", tol=1e-8)
+    readings, clock.now = clock.now - 1000.0, 1000.0
+    limit = 0.5 * readings
+    with pytest.warns(cr.ConvergenceWarning, match="time_limit left out the last . of 6 lams"):
+        path = regularization_path(PROBLEM, LAMS, solver="RFISTA", tol=1e-8, time_limit=limit)
+    assert clock.now - 1000.0 <= 1.2 * limit
+    assert (path.halted, path.complete) == ("time_limit", False)
+    assert 1 <= len(path) < len(LAMS)
+    assert np.all(path.lowers <= full.objectives[: len(path)])
+    assert np.all(path.objectives >= full.lowers[: len(path)])
+
+
+def test_a_path_without_time_has_its_first_point():
+    with pytest.warns(cr.ConvergenceWarning, match="time_limit left out the last 5 of 6 lams"):
+        path = regularization_path(PROBLEM, LAMS, solver="RFISTA", time_limit=1e-9)
+    assert len(path) == 1
+    assert path.lowers[0] <= path.objectives[0]
+
+
+@pytest.mark.parametrize("time_limit", [0.0, -1.0, np.nan])
+def test_a_path_refuses_no_time(time_limit):
+    with pytest.raises(ValueError, match="time_limit must be a finite number > 0"):
+        regularization_path(PROBLEM, LAMS, time_limit=time_limit)
