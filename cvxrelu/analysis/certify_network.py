@@ -16,6 +16,7 @@ from cvxrelu.networks.convert import balance, to_convex, to_network
 from cvxrelu.networks.layers import as_columns
 from cvxrelu.networks.loading import read_network
 from cvxrelu.networks.network import GatedReLUNetwork, Network, ReLUNetwork
+from cvxrelu.numerics.active_set import project_blocks
 from cvxrelu.numerics.rows import directions
 from cvxrelu.optimize import solve as optimization
 from cvxrelu.optimize.solution import Solution
@@ -281,11 +282,13 @@ def _trained(reading: _Reading, scope: Scope, tol: float, time_limit: float, see
     The neurons of a trained network lie on the boundaries of their cones, and signs that rounding decides there can
     make the cones of their patterns so thin that the native solver stalls: then training starts from random gates.
     """
-    started = clock.perf_counter()
     problem = reading.problem
     if scope == "patterns":
         start = None if problem.has_cones else reading.weights
         return silenced(optimization.solve, ConvergenceWarning)(problem, tol=tol, start=start)
+    project_blocks.compile()
+    compile_search(RowLines(problem.X).rank)
+    started = clock.perf_counter()
     train = partial(silenced(solve_global, ConvergenceWarning), problem.X, problem.y, problem.lam, problem.loss)
     solution = train(tol=tol, patterns=problem.patterns, time_limit=time_limit, seed=seed)
     left = time_limit - (clock.perf_counter() - started)
@@ -362,8 +365,9 @@ def _global_point(
     if lines.rank <= SEARCH_RANK and found > 0.0:
         targets = [factor * found for factor in (*LOOSER, 1.0 + tol)]
         tries += [(point, bound_neurons(problem.X, lines, point, target, deadline=deadline)) for target in targets]
-    if lines.rank > EXACT_RANK and within_reach(lines):
-        relaxed = relaxed_point(lines, problem.Y, problem.lam, problem.loss, time_limit=time_limit)
+    left = deadline - clock.perf_counter()
+    if lines.rank > EXACT_RANK and left > 0.0 and within_reach(lines):
+        relaxed = relaxed_point(lines, problem.Y, problem.lam, problem.loss, time_limit=left)
         if relaxed is not None:
             tries.append(relaxed)
     zero = np.zeros(len(point))

@@ -1,11 +1,12 @@
 """Estimators for scikit-learn that choose alpha by cross-validation along regularisation paths."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.base import is_classifier
 from sklearn.metrics import get_scorer
@@ -81,18 +82,26 @@ class PathFit(ConvexNetworkEstimator):
         if weights is not None and not all(weights[rows].any() for _, rows in splits):
             raise ValueError("sample_weight must not be zero on all rows of a fold")
         paths = Parallel(n_jobs=self.n_jobs)(
-            delayed(_train_path)(plan, data[rows], targets[rows], _taken(weights, rows), alphas) for rows, _ in splits
+            delayed(_train_path)(
+                _with_share(plan, training.time_left(), 1 + -(-len(splits) // effective_n_jobs(self.n_jobs))),
+                data[rows],
+                targets[rows],
+                _taken(weights, rows),
+                alphas,
+            )
+            for rows, _ in splits
         )
-        scores = np.empty((len(alphas), len(splits)))
+        scores = np.full((len(alphas), len(splits)), np.nan)
         for fold, ((networks, _), (_, rows)) in enumerate(zip(paths, splits, strict=True)):
             held_out = data[rows], _taken(np.asarray(y), rows), _taken(weights, rows)
-            scores[:, fold] = [self._score(network, *held_out) for network in networks]
-        best = choose(scores, one_standard_error)
+            scores[: len(networks), fold] = [self._score(network, *held_out) for network in networks]
+        reached = min(len(networks) for networks, _ in paths)
+        best = choose(scores[:reached], one_standard_error)
         self.alphas_, self.alpha_ = alphas, float(alphas[best])
         self._keep_scores(scores)
         solution = training.solve(self.alpha_)
         self._keep(training, solution)
-        self._warn_of_gaps(plan.tol, solution, np.concatenate([gaps for _, gaps in paths]))
+        self._warn_of_gaps(plan.tol, solution, np.concatenate([gaps for _, gaps in paths]), len(alphas) - reached)
         return self
 
     def _grid(self, training: Fit) -> FloatArray:
@@ -113,8 +122,8 @@ class PathFit(ConvexNetworkEstimator):
         grid: FloatArray = largest * np.geomspace(1.0, eps, count)
         return grid
 
-    def _warn_of_gaps(self, tol: float, solution: Solution, gaps: FloatArray) -> None:
-        """Warn, once, of the network and of points of the folds' paths that missed tol."""
+    def _warn_of_gaps(self, tol: float, solution: Solution, gaps: FloatArray, left_out: int) -> None:
+        """Warn, once, of the network and of points of the folds' paths that missed tol, or were not reached."""
         missed = gaps[gaps > tol]
         ended = []
         if not self.certificate_.within(tol):
@@ -124,6 +133,8 @@ class PathFit(ConvexNetworkEstimator):
                 f"{len(missed)} of {len(gaps)} points of the folds' paths at certified relative gaps above tol = "
                 f"{tol:.2e}, the largest {missed.max():.2e}: raise tol, or the limits"
             )
+        if left_out:
+            ended.append(f"the {left_out} smallest alphas not chosen from, which time_limit left out in some fold")
         if ended:
             warn(f"{type(self).__name__} ended with {' And '.join(ended)}", EstimatorConvergenceWarning, stacklevel=3)
 
@@ -136,6 +147,11 @@ def _train_path(
     solutions = training.path(alphas)
     gaps = np.array([solution.certificate.rel_gap for solution in solutions])
     return [training.network(solution) for solution in solutions], gaps
+
+
+def _with_share(plan: FitSettings, time_left: float | None, rounds: int) -> FitSettings:
+    """Return the plan of a fold, with its share of the time that is left: each round of folds, and the end, has one."""
+    return plan if time_left is None else replace(plan, time_limit=time_left / rounds)
 
 
 def _taken(values: NDArray[Any] | None, rows: NDArray[np.intp]) -> Any:
@@ -299,7 +315,8 @@ class ConvexReLURegressorCV(_PathRegressor):
     alphas_ : ndarray of shape (m,)
         All of them, descending.
     mse_path_ : ndarray of shape (m, folds)
-        Mean squared errors on the rows held out, weighted by ``sample_weight``.
+        Mean squared errors on the rows held out, weighted by ``sample_weight``. NaN where ``time_limit``, which is of
+        the whole `fit`, left an alpha out: ``alpha_`` is one of those that all folds reached.
 
     See Also
     --------
@@ -364,7 +381,7 @@ class ConvexReLUClassifierCV(_PathClassifier):
     Attributes
     ----------
     scores_ : ndarray of shape (m, folds)
-        The scores on the rows held out, weighted by ``sample_weight``.
+        The scores on the rows held out, weighted by ``sample_weight``; NaN where ``time_limit`` left an alpha out.
 
     See Also
     --------

@@ -180,7 +180,7 @@ class ConvexReLURegressor(_SingleRegressor):
     max_iter : int, optional
         Limit of the solver's iterations.
     time_limit : float, optional
-        Limit of the solver's seconds.
+        Limit of the seconds of `fit`, without those of compilation at a first call.
     random_state : int, RandomState or None
         Seeds the gates and nothing else: the same int, the same gates, whatever the rows.
     warm_start : bool

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from cvxrelu._validation import FloatArray, Weights
+from cvxrelu._validation import FloatArray, Weights, check_number
 from cvxrelu.certificates.certificate import Certificate, certify_solved, over_all_networks
 from cvxrelu.exceptions import ConvergenceWarning
 from cvxrelu.losses.base import Loss
 from cvxrelu.losses.squared import Squared
 from cvxrelu.losses.weighted import Weighted
 from cvxrelu.networks.network import Network
+from cvxrelu.numerics.active_set import project_blocks
 from cvxrelu.optimize.path import regularization_path
 from cvxrelu.optimize.solution import Solution
 from cvxrelu.optimize.solve import solve
@@ -23,6 +24,7 @@ from cvxrelu.patterns.activation_patterns import ActivationPatterns
 from cvxrelu.patterns.enumeration import enumerate_patterns
 from cvxrelu.patterns.sampling import sample_gates
 from cvxrelu.preprocessing.rows import MergedRows, Standardization
+from cvxrelu.pricing.bounds import compile_search
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.dual_workspace import DualWorkspace
@@ -31,6 +33,9 @@ from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.runtime.interrupts import interrupts_noted
 from cvxrelu.runtime.threads import silenced
 from cvxrelu.solvers.interface import NativeSolver
+from cvxrelu.status import Status
+
+_LEAST_TIME = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +77,22 @@ class Fit:
     ------
     ValueError
         If all weights are zero; if the patterns cannot be made.
+
+    Notes
+    -----
+    The plan's limit of time is of all that is done here together, from the first line on, without compilation.
     """
 
     def __init__(self, plan: FitSettings, X: FloatArray, Y: FloatArray, weights: FloatArray | None = None) -> None:
         self.plan = plan
+        self._deadline = np.inf
+        if plan.time_limit is not None:
+            limit = check_number("time_limit", plan.time_limit, minimum=0.0, strict=True)
+            if plan.relu:
+                project_blocks.compile()
+            if plan.patterns == "generate":
+                compile_search(min(len(X), X.shape[1] + plan.bias))
+            self._deadline = clock.perf_counter() + limit
         self._single = Y.ndim == 1
         if weights is not None:
             kept = weights > 0.0
@@ -90,6 +107,12 @@ class Fit:
         self.X = self.standardization.features(self._rows.X)
         self.Y = self.standardization.targets(self._rows.Y)
         self.patterns = self._make_patterns()
+
+    def time_left(self) -> float | None:
+        """Return the seconds that are left of the limit, or a thousandth; None without one."""
+        if self.plan.time_limit is None:
+            return None
+        return max(self._deadline - clock.perf_counter(), _LEAST_TIME)
 
     def problem(self, alpha: float) -> ConvexProblem:
         """Return the convex program on the merged rows."""
@@ -106,13 +129,13 @@ class Fit:
             plan.solver,
             tol=plan.tol,
             max_iter=plan.max_iter,
-            time_limit=plan.time_limit,
+            time_limit=self.time_left(),
             start=None if previous is None else _transferred(previous, problem),
             verbose=plan.verbose,
         )
 
     def path(self, alphas: FloatArray) -> list[Solution]:
-        """Solve the program at descending alphas, each started from the one before.
+        """Solve the program at descending alphas, each started from the one before, until the time is up.
 
         Raises
         ------
@@ -128,6 +151,8 @@ class Fit:
                 solutions.append(self._generate(float(alpha), patterns))
                 if interrupts_noted() > before:
                     raise KeyboardInterrupt
+                if clock.perf_counter() >= self._deadline:
+                    break
             return solutions
         path = silenced(regularization_path, ConvergenceWarning)(
             self.problem(float(alphas[0])),
@@ -135,10 +160,10 @@ class Fit:
             solver=plan.solver,
             tol=plan.tol,
             max_iter=plan.max_iter,
-            time_limit=plan.time_limit,
+            time_limit=self.time_left(),
             verbose=plan.verbose,
         )
-        if not path.complete:
+        if path.halted is Status.INTERRUPTED:
             raise KeyboardInterrupt
         return list(path.solutions)
 
@@ -160,9 +185,7 @@ class Fit:
         if dual.multipliers is not None:
             multipliers = sp.csr_array(sp.csc_array(dual.multipliers)[:, place] @ sp.diags_array(share))
         workspace = DualWorkspace()
-        if self.plan.time_limit is not None:
-            deadline = clock.perf_counter() + self.plan.time_limit - solution.time
-            workspace.expired = lambda: clock.perf_counter() >= deadline
+        workspace.expired = lambda: clock.perf_counter() >= self._deadline
         certificate = certify_solved(problem, solution.weights, DualPoint(t, multipliers, solution.lower), workspace)
         if solution.certificate.scope == "patterns":
             return certificate
@@ -226,7 +249,7 @@ class Fit:
             loss,
             tol=plan.tol,
             patterns=patterns,
-            time_limit=plan.time_limit,
+            time_limit=self.time_left(),
             seed=plan.seed,
             verbose=plan.verbose,
         )

@@ -1,5 +1,8 @@
 import dataclasses
+import importlib
+import time
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,9 +15,11 @@ from sklearn.preprocessing import scale
 import cvxrelu as cr
 from cvxrelu.networks.convert import balance
 from cvxrelu.pricing.exact import exact_maximum
+from cvxrelu.status import Status
 from reference import programs as oracle
 from reference.datasets.prepare import breast_cancer
 from tests.helpers.cases import make_data, make_targets
+from tests.helpers.clock import Clock
 from tests.helpers.needs import require
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -621,3 +626,25 @@ def test_an_optimal_network_is_proved_optimal_from_its_own_patterns(scope):
     y = np.maximum(X[:, 0], 0.0) - np.abs(X[:, 1]) + 0.3
     network = cr.solve_global(X, y, 0.02, tol=1e-8).network()
     assert cr.certify_network(network, X, y, 0.02, scope=scope, tol=1e-7).rel_gap <= 1e-6
+
+
+def test_compilation_is_of_no_limit_of_the_second_try(monkeypatch):
+    """Training that stalls starts once more, with the time that is left; kernels are compiled before it counts."""
+    module = importlib.import_module("cvxrelu.analysis.certify_network")
+    clock, limits, train = Clock(), [], module.solve_global
+
+    def compile_slowly(rank):
+        clock.now += 3600.0
+
+    def stall(*arguments, time_limit, **keywords):
+        limits.append(time_limit)
+        clock.now += 10.0
+        return replace(train(*arguments, time_limit=time_limit, **keywords), status=Status.STALLED)
+
+    monkeypatch.setattr(time, "perf_counter", clock)
+    monkeypatch.setattr(module, "compile_search", compile_slowly)
+    monkeypatch.setattr(module, "solve_global", stall)
+    X = np.column_stack([np.linspace(-1.0, 1.0, 12), np.ones(12)])
+    network = cr.ReLUNetwork(np.array([[1.0, 0.1]]), np.array([0.5]))
+    cr.certify_network(network, X, np.abs(X[:, 0]), 0.01, scope="global", solve=True, time_limit=100.0)
+    assert limits == [100.0, 90.0]

@@ -1,5 +1,7 @@
 """The estimators that choose alpha: their paths and scores against fits of single alphas, fold by fold."""
 
+import time
+
 import joblib
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 import cvxrelu as cr
 from cvxrelu.estimators.cross_validated import choose
+from tests.helpers.clock import Clock
 
 PAIRS = {
     cr.ConvexReLURegressorCV: cr.ConvexReLURegressor,
@@ -251,3 +254,24 @@ def test_scores_must_be_finite():
     X, y, _ = draw(cr.GatedReLUClassifierCV)
     with pytest.raises(ValueError, match="scores must be finite; got nan"):
         cr.GatedReLUClassifierCV(alphas=2, n_gates=3, cv=3, scoring=lambda *_: np.nan).fit(X, y)
+
+
+@pytest.mark.parametrize(("kind", "solver"), [(REGRESSORS[0], "WorkingSet"), (REGRESSORS[1], "RFISTA")])
+def test_a_time_limit_is_of_the_whole_fit(kind, solver, monkeypatch):
+    X, y, _ = draw(kind)
+    model = kind(alphas=8, eps=0.03, cv=FOLDS, n_gates=4, solver=solver, tol=1e-4, random_state=0)
+    clock = Clock(tick=1.0)
+    monkeypatch.setattr(time, "perf_counter", clock)
+    full = model.fit(X, y).mse_path_
+    limit = 0.4 * (clock.now - 1000.0)
+    clock.now = 1000.0
+    with pytest.warns(cr.ConvergenceWarning, match=r"the \d+ smallest alphas not chosen from"):
+        model.set_params(time_limit=limit).fit(X, y)
+    assert clock.now - 1000.0 <= 1.2 * limit
+    reached = np.isfinite(model.mse_path_)
+    assert reached[0].all()
+    assert not reached.all()
+    assert np.all(reached[1:] <= reached[:-1])
+    assert model.mse_path_.shape == full.shape
+    assert model.alpha_ in model.alphas_[reached.all(axis=1)]
+    assert model.lower_bound_ <= model.objective_

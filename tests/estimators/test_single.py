@@ -1,6 +1,7 @@
 """The estimators against independent programs, and as their users meet them."""
 
 import pickle
+import time
 import warnings
 
 import cvxpy as cp
@@ -17,6 +18,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 import cvxrelu as cr
+from cvxrelu.patterns.activation_patterns import ActivationPatterns
+from tests.helpers.clock import Clock
 
 REGRESSORS = [cr.ConvexReLURegressor, cr.GatedReLURegressor]
 CLASSIFIERS = [cr.ConvexReLUClassifier, cr.GatedReLUClassifier]
@@ -515,3 +518,22 @@ def test_float32_and_integers_are_computed_in_float64():
         X.astype(np.float64), y.astype(np.float32).astype(np.float64)
     )
     np.testing.assert_array_equal(single.predict(X), double.predict(X))
+
+
+@pytest.mark.parametrize("kind", [cr.ConvexReLURegressor, cr.GatedReLURegressor])
+def test_a_time_limit_is_of_the_whole_fit(kind, monkeypatch):
+    """Whatever takes the time: here, the making of patterns."""
+    X, y, _ = draw(kind)
+    clock = Clock(tick=1.0)
+    make = ActivationPatterns.from_gates
+
+    def slow(*arguments):
+        clock.now += 1e5
+        return make(*arguments)
+
+    monkeypatch.setattr(time, "perf_counter", clock)
+    monkeypatch.setattr(ActivationPatterns, "from_gates", slow)
+    with pytest.warns(cr.ConvergenceWarning, match="The time limit was reached first"):
+        model = kind(1e-5, n_gates=20, tol=1e-9, time_limit=1e5).fit(X, y)
+    assert clock.now - 1000.0 <= 1e5 + 300.0
+    assert model.lower_bound_ <= model.objective_
