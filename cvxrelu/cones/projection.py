@@ -76,14 +76,17 @@ class ConeProjector:
         max_pivots : int, optional
             Changes of the tight set that are allowed to each block, or a few more; by default 20 d.
         expired : callable
-            Whether the time is up: the blocks that are left are then allowed none.
+            Whether the time is up: the blocks that are left stay as they are.
         """
         p = np.empty_like(x)
         step = max(1, _CHUNK_BYTES // (8 * (self._unit.shape[0] + self._unit.shape[1] ** 2)))
         limit = 20 * x.shape[1] if max_pivots is None else max_pivots
         for start in range(0, len(blocks), step):
+            if expired():
+                p[start:] = x[start:]  # g = 0
+                break
             part = slice(start, start + step)
-            p[part] = self._project(blocks[part], x[part], enough, 0 if expired() else limit)
+            p[part] = self._project(blocks[part], x[part], enough, limit)
         return p
 
     def faces(self, blocks: IndexArray) -> tuple[FloatArray, BoolArray]:
