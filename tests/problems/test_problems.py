@@ -383,3 +383,20 @@ def test_program_entries_are_those_of_the_matrices(c):
         prediction = sum(np.count_nonzero(D[:, [i]] * X) for i in range(D.shape[1]))
         cones = sum(np.count_nonzero((2.0 * D[:, [i]] - 1.0) * X) for i in range(D.shape[1]))
         assert problem.program_entries() == c * (prediction + (2 * cones if kind == "relu" else 0))
+
+
+def test_zero_bounds_a_loss_by_its_own_minimum():
+    """Any prediction costs at least 1, which is -F*(0); a dual point that proves less is not returned."""
+
+    class Raised(cr.Squared):
+        def value(self, f, Y):
+            return super().value(f, Y) + 1.0
+
+        def conjugate(self, t, Y):
+            return super().conjugate(t, Y) - 1.0
+
+    X, y = make_data("tall"), np.ones(12)
+    problem = cr.ConvexGatedReLU(X, y, cr.sample_patterns(X, 3), 0.1, Raised(), "squared_l2")
+    point = problem.dual_point(1e3 * np.ones(12))
+    assert not point.t.any()
+    assert point.value == 1.0
