@@ -13,6 +13,7 @@ import cvxrelu as cr
 from cvxrelu.cones.polyhedron_projection import PolyhedronProjector
 from cvxrelu.decompositions import decompose as decompositions
 from cvxrelu.decompositions.decompose import METHODS, split, supporting_rows
+from cvxrelu.numerics.active_set import project_blocks, scratch
 from cvxrelu.numerics.rows import row_norms
 from tests.helpers.cases import make_data
 from tests.helpers.needs import needs
@@ -319,6 +320,21 @@ def test_projections_onto_polyhedra_satisfy_their_optimality_conditions(seed, n,
             assert np.allclose(R.T @ gamma, p[b] - x[b], atol=1e-7 * scale)
             assert (gamma >= -1e-6 * scale).all()
             assert np.allclose(R @ p[b], offsets[rows, b], atol=1e-7 * scale)
+
+
+def test_rows_that_are_violated_the_most_are_remembered():
+    """Rows 0 and 2, violated by 0.9 and 1, are those to look at first after one of them has entered."""
+    unit, x = np.eye(4), np.array([[-0.9, 3.0, 1.0, -0.1]])
+    active, tight = np.array([[True, True, False, True]]), np.zeros((1, 4), dtype=bool)
+    row, level, basis = np.zeros((1, 4), dtype=np.intp), np.zeros((1, 4)), np.eye(4)[None].copy()
+    vectors, margins, some = scratch(4, 4)
+    some[:] = -1
+    project_blocks(
+        unit, active, np.empty((1, 0)), x, np.array([1e-9]), -1.0, 1, basis, tight, row, level, vectors, margins, some
+    )
+    np.testing.assert_array_equal(margins, [-0.9, 3.0, -1.0, -0.1])
+    assert row[tight].tolist() == [2]
+    assert some.tolist() == [0, 2, -1, -1]
 
 
 def test_an_empty_polyhedron_shows_in_its_margins():

@@ -400,3 +400,12 @@ def test_zero_bounds_a_loss_by_its_own_minimum():
     point = problem.dual_point(1e3 * np.ones(12))
     assert not point.t.any()
     assert point.value == 1.0
+
+
+def test_how_large_the_data_are_is_looked_at_once(data):
+    """The problem at another lam has the same data; on other data nothing is taken over."""
+    problem = cr.ConvexGatedReLU(*data)
+    assert not problem._far
+    assert vars(problem._with(lam=2.0))["_far"] is False
+    assert "_far" not in vars(problem._with(X=1e200 * problem.X))
+    assert problem._with(X=1e200 * problem.X)._far
