@@ -409,3 +409,15 @@ def test_how_large_the_data_are_is_looked_at_once(data):
     assert vars(problem._with(lam=2.0))["_far"] is False
     assert "_far" not in vars(problem._with(X=1e200 * problem.X))
     assert problem._with(X=1e200 * problem.X)._far
+
+
+def test_a_restricted_problem_has_the_patterns_that_are_named(data):
+    X, y, patterns = data
+    problem = cr.ConvexReLU(X, y, patterns, 0.3, "huber", "l1")
+    few = problem.restrict(np.array([3, 1]))
+    np.testing.assert_array_equal(few.patterns.D, np.asarray(patterns.D)[:, [3, 1]])
+    np.testing.assert_array_equal(few.patterns.G, patterns.G[:, [3, 1]])
+    assert (few.lam, few.loss, few.penalty) == (problem.lam, problem.loss, problem.penalty)
+    bare = cr.ConvexReLU(X, y, cr.ActivationPatterns(patterns.D)).restrict(np.array([2]))
+    assert bare.patterns.G is None
+    np.testing.assert_array_equal(bare.patterns.D, np.asarray(patterns.D)[:, [2]])
