@@ -421,3 +421,12 @@ def test_a_restricted_problem_has_the_patterns_that_are_named(data):
     bare = cr.ConvexReLU(X, y, cr.ActivationPatterns(patterns.D)).restrict(np.array([2]))
     assert bare.patterns.G is None
     np.testing.assert_array_equal(bare.patterns.D, np.asarray(patterns.D)[:, [2]])
+
+
+@pytest.mark.parametrize(
+    ("shape", "penalty", "lam", "columns"),
+    [("wide", "group_l1", 0.1, 6), ("wide", "l1", 0.1, 8), ("wide", "l1", 0.0, 6), ("tall", "group_l1", 0.1, 3)],
+)
+def test_columns_that_are_solved_for(shape, penalty, lam, columns):
+    """Those of the row space where no feature matters by itself."""
+    assert make_problem("gated", penalty=penalty, shape=shape).with_lam(lam).solved_columns == columns
