@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,9 +7,10 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer
 
 import cvxrelu as cr
+from cvxrelu.pricing import relaxation
 from cvxrelu.pricing.bounds import feasible_multiple
 from cvxrelu.pricing.exact import exact_maximum
-from cvxrelu.pricing.neuron_problem import Multipliers, RowLines
+from cvxrelu.pricing.neuron_problem import Multipliers, NeuronObjective, RowLines
 from cvxrelu.pricing.relaxation import ascended_bound, relaxed_maximum, relaxed_point, within_reach
 from tests.helpers.neurons import KINDS, SEEDS, largest_by_enumeration, make_rows
 
@@ -175,3 +178,22 @@ def test_full_breast_cancer():
     assert solution.objective <= 0.08438
     assert solution.lower >= 0.0547
     assert max(record.n_patterns for record in solution.history) < 300
+
+
+@pytest.mark.parametrize("linear", [0.0, 1.0])
+def test_the_point_of_a_relaxation_attains_its_quadratic_maximum(linear):
+    """On the sphere where the form is indefinite, also where it has no linear part to lead there."""
+    rng = np.random.default_rng(0)
+    E = rng.standard_normal((6, 4))
+    E /= np.linalg.norm(E, axis=1, keepdims=True)
+    tau, rho, gamma, delta = rng.standard_normal(6), 2.0 + rng.random(6), 0.1 * rng.standard_normal(6), np.zeros(6)
+    b = linear * rng.standard_normal(4)
+    form = NeuronObjective(E=E, tau=tau, w0=b - 0.5 * (tau + gamma) @ E, slack=0.0)
+    bound, u = relaxation._maximum(form, Multipliers(rho, gamma, delta))
+    p = tau + np.maximum(np.abs(gamma), np.maximum(-tau, 0.0))
+    rho = np.maximum(rho, p / 2.0)
+    value = b @ u + u @ (0.5 * (E.T * rho) @ E) @ u + np.sum(p**2 / (8.0 * rho))
+    assert np.linalg.norm(u) == pytest.approx(1.0, abs=1e-9)
+    assert value == pytest.approx(bound, rel=1e-9)
+    off = replace(form, slack=0.25)  # what rows are off their lines counts in full
+    assert relaxed_maximum(off, Multipliers(rho, gamma, delta)) == pytest.approx(bound + 0.25, rel=1e-9)

@@ -430,3 +430,10 @@ def test_a_restricted_problem_has_the_patterns_that_are_named(data):
 def test_columns_that_are_solved_for(shape, penalty, lam, columns):
     """Those of the row space where no feature matters by itself."""
     assert make_problem("gated", penalty=penalty, shape=shape).with_lam(lam).solved_columns == columns
+
+
+@pytest.mark.parametrize("lam", [0.0, 1e-3])
+def test_the_zero_dual_point_is_itself(data, lam):
+    point = cr.ConvexReLU(*data, lam=lam).dual_point(np.zeros(12))
+    assert not point.t.any()
+    assert point.value == 0.0
