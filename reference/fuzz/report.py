@@ -49,7 +49,7 @@ def table(runs: Sequence[Run], tol: float) -> str:
         )
     pairs = _pairs(runs, tol)
     if pairs:
-        lines += ["", *_by_kind(pairs, tol), "", *_against_the_best(pairs, tol)]
+        lines += ["", *_by_kind(pairs, tol), "", *_against_the_best(pairs)]
     lines += ["", *_unsolved(runs, pairs)]
     problems = wrong(runs, tol)
     lines += ["", f"Wrong: {len(problems)}", *[f"- {each}" for each in problems]]
@@ -67,10 +67,10 @@ def _by_kind(pairs: Sequence[tuple[Run, Run]], tol: float) -> list[str]:
     for auto, best in pairs:
         for kind in ("all", *_kinds(auto.case)):
             kinds[kind].append((auto, best))
-    for kind, own in kinds.items():
+    for kind, own in sorted(kinds.items()):  # "all" is the first
         worse = [auto for auto, best in own if _is_worse(auto, best, tol)]
         better = sum(_is_worse(best, auto, tol) for auto, best in own)
-        ratios = [_ratio(auto, best) for auto, best in own]
+        ratios = [_ratio(auto, best) for auto, best in own if _is_done(best)] or [float("nan")]
         lines.append(
             f"| {kind} | {len(own)} | {sum(_is_done(auto) for auto, _ in own)} "
             f"| {sum(_is_done(best) for _, best in own)} | {better} | {len(worse)} "
@@ -108,14 +108,17 @@ def _unsolved(runs: Sequence[Run], pairs: Sequence[tuple[Run, Run]]) -> list[str
     return lines
 
 
-def _against_the_best(pairs: Sequence[tuple[Run, Run]], tol: float) -> list[str]:
-    rated = sorted(((_ratio(auto, best), auto, best) for auto, best in pairs), key=lambda each: -each[0])
+def _against_the_best(pairs: Sequence[tuple[Run, Run]]) -> list[str]:
+    solved = [(auto, best) for auto, best in pairs if _is_done(best)]
+    rated = sorted(((_ratio(auto, best), auto, best) for auto, best in solved), key=lambda each: -each[0])
+    if not rated:
+        return ["No single solver is done with any case."]
     slow = [each for each in rated if each[0] > _ALLOWED_RATIO]
     ratios = [ratio for ratio, _, _ in rated]
     lines = [
-        f'Seconds of "auto" over those of the best single solver (the fastest that reaches tol, else that of the least '
-        f"gap; {_NOISE:g} s added to both): median {np.median(ratios):.2f}, largest {max(ratios):.2f}; "
-        f"above {_ALLOWED_RATIO:g}: {len(slow)} of {len(rated)}.",
+        f'Seconds of "auto" over those of the fastest single solver that is done, {_NOISE:g} s added to both, where '
+        f"one is: median {np.median(ratios):.2f}, largest {max(ratios):.2f}; above {_ALLOWED_RATIO:g}: {len(slow)} of "
+        f"{len(rated)}. The largest:",
         "",
         "| case | auto's gap | seconds | by | best single | its gap | seconds | ratio |",
         "|---|---|---|---|---|---|---|---|",

@@ -114,7 +114,7 @@ def test_the_report_tells_a_larger_gap_and_a_slow_case():
     ]
     assert report.wrong(runs, TOL) == ["d: auto: ValueError: no", "b: auto ends at a gap of 5.0e-01, RFISTA at 1.0e-01"]
     text = report.table(runs, TOL)
-    assert "above 3: 1 of 3" in text
+    assert "above 3: 1 of 2." in text
     assert "| a | 1e-07 | 9.90 | RFISTA | CLARABEL | 1e-08 | 0.10 | 50.0 |" in text
     assert "| all | 3 | 1 | 2 | 0 | 2 | 1 |" in text
     assert "| c | time_limit | 1.0e+00 | 5e-01 |  | RFISTA (optimal) | 1e-07 |" in text
