@@ -9,11 +9,12 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
@@ -105,8 +106,22 @@ def _key(case: str) -> str:
     return case.split("/")[0]
 
 
+@cache
+def _warm() -> None:
+    """Have everything imported and compiled, once in a process: no solver is to be charged with it."""
+    X = np.column_stack([np.linspace(-1.0, 1.0, 8), np.ones(8)])
+    for form in (cr.ConvexReLU, cr.ConvexGatedReLU):
+        for lam in (1e-2, 0.0):
+            problem = form(X, np.abs(X[:, 0]), cr.enumerate_patterns(X), lam)
+            for solver in ("auto", *SINGLE):
+                with contextlib.suppress(cr.SolverError), warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    cr.solve(problem, solver, tol=1e-2, max_iter=100)
+
+
 def _solve_case(name: str | int, solvers: Sequence[str], tol: float, time_limit: float) -> list[Run]:
     with threadpool_limits(1):
+        _warm()
         case = known_case(name) if isinstance(name, str) else random_case(name)
         answers = list(_answers(case, solvers, tol, time_limit))
         other = judge.optimum(case)
