@@ -196,3 +196,17 @@ def test_a_bound_above_the_objective_is_noticed_in_any_unit_of_the_targets(unit)
     with pytest.raises(cr.CertificateError, match="exceeds upper bound"):
         with_dual_point(certificate, above)
     assert with_dual_point(certificate, certificate.dual).lower == certificate.lower
+
+
+def test_what_is_within_a_tolerance(solved):
+    """A gap of half is within one half and no less; one below the resolution of the targets is within any."""
+    certificate = cr.certify(solved[0][0], solved[0][1])
+    wide = replace(certificate, lower=1.0, upper=2.0)
+    assert not wide.within(0.49)
+    assert wide.within(0.5)
+    resolution = certificate.problem.resolution
+    assert 0.0 < resolution < 1e-15
+    near = replace(certificate, lower=0.0, upper=resolution)
+    assert near.rel_gap == 1.0
+    assert near.within(1e-9)
+    assert not replace(near, upper=4.0 * resolution).within(1e-9)
