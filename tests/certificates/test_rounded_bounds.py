@@ -203,6 +203,17 @@ def test_what_is_rounded_on_the_way_to_ordinary_data_is_noticed():
         assert _is_exact(normalize(problem), problem, U[None]) is exact
 
 
+def test_data_whose_squares_overflow_are_proven_on_ordinary_ones():
+    problem = make_problem("gated")
+    ordinary = cr.certify(problem, problem.zero_weights(), rigor="rounded")
+    x, y = 2.0**600, 2.0**400
+    huge = cr.ConvexGatedReLU(x * problem.X, y * problem.y, problem.patterns, x * y * problem.lam)
+    certificate = cr.certify(huge, huge.zero_weights(), rigor="rounded")
+    assert certificate.upper == y**2 * ordinary.upper
+    assert certificate.lower == pytest.approx(y**2 * ordinary.lower, rel=1e-12)
+    assert certificate.lower > 0.0
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_solutions_are_proven_and_no_wider(case):
     problem = case.build()
