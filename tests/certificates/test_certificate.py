@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import cvxrelu as cr
 from cvxrelu.certificates import certificate as certificates
 from cvxrelu.certificates.certificate import with_dual_point
+from cvxrelu.problems.dual_workspace import DualWorkspace
 from tests.helpers.cases import all_cases, make_problem, random_weights
 
 CASES = list(all_cases())
@@ -210,3 +211,26 @@ def test_what_is_within_a_tolerance(solved):
     assert near.rel_gap == 1.0
     assert near.within(1e-9)
     assert not replace(near, upper=4.0 * resolution).within(1e-9)
+
+
+@pytest.mark.parametrize("size", [1e-3, 1e3])
+def test_bounds_contradict_each_other_beyond_rounding_of_the_objective_at_zero(size):
+    problem = make_problem("gated")
+    problem = cr.ConvexGatedReLU(problem.X, size * problem.y, problem.patterns, 1.0)
+    at_zero = problem.objective(problem.zero_weights())
+    assert not certificates.contradict(problem, 0.5e-6 * at_zero, 0.0, rounding=1e-6)
+    assert certificates.contradict(problem, 2e-6 * at_zero, 0.0, rounding=1e-6)
+
+
+def test_the_workspace_of_a_solver_is_the_one_that_is_used(solved):
+    asked = []
+
+    class Noted(DualWorkspace):
+        def adjoint(self, *arguments):
+            asked.append(arguments)
+            return super().adjoint(*arguments)
+
+    problem, solution = solved[1]
+    certificate = certificates.certify_solved(problem, solution.weights, solution.dual, Noted())
+    assert asked
+    assert certificate.upper == cr.certify(problem, solution.weights).upper

@@ -171,6 +171,7 @@ def test_high_rank_is_proven_by_relaxation(tmp_path):
     solution.certificate.save(tmp_path / "a.cert")
     loaded = cr.load_certificate(tmp_path / "a.cert")
     assert loaded.proof == "relaxation"
+    assert "proof           relaxation" in str(loaded)
     assert loaded.verify(X, y).lower == pytest.approx(solution.lower, rel=1e-8)
     bare = dataclasses.replace(solution.certificate.proof, multipliers=None)
     with pytest.raises(ValueError, match="without its multipliers"):
