@@ -416,6 +416,14 @@ def test_arrays_of_the_wrong_form(relu):
             pytest.fail(f"{name} was not seen: {forged(contents, change)}")
 
 
+def test_a_multiplier_that_comes_twice_is_refused(relu):
+    *data, contents = relu
+    starts, rows = contents.arrays["multiplier_starts"], contents.arrays["multiplier_rows"]
+    first = int(starts[np.flatnonzero(np.diff(starts) > 1)[0]])
+    with pytest.raises(RejectedCertificate, match="must ascend in each part"):
+        forged(contents, changed(contents, "multiplier_rows", first + 1, rows[first]))
+
+
 def test_truncated_and_damaged_files(relu):
     """Every cut is rejected; a flipped byte is rejected or changes nothing that is read (a date in the zip file)."""
     contents = relu[1]
