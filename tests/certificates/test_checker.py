@@ -417,7 +417,7 @@ def test_arrays_of_the_wrong_form(relu):
 
 
 def test_a_multiplier_that_comes_twice_is_refused(relu):
-    *data, contents = relu
+    _, contents = relu
     starts, rows = contents.arrays["multiplier_starts"], contents.arrays["multiplier_rows"]
     first = int(starts[np.flatnonzero(np.diff(starts) > 1)[0]])
     with pytest.raises(RejectedCertificate, match="must ascend in each part"):
