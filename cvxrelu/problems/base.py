@@ -123,6 +123,11 @@ class ConvexProblem(DualProgram):
         X.flags.writeable = False
         return GatedOperator(X, self.patterns.D)
 
+    @property
+    def native_operator(self) -> GatedOperator:
+        """A on (X, D) in the precision of X, for solvers to iterate with."""
+        return self.operator if self.X.dtype == np.float64 else self.operator.on_data(self.X)
+
     @cached_property
     def at_zero(self) -> tuple[FloatArray, FloatArray]:
         """The gradient t of F at zero (n, c) and A't (c, P, d), where solvers start; the same for all lam."""

@@ -83,9 +83,13 @@ class GatedOperator:
         part._data = self._data
         return part
 
+    def on_data(self, X: FloatArray) -> Self:
+        """Return the operator of the same patterns on other data of the same shape, in their precision."""
+        return type(self)(X, self.D, self.block_bytes)
+
     def astype(self, dtype: type[np.floating]) -> Self:
         """Return the operator in another precision."""
-        return type(self)(self.X.astype(dtype), self.D, self.block_bytes)
+        return self.on_data(self.X.astype(dtype))
 
     def forward(self, U: FloatArray) -> FloatArray:
         """Return A u (n, c) for weights U (c, P, d); zero blocks cost nothing if they are the most."""

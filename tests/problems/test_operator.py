@@ -157,3 +157,43 @@ def test_few_blocks_of_the_adjoint_leave_the_others_zero():
         some = operator.adjoint(t, wanted)
         np.testing.assert_allclose(some[wanted], whole[wanted], rtol=1e-12)
         assert np.any(some[~wanted]) == (count >= 2 * 3)  # the products of all cost as much as those of c d blocks
+
+
+class Other(cr.GatedOperator):
+    """An operator of another class."""
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("kind", "solver", "penalty"),
+    [
+        (cr.ConvexGatedReLU, "RFISTA", "group_l1"),
+        (cr.ConvexGatedReLU, "WorkingSet", "l1"),
+        (cr.ConvexReLU, "AugmentedLagrangian", "group_l1"),
+        (cr.ConvexReLU, "WorkingSet", "group_l1"),
+    ],
+)
+def test_a_solve_takes_its_operators_from_the_problem(monkeypatch, kind, solver, penalty, dtype):
+    """Another class of operators is chosen in one place."""
+    made = set()
+
+    def note(self, *given):
+        made.add(type(self))
+        init(self, *given)
+
+    init = cr.GatedOperator.__init__
+    monkeypatch.setattr(cr.GatedOperator, "__init__", note)
+    monkeypatch.setattr("cvxrelu.problems.base.GatedOperator", Other)
+    X = np.random.default_rng(0).standard_normal((20, 3)).astype(dtype)
+    problem = kind(X, np.abs(X[:, 0]), cr.sample_patterns(X, 5, seed=0), lam=0.01, penalty=penalty)
+    assert cr.solve(problem, solver, tol=1e-2).status == "optimal"
+    assert made == {Other}
+
+
+def test_the_native_operator_has_the_precision_of_the_data():
+    X = np.random.default_rng(0).standard_normal((20, 3))
+    for dtype in (np.float32, np.float64):
+        problem = cr.ConvexGatedReLU(X.astype(dtype), X[:, 0], cr.sample_patterns(X, 5, seed=0), lam=0.01)
+        assert problem.native_operator.X.dtype == dtype
+        assert problem.native_operator.X is problem.X
+        assert problem.operator.X.dtype == np.float64

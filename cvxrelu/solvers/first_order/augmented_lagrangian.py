@@ -12,7 +12,6 @@ from cvxrelu._validation import FloatArray, Weights, check_integer, check_number
 from cvxrelu.exceptions import SolverError
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual_workspace import DualWorkspace
-from cvxrelu.problems.operator import GatedOperator
 from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.runtime.memory import require
 from cvxrelu.solvers.first_order.accelerated_gradient import AcceleratedIterate, ProximalOptions, iterate
@@ -206,7 +205,7 @@ class PenalisedModel:
         self.gamma = gamma
         self._problem = problem
         self._c = problem.n_outputs
-        self._operator = GatedOperator(problem.X, problem.patterns.D)
+        self._operator = problem.native_operator
         self._Y = problem.Y.astype(dtype)
         self._signs = np.tile(np.where(problem.patterns.D, 1.0, -1.0).astype(dtype), (1, 2 * self._c))
 

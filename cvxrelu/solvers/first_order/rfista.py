@@ -12,7 +12,6 @@ from cvxrelu.exceptions import SolverError
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.gated_relu import ConvexGatedReLU
-from cvxrelu.problems.operator import GatedOperator
 from cvxrelu.solvers.first_order.accelerated_gradient import ProximalOptions, iterate
 from cvxrelu.solvers.interface import Iterate, Limits, SolverResult
 from cvxrelu.solvers.monitor import monitor
@@ -132,8 +131,7 @@ class GatedModel:
 
     def __init__(self, problem: ConvexProblem) -> None:
         self._problem = problem
-        same = problem.X.dtype == problem.operator.X.dtype
-        self._operator = problem.operator if same else GatedOperator(problem.X, problem.patterns.D)
+        self._operator = problem.native_operator
         self._Y = problem.Y.astype(problem.X.dtype)
 
     def image(self, u: FloatArray) -> FloatArray:

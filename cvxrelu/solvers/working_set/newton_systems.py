@@ -198,7 +198,7 @@ class NewtonSystems:
         """Return what is had without the matrix itself."""
         A, M, weights, shift = system.A, system.M, system.Q.diagonal, system.shift
         if not isinstance(M, GroupJacobian):
-            squares = GatedOperator(A.X**2, A.D)
+            squares = A.on_data(A.X**2)
             return Diagonal(1.0 / (M.diagonal(squares.adjoint(weights)) + A.X.dtype.type(shift)))
         other: Preconditioner
         if self.constant_curvature and A.n_features <= _BLOCK_FEATURES:

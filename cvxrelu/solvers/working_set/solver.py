@@ -105,7 +105,7 @@ def _gated_candidates(
     problem: ConvexProblem, blocks: FloatArray, limits: Limits, workspace: DualWorkspace
 ) -> Iterator[Iterate]:
     """Yield the solution on each working set, until rounding ends all progress."""
-    operator = problem.operator if problem.X.dtype == np.float64 else GatedOperator(problem.X, problem.patterns.D)
+    operator = problem.native_operator
     prediction = operator.forward(blocks) if blocks.any() else np.zeros_like(problem.Y)
     upper = problem.loss.value(prediction, problem.Y) + problem.lam * problem.penalty.value(blocks)
     inner = ProximalNewton(problem, prediction)
