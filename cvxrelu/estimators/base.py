@@ -8,12 +8,11 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from cvxrelu._validation import FloatArray, check_choice, check_flag, check_integer, check_number
 from cvxrelu.certificates.certificate import Certificate
-from cvxrelu.estimators.training import Fit, FitSettings
+from cvxrelu.estimators.training import Fit, FitSettings, gates_seed
 from cvxrelu.losses.base import Loss
 from cvxrelu.networks.network import Network
 from cvxrelu.optimize.solution import Solution
@@ -72,7 +71,7 @@ class ConvexNetworkEstimator(BaseEstimator):
             tol=check_number("tol", self.tol, minimum=0.0, strict=True),
             max_iter=self.max_iter,
             time_limit=self.time_limit,
-            seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
+            seed=gates_seed(self.random_state),
             verbose=bool(self.verbose),
         )
 

@@ -1,12 +1,13 @@
 """How an estimator trains: patterns, the convex program of its rows, the solve, and a certificate on the rows given."""
 
 import time as clock
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.utils import check_random_state
 
 from cvxrelu._validation import FloatArray, Weights, check_number
 from cvxrelu.certificates.certificate import Certificate, certify_solved, over_all_networks
@@ -32,7 +33,7 @@ from cvxrelu.problems.gated_relu import ConvexGatedReLU
 from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.runtime.interrupts import interrupts_noted
 from cvxrelu.runtime.threads import silenced
-from cvxrelu.solvers.interface import NativeSolver
+from cvxrelu.solvers.interface import NativeSolver, Record
 from cvxrelu.status import Status
 
 _LEAST_TIME = 1e-3
@@ -57,6 +58,11 @@ class FitSettings:
     time_limit: float | None
     seed: int
     verbose: bool
+
+
+def gates_seed(random_state: Any) -> int:
+    """Return the seed that the gates of a ``random_state`` are drawn with."""
+    return int(check_random_state(random_state).randint(2**31 - 1))
 
 
 class Fit:
@@ -118,11 +124,16 @@ class Fit:
         """Return the convex program on the merged rows."""
         return self._problem(self.X, self.Y, self._rows.weights, self.patterns, alpha)
 
-    def solve(self, alpha: float, previous: Certificate | None = None) -> Solution:
+    def solve(
+        self,
+        alpha: float,
+        previous: Certificate | None = None,
+        callback: Callable[[Record], object] | None = None,
+    ) -> Solution:
         """Solve the program; start from the weights, or for "generate" the patterns, of an earlier certificate."""
         plan = self.plan
         if plan.patterns == "generate":
-            return self._generate(alpha, self._patterns_of(previous))
+            return self._generate(alpha, self._patterns_of(previous), callback)
         problem = self.problem(alpha)
         return silenced(solve, ConvergenceWarning)(
             problem,
@@ -131,6 +142,7 @@ class Fit:
             max_iter=plan.max_iter,
             time_limit=self.time_left(),
             start=None if previous is None else _transferred(previous, problem),
+            callback=callback,
             verbose=plan.verbose,
         )
 
@@ -239,7 +251,9 @@ class Fit:
         sampled = np.empty((len(gates), 0)) if self.patterns.G is None else self.patterns.G
         return ActivationPatterns.from_gates(self.X, np.column_stack([gates, sampled]))
 
-    def _generate(self, alpha: float, patterns: ActivationPatterns) -> Solution:
+    def _generate(
+        self, alpha: float, patterns: ActivationPatterns, callback: Callable[[Record], object] | None = None
+    ) -> Solution:
         plan = self.plan
         X, Y, loss = self._weighted(self.X, self.Y, self._rows.weights)
         return silenced(solve_global, ConvergenceWarning)(
@@ -250,6 +264,7 @@ class Fit:
             tol=plan.tol,
             patterns=patterns,
             time_limit=self.time_left(),
+            callback=callback,
             seed=plan.seed,
             verbose=plan.verbose,
         )

@@ -68,9 +68,15 @@ class Standardization:
 
     @classmethod
     def fit(cls, rows: MergedRows, *, bias: bool, features: bool, targets: bool) -> Self:
-        """Return the weighted means and standard deviations of what is to be standardised; means only with a bias."""
-        x_mean, x_scale = _moments(rows.X, rows.weights, features, bias)
-        y_mean, y_scale = _moments(rows.Y, rows.weights, targets, bias)
+        """Return the weighted means and standard deviations of what is to be standardised; means only with a bias.
+
+        Raises
+        ------
+        ValueError
+            If a column is so large that its variance overflows.
+        """
+        x_mean, x_scale = _moments("X", rows.X, rows.weights, features, bias)
+        y_mean, y_scale = _moments("y", rows.Y, rows.weights, targets, bias)
         return cls(x_mean, x_scale, y_mean, y_scale, bias)
 
     def features(self, X: FloatArray) -> FloatArray:
@@ -98,6 +104,32 @@ class Standardization:
             G = None if G is None else np.concatenate([G, constant])
         return ReLUNetwork(W1, w2) if G is None else GatedReLUNetwork(G.T, W1, w2)
 
+    def standardized(self, network: Network) -> Network:
+        """Return the network for standardised data that `network` made the given one of, to rounding.
+
+        Raises
+        ------
+        ValueError
+            If the neuron that carries the means of the targets is not its last.
+        """
+        W1, w2 = network.W1, as_columns(network.w2)
+        G = network.G.T if isinstance(network, GatedReLUNetwork) else None
+        if self.y_mean.any():
+            constant = np.eye(1, W1.shape[1], W1.shape[1] - 1)
+            if not (np.array_equal(W1[-1:], constant) and np.array_equal(w2[-1:], self.y_mean[None])):
+                raise ValueError("network must end with the neuron that carries the means of the targets")
+            W1, w2, G = W1[:-1], w2[:-1], None if G is None else G[:-1]
+        w2 = (w2 / self.y_scale).reshape(-1, *network.w2.shape[1:])
+        W1 = self._standardized(W1)
+        return ReLUNetwork(W1, w2) if G is None else GatedReLUNetwork(self._standardized(G).T, W1, w2)
+
+    def _standardized(self, rows: FloatArray) -> FloatArray:
+        """Return first layers or gates, one a row, of raw data as those of standardised data."""
+        if not self.bias:
+            return rows * self.x_scale
+        raw = rows[:, :-1]
+        return np.column_stack([raw * self.x_scale, rows[:, -1] + raw @ self.x_mean])
+
     def _raw(self, rows: FloatArray) -> FloatArray:
         """Return first layers or gates, one a row, of standardised data as those of raw data."""
         if not self.bias:
@@ -111,10 +143,20 @@ def with_bias(X: FloatArray) -> FloatArray:
     return np.column_stack([X, np.ones(len(X))])
 
 
-def _moments(data: FloatArray, weights: FloatArray, wanted: bool, centred: bool) -> tuple[FloatArray, FloatArray]:
+def _moments(
+    name: str, data: FloatArray, weights: FloatArray, wanted: bool, centred: bool
+) -> tuple[FloatArray, FloatArray]:
     """Return what is subtracted from the columns, and what they are divided by."""
     mean, scale = np.zeros(data.shape[1]), np.ones(data.shape[1])
     if not wanted:
         return mean, scale
-    scaler = StandardScaler().fit(data, sample_weight=weights)
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaler = StandardScaler().fit(data, sample_weight=weights)
+    finite = np.isfinite(scaler.scale_)
+    if not finite.all():
+        column = int(np.argmin(finite))
+        raise ValueError(
+            f"{name} is too large to be standardised: the variance of its column {column} overflows float64 "
+            f"(values up to {np.abs(data[:, column]).max():g})"
+        )
     return scaler.mean_ if centred else mean, scaler.scale_

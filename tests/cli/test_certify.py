@@ -193,7 +193,7 @@ def test_what_is_proved_is_not_warned_of(files, data, kind, monkeypatch):
     solution = cr.solve(kind(X, y, cr.sample_patterns(X, 12), LAM), tol=1e-9)
     path = files("data.npz", X=X, y=y).with_name("own.npz")
     solution.network().save(path)
-    monkeypatch.setattr("cvxrelu.cli.runs.certify._SHARE", 1e-12)
+    monkeypatch.setattr("cvxrelu.cli.runs.certify._FRACTION", 1e-12)
     result = invoke("certify", path, "--data", path.parent / "data.npz", "--lam", LAM)
     assert "Proved: " in result.stdout
     assert "above tol" not in result.stderr

@@ -15,6 +15,7 @@ from cvxrelu.cli.runs.demo import Outcome, check_elsewhere, failed_checks, load_
 from cvxrelu.cli.runs.solve import Duality, solve_dual, train_on_split
 from cvxrelu.cli.settings import Kind, Settings
 from cvxrelu.cli.views.solve import record
+from cvxrelu.preprocessing.rows import Standardization
 from cvxrelu.solvers.registry import NATIVE_SOLVERS
 from tests.helpers.command import invoke, invoke_json, refused
 
@@ -98,7 +99,7 @@ def test_demo_checks_hold_of_a_real_run(demo_run):
     assert failed_checks(Outcome(demo_run, dual, demo_run.solution)) == []
     assert dual.value <= demo_run.solution.objective * (1 + 1e-12)
     split = demo_run.split
-    assert split.X_train.shape == (455, 31)
+    assert split.X_train.shape == (455, 30)
     assert set(split.y_train) == {-1.0, 1.0}
 
 
@@ -129,8 +130,7 @@ def test_demo_check_of_the_network_is_reached(demo_run, error):
 
 
 def test_demo_check_of_the_certificate_is_reached(demo_run):
-    certificate = dataclasses.replace(demo_run.solution.certificate, lower=0.0)
-    forged = dataclasses.replace(demo_run, solution=dataclasses.replace(demo_run.solution, certificate=certificate))
+    forged = dataclasses.replace(demo_run, certificate=dataclasses.replace(demo_run.certificate, lower=0.0))
     (sentence,) = failed_checks(Outcome(forged, Duality(demo_run.solution.lower, 0.0), demo_run.solution))
     assert "certified relative gap, 1.0e+00, is above" in sentence
 
@@ -151,7 +151,7 @@ def test_solve_shows_a_certified_network(table, kind, target):
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
     assert "Rows: 32 to train, 8 to test." in result.stdout
-    assert "Left out, constant on the training rows: k." in result.stdout
+    assert "Constant on the training rows, so that nothing is learnt from them: k." in result.stdout
     assert "Certified: the objective of this network is within" in result.stdout
     assert "Networks with other patterns may do better" in " ".join(result.stdout.split())
     if target == "labels":
@@ -465,13 +465,24 @@ def test_what_solve_writes_fits_together(table, outputs, kind, target):
     found = solve_json(source, "--target", "y", "--kind", kind, "--gates", 8, *options)
     assert found["written"] == {name: str(path) for name, path in paths.items()}
     network = cr.load_network(paths["network"])
+    frame = pd.read_csv(source)
+    raw = np.column_stack([frame[found["features"]], np.ones(len(frame))])
     with np.load(paths["data"]) as data:
-        assert network.n_neurons == found["n_neurons"]
-        assert network.objective(data["X"], data["y"], found["lam"]) == found["network_objective"]
-        frame = pd.read_csv(source)
+        moments = Standardization(
+            data["x_center"], data["x_scale"], data["y_center"][None], data["y_scale"][None], bias=True
+        )
+        inner = moments.standardized(network)
+        assert inner.n_neurons == found["n_neurons"]
+        assert network.n_neurons == found["n_neurons"] + (target == "regression")
+        objective = inner.objective(data["X"], data["y"], found["lam"])
+        assert objective == pytest.approx(found["network_objective"], rel=1e-12)
+        expected = inner.predict(moments.features(raw[:, :-1])) * data["y_scale"] + data["y_center"]
+        np.testing.assert_allclose(network.predict(raw), expected, rtol=1e-10, atol=1e-10)
         assert list(data["features"]) == ["a", "b", "size [m2]"]
         scaled = (frame[list(data["features"])].to_numpy() - data["x_center"]) / data["x_scale"]
-        rows = np.concatenate([data["X"], data["X_test"]])[:, :-1]
+        rows = np.concatenate([data["X"], data["X_test"]])
+        np.testing.assert_array_equal(rows[:, -1], 1.0)
+        rows = rows[:, :-1]
         np.testing.assert_allclose(np.sort(scaled, axis=0), np.sort(rows, axis=0), atol=1e-12)
         if target == "regression":
             targets = np.concatenate([data["y"], data["y_test"]]) * data["y_scale"] + data["y_center"]

@@ -9,8 +9,9 @@ import pytest
 
 import cvxrelu as cr
 from cvxrelu.cli.data.tables import read_table, split_table
-from cvxrelu.cli.runs.solve import build_problem
+from cvxrelu.cli.runs.solve import fit_of
 from cvxrelu.cli.settings import Kind, Settings
+from cvxrelu.preprocessing.rows import with_bias
 from tests.helpers.command import invoke, invoke_json, refused
 from tests.helpers.needs import needs, require
 
@@ -32,7 +33,8 @@ def table(tmp_path):
 def test_points_are_those_of_the_path(table, kind):
     found = invoke_json("path", table, *SMALL, "--kind", kind)
     split = split_table(read_table(table, "y"), 0.2, 0)
-    path = cr.regularization_path(build_problem(split, Settings(Kind(kind), 6, 0.0)), n_lams=4, eps=1e-2)
+    fit = fit_of(split, Settings(Kind(kind), 6, 0.0))
+    path = cr.regularization_path(fit.problem(0.0), n_lams=4, eps=1e-2)
     assert [point["lam"] for point in found["points"]] == list(path.lams)
     assert [point["n_neurons"] for point in found["points"]] == [path.network(i).n_neurons for i in range(4)]
     for point, objective in zip(found["points"], path.objectives, strict=True):
@@ -42,7 +44,7 @@ def test_points_are_those_of_the_path(table, kind):
     assert found["best"] == int(np.argmax(scores))
     assert found["complete"]
     truth = split.y_test
-    residual = truth - path.network(3).predict(split.X_test)
+    residual = truth - fit.network(path.solutions[3]).predict(with_bias(split.X_test))
     assert scores[3] == pytest.approx(1 - np.sum(residual**2) / np.sum((truth - truth.mean()) ** 2), abs=2e-3)
 
 

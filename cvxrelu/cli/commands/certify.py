@@ -30,14 +30,24 @@ def certify(
     data: Annotated[
         pathlib.Path,
         typer.Option(
-            metavar="FILE", help="npz file with arrays X and y, or a table; columns as the network takes them."
+            metavar="FILE",
+            help="npz file with arrays X and y, or a table; columns as the network takes them, without that of ones.",
         ),
     ],
     lam: Annotated[float, typer.Option(help="Strength of the weight decay that the network is judged by.")],
     target: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Column to predict, where the data are a table.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Column to predict, where the data are a table; a network of solve knows its own."
+        ),
     ] = None,
-    loss: Annotated[str, typer.Option(metavar="<name>", help="squared, huber, logistic or softmax.")] = "squared",
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            metavar="<name>",
+            help="squared, huber, logistic or softmax. Default: that of solve, squared for other networks.",
+        ),
+    ] = None,
     scope: Annotated[
         Scope,
         typer.Option(
@@ -60,30 +70,44 @@ def certify(
 
     Of any trainer: its objective, with weight decay lam/2 of all squared weights and biases, is compared with a proven
     lower bound. A better network with the same patterns (scope global: with any) is trained on the way.
+
+    A network of cvxrelu solve is judged as it was trained: on standardised columns, and on the rows of its training
+    where the table holds them.
     """
     out, errors = Console(highlight=False), Console(stderr=True)
     outputs = {"network": save_network, "certificate": save_certificate, "data": save_data}
     with working(errors, "loading") as status:
         from cvxrelu._files import write_arrays
-        from cvxrelu.cli.runs.certify import certify_file, read_plain_data
+        from cvxrelu.cli.data.network_files import check_network_file, save_rows, save_trained
+        from cvxrelu.cli.runs.certify import certify_file, read_subject
         from cvxrelu.cli.views.certify import network_record, print_network
-        from cvxrelu.networks.loading import read_network_file
 
         check_outputs(list(outputs.values()), force)
-        given = read_network_file(network)
-        X, y = read_plain_data(data, target)
+        check_network_file(save_network)
+        subject = read_subject(network, data, target)
         status.update("certifying")
-        found = certify_file(given, X, y, lam, loss, scope, tol=tol, time_limit=time_limit)
+        found = certify_file(subject, lam, loss, scope, tol=tol, time_limit=time_limit)
+        training = subject.training
         if save_network is not None and found.improved is not None:
-            found.improved.save(save_network, overwrite=force)
+            better = subject.raw(found.improved)
+            if training is None:
+                better.save(save_network, overwrite=force)
+            else:
+                save_trained(better, training, save_network, overwrite=force)
         if save_certificate is not None:
             found.save(save_certificate, overwrite=force)
         if save_data is not None:
-            write_arrays(save_data, {"X": found.problem.X, "y": found.problem.y}, overwrite=force)
+            X, y = found.problem.X, found.problem.y
+            if training is None:
+                write_arrays(save_data, {"X": X, "y": y}, overwrite=force)
+            else:
+                save_rows(save_data, X, y, training, overwrite=force)
     written = {name: str(file) for name, file in outputs.items() if file is not None}
     if as_json:
-        print_json({"network": str(network), "data": str(data)} | network_record(found, tol) | {"written": written})
+        print_json(
+            {"network": str(network), "data": str(data)} | network_record(found, subject, tol) | {"written": written}
+        )
     else:
-        print_network(out, found, tol, written)
+        print_network(out, found, subject, tol, written)
     if not found.within(tol):
         raise typer.Exit(NOT_PROVED)

@@ -54,7 +54,7 @@ def compare(
     with working(errors, "loading") as status:
         from cvxrelu.cli.data.tables import read_table, split_table
         from cvxrelu.cli.runs.compare import compare_solvers
-        from cvxrelu.cli.runs.solve import build_problem
+        from cvxrelu.cli.runs.solve import fit_of, lam_of
         from cvxrelu.cli.views.compare import comparison_record, print_comparison
 
         if more and not solvers:
@@ -63,11 +63,13 @@ def compare(
         settings = options.settings_of(kind, gates, loss, seed, tol, max_iter, time_limit, lam=lam, lam_ratio=lam_ratio)
         split = split_table(read_table(data, target, task), test_size, seed)
         names = list(dict.fromkeys(replace(settings, solver=name).solver_name for name in asked))
-        comparison = compare_solvers(build_problem(split, settings), names, settings, status.update)
+        fit = fit_of(split, settings)
+        comparison = compare_solvers(fit.problem(lam_of(fit, settings)), names, settings, status.update)
     if as_json:
-        print_json({"file": str(data), "target": split.table.target} | comparison_record(comparison, split, settings))
+        found = comparison_record(comparison, split, fit.standardization, settings)
+        print_json({"file": str(data), "target": split.table.target} | found)
     else:
-        print_comparison(out, comparison, split)
+        print_comparison(out, comparison, split, fit.standardization)
     if comparison.contradiction:
         print_message(errors, "check failed", "the certified intervals do not meet: please report this")
     if comparison.contradiction or not comparison.proved:

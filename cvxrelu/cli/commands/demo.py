@@ -42,7 +42,7 @@ def demo(
         failures = [sentence for outcome in outcomes for sentence in demonstration.failed_checks(outcome)]
         verdicts = demonstration.check_elsewhere(runs)
     duals, natives = [outcome.dual for outcome in outcomes], [outcome.native for outcome in outcomes]
-    print_lines(out, ["Breast-cancer data, squared loss.", *data_lines(split)])
+    print_lines(out, ["Breast-cancer data, squared loss.", *data_lines(split, runs[0].fit.standardization)])
     if availability("ECOS") is Availability.MISSING:
         print_lines(out, ["ECOS is not installed (pip install ecos): the others go on without it."])
     out.print(results_grid(runs, duals, natives))

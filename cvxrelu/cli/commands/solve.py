@@ -37,7 +37,7 @@ def solve(
     time_limit: options.TimeLimit = None,
     save_network: Annotated[
         pathlib.Path | None,
-        options.output("Write the network, which takes the scaled columns that --save-data writes."),
+        options.output("Write the network, for the columns as they are and a column of ones, as an npz file."),
     ] = None,
     save_certificate: Annotated[
         pathlib.Path | None, options.output("Write the certificate, for cvxrelu verify and for others to check.")
@@ -45,7 +45,8 @@ def solve(
     save_data: Annotated[
         pathlib.Path | None,
         options.output(
-            "Write the rows as they were trained on: npz with X, y, X_test, y_test and how they were scaled."
+            "Write the rows as they were trained on and certified: npz with X, y, X_test, y_test and how they were "
+            "standardised."
         ),
     ] = None,
     force: options.Force = False,
@@ -53,18 +54,20 @@ def solve(
 ) -> None:
     """Train a network on your own table, with a certificate.
 
-    Scales the columns, samples gates, solves the convex program and maps its answer to a network; says how far
-    from optimal that can be at most.
+    Standardises the columns, samples gates, solves the convex program and maps its answer to a network; says how far
+    from optimal that can be at most. The same as the estimators of the package in Python.
     """
     out, errors = Console(highlight=False), Console(stderr=True)
     outputs = {"network": save_network, "certificate": save_certificate, "data": save_data}
     with working(errors, "loading") as status:
-        from cvxrelu.cli.data.tables import read_table, save_split, split_table
+        from cvxrelu.cli.data.network_files import check_network_file, save_rows, save_trained
+        from cvxrelu.cli.data.tables import read_table, split_table
         from cvxrelu.cli.runs.solve import train_on_split
         from cvxrelu.cli.views.format import progress_line
         from cvxrelu.cli.views.solve import print_run, record
 
         check_outputs(list(outputs.values()), force)
+        check_network_file(save_network)
         split = split_table(read_table(data, target, task), test_size, seed)
         settings = options.settings_of(
             kind, gates, loss, seed, tol, max_iter, time_limit, lam=lam, lam_ratio=lam_ratio, solver=solver
@@ -72,15 +75,16 @@ def solve(
         status.update("solving")
         run = train_on_split(split, settings, lambda step: status.update(f"solving: {progress_line(step)}"))
         if save_network is not None:
-            run.network.save(save_network, overwrite=force)
+            save_trained(run.network, run.training, save_network, overwrite=force)
         if save_certificate is not None:
-            run.solution.certificate.save(save_certificate, overwrite=force)
+            run.certificate.save(save_certificate, overwrite=force)
         if save_data is not None:
-            save_split(split, save_data, overwrite=force)
+            problem = run.certificate.problem
+            save_rows(save_data, problem.X, problem.y, run.training, split, overwrite=force)
     written = {name: str(file) for name, file in outputs.items() if file is not None}
     if as_json:
         print_json({"file": str(data), "target": split.table.target} | record(run) | {"written": written})
     else:
         print_run(out, run, written)
-    if run.solution.status != "optimal":
+    if not run.certificate.within(tol):
         raise typer.Exit(NOT_PROVED)

@@ -1,4 +1,4 @@
-"""A user's table as checked arrays, and the split into scaled training and test data."""
+"""A user's table as checked arrays, and the split into training and test rows."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import StandardScaler
 
-from cvxrelu._files import write_arrays
+from cvxrelu._files import content_hash
 from cvxrelu._validation import FloatArray, check_number
 from cvxrelu.cli.data.table_files import TableError, listing, read_cells
 from cvxrelu.cli.settings import Task
@@ -52,37 +52,37 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class TrainTestSplit:
-    """Training and test data, scaled by statistics of the training rows.
+    """Training and test rows, as they are in the table.
 
     Attributes
     ----------
-    X_train, X_test : ndarray
-        Features, centred and of unit l2 norm on the training rows; the last column is 1/sqrt(n_train), the bias.
-    y_train, y_test : ndarray
-        Targets: -1 and +1, or (target - center) / scale.
-    features : tuple of str
-        Names of the columns of X that were kept, the bias not among them.
+    X_train, X_test : ndarray of shape (n, d)
+        Features.
+    y_train, y_test : ndarray of shape (n,)
+        Targets: numbers, or -1 and +1.
     constant : tuple of str
-        Columns left out: constant, to rounding, on the training rows.
-    x_center, x_scale : ndarray of shape (d,)
-        Of these columns: each is (value - x_center) / x_scale.
-    center, scale : float
-        Of the target; 0 and 1 for classification.
+        Features that are constant, to rounding, on the training rows.
     table : Table
         What was split.
+    test_size : float
+        The fraction of its rows that was asked for as a test.
+    seed : int
+        Which of the splits of that size.
     """
 
     X_train: FloatArray
     X_test: FloatArray
     y_train: FloatArray
     y_test: FloatArray
-    features: tuple[str, ...]
     constant: tuple[str, ...]
-    x_center: FloatArray
-    x_scale: FloatArray
-    center: float
-    scale: float
     table: Table
+    test_size: float
+    seed: int
+
+    @property
+    def rows_sha256(self) -> str:
+        """Hash of the training rows, in their order."""
+        return content_hash({}, {"X": self.X_train, "y": self.y_train})
 
 
 def read_table(path: Path, target: str | None, task: Task = Task.AUTO) -> Table:
@@ -128,10 +128,9 @@ def read_table(path: Path, target: str | None, task: Task = Task.AUTO) -> Table:
 
 
 def split_table(table: Table, test_size: float, seed: int) -> TrainTestSplit:
-    """Split a table at random, by class where it has classes, and scale it.
+    """Split a table at random, by class where it has classes.
 
-    Columns that are constant on the training rows are left out. ``test_size`` is the share of the rows to test
-    on; 0 keeps all for training.
+    ``test_size`` is the fraction of the rows to test on; 0 keeps all for training.
 
     Raises
     ------
@@ -152,53 +151,19 @@ def split_table(table: Table, test_size: float, seed: int) -> TrainTestSplit:
             raise TableError(
                 f"{len(rows)} rows cannot be split with test size {test_size:g} ({error}); 0 trains on all rows"
             ) from error
-    X, varies, scaler = _scaled(table.X, train, table.features)
-    X = np.column_stack([X[:, varies] / np.sqrt(len(train)), np.full(len(rows), 1 / np.sqrt(len(train)))])
-    y, center, scale = table.y, 0.0, 1.0
+    varies = _varies(table.X[train], table.features)
     if not classes:
-        scaled, changes, _ = _scaled(table.y[:, None], train, ("the target",))
-        center = float(table.y[train].mean())
-        scale = float(table.y[train].std()) if changes[0] else 1.0
-        y = scaled[:, 0]
+        _varies(table.y[train, None], ("the target",))
     return TrainTestSplit(
-        X_train=X[train],
-        X_test=X[test],
-        y_train=y[train],
-        y_test=y[test],
-        features=tuple(np.array(table.features, dtype=object)[varies]),
+        X_train=table.X[train],
+        X_test=table.X[test],
+        y_train=table.y[train],
+        y_test=table.y[test],
         constant=tuple(np.array(table.features, dtype=object)[~varies]),
-        x_center=scaler.mean_[varies],
-        x_scale=scaler.scale_[varies] * np.sqrt(len(train)),
-        center=center,
-        scale=scale,
         table=table,
+        test_size=test_size,
+        seed=seed,
     )
-
-
-def save_split(split: TrainTestSplit, path: Path, *, overwrite: bool) -> None:
-    """Write a split as an npz file: X and y, the training rows, X_test and y_test, and how to scale others like them.
-
-    Columns of X are those of ``features``, (value - x_center) / x_scale, and 1/sqrt(n); y is (target - y_center) /
-    y_scale, or -1 and +1 for ``labels``.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written, or is there and ``overwrite`` is False.
-    """
-    arrays = {
-        "X": split.X_train,
-        "y": split.y_train,
-        "X_test": split.X_test,
-        "y_test": split.y_test,
-        "features": np.array(split.features, dtype=np.str_),
-        "x_center": split.x_center,
-        "x_scale": split.x_scale,
-        "y_center": np.array(split.center),
-        "y_scale": np.array(split.scale),
-        "labels": np.array(split.table.labels, dtype=np.str_),
-    }
-    write_arrays(path, arrays, overwrite=overwrite)
 
 
 def _check_complete(cells: pd.DataFrame, place: str) -> None:
@@ -242,21 +207,25 @@ def _target(column: pd.Series[Any], task: Task, place: str) -> tuple[FloatArray,
             f"target {column.name!r} has {len(labels)} distinct value(s), {listing(labels)}: "
             "classification needs two classes, and regression numbers"
         )
-    return 2.0 * codes - 1.0, tuple(f"{label:g}" if isinstance(label, float) else label for label in labels)
+    return 2.0 * codes - 1.0, tuple(f"{label:g}" if isinstance(label, float) else str(label) for label in labels)
 
 
-def _scaled(
-    values: FloatArray, train: np.ndarray, names: tuple[str, ...]
-) -> tuple[FloatArray, np.ndarray, StandardScaler]:
-    """Return the columns, centred and of unit variance on the training rows, which vary there, and their scaler."""
+def _varies(values: FloatArray, names: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Return which columns vary by more than rounding, by the rule of scikit-learn's StandardScaler.
+
+    Raises
+    ------
+    TableError
+        If the variance of one overflows.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
-        scaler = StandardScaler().fit(values[train])
-        scaled = scaler.transform(values)
-    finite = np.isfinite(scaler.scale_)
+        means, variances = values.mean(axis=0), values.var(axis=0)
+        rounding = len(values) * np.finfo(np.float64).eps
+        varies: NDArray[np.bool_] = variances > rounding * variances + (rounding * means) ** 2
+    finite = np.isfinite(variances)
     if not finite.all():
         column = int(np.argmin(finite))
         raise TableError(
             f"values of {names[column]!r} are too large to scale (up to {np.abs(values[:, column]).max():g})"
         )
-    # The scaler leaves columns that are constant to rounding as they are, centred.
-    return scaled, np.isclose(scaled[train].std(axis=0), 1.0), scaler
+    return varies

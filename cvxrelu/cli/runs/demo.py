@@ -28,7 +28,7 @@ _TEST_SIZE = 0.2
 
 
 def load_demo_split(seed: int) -> TrainTestSplit:
-    """Return scikit-learn's breast-cancer data, scaled and split."""
+    """Return scikit-learn's breast-cancer data, split."""
     data = load_breast_cancer()
     malignant, benign = (str(name) for name in data.target_names)
     table = Table(
@@ -76,7 +76,7 @@ def failed_checks(outcome: Outcome) -> list[str]:
     """Return a sentence for each claim of the demonstration that does not hold; none if all do."""
     run, dual, native = outcome.run, outcome.dual, outcome.native
     title, tol = run.settings.kind.label, run.settings.tol
-    rel_gap, upper = run.solution.certificate.rel_gap, run.solution.objective
+    rel_gap, upper = run.certificate.rel_gap, run.certificate.upper
     duality = abs(upper - dual.value)
     mapping = abs(run.network_objective - upper)
     # "not <=" so that a NaN fails
@@ -91,7 +91,7 @@ def failed_checks(outcome: Outcome) -> list[str]:
         )
     if not mapping <= _SAME_OBJECTIVE * max(1.0, abs(upper)):
         failures.append(f"{title}: the objectives of network and convex program differ by {mapping:.1e}")
-    if not max(native.lower, run.solution.lower) <= min(native.objective, upper) * (1 + _ROUNDING):
+    if not max(native.lower, run.certificate.lower) <= min(native.objective, upper) * (1 + _ROUNDING):
         failures.append(f"{title}: the certified intervals of {native.solver} and {run.solution.solver} do not meet")
     return failures
 
@@ -105,8 +105,8 @@ def check_elsewhere(runs: Sequence[Run]) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         for run in runs:
             file, data = Path(folder, f"{run.settings.kind.value}.cert"), Path(folder, f"{run.settings.kind.value}.npz")
-            run.solution.certificate.save(file)
-            np.savez(data, X=run.solution.problem.X, y=run.solution.problem.y)
+            run.certificate.save(file)
+            np.savez(data, X=run.certificate.problem.X, y=run.certificate.problem.y)
             command = [sys.executable, "-I", checker.__file__, str(file), "--data", str(data)]
             answer = subprocess.run(command, capture_output=True, text=True, check=False)
             size = file.stat().st_size / 1024
@@ -117,7 +117,7 @@ def check_elsewhere(runs: Sequence[Run]) -> list[str]:
 
 def conclusions(runs: Sequence[Run]) -> list[str]:
     """Return what the demonstration proved and what it did not, in plain words."""
-    gap = max(run.solution.certificate.rel_gap for run in runs)
+    gap = max(run.certificate.rel_gap for run in runs)
     return [
         f"Proved: to a relative gap of {gap:.1e}, each network is optimal among all two-layer networks of its "
         "kind, of any width, whose neurons have the given patterns.",

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cvxrelu.cli.data.tables import TrainTestSplit
-from cvxrelu.cli.runs.solve import build_problem, scores
+from cvxrelu.cli.runs.solve import fit_of, scores
 from cvxrelu.cli.settings import Settings, Task
+from cvxrelu.estimators.training import Fit
 from cvxrelu.optimize import path as paths
 from cvxrelu.optimize.solution import Solution
+from cvxrelu.preprocessing.rows import with_bias
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,20 +19,23 @@ class PathRun:
 
     Attributes
     ----------
-    split : Split
+    split : TrainTestSplit
         The data; the test rows validate.
     settings : Settings
         What was asked; its lam plays no part.
+    fit : Fit
+        Standardisation and patterns.
     path : cvxrelu.Path
         The certified points.
     neurons : tuple of int
-        Neurons of each point's network.
+        Neurons of each point's network, without the one that carries the mean of the target.
     train, validation : tuple of dict
         Scores of each point, as in `Run`; validation is empty where there are no test rows.
     """
 
     split: TrainTestSplit
     settings: Settings
+    fit: Fit
     path: paths.Path
     neurons: tuple[int, ...]
     train: tuple[dict[str, float], ...]
@@ -59,27 +64,30 @@ def run_path(
     callback: Callable[[Solution], object] | None = None,
 ) -> PathRun:
     """Solve a path and measure its points; raises, warns and calls back as `cvxrelu.regularization_path` does."""
+    fit = fit_of(split, settings)
     path = paths.regularization_path(
-        build_problem(split, settings),
+        fit.problem(0.0),
         n_lams=n_lams,
         eps=eps,
         solver=settings.solver_name,
         tol=settings.tol,
         max_iter=settings.max_iter,
-        time_limit=settings.time_limit,
+        time_limit=fit.time_left(),
         callback=callback,
         save_to=save_to,
     )
-    networks = [path.network(i) for i in range(len(path))]
-    train = [scores(split, split.y_train, network.predict(split.X_train)) for network in networks]
+    networks = [fit.network(solution) for solution in path.solutions]
+    rows, held_out = with_bias(split.X_train), with_bias(split.X_test)
+    train = [scores(split, split.y_train, network.predict(rows)) for network in networks]
     validation = []
     if len(split.y_test):
-        validation = [scores(split, split.y_test, network.predict(split.X_test)) for network in networks]
+        validation = [scores(split, split.y_test, network.predict(held_out)) for network in networks]
     return PathRun(
         split=split,
         settings=settings,
+        fit=fit,
         path=path,
-        neurons=tuple(network.n_neurons for network in networks),
+        neurons=tuple(path.network(i).n_neurons for i in range(len(path))),
         train=tuple(train),
         validation=tuple(validation),
     )

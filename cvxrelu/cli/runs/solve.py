@@ -8,20 +8,22 @@ import numpy as np
 from sklearn.metrics import accuracy_score, r2_score, root_mean_squared_error
 
 from cvxrelu._validation import FloatArray, check_number
+from cvxrelu.certificates.certificate import Certificate
+from cvxrelu.cli.data.network_files import Training
 from cvxrelu.cli.data.tables import TrainTestSplit
 from cvxrelu.cli.settings import Kind, LossName, Settings, Task
+from cvxrelu.estimators.checks import shortfall
+from cvxrelu.estimators.training import Fit, FitSettings, gates_seed
+from cvxrelu.exceptions import ConvergenceWarning
+from cvxrelu.losses.registry import get_loss
 from cvxrelu.networks.network import Network
 from cvxrelu.optimize.solution import Solution
-from cvxrelu.optimize.solve import solve
-from cvxrelu.patterns.sampling import sample_patterns
-from cvxrelu.problems.base import ConvexProblem
+from cvxrelu.preprocessing.rows import with_bias
 from cvxrelu.problems.cvxpy_backends import BACKENDS
 from cvxrelu.problems.cvxpy_programs import CANON_BACKEND, times_n
 from cvxrelu.problems.cvxpy_values import read_dual
-from cvxrelu.problems.gated_relu import ConvexGatedReLU
-from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.runtime.lazy_imports import cp
-from cvxrelu.runtime.threads import cvxpy_alone
+from cvxrelu.runtime.threads import cvxpy_alone, warn
 from cvxrelu.solvers.interface import Record
 
 
@@ -31,27 +33,42 @@ class Run:
 
     Attributes
     ----------
-    split : Split
-        The data.
+    split : TrainTestSplit
+        The rows.
     settings : Settings
         What was asked.
+    fit : Fit
+        Their standardisation and the program's patterns.
     solution : Solution
-        The certified answer.
+        The answer, on the distinct rows.
+    certificate : Certificate
+        Of the same weights, on all training rows, standardised.
     network : ReLUNetwork or GatedReLUNetwork
-        The network of its weights.
+        The network for the raw columns and a column of ones; it predicts the raw target.
+    n_neurons : int
+        Its neurons, without the one that carries the mean of the target.
     network_objective : float
-        The non-convex objective of the network on the training rows.
+        The non-convex objective of the network for standardised data on the training rows.
     train, test : dict
         "accuracy", or "rmse" and "r2" in units of the target, on either part; what is not defined is absent.
     """
 
     split: TrainTestSplit
     settings: Settings
+    fit: Fit
     solution: Solution
+    certificate: Certificate
     network: Network
+    n_neurons: int
     network_objective: float
     train: dict[str, float]
     test: dict[str, float]
+
+    @property
+    def training(self) -> Training:
+        """What the network's file tells of the training."""
+        lam = self.certificate.problem.lam
+        return Training.of(self.split, self.settings.loss.value, lam, self.fit.standardization)
 
 
 @dataclass(frozen=True)
@@ -71,46 +88,66 @@ class Duality:
     seconds: float
 
 
-def build_problem(split: TrainTestSplit, settings: Settings) -> ConvexProblem:
-    """Return the convex program of the training rows on random gates.
+def fit_of(split: TrainTestSplit, settings: Settings) -> Fit:
+    """Return the fit of the training rows, that of an estimator with these settings and ``random_state=seed``.
 
     Raises
     ------
     TypeError, ValueError
         If a setting is not understood.
     """
-    if settings.loss is LossName.LOGISTIC and split.table.task is Task.REGRESSION:
+    regression = split.table.task is Task.REGRESSION
+    if settings.loss is LossName.LOGISTIC and regression:
         raise ValueError("loss 'logistic' is for classification; for this regression use 'squared' or 'huber'")
-    patterns = sample_patterns(split.X_train, settings.gates, seed=settings.seed)
-    cls = ConvexReLU if settings.kind is Kind.RELU else ConvexGatedReLU
-    problem = cls(split.X_train, split.y_train, patterns, lam=settings.lam, loss=settings.loss.value)
+    plan = FitSettings(
+        relu=settings.kind is Kind.RELU,
+        loss=get_loss(settings.loss.value),
+        patterns="sampled",
+        n_gates=settings.gates,
+        gate_kind="dense",
+        gate_options={},
+        bias=True,
+        standardize=True,
+        standardize_targets=regression,
+        solver=settings.solver_name,
+        tol=settings.tol,
+        max_iter=settings.max_iter,
+        time_limit=settings.time_limit,
+        seed=gates_seed(settings.seed),
+        verbose=False,
+    )
+    return Fit(plan, split.X_train, split.y_train)
+
+
+def lam_of(fit: Fit, settings: Settings) -> float:
+    """Return the lam that the settings ask for, or their fraction of the fit's lam_max."""
     if settings.lam_ratio is None:
-        return problem
-    return problem.with_lam(check_number("lam ratio", settings.lam_ratio, minimum=0.0) * problem.lam_max())
+        return settings.lam
+    return check_number("lam ratio", settings.lam_ratio, minimum=0.0) * fit.problem(0.0).lam_max()
 
 
 def train_on_split(
     split: TrainTestSplit, settings: Settings, callback: Callable[[Record], object] | None = None
 ) -> Run:
-    """Solve, certify, map to a network and measure; raises, warns and calls back as `cvxrelu.solve` does."""
-    problem = build_problem(split, settings)
-    solution = solve(
-        problem,
-        settings.solver_name,
-        tol=settings.tol,
-        max_iter=settings.max_iter,
-        time_limit=settings.time_limit,
-        callback=callback,
-    )
-    network = solution.network()
+    """Train as the estimators do, certify and measure; raises, warns and calls back as `cvxrelu.solve` does."""
+    fit = fit_of(split, settings)
+    solution = fit.solve(lam_of(fit, settings), callback=callback)
+    certificate, network, inner = fit.certificate(solution), fit.network(solution), solution.network()
+    if not certificate.within(settings.tol):
+        said = shortfall(certificate, solution, settings.tol)
+        warn(f"{solution.solver} ended with {said}", ConvergenceWarning, stacklevel=2)
+    problem = certificate.problem
     return Run(
         split=split,
         settings=settings,
+        fit=fit,
         solution=solution,
+        certificate=certificate,
         network=network,
-        network_objective=network.objective(problem.X, problem.y, problem.lam, problem.loss),
-        train=scores(split, split.y_train, network.predict(split.X_train)),
-        test=scores(split, split.y_test, network.predict(split.X_test)) if len(split.y_test) else {},
+        n_neurons=inner.n_neurons,
+        network_objective=inner.objective(problem.X, problem.y, problem.lam, problem.loss),
+        train=scores(split, split.y_train, network.predict(with_bias(split.X_train))),
+        test=scores(split, split.y_test, network.predict(with_bias(split.X_test))) if len(split.y_test) else {},
     )
 
 
@@ -134,7 +171,7 @@ def scores(split: TrainTestSplit, y: FloatArray, prediction: FloatArray) -> dict
     """Return "accuracy", or "rmse" and "r2" in units of the target; what is not defined is absent."""
     if split.table.task is Task.CLASSIFICATION:
         return {"accuracy": float(accuracy_score(y, np.where(prediction >= 0.0, 1.0, -1.0)))}
-    scores = {"rmse": float(root_mean_squared_error(y, prediction)) * split.scale}
+    scores = {"rmse": float(root_mean_squared_error(y, prediction))}
     if np.ptp(y) > 0.0:  # R^2 compares with the mean, and says nothing of a constant
         scores["r2"] = float(r2_score(y, prediction))
     return scores

@@ -8,15 +8,18 @@ from rich.table import Table as Grid
 
 from cvxrelu._version import __version__
 from cvxrelu.analysis.network_certificate import NetworkCertificate
+from cvxrelu.cli.runs.certify import Subject
 from cvxrelu.cli.terminal import print_lines
 from cvxrelu.cli.views.format import finite, pairs_grid, value, written_lines
 from cvxrelu.pricing.local_search import NewNeuron
 
 
-def print_network(out: Console, found: NetworkCertificate, tol: float, written: Mapping[str, str]) -> None:
+def print_network(
+    out: Console, found: NetworkCertificate, subject: Subject, tol: float, written: Mapping[str, str]
+) -> None:
     """Print what is proven of a network and what that means, and the files written, by what they hold."""
     out.print(network_grid(found, tol))
-    print_lines(out, [*network_lines(found, tol), *written_lines(written)])
+    print_lines(out, [*network_lines(found, subject, tol), *written_lines(written)])
 
 
 def network_grid(found: NetworkCertificate, tol: float) -> Grid:
@@ -44,9 +47,9 @@ def network_grid(found: NetworkCertificate, tol: float) -> Grid:
     return pairs_grid(rows)
 
 
-def network_lines(found: NetworkCertificate, tol: float) -> list[str]:
+def network_lines(found: NetworkCertificate, subject: Subject, tol: float) -> list[str]:
     """Return what that means, a sentence a line."""
-    lines = [""]
+    lines = ["", *_training_lines(subject)]
     if found.ones_appended:
         lines.append("X was given a column of ones: the biases are the weights of that column.")
     if found.within(tol):
@@ -65,7 +68,7 @@ def network_lines(found: NetworkCertificate, tol: float) -> list[str]:
     return lines
 
 
-def network_record(found: NetworkCertificate, tol: float) -> dict[str, Any]:
+def network_record(found: NetworkCertificate, subject: Subject, tol: float) -> dict[str, Any]:
     """Return the same in JSON's types."""
     problem, neuron, improved = found.problem, found.neuron, found.improved
     better = None
@@ -78,6 +81,8 @@ def network_record(found: NetworkCertificate, tol: float) -> dict[str, Any]:
         "n_inputs": problem.d,
         "n_outputs": problem.n_outputs,
         "ones_appended": found.ones_appended,
+        "standardized": subject.training is not None,
+        "rows_of_training": subject.known_rows,
         "n": problem.n,
         "loss": problem.loss.name,
         "lam": problem.lam,
@@ -99,6 +104,20 @@ def network_record(found: NetworkCertificate, tol: float) -> dict[str, Any]:
     }
     record: dict[str, Any] = finite(fields)
     return record
+
+
+def _training_lines(subject: Subject) -> list[str]:
+    """Return what the file of a network of `cvxrelu solve` tells, and what was made of it."""
+    training = subject.training
+    if training is None:
+        return []
+    n = len(subject.y)
+    lines = ["Judged as it was trained: columns and target standardised, a column of ones for the biases."]
+    if subject.known_rows and n < subject.n_given:
+        lines.append(f"Rows: the {n} of {subject.n_given} that the network was trained on.")
+    elif not subject.known_rows:
+        lines.append(f"Rows: other ones than the {training.n_rows} that the network was trained on.")
+    return lines
 
 
 def _kind(found: NetworkCertificate) -> str:

@@ -12,11 +12,14 @@ from cvxrelu.cli.settings import Settings
 from cvxrelu.cli.terminal import print_lines
 from cvxrelu.cli.views.format import data_record, finite, new_grid, seconds
 from cvxrelu.cli.views.solve import data_lines
+from cvxrelu.preprocessing.rows import Standardization
 
 
-def print_comparison(out: Console, comparison: Comparison, split: TrainTestSplit) -> None:
+def print_comparison(
+    out: Console, comparison: Comparison, split: TrainTestSplit, standardization: Standardization
+) -> None:
     """Print the data, the answers and what they are worth."""
-    print_lines(out, data_lines(split))
+    print_lines(out, data_lines(split, standardization))
     out.print(comparison_grid(comparison))
     print_lines(out, comparison_lines(comparison))
 
@@ -66,13 +69,15 @@ def comparison_lines(comparison: Comparison) -> list[str]:
     return lines
 
 
-def comparison_record(comparison: Comparison, split: TrainTestSplit, settings: Settings) -> dict[str, Any]:
+def comparison_record(
+    comparison: Comparison, split: TrainTestSplit, standardization: Standardization, settings: Settings
+) -> dict[str, Any]:
     """Return the same in JSON's types."""
     interval = comparison.interval
     fields = {
         "version": __version__,
         "kind": settings.kind.value,
-        **data_record(split),
+        **data_record(split, standardization),
         "seed": settings.seed,
         "loss": settings.loss.value,
         "lam": comparison.problem.lam,

@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table as Grid
 
 from cvxrelu.cli.data.tables import TrainTestSplit
+from cvxrelu.preprocessing.rows import Standardization
 from cvxrelu.solvers.interface import Record
 
 SCORES = {"accuracy": ("accuracy", "{:.1%}"), "rmse": ("RMSE", "{:.6g}"), "r2": ("R^2", "{:.4f}")}
@@ -68,16 +69,16 @@ def written_lines(files: Mapping[str, str]) -> list[str]:
     return [f"Written: {file}, the {name}." for name, file in files.items()]
 
 
-def data_record(split: TrainTestSplit) -> dict[str, Any]:
+def data_record(split: TrainTestSplit, standardization: Standardization) -> dict[str, Any]:
     """Return what was done to the data, in JSON's types."""
     return {
         "task": split.table.task.value,
         "labels": list(split.table.labels),
         "n_train": len(split.y_train),
         "n_test": len(split.y_test),
-        "features": list(split.features),
+        "features": list(split.table.features),
         "constant_features": list(split.constant),
         "blank_lines": split.table.blank_lines,
-        "target_center": split.center,
-        "target_scale": split.scale,
+        "target_center": float(standardization.y_mean[0]),
+        "target_scale": float(standardization.y_scale[0]),
     }

@@ -17,7 +17,7 @@ from cvxrelu.plotting.path import plot_path
 
 def print_path(out: Console, run: PathRun, plot: Path | None) -> None:
     """Print the data, the points and what they are worth, and the file of the figure."""
-    print_lines(out, data_lines(run.split))
+    print_lines(out, data_lines(run.split, run.fit.standardization))
     out.print(path_grid(run))
     print_lines(out, path_lines(run))
     if plot is not None:
@@ -90,7 +90,7 @@ def path_record(run: PathRun) -> dict[str, Any]:
     fields = {
         "version": __version__,
         "kind": run.settings.kind.value,
-        **data_record(run.split),
+        **data_record(run.split, run.fit.standardization),
         "seed": run.settings.seed,
         "loss": run.settings.loss.value,
         "tol": run.settings.tol,

@@ -14,15 +14,21 @@ from cvxrelu.cli.settings import Task
 from cvxrelu.cli.terminal import print_lines
 from cvxrelu.cli.views.format import SCORES, data_record, finite, some, value, written_lines
 from cvxrelu.optimize.solution import Solution
+from cvxrelu.preprocessing.rows import Standardization
 
 Section = dict[str, str]
 
 
 def print_run(out: Console, run: Run, written: Mapping[str, str]) -> None:
     """Print the data, the answer and what it is worth, and the files written, by what they hold."""
-    print_lines(out, data_lines(run.split))
+    print_lines(out, data_lines(run.split, run.fit.standardization))
     out.print(results_grid([run]))
     print_lines(out, [*result_lines(run), *written_lines(written)])
+    if "network" in written:
+        mean = " One more neuron carries its mean." if run.network.n_neurons > run.n_neurons else ""
+        print_lines(
+            out, [f"The network takes the columns as they are, then a one, and predicts the target as it is.{mean}"]
+        )
     if "certificate" in written and "data" in written:
         print_lines(out, [f"To check it: cvxrelu verify {written['certificate']} --data {written['data']}"])
 
@@ -41,23 +47,24 @@ def results_grid(runs: Sequence[Run], duals: Sequence[Duality] = (), natives: Se
     return grid
 
 
-def data_lines(split: TrainTestSplit) -> list[str]:
+def data_lines(split: TrainTestSplit, standardization: Standardization) -> list[str]:
     """Return what was done to the data, a sentence a line."""
     table = split.table
     lines = [
         f"Rows: {len(split.y_train)} to train, {len(split.y_test)} to test.",
-        f"Features: {len(split.features)}, centred and of unit norm on the training rows; and a bias column.",
+        f"Features: {len(table.features)}, standardised to mean 0 and deviation 1 on the training rows; and a column "
+        "of ones for the biases.",
     ]
     if split.constant:
-        lines.append(f"Left out, constant on the training rows: {some(split.constant)}.")
+        lines.append(f"Constant on the training rows, so that nothing is learnt from them: {some(split.constant)}.")
     if table.blank_lines:
         lines.append(f"Skipped: {table.blank_lines} line(s) without any value.")
     if table.task is Task.CLASSIFICATION:
         lines.append(f"Classification: {table.labels[0]!r} is -1, {table.labels[1]!r} is +1.")
     else:
         lines.append(
-            f"Regression: the target is standardised, (y - {split.center:.6g}) / {split.scale:.6g}; "
-            "RMSE is in its own units."
+            f"Regression: the target is standardised, (y - {standardization.y_mean[0]:.6g}) / "
+            f"{standardization.y_scale[0]:.6g}; RMSE is in its own units."
         )
     return lines
 
@@ -65,38 +72,38 @@ def data_lines(split: TrainTestSplit) -> list[str]:
 def result_lines(run: Run) -> list[str]:
     """Return what the answer is worth, a sentence a line."""
     lines = [
-        f"Certified: the objective of this network is within {run.solution.certificate.rel_gap:.1e} (relative) "
+        f"Certified: the objective of this network is within {run.certificate.rel_gap:.1e} (relative) "
         f"of the least among all two-layer {run.settings.kind.label} networks, of any width, whose neurons have "
-        f"the {len(run.solution.problem.patterns)} given patterns. Networks with other patterns may do better."
+        f"the {len(run.certificate.problem.patterns)} given patterns. Networks with other patterns may do better."
     ]
-    if run.solution.status == "optimal" and run.network.n_neurons == 0:
+    if run.certificate.within(run.settings.tol) and run.n_neurons == 0:
         lines.append("The optimal network is empty: the target is constant, or lam is at least lam_max.")
     return lines
 
 
 def record(run: Run) -> dict[str, Any]:
     """Return a run in JSON's types; what is unknown or not finite is None."""
-    split, settings, solution, certificate = run.split, run.settings, run.solution, run.solution.certificate
+    split, settings, solution, certificate = run.split, run.settings, run.solution, run.certificate
     fields = {
         "version": __version__,
         "kind": settings.kind.value,
-        **data_record(split),
+        **data_record(split, run.fit.standardization),
         "seed": settings.seed,
         "loss": settings.loss.value,
-        "lam": solution.problem.lam,
-        "n_patterns": len(solution.problem.patterns),
+        "lam": certificate.problem.lam,
+        "n_patterns": len(certificate.problem.patterns),
         "solver": solution.solver,
         "solver_status": solution.solver_status,
         "status": solution.status.value,
         "tol": settings.tol,
-        "objective": solution.objective,
-        "lower": solution.lower,
-        "gap": solution.gap,
+        "objective": certificate.upper,
+        "lower": certificate.lower,
+        "gap": certificate.gap,
         "rel_gap": certificate.rel_gap,
         "scope": certificate.scope,
         "rigor": certificate.rigor,
         "network_objective": run.network_objective,
-        "n_neurons": run.network.n_neurons,
+        "n_neurons": run.n_neurons,
         "max_violation": certificate.max_violation,
         "kkt_residual": certificate.kkt_residual,
         "train": run.train,
@@ -111,24 +118,24 @@ def record(run: Run) -> dict[str, Any]:
 
 
 def _sections(run: Run, dual: Duality | None, native: Solution | None) -> list[Section]:
-    solution, certificate = run.solution, run.solution.certificate
-    problem = solution.problem
-    convex = {"convex program, primal value": value(solution.objective)}
+    solution, certificate = run.solution, run.certificate
+    problem = certificate.problem
+    convex = {"convex program, primal value": value(certificate.upper)}
     seconds = {"seconds": f"{solution.time:.2f}"}
     if dual is not None:
         convex["convex program, dual value"] = value(dual.value)
-        convex["difference"] = f"{solution.objective - dual.value:.1e}"
+        convex["difference"] = f"{certificate.upper - dual.value:.1e}"
         seconds = {"seconds, primal + dual": f"{solution.time:.2f} + {dual.seconds:.2f}"}
     sections = [
         {"patterns": str(len(problem.patterns)), "lam": f"{problem.lam:.4g}"},
         convex,
         {
             "network, objective": value(run.network_objective),
-            "difference from convex": f"{run.network_objective - solution.objective:.1e}",
-            "active neurons": str(run.network.n_neurons),
+            "difference from convex": f"{run.network_objective - certificate.upper:.1e}",
+            "active neurons": str(run.n_neurons),
         },
         {
-            "certificate, lower bound": value(solution.lower),
+            "certificate, lower bound": value(certificate.lower),
             "relative gap": f"{certificate.rel_gap:.1e}",
             "cone violation before repair": f"{certificate.max_violation:.1e}",
         },

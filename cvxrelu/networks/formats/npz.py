@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,19 @@ FORMAT, VERSION = "cvxrelu network", 1
 _MEMBERS = {"relu": ["W1", "w2"], "gated": ["G", "W1", "w2"]}
 
 
-def write_npz(layers: Layers, path: str | os.PathLike[str], overwrite: bool) -> None:
-    """Write the arrays of a network without biases to a file; see `ReLUNetwork.save`."""
+def write_npz(
+    layers: Layers, path: str | os.PathLike[str], overwrite: bool, training: Mapping[str, Any] | None = None
+) -> None:
+    """Write the arrays of a network without biases to a file; see `ReLUNetwork.save`.
+
+    ``training``, in JSON's types, is what `read_training` returns.
+    """
     kind = "relu" if layers.G is None else "gated"
     arrays = {name: getattr(layers, name) for name in _MEMBERS[kind]}
     arrays = {name: array.astype(array.dtype.newbyteorder("<")) for name, array in arrays.items()}
-    header = {"format": FORMAT, "version": VERSION, "kind": kind, "cvxrelu": __version__}
+    header: dict[str, Any] = {"format": FORMAT, "version": VERSION, "kind": kind, "cvxrelu": __version__}
+    if training is not None:
+        header["training"] = dict(training)
     write(path, pack(header, arrays), overwrite)
 
 
@@ -37,6 +45,21 @@ def read_npz(path: str | os.PathLike[str]) -> Layers:
     ValueError
         If it is no file of a network, damaged, changed, or of a newer version than this package reads.
     """
+    arrays = _contents(path)[1]
+    return Layers(arrays["W1"], None, arrays["w2"], None, arrays.get("G"))
+
+
+def read_training(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Return what a file of `write_npz` tells of the training; None if nothing, as files of another kind do."""
+    try:
+        training = _contents(path)[0].get("training")
+    except ValueError:
+        return None
+    return training if isinstance(training, dict) else None
+
+
+def _contents(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Return the header and the arrays of a file, checked."""
     raw = pathlib.Path(path).read_bytes()
     try:
         header, arrays = _unpack(raw)
@@ -58,8 +81,7 @@ def read_npz(path: str | os.PathLike[str]) -> Layers:
         _check(sorted(arrays) == _MEMBERS[kind], f"members must be {_MEMBERS[kind]}; got {sorted(arrays)}")
         for name, array in arrays.items():
             _check(array.dtype.str in ("<f4", "<f8"), f"{name} must be <f4 or <f8; got {array.dtype.str}")
-        native = {name: array.astype(array.dtype.newbyteorder("=")) for name, array in arrays.items()}
-        return Layers(native["W1"], None, native["w2"], None, native.get("G"))
+        return header, {name: array.astype(array.dtype.newbyteorder("=")) for name, array in arrays.items()}
     except ValueError as error:
         raise ValueError(f"path must be the file of a network; {path} is damaged: {error}") from error
 
