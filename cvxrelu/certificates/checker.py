@@ -31,7 +31,7 @@ import json
 import math
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import islice
@@ -354,6 +354,70 @@ def canonical_data(X: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
     return X, Y.reshape(len(X), -1)
 
 
+# Arithmetic: float64, or rational numbers
+
+
+@dataclass(frozen=True)
+class _Arithmetic:
+    """Numbers of one kind. Multiples of the last three, all zero for rational numbers, bound errors of rounding.
+
+    Attributes
+    ----------
+    name : str
+        As in `Verdict`.
+    number, array : callable
+        Turn a number or an array of float64 into this kind.
+    norms : callable
+        The Euclidean norms of the rows of an array, or slightly more.
+    eps, tiny, tiny_root : float
+        Relative error, with room; underflow of a product; underflow of a square, under the root.
+    """
+
+    name: str
+    number: Callable[[Any], Any]
+    array: Callable[[NDArray[Any]], NDArray[Any]]
+    norms: Callable[[NDArray[Any]], NDArray[Any]]
+    eps: float
+    tiny: float
+    tiny_root: float
+
+
+def _norms(rows: NDArray[Any]) -> NDArray[Any]:
+    """Return the Euclidean norms of the rows in float64, by entries of unit size."""
+    if rows.shape[1] == 1:
+        single: NDArray[Any] = np.abs(rows[:, 0])
+        return single
+    largest = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
+    units = rows / np.where(largest > 0.0, largest, 1.0)
+    norms: NDArray[Any] = largest[:, 0] * np.sqrt(np.sum(units * units, axis=1))
+    return norms
+
+
+def _norms_above(rows: NDArray[Any]) -> NDArray[Any]:
+    """Return the Euclidean norms of rows of fractions, rounded up as in `_root_above`."""
+    if rows.shape[1] == 1:
+        single: NDArray[Any] = np.abs(rows[:, 0])
+        return single
+    return np.array([_root_above(sum(x * x for x in row)) for row in rows], dtype=object)
+
+
+def _root_above(square: Fraction) -> Fraction:
+    """Return a fraction >= the square root, equal to it where that is one, else at most 2^-128 relatively above."""
+    inner = square.numerator * square.denominator << 256
+    root = math.isqrt(inner)
+    return Fraction(root if root * root == inner else root + 1, square.denominator << 128)
+
+
+def _fractions(values: NDArray[Any]) -> NDArray[Any]:
+    array: NDArray[Any] = np.empty(values.size, dtype=object)
+    array[:] = [Fraction(value) for value in values.ravel().tolist()]
+    return array.reshape(values.shape)
+
+
+FLOATS = _Arithmetic("floating_point", float, np.asarray, _norms, EPS, TINY, 1e-153)
+RATIONALS = _Arithmetic("exact", Fraction, _fractions, _norms_above, 0.0, 0.0, 0.0)
+
+
 # The check
 
 
@@ -374,16 +438,18 @@ def check(contents: Contents, X: Any, y: Any, exact: bool = False) -> Verdict:
     if exact:
         _check_exact_reach(header)
     with np.errstate(all="ignore"):
-        derived = _Derivation(contents, X, Y, exact=False)
-        derived.check_labels()
-        derived.check_gates()
-        upper, upper_rounding = derived.upper()
-        lower, lower_rounding = derived.lower()
+        problem = _Problem(contents, X, Y, FLOATS)
+        problem.check_labels()
+        problem.check_gates()
+        primal = _Primal(problem)
+        upper, upper_rounding = primal.bound()
+        lower, lower_rounding = _Dual(problem).bound()
     numbers = (upper, upper_rounding, lower, lower_rounding)
     _require(all(math.isfinite(number) for number in numbers), "the bounds overflow in float64")
     if exact:
-        derived = _Derivation(contents, X, Y, exact=True)
-        upper, lower = derived.upper()[0], derived.lower()[0]
+        problem = _Problem(contents, X, Y, RATIONALS)
+        primal = _Primal(problem)
+        upper, lower = primal.bound()[0], _Dual(problem).bound()[0]
         if header["rigor"] == "rounded":
             upper_rounding = lower_rounding = 0.0
     claims = header["lower"], header["upper"]
@@ -403,8 +469,8 @@ def check(contents: Contents, X: Any, y: Any, exact: bool = False) -> Verdict:
         claimed_upper=claims[1],
         lower_rounding=lower_rounding,
         upper_rounding=upper_rounding,
-        cone_violation=float(derived.violation),
-        arithmetic="exact" if exact else "floating_point",
+        cone_violation=float(primal.violation),
+        arithmetic=problem.arithmetic.name,
         kind=header["kind"],
         scope=header["scope"],
         proof=header.get("proof"),
@@ -434,26 +500,20 @@ def _towards(number: Any, end: float) -> float:
     return value
 
 
-class _Derivation:
-    """Both bounds, derived in float64 with bounds of the rounding errors, or in fractions without any."""
+class _Problem:
+    """The program of the certificate on the data: sizes, patterns, loss, penalty and lam, in one arithmetic."""
 
-    def __init__(self, contents: Contents, X: NDArray[Any], Y: NDArray[Any], exact: bool) -> None:
-        header, arrays = contents.header, contents.arrays
-        self.exact, self.relu, self.x_dtype = exact, header["kind"] == "relu", header["x_dtype"]
-        self.proof, self.loss, self.penalty = header.get("proof"), header["loss"]["name"], header["penalty"]
-        self.n, self.d, self.c, self.n_patterns = X.shape[0], X.shape[1], Y.shape[1], header["n_patterns"]
-        self.bits, self.blocks, self.arrays = arrays["patterns"], arrays["blocks"], arrays
-        convert = _fractions if exact else np.asarray
-        self.X, self.Y, self.t, self.weights = convert(X), convert(Y), convert(arrays["t"]), convert(arrays["weights"])
-        self.gates = convert(arrays["gates"]) if "gates" in arrays else None
-        number = Fraction if exact else float
-        self.lam: Any = number(header["lam"])
-        self.delta: Any = number(header["loss"].get("delta", 1.0))
-        self.row_norms = _norms(X, exact=False)
-        self.violation = 0.0
-
-    def masks(self, patterns: Any) -> NDArray[Any]:
-        return np.unpackbits(self.bits[patterns], axis=-1, count=self.n).view(np.bool_)
+    def __init__(self, contents: Contents, X: NDArray[Any], Y: NDArray[Any], arithmetic: _Arithmetic) -> None:
+        header = contents.header
+        self.arithmetic, self.arrays = arithmetic, contents.arrays
+        self.relu, self.proof, self.x_dtype = header["kind"] == "relu", header.get("proof"), header["x_dtype"]
+        self.loss, self.penalty = header["loss"]["name"], header["penalty"]
+        self.lam, self.delta = arithmetic.number(header["lam"]), arithmetic.number(header["loss"].get("delta", 1.0))
+        (self.n, self.d), self.c, self.n_patterns = X.shape, Y.shape[1], header["n_patterns"]
+        self.n_sides = 2 if self.relu else 1
+        self.X, self.Y = arithmetic.array(X), arithmetic.array(Y)
+        self.gates = arithmetic.array(self.arrays["gates"]) if "gates" in self.arrays else None
+        self.sizes, self.row_norms = np.abs(X), _norms(X)  # in float64, for bounds of rounding errors
 
     def check_labels(self) -> None:
         if self.loss == "logistic":
@@ -467,57 +527,72 @@ class _Derivation:
         if self.gates is None:
             return
         units = self.X / np.where(self.row_norms > 0.0, self.row_norms, 1.0)[:, None]
-        lengths = _norms(self.gates.T, exact=False)
+        lengths = _norms(self.gates.T)
         gates = self.gates.T / np.where(lengths > 0.0, lengths, 1.0)[:, None]
         rounding = 8 * self.d * float(np.finfo(self.x_dtype).eps)
-        for part in self._parts():
+        for part in self.parts():
             cosines = gates[part] @ units.T
             differing = (self.masks(part) != (cosines >= 0.0)) & (np.abs(cosines) > rounding)
             _require(not differing.any(), f"{differing.sum()} bits of the patterns are not those of the gates")
 
-    def _parts(self) -> list[slice]:
+    def masks(self, patterns: Any) -> NDArray[Any]:
+        return np.unpackbits(self.arrays["patterns"][patterns], axis=-1, count=self.n).view(np.bool_)
+
+    def parts(self) -> list[slice]:
+        """Return slices of the patterns whose masks fit into memory."""
         step = max(1, 2**22 // self.n)
         return [slice(start, start + step) for start in range(0, self.n_patterns, step)]
 
-    # Upper bound: the objective of the weights, which must be in their cones
+    def groups(self, blocks: NDArray[Any]) -> NDArray[Any]:
+        """Return the groups of the penalty as rows, of blocks (m, d)."""
+        return {"group_l1": blocks, "feature_group_l1": blocks.T}.get(self.penalty, blocks.reshape(-1, 1))
 
-    def upper(self) -> tuple[Any, float]:
-        weights = self.weights.copy()
-        f, sizes = np.zeros_like(self.Y), np.zeros((self.n, self.c))
+
+class _Primal:
+    """The upper bound: the objective of the stored weights, which must be in their cones."""
+
+    def __init__(self, problem: _Problem) -> None:
+        self.problem, self.arithmetic, self.blocks = problem, problem.arithmetic, problem.arrays["blocks"]
+        self.violation = 0.0
+
+    def bound(self) -> tuple[Any, float]:
+        """Return the objective and a bound of its rounding error."""
+        problem, eps = self.problem, self.arithmetic.eps
+        stored = problem.arrays["weights"]
+        weights = self.arithmetic.array(stored).copy()
+        f, sizes = np.zeros_like(problem.Y), np.zeros((problem.n, problem.c))
         for place, block in enumerate(self.blocks.tolist()):
-            side, k, i = np.unravel_index(block, (2 if self.relu else 1, self.c, self.n_patterns))
-            active = self.masks(i)
-            if self.relu:
+            side, k, i = np.unravel_index(block, (problem.n_sides, problem.c, problem.n_patterns))
+            active = problem.masks(i)
+            if problem.relu:
                 weights[place] = self._in_cone(weights[place], int(i), active)
-            f[:, k] += np.where(active, self.X @ weights[place], 0) * (-1 if side else 1)
-            if not self.exact:
-                sizes[:, k] += np.where(active, np.abs(self.X) @ np.abs(weights[place]), 0.0)
-        omega = self._omega(weights)
-        value = self._loss(f) + self.lam * omega
-        if self.exact:
-            return value, 0.0
-        errors = (self.d + len(weights) + 8) * EPS * sizes
-        slope: Any = {"logistic": 1.0, "softmax": 2.0}.get(self.loss)
+            f[:, k] += np.where(active, problem.X @ weights[place], 0) * (-1 if side else 1)
+            sizes[:, k] += np.where(active, problem.sizes @ np.abs(stored[place]), 0.0)
+        loss, omega = self._loss(f), self._omega(weights)
+        n_terms = problem.d + len(weights) + 8
+        errors = n_terms * eps * sizes
+        slope: Any = {"logistic": 1.0, "softmax": 2.0}.get(problem.loss)
         if slope is None:
-            slope = np.abs(f - self.Y) + errors
-        of_omega = 64 * (self.d + len(weights) + 8) * EPS * omega + 1e-153 * weights.size  # squares underflow
-        rounding = np.sum(slope * errors) / self.n + (self.Y.size + 16) * EPS * self._loss(f) + self.lam * of_omega
-        return value, float(rounding) + TINY * self.Y.size
+            slope = np.abs(f - problem.Y) + errors
+        of_omega = 64 * n_terms * eps * omega + self.arithmetic.tiny_root * weights.size
+        rounding = np.sum(slope * errors) / problem.n + (f.size + 16) * eps * loss + problem.lam * of_omega
+        return loss + problem.lam * omega, float(rounding) + self.arithmetic.tiny * f.size
 
     def _in_cone(self, w: NDArray[Any], i: int, active: NDArray[Any]) -> NDArray[Any]:
-        """Return w, which must be in cone i to rounding; an exact check moves it in along the gate."""
-        products = np.where(active, 1, -1) * (self.X @ w)
-        scales = self.row_norms * float(_norms(np.asarray([w], dtype=float), exact=False)[0])
+        """Return w, which must be in cone i to rounding; where the arithmetic has none, moved in along the gate."""
+        problem = self.problem
+        products = np.where(active, 1, -1) * (problem.X @ w)
+        scales = problem.row_norms * float(_norms(np.asarray([w], dtype=float))[0])
         missing = np.asarray(-products, dtype=float)
-        allowed = 8 * (self.d + 4) * EPS
-        fits = np.isfinite(scales) & (missing <= allowed * scales + self.d * TINY)
+        allowed = 8 * (problem.d + 4) * EPS
+        fits = np.isfinite(scales) & (missing <= allowed * scales + problem.d * TINY)
         _require(fits.all(), "weights miss their cones by more than rounding")
         worst = np.max(missing / np.where(scales > 0.0, scales, np.inf))
         self.violation = max(self.violation, float(worst), 0.0)
-        if not self.exact or (products >= 0).all():
+        if self.arithmetic.eps > 0.0 or (products >= 0).all():
             return w
-        gate = np.zeros(self.d) if self.gates is None else self.gates[:, i]
-        gains = np.where(active, 1, -1) * (self.X @ gate)
+        gate = np.zeros(problem.d) if problem.gates is None else problem.gates[:, i]
+        gains = np.where(active, 1, -1) * (problem.X @ gate)
         outside = products < 0
         _require(
             (gains[outside] > 0).all(), "exactly, weights are not in their cones, and no gate leads back into them"
@@ -528,78 +603,84 @@ class _Derivation:
         return moved
 
     def _loss(self, f: NDArray[Any]) -> Any:
-        if self.loss == "logistic":
-            terms = np.logaddexp(0.0, -self.Y * f)
-        elif self.loss == "softmax":
-            margins = f - np.sum(self.Y * f, axis=1, keepdims=True)
+        """Return F(f)."""
+        name, Y = self.problem.loss, self.problem.Y
+        if name == "logistic":
+            terms = np.logaddexp(0.0, -Y * f)
+        elif name == "softmax":
+            margins = f - np.sum(Y * f, axis=1, keepdims=True)
             top = margins.max(axis=1, keepdims=True)
             terms = top + np.log(np.sum(np.exp(margins - top), axis=1, keepdims=True))
         else:
-            size = np.abs(f - self.Y)
-            inner = size if self.loss == "squared" else np.minimum(size, self.delta)
+            size = np.abs(f - Y)
+            inner = size if name == "squared" else np.minimum(size, self.problem.delta)
             terms = inner * (size - inner / 2)
-        return np.sum(terms) / self.n
+        return np.sum(terms) / self.problem.n
 
     def _omega(self, weights: NDArray[Any]) -> Any:
-        if self.penalty == "none" or len(weights) == 0:
-            return 0 * self.lam
-        if self.penalty == "squared_l2":
+        """Return the penalty of the weights."""
+        problem = self.problem
+        if problem.penalty == "none" or len(weights) == 0:
+            return 0 * problem.lam
+        if problem.penalty == "squared_l2":
             return np.sum(weights * weights) / 2
-        if self.penalty == "nuclear":
-            used, places = np.unique(self.blocks % self.n_patterns, return_inverse=True)
-            matrices = np.zeros((len(used), self.c, self.d))
-            matrices[places, self.blocks // self.n_patterns] = weights
+        if problem.penalty == "nuclear":
+            used, places = np.unique(self.blocks % problem.n_patterns, return_inverse=True)
+            matrices = np.zeros((len(used), problem.c, problem.d))
+            matrices[places, self.blocks // problem.n_patterns] = weights
             return np.sum(np.linalg.svd(matrices, compute_uv=False))
-        return np.sum(_norms(self._groups(weights), self.exact))
+        return np.sum(self.arithmetic.norms(problem.groups(weights)))
 
-    def _groups(self, blocks: NDArray[Any]) -> NDArray[Any]:
-        """Return the groups of a penalty as rows, of blocks (m, d)."""
-        return {"group_l1": blocks, "feature_group_l1": blocks.T}.get(self.penalty, blocks.reshape(-1, 1))
 
-    # Lower bound: the dual objective of t, moved to feasibility
+class _Dual:
+    """The lower bound: the dual objective of the stored dual point t, moved to feasibility."""
 
-    def lower(self) -> tuple[Any, float]:
-        t = self._into_domain(self.t)
-        if self.proof is not None:
-            return self._shrunk(t, *self._largest_neuron(t[:, 0]))
+    def __init__(self, problem: _Problem) -> None:
+        self.problem, self.arithmetic = problem, problem.arithmetic
+
+    def bound(self) -> tuple[Any, float]:
+        """Return the dual objective and a bound of its rounding error."""
+        problem, eps = self.problem, self.arithmetic.eps
+        t = self._into_domain(self.arithmetic.array(problem.arrays["t"]))
+        if problem.proof is not None:
+            return self._shrunk(t, *_NeuronProof(problem, t[:, 0]).bound())
         Z, errors = self._argument(t)
         _require(np.isfinite(errors).all(), "the bounds overflow in float64")
-        value, rounding = self._dual_value(t)
-        if self.lam == 0 or self.penalty == "none":
+        value, rounding = self._value(t)
+        if problem.lam == 0 or problem.penalty == "none":
             _require((np.abs(Z) <= 4 * errors).all(), "the dual point is infeasible: without a penalty A't must vanish")
             return value, rounding
-        if self.penalty == "squared_l2":
-            if not self.exact:
-                rounding += float(np.sum(errors * (2 * np.abs(Z) + errors)) + Z.size * EPS * np.sum(Z * Z)) / (
-                    2 * self.lam
-                )
-            return value - np.sum(Z * Z) / (2 * self.lam), rounding
-        return self._shrunk(t, *self._polar(Z, errors))
+        if problem.penalty == "squared_l2":
+            square = np.sum(Z * Z)
+            of_square = np.sum(errors * (2 * np.abs(Z) + errors)) + Z.size * eps * square
+            return value - square / (2 * problem.lam), rounding + float(of_square) / (2 * problem.lam)
+        return self._shrunk(t, *self._norm(Z, errors))
 
     def _shrunk(self, t: NDArray[Any], size: Any, error: Any) -> tuple[Any, float]:
         """Return the dual value of t, shrunk if its dual norm is above lam, and a bound of the rounding error."""
-        value, rounding = self._dual_value(t)
+        lam, number = self.problem.lam, self.arithmetic.number
+        value, rounding = self._value(t)
         least = size - error
         _require(
-            least <= self.lam * (1 + type(self.lam)(DUAL_EXCESS)),
-            f"the dual point is infeasible: the dual norm is {float(size)!r} where lam is {float(self.lam)!r}",
+            least <= lam * (1 + number(DUAL_EXCESS)),
+            f"the dual point is infeasible: the dual norm is {float(size)!r} where lam is {float(lam)!r}",
         )
-        if size > self.lam:
-            value, rounding = self._dual_value(t * (self.lam / size))
-            if not self.exact:  # what the claim may have gained by the rounding of the dual norm
-                best = self._dual_value(t * min(1.0, self.lam / least if least > 0.0 else 1.0))[0]
-                rounding += max(0.0, best - value)
+        if size > lam:
+            value, rounding = self._value(t * (lam / size))
+            # What the claim may have gained by the rounding of the dual norm.
+            best = self._value(t * min(number(1.0), lam / least if least > 0.0 else number(1.0)))[0]
+            rounding += max(0.0, float(best - value))
         return value, rounding
 
     def _into_domain(self, t: NDArray[Any]) -> NDArray[Any]:
         """Return t moved into the domain of F*, which it may miss by 1e-9."""
-        n, Y = self.n, self.Y
-        if self.loss == "squared":
+        problem, n, Y = self.problem, self.problem.n, self.problem.Y
+        if problem.loss == "squared":
             return t
-        if self.loss == "huber":
-            bound = self.delta / n
+        if problem.loss == "huber":
+            bound = problem.delta / n
             excess, moved = np.max(np.abs(t)) / bound - 1, np.minimum(np.maximum(t, -bound), bound)
-        elif self.loss == "logistic":
+        elif problem.loss == "logistic":
             a = -n * Y * t
             excess, moved = np.max(np.maximum(-a, a - 1.0)), -Y * np.clip(a, 0.0, 1.0) / n
         else:
@@ -611,97 +692,95 @@ class _Derivation:
             excess <= DUAL_EXCESS, f"the dual point is outside the domain of the conjugate loss, by {float(excess)!r}"
         )
         # Within rounding it stays: n t + Y has lost digits of a small t.
-        result: NDArray[Any] = moved if excess > (0 if self.exact else 16 * self.c * EPS) else t
+        result: NDArray[Any] = moved if excess > 16 * problem.c * self.arithmetic.eps else t
         return result
 
-    def _dual_value(self, t: NDArray[Any]) -> tuple[Any, float]:
+    def _value(self, t: NDArray[Any]) -> tuple[Any, float]:
         """Return -F*(t) and a bound of its rounding error."""
-        n, Y = self.n, self.Y
-        if self.loss == "logistic":
+        problem, eps, n, Y = self.problem, self.arithmetic.eps, self.problem.n, self.problem.Y
+        if problem.loss == "logistic":
             a = np.clip(-n * Y * t, 0.0, 1.0)
             parts = [a * np.log(np.where(a > 0.0, a, 1.0)), (1.0 - a) * np.log1p(-np.where(a < 1.0, a, 0.0))]
-        elif self.loss == "softmax":
+        elif problem.loss == "softmax":
             p = np.clip(n * t + Y, 0.0, 1.0)
             parts = [p * np.log(np.where(p > 0.0, p, 1.0))]
         else:
             parts = [n * t * (n * t) / 2, n * t * Y]
         value = -sum(np.sum(part) for part in parts) / n
-        if self.exact:
-            return value, 0.0
         total = sum(np.sum(np.abs(part)) for part in parts) / n
-        of_logarithms = 0.0 if self.loss in ("squared", "huber") else 64 * self.c * EPS
-        return value, float((2 * self.Y.size + 64) * EPS * total) + of_logarithms + TINY * self.Y.size
+        of_logarithms = 0.0 if problem.loss in ("squared", "huber") else 64 * problem.c * eps
+        return value, float((2 * Y.size + 64) * eps * total) + of_logarithms + self.arithmetic.tiny * Y.size
 
     def _argument(self, t: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the blocks (B, d) of -A't or -+A't + Xt'g, and bounds of their rounding errors."""
-        sides = 2 if self.relu else 1
-        Z = np.zeros((sides, self.c, self.n_patterns, self.d), dtype=self.X.dtype)
-        for part in self._parts():
-            masks = self.masks(part)
-            for k in range(self.c):
-                product = np.where(masks, t[:, k], 0) @ self.X
+        problem, n_patterns = self.problem, self.problem.n_patterns
+        Z = np.zeros((problem.n_sides, problem.c, n_patterns, problem.d), dtype=problem.X.dtype)
+        for part in problem.parts():
+            masks = problem.masks(part)
+            for k in range(problem.c):
+                product = np.where(masks, t[:, k], 0) @ problem.X
                 Z[0, k, part] = -product
-                Z[-1, k, part] = product if self.relu else -product
-        Z = Z.reshape(-1, self.d)
-        errors = np.zeros(Z.shape)
-        if not self.exact:
-            errors += np.tile(np.repeat((np.abs(self.X).T @ np.abs(t)).T, self.n_patterns, axis=0), (sides, 1))
-        if self.relu:
-            values, rows, starts = (self.arrays[f"multiplier_{name}"] for name in ("values", "rows", "starts"))
+                Z[-1, k, part] = product if problem.relu else -product
+        Z = Z.reshape(-1, problem.d)
+        of_t = (problem.sizes.T @ np.abs(np.asarray(t, dtype=float))).T
+        sizes = np.tile(np.repeat(of_t, n_patterns, axis=0), (problem.n_sides, 1))
+        if problem.relu:
+            values, rows, starts = (problem.arrays[f"multiplier_{name}"] for name in ("values", "rows", "starts"))
             owners = np.repeat(np.arange(len(Z)), np.diff(starts))
-            bits = self.bits[owners % self.n_patterns, rows // 8] >> (7 - rows % 8).astype(np.uint8) & 1
-            signed = np.where(bits == 1, 1, -1) * (_fractions(values) if self.exact else values)
-            step = max(1, 2**22 // self.d)
+            bits = problem.arrays["patterns"][owners % n_patterns, rows // 8] >> (7 - rows % 8).astype(np.uint8) & 1
+            signed = np.where(bits == 1, 1, -1) * self.arithmetic.array(values)
+            step = max(1, 2**22 // problem.d)
             for start in range(0, len(rows), step):
                 part = slice(start, start + step)
-                shifts = signed[part, None] * self.X[rows[part]]
-                np.add.at(Z, owners[part], shifts)
-                if not self.exact:
-                    np.add.at(errors, owners[part], np.abs(shifts))
-        return Z, (2 * self.n + 8) * EPS * errors + (0.0 if self.exact else self.n * TINY)
+                np.add.at(Z, owners[part], signed[part, None] * problem.X[rows[part]])
+                np.add.at(sizes, owners[part], values[part, None] * problem.sizes[rows[part]])
+        return Z, (2 * problem.n + 8) * self.arithmetic.eps * sizes + problem.n * self.arithmetic.tiny
 
-    def _polar(self, Z: NDArray[Any], errors: NDArray[Any]) -> tuple[Any, Any]:
+    def _norm(self, Z: NDArray[Any], errors: NDArray[Any]) -> tuple[Any, Any]:
         """Return the dual norm of the argument (B, d) and a bound of its error."""
-        if self.penalty == "nuclear":
-            shape = (self.c, self.n_patterns, self.d)
+        problem = self.problem
+        if problem.penalty == "nuclear":
+            shape = (problem.c, problem.n_patterns, problem.d)
             matrices = Z.reshape(shape).transpose(1, 0, 2)
             size = np.linalg.svd(matrices, compute_uv=False).max()
-            groups = errors.reshape(shape).transpose(1, 0, 2).reshape(self.n_patterns, -1)
+            groups = errors.reshape(shape).transpose(1, 0, 2).reshape(problem.n_patterns, -1)
         else:
-            size, groups = np.max(_norms(self._groups(Z), self.exact)), self._groups(errors)
-        if self.exact:
-            return size, 0
-        return size, np.max(_norms(groups, exact=False)) + 8 * (groups.shape[1] + 8) * EPS * size
+            size, groups = np.max(self.arithmetic.norms(problem.groups(Z))), problem.groups(errors)
+        error = np.max(_norms(groups)) + 8 * (groups.shape[1] + 8) * self.arithmetic.eps * size
+        return size, self.arithmetic.number(error)
 
-    # Scope "global": the largest |t'(Xu)_+| over the unit ball
 
-    def _largest_neuron(self, t: NDArray[Any]) -> tuple[float, float]:
-        """Return a proven bound of the maximum of |t'(Xu)_+| over ||u|| <= 1, and one of its rounding error.
+class _NeuronProof:
+    """The proof of scope "global", of which the largest |t'(Xu)_+| over the unit ball is bounded.
 
-        With lines e_k of the file (any vectors) and z = B'u, t'(Xu)_+ is f(z) = w0'z + sum_k tau_k (e_k'z)_+ for rows
-        x_i = +-||x_i|| B e_k; what a row is off counts in full. The proof bounds f and -f for ||z|| <= 1.
-        """
-        basis, E, row_lines = (self.arrays[name] for name in ("basis", "lines", "row_lines"))
-        r, n_lines = basis.shape[1], len(E)
-        joined, line = row_lines != 0, np.abs(row_lines) - 1
-        off = self.X.copy()
-        off[joined] -= (np.sign(row_lines) * self.row_norms)[joined, None] * (E[line[joined]] @ basis.T)
-        slack = np.abs(t) @ _norms(off, exact=False)
+    With lines e_k of the file (any vectors) and z = B'u, t'(Xu)_+ is f(z) = w0'z + sum_k tau_k (e_k'z)_+ for rows
+    x_i = +-||x_i|| B e_k; what a row is off counts in full. The proof bounds f and -f for ||z|| <= 1.
+    """
+
+    def __init__(self, problem: _Problem, t: NDArray[Any]) -> None:
+        self.problem, self.arrays, self.t = problem, problem.arrays, t
+        self.E, row_lines, norms = self.arrays["lines"], self.arrays["row_lines"], problem.row_norms
+        self.line, self.joined, self.signed = np.abs(row_lines) - 1, row_lines != 0, np.sign(row_lines) * norms
         plus, minus = (
-            np.bincount(line[part], (t * self.row_norms)[part], minlength=n_lines)
+            np.bincount(self.line[part], (t * norms)[part], minlength=len(self.E))
             for part in (row_lines > 0, row_lines < 0)
         )
-        scale = float(np.abs(t) @ self.row_norms * np.max(_norms(E, exact=False), initial=1.0))
-        rounding = (self.n + n_lines + self.d + 4 * r + 32) * EPS
-        bound = self._bound_of_cones if self.proof == "cones" else self._bound_of_relaxation
-        size, error = bound(E, plus + minus, -minus @ E, scale, rounding)
-        skew = np.linalg.norm(basis.T @ basis - np.eye(r)) + (self.d + 8) * EPS * np.sum(basis * basis)
-        error += 2 * rounding * scale + TINY * (self.n + n_lines)
+        self.tau, self.w0 = plus + minus, -minus @ self.E
+        self.scale = float(np.abs(t) @ norms * np.max(_norms(self.E), initial=1.0))
+        self.rounding = (problem.n + len(self.E) + problem.d + 4 * self.arrays["basis"].shape[1] + 32) * EPS
+
+    def bound(self) -> tuple[float, float]:
+        """Return a proven bound of the maximum of |t'(Xu)_+| over ||u|| <= 1, and one of its rounding error."""
+        problem, basis = self.problem, self.arrays["basis"]
+        off = problem.X.copy()
+        off[self.joined] -= self.signed[self.joined, None] * (self.E[self.line[self.joined]] @ basis.T)
+        slack = np.abs(self.t) @ _norms(off)
+        size, error = self._by_cones() if problem.proof == "cones" else self._by_relaxation()
+        skew = np.linalg.norm(basis.T @ basis - np.eye(basis.shape[1])) + (problem.d + 8) * EPS * np.sum(basis * basis)
+        error += 2 * self.rounding * self.scale + TINY * (problem.n + len(self.E))
         return float(size * math.sqrt(1.0 + skew) + slack), float(error)
 
-    def _bound_of_relaxation(
-        self, E: NDArray[Any], tau: NDArray[Any], w0: NDArray[Any], scale: float, rounding: float
-    ) -> tuple[float, float]:
+    def _by_relaxation(self) -> tuple[float, float]:
         """Return a bound of f and -f by a quadratic function, and one of its rounding error.
 
         With tau = p - m for p, m >= 0 and s_k = e_k'z, (s)_+ = (s + |s|) / 2 and p |s| <= rho s^2 + p^2 / (4 rho), and
@@ -709,15 +788,16 @@ class _Derivation:
         b'z + z'Q z + constant, is at most mu + b'z - z'M z + constant with M = mu I - Q. Where M is positive
         semidefinite, that is for any y at most its value at y + ||b - 2 M y|| (1 + ||y||).
         """
-        heights, size, error = _norms(E, exact=False), 0.0, 0.0
+        E, rounding = self.E, self.rounding
+        heights, size, error = _norms(E), 0.0, 0.0
         multipliers = (self.arrays[name] for name in ("rho", "gamma", "delta"))
         for side, rho, gamma, delta in zip((1.0, -1.0), *multipliers, strict=True):
-            m = np.maximum(np.abs(gamma) + delta * heights, np.maximum(-side * tau, 0.0))
-            p = side * tau + m
+            m = np.maximum(np.abs(gamma) + delta * heights, np.maximum(-side * self.tau, 0.0))
+            p = side * self.tau + m
             rho = np.maximum(rho, p / 2)
-            b = side * w0 + (side * tau + gamma) @ E / 2
+            b = side * self.w0 + (side * self.tau + gamma) @ E / 2
             Q = (E.T * (rho - delta)) @ E / 2
-            total = 2 * scale + float(heights @ (p + m + np.abs(gamma) + heights * (rho + delta)))
+            total = 2 * self.scale + float(heights @ (p + m + np.abs(gamma) + heights * (rho + delta)))
             _require(math.isfinite(total), "the bounds overflow in float64")
             values, vectors = np.linalg.eigh(Q)
             along = b @ vectors
@@ -734,9 +814,7 @@ class _Derivation:
             error = np.maximum(error, 8 * rounding * (total + mu) * (1 + length) ** 2)
         return size, error
 
-    def _bound_of_cones(
-        self, E: NDArray[Any], tau: NDArray[Any], w0: NDArray[Any], scale: float, rounding: float
-    ) -> tuple[float, float]:
+    def _by_cones(self) -> tuple[float, float]:
         """Return a bound of f and -f by cones that cover the space, and one of its rounding error.
 
         Where z = sum_j a_j v_j with a >= 0 and for any c_k in [0, 1], f(z) <= sum_j a_j q_j with
@@ -745,6 +823,7 @@ class _Derivation:
 
         and if q_j <= v_j'x for all j, f(z) <= x'z <= ||x||. Where x misses that, it is moved along the sum of the rays.
         """
+        E, scale = self.E, self.scale
         n_lines, r = E.shape
         size = error = depth = 0.0
         leaves, first = self._leaves(), 0
@@ -752,16 +831,16 @@ class _Derivation:
             V, sides, depths = (np.array(part) for part in zip(*batch, strict=True))
             part = slice(first, first + len(batch))
             first = part.stop
-            x, Z, weights = self.arrays["leaf_points"][part], V @ E.T, sides[:, None] * tau
+            x, Z, weights = self.arrays["leaf_points"][part], V @ E.T, sides[:, None] * self.tau
             convex, concave = np.maximum(weights, 0.0), np.minimum(weights, 0.0) * self._leaf_multipliers(part, Z)
-            q = sides[:, None] * (V @ w0) + _times(np.maximum(Z, 0.0), convex) + _times(Z, concave)
+            q = sides[:, None] * (V @ self.w0) + _times(np.maximum(Z, 0.0), convex) + _times(Z, concave)
             rays = V.sum(axis=1)
             inner = _times(V, rays).min(axis=1)
             _require((inner > 0.0).all(), "a cone has rays at obtuse angles")
-            lengths, reach = _norms(x, exact=False), _norms(rays, exact=False) / inner
+            lengths, reach = _norms(x), _norms(rays) / inner
             violations = np.maximum(q - _times(V, x), 0.0).max(axis=1)
             size = np.maximum(size, np.max(lengths + reach * violations))  # of NaN it is NaN
-            error = np.maximum(error, np.max(reach * rounding * (2 * scale + lengths)))
+            error = np.maximum(error, np.max(reach * self.rounding * (2 * scale + lengths)))
             depth = max(depth, np.max(depths))
         # Rays are rounded at each cut, by 2 EPS; coefficients of points of the unit ball sum to at most sqrt(r).
         return size, error + 16 * depth * math.sqrt(r) * EPS * scale
@@ -802,33 +881,6 @@ class _Derivation:
 def _times(matrices: NDArray[Any], vectors: NDArray[Any]) -> NDArray[Any]:
     product: NDArray[Any] = np.matmul(matrices, vectors[:, :, None])[:, :, 0]
     return product
-
-
-def _norms(rows: NDArray[Any], exact: bool) -> NDArray[Any]:
-    """Return the Euclidean norms of the rows, by entries of unit size; exact ones rounded up as in `_root_above`."""
-    norms: NDArray[Any]
-    if rows.shape[1] == 1:
-        norms = np.abs(rows[:, 0])
-    elif exact:
-        norms = np.array([_root_above(sum(x * x for x in row)) for row in rows], dtype=object)
-    else:
-        largest = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
-        units = rows / np.where(largest > 0.0, largest, 1.0)
-        norms = largest[:, 0] * np.sqrt(np.sum(units * units, axis=1))
-    return norms
-
-
-def _root_above(square: Fraction) -> Fraction:
-    """Return a fraction >= the square root, equal to it where that is one, else at most 2^-128 relatively above."""
-    inner = square.numerator * square.denominator << 256
-    root = math.isqrt(inner)
-    return Fraction(root if root * root == inner else root + 1, square.denominator << 128)
-
-
-def _fractions(values: NDArray[Any]) -> NDArray[Any]:
-    array: NDArray[Any] = np.empty(values.size, dtype=object)
-    array[:] = [Fraction(value) for value in values.ravel().tolist()]
-    return array.reshape(values.shape)
 
 
 # The command

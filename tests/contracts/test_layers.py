@@ -27,7 +27,7 @@ def imported(tree):
 def test_files_are_short():
     lengths = {path: len(path.read_text().splitlines()) for path in FILES}
     assert {path for path, length in lengths.items() if length > 450} <= {CHECKER}
-    assert lengths[CHECKER] < 900
+    assert lengths[CHECKER] < 950
 
 
 def test_the_root_is_small():
