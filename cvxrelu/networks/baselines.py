@@ -1,7 +1,7 @@
 """The non-convex baselines: ReLU and gated-ReLU networks trained by SGD or Adam in PyTorch (extra ``torch``)."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -173,10 +173,7 @@ def train_network(
 
     torch = _import_torch()
     rng = torch.Generator().manual_seed(seed)
-    W1, w2 = (
-        (torch.randn(shape, generator=rng, dtype=torch.float64) / scale**0.5).requires_grad_()
-        for shape, scale in (((m, data.shape[1]), data.shape[1]), ((m, targets.shape[1]), m))
-    )
+    W1, w2 = _start(torch, rng, data.shape[1], m, targets.shape[1])
     inputs, outputs = torch.from_numpy(data), torch.from_numpy(targets)
     active = None if G is None else torch.from_numpy(data @ G >= 0.0)
     value = _objective(torch, measure, lam, inputs, outputs, active)
@@ -185,30 +182,27 @@ def train_network(
 
     weights = W1.detach().numpy(), w2.detach().numpy()  # views: the steps are taken in place
     best, history = [array.copy() for array in weights], [value(W1, w2).item()]
-    if visited is not None:
-        visited.add((inputs @ W1.detach().T).numpy(), weights[0])
+
+    def visit() -> None:
+        if visited is not None:
+            # PyTorch's product: in turns, its threads and those of NumPy hold each other up.
+            visited.add((inputs @ W1.detach().T).numpy(), weights[0])
+
+    visit()
     lowest = history[0]
-    for epoch in range(n_epochs):
-        steps.param_groups[0]["lr"] = learning_rate * decay ** (epoch // period)
-        for rows in _batches(torch, rng, len(data), batch):
-            steps.zero_grad()
-            value(W1, w2, rows).backward()
-            steps.step()
-            if visited is not None:
-                # PyTorch's product: in turns, its threads and those of NumPy hold each other up.
-                visited.add((inputs @ W1.detach().T).numpy(), weights[0])
-        with torch.no_grad():
-            history.append(value(W1, w2).item())
-        if not np.isfinite(history[-1]):
+    rates = (learning_rate * decay ** (epoch // period) for epoch in range(n_epochs))
+    for objective in _epochs(torch, value, W1, w2, steps, rates, lambda: _batches(torch, rng, len(data), batch), visit):
+        history.append(objective)
+        if not np.isfinite(objective):
             warnings.warn(
-                f"train_network diverged: the objective is {history[-1]} after epoch {epoch + 1} of {n_epochs}; "
+                f"train_network diverged: the objective is {objective} after epoch {len(history) - 1} of {n_epochs}; "
                 f"the best network so far is returned (try a learning_rate below {learning_rate:g})",
                 ConvergenceWarning,
                 stacklevel=2,
             )
             break
-        if history[-1] < lowest:
-            lowest, best = history[-1], [array.copy() for array in weights]
+        if objective < lowest:
+            lowest, best = objective, [array.copy() for array in weights]
 
     if visited is not None:
         visited.add(data @ best[0].T, best[0])  # NumPy's product, should a sign at zero differ by rounding
@@ -217,6 +211,38 @@ def train_network(
     network = ReLUNetwork(*best) if G is None else GatedReLUNetwork(G, *best)
     patterns = None if visited is None else visited.patterns()
     return TrainingRun(network, network.objective(data, targets, lam, measure), read_only(np.array(history)), patterns)
+
+
+def _start(torch: Any, rng: Any, d: int, m: int, c: int) -> tuple[Any, Any]:
+    """Return W1 (m, d) and w2 (m, c) to start from, as tensors that have gradients."""
+    W1, w2 = (
+        (torch.randn(shape, generator=rng, dtype=torch.float64) / scale**0.5).requires_grad_()
+        for shape, scale in (((m, d), d), ((m, c), m))
+    )
+    return W1, w2
+
+
+def _epochs(
+    torch: Any,
+    value: Callable[..., Any],
+    W1: Any,
+    w2: Any,
+    steps: Any,
+    rates: Iterable[float],
+    batches: Callable[[], Iterator[Any]],
+    visit: Callable[[], None],
+) -> Iterator[float]:
+    """Yield the objective after each epoch, a step size each: steps along the gradients of its batches, all visited."""
+    for rate in rates:
+        steps.param_groups[0]["lr"] = rate
+        for rows in batches():
+            steps.zero_grad()
+            value(W1, w2, rows).backward()
+            steps.step()
+            visit()
+        with torch.no_grad():
+            objective = value(W1, w2).item()
+        yield objective
 
 
 class _Visited:

@@ -10,8 +10,7 @@ from reference.instances.instance import Instance, Size
 _small, _medium, _large = (partial(Instance, size=size) for size in ("small", "medium", "large"))
 
 
-def _catalogue() -> Iterator[Instance]:
-    # Small: real data.
+def _small_real() -> Iterator[Instance]:
     for data in ("iris", "wine", "linnerud"):
         yield _small(data, "gated", 20, 0.1)
         yield _small(data, "relu", 8, 0.1)
@@ -36,7 +35,9 @@ def _catalogue() -> Iterator[Instance]:
     yield _small("heart", "gated", 20, 0.1, loss="logistic")
     yield _small("heart", "relu", 8, 0.1, loss="logistic")
     yield _small("hayes-roth", "relu", 10, 0.1, loss="softmax")
-    # Small: synthetic and degenerate data.
+
+
+def _small_synthetic() -> Iterator[Instance]:
     for published in ("", "_published"):
         yield _small(f"paper_100x10{published}", "gated", 40, 0.1)
         yield _small(f"paper_100x10{published}", "relu", 10, 0.1)
@@ -52,7 +53,9 @@ def _catalogue() -> Iterator[Instance]:
     yield _small("unbalanced", "gated", 20, 0.05, loss="logistic")
     yield _small("unbalanced", "relu", 8, 0.05, loss="logistic")
     yield _small("separable", "gated", 20, 1e-3, loss="logistic")
-    # Medium.
+
+
+def _medium_sized() -> Iterator[Instance]:
     yield _medium("breast_cancer", "gated", 500, 1e-3, absolute=True)
     yield _medium("breast_cancer", "relu", 50, 1e-3, absolute=True)
     yield _medium("breast_cancer", "relu", 200, 0.01)
@@ -77,7 +80,9 @@ def _catalogue() -> Iterator[Instance]:
     yield _medium("paper_250x50_published", "relu", 50, 0.05)
     yield _medium("paper_1000x100", "gated", 300, 0.01)
     yield _medium("ill_conditioned", "gated", 1000, 1e-4)
-    # Large.
+
+
+def _large_sized() -> Iterator[Instance]:
     yield _large("vehicle", "gated", 200, 0.01, loss="softmax")
     yield _large("spambase", "relu", 200, 0.01)
     yield _large("magic", "gated", 1000, 0.01)
@@ -89,7 +94,7 @@ def _catalogue() -> Iterator[Instance]:
     yield _large("satimage", "relu", 100, 0.1)
 
 
-CATALOGUE = tuple(_catalogue())
+CATALOGUE = (*_small_real(), *_small_synthetic(), *_medium_sized(), *_large_sized())
 _openml = partial(Instance, size="medium", kind="gated", n_gates=200, strength=0.01)
 ONLINE = (
     _openml("openml_banknote"),

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "cvxrelu"
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "cvxrelu"
 FILES = sorted([*PACKAGE.rglob("*.py"), PACKAGE / "__init__.pyi"])
 CHECKER = PACKAGE / "certificates" / "checker.py"
 # Imports inside functions: what PyTorch needs, and commands, whose help is to be quick.
@@ -15,6 +16,8 @@ LATE = {
     "cli/terminal.py",
     *(f"cli/commands/{path.name}" for path in PACKAGE.glob("cli/commands/*.py")),
 }
+# Kernels whose parts are not functions of their own: each would be compiled, which takes time.
+LONG = {("cvxrelu/pricing/cone_kernel.py", "_pivot"), ("cvxrelu/pricing/cone_stack.py", "_search")}
 
 
 def imported(tree):
@@ -28,6 +31,26 @@ def test_files_are_short():
     lengths = {path: len(path.read_text().splitlines()) for path in FILES}
     assert {path for path, length in lengths.items() if length > 450} <= {CHECKER}
     assert lengths[CHECKER] < 950
+
+
+def lines_of_body(function):
+    """Return the number of lines of a function without its head and its docstring."""
+    first, *others = function.body
+    documented = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    body = others if documented else function.body
+    return body[-1].end_lineno - body[0].lineno + 1 if body else 0
+
+
+@pytest.mark.parametrize("folder", ["cvxrelu", "reference"])
+def test_functions_are_short(folder):
+    functions = [
+        (str(path.relative_to(ROOT)), node.name, lines_of_body(node))
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    assert len(functions) > 100
+    assert {function[:2] for function in functions if function[2] > 60} <= LONG
 
 
 def test_the_root_is_small():
