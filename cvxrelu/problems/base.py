@@ -19,6 +19,7 @@ from cvxrelu.patterns.activation_patterns import ActivationPatterns
 from cvxrelu.patterns.packed_mask import take_patterns
 from cvxrelu.penalties.base import NormPenalty, Penalty, homogeneous
 from cvxrelu.penalties.registry import get_penalty
+from cvxrelu.problems.accuracy import accurate_forward
 from cvxrelu.problems.cvxpy_programs import ProgramData, build_program
 from cvxrelu.problems.dual import DualProgram
 from cvxrelu.problems.dual_workspace import DualWorkspace
@@ -251,7 +252,7 @@ class ConvexProblem(DualProgram):
         if (ordinary := self._ordinary) is not None:
             return ordinary.value(ordinary.problem.objective(ordinary.start(weights)))
         blocks = self.blocks(weights)
-        prediction = self.operator.forward(self._combined(blocks))
+        prediction = accurate_forward(self.operator, self._combined(blocks), float(np.abs(self.Y).max()))
         regulariser = self.lam * self.penalty.value(blocks) if self.lam > 0.0 else 0.0
         return self.loss.value(prediction, self.Y) + regulariser
 

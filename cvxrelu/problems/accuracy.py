@@ -1,0 +1,46 @@
+"""Predictions whose products cancel: weights that are far larger than what they predict."""
+
+import numpy as np
+
+from cvxrelu._validation import FloatArray
+from cvxrelu.numerics.rows import row_norms
+from cvxrelu.patterns.packed_mask import take_patterns
+from cvxrelu.problems.operator import GatedOperator
+
+_EPS = float(np.finfo(np.float64).eps)
+_ACCURACY = 1e-11  # of predictions, relative to the targets: more than ordinary weights lose to rounding
+_LARGEST = 10**8  # products in extended precision, which take about a second
+
+
+def accurate_forward(operator: GatedOperator, U: FloatArray, scale: float) -> FloatArray:
+    """Return A u (n, c) for weights U (c, P, d), in extended precision where float64 would lose too much.
+
+    Rounding is at most about eps max_j ||x_j|| sum_i ||u_i||. Where that is above 1e-11 of ``scale``, products are
+    summed in the long double of the machine, if there are at most 1e8 of them.
+
+    Parameters
+    ----------
+    operator : GatedOperator
+        A.
+    U : ndarray of shape (c, P, d)
+        The weights.
+    scale : float
+        Size of the targets.
+
+    Returns
+    -------
+    ndarray of shape (n, c)
+    """
+    f = operator.forward(U)
+    used = np.flatnonzero(U.any(axis=(0, 2)))
+    weights = U[:, used].astype(np.float64, copy=False)
+    with np.errstate(over="ignore"):
+        size = float(row_norms(operator.X).max() * np.linalg.norm(weights, axis=2).sum(axis=1).max(initial=0.0))
+    if not _EPS * size > _ACCURACY * scale or weights.size * len(f) > _LARGEST or not np.isfinite(f).all():
+        return f
+    X = operator.X.astype(np.longdouble)
+    masks = np.asarray(take_patterns(operator.D, used))
+    sums = np.zeros(f.shape, dtype=np.longdouble)
+    for i, mask in enumerate(masks.T):
+        sums[mask] += X[mask] @ weights[:, i].T.astype(np.longdouble)
+    return sums.astype(np.float64)
