@@ -7,8 +7,6 @@ __init__.pyi, which type checkers and editors read too.
 import ast
 import importlib
 import pathlib
-import sys
-import types
 from typing import Any
 
 
@@ -22,17 +20,6 @@ def _read_stub() -> dict[str, str]:
 _HOMES = _read_stub()
 
 __all__ = sorted(_HOMES)
-
-
-class _Package(types.ModuleType):
-    """A package whose public names are never hidden by modules of the same name, as `solve` would be."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _HOMES and isinstance(value, types.ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

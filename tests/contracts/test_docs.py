@@ -1,9 +1,9 @@
 """The docstrings are those of the signatures, and the API reference has every public name once."""
 
+import ast
 import dataclasses
 import inspect
 import re
-from collections import Counter
 from enum import EnumType
 from functools import cached_property
 from pathlib import Path
@@ -88,12 +88,32 @@ def test_methods_are_documented(name):
     assert not errors(name, ignored=() if complete else {"PR01", "RT01", "YD01"})
 
 
-def test_each_public_name_is_on_one_page_of_the_reference():
-    listed = {"cvxrelu": Counter(), "cvxrelu.plotting": Counter()}
-    for page in sorted((DOCS / "api").glob("*.rst")):
-        blocks = re.findall(r"^\.\. api::(.*)\n\n((?:    \S+\n)+)", page.read_text(), flags=re.MULTILINE)
-        for module, names in blocks:
-            listed[module.strip() or "cvxrelu"].update(names.split())
-    assert listed["cvxrelu"] == Counter(list(OBJECTS))
+def themes():
+    """Return the titles of the pages of the reference in their order, each with the names of its page."""
+    api = DOCS / "api"
+    pages = re.findall(r"^   (\w+)$", (api / "index.rst").read_text(), flags=re.MULTILINE)
+    assert sorted(pages) == sorted(page.stem for page in api.glob("*.rst") if page.stem != "index")
+    found = {}
+    for page in pages:
+        text = (api / f"{page}.rst").read_text()
+        (title,) = re.findall(r"^(.+)\n=+\n", text, flags=re.MULTILINE)
+        blocks = re.findall(r"^\.\. api::.*\n\n((?:    \S+\n)+)", text, flags=re.MULTILINE)
+        found[title] = "".join(blocks).split()
+    return found
+
+
+def test_the_reference_has_each_public_name_once_in_the_order_of_the_stub():
+    stub = Path(cr.__file__).with_suffix(".pyi").read_text()
+    imports, _, listed = stub.partition("__all__")
+    pages = themes()
     plots = [name for name, obj in vars(plotting).items() if inspect.isfunction(obj) and name.startswith("plot_")]
-    assert listed["cvxrelu.plotting"] == Counter(plots)
+    assert sorted(pages.pop("Plots")) == sorted(plots)
+    names = [name for own in pages.values() for name in own]
+    assert sorted(OBJECTS) == sorted(names)
+    for part, pattern in ((imports, r"^# (.*)$"), (listed, r"^    # (.*)$")):
+        assert re.findall(pattern, part, flags=re.MULTILINE) == list(pages)
+    assert re.findall(r'^    "(\w+)",$', listed, flags=re.MULTILINE) == ["__version__", *names]
+    for title, own in pages.items():
+        section = imports.partition(f"# {title}\n")[2].partition("\n# ")[0]
+        imported = [alias.name for node in ast.parse(section).body for alias in node.names]
+        assert sorted(imported) == sorted(own), title
