@@ -2,8 +2,11 @@
 
 import importlib
 import inspect
+import os
 import re
+import shutil
 import textwrap
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes  # type: ignore[import-untyped]
@@ -13,12 +16,14 @@ from sphinx.util.docutils import SphinxDirective
 
 import cvxrelu
 
+_ROOT = Path(__file__).parents[1]
+
 project = "cvxrelu"
 author = "The cvxrelu authors"
 copyright = f"2026, {author}"
 release = version = cvxrelu.__version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.viewcode", "numpydoc", "myst_parser"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.viewcode", "numpydoc", "myst_nb"]
 default_role = "py:obj"
 add_module_names = False
 toc_object_entries_show_parents = "hide"
@@ -30,9 +35,18 @@ numpydoc_show_class_members = False  # autodoc lists them
 numpydoc_xref_param_type = True  # public names in types are links, all other words are text
 numpydoc_xref_ignore = "all"
 numpydoc_xref_aliases = {word: word for word in DEFAULT_LINKS} | {name: f"cvxrelu.{name}" for name in cvxrelu.__all__}
-myst_enable_extensions = ["colon_fence"]
+myst_enable_extensions = ["colon_fence", "dollarmath", "amsmath"]
 myst_heading_anchors = 3
+nb_execution_mode = "cache"  # a notebook runs again when its code has changed
+nb_execution_cache_path = str(_ROOT / "build" / "notebooks")
+nb_execution_timeout = 600
+nb_execution_raise_on_error = True
+nb_merge_streams = True
+exclude_patterns = ["images"]
 smartquotes = False  # apostrophes transpose, and quotes are Python's
+
+# For the kernels of the notebooks: the package of this checkout, one thread each.
+os.environ["PYTHONPATH"] = os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")])
 
 html_theme = "furo"
 html_title = f"cvxrelu {release}"
@@ -92,14 +106,26 @@ def _is_foreign(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options
     return None if own else True
 
 
+def _copy_notebooks(app: Sphinx, config: Any) -> None:
+    """Copy the notebooks and their index below docs/, where Sphinx reads; a copy has the date of its original."""
+    folder = Path(app.srcdir) / "notebooks"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for path in [*(_ROOT / "notebooks").glob("*.ipynb"), _ROOT / "notebooks" / "README.md"]:
+        shutil.copy2(path, folder)
+
+
 def _link_names(app: Sphinx, page: str, source: list[str]) -> None:
-    """Make links of the public names that stand in single backticks on a Markdown page, outside of code blocks."""
+    """Make links of the public names that stand in single backticks on a Markdown page, outside of code blocks.
+
+    Links to the notebooks lead to their copies.
+    """
     if app.env.doc2path(page).suffix != ".md":
         return
     names = "|".join(cvxrelu.__all__)
     parts = re.split(r"(^```.*?^```$)", source[0], flags=re.DOTALL | re.MULTILINE)
     parts[::2] = [re.sub(rf"(?<![`\w])`({names})`", r"{py:obj}`\1 <cvxrelu.\1>`", part) for part in parts[::2]]
-    source[0] = "".join(parts)
+    source[0] = "".join(parts).replace("](../notebooks/", "](notebooks/")
 
 
 def setup(app: Sphinx) -> None:
@@ -107,4 +133,5 @@ def setup(app: Sphinx) -> None:
     app.add_directive("api", Api)
     app.connect("autodoc-process-docstring", _plain_text_as_rest)
     app.connect("autodoc-skip-member", _is_foreign)
+    app.connect("config-inited", _copy_notebooks)
     app.connect("source-read", _link_names)
