@@ -1,7 +1,7 @@
 """Draw objective.svg: SGD, Adam and `cvxrelu.solve_global` against processor time, above the proven lower bound.
 
 ``python docs/images/objective.py`` needs the extras ``plot`` and ``torch``, and about a minute. Everything runs on one
-thread, after compilation. Time is that of the processor, which other work on the machine does not lengthen; a baseline's
+thread, after compilation. Time is processor time, which other work on the machine does not lengthen; that of a baseline
 is spread evenly over its epochs.
 """
 
@@ -66,7 +66,7 @@ def main() -> None:
     axes.plot(times, objectives, "C0", marker=".", linewidth=2.0, label="cvxrelu: solve_global")
     axes.axhline(best.lower, color="k", linestyle="--", linewidth=1.2, label="proven lower bound, any width")
     axes.axvline(end, color="C0", linestyle=":", linewidth=1.2)
-    axes.annotate("proven optimal ", (end, 0.3), xycoords=("data", "axes fraction"), ha="right", color="C0")
+    axes.annotate("proven optimal ", (end, 0.13), xycoords=("data", "axes fraction"), ha="right", color="C0")
     axes.set(xscale="log", xlabel="processor seconds, one thread", ylabel="objective: loss and weight decay")
     axes.set_ylim(0.97 * best.lower, 1.55 * best.lower)
     axes.xaxis.set_major_formatter("{x:g}")
