@@ -56,8 +56,8 @@ def bound_cone(V, q, Z, e, t, m, limit, x, c, u, matrices, vectors, indices):  #
         for i in range(r):
             s[i] += V[j, i]
     for j in range(r):
-        reach = least(reach, _dot(V[j], s))
-    reach = np.sqrt(_dot(s, s)) / reach  # the length of s, when scaled to v_j's >= 1
+        reach = least(reach, dot(V[j], s))
+    reach = np.sqrt(dot(s, s)) / reach  # the length of s, when scaled to v_j's >= 1
     best = highest * reach
     if best <= limit:
         for i in range(r):
@@ -74,7 +74,7 @@ def bound_cone(V, q, Z, e, t, m, limit, x, c, u, matrices, vectors, indices):  #
             weight[j] += P[i, j] * P[i, j]
     for _ in range(_SWEEPS):
         _sweep(e, t, m, P, weight, x, c, g)
-        if np.sqrt(_dot(x, x)) <= limit:
+        if np.sqrt(dot(x, x)) <= limit:
             best = least(best, _proven(V, q, Z, t, m, x, c, reach))
             if best <= limit:
                 return best
@@ -98,7 +98,8 @@ def largest(a, b):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _dot(a, b):  # type: ignore[no-untyped-def]
+def dot(a, b):  # type: ignore[no-untyped-def]
+    """Return a'b, added up in order."""
     total = 0.0
     for i in range(len(a)):
         total += a[i] * b[i]
@@ -108,7 +109,7 @@ def _dot(a, b):  # type: ignore[no-untyped-def]
 @kernel()
 def _shortfall(v, q, Z, t, m, x, c, j):  # type: ignore[no-untyped-def]
     """Return -g_j, computed from x and c."""
-    short = q - _dot(v, x)
+    short = q - dot(v, x)
     for k in range(m):
         short += c[k] * t[k] * Z[k, j]
     return short
@@ -120,7 +121,7 @@ def _proven(V, q, Z, t, m, x, c, reach):  # type: ignore[no-untyped-def]
     violation = 0.0
     for j in range(len(q)):
         violation = largest(violation, _shortfall(V[j], q[j], Z, t, m, x, c, j))
-    return np.sqrt(_dot(x, x)) + violation * reach
+    return np.sqrt(dot(x, x)) + violation * reach
 
 
 @kernel()
@@ -142,8 +143,8 @@ def _relaxed_value(V, q, e, t, m, x, P, u, point):  # type: ignore[no-untyped-de
         for i in range(r):
             point[i] += u[j] * V[j, i]
     for k in range(m):
-        value += t[k] * largest(_dot(e[k], point), 0.0)
-    size = np.sqrt(_dot(point, point))
+        value += t[k] * largest(dot(e[k], point), 0.0)
+    size = np.sqrt(dot(point, point))
     return value / size if size > 0.0 else 0.0
 
 
@@ -152,7 +153,7 @@ def _sweep(e, t, m, P, weight, x, c, g):  # type: ignore[no-untyped-def]
     """Minimise ||x|| over each variable in turn."""
     r = len(x)
     for k in range(m):
-        step = least(largest(_dot(e[k], x) / -t[k], -c[k]), 1.0 - c[k])
+        step = least(largest(dot(e[k], x) / -t[k], -c[k]), 1.0 - c[k])
         if step != 0.0:
             c[k] += step
             for i in range(r):
@@ -189,30 +190,9 @@ def _pivot(  # type: ignore[no-untyped-def]
             free[n_free] = k
             n_free += 1
     for _ in range(_PIVOTS):
-        # Gram-Schmidt on unit columns, twice is enough; those that depend on others stay where they are.
-        n = 0
-        for place in range(n_free):
-            if n == r:
-                break
-            k = free[place]
-            for i in range(r):
-                y[i] = -e[k, i] if k < m else P[i, k - m] / np.sqrt(weight[k - m])
-            for o in range(n):
-                R[o, n] = 0.0
-            for _ in range(2):
-                for o in range(n):
-                    product = _dot(Q[o], y)
-                    R[o, n] += product
-                    for i in range(r):
-                        y[i] -= product * Q[o, i]
-            R[n, n] = np.sqrt(_dot(y, y))
-            if R[n, n] > _DEPENDENT:
-                for i in range(r):
-                    Q[n, i] = y[i] / R[n, n]
-                basic[n] = k
-                n += 1
+        n = _orthogonalize(e, m, P, weight, free, n_free, basic, Q, R, y)
         for o in range(n - 1, -1, -1):
-            d[o] = -_dot(Q[o], x)
+            d[o] = -dot(Q[o], x)
             for h in range(o + 1, n):
                 d[o] -= R[o, h] * d[h]
             d[o] /= R[o, o]
@@ -226,20 +206,8 @@ def _pivot(  # type: ignore[no-untyped-def]
                 room = t[k] * (c[k] - 1.0 if d[o] > 0.0 else c[k]) / d[o]
             if room < step:
                 step, leaving = room, o
-        for o in range(n):
-            k = basic[o]
-            if k < m:
-                c[k] = least(largest(c[k] + step * d[o] / -t[k], 0.0), 1.0)
-                if o == leaving:
-                    c[k] = 1.0 if d[o] > 0.0 else 0.0
-                for i in range(r):
-                    x[i] -= step * d[o] * e[k, i]
-            else:
-                change = step * d[o] / np.sqrt(weight[k - m])
-                g[k - m] = 0.0 if o == leaving else largest(g[k - m] + change, 0.0)
-                for i in range(r):
-                    x[i] += change * P[i, k - m]
-        size = np.sqrt(_dot(x, x))
+        _move(e, t, m, P, weight, x, c, g, d, basic, n, step, leaving)
+        size = np.sqrt(dot(x, x))
         if size <= limit:
             best = least(best, _proven(V, q, Z, t, m, x, c, reach))
             if best <= limit:
@@ -266,13 +234,62 @@ def _pivot(  # type: ignore[no-untyped-def]
 
 
 @kernel()
+def _orthogonalize(e, m, P, weight, free, n_free, basic, Q, R, y):  # type: ignore[no-untyped-def]
+    """Write the QR factors of unit columns of free variables, and which; return their number.
+
+    Gram-Schmidt, where twice is enough. Variables whose columns depend on others stay where they are.
+    """
+    n, r = 0, len(y)
+    for place in range(n_free):
+        if n == r:
+            break
+        k = free[place]
+        for i in range(r):
+            y[i] = -e[k, i] if k < m else P[i, k - m] / np.sqrt(weight[k - m])
+        for o in range(n):
+            R[o, n] = 0.0
+        for _ in range(2):
+            for o in range(n):
+                product = dot(Q[o], y)
+                R[o, n] += product
+                for i in range(r):
+                    y[i] -= product * Q[o, i]
+        R[n, n] = np.sqrt(dot(y, y))
+        if R[n, n] > _DEPENDENT:
+            for i in range(r):
+                Q[n, i] = y[i] / R[n, n]
+            basic[n] = k
+            n += 1
+    return n
+
+
+@kernel()
+def _move(e, t, m, P, weight, x, c, g, d, basic, n, step, leaving):  # type: ignore[no-untyped-def]
+    """Go a step along d; the one of the basic variables that leaves goes to its bound."""
+    r = len(x)
+    for o in range(n):
+        k = basic[o]
+        if k < m:
+            c[k] = least(largest(c[k] + step * d[o] / -t[k], 0.0), 1.0)
+            if o == leaving:
+                c[k] = 1.0 if d[o] > 0.0 else 0.0
+            for i in range(r):
+                x[i] -= step * d[o] * e[k, i]
+        else:
+            change = step * d[o] / np.sqrt(weight[k - m])
+            g[k - m] = 0.0 if o == leaving else largest(g[k - m] + change, 0.0)
+            for i in range(r):
+                x[i] += change * P[i, k - m]
+
+
+@kernel()
 def _steepest(e, m, P, weight, x, c, g, basic, n, slope):  # type: ignore[no-untyped-def]
     """Return the variable that is not basic whose unit column lets ||x|| fall the most steeply, -1 if none does."""
     r = len(x)
     entering = -1
     for k in range(m + r):
         if k < m:
-            inner = -_dot(e[k], x)
+            inner = -dot(e[k], x)
             falls = c[k] < 1.0 if inner < 0.0 else c[k] > 0.0
         else:
             inner = 0.0

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray
-from cvxrelu.pricing.cone_kernel import bound_cone, largest, least
+from cvxrelu.pricing.cone_kernel import bound_cone, dot, largest, least
 from cvxrelu.pricing.neuron_problem import NeuronObjective
 from cvxrelu.runtime.compilation import kernel
 
@@ -163,34 +163,12 @@ def _search(  # type: ignore[no-untyped-def]
         _copy_matrix(cones[n_open], V)
         _copy(linear[n_open], base)
         _copy(xs[n_open], x)
-        m = mixed = 0
-        for place in range(first, first + n_concave + n_convex):
-            if place == first + n_concave:
-                m = mixed
-            k = pool[place]
-            low, high = np.inf, -np.inf
-            for j in range(r):
-                z = 0.0
-                for i in range(r):
-                    z += E[k, i] * V[j, i]
-                Z[mixed, j] = z
-                low, high = least(low, z), largest(high, z)
-            if low >= 0.0:
-                for i in range(r):
-                    base[i] += tau[k] * E[k, i]
-            elif high > 0.0:
-                lines[mixed] = k
-                t[mixed] = tau[k]
-                c[mixed] = pool_c[place]
-                for i in range(r):
-                    e[mixed, i] = E[k, i]
-                mixed += 1
-        if n_convex == 0:
-            m = mixed
+        m = _classify(E, tau, V, pool, pool_c, first, first + n_concave, 0, base, lines, Z, e, t, c)
+        mixed = _classify(
+            E, tau, V, pool, pool_c, first + n_concave, first + n_concave + n_convex, m, base, lines, Z, e, t, c
+        )
         for j in range(r):
-            q[j] = 0.0
-            for i in range(r):
-                q[j] += base[i] * V[j, i]
+            q[j] = dot(base, V[j])
             for k in range(m, mixed):
                 q[j] += t[k] * largest(Z[k, j], 0.0)
             value = q[j]
@@ -199,8 +177,6 @@ def _search(  # type: ignore[no-untyped-def]
             if value > best:
                 best = value
                 _copy(V[j], best_u)
-        for j in range(r):
-            u[j] = 0.0
         bound = least(bound_cone(V, q, Z, e, t, m, limit, x, c, u, matrices, vectors, indices), bounds[n_open])
         if bound <= limit:
             continue
@@ -227,13 +203,40 @@ def _search(  # type: ignore[no-untyped-def]
             _copy(base, linear[n_open])
             _copy(x, xs[n_open])
             bounds[n_open] = bound
-            segments[n_open, 0] = start
-            segments[n_open, 1] = m
-            segments[n_open, 2] = mixed - m
-            segments[n_open, 3] = half
+            segment = segments[n_open]
+            segment[0], segment[1], segment[2], segment[3] = start, m, mixed - m, half
             n_open += 1
     counts[0], counts[1], counts[2], counts[3], counts[4] = n_open, n_nodes, m, a, b
     values[0], values[1], values[2] = best, unresolved, share
+
+
+@kernel()
+def _classify(E, tau, V, pool, pool_c, first, last, mixed, base, lines, Z, e, t, c):  # type: ignore[no-untyped-def]
+    """Add the lines of a part of the pool to what the cone has: `base` those that are positive in all of it.
+
+    Return the number of ``mixed`` lines, of both signs, with those of this part.
+    """
+    r = len(base)
+    for place in range(first, last):
+        k = pool[place]
+        low, high = np.inf, -np.inf
+        for j in range(r):
+            z = 0.0
+            for i in range(r):
+                z += E[k, i] * V[j, i]
+            Z[mixed, j] = z
+            low, high = least(low, z), largest(high, z)
+        if low >= 0.0:
+            for i in range(r):
+                base[i] += tau[k] * E[k, i]
+        elif high > 0.0:
+            lines[mixed] = k
+            t[mixed] = tau[k]
+            c[mixed] = pool_c[place]
+            for i in range(r):
+                e[mixed, i] = E[k, i]
+            mixed += 1
+    return mixed
 
 
 @kernel()
