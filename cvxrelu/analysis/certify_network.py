@@ -8,8 +8,8 @@ import numpy as np
 
 from cvxrelu._validation import FloatArray, Weights, check_choice, check_number, check_targets
 from cvxrelu.analysis.network_certificate import NetworkCertificate, Scope
-from cvxrelu.certificates.certificate import Certificate, certify, contradict, over_all_networks
-from cvxrelu.exceptions import CertificateError, ConvergenceWarning
+from cvxrelu.certificates.certificate import Certificate, certify, over_all_networks
+from cvxrelu.exceptions import ConvergenceWarning
 from cvxrelu.losses.base import Loss
 from cvxrelu.losses.registry import get_loss
 from cvxrelu.networks.convert import balance, to_convex, to_network
@@ -17,6 +17,7 @@ from cvxrelu.networks.layers import as_columns
 from cvxrelu.networks.loading import read_network
 from cvxrelu.networks.network import GatedReLUNetwork, Network, ReLUNetwork
 from cvxrelu.numerics.active_set import project_blocks
+from cvxrelu.numerics.gaps import check_bounds, relative_gap
 from cvxrelu.numerics.rows import directions
 from cvxrelu.optimize import solve as optimization
 from cvxrelu.optimize.solution import Solution
@@ -242,11 +243,7 @@ def _dual_bound(
         certificate = over_all_networks(certificate, solution.dual, solution.certificate.proof)
     elif lines is not None and scope == "global":
         certificate = over_all_networks(certificate, *_global_point(problem, lines, gradient, tol, time_limit))
-    if contradict(problem, certificate.dual.value, reading.upper):
-        raise CertificateError(
-            f"lower bound {certificate.dual.value!r} exceeds the objective {reading.upper!r} of the network: "
-            "please report this"
-        )
+    check_bounds(certificate.dual.value, reading.upper, problem.value_at_zero, "the network")
     return certificate
 
 
@@ -257,7 +254,7 @@ def _improve(reading: _Reading, certificate: Certificate, solution: Solution, to
     source, best = min(candidates, key=lambda candidate: candidate[0].objective(candidate[1]))
     network = _network_of(source, best)
     objective = network.objective(problem.X, problem.y, problem.lam, problem.loss)
-    left = (objective - certificate.dual.value) / max(abs(objective), np.finfo(np.float64).tiny)
+    left = relative_gap(certificate.dual.value, objective)
     if left > tol and solution.status is not Status.OPTIMAL:
         warn(
             f"the convex program was solved to a relative gap of {left:.2e}, above tol = {tol:.2e} "

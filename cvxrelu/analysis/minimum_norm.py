@@ -7,6 +7,7 @@ import numpy as np
 from cvxrelu._validation import FloatArray, Weights, check_number, check_solver
 from cvxrelu.decompositions.decompose import decompose
 from cvxrelu.exceptions import SolverError
+from cvxrelu.numerics.gaps import relative_gap
 from cvxrelu.penalties.base import NormPenalty
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.cvxpy_backends import BACKENDS, Backend, require_available, solver_names
@@ -51,7 +52,7 @@ class MinimumNorm:
     @property
     def rel_gap(self) -> float:
         """Certified relative gap (norm - lower) / norm."""
-        return max(0.0, self.norm - self.lower) / max(self.norm, float(np.finfo(np.float64).tiny))
+        return relative_gap(self.lower, self.norm)
 
 
 def minimum_norm(problem: ConvexProblem, solver: str = "CLARABEL", tol: float = 1e-6) -> MinimumNorm:

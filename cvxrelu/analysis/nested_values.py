@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray, Weights, check_number, check_numeric
-from cvxrelu.certificates.certificate import contradict
-from cvxrelu.exceptions import CertificateError, ConvergenceWarning, StartNotUsedWarning
+from cvxrelu.exceptions import ConvergenceWarning, StartNotUsedWarning
+from cvxrelu.numerics.gaps import check_bounds
 from cvxrelu.optimize.solution import Solution
 from cvxrelu.optimize.solve import solve
 from cvxrelu.problems.base import ConvexProblem
@@ -224,14 +224,9 @@ def _bounds(solutions: Sequence[Solution]) -> tuple[FloatArray, FloatArray]:
 
 def _checked(problem: ConvexProblem, lower: FloatArray, upper: FloatArray, name: str) -> FloatArray:
     """Return the lower bounds, none above the upper one."""
-    for j in range(len(lower)):
-        if not contradict(problem, float(lower[j]), float(upper[j])):
-            continue
-        raise CertificateError(
-            f"lower bound {lower[j]!r} exceeds upper bound {upper[j]!r} of {name} on pattern set {j + 1} of "
-            f"{len(lower)}, by bounds of nested sets: please report this"
-        )
-    return np.minimum(lower, upper)
+    pairs = zip(lower.tolist(), upper.tolist(), strict=True)
+    of = f"{name} on pattern set {{}} of {len(lower)}, by bounds of nested sets"
+    return np.array([check_bounds(*pair, problem.value_at_zero, of.format(j)) for j, pair in enumerate(pairs, 1)])
 
 
 def _warn_of_gaps(solutions: Sequence[Solution], tol: float) -> None:

@@ -4,10 +4,9 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from cvxrelu.certificates.certificate import Certificate
 from cvxrelu.networks.network import Network
+from cvxrelu.numerics.gaps import relative_gap
 from cvxrelu.pricing.local_search import NewNeuron
 from cvxrelu.pricing.neuron_problem import NeuronBound
 from cvxrelu.problems.base import ConvexProblem
@@ -89,14 +88,14 @@ class NetworkCertificate:
     @property
     def rel_gap(self) -> float:
         """``gap`` over the absolute value of ``upper``; 0 if the gap is 0."""
-        return _relative(self.gap, self.upper)
+        return relative_gap(self.lower, self.upper)
 
     @property
     def improved_rel_gap(self) -> float | None:
         """The same of ``improved``: what the bound leaves open for every network; None without a better network."""
         if self.improved_objective is None:
             return None
-        return _relative(self.improved_objective - self.lower, self.improved_objective)
+        return relative_gap(self.lower, self.improved_objective)
 
     def within(self, tol: float) -> bool:
         """Return whether the network is proved optimal to a relative gap of tol; see `Certificate.within`."""
@@ -144,10 +143,6 @@ class NetworkCertificate:
         if self.improved_neuron is not None:
             lines.append(("  new neuron", _verdict(self.improved_neuron, problem.lam)))
         return "\n".join(f"{name:<15} {value}" for name, value in lines)
-
-
-def _relative(gap: float, value: float) -> float:
-    return gap / max(abs(value), float(np.finfo(np.float64).tiny)) if gap > 0.0 else 0.0
 
 
 def _verdict(neuron: NewNeuron, lam: float) -> str:

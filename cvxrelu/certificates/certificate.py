@@ -10,7 +10,7 @@ from cvxrelu._files import check_free
 from cvxrelu._validation import FloatArray, Weights, check_choice
 from cvxrelu.certificates.rounded_bounds import check_known, feasible_dual, into_cones, objective_above
 from cvxrelu.certificates.writer import encode_certificate, write_certificate
-from cvxrelu.exceptions import CertificateError
+from cvxrelu.numerics.gaps import ROUNDING, check_bounds, relative_gap
 from cvxrelu.numerics.rounding import check_arithmetic
 from cvxrelu.pricing.neuron_problem import NeuronBound
 from cvxrelu.problems.base import ConvexProblem
@@ -19,7 +19,6 @@ from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.normalization import Normalized, normalize
 from cvxrelu.problems.relu import ConvexReLU
 
-_CONTRADICTION = 1e-9
 _LARGEST = 1e152  # of a gradient: sums of squares of it and its like are finite
 _RIGORS = {
     "floating_point": "computed in float64, exact to the rounding of the products",
@@ -96,7 +95,7 @@ class Certificate:
     @property
     def rel_gap(self) -> float:
         """``gap`` over the absolute value of ``upper``; 0 if the gap is 0."""
-        return self.gap / max(abs(self.upper), np.finfo(np.float64).tiny) if self.gap > 0.0 else 0.0
+        return relative_gap(self.lower, self.upper)
 
     def within(self, tol: float) -> bool:
         """Return whether the relative gap is at most tol, or the gap is one that float64 cannot tell from zero.
@@ -342,12 +341,10 @@ def _certify(
     best = max(points, key=lambda point: point.value)
     if rounded:
         best = feasible_dual(problem, best)
-    if best.value > upper if rounded else contradict(problem, best.value, upper):
-        raise CertificateError(
-            f"lower bound {best.value!r} exceeds upper bound {upper!r} for {problem!r}: please report this"
-        )
+    rounding = 0.0 if rounded else ROUNDING
+    lower = check_bounds(best.value, upper, problem.value_at_zero, problem, rounding)
     return Certificate(
-        lower=min(best.value, upper),
+        lower=lower,
         upper=upper,
         max_violation=violation,
         kkt_residual=_kkt_residual(problem, feasible, argument, multipliers),
@@ -358,12 +355,6 @@ def _certify(
     )
 
 
-def contradict(problem: ConvexProblem, lower: float, upper: float, rounding: float = _CONTRADICTION) -> bool:
-    """Return whether a lower bound is above an upper one by more than rounding, of the objective of zero weights."""
-    at_zero = problem.loss.value(np.zeros_like(problem.Y), problem.Y)
-    return lower - upper > rounding * max(at_zero, abs(upper))
-
-
 def with_dual_point(certificate: Certificate, dual: DualPoint, **changes: Any) -> Certificate:
     """Return the certificate of the same weights with another feasible dual point, and whatever else changes.
 
@@ -372,10 +363,9 @@ def with_dual_point(certificate: Certificate, dual: DualPoint, **changes: Any) -
     CertificateError
         If the bounds contradict each other by more than rounding, which would be a bug.
     """
-    upper = certificate.upper
-    if contradict(certificate.problem, dual.value, upper):
-        raise CertificateError(f"lower bound {dual.value!r} exceeds upper bound {upper!r}: please report this")
-    return replace(certificate, lower=min(dual.value, upper), dual=dual, **changes)
+    problem = certificate.problem
+    lower = check_bounds(dual.value, certificate.upper, problem.value_at_zero, problem)
+    return replace(certificate, lower=lower, dual=dual, **changes)
 
 
 def over_all_networks(of_patterns: Certificate, dual: DualPoint, proof: NeuronBound | None) -> Certificate:

@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from cvxrelu._validation import FloatArray
 from cvxrelu.cones.pattern_cones import PatternCones
 from cvxrelu.cones.projection import ConeProjector
+from cvxrelu.numerics.rounding import TINY
 from cvxrelu.penalties.base import Penalty
 
 _REWEIGHTINGS = 200
@@ -121,10 +122,10 @@ def _reweighted(
     for _ in range(_REWEIGHTINGS):
         rows = cones.scaled_multipliers(Z, np.sqrt(eta))
         columns = np.linalg.norm(cones.shift(Z, rows), axis=0)
-        lower = (eta @ columns**2) / max(eta @ columns, np.finfo(float).tiny)
+        lower = (eta @ columns**2) / max(eta @ columns, TINY)
         yield rows, float(lower), float(columns.max())
         eta = eta * columns
-        eta /= max(eta.max(), np.finfo(float).tiny)
+        eta /= max(eta.max(), TINY)
 
 
 def _stack(rows: dict[int, FloatArray], Z: FloatArray, cones: PatternCones) -> sp.csr_array:

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.numerics.active_set import IndexArray, on_face, project_blocks, scratch
+from cvxrelu.numerics.rounding import TINY
 from cvxrelu.numerics.rows import row_norms
 from cvxrelu.runtime.memory import require
 
@@ -106,7 +107,7 @@ class ConeProjector:
 
     def _scales(self, blocks: IndexArray, x: FloatArray) -> FloatArray:
         inner = np.einsum("ij,ij->i", x, self._normal[blocks])
-        scales: FloatArray = np.maximum(-inner, 0.0) / np.maximum(self._normal_squared[blocks], np.finfo(float).tiny)
+        scales: FloatArray = np.maximum(-inner, 0.0) / np.maximum(self._normal_squared[blocks], TINY)
         return scales
 
     def _project(self, blocks: IndexArray, x: FloatArray, enough: float, limit: int) -> FloatArray:

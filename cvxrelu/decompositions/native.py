@@ -9,6 +9,7 @@ import numpy as np
 
 from cvxrelu._validation import BoolArray, FloatArray, check_integer, check_number
 from cvxrelu.cones.polyhedron_projection import PolyhedronProjector
+from cvxrelu.numerics.rounding import TINY
 from cvxrelu.numerics.rows import row_norms
 
 _SEARCHES = 60
@@ -59,8 +60,7 @@ class ApproximateDecomposition:
         """Return w (B, d) for the blocks U (B, d) with patterns D (n, B), from ``start`` (B, d)."""
         signs = np.where(D.T, 1.0, -1.0)
         need = -signs * (U @ X.T)
-        tiny = float(np.finfo(np.float64).tiny)
-        step = 1.0 / max(2.0 * float(np.linalg.norm(X, 2)) ** 2, tiny)
+        step = 1.0 / max(2.0 * float(np.linalg.norm(X, 2)) ** 2, TINY)
         found = start.copy()
         left, w, y, momentum, enough = np.arange(len(U)), start, start, np.ones(len(U)), np.full(len(U), -1.0)
         for _ in range(self.max_iter):
@@ -68,7 +68,7 @@ class ApproximateDecomposition:
             short = np.maximum(-products, 0.0) + np.maximum(need - products, 0.0)
             moved = _shrink(y + step * ((signs * short) @ X), step * self.rho)
             mapping = row_norms(moved - y) / step
-            enough = np.where(enough < 0.0, np.maximum(self.tol * mapping, tiny), enough)
+            enough = np.where(enough < 0.0, np.maximum(self.tol * mapping, TINY), enough)
             restart = np.einsum("ij,ij->i", y - moved, moved - w) > 0.0
             before = np.where(restart, 1.0, momentum)
             momentum = (1.0 + np.sqrt(1.0 + 4.0 * before**2)) / 2.0
@@ -152,6 +152,6 @@ def _crossing(
 
 
 def _shrink(W: FloatArray, by: float) -> FloatArray:
-    norms = np.maximum(row_norms(W), float(np.finfo(np.float64).tiny))
+    norms = np.maximum(row_norms(W), TINY)
     shrunk: FloatArray = W * np.maximum(1.0 - by / norms, 0.0)[:, None]
     return shrunk

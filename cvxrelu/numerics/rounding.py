@@ -14,6 +14,7 @@ import numpy as np
 from cvxrelu._validation import FloatArray
 from cvxrelu.exceptions import CertificateError
 
+TINY = 2.0**-1022  # the least normal number: a divisor that is at least that is not zero
 _U = 2.0**-53
 _ETA = 2.0**-1074
 

@@ -339,10 +339,9 @@ def _complaint(solution: Solution, tol: float) -> str:
 
 def _with_printer(callback: Callback | None) -> Callback:
     def show(record: Record) -> Any:
-        relative = record.gap / max(abs(record.objective), float(np.finfo(np.float64).tiny))
         print(
             f"{record.n_iter:>8} iterations {record.time:9.2f} s  objective {record.objective:.8g}  "
-            f"lower {record.lower:.8g}  relative gap {relative:.1e}  violation {record.violation:.1e}"
+            f"lower {record.lower:.8g}  relative gap {record.rel_gap:.1e}  violation {record.violation:.1e}"
         )
         return callback(record) if callback is not None else None
 

@@ -16,6 +16,7 @@ from cvxrelu.losses.dual_terms import SEPARABLE_LOSSES
 from cvxrelu.losses.registry import get_loss
 from cvxrelu.losses.weighted import unweighted
 from cvxrelu.numerics.active_set import project_blocks
+from cvxrelu.numerics.rounding import TINY
 from cvxrelu.optimize.solution import Solution
 from cvxrelu.optimize.solve import solve
 from cvxrelu.patterns.activation_patterns import ActivationPatterns, unique_columns
@@ -433,7 +434,7 @@ class _Generation:
             return u[:, None]
         across = np.linalg.lstsq(E[zero], np.ones(int(zero.sum())), rcond=None)[0]
         moved = E[~zero] @ across
-        room = np.abs(products[~zero]) / np.maximum(np.abs(moved), np.finfo(np.float64).tiny)
+        room = np.abs(products[~zero]) / np.maximum(np.abs(moved), TINY)
         step = 0.5 * float(room.min(initial=1.0))
         gates: FloatArray = self._lines.basis @ np.column_stack([z + step * across, z - step * across])
         return gates

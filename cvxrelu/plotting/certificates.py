@@ -10,6 +10,8 @@ import numpy as np
 from cvxrelu.analysis.network_certificate import NetworkCertificate
 from cvxrelu.certificates.certificate import Certificate
 from cvxrelu.certificates.portable import PortableCertificate
+from cvxrelu.numerics.gaps import relative_gap
+from cvxrelu.numerics.rounding import TINY
 from cvxrelu.plotting.figure import BLUE, GREEN, RED, labelled, legend_above, need_axes
 
 if TYPE_CHECKING:
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
 
 AnyCertificate = Certificate | NetworkCertificate | PortableCertificate
 _HEIGHT = 0.28
-_TINY = float(np.finfo(np.float64).tiny)
 
 
 def plot_certificates(certificates: AnyCertificate | Mapping[str, AnyCertificate], ax: Axes | None = None) -> Axes:
@@ -69,7 +70,7 @@ def plot_certificates(certificates: AnyCertificate | Mapping[str, AnyCertificate
         )
     left, right = lowers.min(), np.concatenate([uppers, list(improved.values())]).max()
     # Intervals that are points need room, too.
-    margin = max(0.08 * (right - left), 0.02 * max(abs(left), abs(right)), _TINY)
+    margin = max(0.08 * (right - left), 0.02 * max(abs(left), abs(right)), TINY)
     ax.set(xlim=(left - margin, right + margin), ylim=(len(found) - 0.4, -0.6), xlabel="objective")
     ax.set_yticks(places, [f"{label}\n{_summary(each)}".strip() for label, each in found.items()])
     ax.tick_params(axis="y", length=0)
@@ -80,6 +81,6 @@ def plot_certificates(certificates: AnyCertificate | Mapping[str, AnyCertificate
 
 
 def _summary(certificate: AnyCertificate) -> str:
-    gap = certificate.gap / max(abs(certificate.upper), _TINY) if certificate.gap > 0.0 else 0.0
+    gap = relative_gap(certificate.lower, certificate.upper)
     claimed = "\nclaimed by a file" if isinstance(certificate, PortableCertificate) else ""
     return f"relative gap {gap:.1e}\nscope {certificate.scope}{claimed}"

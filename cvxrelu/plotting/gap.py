@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cvxrelu.numerics.rounding import TINY
 from cvxrelu.optimize.solution import Solution
 from cvxrelu.plotting.figure import labelled, legend_above, line_styles, log_x_axis, need_axes
-from cvxrelu.solvers.interface import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _EPS = float(np.finfo(np.float64).eps)
-_TINY = float(np.finfo(np.float64).tiny)
 
 
 def plot_gap(solutions: Solution | Mapping[str, Solution], ax: Axes | None = None) -> Axes:
@@ -49,15 +48,11 @@ def plot_gap(solutions: Solution | Mapping[str, Solution], ax: Axes | None = Non
             raise ValueError(f"solutions must have a history; that of {label or solution.solver!r} is empty")
     ax = need_axes(ax)
     for (label, solution), style in zip(found.items(), line_styles(len(found)), strict=True):
-        times = [max(record.time, _TINY) for record in solution.history]
-        gaps = [_relative(record) for record in solution.history]
+        times = [max(record.time, TINY) for record in solution.history]
+        gaps = [max(record.rel_gap, _EPS) for record in solution.history]
         ax.plot(times, gaps, drawstyle="steps-post", markersize=4, label=label or solution.solver, **style)
     ax.set(yscale="log", xlabel="seconds", ylabel="certified relative gap")
     log_x_axis(ax)
     ax.grid(alpha=0.3)
     legend_above(ax, columns=min(len(found), 3))
     return ax
-
-
-def _relative(record: Record) -> float:
-    return max(record.gap / max(abs(record.objective), _TINY), _EPS)

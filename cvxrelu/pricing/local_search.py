@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from cvxrelu._validation import BoolArray, FloatArray, check_integer, check_matrix, check_numeric, read_only
 from cvxrelu.networks.layers import as_columns
 from cvxrelu.networks.network import ReLUNetwork
+from cvxrelu.numerics.rounding import TINY
 
 _EPS = float(np.finfo(np.float64).eps)
-_TINY = float(np.finfo(np.float64).tiny)
 _ROUNDS = 30
 _STEPS = 50
 _PROGRESS = 1e-4  # a start that gains less in a round is dropped
@@ -161,7 +161,7 @@ def local_maxima(
     rank = max(1, int(np.count_nonzero(sizes > max(X.shape) * _EPS * sizes[0])))
     basis, rows = right[:rank], units @ right[:rank].T
     drawn = _draw_starts(rows, sizes[:rank], n_starts, rng)
-    U = _unit_rows(np.vstack([drawn, given / (np.abs(given).max(axis=1, keepdims=True) + _TINY) @ basis.T]))
+    U = _unit_rows(np.vstack([drawn, given / (np.abs(given).max(axis=1, keepdims=True) + TINY) @ basis.T]))
     reached, values = [U], [np.full(len(U), -np.inf)]
     for column in t.reshape(len(X), -1).T:
         size = np.abs(column).max()
@@ -202,7 +202,7 @@ class _Ascent:
         up, down = t > 0.0, t < 0.0
         self._up = t[up, None] * rows[up]
         self._down = -t[down, None] * rows[down]
-        self._step = 1.0 / max(float(np.linalg.norm(self._down, 2)) ** 2, _TINY) if len(self._down) else 0.0
+        self._step = 1.0 / max(float(np.linalg.norm(self._down, 2)) ** 2, TINY) if len(self._down) else 0.0
 
     def values(self, U: FloatArray) -> FloatArray:
         """Return t'(Xu)_+ for each row u of U."""

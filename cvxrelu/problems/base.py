@@ -138,6 +138,11 @@ class ConvexProblem(DualProgram):
         return t, products
 
     @cached_property
+    def value_at_zero(self) -> float:
+        """F(0), the objective of zero weights."""
+        return self.loss.value(np.zeros_like(self.Y), self.Y)
+
+    @cached_property
     def resolution(self) -> float:
         """What float64 cannot tell from 0 of an objective; see `Loss.resolution`."""
         return self.loss.resolution(self.Y)

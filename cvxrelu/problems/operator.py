@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvxrelu._validation import BoolArray, FloatArray
+from cvxrelu.numerics.rounding import TINY
 from cvxrelu.patterns.packed_mask import Mask, take_patterns
 
 _BLOCK_BYTES = 2**25
@@ -159,7 +160,7 @@ class GatedOperator:
         U = np.random.default_rng(0).standard_normal((1, self.n_patterns, self.n_features))
         size = 0.0
         for _ in range(_POWER_ITERATIONS):
-            U = U / max(float(np.linalg.norm(U)), float(np.finfo(np.float64).tiny))
+            U = U / max(float(np.linalg.norm(U)), TINY)
             image = self.forward(U).astype(np.float64)
             previous, size = size, float(np.vdot(image, image))
             if abs(size - previous) <= _POWER_ACCURACY * size:

@@ -10,12 +10,11 @@ import scipy.sparse as sp
 
 from cvxrelu._validation import FloatArray, Weights
 from cvxrelu.exceptions import SolverError
+from cvxrelu.numerics.gaps import relative_gap
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.status import Status
-
-_TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +64,11 @@ class Record:
         """Certified gap at the check."""
         return self.objective - self.lower
 
+    @property
+    def rel_gap(self) -> float:
+        """``gap`` over the absolute value of the objective; 0 if the gap is 0."""
+        return relative_gap(self.lower, self.objective)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
@@ -104,7 +108,7 @@ class Attempt:
     @property
     def rel_gap(self) -> float:
         """``gap`` over the absolute value of the objective; 0 if the gap is 0."""
-        return self.gap / max(abs(self.objective), _TINY) if self.gap > 0.0 else 0.0
+        return relative_gap(self.lower, self.objective)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.linalg import eigvalsh
 
 from cvxrelu._validation import FloatArray
+from cvxrelu.numerics.rounding import TINY
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.solvers.interface import Iterate, Limits, Record
@@ -146,7 +147,7 @@ def pattern_norms(problem: ConvexProblem) -> FloatArray:
 
 def _multiple(point: FloatArray, t: FloatArray) -> float:
     """Return the factor between t and the dual feasible point made from it."""
-    return float(np.linalg.norm(point)) / max(float(np.linalg.norm(t)), float(np.finfo(np.float64).tiny))
+    return float(np.linalg.norm(point)) / max(float(np.linalg.norm(t)), TINY)
 
 
 def _gap(problem: ConvexProblem, blocks: FloatArray, multipliers: object) -> float:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from cvxrelu._validation import check_choice
-from cvxrelu.certificates.certificate import contradict
 from cvxrelu.cli.settings import Settings
 from cvxrelu.exceptions import ConvergenceWarning, SolverError, SolverNotAvailableError
+from cvxrelu.numerics.gaps import contradict
 from cvxrelu.optimize.solution import Solution
 from cvxrelu.optimize.solve import solve
 from cvxrelu.problems.base import ConvexProblem
@@ -83,8 +83,7 @@ class Comparison:
         """Whether the certified intervals of two solvers do not meet, beyond rounding: a bug."""
         if self.interval is None:
             return False
-        lower, upper = self.interval
-        return contradict(self.problem, lower, upper, _ROUNDING)
+        return contradict(*self.interval, self.problem.value_at_zero, _ROUNDING)
 
 
 def compare_solvers(

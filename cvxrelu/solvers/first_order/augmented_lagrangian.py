@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray, Weights, check_integer, check_number
 from cvxrelu.exceptions import SolverError
+from cvxrelu.numerics.rounding import TINY
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.relu import ConvexReLU
@@ -255,7 +256,7 @@ class PenalisedModel:
         """Return 2 L_F ||A||^2 + delta ||X||^2."""
         smoothness = self._problem.loss.smoothness(self._problem.n)
         cones = self.delta * float(np.linalg.norm(self._problem.X, 2)) ** 2
-        return max(2.0 * smoothness * self._operator.squared_norm() + cones, float(np.finfo(np.float64).tiny))
+        return max(2.0 * smoothness * self._operator.squared_norm() + cones, TINY)
 
     def squared_violation(self, z: FloatArray) -> float:
         """Return sum max(-(2 D - I) X w, 0)^2."""

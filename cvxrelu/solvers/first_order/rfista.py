@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray, Weights, check_choice, check_integer, check_number
 from cvxrelu.exceptions import SolverError
+from cvxrelu.numerics.rounding import TINY
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.gated_relu import ConvexGatedReLU
@@ -161,4 +162,4 @@ class GatedModel:
     def lipschitz(self) -> float:
         """Return the smoothness constant of F times ||A||^2; positive even for X = 0."""
         smoothness = self._problem.loss.smoothness(self._problem.n)
-        return max(smoothness * self._operator.squared_norm(), float(np.finfo(np.float64).tiny))
+        return max(smoothness * self._operator.squared_norm(), TINY)

@@ -11,6 +11,7 @@ import numpy as np
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.losses.dual_terms import downhill, dual_term
+from cvxrelu.numerics.rounding import TINY
 from cvxrelu.penalties.base import NormPenalty
 from cvxrelu.penalties.prox_jacobians import prox_jacobian
 from cvxrelu.problems.base import ConvexProblem
@@ -57,7 +58,7 @@ class ProximalNewton:
         self.t = self.term.start(prediction)
         X = problem.operator.X
         self._eps = float(np.finfo(problem.X.dtype).eps)
-        row = max(float(np.einsum("ij,ij->", X, X)) / problem.n, float(np.finfo(np.float64).tiny))
+        row = max(float(np.einsum("ij,ij->", X, X)) / problem.n, TINY)
         self._strength = 1.0 / problem.loss.smoothness(problem.n)
         self._first_sigma = _FIRST_SIGMA * self._strength / row
         self._largest_sigma = np.inf

@@ -15,6 +15,7 @@ from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.cones.projection import ConeProjector
 from cvxrelu.losses.dual_terms import DualTerm, downhill
 from cvxrelu.numerics.active_set import IndexArray
+from cvxrelu.numerics.rounding import TINY
 from cvxrelu.numerics.rows import row_norms
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.solvers.interface import Budget
@@ -144,7 +145,7 @@ class ConeNewton:
         self.term = term
         self.projector = projector
         X = problem.operator.X
-        row = max(float(np.mean(np.einsum("ij,ij->i", X, X))), float(np.finfo(np.float64).tiny))
+        row = max(float(np.mean(np.einsum("ij,ij->i", X, X))), TINY)
         self.sigma = _FIRST_SIGMA / (problem.loss.smoothness(problem.n) * row)
         self.n_steps = 0
         self._smallest_sigma, self._largest_sigma = _SMALLEST_SIGMA * self.sigma, _LARGEST_SIGMA * self.sigma

@@ -8,6 +8,7 @@ from cvxrelu._validation import FloatArray
 from cvxrelu.cones.projection import ConeProjector
 from cvxrelu.losses.dual_terms import dual_term
 from cvxrelu.numerics.active_set import IndexArray
+from cvxrelu.numerics.rounding import TINY
 from cvxrelu.numerics.rows import row_norms
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.dual_workspace import DualWorkspace
@@ -25,7 +26,6 @@ _NUDGE = 1.01
 _FAR = 1e-6  # of a block's norm: what a nudge may cost
 _IDLE_ROUNDS, _PROGRESS = 8, 0.9
 _EPS = float(np.finfo(np.float64).eps)
-_TINY = float(np.finfo(np.float64).tiny)
 
 
 def relu_candidates(
@@ -91,7 +91,7 @@ class _Search:
         problem = self.problem
         products = self.workspace.adjoint(problem.operator, self.t).reshape(-1, problem.d)
         arguments = np.concatenate([-products, products])
-        relative = min(1.0, self.target / max(self.upper, _TINY)) if np.isfinite(self.upper) else 1.0
+        relative = min(1.0, self.target / max(self.upper, TINY)) if np.isfinite(self.upper) else 1.0
         enough = problem.lam * (1.0 + _PRICING_SHARE * relative)
         unsure = np.flatnonzero(self.projector.bounds(self.ids, arguments) > enough)
         self.projector.project(unsure, arguments[unsure], enough, max_pivots=_PRICING_PIVOTS)
@@ -112,7 +112,7 @@ class _Search:
     def solve_working_set(self, budget: Budget) -> None:
         """Move u and t: proximal Newton steps on the non-zero blocks and those of the largest left sides."""
         gap = self.upper - self.dual.value
-        relative = gap / max(self.upper, _TINY)
+        relative = gap / max(self.upper, TINY)
         share = _SHARE_FAR if relative > _NEAR else _SHARE_NEAR
         self.target = max(share * gap, _LAST_SHARE * self.tol * self.upper)
         active = np.any(self.u, axis=1)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.linalg import blas, lapack
 
 from cvxrelu._validation import FloatArray
+from cvxrelu.numerics.rounding import TINY
 from cvxrelu.penalties.prox_jacobians import GroupJacobian
 from cvxrelu.problems.operator import GatedOperator
 
@@ -31,7 +32,7 @@ class RowSystems:
 
     def __init__(self, X: FloatArray) -> None:
         self.X = X
-        self._scale = max(float(np.sqrt(np.mean(np.einsum("ij,ij->i", X, X)))), float(np.finfo(np.float64).tiny))
+        self._scale = max(float(np.sqrt(np.mean(np.einsum("ij,ij->i", X, X)))), TINY)
         self._kernels: dict[type[np.floating], FloatArray] = {}
         self._precise_from = np.inf
 
