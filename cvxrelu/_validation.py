@@ -127,6 +127,11 @@ def check_flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
+def as_float64(array: Any) -> FloatArray:
+    """Return the array in float64, not copied where it is."""
+    return np.asarray(array, dtype=np.float64)
+
+
 def read_only(array: NDArray[Any], order: Literal["C", "F"] = "C") -> NDArray[Any]:
     """Return a copy that cannot be written to."""
     frozen = np.array(array, order=order, copy=True)

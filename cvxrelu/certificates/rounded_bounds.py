@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray, Weights
+from cvxrelu.cones.interior import steps_along
 from cvxrelu.cones.pattern_cones import PatternCones
 from cvxrelu.losses.rounded import LOSSES, conjugate_above, into_domain, loss_above
 from cvxrelu.numerics.rounding import above, dot_radius, norms_above
@@ -63,10 +64,7 @@ def _into_cones(cones: PatternCones, W: FloatArray, blocks: NDArray[np.intp]) ->
     G = cones.witnesses[0][:, blocks[places] % len(cones.patterns)].T  # zero where there is none
     gains, gain_radius = _signed_products(cones, G, blocks[places])
     missing = 4.0 * radius[:, places] - products[:, places]
-    sure = gains - 4.0 * gain_radius
-    short = missing > 0.0
-    steps = np.max(np.divide(missing, sure, out=np.zeros_like(sure), where=short & (sure > 0.0)), axis=0)
-    moved = W[places] + steps[:, None] * G
+    moved = W[places] + steps_along(missing, gains - 4.0 * gain_radius)[:, None] * G
     products, radius = _signed_products(cones, moved, blocks[places])
     proven = np.all(products >= radius, axis=0)
     result = W.copy()

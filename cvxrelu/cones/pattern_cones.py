@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from cvxrelu._validation import BoolArray, FloatArray
+from cvxrelu.cones.interior import NUDGE, rounding, steps_along
 from cvxrelu.cones.projection import ConeProjector
 from cvxrelu.numerics.row_space import RowSpace
 from cvxrelu.numerics.rows import row_norms, unit_rows
@@ -21,7 +22,6 @@ from cvxrelu.patterns.packed_mask import PackedMask
 from cvxrelu.runtime.memory import require
 
 _BLOCK_BYTES = 2**25
-_NUDGE = 1.01
 _REDUCED_COST = 1e-9  # of a linear program in which z has size 1
 _FAR = 1e-6  # of the norm of what is repaired: a nudge may cost that
 _SAME = 1e-15  # share of the largest singular value: rows that differ by less are the same
@@ -234,14 +234,13 @@ class PatternCones:
 
     def _nudge(self, point: FloatArray, block: int, far: float) -> FloatArray:
         rows = self._signed_rows(block)
-        guard = 4 * len(point) * np.finfo(np.float64).eps * np.linalg.norm(point)
+        guard = rounding(len(point)) * np.linalg.norm(point)
         directions, found = self.witnesses
         i = block % len(self.patterns)
         if not found[i]:
             return self._onto_face(point, rows)
-        margins, gains = rows @ point, rows @ directions[:, i]
-        short = margins < guard
-        move = _NUDGE * np.max((guard - margins[short]) / gains[short], initial=0.0) * directions[:, i]
+        step = steps_along(guard - rows @ point, rows @ directions[:, i])
+        move = NUDGE * step * directions[:, i]
         if np.linalg.norm(move) > far:
             near = self._onto_face(point, rows)
             if near.any():
@@ -260,7 +259,7 @@ class PatternCones:
         moved = point
         met = np.zeros(len(rows), dtype=np.bool_)
         for _ in range(len(point) + _REFINEMENTS):
-            guard = 4 * len(point) * np.finfo(np.float64).eps * np.linalg.norm(moved)
+            guard = rounding(len(point)) * np.linalg.norm(moved)
             violated = rows @ moved < -guard
             if not violated.any():
                 return moved

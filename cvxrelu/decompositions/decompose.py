@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cvxrelu._validation import BoolArray, FloatArray, check_choice, check_numeric, check_solver
+from cvxrelu.cones.interior import NUDGE, rounding, steps_along
 from cvxrelu.cones.polyhedron_projection import PolyhedronProjector
 from cvxrelu.decompositions.cvxpy_blocks import OBJECTIVES, BlockProgram
 from cvxrelu.decompositions.native import (
@@ -25,9 +26,6 @@ from cvxrelu.problems.cvxpy_backends import solver_names
 METHODS = ("socp", "l2", "l1", "feasible", "pinv", "witness", "approximate")
 _NATIVE = {"socp": least_norm_split, "l2": least_squares_split}
 _CHUNK_BYTES = 2**23
-_EPS = float(np.finfo(np.float64).eps)
-_GUARD = 4.0  # margins are kept above that times d eps, whatever the order of summation
-_NUDGE = 1.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -275,8 +273,7 @@ class _Splitter:
         elif self.inverse is not None:
             w = (self.inverse @ (signs * offsets)).T
         elif self.method == "witness":
-            need = np.divide(offsets, gains, out=np.zeros_like(offsets), where=(offsets > 0.0) & (gains > 0.0))
-            w = need.max(axis=0)[:, None] * witnesses
+            w = steps_along(offsets, gains)[:, None] * witnesses
         elif self.method == "approximate":
             w = self.settings.split(self.inner, active, U, start)
         else:
@@ -308,11 +305,10 @@ class _Splitter:
         guard = self._guard(w, v)
         need = np.zeros(len(U))
         for part in (v, w):
-            margins = signs * (self.X @ part.T)
-            short = (margins < guard) & (gains > 0.0) & found & np.any(part, axis=1)  # zero is in every cone
-            steps = np.divide(guard - margins, gains, out=np.zeros_like(margins), where=short)
-            np.maximum(need, steps.max(axis=0, initial=0.0), out=need)
-        w = w + _NUDGE * need[:, None] * witnesses
+            missing = guard - signs * (self.X @ part.T)
+            missing[:, ~np.any(part, axis=1)] = 0.0  # zero is in every cone
+            np.maximum(need, steps_along(missing, gains), out=need)
+        w = w + NUDGE * need[:, None] * witnesses
         v = w + U
         worst = np.minimum(signs * (self.X @ w.T), signs * (self.X @ v.T))
         # In a cone without interior the products of exact points round to either side of zero.
@@ -323,7 +319,7 @@ class _Splitter:
     def _guard(self, w: FloatArray, v: FloatArray) -> FloatArray:
         """Return the rounding of the products of w and v with the rows of X: shape (n, B)."""
         size = np.maximum(row_norms(w), row_norms(v))
-        guard: FloatArray = _GUARD * w.shape[1] * _EPS * self.row_norms[:, None] * size
+        guard: FloatArray = rounding(w.shape[1]) * self.row_norms[:, None] * size
         return guard
 
 

@@ -156,15 +156,11 @@ class RowLoss(Loss):
 # A dual point t = grad F(f), or a projected and shrunk one, misses the boundary of the domain of F* by the
 # rounding of the few products that made it. Its conjugate is that of the point clipped into the domain,
 # which is as close to t as t is to its own exact value; anything farther out is infeasible.
-_SLACK = 4 * float(np.finfo(np.float64).eps)
+DOMAIN_SLACK = 4 * float(np.finfo(np.float64).eps)
 
 
-def _exp_excess(z: FloatArray) -> FloatArray:
+def exp_excess(z: FloatArray) -> FloatArray:
     """Return e^z - 1 - z, exact to relative rounding: by its series where the subtraction would cancel."""
     series = 0.5 * z * z * (1 + z / 3 * (1 + z / 4 * (1 + z / 5 * (1 + z / 6 * (1 + z / 7)))))
     # Beyond 700 e^z overflows: the step is far too long, and the cap is large enough to say so.
     return np.where(np.abs(z) < 0.1, series, np.expm1(np.minimum(z, 700.0)) - z)
-
-
-def _double(t: FloatArray) -> FloatArray:
-    return np.asarray(t, dtype=np.float64)

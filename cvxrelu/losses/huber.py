@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from cvxrelu._validation import FloatArray, check_number
-from cvxrelu.losses.base import _SLACK, RowLoss, _double
+from cvxrelu._validation import FloatArray, as_float64, check_number
+from cvxrelu.losses.base import DOMAIN_SLACK, RowLoss
 from cvxrelu.runtime.lazy_imports import cp
 
 __all__ = ["Huber"]
@@ -61,8 +61,8 @@ class Huber(RowLoss):
     def conjugate_terms(self, t: FloatArray, Y: FloatArray) -> FloatArray:
         """Return n/2 t_jk^2 + t_jk y_jk; infinite unless |n t_jk| <= delta."""
         bound = self.delta / len(Y)
-        t = _double(t)
-        outside = np.abs(t) > bound * (1 + _SLACK)
+        t = as_float64(t)
+        outside = np.abs(t) > bound * (1 + DOMAIN_SLACK)
         t = np.clip(t, -bound, bound)
         return np.where(outside, np.inf, t * (len(Y) / 2 * t + Y))
 
@@ -72,7 +72,7 @@ class Huber(RowLoss):
 
     def project_domain(self, t: FloatArray, Y: FloatArray) -> FloatArray:
         """Return t clipped to [-delta/n, delta/n]."""
-        return np.clip(_double(t), -self.delta / len(Y), self.delta / len(Y))
+        return np.clip(as_float64(t), -self.delta / len(Y), self.delta / len(Y))
 
     def rescaled(self, scale: float) -> Huber | None:
         """Return the loss with delta / scale; None where that is not a number > 0."""

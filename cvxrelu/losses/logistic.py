@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 import scipy
 
-from cvxrelu._validation import FloatArray
-from cvxrelu.losses.base import _SLACK, RowLoss, _double, _exp_excess
+from cvxrelu._validation import FloatArray, as_float64
+from cvxrelu.losses.base import DOMAIN_SLACK, RowLoss, exp_excess
 from cvxrelu.runtime.lazy_imports import cp
 
 __all__ = ["Logistic"]
@@ -48,13 +48,13 @@ class Logistic(RowLoss):
     def bregman_terms(self, step: FloatArray, f: FloatArray, Y: FloatArray) -> FloatArray:
         """Return log(1 + E[phi(z)]), phi(z) = e^z - 1 - z, z the centred step of the two classes."""
         p, q = scipy.special.expit(f), scipy.special.expit(-f)  # 1 - p would lose the small one
-        terms: FloatArray = np.log1p(p * _exp_excess(q * step) + q * _exp_excess(-p * step))
+        terms: FloatArray = np.log1p(p * exp_excess(q * step) + q * exp_excess(-p * step))
         return terms
 
     def conjugate_terms(self, t: FloatArray, Y: FloatArray) -> FloatArray:
         """Return (a log a + (1 - a) log(1 - a)) / n, a = -n Y t; infinite unless a is in [0, 1]."""
-        a = -len(Y) * Y * _double(t)
-        outside = (a < -_SLACK) | (a > 1 + _SLACK)
+        a = -len(Y) * Y * as_float64(t)
+        outside = (a < -DOMAIN_SLACK) | (a > 1 + DOMAIN_SLACK)
         a = np.clip(a, 0.0, 1.0)
         return np.where(outside, np.inf, (scipy.special.xlogy(a, a) + scipy.special.xlog1py(1 - a, -a)) / len(Y))
 
@@ -64,7 +64,7 @@ class Logistic(RowLoss):
 
     def project_domain(self, t: FloatArray, Y: FloatArray) -> FloatArray:
         """Return t with every a = -n Y t clipped to [0, 1]."""
-        return -Y * np.clip(-len(Y) * Y * _double(t), 0.0, 1.0) / len(Y)
+        return -Y * np.clip(-len(Y) * Y * as_float64(t), 0.0, 1.0) / len(Y)
 
     def expression_terms(self, f: cp.Expression, Y: cp.Expression | FloatArray) -> cp.Expression:
         """Return log(1 + exp(-y_jk f_jk))."""

@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 import scipy
 
-from cvxrelu._validation import FloatArray
-from cvxrelu.losses.base import _SLACK, RowLoss, _double, _exp_excess
+from cvxrelu._validation import FloatArray, as_float64
+from cvxrelu.losses.base import DOMAIN_SLACK, RowLoss, exp_excess
 from cvxrelu.runtime.lazy_imports import cp
 
 __all__ = ["SoftmaxCrossEntropy"]
@@ -50,14 +50,14 @@ class SoftmaxCrossEntropy(RowLoss):
         """Return log(1 + E_p[phi(z)]) (n, 1), phi(z) = e^z - 1 - z, z = step - E_p[step], p = softmax(f)."""
         p = scipy.special.softmax(f, axis=1)
         centred = step - np.sum(p * step, axis=1, keepdims=True)
-        terms: FloatArray = np.log1p(np.sum(p * _exp_excess(centred), axis=1, keepdims=True))
+        terms: FloatArray = np.log1p(np.sum(p * exp_excess(centred), axis=1, keepdims=True))
         return terms
 
     def conjugate_terms(self, t: FloatArray, Y: FloatArray) -> FloatArray:
         """Return p log p / n, p = n t + Y; infinite in rows of p that are not in the simplex."""
-        p = len(Y) * _double(t) + Y
-        slack = p.shape[1] * _SLACK  # of a sum of c entries
-        outside = np.any(p < -_SLACK, axis=1) | (np.abs(p.sum(axis=1) - 1) > slack)
+        p = len(Y) * as_float64(t) + Y
+        slack = p.shape[1] * DOMAIN_SLACK  # of a sum of c entries
+        outside = np.any(p < -DOMAIN_SLACK, axis=1) | (np.abs(p.sum(axis=1) - 1) > slack)
         p = np.clip(p, 0.0, 1.0)
         return np.where(outside[:, None], np.inf, scipy.special.xlogy(p, p) / len(Y))
 
@@ -67,7 +67,7 @@ class SoftmaxCrossEntropy(RowLoss):
 
     def project_domain(self, t: FloatArray, Y: FloatArray) -> FloatArray:
         """Return t with every row of p = n t + Y projected onto the simplex."""
-        return (_project_simplex(len(Y) * _double(t) + Y) - Y) / len(Y)
+        return (_project_simplex(len(Y) * as_float64(t) + Y) - Y) / len(Y)
 
     def expression_terms(self, f: cp.Expression, Y: cp.Expression | FloatArray) -> cp.Expression:
         """Return log(sum_k exp(f_jk)) - <y_j, f_j> (n, 1)."""

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from cvxrelu._validation import FloatArray
-from cvxrelu.losses.base import Loss, _double
+from cvxrelu._validation import FloatArray, as_float64
+from cvxrelu.losses.base import Loss
 from cvxrelu.runtime.lazy_imports import cp
 
 __all__ = ["Squared"]
@@ -42,7 +42,7 @@ class Squared(Loss):
 
     def conjugate(self, t: FloatArray, Y: FloatArray) -> float:
         """Return n/2 ||t||_F^2 + <t, Y>, finite everywhere."""
-        t = _double(t)
+        t = as_float64(t)
         return float(len(Y) / 2 * np.sum(t * t) + np.sum(t * Y))
 
     def smoothness(self, n: int) -> float:
@@ -51,7 +51,7 @@ class Squared(Loss):
 
     def project_domain(self, t: FloatArray, Y: FloatArray) -> FloatArray:
         """Return t itself: the domain is the whole space."""
-        return _double(t)
+        return as_float64(t)
 
     def rescaled(self, scale: float) -> Squared:
         """Return the loss itself, which is homogeneous of degree 2."""
@@ -65,7 +65,7 @@ class Squared(Loss):
         largest = float(np.abs(t).max())
         if largest == 0.0:
             return 0.0
-        unit = _double(t) / largest  # keeps the square of a tiny t from underflowing
+        unit = as_float64(t) / largest  # keeps the square of a tiny t from underflowing
         best = -np.sum(unit * Y) / np.sum(unit * unit) / (len(Y) * largest)
         return float(np.clip(best, 0.0, limit))
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cvxrelu._validation import FloatArray
+from cvxrelu._validation import FloatArray, as_float64
 
 
 def row_norms(x: FloatArray) -> FloatArray:
@@ -18,12 +18,13 @@ def row_norms(x: FloatArray) -> FloatArray:
 
 def unit_rows(A: NDArray[np.floating[Any]]) -> FloatArray:
     """Return the rows of A over their norms, in float64; zero rows stay zero."""
-    rows = np.asarray(A, dtype=np.float64)
-    # Scaled first: the squares of tiny or huge entries would under- or overflow.
-    largest = np.abs(rows).max(axis=1, keepdims=True)
-    rows = rows / np.where(largest > 0.0, largest, 1.0)
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(norms > 0.0, norms, 1.0)
+    return directions(as_float64(A))[0]
+
+
+def nonzero_unit_rows(A: FloatArray) -> FloatArray:
+    """Return the rows of A, of entries of ordinary size, over their norms; zero rows become the first axis."""
+    norms = np.linalg.norm(A, axis=1, keepdims=True)
+    return np.where(norms > 0.0, A / np.where(norms > 0.0, norms, 1.0), np.eye(1, A.shape[1]))
 
 
 def directions(rows: FloatArray) -> tuple[FloatArray, FloatArray]:

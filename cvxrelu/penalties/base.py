@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cvxrelu._validation import FloatArray
+from cvxrelu._validation import FloatArray, as_float64
 from cvxrelu.runtime.lazy_imports import cp
 
 __all__ = ["NormPenalty", "Penalty"]
@@ -100,14 +100,10 @@ class NormPenalty(Penalty):
 
     def conjugate(self, Z: FloatArray, lam: float) -> float:
         """Return 0 if dual_norm(Z) <= lam, else infinity."""
-        return 0.0 if self.dual_norm(_double(Z)) <= lam else np.inf
+        return 0.0 if self.dual_norm(as_float64(Z)) <= lam else np.inf
 
 
 def homogeneous(norm: Callable[[FloatArray], Any], Z: FloatArray) -> Any:
     """Return norm(Z), by a Z of unit size: the squares of tiny or huge entries would be lost."""
     largest = float(np.abs(Z).max())
     return largest * norm(Z / largest) if 0.0 < largest < np.inf else norm(Z)
-
-
-def _double(U: FloatArray) -> FloatArray:
-    return np.asarray(U, dtype=np.float64)

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from cvxrelu._validation import FloatArray
-from cvxrelu.penalties.base import NormPenalty, _double
+from cvxrelu._validation import FloatArray, as_float64
+from cvxrelu.penalties.base import NormPenalty
 from cvxrelu.runtime.lazy_imports import cp
 
 __all__ = ["L1", "FeatureGroupL1", "GroupL1"]
@@ -39,7 +39,7 @@ class _SumOfGroupNorms(NormPenalty):
 
     def subdifferential_distance(self, U: FloatArray, G: FloatArray, lam: float) -> float:
         """Return the distance, for each group ||g - lam u / ||u|| ||, or (||g|| - lam)_+ where u = 0."""
-        U, G = _double(U), _double(G)
+        U, G = as_float64(U), as_float64(G)
         norms = self._norms(U)
         zero = norms == 0
         residual = self._norms(G - lam * U / np.where(zero, 1.0, norms))

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from cvxrelu._validation import FloatArray
-from cvxrelu.penalties.base import NormPenalty, _double
+from cvxrelu._validation import FloatArray, as_float64
+from cvxrelu.penalties.base import NormPenalty
 from cvxrelu.runtime.lazy_imports import cp
 
 __all__ = ["Nuclear"]
@@ -54,8 +54,8 @@ class Nuclear(NormPenalty):
         ||G_i - N_i - lam Q1 R1'||_F^2 and of the squared excesses over lam of the singular values of N_i.
         A singular value of U_i counts as zero below 1e-12 (float32: 1e-5) times the largest of U_i.
         """
-        G = _matrices(_double(G))
-        Q, s, Rt = np.linalg.svd(_matrices(_double(U)), full_matrices=False)
+        G = _matrices(as_float64(G))
+        Q, s, Rt = np.linalg.svd(_matrices(as_float64(U)), full_matrices=False)
         nonzero = s > _RANK_TOLERANCE[U.dtype] * s[:, :1]
         Q, Rt = Q * nonzero[:, None, :], Rt * nonzero[:, :, None]
         N = G - Q @ (Q.transpose(0, 2, 1) @ G)

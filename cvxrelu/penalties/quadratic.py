@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from cvxrelu._validation import FloatArray
-from cvxrelu.penalties.base import Penalty, _double
+from cvxrelu._validation import FloatArray, as_float64
+from cvxrelu.penalties.base import Penalty
 from cvxrelu.runtime.lazy_imports import cp
 
 __all__ = ["NoPenalty", "SquaredL2"]
@@ -34,11 +34,11 @@ class SquaredL2(Penalty):
         """Return ||Z||_F^2 / (2 lam); for lam = 0, 0 if Z = 0 and infinity if not."""
         if lam == 0:
             return _indicator_of_zero(Z)
-        return float(np.sum(_double(Z) ** 2)) / (2 * lam)
+        return float(np.sum(as_float64(Z) ** 2)) / (2 * lam)
 
     def subdifferential_distance(self, U: FloatArray, G: FloatArray, lam: float) -> float:
         """Return ||G - lam U||_F."""
-        return float(np.linalg.norm(_double(G) - lam * _double(U)))
+        return float(np.linalg.norm(as_float64(G) - lam * as_float64(U)))
 
     def expression(self, U: cp.Expression, n_outputs: int) -> cp.Expression:
         """Return 1/2 ||U||_F^2."""
@@ -74,7 +74,7 @@ class NoPenalty(Penalty):
 
     def subdifferential_distance(self, U: FloatArray, G: FloatArray, lam: float) -> float:
         """Return ||G||_F."""
-        return float(np.linalg.norm(_double(G)))
+        return float(np.linalg.norm(as_float64(G)))
 
     def expression(self, U: cp.Expression, n_outputs: int) -> cp.Expression:
         """Return 0."""

@@ -11,6 +11,7 @@ from cvxrelu._validation import BoolArray, FloatArray, check_integer, check_matr
 from cvxrelu.networks.layers import as_columns
 from cvxrelu.networks.network import ReLUNetwork
 from cvxrelu.numerics.rounding import TINY
+from cvxrelu.numerics.rows import nonzero_unit_rows
 
 _EPS = float(np.finfo(np.float64).eps)
 _ROUNDS = 30
@@ -161,7 +162,7 @@ def local_maxima(
     rank = max(1, int(np.count_nonzero(sizes > max(X.shape) * _EPS * sizes[0])))
     basis, rows = right[:rank], units @ right[:rank].T
     drawn = _draw_starts(rows, sizes[:rank], n_starts, rng)
-    U = _unit_rows(np.vstack([drawn, given / (np.abs(given).max(axis=1, keepdims=True) + TINY) @ basis.T]))
+    U = nonzero_unit_rows(np.vstack([drawn, given / (np.abs(given).max(axis=1, keepdims=True) + TINY) @ basis.T]))
     reached, values = [U], [np.full(len(U), -np.inf)]
     for column in t.reshape(len(X), -1).T:
         size = np.abs(column).max()
@@ -187,12 +188,6 @@ def _draw_starts(rows: FloatArray, sizes: FloatArray, count: int, rng: np.random
     U[kinds == 2] = (signs * rows[i])[kinds == 2]
     U[kinds == 3] = (rows[i] - rows[j])[kinds == 3]
     return U
-
-
-def _unit_rows(U: FloatArray) -> FloatArray:
-    """Return the rows over their norms; zero rows become the first axis."""
-    norms = np.linalg.norm(U, axis=1, keepdims=True)
-    return np.where(norms > 0.0, U / np.where(norms > 0.0, norms, 1.0), np.eye(1, U.shape[1]))
 
 
 class _Ascent:
@@ -246,7 +241,7 @@ def _ascend(rows: FloatArray, t: FloatArray, U: FloatArray) -> tuple[FloatArray,
     _climb(ascent, U, values, promising, _MORE_STEPS, _LESS_PROGRESS)
     for i in _distinct_best(values):
         for _ in range(_POLISH_ROUNDS):
-            following = _unit_rows(ascent.exact_round(U[i])[None])
+            following = nonzero_unit_rows(ascent.exact_round(U[i])[None])
             reached = ascent.values(following)[0]
             if not reached > values[i] + _POLISH_PROGRESS * abs(values[i]):
                 break
@@ -261,7 +256,7 @@ def _climb(
     for _ in range(_ROUNDS):
         if not len(moving):
             return
-        following = _unit_rows(ascent.round(U[moving], steps))
+        following = nonzero_unit_rows(ascent.round(U[moving], steps))
         reached = ascent.values(following)
         better = reached > values[moving]
         gained = reached - values[moving] > progress * np.abs(reached)
