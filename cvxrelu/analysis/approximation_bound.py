@@ -102,8 +102,7 @@ def approximation_bound(problem: ConvexProblem, U: Any) -> Bound:
     blocks = check_gated_weights(problem, U)
     if problem.penalty.name != "group_l1":
         raise ValueError(f"penalty must be 'group_l1' for approximation bounds; got {problem.penalty.name!r}")
-    settings = (problem.X, problem.y, problem.patterns, problem.lam, problem.loss, problem.penalty)
-    gated_problem, relu_problem = ConvexGatedReLU(*settings), ConvexReLU(*settings)
+    gated_problem, relu_problem = ConvexGatedReLU.of(problem), ConvexReLU.of(problem)
     gated = gated_problem.objective(blocks)
     decomposed = split(relu_problem, blocks, "socp")
     certificate = certify(relu_problem, (decomposed.V, decomposed.W), dual=gated_problem.gradient_point(blocks))

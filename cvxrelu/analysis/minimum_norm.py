@@ -124,8 +124,7 @@ def minimum_norm(problem: ConvexProblem, solver: str = "CLARABEL", tol: float = 
 
 def _of_ordinary_size(problem: ConvexProblem, penalty: NormPenalty, solver: str, tol: float) -> MinimumNorm:
     unit = problem.with_lam(1.0)
-    free = ConvexGatedReLU(problem.X, problem.Y, problem.patterns, 0.0)
-    free.__dict__["operator"] = problem.operator
+    free = ConvexGatedReLU.of(problem)
     prediction = free.predict(_least_squares(free))
     require_available(solver)
     settings = BACKENDS.get(solver, Backend(solver.lower())).settings(_TOL_SHARE * tol, {})
@@ -159,9 +158,7 @@ def _with_prediction(
     problem: ConvexProblem, free: ConvexGatedReLU, weights: Weights, prediction: FloatArray
 ) -> Weights:
     """Return the weights plus the least correction that makes their prediction the one that is wanted."""
-    missing = ConvexGatedReLU(problem.X, prediction - problem.predict(weights), problem.patterns, 0.0)
-    missing.__dict__["operator"] = free.operator
-    correction = _least_squares(missing)
+    correction = _least_squares(free.replace(y=prediction - problem.predict(weights)))
     blocks = problem.blocks(weights)
     if isinstance(problem, ConvexReLU):
         V, W = decompose(problem, correction)

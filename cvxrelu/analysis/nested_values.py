@@ -148,8 +148,7 @@ def nested_values(
         raise TypeError(f"problem must be a ConvexGatedReLU or ConvexReLU; got {type(problem).__name__}")
     requested = _check_sizes(sizes, len(problem.patterns))
     tol = check_number("tol", tol, minimum=0.0, strict=True)
-    arguments = (problem.X, problem.y, problem.patterns, problem.lam, problem.loss, problem.penalty)
-    pair = ConvexGatedReLU(*arguments), ConvexReLU(*arguments)
+    pair = ConvexGatedReLU.of(problem), ConvexReLU.of(problem)
     finished: list[tuple[Solution, ...]] = []
     before = interrupts_noted()
     run = silenced(solve, ConvergenceWarning, StartNotUsedWarning)

@@ -40,9 +40,17 @@ class PatternCones:
         The data.
     patterns : ActivationPatterns
         The patterns of X.
+    witnesses : pair of ndarrays, optional
+        What `witnesses` is to be, where it is known.
     """
 
-    def __init__(self, X: FloatArray, patterns: ActivationPatterns) -> None:
+    def __init__(
+        self,
+        X: FloatArray,
+        patterns: ActivationPatterns,
+        witnesses: tuple[FloatArray, BoolArray] | None = None,
+    ) -> None:
+        self._known = witnesses
         self.X = np.asarray(X, dtype=np.float64)
         self.patterns = patterns
         if isinstance(patterns.D, PackedMask):
@@ -64,6 +72,8 @@ class PatternCones:
 
         Where n < d, their parts in the row space: as far inside, and shorter.
         """
+        if self._known is not None:
+            return self._known
         points, found = self.patterns.witnesses(self.X)
         if self.space is not None:
             parts = self.space.vectors(self.space.coordinates(points.T)).T

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cvxrelu._validation import Weights
+from cvxrelu.cones.pattern_cones import PatternCones
 from cvxrelu.numerics.row_space import RowSpace
 from cvxrelu.patterns.activation_patterns import ActivationPatterns
 from cvxrelu.problems.base import ConvexProblem
@@ -74,11 +75,10 @@ def rotate(problem: ConvexProblem) -> Rotated:
     space = problem.row_space
     assert space is not None
     if not isinstance(problem, ConvexReLU):
-        return Rotated(problem, problem.on_rows(space.rows, ActivationPatterns(problem.patterns.D)), space)
+        return Rotated(problem, problem.replace(X=space.rows, patterns=ActivationPatterns(problem.patterns.D)), space)
     points, found = problem.cones.witnesses
     witnesses = np.ascontiguousarray(space.coordinates(points.T).T)
     patterns = ActivationPatterns(problem.patterns.D, witnesses if found.all() else None)
     witnesses.flags.writeable = False
-    rotated = problem.on_rows(space.rows, patterns)
-    rotated.cones.__dict__["witnesses"] = witnesses, found
-    return Rotated(problem, rotated, space)
+    cones = PatternCones(space.rows, patterns, (witnesses, found))
+    return Rotated(problem, problem.replace(X=space.rows, patterns=patterns, cones=cones), space)

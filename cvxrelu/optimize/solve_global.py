@@ -418,7 +418,7 @@ class _Generation:
             return 0
         gates = None if patterns.G is None else np.column_stack([patterns.G[:, kept], new])[:, first]
         patterns = ActivationPatterns(D[:, first], gates)
-        grown = ConvexReLU(problem.X, problem.y, patterns, problem.lam, problem.loss)
+        grown = problem.replace(patterns=patterns)
         blocks = problem.blocks(self.weights)[:, :, old]
         blocks = np.concatenate([blocks, np.zeros((2, 1, n_added, problem.d))], axis=2)
         idle = np.concatenate([self._master.idle[old], np.zeros(n_added, dtype=np.int64)])

@@ -50,6 +50,4 @@ def span(problem: ConvexProblem) -> Spanned:
     regularised = problem.lam > 0.0 and problem.penalty.name != "none"
     if regularised or not isinstance(problem, ConvexReLU) or not problem.cones.witnesses[1].all():
         return Spanned(problem, problem)
-    gated = ConvexGatedReLU(problem.X, problem.y, problem.patterns, problem.lam, problem.loss, problem.penalty)
-    gated.__dict__["operator"] = problem.operator
-    return Spanned(problem, gated)
+    return Spanned(problem, ConvexGatedReLU.of(problem))

@@ -31,13 +31,28 @@ if TYPE_CHECKING:
     import cvxpy as cp
 
 
-def _check_block_array(name: str, value: Any, shape: tuple[int, ...]) -> FloatArray:
+def check_block_array(name: str, value: Any, shape: tuple[int, ...]) -> FloatArray:
+    """Return an array of blocks in float64, checked."""
     array = check_numeric(name, value).astype(np.float64)
     if array.shape != shape:
         raise ValueError(f"{name} must have shape (c, P, d) = {shape}; got {array.shape}")
     return array
 
 
+# The parts that each computed attribute depends on. None depends on lam.
+_SOURCES = {
+    "Y": {"y"},
+    "value_at_zero": {"y", "loss"},
+    "resolution": {"y", "loss"},
+    "_far": {"X", "y"},
+    "row_space": {"X"},
+    "operator": {"X", "patterns"},
+    "cones": {"X", "patterns"},
+    "at_zero": {"X", "y", "patterns", "loss"},
+    "_lam_max": {"X", "y", "patterns", "loss", "penalty"},
+    "normal_data": {"X", "y", "patterns", "loss", "penalty"},
+}
+_OF_ONE_CLASS = {"row_space", "cones", "_lam_max", "normal_data"}
 _WEIGHT_ARRAYS, _REMEDY = 6, "take fewer gates"
 _SAFE_EXPONENT = 160  # of two, of the size of X and y: products of their fourth powers stay normal numbers
 
@@ -164,27 +179,63 @@ class ConvexProblem(DualProgram):
         """Coordinates in the row space of X; None where n >= d."""
         return RowSpace.of(self.operator.X)
 
+    @classmethod
+    def of(cls, problem: ConvexProblem) -> Self:
+        """Return the program of this class with the parts of another problem, whose validated data it shares.
+
+        Raises
+        ------
+        ValueError
+            If the class does not have the penalty.
+        """
+        if isinstance(problem, cls):
+            return problem
+        other = object.__new__(cls)
+        _ = problem.operator  # computed now, to be shared
+        other.__dict__.update({name: value for name, value in dict(vars(problem)).items() if name not in _OF_ONE_CLASS})
+        other._check_penalty()
+        return other
+
     def with_lam(self, lam: float) -> Self:
         """Return the same problem at another regularisation strength, sharing the validated data."""
+        return self.replace(lam=check_number("lam", lam, minimum=0.0))
+
+    def replace(self, **changes: Any) -> Self:
+        """Return the problem with other parts, which are not checked; what depends on the same ones alone is shared.
+
+        Parameters
+        ----------
+        **changes
+            Of ``X``, ``y`` (copied, to be read-only), ``patterns``, ``lam``, ``loss`` and ``penalty``, or what is
+            computed from them.
+        """
+        for name in {"X", "y"} & changes.keys():
+            changes[name] = read_only(changes[name])
         other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__)
-        other._set("lam", check_number("lam", lam, minimum=0.0))
+        kept = dict(vars(self))  # a copy made at once: another thread may add to it
+        other.__dict__.update(
+            {name: value for name, value in kept.items() if changes.keys().isdisjoint(_SOURCES.get(name, {name}))}
+            | changes
+        )
         return other
 
     def restrict(self, index: NDArray[np.intp]) -> Self:
         """Return the problem with the patterns of ``index`` only."""
         gates = None if self.patterns.G is None else self.patterns.G[:, index]
-        return self._with(patterns=ActivationPatterns(take_patterns(self.patterns.D, index), gates))
+        return self.replace(patterns=ActivationPatterns(take_patterns(self.patterns.D, index), gates))
 
     def on_data(self, X: FloatArray, y: FloatArray, lam: float, loss: Loss) -> Self:
         """Return the same kind of problem on data of ordinary size with the same patterns, which are not checked."""
-        same = X is self.X
-        other = self._with(X=X if same else read_only(X), y=read_only(y), lam=lam, loss=loss)
-        other.__dict__["_far"] = False
-        for name in ("operator", "cones"):  # what belongs to X and the patterns alone; at once, to be shared by all lam
-            if hasattr(type(self), name):
-                other.__dict__[name] = getattr(self if same else other, name)
+        if X is self.X:
+            self._share()
+            return self.replace(y=y, lam=lam, loss=loss, _far=False)
+        other = self.replace(X=X, y=y, lam=lam, loss=loss, _far=False)
+        other._share()
         return other
+
+    def _share(self) -> None:
+        """Compute what belongs to X and the patterns alone, at once: to be shared by all lam."""
+        _ = self.operator
 
     @cached_property
     def _far(self) -> bool:
@@ -195,19 +246,6 @@ class ConvexProblem(DualProgram):
         """The problem for evaluations whose squares would leave the range of float64 here; None where they do not."""
         normal = normalize(self) if self._far else None
         return None if normal is None or normal.problem is self else normal
-
-    def _with(self, **changes: Any) -> Self:
-        """Return the problem with some of its parts changed, and nothing computed yet."""
-        other = object.__new__(type(self))
-        parts = ("X", "y", "patterns", "lam", "loss", "penalty")
-        other.__dict__.update({name: self.__dict__[name] for name in parts} | changes)
-        if "_far" in self.__dict__ and not {"X", "y"} & changes.keys():
-            other.__dict__["_far"] = self._far
-        return other
-
-    def on_rows(self, X: FloatArray, patterns: ActivationPatterns) -> Self:
-        """Return the problem on other data with the same masks, which are not checked again."""
-        return self._with(X=read_only(X), patterns=patterns)
 
     @abstractmethod
     def blocks(self, weights: Weights) -> FloatArray:

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 
 from cvxrelu._validation import FloatArray, Weights
 from cvxrelu.patterns.packed_mask import count_active
-from cvxrelu.problems.base import ConvexProblem, _check_block_array
+from cvxrelu.problems.base import ConvexProblem, check_block_array
 from cvxrelu.problems.dual_workspace import DualWorkspace
 
 
@@ -62,7 +62,7 @@ class ConvexGatedReLU(ConvexProblem):
 
     def blocks(self, weights: Weights) -> FloatArray:
         """Return the weights U as a float64 array (c, P, d)."""
-        return _check_block_array("U", weights, self._blocks_shape())
+        return check_block_array("U", weights, self._blocks_shape())
 
     def weights(self, blocks: FloatArray) -> FloatArray:
         """Return U."""

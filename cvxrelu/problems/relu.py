@@ -13,7 +13,7 @@ from cvxrelu.numerics.row_space import RowSpace
 from cvxrelu.numerics.rows import unit_rows
 from cvxrelu.patterns.activation_patterns import strictly_inside
 from cvxrelu.patterns.packed_mask import count_active, take_patterns
-from cvxrelu.problems.base import ConvexProblem, _check_block_array
+from cvxrelu.problems.base import ConvexProblem, check_block_array
 from cvxrelu.problems.dual_workspace import DualWorkspace
 
 _ROUNDING = 1e-9
@@ -78,7 +78,7 @@ class ConvexReLU(ConvexProblem):
                 f"got {type(weights).__name__}"
             )
         shape = self._blocks_shape()[1:]
-        return np.stack([_check_block_array(name, part, shape) for name, part in zip("VW", weights, strict=True)])
+        return np.stack([check_block_array(name, part, shape) for name, part in zip("VW", weights, strict=True)])
 
     def weights(self, blocks: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return (V, W)."""
@@ -88,6 +88,10 @@ class ConvexReLU(ConvexProblem):
     def cones(self) -> PatternCones:
         """The cones K_i of the patterns."""
         return PatternCones(self.operator.X, self.patterns)
+
+    def _share(self) -> None:
+        """Compute what belongs to X and the patterns alone, at once: to be shared by all lam."""
+        _ = self.cones
 
     @property
     def row_space(self) -> RowSpace | None:

@@ -71,8 +71,7 @@ class Decompose:
         """Solve the problem, C-GReLU from the difference of the start. See `cvxrelu.solve`."""
         self.check_problem(problem)
         started = time.perf_counter()
-        gated = ConvexGatedReLU(problem.X, problem.y, problem.patterns, problem.lam, problem.loss, problem.penalty)
-        gated.__dict__["operator"] = problem.operator
+        gated = ConvexGatedReLU.of(problem)
         solver = first_able(gated)
         assert solver is not None  # RFISTA takes all of them
         difference = None if start is None else problem.blocks(start)[0] - problem.blocks(start)[1]

@@ -59,7 +59,7 @@ def test_what_is_regularised_or_not_separated_is_no_such_case():
     assert separates(problem, weights)
     assert not separates(problem, problem.zero_weights())
     assert not separates(problem, -weights)
-    assert not separates(problem.with_lam(0.0)._with(loss=cr.Squared()), weights)
+    assert not separates(problem.with_lam(0.0).replace(loss=cr.Squared()), weights)
 
 
 def test_margins_of_rounding_do_not_separate():

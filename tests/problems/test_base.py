@@ -353,7 +353,7 @@ def test_weights_are_checked(data):
 def test_zero_is_optimal_from_lam_max_on(penalty, share, size):
     problem = make_problem("relu", penalty=penalty)
     problem = cr.ConvexReLU(problem.X, size * problem.y, problem.patterns, 1.0, penalty=problem.penalty)
-    fresh = problem.with_lam(share * problem.lam_max())._with()
+    fresh = problem.with_lam(share * problem.lam_max()).replace()
     assert fresh.zero_is_optimal() == (share > 1.0)
     if share <= 0.5:
         assert "_lam_max" not in vars(fresh)  # it is told without
@@ -406,9 +406,9 @@ def test_how_large_the_data_are_is_looked_at_once(data):
     """The problem at another lam has the same data; on other data nothing is taken over."""
     problem = cr.ConvexGatedReLU(*data)
     assert not problem._far
-    assert vars(problem._with(lam=2.0))["_far"] is False
-    assert "_far" not in vars(problem._with(X=1e200 * problem.X))
-    assert problem._with(X=1e200 * problem.X)._far
+    assert vars(problem.replace(lam=2.0))["_far"] is False
+    assert "_far" not in vars(problem.replace(X=1e200 * problem.X))
+    assert problem.replace(X=1e200 * problem.X)._far
 
 
 def test_a_restricted_problem_has_the_patterns_that_are_named(data):
@@ -437,3 +437,61 @@ def test_the_zero_dual_point_is_itself(data, lam):
     point = cr.ConvexReLU(*data, lam=lam).dual_point(np.zeros(12))
     assert not point.t.any()
     assert point.value == 0.0
+
+
+@pytest.mark.parametrize("kind", [cr.ConvexGatedReLU, cr.ConvexReLU])
+def test_a_program_of_the_other_kind_shares_data_and_operator(kind):
+    X, y = np.random.default_rng(0).standard_normal((2, 9, 3)).astype(np.float32)
+    problem = kind(X, y[:, 0], cr.sample_patterns(X, 5, seed=0), 0.01, "huber", "l1")
+    other = {cr.ConvexGatedReLU: cr.ConvexReLU, cr.ConvexReLU: cr.ConvexGatedReLU}[kind]
+    problem.lam_max()  # what belongs to one kind alone is not handed on
+    made, fresh = other.of(problem), other(problem.X, problem.y, problem.patterns, 0.01, "huber", "l1")
+    assert type(made) is other
+    assert made.X is problem.X
+    assert made.operator is problem.operator
+    assert repr(made) == repr(fresh)
+    assert made.lam_max() == fresh.lam_max() != problem.lam_max()
+    assert kind.of(problem) is problem
+
+
+def test_a_program_of_the_other_kind_refuses_a_penalty_that_it_does_not_have():
+    X = np.random.default_rng(0).standard_normal((9, 3))
+    problem = cr.ConvexGatedReLU(X, X, cr.sample_patterns(X, 5, seed=0), 0.01, penalty="nuclear")
+    with pytest.raises(ValueError, match="nuclear"):
+        cr.ConvexReLU.of(problem)
+
+
+@pytest.mark.parametrize("kind", [cr.ConvexGatedReLU, cr.ConvexReLU])
+def test_replaced_parts_leave_nothing_computed_of_the_old_ones(kind):
+    rng = np.random.default_rng(0)
+    X, Z = rng.standard_normal((2, 5, 8))
+    y, z = rng.standard_normal((2, 5))
+    problem = kind(X, y, cr.sample_patterns(X, 6, seed=0), 0.01)
+    names = ("Y", "operator", "at_zero", "value_at_zero", "resolution", "row_space")
+    changes = {
+        "X": Z,
+        "y": z,
+        "lam": 0.5,
+        "loss": cr.Huber(0.1),
+        "penalty": cr.L1(),
+        "patterns": cr.sample_patterns(X, 4, seed=1),
+    }
+    for name in names:
+        getattr(problem, name)
+    problem.lam_max()
+    for name, value in changes.items():
+        if name == "X":
+            value = {"X": Z, "patterns": cr.ActivationPatterns(problem.patterns.D)}
+        parts = {**{part: getattr(problem, part) for part in changes}, **(value if name == "X" else {name: value})}
+        made, fresh = problem.replace(**(value if name == "X" else {name: value})), kind(**parts)
+        assert made.lam_max() == fresh.lam_max()
+        assert made.value_at_zero == fresh.value_at_zero
+        assert made.resolution == fresh.resolution
+        assert np.array_equal(made.at_zero[1], fresh.at_zero[1])
+        assert np.array_equal(made.row_space.rows, fresh.row_space.rows)
+        assert np.array_equal(made.Y, fresh.Y)
+        assert not made.X.flags.writeable
+        assert not made.y.flags.writeable
+    assert problem.replace(lam=0.5).operator is problem.operator
+    assert problem.replace(y=z).operator is problem.operator
+    assert problem.replace(patterns=changes["patterns"]).operator is not problem.operator
