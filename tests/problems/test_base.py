@@ -353,7 +353,7 @@ def test_weights_are_checked(data):
 def test_zero_is_optimal_from_lam_max_on(penalty, share, size):
     problem = make_problem("relu", penalty=penalty)
     problem = cr.ConvexReLU(problem.X, size * problem.y, problem.patterns, 1.0, penalty=problem.penalty)
-    fresh = problem.with_lam(share * problem.lam_max()).replace()
+    fresh = problem.with_lam(share * problem.lam_max()).replace(penalty=problem.penalty)  # nothing known of it
     assert fresh.zero_is_optimal() == (share > 1.0)
     if share <= 0.5:
         assert "_lam_max" not in vars(fresh)  # it is told without
