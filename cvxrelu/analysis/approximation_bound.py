@@ -9,6 +9,7 @@ from cvxrelu._validation import FloatArray
 from cvxrelu.certificates.certificate import certify
 from cvxrelu.decompositions.decompose import check_gated_weights, split, supporting_rows
 from cvxrelu.numerics.rows import row_norms
+from cvxrelu.penalties.group_norms import GroupL1
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.gated_relu import ConvexGatedReLU
 from cvxrelu.problems.relu import ConvexReLU
@@ -100,7 +101,7 @@ def approximation_bound(problem: ConvexProblem, U: Any) -> Bound:
     True
     """
     blocks = check_gated_weights(problem, U)
-    if problem.penalty.name != "group_l1":
+    if not isinstance(problem.penalty, GroupL1):
         raise ValueError(f"penalty must be 'group_l1' for approximation bounds; got {problem.penalty.name!r}")
     gated_problem, relu_problem = ConvexGatedReLU.of(problem), ConvexReLU.of(problem)
     gated = gated_problem.objective(blocks)

@@ -7,6 +7,7 @@ import numpy as np
 from cvxrelu._validation import FloatArray, Weights, check_number, check_solver
 from cvxrelu.decompositions.decompose import decompose
 from cvxrelu.exceptions import SolverError
+from cvxrelu.losses.squared import Squared
 from cvxrelu.numerics.gaps import relative_gap
 from cvxrelu.penalties.base import NormPenalty
 from cvxrelu.problems.base import ConvexProblem
@@ -103,7 +104,7 @@ def minimum_norm(problem: ConvexProblem, solver: str = "CLARABEL", tol: float = 
     >>> cr.to_network(problem, cr.prune(problem, least.weights)).n_neurons <= len(y)
     True
     """
-    if problem.loss.name != "squared":
+    if not isinstance(problem.loss, Squared):
         raise ValueError(f"loss must be 'squared' for least-squares fits; got {problem.loss!r}")
     penalty = problem.penalty
     if not isinstance(penalty, NormPenalty):

@@ -20,8 +20,6 @@ from cvxrelu.runtime.threads import silenced, warn
 from cvxrelu.solvers.interface import NativeSolver
 from cvxrelu.status import Status
 
-_BELOW_RELU = ("group_l1", "l1", "none")  # Omega(V - W) <= Omega(V, W), so that the gated value is at most the ReLU one
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class NestedValues:
@@ -174,7 +172,7 @@ def nested_values(
     gated, relu = [solutions[0] for solutions in finished], [solutions[1] for solutions in finished]
     gated_lower, gated_upper = _bounds(gated)
     relu_lower, relu_upper = _bounds(relu)
-    if problem.penalty.name in _BELOW_RELU or problem.lam == 0.0:
+    if problem.penalty.gated_is_lower_bound or problem.lam == 0.0:
         relu_lower = np.maximum(relu_lower, gated_lower)
         gated_upper = np.minimum(gated_upper, relu_upper)
     return NestedValues(

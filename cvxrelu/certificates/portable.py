@@ -13,8 +13,7 @@ import scipy.sparse as sp
 from cvxrelu._validation import Weights, check_matrix, check_targets
 from cvxrelu.certificates.checker import Contents, Verdict, check, read_certificate
 from cvxrelu.losses.base import Loss
-from cvxrelu.losses.huber import Huber
-from cvxrelu.losses.registry import get_loss
+from cvxrelu.losses.registry import LOSSES
 from cvxrelu.patterns.activation_patterns import ActivationPatterns
 from cvxrelu.patterns.packed_mask import PackedMask
 from cvxrelu.penalties.base import Penalty
@@ -94,8 +93,8 @@ class PortableCertificate:
     @property
     def loss(self) -> Loss:
         """The loss with its parameters."""
-        loss = self.contents.header["loss"]
-        return Huber(loss["delta"]) if loss["name"] == "huber" else get_loss(loss["name"])
+        parameters = dict(self.contents.header["loss"])
+        return LOSSES[parameters.pop("name")](**parameters)
 
     @property
     def penalty(self) -> Penalty:

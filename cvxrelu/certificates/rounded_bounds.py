@@ -15,22 +15,19 @@ from cvxrelu.cones.interior import steps_along
 from cvxrelu.cones.pattern_cones import PatternCones
 from cvxrelu.losses.rounded import LOSSES, conjugate_above, into_domain, loss_above
 from cvxrelu.numerics.rounding import above, dot_radius, norms_above
-from cvxrelu.penalties.group_norms import L1, FeatureGroupL1, GroupL1
-from cvxrelu.penalties.nuclear import Nuclear
-from cvxrelu.penalties.quadratic import NoPenalty, SquaredL2
-from cvxrelu.penalties.rounded import dual_norm_above, penalty_above
+from cvxrelu.penalties.base import NormPenalty
+from cvxrelu.penalties.rounded import PENALTIES, dual_norm_above, penalty_above
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.relu import ConvexReLU
 
-_PENALTIES = (GroupL1, FeatureGroupL1, L1, SquaredL2, Nuclear, NoPenalty)
 _ATTEMPTS = 5
 _BLOCK_BYTES = 2**25
 
 
 def check_known(problem: ConvexProblem) -> None:
     """Raise ValueError if loss or penalty are the user's own: nothing is known of their rounding errors."""
-    if type(problem.loss) not in LOSSES or type(problem.penalty) not in _PENALTIES:
+    if type(problem.loss) not in LOSSES or type(problem.penalty) not in PENALTIES:
         raise ValueError(
             "rigor 'rounded' takes the package's own losses and penalties, whose rounding errors are bounded; "
             f"got {problem.loss!r} and {problem.penalty!r}"
@@ -106,7 +103,7 @@ def feasible_dual(problem: ConvexProblem, point: DualPoint) -> DualPoint:
     other numbers of float64 can be trusted to meet A't = 0 exactly.
     """
     candidate = None
-    if problem.lam > 0.0 and not isinstance(problem.penalty, NoPenalty):
+    if problem.regularised:
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             candidate = _feasible_dual(problem, point.t, point.multipliers)
     if candidate is not None and candidate.value > 0.0:
@@ -117,7 +114,7 @@ def feasible_dual(problem: ConvexProblem, point: DualPoint) -> DualPoint:
 
 def _feasible_dual(problem: ConvexProblem, t: FloatArray, multipliers: sp.csr_array | None) -> DualPoint | None:
     penalty, lam, scale = problem.penalty, problem.lam, 1.0
-    if penalty.is_norm:
+    if isinstance(penalty, NormPenalty):
         radius = _argument_radius(problem, t, multipliers)
         excess = dual_norm_above(penalty, np.zeros_like(radius), radius) / lam
         scale = 1.0 / (1.0 + 2.0 * excess + 2.0**-48)
@@ -127,7 +124,7 @@ def _feasible_dual(problem: ConvexProblem, t: FloatArray, multipliers: sp.csr_ar
         argument, _ = problem.conjugate_argument(shrunk, gamma)
         radius = _argument_radius(problem, shrunk, gamma)
         value = -conjugate_above(problem.loss, shrunk, problem.Y)
-        if not penalty.is_norm:
+        if not isinstance(penalty, NormPenalty):
             size = float(norms_above(above(np.abs(argument) + radius, 1).ravel()))
             ratio = float(above(np.asarray(size / lam), 1))
             value -= float(above(np.asarray(0.5 * (size * ratio)), 2))

@@ -12,18 +12,15 @@ from numpy.typing import NDArray
 from cvxrelu._files import pack, write
 from cvxrelu._validation import Weights
 from cvxrelu._version import __version__
-from cvxrelu.certificates.checker import PENALTIES, SCOPES, canonical_data, check, parse, problem_hash
-from cvxrelu.losses.huber import Huber
-from cvxrelu.losses.logistic import Logistic
-from cvxrelu.losses.softmax import SoftmaxCrossEntropy
-from cvxrelu.losses.squared import Squared
+from cvxrelu.certificates import checker
+from cvxrelu.certificates.checker import SCOPES, canonical_data, check, parse, problem_hash
+from cvxrelu.losses.registry import LOSSES
 from cvxrelu.patterns.packed_mask import packed_bits
+from cvxrelu.penalties.registry import PENALTIES
 from cvxrelu.pricing.neuron_problem import NeuronBound
 from cvxrelu.pricing.proofs import cone_proof, relaxation_proof
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual import DualPoint
-
-_LOSSES = (Squared, Huber, Logistic, SoftmaxCrossEntropy)
 
 
 def write_certificate(path: str | os.PathLike[str], raw: bytes, problem: ConvexProblem, overwrite: bool) -> None:
@@ -51,7 +48,7 @@ def encode_certificate(
     ValueError
         If loss or penalty are the user's own; for scope "global", if no proof is found.
     """
-    if type(problem.loss) not in _LOSSES or problem.penalty.name not in PENALTIES:
+    if not _is_known(problem):
         raise ValueError(
             "loss and penalty must be the package's own to be saved: the checker knows no others; "
             f"got {problem.loss!r} and {problem.penalty!r}"
@@ -67,6 +64,13 @@ def encode_certificate(
     arrays |= _dual_arrays(dual)
     header |= {"rigor": rigor, **_facts(problem), "lower": float(lower), "upper": float(upper)}
     return pack(_header(problem, header, residuals), arrays)
+
+
+def _is_known(problem: ConvexProblem) -> bool:
+    """Return whether loss and penalty are those that the checker means by their names."""
+    loss, penalty = problem.loss, problem.penalty
+    own = type(loss) is LOSSES.get(loss.name) and type(penalty) is PENALTIES.get(penalty.name)
+    return own and loss.name in checker.LOSSES and penalty.name in checker.PENALTIES
 
 
 def _primal_arrays(problem: ConvexProblem, weights: Weights) -> dict[str, NDArray[Any]]:

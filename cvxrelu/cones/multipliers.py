@@ -47,11 +47,11 @@ def cone_multipliers(
     expired : callable
         Whether the time is up: what has been found by then is returned, a valid proof like any other.
     """
-    if penalty.name == "feature_group_l1":
+    if penalty.cone_multipliers_norm == "feature":
         return _feature_multipliers(Z, cones, enough, weights, expired)
-    if penalty.name == "l1":
+    if penalty.cone_multipliers_norm == "entry":
         return _chebyshev_multipliers(Z, cones, enough, projector, expired)
-    if penalty.name == "squared_l2":
+    if penalty.cone_multipliers_norm == "square":
         return _stack({b: cones.euclidean_multipliers(Z[b], b) for b in range(len(Z))}, Z, cones)
     return cones.projection_multipliers(Z, enough, projector, expired)
 

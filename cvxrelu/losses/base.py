@@ -36,6 +36,8 @@ class Loss(ABC):
     """
 
     name: ClassVar[str]
+    of_labels: ClassVar[bool] = False  # whether targets are classes, and the infimum 0 is not attained
+    sums_over_entries: ClassVar[bool] = False  # whether it is a sum over the entries of f: Hessians are diagonal
 
     @abstractmethod
     def check_targets(self, Y: FloatArray) -> None:

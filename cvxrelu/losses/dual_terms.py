@@ -285,7 +285,7 @@ _TERMS: dict[type[Loss], type[DualTerm]] = {
 
 
 LOSSES = tuple(_TERMS)
-SEPARABLE_LOSSES = (Squared, Huber, Logistic)
+SEPARABLE_LOSSES = tuple(loss for loss in LOSSES if loss.sums_over_entries)
 
 
 def dual_term(loss: Loss, Y: FloatArray) -> DualTerm:

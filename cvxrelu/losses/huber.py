@@ -27,6 +27,7 @@ class Huber(RowLoss):
     """
 
     name: ClassVar[str] = "huber"
+    sums_over_entries: ClassVar[bool] = True
     delta: float = 1.0
 
     def __post_init__(self) -> None:

@@ -23,6 +23,8 @@ class Logistic(RowLoss):
     """
 
     name: ClassVar[str] = "logistic"
+    of_labels: ClassVar[bool] = True
+    sums_over_entries: ClassVar[bool] = True
 
     def check_targets(self, Y: FloatArray) -> None:
         """Raise ValueError unless every entry is -1 or +1."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from cvxrelu._validation import check_choice
 from cvxrelu.losses.base import Loss
 from cvxrelu.losses.huber import Huber
@@ -9,9 +11,9 @@ from cvxrelu.losses.logistic import Logistic
 from cvxrelu.losses.softmax import SoftmaxCrossEntropy
 from cvxrelu.losses.squared import Squared
 
-__all__ = ["get_loss"]
+__all__ = ["LOSSES", "get_loss"]
 
-_LOSSES: dict[str, type[Loss]] = {loss.name: loss for loss in (Squared, Logistic, SoftmaxCrossEntropy, Huber)}
+LOSSES: Final[dict[str, type[Loss]]] = {loss.name: loss for loss in (Squared, Logistic, SoftmaxCrossEntropy, Huber)}
 
 
 def get_loss(loss: str | Loss) -> Loss:
@@ -27,5 +29,5 @@ def get_loss(loss: str | Loss) -> Loss:
     if isinstance(loss, Loss):
         return loss
     if not isinstance(loss, str):
-        raise TypeError(f"loss must be a Loss or one of {', '.join(_LOSSES)}; got {loss!r}")
-    return _LOSSES[check_choice("loss", loss, _LOSSES)]()
+        raise TypeError(f"loss must be a Loss or one of {', '.join(LOSSES)}; got {loss!r}")
+    return LOSSES[check_choice("loss", loss, LOSSES)]()

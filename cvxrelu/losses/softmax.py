@@ -23,6 +23,7 @@ class SoftmaxCrossEntropy(RowLoss):
     """
 
     name: ClassVar[str] = "softmax"
+    of_labels: ClassVar[bool] = True
 
     def check_targets(self, Y: FloatArray) -> None:
         """Raise ValueError unless Y has two columns or more and one-hot rows."""

@@ -23,6 +23,7 @@ class Squared(Loss):
     """
 
     name: ClassVar[str] = "squared"
+    sums_over_entries: ClassVar[bool] = True
 
     def check_targets(self, Y: FloatArray) -> None:
         """Accept every finite target."""

@@ -29,7 +29,12 @@ from cvxrelu.patterns.activation_patterns import ActivationPatterns
 from cvxrelu.patterns.packed_mask import PackedMask
 
 _OPTIMIZERS = {"adam": "Adam", "sgd": "SGD"}
-_LOSSES = (Squared, Logistic, SoftmaxCrossEntropy, Huber)
+_SUMS: dict[type[Loss], Callable[[Any, Any, Any, Any], Any]] = {  # of the loss over rows: of torch, loss, f and targets
+    Squared: lambda torch, loss, f, t: 0.5 * (f - t).square().sum(),
+    Logistic: lambda torch, loss, f, t: torch.logaddexp(torch.zeros_like(f), -t * f).sum(),
+    SoftmaxCrossEntropy: lambda torch, loss, f, t: (torch.logsumexp(f, dim=1) - (t * f).sum(dim=1)).sum(),
+    Huber: lambda torch, loss, f, t: torch.nn.functional.huber_loss(f, t, reduction="sum", delta=loss.delta),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,8 +160,8 @@ def train_network(
     data = check_matrix("X", X).astype(np.float64)
     targets = check_targets(y, len(data)).astype(np.float64)
     measure = get_loss(loss)
-    if type(measure) not in _LOSSES:
-        raise ValueError(f"loss must be one of {', '.join(kind.name for kind in _LOSSES)} here; got {measure!r}")
+    if type(measure) not in _SUMS:
+        raise ValueError(f"loss must be one of {', '.join(kind.name for kind in _SUMS)} here; got {measure!r}")
     measure.check_targets(targets)
     G, m = _check_neurons(gates, n_neurons, data.shape[1])
     lam = check_number("lam", lam, minimum=0.0)
@@ -270,26 +275,16 @@ class _Visited:
 
 def _objective(torch: Any, loss: Loss, lam: float, X: Any, Y: Any, active: Any) -> Callable[..., Any]:
     """Return (W1, w2, rows) -> F over the rows + lam/2 (||W1||_F^2 + ||w2||_F^2), as a tensor."""
+    total = _SUMS[type(loss)]
 
     def value(W1: Any, w2: Any, rows: Any = slice(None)) -> Any:
         products = X[rows] @ W1.T
         hidden = products.relu() if active is None else products * active[rows]
         targets = Y[rows]
-        fit = _loss_sum(torch, loss, hidden @ w2, targets) / len(targets)
+        fit = total(torch, loss, hidden @ w2, targets) / len(targets)
         return fit + 0.5 * lam * (W1.square().sum() + w2.square().sum())
 
     return value
-
-
-def _loss_sum(torch: Any, loss: Loss, f: Any, t: Any) -> Any:
-    """Return the sum of the loss over the rows of the predictions f and targets t, as a tensor."""
-    if isinstance(loss, Logistic):
-        return torch.logaddexp(torch.zeros_like(f), -t * f).sum()
-    if isinstance(loss, SoftmaxCrossEntropy):
-        return (torch.logsumexp(f, dim=1) - (t * f).sum(dim=1)).sum()
-    if isinstance(loss, Huber):
-        return torch.nn.functional.huber_loss(f, t, reduction="sum", delta=loss.delta)
-    return 0.5 * (f - t).square().sum()
 
 
 def _batches(torch: Any, rng: Any, n: int, size: int | None) -> Iterator[Any]:

@@ -60,7 +60,7 @@ def to_network(problem: ConvexProblem, weights: Weights) -> Network:
         return ReLUNetwork(W1, _match_targets(w2 * signs[:, None], problem))
     if problem.patterns.G is None:
         raise ValueError("patterns.G must be given to make a GatedReLUNetwork; these patterns are masks only")
-    neurons = _singular_neurons if problem.penalty.name == "nuclear" else _one_output_neurons
+    neurons = _singular_neurons if problem.penalty.couples_outputs else _one_output_neurons
     W1, w2, used = neurons(blocks)
     return GatedReLUNetwork(problem.patterns.G[:, used], W1, _match_targets(w2, problem))
 

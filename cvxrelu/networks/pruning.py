@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 from scipy.linalg import qr
 
 from cvxrelu._validation import FloatArray, Weights
+from cvxrelu.penalties.registry import PENALTIES
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.relu import ConvexReLU
 
 _EPS = float(np.finfo(np.float64).eps)
-_ACCEPTED = ("group_l1", "l1", "nuclear", "none")
 _DEPENDENT = 1e-12  # repairs and projections leave parallel blocks of a thin cone parallel to 1e-14
 _NOISE = 1e-14  # smaller entries of a unit null vector are rounding, and no direction to step along
 _FLAT = 1e-12  # below this slope of a unit vector, over the norm of the prices, the penalty is the same along it
@@ -76,14 +76,15 @@ def prune(problem: ConvexProblem, solution_or_weights: Any) -> Weights:
     """
     if not isinstance(problem, ConvexProblem):
         raise TypeError(f"problem must be a ConvexGatedReLU or ConvexReLU; got {type(problem).__name__}")
-    if problem.penalty.name not in _ACCEPTED:
+    if not problem.penalty.scales_by_block:
+        accepted = ", ".join(repr(name) for name, kind in PENALTIES.items() if kind.scales_by_block)
         raise ValueError(
-            f"penalty must be one of {', '.join(map(repr, _ACCEPTED))} to prune, a sum over blocks that grows in "
+            f"penalty must be one of {accepted} to prune, a sum over blocks that grows in "
             f"proportion to each; got {problem.penalty.name!r}"
         )
     weights = getattr(solution_or_weights, "weights", solution_or_weights)
     blocks = problem.blocks(problem.repair(weights)).copy()
-    if problem.penalty.name == "nuclear":
+    if problem.penalty.couples_outputs:
         _prune_matrices(problem, blocks)
     else:
         _prune_vectors(problem, blocks)
@@ -97,8 +98,7 @@ def _prune_vectors(problem: ConvexProblem, blocks: FloatArray) -> None:
     for k in range(problem.n_outputs):
         side, pattern = np.any(parts[:, k], axis=-1).nonzero()
         vectors = parts[side, k, pattern]
-        # Without a penalty it is the norms that do not grow.
-        costs = np.abs(vectors).sum(axis=1) if problem.penalty.name == "l1" else np.hypot.reduce(vectors, axis=1)
+        costs = problem.penalty.block_costs(vectors)
         factors = _factors(sign[side, None] * _predictions(problem, vectors[None], pattern), costs)
         parts[side, k, pattern] = factors[:, None] * vectors
 

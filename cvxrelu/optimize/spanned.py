@@ -47,7 +47,6 @@ class Spanned:
 
 def span(problem: ConvexProblem) -> Spanned:
     """Return C-ReLU without a penalty, and with a witness of each cone, as C-GReLU; any other problem as it is."""
-    regularised = problem.lam > 0.0 and problem.penalty.name != "none"
-    if regularised or not isinstance(problem, ConvexReLU) or not problem.cones.witnesses[1].all():
+    if problem.regularised or not isinstance(problem, ConvexReLU) or not problem.cones.witnesses[1].all():
         return Spanned(problem, problem)
     return Spanned(problem, ConvexGatedReLU.of(problem))

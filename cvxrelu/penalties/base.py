@@ -8,21 +8,41 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from cvxrelu._validation import FloatArray, as_float64
+from cvxrelu.penalties.prox_jacobians import ProxJacobian
 from cvxrelu.runtime.lazy_imports import cp
 
-__all__ = ["NormPenalty", "Penalty"]
+__all__ = ["NormPenalty", "PatternNorm", "Penalty"]
 
 
 class Penalty(ABC):
     """A convex function Omega >= 0 of the weights, Omega(0) = 0; lam >= 0 multiplies it in the problem.
 
-    `value`, `prox` and `dual_norm` are computed in the precision of their arguments, `conjugate` and
-    `subdifferential_distance` in float64.
+    `value`, `prox` and `dual_norm` are computed in the precision of their arguments, `conjugate` in float64. The class
+    attributes say what the penalty can do: solvers ask them, and by default it can do nothing special.
+
+    Attributes
+    ----------
+    degree : int or None
+        Omega(a U) = a^degree Omega(U) for a > 0; None where that does not hold.
+    rotation_invariant : bool
+        Whether Omega(U Q') = Omega(U) for Q with orthonormal columns.
+    curvature : float or None
+        Omega(U) = curvature / 2 ||U||^2; None where it is no multiple of that.
+    couples_outputs : bool
+        Whether the blocks of a pattern count together, as a matrix (c, d); weights must then have shape (c, P, d).
+    scales_by_block : bool
+        Whether Omega is a sum over blocks (over patterns, where outputs are coupled), each term of degree 1:
+        `block_costs`.
+    gated_is_lower_bound : bool
+        Whether Omega(V - W) <= Omega(V, W), so that C-GReLU has at most the optimal value of C-ReLU.
+    cone_multipliers_norm : {"block", "entry", "feature", "square"}
+        What multipliers of the cones make small: the norm of each block, its largest entry, the largest norm of a
+        feature over all blocks, or the sum of squares.
 
     Examples
     --------
@@ -41,10 +61,13 @@ class Penalty(ABC):
     """
 
     name: ClassVar[str]
-    is_norm: ClassVar[bool] = False
     degree: ClassVar[int | None] = None
-    """Omega(c U) = c^degree Omega(U) for c > 0; None where that does not hold."""
-    rotation_invariant: ClassVar[bool] = False  # whether Omega(U Q') = Omega(U) for Q with orthonormal columns
+    rotation_invariant: ClassVar[bool] = False
+    curvature: ClassVar[float | None] = None
+    couples_outputs: ClassVar[bool] = False
+    scales_by_block: ClassVar[bool] = False
+    gated_is_lower_bound: ClassVar[bool] = False
+    cone_multipliers_norm: ClassVar[Literal["block", "entry", "feature", "square"]] = "block"
 
     @abstractmethod
     def value(self, U: FloatArray) -> float:
@@ -58,12 +81,10 @@ class Penalty(ABC):
     def conjugate(self, Z: FloatArray, lam: float) -> float:
         """Return R*(Z) = sup_U <Z, U> - lam * Omega(U), infinite outside its domain with no tolerance."""
 
-    @abstractmethod
-    def subdifferential_distance(self, U: FloatArray, G: FloatArray, lam: float) -> float:
-        """Return the Euclidean distance of G to lam * dOmega(U).
-
-        With G = -grad of the smooth part at U it is the residual of the optimality condition.
-        """
+    def block_costs(self, blocks: FloatArray) -> FloatArray:
+        """Return what each of the blocks (m, d) costs alone (m,): its norm, where there is no penalty."""
+        costs: FloatArray = np.hypot.reduce(blocks, axis=1)
+        return costs
 
     @abstractmethod
     def expression(self, U: cp.Expression, n_outputs: int) -> cp.Expression:
@@ -87,20 +108,27 @@ class Penalty(ABC):
 class NormPenalty(Penalty):
     """A norm; R* is 0 on the ball {Z : dual_norm(Z) <= lam} and infinite outside."""
 
-    is_norm: ClassVar[bool] = True
     degree: ClassVar[int | None] = 1
 
     @abstractmethod
     def dual_norm(self, Z: FloatArray) -> float:
         """Return the dual norm, sup <Z, U> over Omega(U) <= 1."""
 
-    def pattern_dual_norm(self, Z: FloatArray) -> FloatArray:
-        """Return the dual norm of each pattern's part Z[..., i, :] (P,), for norms that add up over patterns."""
-        raise NotImplementedError(f"{self.name} does not add up over patterns")
-
     def conjugate(self, Z: FloatArray, lam: float) -> float:
         """Return 0 if dual_norm(Z) <= lam, else infinity."""
         return 0.0 if self.dual_norm(as_float64(Z)) <= lam else np.inf
+
+
+class PatternNorm(NormPenalty):
+    """A norm that is a sum over patterns, and sets whole ones to zero: what working sets of patterns are made for."""
+
+    @abstractmethod
+    def pattern_dual_norm(self, Z: FloatArray) -> FloatArray:
+        """Return the dual norm of each pattern's part Z[..., i, :]: shape (P,)."""
+
+    @abstractmethod
+    def prox_jacobian(self, w: FloatArray, threshold: float) -> ProxJacobian:
+        """Return a generalised Jacobian of the prox of threshold * Omega at w (c, k, d)."""
 
 
 def homogeneous(norm: Callable[[FloatArray], Any], Z: FloatArray) -> Any:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from cvxrelu._validation import FloatArray, as_float64
-from cvxrelu.penalties.base import NormPenalty
+from cvxrelu._validation import FloatArray
+from cvxrelu.penalties.base import NormPenalty, PatternNorm
+from cvxrelu.penalties.prox_jacobians import ProxJacobian, block_jacobian, entry_jacobian
 from cvxrelu.runtime.lazy_imports import cp
 
 __all__ = ["L1", "FeatureGroupL1", "GroupL1"]
@@ -37,17 +38,9 @@ class _SumOfGroupNorms(NormPenalty):
         """Return the largest norm of a group."""
         return float(np.max(self._norms(Z)))
 
-    def subdifferential_distance(self, U: FloatArray, G: FloatArray, lam: float) -> float:
-        """Return the distance, for each group ||g - lam u / ||u|| ||, or (||g|| - lam)_+ where u = 0."""
-        U, G = as_float64(U), as_float64(G)
-        norms = self._norms(U)
-        zero = norms == 0
-        residual = self._norms(G - lam * U / np.where(zero, 1.0, norms))
-        return float(np.linalg.norm(np.where(zero, np.maximum(residual - lam, 0.0), residual)))
-
 
 @dataclass(frozen=True)
-class GroupL1(_SumOfGroupNorms):
+class GroupL1(_SumOfGroupNorms, PatternNorm):
     """Omega(U) = sum of ||u||_2 over the blocks u.
 
     The neuron-wise penalty of the convex programs of two-layer networks with weight decay (Pilanci & Ergen
@@ -56,10 +49,16 @@ class GroupL1(_SumOfGroupNorms):
 
     name: ClassVar[str] = "group_l1"
     rotation_invariant: ClassVar[bool] = True
+    scales_by_block: ClassVar[bool] = True
+    gated_is_lower_bound: ClassVar[bool] = True
 
     def pattern_dual_norm(self, Z: FloatArray) -> FloatArray:
         """Return the largest norm of a block of each pattern."""
         return _largest_of_pattern(self._norms(Z))
+
+    def prox_jacobian(self, w: FloatArray, threshold: float) -> ProxJacobian:
+        """Return that of the shrinkage of blocks."""
+        return block_jacobian(w, threshold)
 
     def _norms(self, U: FloatArray) -> FloatArray:
         norms: FloatArray = np.sqrt(np.sum(U * U, axis=-1, keepdims=True))
@@ -85,6 +84,7 @@ class FeatureGroupL1(_SumOfGroupNorms):
     """
 
     name: ClassVar[str] = "feature_group_l1"
+    cone_multipliers_norm: ClassVar[Literal["block", "entry", "feature", "square"]] = "feature"
 
     def _norms(self, U: FloatArray) -> FloatArray:
         norms: FloatArray = np.sqrt(np.sum(U * U, axis=tuple(range(U.ndim - 1))))
@@ -102,14 +102,26 @@ class FeatureGroupL1(_SumOfGroupNorms):
 
 
 @dataclass(frozen=True)
-class L1(_SumOfGroupNorms):
+class L1(_SumOfGroupNorms, PatternNorm):
     """Omega(U) = sum of |u| over the entries u. Dual norm: the largest |z|."""
 
     name: ClassVar[str] = "l1"
+    scales_by_block: ClassVar[bool] = True
+    gated_is_lower_bound: ClassVar[bool] = True
+    cone_multipliers_norm: ClassVar[Literal["block", "entry", "feature", "square"]] = "entry"
+
+    def block_costs(self, blocks: FloatArray) -> FloatArray:
+        """Return the sum of the absolute values of each block (m, d): shape (m,)."""
+        costs: FloatArray = np.abs(blocks).sum(axis=1)
+        return costs
 
     def pattern_dual_norm(self, Z: FloatArray) -> FloatArray:
         """Return the largest |z| of each pattern."""
         return _largest_of_pattern(self._norms(Z))
+
+    def prox_jacobian(self, w: FloatArray, threshold: float) -> ProxJacobian:
+        """Return that of the shrinkage of entries."""
+        return entry_jacobian(w, threshold)
 
     def _norms(self, U: FloatArray) -> FloatArray:
         return np.abs(U)

@@ -7,18 +7,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from cvxrelu._validation import FloatArray, as_float64
-from cvxrelu.penalties.base import NormPenalty
+from cvxrelu._validation import FloatArray
+from cvxrelu.penalties.base import PatternNorm
+from cvxrelu.penalties.prox_jacobians import ProxJacobian, spectral_jacobian
 from cvxrelu.runtime.lazy_imports import cp
 
 __all__ = ["Nuclear"]
 
-# Singular values below this fraction of the largest of their block are the rounding of zeros.
-_RANK_TOLERANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-5}
-
 
 @dataclass(frozen=True)
-class Nuclear(NormPenalty):
+class Nuclear(PatternNorm):
     """Omega(U) = sum_i ||U[:, i, :]||_*, the sum of the singular values of each pattern's matrix (c, d).
 
     Weight decay of a gated network with c outputs is exactly this penalty; for c = 1 it is `GroupL1`.
@@ -27,6 +25,8 @@ class Nuclear(NormPenalty):
 
     name: ClassVar[str] = "nuclear"
     rotation_invariant: ClassVar[bool] = True
+    couples_outputs: ClassVar[bool] = True
+    scales_by_block: ClassVar[bool] = True
 
     def value(self, U: FloatArray) -> float:
         """Return the sum of the singular values of all U[:, i, :]."""
@@ -47,21 +47,9 @@ class Nuclear(NormPenalty):
         sizes: FloatArray = np.linalg.svd(_matrices(Z), compute_uv=False)[:, 0]
         return sizes
 
-    def subdifferential_distance(self, U: FloatArray, G: FloatArray, lam: float) -> float:
-        """Return the distance of G to lam * dOmega(U), pattern by pattern from U_i = Q1 diag(s) R1'.
-
-        With N_i the part of G_i orthogonal to Q1 on the left and to R1 on the right, its square is the sum of
-        ||G_i - N_i - lam Q1 R1'||_F^2 and of the squared excesses over lam of the singular values of N_i.
-        A singular value of U_i counts as zero below 1e-12 (float32: 1e-5) times the largest of U_i.
-        """
-        G = _matrices(as_float64(G))
-        Q, s, Rt = np.linalg.svd(_matrices(as_float64(U)), full_matrices=False)
-        nonzero = s > _RANK_TOLERANCE[U.dtype] * s[:, :1]
-        Q, Rt = Q * nonzero[:, None, :], Rt * nonzero[:, :, None]
-        N = G - Q @ (Q.transpose(0, 2, 1) @ G)
-        N = N - (N @ Rt.transpose(0, 2, 1)) @ Rt
-        excess = np.maximum(np.linalg.svd(N, compute_uv=False) - lam, 0.0)
-        return float(np.hypot(np.linalg.norm(G - N - lam * (Q @ Rt)), np.linalg.norm(excess)))
+    def prox_jacobian(self, w: FloatArray, threshold: float) -> ProxJacobian:
+        """Return that of the shrinkage of singular values."""
+        return spectral_jacobian(w, threshold)
 
     def expression(self, U: cp.Expression, n_outputs: int) -> cp.Expression:
         """Return the sum of the nuclear norms of the patterns' matrices."""

@@ -11,9 +11,6 @@ from typing import Self
 import numpy as np
 
 from cvxrelu._validation import BoolArray, FloatArray
-from cvxrelu.penalties.base import Penalty
-from cvxrelu.penalties.group_norms import L1, GroupL1
-from cvxrelu.penalties.nuclear import Nuclear
 
 
 class ProxJacobian(ABC):
@@ -144,31 +141,21 @@ class SpectralJacobian(ProxJacobian):
         return type(self)(*(part.astype(dtype) for part in parts))
 
 
-def prox_jacobian(penalty: Penalty, w: FloatArray, threshold: float) -> ProxJacobian:
-    """Return a generalised Jacobian of the prox of threshold * Omega at w (c, k, d).
-
-    Parameters
-    ----------
-    penalty : GroupL1, L1 or Nuclear
-        Omega.
-    w : ndarray of shape (c, k, d)
-        Where.
-    threshold : float
-        The multiple of Omega.
-    """
-    if isinstance(penalty, L1):
-        return EntryJacobian((np.abs(w) > threshold).astype(w.dtype))
-    if isinstance(penalty, Nuclear):
-        return _spectral_jacobian(w, threshold)
-    if not isinstance(penalty, GroupL1):
-        raise TypeError(f"no Jacobian for {penalty!r}")
+def block_jacobian(w: FloatArray, threshold: float) -> GroupJacobian:
+    """Return the Jacobian of the shrinkage of the blocks of w (c, k, d)."""
     norms = np.linalg.norm(w, axis=-1)
     active = norms > threshold
     inverse = np.divide(1.0, norms, out=np.zeros_like(norms), where=active)
     return GroupJacobian(active - threshold * inverse, inverse[..., None] * w)
 
 
-def _spectral_jacobian(w: FloatArray, threshold: float) -> SpectralJacobian:
+def entry_jacobian(w: FloatArray, threshold: float) -> EntryJacobian:
+    """Return the Jacobian of soft thresholding of the entries of w (c, k, d)."""
+    return EntryJacobian((np.abs(w) > threshold).astype(w.dtype))
+
+
+def spectral_jacobian(w: FloatArray, threshold: float) -> SpectralJacobian:
+    """Return the Jacobian of the shrinkage of the singular values of the matrices w[:, i, :] of w (c, k, d)."""
     left, s, right = np.linalg.svd(w.transpose(1, 0, 2), full_matrices=False)
     p = np.maximum(s - threshold, 0.0)
     apart = s[:, :, None] - s[:, None, :]

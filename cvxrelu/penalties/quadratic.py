@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -21,6 +21,8 @@ class SquaredL2(Penalty):
     name: ClassVar[str] = "squared_l2"
     degree: ClassVar[int | None] = 2
     rotation_invariant: ClassVar[bool] = True
+    curvature: ClassVar[float | None] = 1.0
+    cone_multipliers_norm: ClassVar[Literal["block", "entry", "feature", "square"]] = "square"
 
     def value(self, U: FloatArray) -> float:
         """Return 1/2 ||U||_F^2."""
@@ -35,10 +37,6 @@ class SquaredL2(Penalty):
         if lam == 0:
             return _indicator_of_zero(Z)
         return float(np.sum(as_float64(Z) ** 2)) / (2 * lam)
-
-    def subdifferential_distance(self, U: FloatArray, G: FloatArray, lam: float) -> float:
-        """Return ||G - lam U||_F."""
-        return float(np.linalg.norm(as_float64(G) - lam * as_float64(U)))
 
     def expression(self, U: cp.Expression, n_outputs: int) -> cp.Expression:
         """Return 1/2 ||U||_F^2."""
@@ -59,6 +57,9 @@ class NoPenalty(Penalty):
     name: ClassVar[str] = "none"
     degree: ClassVar[int | None] = 1  # and any other
     rotation_invariant: ClassVar[bool] = True
+    curvature: ClassVar[float | None] = 0.0
+    scales_by_block: ClassVar[bool] = True
+    gated_is_lower_bound: ClassVar[bool] = True
 
     def value(self, U: FloatArray) -> float:
         """Return 0."""
@@ -71,10 +72,6 @@ class NoPenalty(Penalty):
     def conjugate(self, Z: FloatArray, lam: float) -> float:
         """Return 0 if Z = 0, else infinity."""
         return _indicator_of_zero(Z)
-
-    def subdifferential_distance(self, U: FloatArray, G: FloatArray, lam: float) -> float:
-        """Return ||G||_F."""
-        return float(np.linalg.norm(as_float64(G)))
 
     def expression(self, U: cp.Expression, n_outputs: int) -> cp.Expression:
         """Return 0."""

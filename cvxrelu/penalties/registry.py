@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from cvxrelu._validation import check_choice
 from cvxrelu.penalties.base import Penalty
 from cvxrelu.penalties.group_norms import L1, FeatureGroupL1, GroupL1
 from cvxrelu.penalties.nuclear import Nuclear
 from cvxrelu.penalties.quadratic import NoPenalty, SquaredL2
 
-__all__ = ["get_penalty"]
+__all__ = ["PENALTIES", "get_penalty"]
 
-_PENALTIES: dict[str, type[Penalty]] = {
+PENALTIES: Final[dict[str, type[Penalty]]] = {
     penalty.name: penalty for penalty in (GroupL1, FeatureGroupL1, L1, SquaredL2, Nuclear, NoPenalty)
 }
 
@@ -28,5 +30,5 @@ def get_penalty(penalty: str | Penalty) -> Penalty:
     if isinstance(penalty, Penalty):
         return penalty
     if not isinstance(penalty, str):
-        raise TypeError(f"penalty must be a Penalty or one of {', '.join(_PENALTIES)}; got {penalty!r}")
-    return _PENALTIES[check_choice("penalty", penalty, _PENALTIES)]()
+        raise TypeError(f"penalty must be a Penalty or one of {', '.join(PENALTIES)}; got {penalty!r}")
+    return PENALTIES[check_choice("penalty", penalty, PENALTIES)]()

@@ -7,9 +7,11 @@ import numpy as np
 from cvxrelu._validation import FloatArray
 from cvxrelu.numerics.rounding import above, norms_above, singular_values_above
 from cvxrelu.penalties.base import Penalty
-from cvxrelu.penalties.group_norms import L1, FeatureGroupL1
+from cvxrelu.penalties.group_norms import L1, FeatureGroupL1, GroupL1
 from cvxrelu.penalties.nuclear import Nuclear
 from cvxrelu.penalties.quadratic import NoPenalty, SquaredL2
+
+PENALTIES = (GroupL1, FeatureGroupL1, L1, SquaredL2, Nuclear, NoPenalty)  # what is known here
 
 
 def penalty_above(penalty: Penalty, blocks: FloatArray) -> float:

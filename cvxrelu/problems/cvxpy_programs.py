@@ -150,7 +150,7 @@ def solver_program(data: ProgramData) -> tuple[cp.Problem, FloatArray]:
     and lam may be less than that share. Units are powers of two, and less for features that would be huge in them.
     """
     n, lam, degree = data.n, data.lam, data.penalty.degree
-    regularised = lam > 0.0 and data.penalty.name != "none"
+    regularised = lam > 0.0 and data.penalty.curvature != 0.0
     sizes = np.linalg.norm(data.X, axis=0)
     sizes[sizes == 0.0] = 1.0
     exponent = 0

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from cvxrelu._validation import FloatArray, Weights, check_numeric
 from cvxrelu.losses.base import Loss
-from cvxrelu.penalties.base import NormPenalty, Penalty, homogeneous
+from cvxrelu.penalties.base import NormPenalty, PatternNorm, Penalty, homogeneous
 from cvxrelu.problems.annihilation import annihilated, product_roundings
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.normalization import Normalized
@@ -88,8 +88,9 @@ class DualProgram(ABC):
         For penalties that add up over patterns. A pattern with a left side below lam has zero weights if t is
         optimal. Over the cones, left sides above lam are exact (an upper bound for "l1"), the others upper bounds.
         """
+        if not isinstance(self.penalty, PatternNorm):
+            raise TypeError(f"penalty must add up over patterns; got {self.penalty!r}")
         argument, multipliers = self.conjugate_argument(t, None, workspace=workspace)
-        assert isinstance(self.penalty, NormPenalty)
         return homogeneous(self.penalty.pattern_dual_norm, argument), multipliers
 
     def dual_objective(self, t: Any, multipliers: Any = None) -> float:
@@ -117,7 +118,7 @@ class DualProgram(ABC):
         point, gamma = self.check_dual(t), self.check_multipliers(multipliers)
         if (ordinary := self._ordinary) is not None:
             return ordinary.value(ordinary.problem.dual_objective(*ordinary.start_dual(point, gamma)))
-        if gamma is None and not self._regularised:
+        if gamma is None and not self.regularised:
             gamma = self._no_multipliers()
         with np.errstate(over="ignore", invalid="ignore"):  # a t with squares that overflow is far too large
             value = -self.loss.conjugate(point, self.Y)
@@ -149,7 +150,7 @@ class DualProgram(ABC):
             point, gamma = point / size, None
         point = self.loss.project_domain(point, self.Y)
         scale, conjugate = 1.0, 0.0
-        if not self._regularised:
+        if not self.regularised:
             point, gamma = annihilated(self.operator, self.loss, self.Y, point), self._no_multipliers()
             scale = self.loss.best_scale(point, self.Y, np.inf)
         else:
@@ -167,8 +168,9 @@ class DualProgram(ABC):
         return DualPoint(point, None if gamma is None else gamma * scale, value)
 
     @property
-    def _regularised(self) -> bool:
-        return self.lam > 0.0 and self.penalty.name != "none"
+    def regularised(self) -> bool:
+        """Whether there is a penalty."""
+        return self.lam > 0.0 and self.penalty.curvature != 0.0
 
     @abstractmethod
     def _no_multipliers(self) -> sp.csr_array | None:
@@ -178,7 +180,7 @@ class DualProgram(ABC):
         return self.operator.adjoint(t) if workspace is None else workspace.adjoint(self.operator, t)
 
     def _conjugate(self, argument: FloatArray, t: FloatArray) -> float:
-        if not self._regularised:
+        if not self.regularised:
             return 0.0 if bool(np.all(np.abs(argument) <= product_roundings(self.operator.X, t))) else np.inf
         if isinstance(self.penalty, NormPenalty):
             slack = max(_FEASIBILITY * self.lam, self._rounding(t))

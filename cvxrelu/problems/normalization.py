@@ -33,6 +33,10 @@ class Scalable(Protocol):
     normal_data: "Normalized[Any] | None"
 
     @property
+    def regularised(self) -> bool:
+        """Whether there is a penalty."""
+
+    @property
     def Y(self) -> FloatArray:
         """Targets (n, c)."""
 
@@ -146,15 +150,14 @@ def normalize(problem: ProblemT) -> Normalized[ProblemT]:
     Normalized
     """
     degree = problem.penalty.degree
-    regularised = problem.lam > 0.0 and problem.penalty.name != "none"
-    if regularised and degree is None:
+    if problem.regularised and degree is None:
         return Normalized(problem)
     known = problem.normal_data or _scaled(problem)
     if known is None:
         return Normalized(problem)
     object.__setattr__(problem, "normal_data", known)  # the same for whoever makes it
     lam = problem.lam
-    if regularised and degree is not None:
+    if problem.regularised and degree is not None:
         exponent = (degree - 2) * known.y_exponent - degree * known.x_exponent
         lam = float(_ldexp(problem.lam, exponent))
         if _ldexp(lam, -exponent) != problem.lam:  # beyond the range of float64

@@ -6,13 +6,16 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from cvxrelu._validation import FloatArray, Weights
+from cvxrelu._validation import FloatArray, Weights, as_float64
 from cvxrelu.cones.multipliers import cone_multipliers, features_are_larger
 from cvxrelu.cones.pattern_cones import PatternCones
+from cvxrelu.numerics.rounding import TINY
 from cvxrelu.numerics.row_space import RowSpace
 from cvxrelu.numerics.rows import unit_rows
 from cvxrelu.patterns.activation_patterns import strictly_inside
 from cvxrelu.patterns.packed_mask import count_active, take_patterns
+from cvxrelu.penalties.base import PatternNorm
+from cvxrelu.penalties.registry import PENALTIES
 from cvxrelu.problems.base import ConvexProblem, check_block_array
 from cvxrelu.problems.dual_workspace import DualWorkspace
 
@@ -115,17 +118,17 @@ class ConvexReLU(ConvexProblem):
 
     def zero_is_optimal(self) -> bool:
         """Return whether lam is at least `lam_max`; one direction of a cone with a larger product says no."""
-        G, name = self.patterns.G, self.penalty.name
-        if name in ("group_l1", "l1") and G is not None:
-            sizes = np.linalg.norm(G, ord=2 if name == "group_l1" else 1, axis=0)
-            units = G.T / np.maximum(sizes, np.finfo(np.float64).tiny)[:, None]
+        G = self.patterns.G
+        if isinstance(self.penalty, PatternNorm) and self.penalty.scales_by_block and G is not None:
+            gates = as_float64(G.T)
+            units = gates / np.maximum(self.penalty.block_costs(gates), TINY)[:, None]
             products = np.abs(np.einsum("cpd,pd->cp", self.at_zero[1], units)).max(axis=0)
             largest = np.argsort(-products)[:_DIRECTIONS]
             larger = largest[products[largest] > (1.0 + _ROUNDING) * self.lam]
             D = take_patterns(self.patterns.D, larger)
             if len(larger) and strictly_inside(unit_rows(self.operator.X), D, G[:, larger]).any():
                 return False
-        if name == "feature_group_l1":
+        if self.penalty.cone_multipliers_norm == "feature":
             normal = self if self._ordinary is None else self._ordinary.problem
             assert isinstance(normal, ConvexReLU)
             products = normal.at_zero[1].reshape(-1, self.d)
@@ -146,7 +149,7 @@ class ConvexReLU(ConvexProblem):
         argument = np.stack([-Z, Z]).reshape(-1, self.d)
         if multipliers is None:
             hint = None if weights is None else self.blocks(weights).reshape(-1, self.d)
-            enough = self.lam if self._regularised else self._rounding(t)
+            enough = self.lam if self.regularised else self._rounding(t)
             workspace = workspace or DualWorkspace()
             projector = workspace.projector(self.cones, len(argument))
             multipliers = cone_multipliers(
@@ -170,10 +173,11 @@ class ConvexReLU(ConvexProblem):
         return self.n_outputs * self.d * (count_active(self.patterns.D) + 2 * self.n * len(self.patterns))
 
     def _check_penalty(self) -> None:
-        if self.penalty.name == "nuclear":
+        if self.penalty.couples_outputs:
+            accepted = ", ".join(repr(name) for name, kind in PENALTIES.items() if not kind.couples_outputs)
             raise ValueError(
-                "penalty 'nuclear' is for ConvexGatedReLU (exact weight decay of many outputs); "
-                "ConvexReLU accepts 'group_l1', 'feature_group_l1', 'l1', 'squared_l2', 'none'"
+                f"penalty {self.penalty.name!r} is for ConvexGatedReLU (exact weight decay of many outputs); "
+                f"ConvexReLU accepts {accepted}"
             )
 
     def check_multipliers(self, multipliers: Any) -> sp.csr_array | None:

@@ -14,8 +14,7 @@ def separates(problem: ConvexProblem, weights: Weights) -> bool:
 
     Margins that are not far above rounding count as none.
     """
-    regularised = problem.lam > 0.0 and problem.penalty.name != "none"
-    if regularised or unweighted(problem.loss).name not in ("logistic", "softmax"):
+    if problem.regularised or not unweighted(problem.loss).of_labels:
         return False
     prediction = problem.predict(weights)
     largest = float(np.abs(prediction).max())

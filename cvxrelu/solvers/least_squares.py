@@ -9,6 +9,7 @@ from scipy.sparse.linalg import LinearOperator, lsmr
 
 from cvxrelu._validation import FloatArray, Weights, check_integer
 from cvxrelu.exceptions import SolverError
+from cvxrelu.losses.squared import Squared
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.gated_relu import ConvexGatedReLU
 from cvxrelu.runtime.memory import fits
@@ -60,8 +61,8 @@ class LeastSquares:
 
     def check_problem(self, problem: ConvexProblem) -> None:
         """Raise SolverError if the problem is not a linear least-squares problem."""
-        quadratic = problem.penalty.name in ("none", "squared_l2") or problem.lam == 0.0
-        if not (isinstance(problem, ConvexGatedReLU) and problem.loss.name == "squared" and quadratic):
+        quadratic = problem.penalty.curvature is not None or problem.lam == 0.0
+        if not (isinstance(problem, ConvexGatedReLU) and isinstance(problem.loss, Squared) and quadratic):
             raise SolverError(
                 "LeastSquares solves ConvexGatedReLU with squared loss and penalty 'none' or 'squared_l2', or lam = 0; "
                 f"got {problem!r}"
@@ -71,7 +72,7 @@ class LeastSquares:
         """Solve the problem; a start is of no use here. See `cvxrelu.solve`."""
         self.check_problem(problem)
         started = time.perf_counter()
-        damping = problem.n * problem.lam if problem.penalty.name == "squared_l2" else 0.0
+        damping = problem.n * problem.lam * (problem.penalty.curvature or 0.0)
         dense = problem.n <= self.dense_rows and fits(_KERNELS * 8.0 * problem.n**2)
         n_iter = 1
         weights, sound = _by_kernel(problem, damping, limits.tol) if dense else (None, False)

@@ -76,7 +76,7 @@ def interior_point_cost(problem: ConvexProblem) -> Cost:
     if cones:
         operations += float(c * n * columns * d)
     size = _BYTES_PER_ENTRY * entries + _BYTES_PER_FACTOR_ENTRY * c * short * (short + long)
-    if problem.penalty.name == "nuclear":  # for each pattern a semidefinite cone of matrices of size c + d
+    if problem.penalty.couples_outputs:  # for each pattern a semidefinite cone of matrices of size c + d
         triangle = 0.5 * (c + d) * (c + d + 1)
         operations += len(problem.patterns) * triangle**3
         size += _BYTES_PER_FACTOR_ENTRY * len(problem.patterns) * triangle**2

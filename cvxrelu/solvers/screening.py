@@ -12,6 +12,7 @@ from scipy.linalg import eigvalsh
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.numerics.rounding import TINY
+from cvxrelu.penalties.base import PatternNorm
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.solvers.interface import Iterate, Limits, Record
@@ -20,7 +21,6 @@ from cvxrelu.solvers.monitor import stalled
 # Solves the problem restricted to the patterns of an index, from blocks of that size, and yields its points.
 InnerSolver = Callable[[ConvexProblem, NDArray[np.intp], FloatArray], Iterator[Iterate]]
 
-SEPARABLE = ("group_l1", "l1", "nuclear")
 _SMALLEST = 12
 _GROWTH = 1.5
 _LAST_SHARE = 0.5
@@ -31,7 +31,7 @@ _CHUNK = 16
 
 def can_screen(problem: ConvexProblem) -> bool:
     """Return whether the penalty adds up over patterns and sets whole ones to zero, and there are enough of them."""
-    return problem.penalty.name in SEPARABLE and problem.lam > 0.0 and len(problem.patterns) > _SMALLEST
+    return isinstance(problem.penalty, PatternNorm) and problem.lam > 0.0 and len(problem.patterns) > _SMALLEST
 
 
 def screened(

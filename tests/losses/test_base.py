@@ -17,7 +17,7 @@ from cvxrelu.losses.registry import get_loss
 from cvxrelu.losses.softmax import SoftmaxCrossEntropy
 from cvxrelu.losses.squared import Squared
 
-LOSSES = [get_loss(name) for name in registry._LOSSES] + [Huber(0.3)]
+LOSSES = [get_loss(name) for name in registry.LOSSES] + [Huber(0.3)]
 BOUNDED = [loss for loss in LOSSES if not isinstance(loss, Squared)]
 SEEDS = st.integers(0, 2**32 - 1)
 SCALES = st.sampled_from([1e-3, 1.0, 30.0])
@@ -406,7 +406,7 @@ def test_get_loss():
     assert get_loss("huber") == Huber(1.0)
     loss = Huber(2)
     assert get_loss(loss) is loss
-    for name in registry._LOSSES:
+    for name in registry.LOSSES:
         assert get_loss(name).name == name
     with pytest.raises(ValueError, match="loss must be one of 'huber', 'logistic', 'softmax', 'squared'; got 'l2'"):
         get_loss("l2")
@@ -464,3 +464,31 @@ def test_bregman_distance_is_at_most_the_smoothness_bound(loss, seed, scale):
     rng, f, Y = problem(loss, seed, scale)
     step = rng.standard_normal(f.shape)
     assert 0.0 <= loss.bregman(step, f, Y) <= 0.5 * loss.smoothness(len(Y)) * np.sum(step**2) * (1 + 1e-12)
+
+
+def test_one_list_of_losses():
+    """Each part that has formulas of its own for the losses knows them all."""
+    from cvxrelu.certificates import checker
+    from cvxrelu.cli.settings import LossName
+    from cvxrelu.losses import dual_terms, rounded
+    from cvxrelu.networks import baselines
+
+    kinds = set(registry.LOSSES.values())
+    assert set(dual_terms.LOSSES) == set(rounded.LOSSES) == set(baselines._SUMS) == kinds
+    assert set(checker.LOSSES) == set(registry.LOSSES)
+    assert {str(name) for name in LossName} == set(registry.LOSSES) - {"softmax"}  # a column is one output
+
+
+@pytest.mark.parametrize("name", registry.LOSSES)
+def test_capabilities_hold(name):
+    rng = np.random.default_rng(0)
+    loss = get_loss(name)
+    Y = {"logistic": np.sign(rng.standard_normal((5, 3))), "softmax": np.eye(3)[rng.integers(0, 3, 5)]}.get(
+        name, rng.standard_normal((5, 3))
+    )
+    f = rng.standard_normal((5, 3))
+    alone = np.zeros((5, 3))
+    alone[2, 1] = 1e-5
+    moved = loss.gradient(f + alone, Y) - loss.gradient(f, Y)
+    assert (np.count_nonzero(moved) == 1) == loss.sums_over_entries
+    assert loss.of_labels == (name in ("logistic", "softmax")) == (loss.rescaled(1.0) is None)

@@ -309,7 +309,7 @@ def test_starts_are_gradients_of_the_loss(name):
 
 
 def test_every_loss_of_the_package_is_tested_here():
-    assert set(registry._LOSSES) == set(LOSSES)
+    assert set(registry.LOSSES) == set(LOSSES)
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -9,14 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cvxrelu.penalties import registry
-from cvxrelu.penalties.base import NormPenalty, Penalty
+from cvxrelu.penalties.base import NormPenalty, PatternNorm, Penalty
 from cvxrelu.penalties.group_norms import L1, FeatureGroupL1, GroupL1
 from cvxrelu.penalties.nuclear import Nuclear
 from cvxrelu.penalties.quadratic import NoPenalty, SquaredL2
 from cvxrelu.penalties.registry import get_penalty
+from tests.helpers.subdifferential import subdifferential_distance
 
-PENALTIES = [get_penalty(name) for name in registry._PENALTIES]
-NORMS = [penalty for penalty in PENALTIES if penalty.is_norm]
+PENALTIES = [get_penalty(name) for name in registry.PENALTIES]
+NORMS = [penalty for penalty in PENALTIES if isinstance(penalty, NormPenalty)]
 SEEDS = st.integers(0, 2**32 - 1)
 STEPS = st.sampled_from([0.0, 0.05, 0.7, 3.0, 100.0])
 
@@ -151,7 +152,7 @@ def test_prox_solves_its_inclusion(penalty, seed, step):
     p = penalty.prox(U, step)
     # Singular vectors are as exact as their singular value is large; all else is to the last digits.
     accuracy = 1e-12 if penalty.name == "nuclear" else 1e-14
-    assert penalty.subdifferential_distance(p, U - p, step) <= accuracy * (step + np.linalg.norm(U))
+    assert subdifferential_distance(penalty, p, U - p, step) <= accuracy * (step + np.linalg.norm(U))
 
 
 @each_penalty
@@ -296,7 +297,7 @@ def test_distance_of_subgradients_is_zero(penalty, seed, lam):
     rng, shape = draw(penalty, seed)
     U = weights(rng, shape)
     S = subgradient(penalty, rng, U)
-    assert penalty.subdifferential_distance(U, lam * S, lam) <= 1e-14 * lam * (1 + np.linalg.norm(U))
+    assert subdifferential_distance(penalty, U, lam * S, lam) <= 1e-14 * lam * (1 + np.linalg.norm(U))
 
 
 @each_penalty
@@ -305,7 +306,7 @@ def test_distance_of_subgradients_is_zero(penalty, seed, lam):
 def test_distance_is_at_most_that_to_any_subgradient(penalty, seed, lam):
     rng, shape = draw(penalty, seed)
     U, G = weights(rng, shape), 2 * weights(rng, shape)
-    distance = penalty.subdifferential_distance(U, G, lam)
+    distance = subdifferential_distance(penalty, U, G, lam)
     for _ in range(5):
         S = lam * subgradient(penalty, rng, U)
         assert distance <= np.linalg.norm(G - S) * (1 + 1e-13) + 1e-14
@@ -318,7 +319,7 @@ def test_distance_is_the_limit_of_the_proximal_residual(penalty, seed, lam):
     # prox(U + h G) - U = h (G - projection of G onto lam dOmega(U)) + O(h^2): independent of its formula.
     rng, shape = draw(penalty, seed)
     U, G = np.round(2 * weights(rng, shape)), 2 * weights(rng, shape)  # whole numbers: zero or not small
-    distance = penalty.subdifferential_distance(U, G, lam)
+    distance = subdifferential_distance(penalty, U, G, lam)
     residuals = [np.linalg.norm(penalty.prox(U + h * G, h * lam) - U) / h for h in (2e-6, 1e-6)]
     extrapolated = 2 * residuals[1] - residuals[0]
     assert distance == pytest.approx(extrapolated, abs=1e-6 * (1 + distance))
@@ -346,7 +347,7 @@ def test_distance_is_the_limit_of_the_proximal_residual(penalty, seed, lam):
 )
 def test_distance_by_hand_with_lam_one(name, U, G, expected):
     U, G = np.array(U, dtype=float), np.array(G, dtype=float)
-    assert get_penalty(name).subdifferential_distance(U, G, 1.0) == pytest.approx(expected, abs=1e-15)
+    assert subdifferential_distance(get_penalty(name), U, G, 1.0) == pytest.approx(expected, abs=1e-15)
 
 
 @each_penalty
@@ -354,12 +355,12 @@ def test_distance_at_zero_and_with_lam_zero(penalty):
     rng = np.random.default_rng(0)
     U, G = rng.standard_normal((2, 2, 3, 2))
     size = np.linalg.norm(G)
-    assert penalty.subdifferential_distance(U, G, 0.0) == pytest.approx(size, rel=1e-14)
-    assert penalty.subdifferential_distance(0 * U, G, 0.0) == pytest.approx(size, rel=1e-14)
-    assert penalty.subdifferential_distance(0 * U, 0 * G, 0.0) == 0
-    if penalty.is_norm:
-        assert penalty.subdifferential_distance(0 * U, G, penalty.dual_norm(G)) == 0
-        assert penalty.subdifferential_distance(0 * U, G, 0.9 * penalty.dual_norm(G)) > 0.01
+    assert subdifferential_distance(penalty, U, G, 0.0) == pytest.approx(size, rel=1e-14)
+    assert subdifferential_distance(penalty, 0 * U, G, 0.0) == pytest.approx(size, rel=1e-14)
+    assert subdifferential_distance(penalty, 0 * U, 0 * G, 0.0) == 0
+    if isinstance(penalty, NormPenalty):
+        assert subdifferential_distance(penalty, 0 * U, G, penalty.dual_norm(G)) == 0
+        assert subdifferential_distance(penalty, 0 * U, G, 0.9 * penalty.dual_norm(G)) > 0.01
 
 
 @pytest.mark.parametrize(("dtype", "rounding"), [(np.float64, 1e-15), (np.float32, 1e-7)])
@@ -368,11 +369,11 @@ def test_the_rank_of_the_nuclear_norm_ignores_rounding(dtype, rounding):
     U = np.outer(*rng.standard_normal((2, 3)))
     G = subgradient(Nuclear(), rng, U[:, None])
     rounded = (U + rounding * rng.standard_normal(U.shape))[:, None].astype(dtype)
-    assert Nuclear().subdifferential_distance(rounded, G, 1.0) <= 10 * rounding
+    assert subdifferential_distance(Nuclear(), rounded, G, 1.0) <= 10 * rounding
     both = np.stack([rounded[:, 0], 1e-14 * rounded[:, 0]], axis=1)  # each pattern has a scale of its own
-    assert Nuclear().subdifferential_distance(both, 0 * both, 1.0) == pytest.approx(np.sqrt(2), rel=1e-6)
+    assert subdifferential_distance(Nuclear(), both, 0 * both, 1.0) == pytest.approx(np.sqrt(2), rel=1e-6)
     visible = (U + 1e4 * rounding * rng.standard_normal(U.shape))[:, None].astype(dtype)
-    assert Nuclear().subdifferential_distance(visible, G, 1.0) > 0.1
+    assert subdifferential_distance(Nuclear(), visible, G, 1.0) > 0.1
 
 
 @pytest.mark.parametrize(
@@ -394,8 +395,8 @@ def test_penalties_coincide_on_some_shapes(one, two, shape, twin, seed, step):
     assert one.value(U) == pytest.approx(two.value(twin(U)), rel=1e-14)
     assert one.dual_norm(G) == pytest.approx(two.dual_norm(twin(G)), rel=1e-14)
     np.testing.assert_allclose(one.prox(U, step), twin(two.prox(twin(U), step)), rtol=0, atol=1e-14)
-    distance = two.subdifferential_distance(twin(U), twin(G), step)
-    assert one.subdifferential_distance(U, G, step) == pytest.approx(distance, abs=1e-14 * (1 + step))
+    distance = subdifferential_distance(two, twin(U), twin(G), step)
+    assert subdifferential_distance(one, U, G, step) == pytest.approx(distance, abs=1e-14 * (1 + step))
 
 
 @each_penalty
@@ -460,7 +461,6 @@ def test_precision_follows_the_weights(penalty):
         np.testing.assert_allclose(penalty.prox(single, step), penalty.prox(U, 0.4), rtol=0, atol=1e-6)
     assert type(penalty.value(single)) is float
     assert type(penalty.conjugate(single, 0.1)) is float
-    assert type(penalty.subdifferential_distance(single, single, 0.1)) is float
 
 
 @pytest.mark.parametrize("shape", [(2, 2, 3, 2), (3, 2)])
@@ -470,7 +470,6 @@ def test_the_nuclear_norm_refuses_other_shapes(shape):
         lambda: Nuclear().value(U),
         lambda: Nuclear().dual_norm(U),
         lambda: Nuclear().prox(U, 1.0),
-        lambda: Nuclear().subdifferential_distance(U, U, 1.0),
     ]
     for call in calls:
         with pytest.raises(ValueError, match=r"'nuclear' takes weights of shape \(c, P, d\); got shape"):
@@ -481,8 +480,7 @@ def test_the_nuclear_norm_refuses_other_shapes(shape):
 def test_penalties_are_values(penalty):
     assert isinstance(penalty, Penalty)
     assert penalty == type(penalty)()
-    assert penalty.is_norm == isinstance(penalty, NormPenalty)
-    assert penalty.is_norm == (penalty.name not in ("squared_l2", "none"))
+    assert isinstance(penalty, NormPenalty) == (penalty.name not in ("squared_l2", "none"))
     with pytest.raises(dataclasses.FrozenInstanceError):
         penalty.name = "other"
 
@@ -490,7 +488,7 @@ def test_penalties_are_values(penalty):
 def test_get_penalty():
     penalty = L1()
     assert get_penalty(penalty) is penalty
-    for name in registry._PENALTIES:
+    for name in registry.PENALTIES:
         assert get_penalty(name).name == name
     names = "'feature_group_l1', 'group_l1', 'l1', 'none', 'nuclear', 'squared_l2'"
     with pytest.raises(ValueError, match=f"penalty must be one of {names}; got 'l2'"):
@@ -498,3 +496,40 @@ def test_get_penalty():
     for wrong in (None, 3, GroupL1):
         with pytest.raises(TypeError, match=r"penalty must be a Penalty or one of group_l1, .*, none; got"):
             get_penalty(wrong)
+
+
+@each_penalty
+@pytest.mark.parametrize("seed", range(5))
+def test_capabilities_hold(penalty, seed):
+    rng = np.random.default_rng(seed)
+    U, V = rng.standard_normal((2, 3, 4, 2))
+    parts = [U * (np.arange(4) == i)[None, :, None] for i in range(4)]
+    if penalty.degree is not None:
+        assert penalty.value(3.0 * U) == pytest.approx(3.0**penalty.degree * penalty.value(U))
+    if penalty.curvature is not None:
+        assert penalty.value(U) == pytest.approx(0.5 * penalty.curvature * np.sum(U * U))
+    if isinstance(penalty, PatternNorm):
+        assert penalty.value(U) == pytest.approx(sum(map(penalty.value, parts)))
+        assert penalty.dual_norm(U) == pytest.approx(penalty.pattern_dual_norm(U).max())
+        for i, part in enumerate(parts):
+            assert penalty.pattern_dual_norm(U)[i] == pytest.approx(penalty.dual_norm(part))
+    if penalty.scales_by_block and penalty.curvature is None:
+        factors = rng.uniform(0.0, 3.0, (1 if penalty.couples_outputs else 3, 4, 1))
+        scaled = sum(
+            penalty.value(factors[k, i] * W[None, None] if not penalty.couples_outputs else factors[0, i] * W[:, None])
+            for k, i, W in (
+                [(0, i, U[:, i]) for i in range(4)]
+                if penalty.couples_outputs
+                else [(k, i, U[k, i]) for k in range(3) for i in range(4)]
+            )
+        )
+        assert penalty.value(factors * U) == pytest.approx(scaled)
+    if penalty.scales_by_block and penalty.curvature is None and not penalty.couples_outputs:
+        assert penalty.value(U) == pytest.approx(penalty.block_costs(U.reshape(-1, 2)).sum())
+    if penalty.gated_is_lower_bound:
+        assert penalty.value(U - V) <= penalty.value(np.stack([U, V])) + 1e-12
+    elif not penalty.couples_outputs:
+        assert penalty.value(2.0 * U) > penalty.value(np.stack([U, -U]))  # u = 2 v, w = -v
+    turn = np.linalg.qr(rng.standard_normal((2, 2)))[0]
+    if penalty.rotation_invariant:
+        assert penalty.value(U @ turn) == pytest.approx(penalty.value(U))

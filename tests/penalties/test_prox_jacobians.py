@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cvxrelu.penalties.prox_jacobians import prox_jacobian
-from cvxrelu.penalties.registry import get_penalty
+from cvxrelu.penalties.base import PatternNorm
+from cvxrelu.penalties.registry import PENALTIES, get_penalty
 
 NAMES = ("group_l1", "l1", "nuclear")
 SHAPES = [(1, 4, 3), (2, 3, 5), (3, 2, 3), (4, 3, 2), (3, 4, 1), (1, 1, 1), (5, 1, 2)]
@@ -41,7 +41,7 @@ def matrix(function, shape):
 
 
 def assert_is_the_derivative(name, w, threshold, rng, atol=1e-7):
-    penalty, jacobian = get_penalty(name), prox_jacobian(get_penalty(name), w, threshold)
+    penalty, jacobian = get_penalty(name), get_penalty(name).prox_jacobian(w, threshold)
     for _ in range(5):
         v = rng.standard_normal(w.shape)
         change = (penalty.prox(w + H * v, threshold) - penalty.prox(w - H * v, threshold)) / (2 * H)
@@ -87,9 +87,9 @@ def test_nearly_repeated_singular_values(apart):
 def test_nuclear_patterns_do_not_mix():
     rng = np.random.default_rng(0)
     w, v = rng.standard_normal((2, 3, 4, 5))
-    jacobian = prox_jacobian(get_penalty("nuclear"), w, 1.0)
+    jacobian = get_penalty("nuclear").prox_jacobian(w, 1.0)
     for i in range(4):
-        alone = prox_jacobian(get_penalty("nuclear"), w[:, [i]], 1.0)
+        alone = get_penalty("nuclear").prox_jacobian(w[:, [i]], 1.0)
         np.testing.assert_allclose(jacobian.half(v)[:, [i]], alone.half(v[:, [i]]), atol=1e-14)
 
 
@@ -102,7 +102,7 @@ def test_the_half_is_symmetric_with_eigenvalues_in_0_1(name, shape, seed, low_ra
         w = np.round(w)  # ties, zeros, zero blocks
     # No singular value of whole numbers is 0.3 or 1.05, but entries and norms may be at 1.
     threshold = float(rng.choice([0.3, 1.05 if name == "nuclear" else 1.0]))
-    jacobian = prox_jacobian(get_penalty(name), w, threshold)
+    jacobian = get_penalty(name).prox_jacobian(w, threshold)
     half = matrix(jacobian.half, shape)
     np.testing.assert_allclose(half, half.T, atol=1e-13)
     eigenvalues = np.linalg.eigvalsh(half)
@@ -112,7 +112,7 @@ def test_the_half_is_symmetric_with_eigenvalues_in_0_1(name, shape, seed, low_ra
 
 def test_symmetric_where_the_threshold_is_between_equal_singular_values():
     w = spectral((1.0 + 1e-13, 1.0 - 1e-13), 2, 3, np.random.default_rng(0))
-    half = matrix(prox_jacobian(get_penalty("nuclear"), w, 1.0).half, w.shape)
+    half = matrix(get_penalty("nuclear").prox_jacobian(w, 1.0).half, w.shape)
     np.testing.assert_allclose(half, half.T, atol=1e-6)
 
 
@@ -121,7 +121,7 @@ def test_symmetric_where_the_threshold_is_between_equal_singular_values():
 def test_the_diagonal_is_that_of_the_product(name, shape):
     rng = np.random.default_rng(0)
     w, a = rng.standard_normal(shape), rng.uniform(0.0, 2.0, shape)
-    jacobian = prox_jacobian(get_penalty(name), w, middle_threshold(name, w))
+    jacobian = get_penalty(name).prox_jacobian(w, middle_threshold(name, w))
     half = matrix(jacobian.half, shape)
     np.testing.assert_allclose(jacobian.diagonal(a).ravel(), np.diag((half * a.ravel()) @ half), atol=1e-13)
 
@@ -130,7 +130,7 @@ def test_the_diagonal_is_that_of_the_product(name, shape):
 def test_the_diagonal_of_the_nuclear_norm_is_a_bound_for_one_number(shape):
     rng = np.random.default_rng(0)
     w, a = rng.standard_normal(shape), np.full(shape, 0.7)
-    jacobian = prox_jacobian(get_penalty("nuclear"), w, middle_threshold("nuclear", w))
+    jacobian = get_penalty("nuclear").prox_jacobian(w, middle_threshold("nuclear", w))
     half = matrix(jacobian.half, shape)
     assert np.all(jacobian.diagonal(a).ravel() >= np.diag((half * a.ravel()) @ half) - 1e-13)
 
@@ -140,21 +140,21 @@ def test_blocks_shrunk_to_zero_stay_zero(name):
     rng = np.random.default_rng(0)
     w, v = rng.standard_normal((2, 2, 4, 3))
     w[:, 1], w[:, 2] = 0.0, 1e-3 * w[:, 2]
-    jacobian = prox_jacobian(get_penalty(name), w, 0.1)
+    jacobian = get_penalty(name).prox_jacobian(w, 0.1)
     half = jacobian.half(v)
     assert np.isfinite(half).all()
     assert not half[:, 1:3].any()
     assert half[:, 0].any()
     if name != "nuclear":
         assert not jacobian.diagonal(np.ones_like(v))[:, 1:3].any()
-    nothing = prox_jacobian(get_penalty(name), np.zeros_like(w), 0.1)
+    nothing = get_penalty(name).prox_jacobian(np.zeros_like(w), 0.1)
     assert not nothing.half(v).any()
 
 
 def test_one_output_may_be_zero_where_another_is_not():
     w = np.zeros((2, 2, 3))
     w[0, 0], w[1, 1] = [3.0, 4.0, 0.0], [0.0, 0.0, 2.0]
-    jacobian = prox_jacobian(get_penalty("group_l1"), w, 1.0)
+    jacobian = get_penalty("group_l1").prox_jacobian(w, 1.0)
     half = jacobian.half(np.ones_like(w))
     assert not half[0, 1].any()
     assert not half[1, 0].any()
@@ -170,7 +170,7 @@ def test_one_output_may_be_zero_where_another_is_not():
 def test_precision(name, shape):
     rng = np.random.default_rng(0)
     w, v = rng.standard_normal((2, *shape))
-    double = prox_jacobian(get_penalty(name), w, middle_threshold(name, w))
+    double = get_penalty(name).prox_jacobian(w, middle_threshold(name, w))
     single = double.astype(np.float32)
     assert type(single) is type(double)
     assert single.half(v.astype(np.float32)).dtype == np.float32
@@ -178,6 +178,5 @@ def test_precision(name, shape):
     np.testing.assert_allclose(single.half(v.astype(np.float32)), double.half(v), atol=1e-5)
 
 
-def test_other_penalties_have_none():
-    with pytest.raises(TypeError, match="no Jacobian"):
-        prox_jacobian(get_penalty("feature_group_l1"), np.ones((1, 1, 1)), 1.0)
+def test_the_penalties_that_have_one():
+    assert tuple(name for name, penalty in PENALTIES.items() if issubclass(penalty, PatternNorm)) == NAMES

@@ -12,8 +12,7 @@ import numpy as np
 from cvxrelu._validation import FloatArray
 from cvxrelu.losses.dual_terms import downhill, dual_term
 from cvxrelu.numerics.rounding import TINY
-from cvxrelu.penalties.base import NormPenalty
-from cvxrelu.penalties.prox_jacobians import prox_jacobian
+from cvxrelu.penalties.base import PatternNorm
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.operator import GatedOperator
 from cvxrelu.solvers.interface import Budget
@@ -52,8 +51,9 @@ class ProximalNewton:
         A u at the start.
     """
 
-    def __init__(self, problem: ConvexProblem, prediction: FloatArray) -> None:
+    def __init__(self, problem: ConvexProblem, penalty: PatternNorm, prediction: FloatArray) -> None:
         self.problem = problem
+        self.penalty = penalty
         self.term = dual_term(problem.loss, problem.Y)
         self.t = self.term.start(prediction)
         X = problem.operator.X
@@ -135,7 +135,7 @@ class ProximalNewton:
         self, operator: GatedOperator, u: FloatArray, Z: FloatArray, target: float, budget: Budget
     ) -> tuple[FloatArray, float, "_End"]:
         """Newton steps for one centre: the weights, their objective, and how the steps ended."""
-        problem, penalty, sigma = self.problem, self.problem.penalty, self.sigma
+        problem, penalty, sigma = self.problem, self.penalty, self.sigma
         for count in range(_STEPS_PER_CENTRE + 1):
             w = u - sigma * Z
             v = penalty.prox(w, sigma * problem.lam)
@@ -161,7 +161,7 @@ class ProximalNewton:
             if count == _STEPS_PER_CENTRE:
                 break
             self.n_steps += 1
-            jacobian = prox_jacobian(penalty, np.ascontiguousarray(w[:, active]), sigma * problem.lam)
+            jacobian = penalty.prox_jacobian(np.ascontiguousarray(w[:, active]), sigma * problem.lam)
             step = self._systems.direction(NewtonStep(active, jacobian, rows, sigma, gradient))
             step = downhill(self.term, self.t, step, gradient)
             change = operator.adjoint(step)
@@ -211,5 +211,4 @@ class ProximalNewton:
 
     def _dual_value(self, Z: FloatArray) -> float:
         """Return the dual objective at the best feasible multiple of t, for A't = Z (c, k, d)."""
-        assert isinstance(self.problem.penalty, NormPenalty)
-        return self.term.bound(self.t, self.problem.lam, self.problem.penalty.dual_norm(Z))
+        return self.term.bound(self.t, self.problem.lam, self.penalty.dual_norm(Z))

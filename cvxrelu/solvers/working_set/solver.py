@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,9 @@ from cvxrelu._validation import FloatArray, Weights, check_integer
 from cvxrelu.exceptions import SolverError
 from cvxrelu.losses.dual_terms import LOSSES, SEPARABLE_LOSSES
 from cvxrelu.losses.weighted import unweighted
-from cvxrelu.penalties.base import NormPenalty
+from cvxrelu.penalties.base import PatternNorm
+from cvxrelu.penalties.group_norms import GroupL1
+from cvxrelu.penalties.registry import PENALTIES
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.dual_workspace import DualWorkspace
@@ -19,7 +22,7 @@ from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.runtime.memory import require
 from cvxrelu.solvers.interface import Budget, Iterate, Limits, SolverResult
 from cvxrelu.solvers.monitor import monitor
-from cvxrelu.solvers.screening import SEPARABLE, choose_patterns, gap_safe, pattern_norms
+from cvxrelu.solvers.screening import choose_patterns, gap_safe, pattern_norms
 from cvxrelu.solvers.working_set.gated_newton import ProximalNewton
 from cvxrelu.solvers.working_set.relu_rounds import relu_candidates
 
@@ -71,14 +74,15 @@ class WorkingSet:
     def check_problem(self, problem: ConvexProblem) -> None:
         """Raise SolverError if the problem is not of this kind, or does not fit in the memory that is free."""
         cones = isinstance(problem, ConvexReLU)
-        penalties = ("group_l1",) if cones else SEPARABLE
+        kind = GroupL1 if cones else PatternNorm
         losses = SEPARABLE_LOSSES if cones else LOSSES
         known = type(unweighted(problem.loss)) in losses
-        if problem.penalty.name not in penalties or problem.lam == 0.0 or not known:
+        if not isinstance(problem.penalty, kind) or problem.lam == 0.0 or not known:
             names = ", ".join(loss.name for loss in losses)
+            penalties = ", ".join(name for name, penalty in PENALTIES.items() if issubclass(penalty, kind))
             other = "CLARABEL or AugmentedLagrangian" if cones else "RFISTA"
             raise SolverError(
-                f"WorkingSet solves {type(problem).__name__} with lam > 0, penalty {', '.join(penalties)} and loss "
+                f"WorkingSet solves {type(problem).__name__} with lam > 0, penalty {penalties} and loss "
                 f"{names}; got {problem!r}: use {other}"
             )
         if cones:
@@ -97,20 +101,21 @@ class WorkingSet:
         if isinstance(problem, ConvexReLU):
             candidates = relu_candidates(problem, blocks, limits, workspace)
         else:
-            candidates = _gated_candidates(problem, blocks, limits, workspace)
+            penalty = cast(PatternNorm, problem.penalty)  # as `check_problem` has found
+            candidates = _gated_candidates(problem, penalty, blocks, limits, workspace)
         return monitor(problem, candidates, limits, "WorkingSet", workspace)
 
 
 def _gated_candidates(
-    problem: ConvexProblem, blocks: FloatArray, limits: Limits, workspace: DualWorkspace
+    problem: ConvexProblem, penalty: PatternNorm, blocks: FloatArray, limits: Limits, workspace: DualWorkspace
 ) -> Iterator[Iterate]:
     """Yield the solution on each working set, until rounding ends all progress."""
     operator = problem.native_operator
     prediction = operator.forward(blocks) if blocks.any() else np.zeros_like(problem.Y)
     upper = problem.loss.value(prediction, problem.Y) + problem.lam * problem.penalty.value(blocks)
-    inner = ProximalNewton(problem, prediction)
+    inner = ProximalNewton(problem, penalty, prediction)
     workspace.remember(problem.operator, *problem.at_zero)
-    patterns = _Patterns(problem, operator, workspace)
+    patterns = _Patterns(problem, penalty, operator, workspace)
     started, exhausted = bool(blocks.any()), False
     while True:
         point = patterns.price(inner.t)
@@ -141,8 +146,11 @@ def _gated_candidates(
 class _Patterns:
     """The patterns that are not yet proved to be zero, and what the last pricing said of them."""
 
-    def __init__(self, problem: ConvexProblem, operator: GatedOperator, workspace: DualWorkspace) -> None:
+    def __init__(
+        self, problem: ConvexProblem, penalty: PatternNorm, operator: GatedOperator, workspace: DualWorkspace
+    ) -> None:
         self.problem = problem
+        self._penalty = penalty
         self._workspace = workspace
         self._operator = operator
         self._alive = np.arange(len(problem.patterns))
@@ -152,8 +160,7 @@ class _Patterns:
         """Return the dual feasible multiple of t on the patterns that are left."""
         problem = self.problem
         self._Z = self._workspace.adjoint(self._operator, t)
-        assert isinstance(problem.penalty, NormPenalty)
-        self._sides = problem.penalty.pattern_dual_norm(self._Z)
+        self._sides = self._penalty.pattern_dual_norm(self._Z)
         size = float(self._sides.max())
         self._scale = problem.loss.best_scale(t, problem.Y, problem.lam / size if size > 0.0 else np.inf)
         point = self._scale * t

@@ -5,7 +5,6 @@ import pytest
 
 from cvxrelu.losses.dual_terms import dual_term
 from cvxrelu.losses.registry import get_loss
-from cvxrelu.penalties.prox_jacobians import prox_jacobian
 from cvxrelu.penalties.registry import get_penalty
 from cvxrelu.problems.operator import GatedOperator
 from cvxrelu.solvers.working_set import newton_systems, row_systems
@@ -43,7 +42,7 @@ def make_step(loss, penalty, operator, c, *, seed=0, sigma=10.0, empty_output=Fa
     gradient = rng.standard_normal((n, c))
     if rows.coupling is not None:
         gradient -= gradient.mean(axis=1, keepdims=True)
-    return NewtonStep(active, prox_jacobian(get_penalty(penalty), w[:, active], 0.7), rows, sigma, gradient)
+    return NewtonStep(active, get_penalty(penalty).prox_jacobian(w[:, active], 0.7), rows, sigma, gradient)
 
 
 def matrices(operator, step):
@@ -160,7 +159,7 @@ def test_no_active_block_at_all(loss, penalty):
     operator = make_operator()
     step = make_step(loss, penalty, operator, 3)
     nothing = np.zeros(0, dtype=np.intp)
-    jacobian = prox_jacobian(get_penalty(penalty), np.zeros((3, 0, D)), 0.7)
+    jacobian = get_penalty(penalty).prox_jacobian(np.zeros((3, 0, D)), 0.7)
     step = NewtonStep(nothing, jacobian, step.rows, step.sigma, step.gradient)
     dt = systems_for(loss, operator).direction(step)
     np.testing.assert_allclose(dt, -step.rows.respond(step.gradient), atol=1e-15)
