@@ -12,7 +12,7 @@ from cvxrelu.exceptions import ConvergenceWarning, StartNotUsedWarning
 from cvxrelu.numerics.gaps import check_bounds
 from cvxrelu.optimize.solution import Solution
 from cvxrelu.optimize.solve import solve
-from cvxrelu.problems.base import ConvexProblem
+from cvxrelu.problems.base import ConvexProblem, check_problem
 from cvxrelu.problems.gated_relu import ConvexGatedReLU
 from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.runtime.interrupts import interrupts_noted, note_interrupt
@@ -142,8 +142,7 @@ def nested_values(
     >>> bool(np.all(np.diff(values.relu_upper) <= 0)), bool(np.all(values.gated_lower <= values.relu_upper))
     (True, True)
     """
-    if not isinstance(problem, ConvexProblem):
-        raise TypeError(f"problem must be a ConvexGatedReLU or ConvexReLU; got {type(problem).__name__}")
+    check_problem(problem)
     requested = _check_sizes(sizes, len(problem.patterns))
     tol = check_number("tol", tol, minimum=0.0, strict=True)
     pair = ConvexGatedReLU.of(problem), ConvexReLU.of(problem)

@@ -13,7 +13,7 @@ from cvxrelu.certificates.writer import encode_certificate, write_certificate
 from cvxrelu.numerics.gaps import ROUNDING, check_bounds, relative_gap
 from cvxrelu.numerics.rounding import check_arithmetic
 from cvxrelu.pricing.neuron_problem import NeuronBound
-from cvxrelu.problems.base import ConvexProblem
+from cvxrelu.problems.base import ConvexProblem, as_weights
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.normalization import Normalized, normalize
@@ -252,7 +252,7 @@ def certify(
     if rounded:
         check_known(problem)
         check_arithmetic()
-    weights = getattr(solution_or_weights, "weights", solution_or_weights)
+    weights = as_weights(solution_or_weights)
     offered = [each for each in (dual, getattr(solution_or_weights, "dual", None)) if each is not None]
     return _by_normal(problem, weights, offered, rounded, DualWorkspace())
 

@@ -20,7 +20,7 @@ from cvxrelu.decompositions.native import (
 from cvxrelu.exceptions import UnsupportedOptionWarning
 from cvxrelu.numerics.active_set import IndexArray
 from cvxrelu.numerics.rows import row_norms
-from cvxrelu.problems.base import ConvexProblem
+from cvxrelu.problems.base import ConvexProblem, as_weights, check_problem
 from cvxrelu.problems.cvxpy_backends import solver_names
 
 METHODS = ("socp", "l2", "l1", "feasible", "pinv", "witness", "approximate")
@@ -187,9 +187,8 @@ def supporting_rows(problem: ConvexProblem, U: FloatArray) -> dict[tuple[int, in
 
 def check_gated_weights(problem: ConvexProblem, U: Any) -> FloatArray:
     """Return U as a float64 array (c, P, d); a gated Solution stands for its weights."""
-    if not isinstance(problem, ConvexProblem):
-        raise TypeError(f"problem must be a ConvexReLU or ConvexGatedReLU; got {type(problem).__name__}")
-    weights = getattr(U, "weights", U)
+    check_problem(problem)
+    weights = as_weights(U)
     if isinstance(weights, tuple):
         raise TypeError("U must be gated weights of shape (c, P, d); got a pair (V, W), which is decomposed already")
     blocks = check_numeric("U", weights).astype(np.float64)

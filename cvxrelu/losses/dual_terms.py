@@ -119,8 +119,7 @@ class SquaredTerm(DualTerm):
 class HuberTerm(DualTerm):
     """The squared term with a block s (n, c) under delta/n ||.||_1: s+ = soft(s + sigma t, sigma delta / n)."""
 
-    def __init__(self, loss: Loss, Y: FloatArray) -> None:
-        assert isinstance(loss, Huber)
+    def __init__(self, loss: Huber, Y: FloatArray) -> None:
         super().__init__(loss, Y)
         self.delta = loss.delta
         self.centre: FloatArray = np.zeros_like(Y)

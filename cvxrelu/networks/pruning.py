@@ -8,7 +8,7 @@ from scipy.linalg import qr
 
 from cvxrelu._validation import FloatArray, Weights
 from cvxrelu.penalties.registry import PENALTIES
-from cvxrelu.problems.base import ConvexProblem
+from cvxrelu.problems.base import ConvexProblem, as_weights, check_problem
 from cvxrelu.problems.relu import ConvexReLU
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -74,15 +74,14 @@ def prune(problem: ConvexProblem, solution_or_weights: Any) -> Weights:
     >>> cr.to_network(problem, solution.weights).n_neurons, cr.to_network(problem, pruned).n_neurons
     (32, 6)
     """
-    if not isinstance(problem, ConvexProblem):
-        raise TypeError(f"problem must be a ConvexGatedReLU or ConvexReLU; got {type(problem).__name__}")
+    check_problem(problem)
     if not problem.penalty.scales_by_block:
         accepted = ", ".join(repr(name) for name, kind in PENALTIES.items() if kind.scales_by_block)
         raise ValueError(
             f"penalty must be one of {accepted} to prune, a sum over blocks that grows in "
             f"proportion to each; got {problem.penalty.name!r}"
         )
-    weights = getattr(solution_or_weights, "weights", solution_or_weights)
+    weights = as_weights(solution_or_weights)
     blocks = problem.blocks(problem.repair(weights)).copy()
     if problem.penalty.couples_outputs:
         _prune_matrices(problem, blocks)

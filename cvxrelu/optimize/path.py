@@ -19,7 +19,7 @@ from cvxrelu.numerics.active_set import project_blocks
 from cvxrelu.optimize.path_store import _Store
 from cvxrelu.optimize.solution import Solution
 from cvxrelu.optimize.solve import solve
-from cvxrelu.problems.base import ConvexProblem
+from cvxrelu.problems.base import ConvexProblem, check_problem
 from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.runtime.interrupts import interrupts_noted, note_interrupt
 from cvxrelu.runtime.threads import silenced, warn
@@ -197,8 +197,7 @@ def regularization_path(
     >>> path.network(0).n_neurons, path.network(4).n_neurons
     (0, 2)
     """
-    if not isinstance(problem, ConvexProblem):
-        raise TypeError(f"problem must be a ConvexGatedReLU or ConvexReLU; got {type(problem).__name__}")
+    check_problem(problem)
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be callable; got {callback!r}")
     tol = check_number("tol", tol, minimum=0.0, strict=True)

@@ -72,16 +72,20 @@ class Progress:
         return None if self._best is None else self._best.certificate.weights
 
     @property
+    def _found(self) -> _Best:
+        if self._best is None:
+            raise RuntimeError("no solver has returned weights")
+        return self._best
+
+    @property
     def result(self) -> SolverResult:
         """The result that the best weights are from."""
-        assert self._best is not None
-        return self._best.result
+        return self._found.result
 
     @property
     def solver(self) -> str:
         """The solver that has found them."""
-        assert self._best is not None
-        return self._best.solver
+        return self._found.solver
 
     def reaches_tol(self) -> bool:
         """Return whether the gap that is asked for is proven, by the best weights and the best lower bound so far."""
@@ -147,8 +151,7 @@ class Progress:
 
     def certificate(self) -> Certificate:
         """Return that of the best weights, with the best lower bound."""
-        assert self._best is not None
-        best, dual = self._best.certificate, self._best.dual
+        best, dual = self._found.certificate, self._found.dual
         return best if dual.lower <= best.lower else with_dual_point(best, dual.dual)
 
     def _certified(self, solver: str, result: SolverResult) -> Certificate:

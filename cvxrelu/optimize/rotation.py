@@ -70,10 +70,9 @@ def rotate(problem: ConvexProblem) -> Rotated:
     -------
     Rotated
     """
-    if problem.solved_columns == problem.d:
+    space = None if problem.solved_columns == problem.d else problem.row_space
+    if space is None:
         return Rotated(problem, problem)
-    space = problem.row_space
-    assert space is not None
     if not isinstance(problem, ConvexReLU):
         return Rotated(problem, problem.replace(X=space.rows, patterns=ActivationPatterns(problem.patterns.D)), space)
     points, found = problem.cones.witnesses

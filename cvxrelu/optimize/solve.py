@@ -16,7 +16,7 @@ from cvxrelu.optimize.progress import OF_THE_CALLER, Progress
 from cvxrelu.optimize.rotation import Rotated, rotate
 from cvxrelu.optimize.solution import Solution
 from cvxrelu.optimize.spanned import Spanned, span
-from cvxrelu.problems.base import ConvexProblem
+from cvxrelu.problems.base import ConvexProblem, check_problem
 from cvxrelu.problems.cvxpy_backends import solver_names
 from cvxrelu.problems.normalization import Normalized, normalize
 from cvxrelu.problems.relu import ConvexReLU
@@ -128,8 +128,7 @@ def solve(
     >>> print(cr.solve(gated, cr.RFISTA(restart="value"), tol=1e-5).status)
     optimal
     """
-    if not isinstance(problem, ConvexProblem):
-        raise TypeError(f"problem must be a ConvexGatedReLU or ConvexReLU; got {type(problem).__name__}")
+    check_problem(problem)
     problem.require_memory()
     chosen = _choose(problem, solver)
     tol = check_number("tol", tol, minimum=0.0, strict=True)

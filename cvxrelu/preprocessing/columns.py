@@ -8,7 +8,7 @@ import numpy as np
 from cvxrelu._validation import FloatArray, Weights, check_matrix, check_numeric, read_only
 from cvxrelu.networks.network import GatedReLUNetwork, Network, ReLUNetwork
 from cvxrelu.patterns.activation_patterns import ActivationPatterns
-from cvxrelu.problems.base import ConvexProblem
+from cvxrelu.problems.base import ConvexProblem, check_problem
 
 ProblemT = TypeVar("ProblemT", bound=ConvexProblem)
 
@@ -144,8 +144,7 @@ class ColumnScaling:
             If its X has another number of columns, or its masks differ from 1[X G >= 0] by more than that rounding:
             columns of very different sizes can hide it before they are scaled.
         """
-        if not isinstance(problem, ConvexProblem):
-            raise TypeError(f"problem must be a ConvexGatedReLU or ConvexReLU; got {type(problem).__name__}")
+        check_problem(problem)
         data = self.transform(problem.X)
         gates = problem.patterns.G
         patterns = ActivationPatterns(problem.patterns.D, None if gates is None else gates * self.scale[:, None])

@@ -341,3 +341,15 @@ class ConvexProblem(DualProgram):
         """Return what the program for CVXPY is made of."""
         data = self.operator.X, self.patterns.D, self.Y, self.lam, self.loss, self.penalty
         return ProgramData(*data, cones=self.has_cones, entries=self.program_entries())
+
+
+def check_problem(value: Any) -> ConvexProblem:
+    """Return a problem; TypeError for anything else."""
+    if not isinstance(value, ConvexProblem):
+        raise TypeError(f"problem must be a ConvexGatedReLU or ConvexReLU; got {type(value).__name__}")
+    return value
+
+
+def as_weights(solution_or_weights: Any) -> Any:
+    """Return the weights of a solution, or weights as they are given: not checked."""
+    return getattr(solution_or_weights, "weights", solution_or_weights)

@@ -130,7 +130,6 @@ class ConvexReLU(ConvexProblem):
                 return False
         if self.penalty.cone_multipliers_norm == "feature":
             normal = self if self._ordinary is None else self._ordinary.problem
-            assert isinstance(normal, ConvexReLU)
             products = normal.at_zero[1].reshape(-1, self.d)
             if features_are_larger(np.concatenate([-products, products]), normal.cones, normal.lam):
                 return False

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import cvxrelu as cr
 from cvxrelu.penalties import registry
 from cvxrelu.penalties.base import NormPenalty, PatternNorm, Penalty
 from cvxrelu.penalties.group_norms import L1, FeatureGroupL1, GroupL1
@@ -227,9 +228,12 @@ def test_pattern_dual_norms_by_hand(name, expected):
     np.testing.assert_allclose(get_penalty(name).pattern_dual_norm(Z), expected, rtol=1e-14)
 
 
-def test_feature_groups_have_no_pattern_dual_norms():
-    with pytest.raises(NotImplementedError, match="feature_group_l1 does not add up over patterns"):
-        FeatureGroupL1().pattern_dual_norm(np.ones((1, 2, 3)))
+def test_feature_groups_do_not_add_up_over_patterns():
+    X = np.random.default_rng(0).standard_normal((6, 2))
+    problem = cr.ConvexGatedReLU(X, X[:, 0], cr.sample_patterns(X, 3), 0.1, penalty="feature_group_l1")
+    assert not isinstance(problem.penalty, PatternNorm)
+    with pytest.raises(TypeError, match="penalty must add up over patterns; got FeatureGroupL1"):
+        problem.dual_constraint_values(np.ones((6, 1)))
 
 
 @each_norm
