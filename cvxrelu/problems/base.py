@@ -39,8 +39,9 @@ def check_block_array(name: str, value: Any, shape: tuple[int, ...]) -> FloatArr
     return array
 
 
-# The parts that each computed attribute depends on. None depends on lam.
+# The parts of a problem, and those that each computed attribute depends on: none on lam.
 _SOURCES = {
+    **{part: {part} for part in ("X", "y", "patterns", "lam", "loss", "penalty")},
     "Y": {"y"},
     "value_at_zero": {"y", "loss"},
     "resolution": {"y", "loss"},
@@ -214,7 +215,7 @@ class ConvexProblem(DualProgram):
         other = object.__new__(type(self))
         kept = dict(vars(self))  # a copy made at once: another thread may add to it
         other.__dict__.update(
-            {name: value for name, value in kept.items() if changes.keys().isdisjoint(_SOURCES.get(name, {name}))}
+            {name: kept[name] for name, parts in _SOURCES.items() if name in kept and changes.keys().isdisjoint(parts)}
             | changes
         )
         return other

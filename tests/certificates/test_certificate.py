@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import cvxrelu as cr
 from cvxrelu.certificates import certificate as certificates
 from cvxrelu.certificates.certificate import with_dual_point
+from cvxrelu.numerics.gaps import contradict
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from tests.helpers.cases import all_cases, make_problem, random_weights
 
@@ -218,8 +219,9 @@ def test_bounds_contradict_each_other_beyond_rounding_of_the_objective_at_zero(s
     problem = make_problem("gated")
     problem = cr.ConvexGatedReLU(problem.X, size * problem.y, problem.patterns, 1.0)
     at_zero = problem.objective(problem.zero_weights())
-    assert not certificates.contradict(problem, 0.5e-6 * at_zero, 0.0, rounding=1e-6)
-    assert certificates.contradict(problem, 2e-6 * at_zero, 0.0, rounding=1e-6)
+    assert problem.value_at_zero == at_zero
+    assert not contradict(0.5e-6 * at_zero, 0.0, problem.value_at_zero, rounding=1e-6)
+    assert contradict(2e-6 * at_zero, 0.0, problem.value_at_zero, rounding=1e-6)
 
 
 def test_the_workspace_of_a_solver_is_the_one_that_is_used(solved):

@@ -1,4 +1,5 @@
 import dataclasses
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cvxrelu as cr
+from cvxrelu.problems import base
 from tests.helpers.cases import (
     GATED_PENALTIES,
     LOSSES,
@@ -495,3 +497,10 @@ def test_replaced_parts_leave_nothing_computed_of_the_old_ones(kind):
     assert problem.replace(lam=0.5).operator is problem.operator
     assert problem.replace(y=z).operator is problem.operator
     assert problem.replace(patterns=changes["patterns"]).operator is not problem.operator
+
+
+@pytest.mark.parametrize("kind", [cr.ConvexGatedReLU, cr.ConvexReLU])
+def test_whatever_is_computed_of_a_problem_says_what_it_depends_on(kind):
+    """An attribute that `replace` does not know would be computed anew for each lam."""
+    cached = {name for cls in kind.__mro__ for name, value in vars(cls).items() if isinstance(value, cached_property)}
+    assert cached <= set(base._SOURCES)
