@@ -23,7 +23,14 @@ author = "The cvxrelu authors"
 copyright = f"2026, {author}"
 release = version = cvxrelu.__version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.viewcode", "numpydoc", "myst_nb"]
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.viewcode",
+    "numpydoc",
+    "myst_nb",
+    "sphinx-mathjax-offline",  # formulas are set without a connection
+]
 default_role = "py:obj"
 add_module_names = False
 toc_object_entries_show_parents = "hide"
