@@ -14,6 +14,7 @@ from numpydoc.validate import validate
 
 import cvxrelu as cr
 from cvxrelu import plotting
+from tests.helpers.needs import needs
 from tests.helpers.public_names import OBJECTS, is_own, is_record, sections
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -117,3 +118,27 @@ def test_the_reference_has_each_public_name_once_in_the_order_of_the_stub():
         section = imports.partition(f"# {title}\n")[2].partition("\n# ")[0]
         imported = [alias.name for node in ast.parse(section).body for alias in node.names]
         assert sorted(imported) == sorted(own), title
+
+
+GALLERY = "\n".join(
+    re.findall(
+        r"^```\{code-cell\} python\n(.*?)^```", (DOCS / "gallery.md").read_text(), flags=re.DOTALL | re.MULTILINE
+    )
+)
+
+
+def test_the_gallery_shows_every_plot():
+    shown = re.findall(r"plotting\.(plot_\w+)\(", GALLERY)
+    assert sorted(shown) == sorted(themes()["Plots"])
+
+
+@pytest.mark.slow
+@needs("matplotlib")
+def test_the_gallery_runs():
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("agg")
+    exec(GALLERY, {})
+    assert len(plt.get_fignums()) == 6
+    assert all(axes.has_data() for number in plt.get_fignums() for axes in plt.figure(number).axes[:1])
+    plt.close("all")
