@@ -3,10 +3,6 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-_MIXED_CASE = {
-    name.lower(): name for name in ("auto", "WorkingSet", "AugmentedLagrangian", "LeastSquares", "decompose")
-}
-
 
 class Kind(StrEnum):
     """The activation of the network."""
@@ -77,8 +73,3 @@ class Settings:
     tol: float = 1e-6
     max_iter: int | None = None
     time_limit: float | None = None
-
-    @property
-    def solver_name(self) -> str:
-        """The solver as `cvxrelu.solve` spells it."""
-        return _MIXED_CASE.get(self.solver.lower(), self.solver.upper())

@@ -16,7 +16,6 @@ from cvxrelu.cli.runs.solve import Duality, solve_dual, train_on_split
 from cvxrelu.cli.settings import Kind, Settings
 from cvxrelu.cli.views.solve import record
 from cvxrelu.preprocessing.rows import Standardization
-from cvxrelu.solvers.registry import NATIVE_SOLVERS
 from tests.helpers.command import invoke, invoke_json, refused
 
 
@@ -425,12 +424,6 @@ def test_runs_as_a_module():
     result = subprocess.run([sys.executable, "-m", "cvxrelu", "--version"], capture_output=True, text=True, check=True)
     assert result.stdout == f"cvxrelu {cr.__version__}\n"
     assert result.stderr == ""
-
-
-def test_every_native_solver_is_known_in_any_case():
-    for name in NATIVE_SOLVERS:
-        assert Settings(Kind.RELU, 2, 1e-2, solver=name.lower()).solver_name == name
-        assert Settings(Kind.RELU, 2, 1e-2, solver=name.upper()).solver_name == name
 
 
 def test_what_solvers_print_is_kept_from_stdout():

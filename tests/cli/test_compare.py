@@ -10,6 +10,7 @@ import cvxrelu as cr
 from cvxrelu.cli.runs.compare import compare_solvers
 from cvxrelu.cli.settings import Kind, Settings
 from cvxrelu.problems.cvxpy_backends import Availability
+from cvxrelu.solvers.registry import NATIVE_SOLVERS
 from tests.helpers.command import invoke, invoke_json, refused
 from tests.helpers.needs import needs
 
@@ -159,3 +160,10 @@ def test_optional_packages_may_be_missing(monkeypatch):
     monkeypatch.setattr("cvxrelu.cli.runs.info.metadata.version", version)
     assert invoke_json("info")["optional"]["torch"] is None
     assert "torch not installed (optional" in " ".join(invoke("info").stdout.split())
+
+
+def test_each_solver_is_named_in_any_case_and_run_once():
+    settings = Settings(Kind.RELU, 5, 0.05, max_iter=1)
+    names = [spell(name) for spell in (str.lower, str.upper) for name in NATIVE_SOLVERS]
+    comparison = compare_solvers(problem(), names, settings, print)
+    assert [trial.name for trial in comparison.trials] == list(NATIVE_SOLVERS)

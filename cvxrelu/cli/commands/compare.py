@@ -1,6 +1,5 @@
 """The command ``cvxrelu compare``."""
 
-from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -62,9 +61,8 @@ def compare(
         asked = [*(solvers or _DEFAULT), *(more or [])]
         settings = options.settings_of(kind, gates, loss, seed, tol, max_iter, time_limit, lam=lam, lam_ratio=lam_ratio)
         split = split_table(read_table(data, target, task), test_size, seed)
-        names = list(dict.fromkeys(replace(settings, solver=name).solver_name for name in asked))
         fit = fit_of(split, settings)
-        comparison = compare_solvers(fit.problem(lam_of(fit, settings)), names, settings, status.update)
+        comparison = compare_solvers(fit.problem(lam_of(fit, settings)), asked, settings, status.update)
     if as_json:
         found = comparison_record(comparison, split, fit.standardization, settings)
         print_json({"file": str(data), "target": split.table.target} | found)

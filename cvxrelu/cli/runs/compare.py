@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cvxrelu._validation import check_choice
+from cvxrelu._validation import check_solver
 from cvxrelu.cli.settings import Settings
 from cvxrelu.exceptions import ConvergenceWarning, SolverError, SolverNotAvailableError
 from cvxrelu.numerics.gaps import contradict
@@ -89,16 +89,16 @@ class Comparison:
 def compare_solvers(
     problem: ConvexProblem, names: Sequence[str], settings: Settings, progress: Callable[[str], object]
 ) -> Comparison:
-    """Solve the problem by each solver, telling ``progress`` which one is at work.
+    """Solve the problem by each solver once, named in any case, telling ``progress`` which one is at work.
 
     Raises
     ------
     ValueError
         If a name is of no solver, before any is run.
     """
-    for name in names:
-        check_choice("solver", name, ["auto", *NATIVE_SOLVERS, *solver_names()])
-    return Comparison(problem, settings.tol, tuple(_try(problem, name, settings, progress) for name in names))
+    known = ["auto", *NATIVE_SOLVERS, *solver_names()]
+    spelled = dict.fromkeys(check_solver(name, known) for name in names)
+    return Comparison(problem, settings.tol, tuple(_try(problem, name, settings, progress) for name in spelled))
 
 
 def _try(problem: ConvexProblem, name: str, settings: Settings, progress: Callable[[str], object]) -> Trial:

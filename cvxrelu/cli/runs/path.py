@@ -69,7 +69,7 @@ def run_path(
         fit.problem(0.0),
         n_lams=n_lams,
         eps=eps,
-        solver=settings.solver_name,
+        solver=settings.solver,
         tol=settings.tol,
         max_iter=settings.max_iter,
         time_limit=fit.time_left(),

@@ -109,7 +109,7 @@ def fit_of(split: TrainTestSplit, settings: Settings) -> Fit:
         bias=True,
         standardize=True,
         standardize_targets=regression,
-        solver=settings.solver_name,
+        solver=settings.solver,
         tol=settings.tol,
         max_iter=settings.max_iter,
         time_limit=settings.time_limit,
@@ -154,7 +154,7 @@ def train_on_split(
 def solve_dual(run: Run) -> Duality:
     """Solve the dual program of a run, at the solver's own tolerances; it may break down where the primal did not."""
     problem = run.solution.problem
-    name = "CLARABEL" if run.settings.solver_name == "auto" else run.settings.solver_name
+    name = "CLARABEL" if run.settings.solver.lower() == "auto" else run.settings.solver.upper()
     options = BACKENDS[name].always if name in BACKENDS else {}
     started = time.perf_counter()
     program = times_n(problem.n, problem.to_cvxpy("dual"))
