@@ -245,7 +245,7 @@ BAD_OPTIONS = {
     "two lams": (["--lam", 1, "--lam-ratio", 1], ["--lam or --lam-ratio, not both"]),
     "no gates": (["--gates", 0], ["--gates", "1"]),
     "unknown kind": (["--kind", "tanh"], ["--kind", "gated", "relu"]),
-    "unknown solver": (["--solver", "simplex"], ["solver must be one of", "'CLARABEL'", "'SIMPLEX'"]),
+    "unknown solver": (["--solver", "simplex"], ["solver must be one of", "'CLARABEL'", "'simplex'"]),
     "test size": (["--test-size", 1], ["test size must be"]),
     "tol": (["--tol", 0], ["tol must be a finite number > 0"]),
     "max iter": (["--max-iter", 0], ["max_iter must be an integer >= 1"]),
