@@ -394,14 +394,14 @@ def _norms(rows: NDArray[Any]) -> NDArray[Any]:
 
 
 def _norms_above(rows: NDArray[Any]) -> NDArray[Any]:
-    """Return the Euclidean norms of rows of fractions, rounded up as in `_root_above`."""
+    """Return the Euclidean norms of rows of fractions, rounded up as in `root_above`."""
     if rows.shape[1] == 1:
         single: NDArray[Any] = np.abs(rows[:, 0])
         return single
-    return np.array([_root_above(sum(x * x for x in row)) for row in rows], dtype=object)
+    return np.array([root_above(sum(x * x for x in row)) for row in rows], dtype=object)
 
 
-def _root_above(square: Fraction) -> Fraction:
+def root_above(square: Fraction) -> Fraction:
     """Return a fraction >= the square root, equal to it where that is one, else at most 2^-128 relatively above."""
     inner = square.numerator * square.denominator << 256
     root = math.isqrt(inner)

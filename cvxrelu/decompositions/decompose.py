@@ -151,7 +151,7 @@ def split(
     sizes[used] = row_norms(flat[used] / largest[:, None]) * largest  # squares of tiny or huge entries leave float64
     V, W, failed = np.zeros_like(flat), np.zeros_like(flat), np.zeros(len(flat), dtype=np.bool_)
     splitter = _Splitter(problem, np.unique(used % P), name, settings, program)
-    chunks = list(_chunks(used, problem.n, splitter.inner.shape[1]))
+    chunks = list(chunks_of(used, problem.n, splitter.inner.shape[1]))
     for chunk in _shown(chunks) if verbose else chunks:
         scale = sizes[chunk, None]
         start_here = np.zeros((len(chunk), d)) if first is None else first.reshape(-1, d)[chunk] / scale
@@ -174,7 +174,7 @@ def supporting_rows(problem: ConvexProblem, U: FloatArray) -> dict[tuple[int, in
         X, flat = space.rows, space.coordinates(flat)
     used = np.flatnonzero(np.any(flat, axis=1))
     found: dict[tuple[int, int], IndexArray] = {}
-    for chunk in _chunks(used, problem.n, X.shape[1]):
+    for chunk in chunks_of(used, problem.n, X.shape[1]):
         active = problem.patterns.D[:, chunk % P]
         units = flat[chunk] / np.abs(flat[chunk]).max(axis=1, keepdims=True)
         products = np.where(active, 1.0, -1.0) * (X @ units.T)
@@ -374,7 +374,8 @@ def _shown(chunks: list[IndexArray]) -> Iterable[IndexArray]:
     return track(chunks, "decomposing")
 
 
-def _chunks(used: IndexArray, n: int, d: int) -> Iterator[IndexArray]:
+def chunks_of(used: IndexArray, n: int, d: int) -> Iterator[IndexArray]:
+    """Yield parts of the patterns used whose arrays stay within _CHUNK_BYTES."""
     step = max(1, _CHUNK_BYTES // (16 * (n + d**2)))
     for start in range(0, len(used), step):
         yield used[start : start + step]

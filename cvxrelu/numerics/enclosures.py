@@ -74,7 +74,7 @@ def entropy_above(shares: FloatArray, n: int) -> float:
 
     The shares (m, k) must be non-negative, the sums of their rows exact in float64, and every s_j < 1.
     """
-    terms = np.concatenate([_entropy_terms(shares, n).ravel(), _rest_terms(np.sum(shares, axis=1), n)])
+    terms = np.concatenate([_entropy_terms(shares, n).ravel(), rest_terms(np.sum(shares, axis=1), n)])
     total = np.sum(terms) + dot_radius(np.sum(np.abs(terms)), terms.size)
     return float(np.nextafter(total, np.inf))
 
@@ -87,7 +87,7 @@ def _entropy_terms(shares: FloatArray, n: int) -> FloatArray:
     return terms
 
 
-def _rest_terms(totals: FloatArray, n: int) -> FloatArray:
+def rest_terms(totals: FloatArray, n: int) -> FloatArray:
     """Return upper bounds of (1 - s) log(1 - s), s = n * totals < 1."""
     low, high = _around(n * totals)
     # log(1 - s) = -s - s^2/2 - s^3/3 - ...: where s is small, its first terms are closer.

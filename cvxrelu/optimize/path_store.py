@@ -26,7 +26,7 @@ class _Store:
 
     def __init__(self, folder: str | os.PathLike[str], problem: ConvexProblem) -> None:
         self.folder = pathlib.Path(folder)
-        self.fingerprint = _fingerprint(problem)
+        self.fingerprint = fingerprint_of(problem)
         self.damaged: list[str] = []
         if self.folder.exists() and not self.folder.is_dir():
             raise ValueError(f"save_to must be a folder; {self.folder} is a file")
@@ -95,7 +95,7 @@ def _read(path: pathlib.Path, *names: str) -> list[NDArray[Any]]:
         return [file[name] for name in names]
 
 
-def _fingerprint(problem: ConvexProblem) -> str:
+def fingerprint_of(problem: ConvexProblem) -> str:
     """Return a hash of what a point belongs to, lam apart."""
     digest = hashlib.sha256(f"{type(problem).__name__} {problem.loss!r} {problem.penalty!r}".encode())
     for array in (problem.X, problem.y, packed_bits(problem.patterns.D)):

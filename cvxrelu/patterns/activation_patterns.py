@@ -17,7 +17,7 @@ from cvxrelu.numerics.row_space import RowSpace
 from cvxrelu.numerics.rows import unit_rows
 from cvxrelu.patterns.packed_mask import Mask, PackedMask, as_stored, packed_bits, take_patterns
 
-_BLOCK_BYTES = 2**25
+BLOCK_BYTES = 2**25
 _MARGIN_TOLERANCE = 1e-9
 _TRUSTED = 1e-6  # margin of a witness that is not looked for any further: moving along it costs next to nothing
 
@@ -118,7 +118,7 @@ class ActivationPatterns:
             )
         n, n_gates = len(data), gates.shape[1]
         bits = np.empty((n_gates, -(-n // 8)), dtype=np.uint8)
-        for rows in _row_blocks(n, n_gates):
+        for rows in row_blocks(n, n_gates):
             bits[:, rows.start // 8 : rows.stop // 8] = packed_bits(data[rows] @ gates >= 0.0)
         mask = PackedMask(bits, n)
         kept = _first_nonzero(mask)
@@ -203,7 +203,7 @@ class ActivationPatterns:
                 rows = np.where(self.D[:, i : i + 1], space.rows, -space.rows)[~zero]
                 w = space.vectors(_interior_direction(rows, None if gate is None else space.coordinates(gate)))
             # The margin of w itself: the program's own m is only accurate to its feasibility tolerance.
-            found[i] = (signed @ w).min(initial=np.inf) > max(_MARGIN_TOLERANCE, _rounding(len(w)) * np.linalg.norm(w))
+            found[i] = (signed @ w).min(initial=np.inf) > max(_MARGIN_TOLERANCE, rounding(len(w)) * np.linalg.norm(w))
             W[:, i] = found[i] * w
         if self.G is not None and not found.all():
             left = np.flatnonzero(~found)
@@ -258,11 +258,11 @@ class ActivationPatterns:
         if self.G is None:
             return
         units, gates = unit_rows(data), unit_rows(self.G.T).T
-        rounding = 8 * data.shape[1] * np.finfo(data.dtype).eps
+        limit = 8 * data.shape[1] * np.finfo(data.dtype).eps
         differing = 0
-        for rows in _row_blocks(*self.D.shape):
+        for rows in row_blocks(*self.D.shape):
             cosines = units[rows] @ gates
-            wrong = (self.D[rows, :] != (cosines >= 0.0)) & (np.abs(cosines) > rounding)
+            wrong = (self.D[rows, :] != (cosines >= 0.0)) & (np.abs(cosines) > limit)
             differing += int(np.count_nonzero(wrong))
         if differing:
             raise ValueError(
@@ -324,8 +324,9 @@ def _first_nonzero(D: Mask) -> NDArray[np.intp]:
     return kept
 
 
-def _row_blocks(n: int, n_patterns: int) -> Iterator[slice]:
-    step = 8 * max(1, _BLOCK_BYTES // (64 * n_patterns))  # whole bytes of packed masks
+def row_blocks(n: int, n_patterns: int) -> Iterator[slice]:
+    """Yield blocks of n rows whose masks of so many patterns, in floats, stay within BLOCK_BYTES."""
+    step = 8 * max(1, BLOCK_BYTES // (64 * n_patterns))  # whole bytes of packed masks
     for start in range(0, n, step):
         yield slice(start, start + step)
 
@@ -333,7 +334,7 @@ def _row_blocks(n: int, n_patterns: int) -> Iterator[slice]:
 def strictly_inside(units: FloatArray, D: Mask, G: FloatArray, margin: float = 0.0) -> BoolArray:
     """Return which gates have products with the non-zero rows of the signs of their patterns, beyond rounding.
 
-    The error of a product x'g is at most `_rounding` times |x|'|g| <= ||x|| ||g||: the first bound does not depend on
+    The error of a product x'g is at most `rounding` times |x|'|g| <= ||x|| ||g||: the first bound does not depend on
     the scales of the columns, the second, which takes half the time, is enough for most gates.
 
     Parameters
@@ -352,14 +353,14 @@ def strictly_inside(units: FloatArray, D: Mask, G: FloatArray, margin: float = 0
     ndarray of shape (P,), bool
     """
     d = units.shape[1]
-    least = max(_rounding(d), margin)
+    least = max(rounding(d), margin)
     gates = unit_rows(G.T).T
     zero: BoolArray = np.logical_not(units.any(axis=1))
 
     def all_beyond(columns: NDArray[np.intp], *, by_component: bool) -> BoolArray:
         inside = np.ones(len(columns), dtype=np.bool_)
         chosen = gates[:, columns]
-        for rows in _row_blocks(len(units), max(1, len(columns))):
+        for rows in row_blocks(len(units), max(1, len(columns))):
             cosines = units[rows] @ chosen
             errors = np.full((1, 1), least)
             if by_component:
@@ -376,21 +377,21 @@ def strictly_inside(units: FloatArray, D: Mask, G: FloatArray, margin: float = 0
     return inside
 
 
-def _rounding(d: int) -> float:
-    """Bound of the error of a product of rounded unit vectors, with room for that of the vectors' own."""
+def rounding(d: int) -> float:
+    """Return a bound of the error of a product of rounded unit vectors, with room for that of the vectors' own."""
     return float(2 * (d + 4) * np.finfo(np.float64).eps)
 
 
 def _interior_direction(signed: FloatArray, gate: FloatArray | None) -> FloatArray:
     """Return w with positive products with the unit rows ``signed``, near the gate or else the widest direction."""
     if gate is not None and gate.any():
-        w = _away_from_tight_rows(signed, unit_rows(gate[None])[0])
+        w = away_from_tight_rows(signed, unit_rows(gate[None])[0])
         if (signed @ w).min() > _TRUSTED * np.linalg.norm(w):
             return w
     return _widest_direction(signed)
 
 
-def _away_from_tight_rows(signed: FloatArray, g: FloatArray) -> FloatArray:
+def away_from_tight_rows(signed: FloatArray, g: FloatArray) -> FloatArray:
     """Return g moved along the widest direction of the rows that it meets, so far as the other rows leave room.
 
     Zeros if those rows leave no direction: then they alone make the pattern singular.

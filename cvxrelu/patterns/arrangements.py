@@ -171,7 +171,7 @@ class _Cones:
         # the same lines, as there are many on a face, would multiply: of those one is kept.
         p, q = _pairs(above, below, ray_cone, count)
         common = self.tight[p] & self.tight[q]
-        edges = np.flatnonzero(_popcount(common) >= r - 2)
+        edges = np.flatnonzero(count_bits(common) >= r - 2)
         edges = edges[_first_of_each(ray_cone[p[edges]], common[edges])]
         p, q, common = p[edges], q[edges], common[edges]
         new = self.rays[p] * -heights[q][:, None] + self.rays[q] * heights[p][:, None]
@@ -266,7 +266,7 @@ def _bit(b: int) -> np.uint64:
     return np.uint64(1 << (b % _WORD))
 
 
-def _popcount(words: NDArray[np.uint64]) -> IntArray:
+def count_bits(words: NDArray[np.uint64]) -> IntArray:
     """Return the number of bits in each row; np.bitwise_count needs NumPy 2."""
     x = words - ((words >> np.uint64(1)) & np.uint64(0x5555555555555555))
     x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))

@@ -222,14 +222,14 @@ class _Arrangement:
         self.rank = self.n_lines = 0
         if not rows.any():
             return
-        exponents = _column_exponents(self._X[~self._zero])
+        exponents = column_exponents(self._X[~self._zero])
         scaled = unit_rows(np.ldexp(self._X[~self._zero], -exponents))
         _, s, Vt = np.linalg.svd(scaled, full_matrices=False)
         self.rank = int(np.sum(s > s[0] * max(scaled.shape) * np.finfo(np.float64).eps))
         to_row_space = Vt[: self.rank].T / s[: self.rank]
         # A gate is for the columns as they are; the common factor keeps it from overflow.
         self._to_gates = np.ldexp(to_row_space, (exponents.min() - exponents)[:, None])
-        self._lines, first = _distinct_lines(unit_rows(scaled @ to_row_space))
+        self._lines, first = distinct_lines(unit_rows(scaled @ to_row_space))
         self._row_of_line = np.flatnonzero(~self._zero)[first]
         self.n_lines = len(self._lines)
 
@@ -287,7 +287,7 @@ def _check_sizes(name: str, parts: FloatArray) -> FloatArray:
     return sizes
 
 
-def _column_exponents(X: FloatArray) -> NDArray[np.intc]:
+def column_exponents(X: FloatArray) -> NDArray[np.intc]:
     """Return the powers of two that columns are divided by; refuse X if they are not clear.
 
     They are the column factors if row and column factors explain all sizes |X_ji| but zeros within 2^+-20: fitted in
@@ -343,7 +343,7 @@ def _column_factors(logs: FloatArray, nonzero: NDArray[np.bool_]) -> FloatArray:
     return factors
 
 
-def _distinct_lines(units: FloatArray) -> tuple[FloatArray, IntArray]:
+def distinct_lines(units: FloatArray) -> tuple[FloatArray, IntArray]:
     """Return one unit row of each set of parallel and opposite ones, and where it is, in order of first occurrence.
 
     Only the keys that are compared are rounded. Two rows on either side of a key's boundary count as two lines: that

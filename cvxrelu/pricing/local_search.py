@@ -161,7 +161,7 @@ def local_maxima(
     _, sizes, right = np.linalg.svd(units, full_matrices=False)
     rank = max(1, int(np.count_nonzero(sizes > max(X.shape) * _EPS * sizes[0])))
     basis, rows = right[:rank], units @ right[:rank].T
-    drawn = _draw_starts(rows, sizes[:rank], n_starts, rng)
+    drawn = draw_starts(rows, sizes[:rank], n_starts, rng)
     U = nonzero_unit_rows(np.vstack([drawn, given / (np.abs(given).max(axis=1, keepdims=True) + TINY) @ basis.T]))
     reached, values = [U], [np.full(len(U), -np.inf)]
     for column in t.reshape(len(X), -1).T:
@@ -178,7 +178,7 @@ def local_maxima(
     return [new_neuron(X, t, u / np.linalg.norm(u), len(U)) for u in ends[order[first]] @ basis]
 
 
-def _draw_starts(rows: FloatArray, sizes: FloatArray, count: int, rng: np.random.Generator) -> FloatArray:
+def draw_starts(rows: FloatArray, sizes: FloatArray, count: int, rng: np.random.Generator) -> FloatArray:
     """Return ``count`` directions (count, r): Gaussian, whitened Gaussian, and +-rows and their differences."""
     kinds = np.arange(count) % 4
     U = rng.standard_normal((count, rows.shape[1]))

@@ -120,7 +120,7 @@ def relaxed_maximum(form: NeuronObjective, multipliers: Multipliers) -> float:
     multipliers : Multipliers
         Any with delta >= 0; m is the least that they allow, p = tau + m, and rho counts as at least p / 2.
     """
-    return _maximum(form, multipliers)[0]
+    return quadratic_maximum(form, multipliers)[0]
 
 
 def ascended_bound(lines: RowLines, t: FloatArray, *, steps: int = 60) -> NeuronBound:
@@ -146,7 +146,7 @@ def _ascend(form: NeuronObjective, steps: int) -> tuple[float, Multipliers]:
     for step in range(steps):
         sizes = np.sqrt(np.maximum(np.sum((form.E @ U) * form.E, axis=1), _EPS))
         multipliers = Multipliers(0.5 * p / sizes, np.zeros_like(p), m)
-        bound, u = _maximum(form, multipliers)
+        bound, u = quadratic_maximum(form, multipliers)
         if bound < best:
             best, kept = bound, multipliers
         share = 2.0 / (step + 3.0)
@@ -154,7 +154,7 @@ def _ascend(form: NeuronObjective, steps: int) -> tuple[float, Multipliers]:
     return best, kept
 
 
-def _maximum(form: NeuronObjective, multipliers: Multipliers) -> tuple[float, FloatArray]:
+def quadratic_maximum(form: NeuronObjective, multipliers: Multipliers) -> tuple[float, FloatArray]:
     """Return the bound of the multipliers, and u (r,) in the unit ball where the quadratic function is largest."""
     K, r = form.E.shape
     tau, rho, gamma, delta = form.tau, multipliers.rho, multipliers.gamma, multipliers.delta

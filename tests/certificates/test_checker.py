@@ -474,7 +474,7 @@ def test_the_rounding_of_a_dual_value_is_neither_more_nor_less(loss, c, scale):
 
 def exact_interval(problem, contents):
     """Both bounds of a gated program with squared loss and group_l1, literally, square roots to 1e-30."""
-    root = lambda q: Fraction(checker._root_above(q))  # noqa: E731
+    root = lambda q: Fraction(checker.root_above(q))  # noqa: E731
     X = [[Fraction(x) for x in row] for row in problem.X.tolist()]
     y = [Fraction(v) for v in problem.Y[:, 0].tolist()]
     t = [Fraction(v) for v in contents.arrays["t"][:, 0].tolist()]

@@ -151,7 +151,7 @@ def test_blocks_go_in_parts_that_fill_the_memory_they_may_use(monkeypatch):
     """A block takes two numbers for each of the n products and the d x d of a basis."""
     n, d = 5, 7
     monkeypatch.setattr(decompositions, "_CHUNK_BYTES", 3 * 8 * 2 * (n + d**2) + 1)
-    parts = list(decompositions._chunks(np.arange(10), n, d))
+    parts = list(decompositions.chunks_of(np.arange(10), n, d))
     assert [len(part) for part in parts] == [3, 3, 3, 1]
     np.testing.assert_array_equal(np.concatenate(parts), np.arange(10))
 

@@ -70,7 +70,7 @@ def literal_optimum(kind, model, X, y, weights):
     prediction, norms, constraints = np.zeros((n, c)), 0.0, []
     for g in model.certificate_.problem.patterns.G.T:
         D = np.diag((X @ g >= 0).astype(float))
-        if model._relu:
+        if type(model).__name__.startswith("ConvexReLU"):
             V, W = cp.Variable((d, c)), cp.Variable((d, c))
             cone = (2 * D - np.eye(n)) @ X
             constraints += [cone @ V >= 0, cone @ W >= 0]
@@ -142,7 +142,8 @@ def test_the_network_on_raw_data_predicts_what_the_program_on_standardised_data_
         by_network[kept].reshape(kept.sum(), -1), expected, rtol=1e-9, atol=1e-9 * np.ptp(expected)
     )
     assert model.n_neurons_ == model.network_.n_neurons > 1
-    assert type(model.network_) is (cr.ReLUNetwork if model._relu else cr.GatedReLUNetwork)
+    relu = type(model).__name__.startswith("ConvexReLU")
+    assert type(model.network_) is (cr.ReLUNetwork if relu else cr.GatedReLUNetwork)
 
 
 @pytest.mark.parametrize("loss", ["squared", "huber", "logistic", "softmax"])

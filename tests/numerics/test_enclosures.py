@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cvxrelu.numerics.enclosures import _rest_terms, entropy_above, exp_above, log1p_above, log_above, log_sum_exp_above
+from cvxrelu.numerics.enclosures import entropy_above, exp_above, log1p_above, log_above, log_sum_exp_above, rest_terms
 
 EPS = Decimal(2) ** -52
 TINY = Decimal(2) ** -1074
@@ -119,6 +119,6 @@ def test_entropy_at_the_end_of_its_domain(n):
 def test_what_is_left_of_a_row_keeps_its_relative_accuracy():
     """(1 - s) log(1 - s) loses the s^4 / 4 of the series, and roundings, where that is less than those of 1 - s."""
     shares = np.concatenate([10.0 ** np.random.default_rng(0).uniform(-12, -3, 300), [0.0, 0.25, 0.9]])
-    for s, bound in values(lambda totals: _rest_terms(totals, 1), shares):
+    for s, bound in values(lambda totals: rest_terms(totals, 1), shares):
         exact = (1 - s) * (1 - s).ln()
         assert exact <= bound <= exact + s * min(s**3 / 2 + 32 * EPS, 32 * EPS / max(s, TINY)) + 2 * TINY

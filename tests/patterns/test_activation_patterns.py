@@ -135,7 +135,7 @@ def test_unique_of_zero_patterns_is_refused():
 
 @pytest.mark.parametrize("block_bytes", [1, 400, 2**25])
 def test_from_gates_is_the_sign_of_the_products(monkeypatch, block_bytes):
-    monkeypatch.setattr(module, "_BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(module, "BLOCK_BYTES", block_bytes)
     rng = np.random.default_rng(0)
     X, G = rng.standard_normal((30, 8)), rng.standard_normal((8, 20))
     patterns = ActivationPatterns.from_gates(X, G)
@@ -176,7 +176,7 @@ def test_from_gates_refuses_bad_input(X, G, message):
 @pytest.mark.parametrize("block_bytes", [1, 2**25])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_gates_of_generic_data_are_their_own_witnesses(monkeypatch, dtype, block_bytes):
-    monkeypatch.setattr(module, "_BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(module, "BLOCK_BYTES", block_bytes)
     monkeypatch.setattr(module.scipy.optimize, "linprog", lambda *args, **kwargs: pytest.fail("no program is needed"))
     rng = np.random.default_rng(0)
     X = rng.standard_normal((40, 5)).astype(dtype)
@@ -404,7 +404,7 @@ def test_data_of_another_shape_are_refused(data_and_patterns, method, X, message
 
 @pytest.mark.parametrize("block_bytes", [1, 2**25])
 def test_check_matches_counts_the_entries_that_differ(monkeypatch, data_and_patterns, block_bytes):
-    monkeypatch.setattr(module, "_BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(module, "BLOCK_BYTES", block_bytes)
     X, patterns = data_and_patterns
     patterns.check_matches(X)
     turned = X.copy()
@@ -450,20 +450,20 @@ def test_check_matches_accepts_float32_data(data_and_patterns):
 def test_a_gate_moves_as_far_from_its_tight_rows_as_the_others_leave_room():
     """It meets e2 and e3. What they gain, and what is left to the row that leans the other way, is then the same."""
     signed = module.unit_rows(np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.3, -1.0, 0.0], [1.0, 1.0, 1.0]]))
-    products = signed @ module._away_from_tight_rows(signed, np.array([1.0, 0.0, 0.0]))
+    products = signed @ module.away_from_tight_rows(signed, np.array([1.0, 0.0, 0.0]))
     assert products.min() > 0.05
     assert products[:2].min() == pytest.approx(products[2], rel=1e-12)
 
 
 def test_blocks_of_rows_are_whole_bytes_and_bounded():
-    blocks = list(module._row_blocks(200, module._BLOCK_BYTES // (8 * 80)))
+    blocks = list(module.row_blocks(200, module.BLOCK_BYTES // (8 * 80)))
     assert blocks == [slice(0, 80), slice(80, 160), slice(160, 240)]
 
 
 @pytest.mark.parametrize("d", [1, 10, 1000])
 def test_products_of_unit_vectors_are_not_trusted_within_their_rounding(d):
     """d products and sums, and a few roundings of each vector: between that bound and four times it."""
-    assert (d + 2) * 2.0**-52 <= module._rounding(d) <= 4 * (d + 4) * 2.0**-52
+    assert (d + 2) * 2.0**-52 <= module.rounding(d) <= 4 * (d + 4) * 2.0**-52
 
 
 def test_a_gate_close_to_a_row_is_the_witness_where_the_program_finds_none(monkeypatch):

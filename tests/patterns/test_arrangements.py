@@ -135,4 +135,4 @@ def test_the_number_of_bits():
     words[0] = 2**64 - 1
     words[1] = 0
     expected = [sum(int(word).bit_count() for word in row) for row in words]
-    np.testing.assert_array_equal(module._popcount(words), expected)
+    np.testing.assert_array_equal(module.count_bits(words), expected)

@@ -467,7 +467,7 @@ def test_lines_along_the_axes_are_told_apart(d):
     axes = np.eye(d)
     tilted = np.ones((1, d)) / np.sqrt(d)
     units = np.vstack([axes, -axes[::-1], tilted, -tilted])
-    lines, first = module._distinct_lines(units)
+    lines, first = module.distinct_lines(units)
     np.testing.assert_array_equal(first, [*range(d), 2 * d])
     np.testing.assert_array_equal(lines, units[first])
 
@@ -503,7 +503,7 @@ def test_factors_of_rows_and_columns_are_told_apart():
     """Entries 2^(r_j + c_k) where there are any: the columns are divided by 2^c_k, but for one factor of all."""
     rows, columns = np.array([0, 60, -60, 25, 40]), np.array([0, -90, 35])
     X = np.ldexp(1.0, rows[:, None] + columns) * [[1, 1, 0], [0, 1, 1], [1, 1, 1], [1, 0, 1], [0, 0, 1]]
-    assert np.ptp(module._column_exponents(X) - columns) == 0
+    assert np.ptp(module.column_exponents(X) - columns) == 0
 
 
 @pytest.mark.parametrize("edge", [module._SMALLEST, module._LARGEST])

@@ -114,7 +114,7 @@ def test_sampled_patterns_are_those_of_the_plain_mask(monkeypatch, options, bloc
     plain = cr.sample_patterns(X, 300, seed=1, **options)
     assert isinstance(plain.D, np.ndarray)
     assert len(plain) < 300
-    monkeypatch.setattr("cvxrelu.patterns.activation_patterns._BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr("cvxrelu.patterns.activation_patterns.BLOCK_BYTES", block_bytes)
     monkeypatch.setattr(module, "_PLAIN_BYTES", 0)
     patterns = cr.sample_patterns(X, 300, seed=1, **options)
     assert isinstance(patterns.D, PackedMask)
@@ -136,7 +136,7 @@ def test_witnesses_are_those_of_the_plain_mask(monkeypatch, gates):
     plain = cr.ActivationPatterns(X @ G >= 0.0, G if gates else None)
     expected = plain.witnesses(X)
     monkeypatch.setattr(module, "_PLAIN_BYTES", 0)
-    monkeypatch.setattr("cvxrelu.patterns.activation_patterns._BLOCK_BYTES", 1)
+    monkeypatch.setattr("cvxrelu.patterns.activation_patterns.BLOCK_BYTES", 1)
     for part, other in zip(cr.ActivationPatterns(plain.D, plain.G).witnesses(X), expected, strict=True):
         np.testing.assert_array_equal(part, other)
     assert expected[1].any()
@@ -315,11 +315,11 @@ def test_restricted_problems_are_plain_where_that_is_small(monkeypatch):
 def test_stored_paths_are_told_by_the_entries_not_the_packing(monkeypatch):
     made = make_problem("gated", n_gates=12)
     plain, packed = both(monkeypatch, made)
-    assert path_store._fingerprint(plain) == path_store._fingerprint(packed)
+    assert path_store.fingerprint_of(plain) == path_store.fingerprint_of(packed)
     D = made.patterns.D.copy()
     D[3, 4] ^= True
     other = cr.ConvexGatedReLU(made.X, made.y, cr.ActivationPatterns(D), made.lam)
-    assert path_store._fingerprint(other) != path_store._fingerprint(plain)
+    assert path_store.fingerprint_of(other) != path_store.fingerprint_of(plain)
 
 
 def test_networks_and_scaled_problems_of_packed_patterns(monkeypatch):

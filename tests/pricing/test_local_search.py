@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 import cvxrelu as cr
 from cvxrelu.pricing.exact import exact_maximum
-from cvxrelu.pricing.local_search import _draw_starts
+from cvxrelu.pricing.local_search import draw_starts
 from tests.helpers.cases import make_data
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -110,7 +110,7 @@ def test_equal_seeds_give_equal_neurons():
 def test_starts_take_turns():
     """Gaussian, whitened, a row of either sign, the difference of two rows: one after another."""
     rows = np.array([[5.0, 1.0], [1.0, 7.0], [8.0, 9.0]])
-    U = _draw_starts(rows, np.array([1e6, 1e-6]), 400, np.random.default_rng(0)).reshape(100, 4, 2)
+    U = draw_starts(rows, np.array([1e6, 1e-6]), 400, np.random.default_rng(0)).reshape(100, 4, 2)
     assert np.linalg.norm(U[:, 0].std(axis=0) - 1.0) < 0.3
     assert np.linalg.norm(U[:, 1].std(axis=0) * [1e6, 1e-6] - 1.0) < 0.3
     either = {(sign * row).tobytes() for row in rows for sign in (1.0, -1.0)}

@@ -58,7 +58,8 @@ def test_what_is_proved_zero_may_be_left_out(kind, loss, penalty, ratio, seed, s
 def test_near_the_optimum_most_inactive_patterns_are_proved_zero(kind):
     problem = make_problem(kind, ratio=0.5, n_gates=30)
     optimum = solved(problem)
-    inactive = ~np.any(problem.blocks(optimum.weights) > 1e-5, axis=(*range(len(problem._blocks_shape()) - 2), -1))
+    blocks = problem.blocks(optimum.weights)
+    inactive = ~np.any(blocks > 1e-5, axis=(*range(blocks.ndim - 2), -1))
     zero = screen(problem, optimum.weights)
     assert zero.sum() >= 0.5 * inactive.sum() > 0
     assert not screen(problem, problem.zero_weights()).any()

@@ -163,7 +163,7 @@ class NewtonSystems:
         for _ in range(_REFINEMENTS):
             largest = float(np.abs(r).max())
             scaled: FloatArray = (r / largest).astype(dtype)
-            part, count, left = _conjugate_gradients(rough, scaled, precondition, goal / largest)
+            part, count, left = conjugate_gradients(rough, scaled, precondition, goal / largest)
             x, total = x + largest * part.astype(np.float64), total + count
             if left * largest <= goal or total >= _CG_LIMIT:
                 break
@@ -272,7 +272,7 @@ class _Columns:
         return self.M.half(self.A.adjoint(self.Q.respond(v), self.M.support()))
 
 
-def _conjugate_gradients(
+def conjugate_gradients(
     system: _Columns, right: FloatArray, precondition: Preconditioner, goal: float
 ) -> tuple[FloatArray, int, float]:
     """Return x, the number of iterations, and ||B r||: it reaches the goal, or a hundredth of its start.

@@ -301,14 +301,14 @@ def test_small_systems_are_factored_with_what_couples_outputs(monkeypatch, penal
     """Columns of 1e-2 to 1e2 and curvatures near 0: by conjugate gradients alone hundreds of iterations a step."""
     force(monkeypatch, "dense")
     counts = []
-    iterate = newton_systems._conjugate_gradients
+    iterate = newton_systems.conjugate_gradients
 
     def counted(*arguments):
         found = iterate(*arguments)
         counts.append(found[1])
         return found
 
-    monkeypatch.setattr(newton_systems, "_conjugate_gradients", counted)
+    monkeypatch.setattr(newton_systems, "conjugate_gradients", counted)
     original = make_operator()
     operator = GatedOperator(original.X * np.logspace(-2.0, 2.0, D), original.D)
     for sigma in (1.0, 1e3):
