@@ -166,4 +166,4 @@ def test_each_solver_is_named_in_any_case_and_run_once():
     settings = Settings(Kind.RELU, 5, 0.05, max_iter=1)
     names = [spell(name) for spell in (str.lower, str.upper) for name in NATIVE_SOLVERS]
     comparison = compare_solvers(problem(), names, settings, print)
-    assert [trial.name for trial in comparison.trials] == list(NATIVE_SOLVERS)
+    assert [trial.solver for trial in comparison.trials] == list(NATIVE_SOLVERS)
