@@ -360,8 +360,9 @@ def _global_point(
     found = find_neuron(problem.X, point).value
     tries: list[tuple[FloatArray, NeuronBound]] = []
     if lines.rank <= SEARCH_RANK and found > 0.0:
-        targets = [factor * found for factor in (*LOOSER, 1.0 + tol)]
-        tries += [(point, bound_neurons(problem.X, lines, point, target, deadline=deadline)) for target in targets]
+        prove = partial(bound_neurons, problem.X, lines, point, deadline=deadline)
+        tries += [(point, prove(factor * found)) for factor in LOOSER]
+        tries.append((point, prove((1.0 + tol) * found, keep_tree=True)))
     left = deadline - clock.perf_counter()
     if lines.rank > EXACT_RANK and left > 0.0 and within_reach(lines):
         relaxed = relaxed_point(lines, problem.Y, problem.lam, problem.loss, time_limit=left)

@@ -119,7 +119,8 @@ class Certificate:
         weights, or to other data, are refused.
 
         Of scope "global" it holds a proof that no neuron violates the dual constraint: the multipliers of a relaxation,
-        or else cones, from a search that takes as long as the last one of `solve_global`. The dual point and ``lower``
+        or else cones: those that the last search of `solve_global` or `certify_network` has kept, or if there are none
+        (of rank 2, where limits ended a search, or of too many) those of another search. The dual point and ``lower``
         in the file are less by about 1e-10, relatively: the room that the proof needs.
 
         Parameters

@@ -136,7 +136,7 @@ def _proof(
     """Return the kind of proof, what the dual point is to be multiplied by for it, and its members."""
     X, t, lam = problem.X, dual.t[:, 0], problem.lam
     if bound is None or bound.method != "relaxation":
-        return "cones", *cone_proof(X, t, lam)
+        return "cones", *cone_proof(X, t, lam, None if bound is None else bound.cones)
     if bound.multipliers is None:
         raise ValueError("the bound of a relaxation cannot be saved without its multipliers")
     return "relaxation", *relaxation_proof(X, t, lam, bound.multipliers)

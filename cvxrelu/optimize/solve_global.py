@@ -376,7 +376,15 @@ class _Generation:
             over = clock.perf_counter() >= self._deadline or (room is not None and room <= 0)
             if self._lines.rank > EXACT_RANK and (over or self._point_of(t, target).value <= self._proven[0].value):
                 continue
-            bound = bound_neurons(self.problem.X, self._lines, t, target, deadline=self._deadline, max_nodes=room)
+            bound = bound_neurons(
+                self.problem.X,
+                self._lines,
+                t,
+                target,
+                deadline=self._deadline,
+                max_nodes=room,
+                keep_tree=not on_the_way,
+            )
             self._nodes += bound.n_nodes if on_the_way else 0
             self._keep(t, bound)
             neurons += [new_neuron(self.problem.X, t, u, 0) for u in bound.candidates[:_ADDED]]

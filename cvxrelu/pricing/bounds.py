@@ -9,7 +9,7 @@ from cvxrelu.pricing.branch_and_bound import Search, search
 from cvxrelu.pricing.cone_stack import ConeStack
 from cvxrelu.pricing.exact import exact_maximum
 from cvxrelu.pricing.local_search import local_maxima
-from cvxrelu.pricing.neuron_problem import NeuronBound, RowLines
+from cvxrelu.pricing.neuron_problem import Cones, NeuronBound, RowLines
 from cvxrelu.problems.dual import DualPoint
 
 EXACT_RANK = 2
@@ -38,6 +38,7 @@ def bound_neurons(
     *,
     deadline: float = np.inf,
     max_nodes: int | None = None,
+    keep_tree: bool = False,
 ) -> NeuronBound:
     """Return a bound that is at most ``target``, or a little above the maximum if that is larger, if time suffices.
 
@@ -55,6 +56,8 @@ def bound_neurons(
         When to stop, as a time of `time.perf_counter`.
     max_nodes : int, optional
         The same, as a number of cones of branch and bound.
+    keep_tree : bool
+        Whether to keep the cones of branch and bound, for a proof that is written to a file.
     """
     if lines.rank == 0:
         return NeuronBound(0.0, "exact", np.eye(1, X.shape[1]))
@@ -76,10 +79,13 @@ def bound_neurons(
 
         reached = max((part.upper for part in parts), default=target)
         left = _NO_LIMIT if max_nodes is None else max_nodes - sum(part.n_nodes for part in parts)
-        parts.append(search(lines.form(signed), reached, ascend, max_nodes=left, deadline=deadline))
+        form = lines.form(signed)
+        parts.append(search(form, reached, ascend, max_nodes=left, deadline=deadline, keep_tree=keep_tree))
+    plus, minus = (part.tree for part in parts)
     return NeuronBound(
         upper=max(part.upper for part in parts),
         method="branch_and_bound",
         candidates=np.concatenate([part.candidates for part in parts]) @ lines.basis.T,
         n_nodes=sum(part.n_nodes for part in parts),
+        cones=None if plus is None or minus is None else Cones(t, lines, plus, minus),
     )

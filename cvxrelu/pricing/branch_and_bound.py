@@ -11,16 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
-from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.pricing.cone_stack import ConeStack
-from cvxrelu.pricing.neuron_problem import NeuronObjective
+from cvxrelu.pricing.neuron_problem import NeuronObjective, Tree
 
 _ABOVE = 1.0001
 _CHUNK = 5e7  # entries of the products of lines and rays between looks at the clock
-_TIE = 1e-9  # sum of a line's products with the rays, of which another computation might not find the sign
+_NO_LIMIT = 2**62
+_KEPT = 10_000_000  # numbers of a tree that is kept in case that a proof is saved
 _EPS = float(np.finfo(np.float64).eps)
 
 
@@ -38,40 +37,15 @@ class Search:
         Cones that were bounded.
     finished : bool
         Whether no cone is left open; else a limit was met, and ``upper`` is that of the cones left.
+    tree : Tree or None
+        What proves ``upper``, where it was to be kept, is finished and was not too long.
     """
 
     upper: float
     candidates: FloatArray
     n_nodes: int
     finished: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Tree:
-    """Cones that cover the space, with what proves the bounds of those that are not cut, for a check without a search.
-
-    Attributes
-    ----------
-    axes : ndarray of shape (r, r)
-        Orthonormal rows: the first cones are their orthants, the i-th of which has them with the signs of the bits of
-        i, and which are visited from the last to the first.
-    cuts : ndarray of shape (N, 2) and dtype uint8
-        The edges (a, b) of the cones that are cut, as they are visited, depth first: the half without v_a after that
-        without v_b. (0, 0) are leaves.
-    shares : ndarray of shape (N - L,)
-        Where they are cut: the ray (1 - share) v_a + share v_b, scaled to norm 1, takes the place of either.
-    points : ndarray of shape (L, r)
-        x of the leaves.
-    multipliers : csr_array of shape (L, K)
-        c of the leaves, where it is not that of the sign of e_k's products with the rays: 1 if their sum is positive,
-        else 0.
-    """
-
-    axes: FloatArray
-    cuts: NDArray[np.uint8]
-    shares: FloatArray
-    points: FloatArray
-    multipliers: sp.csr_array
+    tree: Tree | None = None
 
 
 def search(
@@ -79,8 +53,9 @@ def search(
     threshold: float,
     ascend: Callable[[FloatArray], FloatArray],
     *,
-    max_nodes: int = 10**9,
+    max_nodes: int = _NO_LIMIT,
     deadline: float = np.inf,
+    keep_tree: bool = False,
 ) -> Search:
     """Show that f is at most ``threshold`` on the unit ball, or where it is not, a little above its maximum.
 
@@ -96,8 +71,10 @@ def search(
         Limit of the cones that are bounded; those left open count in ``upper`` with the bounds that they have.
     deadline : float
         The same, as a time of `time.perf_counter`.
+    keep_tree : bool
+        Whether to keep what proves the bound.
     """
-    stack, slack = ConeStack(form, with_bounds=True), form.slack + rounding_of(form)
+    stack, slack = ConeStack(form, max_logged=_KEPT if keep_tree else 0), form.slack + rounding_of(form)
     n_nodes, unresolved, candidates = 0, 0.0, []
     chunk = 1 + int(_CHUNK / max(form.E.size * form.E.shape[1], 1))
     while stack.n_open and n_nodes < max_nodes and clock.perf_counter() < deadline:
@@ -108,12 +85,14 @@ def search(
             u = ascend(where)
             candidates.append(u)
             threshold = _ABOVE * max(form.value(u), value)
-    open_bounds = stack.bounds[: stack.n_open]
+    open_bounds = np.minimum(stack.bounds[: stack.n_open], form.lipschitz)
+    finished = stack.n_open == 0 and unresolved == 0.0
     return Search(
         upper=max(threshold, unresolved + slack, float(open_bounds.max(initial=0.0)) + slack),
         candidates=np.array(candidates).reshape(-1, form.E.shape[1]),
         n_nodes=n_nodes,
-        finished=stack.n_open == 0 and unresolved == 0.0,
+        finished=finished,
+        tree=stack.tree() if finished else None,
     )
 
 
@@ -138,37 +117,6 @@ def record(form: NeuronObjective, limit: float) -> Tree | None:
     limit : float
         What is to be shown, >= 0.
     """
-    stack = ConeStack(form, with_bounds=False)
-    cuts: list[tuple[int, int]] = []
-    shares: list[float] = []
-    points: list[FloatArray] = []
-    values: list[FloatArray] = []
-    lines: list[NDArray[np.int64]] = []
-    while stack.n_open:
-        n_open = stack.n_open
-        _, value, _, left = stack.bound(limit, limit, 1)
-        if value > limit or left > 0.0:
-            return None
-        m, a, b, share = stack.last
-        if stack.n_open > n_open:
-            cuts.append((a, b))
-            shares.append(share)
-            continue
-        cuts.append((0, 0))
-        points.append(stack.x.copy())
-        c, sides = np.clip(stack.c[:m], 0.0, 1.0), stack.Z[:m].sum(axis=1)
-        told = (c != (sides > 0.0)) | (np.abs(sides) <= _TIE)
-        values.append(c[told])
-        lines.append(stack.lines[:m][told])
-    starts = np.cumsum([0, *(len(part) for part in values)])
-    multipliers = sp.csr_array(
-        (np.concatenate(values), np.concatenate(lines), starts), shape=(len(points), len(form.E))
-    )
-    multipliers.sort_indices()
-    return Tree(
-        axes=stack.axes,
-        cuts=np.array(cuts, dtype=np.uint8),
-        shares=np.array(shares),
-        points=np.array(points),
-        multipliers=multipliers,
-    )
+    stack = ConeStack(form, max_logged=_NO_LIMIT)
+    _, value, _, left = stack.bound(limit, limit, _NO_LIMIT)
+    return None if value > limit or left > 0.0 else stack.tree()

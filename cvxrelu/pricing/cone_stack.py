@@ -3,21 +3,26 @@
 Nodes are thousands of operations each, on which NumPy's overhead would be a hundredfold.
 """
 
+from typing import NamedTuple
+
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.pricing.cone_kernel import bound_cone, dot, largest, least
-from cvxrelu.pricing.neuron_problem import NeuronObjective
+from cvxrelu.pricing.neuron_problem import NeuronObjective, Tree
 from cvxrelu.runtime.compilation import kernel
 
 _SHORTEST = 0.1  # part of an edge that a cut leaves on either side
 _EVEN = 0.1  # weight of what an edge is off by itself, beside its part in the point where the bound is attained
 _DEPTH = 1000  # of cuts, before what is left is not cut any more
+_TIE = 1e-9  # sum of a line's products with the rays, of which another computation might not find the sign
+_PART = 1024  # cones of a part of the log
 
 
 class ConeStack:
-    """The open cones, the last of which is bounded first, and what the kernel leaves of the cone that it bounded last.
+    """The open cones, the last of which is bounded first, and where ``max_logged > 0`` a log of those that were.
 
     Attributes
     ----------
@@ -26,15 +31,11 @@ class ConeStack:
     n_open : int
         Number of open cones.
     bounds : ndarray of shape (>= n_open,)
-        What is known of them; nothing if not ``with_bounds``, so that x and c alone prove the bound of a cone that is
-        done.
-    x, c, lines, Z : ndarrays of shape (r,), (K,), (K,), (K, r)
-        x, and for the m concave lines of the cone their c, numbers and products with the rays.
-    last : tuple
-        m and, if it was cut, its edge (a, b) and where: the ray (1 - share) v_a + share v_b, scaled to norm 1.
+        What is known of them; with a log nothing of those to start from, so that x and c alone prove the bound of a
+        cone that is done.
     """
 
-    def __init__(self, form: NeuronObjective, *, with_bounds: bool) -> None:
+    def __init__(self, form: NeuronObjective, *, max_logged: int) -> None:
         (K, r), tau = form.E.shape, form.tau
         self._E, self._tau = np.ascontiguousarray(form.E), tau
         self.axes: FloatArray = np.ascontiguousarray(np.linalg.eigh((self._E.T * np.abs(tau)) @ self._E)[1].T)
@@ -48,13 +49,15 @@ class ConeStack:
         self._xs[: 2**r] = lipschitz * self._cones[: 2**r].sum(axis=1)
         self._segments[: 2**r] = 0, int(np.count_nonzero(tau < 0.0)), int(np.count_nonzero(tau > 0.0)), 1
         self._segments[0, 3] = 0
-        self.bounds = np.full(size, lipschitz if with_bounds else np.inf)
+        logged = max_logged > 0
+        self.bounds = np.full(size, np.inf if logged else lipschitz)
         order = np.argsort(tau, kind="stable")
         self._pool = order[tau[order] != 0.0]
         self._pool_c = np.zeros(len(self._pool))
-        self.x, self.c, self.Z = np.zeros(r), np.zeros(K), np.zeros((K, r))
-        self.lines = np.zeros(K, dtype=np.int64)
-        self.last: tuple[int, int, int, float] = (0, 0, 0, 0.0)
+        self._parts: list[_Part] | None = [] if logged else None
+        self._max_logged = max_logged  # numbers, before the log is given up
+        self._log = _room(logged, K, r)
+        self._cone = np.zeros(r), np.zeros(K), np.zeros(K, dtype=np.int64), np.zeros((K, r))
         self._scratch = np.empty((K, r)), np.empty(K), np.empty((5, r, r)), np.empty((10, r)), np.empty(K + 2 * r, int)
 
     @staticmethod
@@ -68,8 +71,8 @@ class ConeStack:
         Returns the number of cones, the largest value of f met and where, and the largest bound of cones that were too
         deep to be cut.
         """
-        where, values = np.zeros(len(self.x)), np.array([-np.inf, 0.0, 0.0])
-        counts = np.array([self.n_open, 0, 0, 0, 0])
+        where, values = np.zeros(len(self.axes)), np.array([-np.inf, 0.0])
+        counts = np.array([self.n_open, 0, 0, 0])
         while _more(counts, values, threshold, max_nodes):
             room = self._segments[counts[0] - 1, :3] @ (1, 2, 2)  # for its lines, and for those that its halves share
             if room > len(self._pool):
@@ -84,22 +87,77 @@ class ConeStack:
                 self._segments,
                 self._pool,
                 self._pool_c,
-                self.x,
-                self.c,
-                self.lines,
-                self.Z,
+                *self._cone,
                 limit,
                 threshold,
                 max_nodes,
                 counts,
                 values,
                 where,
+                *self._log,
                 *self._scratch,
             )
-        self.n_open, done, m, a, b = (int(count) for count in counts)
-        value, left, share = (float(each) for each in values)
-        self.last = m, a, b, share
-        return done, value, where, left
+            self._take_log(counts)
+        self.n_open, done = int(counts[0]), int(counts[1])
+        return done, float(values[0]), where, float(values[1])
+
+    def _take_log(self, counts: NDArray[np.int64]) -> None:
+        """Keep what the kernel has logged, or nothing any more if it is too much, and empty the log."""
+        nodes, told = int(counts[2]), int(counts[3])
+        counts[2:] = 0
+        if self._parts is None or nodes == 0:
+            return
+        log = self._log
+        told_part = log.lines[:told].copy(), log.values[:told].copy()
+        self._parts.append(_Part(log.numbers[:nodes].copy(), log.reals[:nodes].copy(), *told_part))
+        self._max_logged -= nodes * log.reals.shape[1] + told
+        if self._max_logged < 0:
+            self._parts, self._log = None, _room(False, *self._cone[3].shape)
+
+    def tree(self) -> Tree | None:
+        """Return the cones that have been bounded, with what proves the bounds of those that were not cut.
+
+        None without a log, or if it would have been longer than ``max_logged`` numbers.
+        """
+        if self._parts is None or not self._parts:
+            return None
+        numbers, reals, lines, values = (np.concatenate(each) for each in zip(*self._parts, strict=True))
+        cut = numbers[:, 2] < 0
+        starts = np.cumsum([0, *numbers[~cut, 2]])
+        multipliers = sp.csr_array((values, lines, starts), shape=(len(starts) - 1, len(self._E)))
+        multipliers.sort_indices()
+        return Tree(
+            axes=self.axes,
+            cuts=numbers[:, :2].astype(np.uint8),
+            shares=reals[cut, 0],
+            points=reals[~cut],
+            multipliers=multipliers,
+        )
+
+
+class _Part(NamedTuple):
+    """A part of the log, as `_search` writes it: for each cone (a, b, -1) of the edge that it is cut at, or (0, 0, k).
+
+    Attributes
+    ----------
+    numbers, reals : ndarrays of shape (N, 3) and (N, r)
+        Beside: where the edge is cut, in the first column, or x.
+    lines, values : ndarrays
+        Of the cones that are not cut, one after the other: k lines, and their c.
+    """
+
+    numbers: NDArray[np.int64]
+    reals: FloatArray
+    lines: NDArray[np.int64]
+    values: FloatArray
+
+
+def _room(logged: bool, K: int, r: int) -> _Part:
+    """Return room for a part of the log; none if there is to be none."""
+    nodes, told = (_PART, K * _PART // 16 + K) if logged else (0, 0)
+    return _Part(
+        np.empty((nodes, 3), dtype=np.int64), np.empty((nodes, r)), np.empty(told, dtype=np.int64), np.empty(told)
+    )
 
 
 def _more(counts: NDArray[np.int64], values: FloatArray, threshold: float, max_nodes: int) -> bool:
@@ -111,6 +169,7 @@ def _more(counts: NDArray[np.int64], values: FloatArray, threshold: float, max_n
     "(float64[:, ::1], float64[::1], float64[:, :, ::1], float64[:, ::1], float64[:, ::1], float64[::1],"
     "int64[:, ::1], int64[::1], float64[::1], float64[::1], float64[::1], int64[::1], float64[:, ::1],"
     "float64, float64, int64, int64[::1], float64[::1], float64[::1],"
+    "int64[:, ::1], float64[:, ::1], int64[::1], float64[::1],"
     "float64[:, ::1], float64[::1], float64[:, :, ::1], float64[:, ::1], int64[::1])"
 )
 def _search(  # type: ignore[no-untyped-def]
@@ -133,33 +192,37 @@ def _search(  # type: ignore[no-untyped-def]
     counts,
     values,
     best_u,
+    numbers,
+    reals,
+    told,
+    told_c,
     e,
     t,
     matrices,
     vectors,
     indices,
 ):
-    """Bound up to ``max_nodes`` cones of the stack, or until the pool is too short for those that come next.
+    """Bound up to ``max_nodes`` cones of the stack, or until pool or log are too short for those that come next.
 
     The lines of a cone are those in its segment of the pool (first, number with tau < 0, number with tau > 0); the
-    halves of a cone share one, and the half that is bounded first must leave it as it is. Of the cone that was bounded
-    last, x, c, lines and Z are left as `ConeStack` has them.
+    halves of a cone share one, and the half that is bounded first must leave it as it is.
 
-    ``counts`` and ``values`` are read and replaced: the numbers of cones that are open and that have been bounded, and
-    what `ConeStack` has in ``last``; the largest value of f met, and the largest bound of cones that were too deep. f
-    has the former at ``best_u``. What comes after that is to write to.
+    ``counts`` and ``values`` are read and replaced: the numbers of cones that are open, that have been bounded, that
+    are in the log, and of the multipliers there; the largest value of f met, and the largest bound of cones that were
+    too deep. f has the former at ``best_u``. The log is as in `_Part`, of no length if there is none. What comes after
+    that is to write to.
     """
-    r = len(x)
-    n_open, n_nodes, m, a, b = counts[0], counts[1], counts[2], counts[3], counts[4]
-    best, unresolved, share = values[0], values[1], values[2]
+    r, best, unresolved = len(x), values[0], values[1]
+    n_open, n_nodes, n_logged, n_told = counts[0], counts[1], counts[2], counts[3]
     V, base, q, u, middle = matrices[4], vectors[6], vectors[7], vectors[8], vectors[9]
     while n_open > 0 and n_nodes < max_nodes and best <= threshold:
         first, n_concave, n_convex = segments[n_open - 1, 0], segments[n_open - 1, 1], segments[n_open - 1, 2]
         shared = segments[n_open - 1, 3]
         if first + 2 * (n_concave + n_convex) > len(pool):
             break
-        n_open -= 1
-        n_nodes += 1
+        if len(numbers) > 0 and (n_logged == len(numbers) or n_told + n_concave + n_convex > len(told)):
+            break
+        n_open, n_nodes = n_open - 1, n_nodes + 1
         _copy_matrix(cones[n_open], V)
         _copy(linear[n_open], base)
         _copy(xs[n_open], x)
@@ -179,6 +242,9 @@ def _search(  # type: ignore[no-untyped-def]
                 _copy(V[j], best_u)
         bound = least(bound_cone(V, q, Z, e, t, m, limit, x, c, u, matrices, vectors, indices), bounds[n_open])
         if bound <= limit:
+            if len(numbers) > 0:
+                n_told = _log_leaf(Z, c, lines, m, x, numbers[n_logged], reals[n_logged], told, told_c, n_told)
+                n_logged += 1
             continue
         value = _value(V, base, e, t, mixed, u, middle)
         if value > best:
@@ -188,12 +254,10 @@ def _search(  # type: ignore[no-untyped-def]
             unresolved = largest(unresolved, bound)
             continue
         a, b, share = _cut(V, Z, t, m, mixed, u)
-        size = 0.0
-        for i in range(r):
-            middle[i] = (1.0 - share) * V[a, i] + share * V[b, i]
-            size += middle[i] * middle[i]
-        for i in range(r):
-            middle[i] /= np.sqrt(size)
+        if len(numbers) > 0:
+            _log_cut(a, b, share, numbers[n_logged], reals[n_logged])
+            n_logged += 1
+        _unit_between(V[a], V[b], share, middle)
         start = first + n_concave + n_convex if shared else first
         for place in range(mixed):
             pool[start + place], pool_c[start + place] = lines[place], c[place]
@@ -206,8 +270,40 @@ def _search(  # type: ignore[no-untyped-def]
             segment = segments[n_open]
             segment[0], segment[1], segment[2], segment[3] = start, m, mixed - m, half
             n_open += 1
-    counts[0], counts[1], counts[2], counts[3], counts[4] = n_open, n_nodes, m, a, b
-    values[0], values[1], values[2] = best, unresolved, share
+    counts[0], counts[1], counts[2], counts[3] = n_open, n_nodes, n_logged, n_told
+    values[0], values[1] = best, unresolved
+
+
+@kernel()
+def _unit_between(first, second, share, middle):  # type: ignore[no-untyped-def]
+    """Write the unit vector at a place between two others."""
+    size = 0.0
+    for i in range(len(middle)):
+        middle[i] = (1.0 - share) * first[i] + share * second[i]
+        size += middle[i] * middle[i]
+    for i in range(len(middle)):
+        middle[i] /= np.sqrt(size)
+
+
+@kernel()
+def _log_cut(a, b, share, number, real):  # type: ignore[no-untyped-def]
+    number[0], number[1], number[2], real[0] = a, b, -1, share
+
+
+@kernel()
+def _log_leaf(Z, c, lines, m, x, number, real, told, told_c, n_told):  # type: ignore[no-untyped-def]
+    """Log x and the multipliers that are not that of the sign of their line's products; return how many there are."""
+    number[0], number[1], number[2] = 0, 0, -n_told
+    for k in range(m):
+        multiplier, side = largest(0.0, least(1.0, c[k])), 0.0
+        for j in range(len(x)):
+            side += Z[k, j]
+        if multiplier != (1.0 if side > 0.0 else 0.0) or -_TIE <= side <= _TIE:
+            told[n_told], told_c[n_told] = lines[k], multiplier
+            n_told += 1
+    number[2] += n_told
+    _copy(x, real)
+    return n_told
 
 
 @kernel()

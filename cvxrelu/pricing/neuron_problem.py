@@ -124,6 +124,44 @@ class Multipliers:
 
 
 @dataclass(frozen=True, eq=False)
+class Tree:
+    """Cones that cover the space, with what proves the bounds of those that are not cut, for a check without a search.
+
+    Attributes
+    ----------
+    axes : ndarray of shape (r, r)
+        Orthonormal rows: the first cones are their orthants, the i-th of which has them with the signs of the bits of
+        i, and which are visited from the last to the first.
+    cuts : ndarray of shape (N, 2) and dtype uint8
+        The edges (a, b) of the cones that are cut, as they are visited, depth first: the half without v_a after that
+        without v_b. (0, 0) are leaves.
+    shares : ndarray of shape (N - L,)
+        Where they are cut: the ray (1 - share) v_a + share v_b, scaled to norm 1, takes the place of either.
+    points : ndarray of shape (L, r)
+        x of the leaves.
+    multipliers : csr_array of shape (L, K)
+        c of the leaves, where it is not that of the sign of e_k's products with the rays: 1 if their sum is positive,
+        else 0.
+    """
+
+    axes: FloatArray
+    cuts: NDArray[np.uint8]
+    shares: FloatArray
+    points: FloatArray
+    multipliers: sp.csr_array
+
+
+@dataclass(frozen=True, eq=False)
+class Cones:
+    """What proves a bound of branch and bound: t, the lines of its rows, and the cones for t and for -t."""
+
+    t: FloatArray
+    lines: RowLines
+    plus: Tree
+    minus: Tree
+
+
+@dataclass(frozen=True, eq=False)
 class NeuronBound:
     """max over ||u|| <= 1 of |t'(Xu)_+| is at most ``upper``.
 
@@ -140,6 +178,8 @@ class NeuronBound:
         Cones of branch and bound.
     multipliers : tuple of ndarray (n,), Multipliers, Multipliers, or None
         Of "relaxation": t, and what proves the bound for t and for -t.
+    cones : Cones or None
+        Of "branch_and_bound": what proves the bound, if it was kept.
     """
 
     upper: float
@@ -147,6 +187,7 @@ class NeuronBound:
     candidates: FloatArray
     n_nodes: int = 0
     multipliers: tuple[FloatArray, Multipliers, Multipliers] | None = None
+    cones: Cones | None = None
 
 
 def _join(units: FloatArray) -> tuple[FloatArray, NDArray[np.intp], NDArray[np.intp]]:

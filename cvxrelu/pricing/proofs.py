@@ -8,17 +8,20 @@ from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.pricing.branch_and_bound import record, rounding_of
-from cvxrelu.pricing.neuron_problem import Multipliers, NeuronObjective, RowLines
+from cvxrelu.pricing.neuron_problem import Cones, Multipliers, NeuronObjective, RowLines, Tree
 
 _ROOM = 1e-10  # by which t is shrunk, relatively, so that a proof need not be of the maximum itself
+_ROUNDING = 1e-14  # by which a multiple of t may be off
 _EPS = float(np.finfo(np.float64).eps)
 
 
-def cone_proof(X: FloatArray, t: FloatArray, lam: float) -> tuple[float, dict[str, NDArray[Any]]]:
+def cone_proof(
+    X: FloatArray, t: FloatArray, lam: float, kept: Cones | None = None
+) -> tuple[float, dict[str, NDArray[Any]]]:
     """Return s < 1 and the arrays of a proof that the maximum of |s t'(Xu)_+| is at most lam, by cones.
 
-    A search that records its cones. 1 - s is 1e-10 and what rounding, and rows that were taken for parallel, can be
-    worth.
+    They are those that a search has kept of a multiple of t, or else those of a search here. 1 - s is 1e-10 and what
+    rounding, and rows that were taken for parallel, can be worth.
 
     Parameters
     ----------
@@ -28,12 +31,15 @@ def cone_proof(X: FloatArray, t: FloatArray, lam: float) -> tuple[float, dict[st
         The dual variable; its maximum is known to be at most lam.
     lam : float > 0
         The bound.
+    kept : Cones, optional
+        Of a search that has proven it.
 
     Raises
     ------
     ValueError
         If the maximum is larger.
     """
+    scale = 1.0
     if t[X.any(axis=1)].any():
         lines = RowLines(X)
         basis, row_lines, forms = lines.basis, lines.row_lines(), [lines.form(sign * t) for sign in (1.0, -1.0)]
@@ -41,7 +47,12 @@ def cone_proof(X: FloatArray, t: FloatArray, lam: float) -> tuple[float, dict[st
         basis, row_lines = np.eye(X.shape[1], 1), np.zeros(len(X), dtype=np.int64)
         forms = 2 * [NeuronObjective(E=np.empty((0, 1)), tau=np.empty(0), w0=np.zeros(1), slack=0.0)]
     share = _share(max(form.slack + rounding_of(form) for form in forms), lam)
-    plus, minus = (record(form, lam / share - form.slack) for form in forms)
+    plus: Tree | None
+    minus: Tree | None
+    if kept is not None and _is_of(kept, t, basis, forms[0].E):
+        plus, minus, scale = kept.plus, kept.minus, float(np.linalg.norm(t) / np.linalg.norm(kept.t))
+    else:
+        plus, minus = (record(form, lam / share - form.slack) for form in forms)
     if plus is None or minus is None:
         raise ValueError("the maximum of |t'(Xu)_+| is above lam: there is nothing to be proven")
     multipliers = sp.vstack([plus.multipliers, minus.multipliers], format="csr")
@@ -50,7 +61,7 @@ def cone_proof(X: FloatArray, t: FloatArray, lam: float) -> tuple[float, dict[st
         "axes": plus.axes.astype("<f8"),
         "cuts": np.concatenate([plus.cuts, minus.cuts]),
         "shares": np.concatenate([plus.shares, minus.shares]).astype("<f8"),
-        "leaf_points": (share * np.concatenate([plus.points, minus.points])).astype("<f8"),
+        "leaf_points": (share * scale * np.concatenate([plus.points, minus.points])).astype("<f8"),
         "leaf_values": multipliers.data.astype("<f8"),
         "leaf_lines": multipliers.indices.astype("<i8"),
         "leaf_starts": multipliers.indptr.astype("<i8"),
@@ -80,6 +91,14 @@ def relaxation_proof(
         **_of_lines(lines.basis, form, lines.row_lines()),
         **{name: (share * part).astype("<f8") for name, part in parts.items()},
     }
+
+
+def _is_of(kept: Cones, t: FloatArray, basis: FloatArray, E: FloatArray) -> bool:
+    """Return whether cones are of a multiple of t, on the same lines in the same order."""
+    if kept.t.shape != t.shape or not (np.array_equal(kept.lines.basis, basis) and np.array_equal(kept.lines.E, E)):
+        return False
+    units = t / np.linalg.norm(t), kept.t / np.linalg.norm(kept.t)
+    return bool(np.abs(units[0] - units[1]).max() <= _ROUNDING * np.abs(units[0]).max())
 
 
 def _share(off: float, lam: float) -> float:
