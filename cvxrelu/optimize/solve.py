@@ -1,6 +1,7 @@
 """`solve`: one call for every solver, one meaning of `tol`, every answer certified."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import repeat
 from typing import Any
@@ -212,7 +213,8 @@ class _Run:
     def attempt(self, planned: Planned, form: Spanned, *, guarded: bool = False) -> None:
         """Run one solver on a form of the problem, from the best weights so far; a guarded one may break down."""
         results = self._guarded(planned, form) if guarded else self._results(planned, form)
-        self.progress.add(planned.name, map(self._original, results, repeat(form)))
+        with closing(results):  # not left to the garbage collector, where a Ctrl-C would be lost
+            self.progress.add(planned.name, map(self._original, results, repeat(form)))
 
     def plan(self) -> None:
         """Run the solvers of the plan, until the gap is proven or a limit of the caller's is reached.
@@ -247,7 +249,7 @@ class _Run:
             return result
         return replace(result, weights=enlarged(problem, result.weights, self.tol), status=Status.UNATTAINED)
 
-    def _results(self, planned: Planned, form: Spanned) -> Iterator[SolverResult]:
+    def _results(self, planned: Planned, form: Spanned) -> Generator[SolverResult, None, None]:
         """Yield the answers of one solver."""
         solver = planned.solver
         if planned.resumes:
@@ -280,7 +282,7 @@ class _Run:
                 self.paused[planned.name] = raw.resume
             yield raw
 
-    def _guarded(self, planned: Planned, form: Spanned) -> Iterator[SolverResult]:
+    def _guarded(self, planned: Planned, form: Spanned) -> Generator[SolverResult, None, None]:
         """Yield the answers of one solver; zero weights if it breaks down."""
         try:
             yield from self._results(planned, form)
