@@ -92,8 +92,12 @@ def test_scaled_data(kind, columns, dtype):
 def test_zero_targets():
     problem = make_problem("relu")
     zero = cr.ConvexReLU(problem.X, 0 * problem.y, problem.patterns, problem.lam)
-    verdict = checker.check(as_contents(cr.certify(zero, zero.zero_weights())), zero.X, zero.y, exact=True)
-    assert (verdict.lower, verdict.upper) == (0.0, 0.0)
+    contents = as_contents(cr.certify(zero, zero.zero_weights()))
+    assert (contents.header["lower"], contents.header["upper"]) == (0.0, 0.0)
+    for rigor in ("floating_point", "rounded"):  # rounded, the claims equal what they are compared with
+        verdict = checker.check(forged(contents, rigor=rigor), zero.X, zero.y, exact=True)
+        assert (verdict.lower, verdict.upper) == (0.0, 0.0)
+        assert (verdict.lower_rounding == 0.0) == (rigor == "rounded")
 
 
 # False ones are never verified
@@ -222,6 +226,38 @@ def test_the_domain_of_the_conjugate(loss, c):
         checker.check(forged(contents, {"t": far}), problem.X, problem.y)
 
 
+@pytest.mark.parametrize(("loss", "c"), [("logistic", 1), ("softmax", 3), ("huber", 2)])
+def test_a_point_just_outside_the_domain_is_moved_in(loss, c):
+    """By up to 1e-9; its value is that of the point on the boundary."""
+    problem = make_problem("gated", loss, c=c, ratio=20.0)
+    contents = as_contents(cr.certify(problem, problem.zero_weights()))
+    n, Y = problem.n, problem.Y
+
+    def first_row_at(excess):
+        t = contents.arrays["t"].copy()
+        if loss == "logistic":
+            t[0] = -(1.0 + excess) * Y[0] / n
+        elif loss == "softmax":
+            t[0] = (np.array([-excess, 0.25, 0.75]) - Y[0]) / n
+        else:
+            t[0] = -(1.0 + excess) * np.sign(Y[0]) * problem.loss.delta / n
+        return t
+
+    t = first_row_at(0.0)
+    if loss == "logistic":
+        a = -n * t[1:] * Y[1:]  # in the first row a = 1, of entropy 0
+        value = -np.sum(a * np.log(a) + (1.0 - a) * np.log(1.0 - a)) / n
+    elif loss == "softmax":
+        p = np.append((n * t + Y)[1:], [0.25, 0.75])  # the entry 0 adds nothing
+        value = -np.sum(p * np.log(p)) / n
+    else:
+        value = -np.sum(n * t**2 / 2 + t * Y)
+    verdict = checker.check(forged(contents, {"t": first_row_at(5e-10)}, lower=0.0), problem.X, problem.y)
+    assert verdict.lower == pytest.approx(value, rel=1e-8)
+    with pytest.raises(RejectedCertificate, match="outside the domain of the conjugate loss"):
+        checker.check(forged(contents, {"t": first_row_at(2e-9)}, lower=0.0), problem.X, problem.y)
+
+
 @pytest.mark.parametrize("kind", ["gated", "relu"])
 def test_without_a_penalty_the_argument_must_vanish(kind):
     problem = make_problem(kind, penalty="none", shape="tripled")
@@ -304,6 +340,19 @@ def test_a_swapped_pattern_bit_is_not_of_the_gates(relu, place):
     swapped = changed(contents, "patterns", (i, byte), contents.arrays["patterns"][i, byte] ^ 0x80)
     with pytest.raises(RejectedCertificate, match="bits of the patterns are not those of the gates"):
         checker.check(forged(contents, swapped), problem.X, problem.y)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_products_with_a_gate_have_any_sign_up_to_8_d_eps(dtype):
+    """Relative to the norms, which are 1 here: in float64 the product is the allowance itself."""
+    X, y = np.array([[1.0, 0.0]], dtype), np.array([1.0])
+    problem = cr.ConvexGatedReLU(X, y, cr.ActivationPatterns(np.ones((1, 1), dtype=bool), np.ones((2, 1))), 0.1)
+    contents = as_contents(cr.certify(problem, problem.zero_weights()))
+    allowed = 8 * 2 * float(np.finfo(dtype).eps)
+    checker.check(forged(contents, {"gates": np.array([[-allowed], [1.0]])}), X, y)
+    beyond = allowed * (1.0 + 1e-9)
+    with pytest.raises(RejectedCertificate, match="1 bits of the patterns are not those of the gates"):
+        checker.check(forged(contents, {"gates": np.array([[-beyond], [1.0]])}), X, y)
 
 
 @pytest.mark.parametrize(
@@ -467,6 +516,22 @@ def test_the_rounding_of_a_dual_value_is_neither_more_nor_less(loss, c, scale):
         sizes, logarithms = (n * t) ** 2 / 2 + np.abs(n * t * Y), 0.0
     usual, underflow = 2.0**-52 * (c * np.sum(sizes) + 10.0 * logarithms), n * c * 2.0**-1074
     assert usual + underflow <= verdict.lower_rounding <= 8.0 * usual + 32.0 * underflow
+
+
+@pytest.mark.parametrize("penalty", ["group_l1", "l1", "feature_group_l1", "nuclear"])
+def test_the_rounding_of_a_dual_norm_is_not_forgotten(penalty):
+    """At least that of the entries, sums of n products, and of a norm of few of them; no more than some units."""
+    X, Y = np.array([[0.3, 0.7], [0.1, 0.9]]), np.array([[1.0], [0.7]])
+    patterns = cr.ActivationPatterns(np.ones((2, 1), dtype=bool))
+    problem = cr.ConvexGatedReLU(X, Y, patterns, 0.1, penalty=penalty)
+    contents = as_contents(cr.certify(problem, problem.zero_weights()))
+    t = contents.arrays["t"]
+    dual = checker._Dual(checker._Problem(contents, *checker.canonical_data(X, Y), checker.FLOATS))
+    size, error = dual._norm(*dual._argument(t))
+    entries = np.abs(X).T @ np.abs(t[:, 0])  # all terms have one sign
+    grouped = penalty in ("group_l1", "nuclear")
+    assert size == pytest.approx(np.linalg.norm(entries) if grouped else entries.max(), rel=1e-14)
+    assert (len(X) + 1) * 2.0**-53 * size <= error <= 1e-13 * size
 
 
 # Exact arithmetic
