@@ -24,7 +24,7 @@ def cone_multipliers(
     projector: ConeProjector | None = None,
     expired: Callable[[], bool] = lambda: False,
 ) -> sp.csr_array:
-    """Return multipliers (B, n) >= 0 for the blocks Z (B, d) of the dual's left sides.
+    """Return multipliers (B, n) >= 0 for the blocks Z (B, d) of the dual constraints.
 
     They minimise the conjugate of the penalty on the cones: ||z_b + Xt_b'g_b||_2 for each block that matters
     (a projection onto the cone), ||.||_inf for "l1", the largest feature group over all blocks together for

@@ -85,7 +85,7 @@ class DualTerm(ABC):
         return self.loss.conjugate(t, self.Y)
 
     def bound(self, t: FloatArray, lam: float, largest: float) -> float:
-        """Return -F* at the best multiple of t that is dual feasible, for left sides of at most ``largest`` at t."""
+        """Return -F* at the best dual feasible multiple of a t with dual constraint values of at most ``largest``."""
         limit = min(lam / largest if largest > 0.0 else np.inf, self.largest_multiple(t))
         return -self.loss.conjugate(self.loss.best_scale(t, self.Y, limit) * t, self.Y)
 

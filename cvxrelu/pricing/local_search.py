@@ -83,7 +83,7 @@ def new_neuron(X: FloatArray, t: FloatArray, u: FloatArray, n_starts: int, *, ex
 
 
 def find_neuron(X: Any, t: Any, *, starts: Any = None, n_starts: int = 100, seed: int = 0) -> NewNeuron:
-    """Return the best unit vector u found for |t'(Xu)_+|, the left side of the dual constraint of ReLU networks.
+    """Return the best unit vector u found for |t'(Xu)_+|, the value of the dual constraint of ReLU networks.
 
     With t = grad F at a network's predictions, a value above lam is a neuron that lowers the objective
     F + lam/2 (||W1||^2 + ||w2||^2) of that network, whatever patterns it has. A value of at most lam proves nothing:

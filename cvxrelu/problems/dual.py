@@ -83,10 +83,10 @@ class DualProgram(ABC):
     def dual_constraint_values(
         self, t: FloatArray, workspace: DualWorkspace | None = None
     ) -> tuple[FloatArray, sp.csr_array | None]:
-        """Return the largest left side of the dual constraints of each pattern (P,), and its multipliers.
+        """Return the largest value of the dual constraints of each pattern (P,), and its multipliers.
 
-        For penalties that add up over patterns. A pattern with a left side below lam has zero weights if t is
-        optimal. Over the cones, left sides above lam are exact (an upper bound for "l1"), the others upper bounds.
+        For penalties that add up over patterns. A pattern with a value below lam has zero weights if t is optimal. Over
+        the cones, values above lam are exact (an upper bound for "l1"), the others upper bounds.
         """
         if not isinstance(self.penalty, PatternNorm):
             raise TypeError(f"penalty must add up over patterns; got {self.penalty!r}")

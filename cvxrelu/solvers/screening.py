@@ -44,7 +44,7 @@ def screened(
 ) -> Iterator[Iterate]:
     """Yield points of the whole problem, each the solution on a working set of patterns.
 
-    The set holds the active patterns and those with the largest left sides of the dual constraints, at least 12 in
+    The set holds the active patterns and those with the largest dual constraint values, at least 12 in
     all and at least half as many again as are active. On it the inner solver runs until its own gap is ``share`` of
     the last one over all patterns; the caller certifies each point over all patterns, and so decides when to stop. The
     workspace, which serves the whole problem, is the caller's too.
@@ -98,7 +98,7 @@ def screened(
 
 
 def choose_patterns(blocks: FloatArray, sides: FloatArray, smallest: int, growth: float) -> NDArray[np.intp]:
-    """Return the active patterns and those with the largest left sides, ``growth`` times as many as are active."""
+    """Return the active patterns and those of the largest dual constraint values, ``growth`` times as many in all."""
     used = np.any(blocks, axis=-1)
     active = np.any(used, axis=tuple(range(used.ndim - 1)))
     size = max(smallest, int(growth * active.sum()))
@@ -111,15 +111,15 @@ def gap_safe(
 ) -> NDArray[np.bool_]:
     """Return which patterns (P,) are zero at every optimum, proved by a dual feasible point and its gap.
 
-    F* is 1/L-strongly convex where F is L-smooth, so the optimal t lies within sqrt(2 L gap) of the point; a left side
-    moves by at most ||D_i X||_2 times that, over the cones too, as projections do not expand.
+    F* is 1/L-strongly convex where F is L-smooth, so the optimal t lies within sqrt(2 L gap) of the point; a dual
+    constraint value moves by at most ||D_i X||_2 times that, over the cones too, as projections do not expand.
 
     Parameters
     ----------
     problem : ConvexProblem
         With a penalty that adds up over patterns.
     sides : ndarray of shape (P,)
-        The largest left side of each pattern at the dual feasible point, or an upper bound.
+        The largest dual constraint value of each pattern at the dual feasible point, or an upper bound.
     lower : float
         The dual objective there.
     gap : float

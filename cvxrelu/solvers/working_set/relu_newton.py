@@ -105,7 +105,7 @@ class Evaluation:
 
     ``active`` are the blocks with ||p_b|| > s lam, ``p``, ``sizes``, ``shares`` and ``u`` their p_b, ||p_b||,
     1 - s lam / ||p_b|| and shrunk p_b; ``response`` is the diagonal of the inverse Hessian of F*. ``rounding`` is the
-    precision to which psi is known, and ``largest`` bounds the left sides of the dual constraints of the working set.
+    precision to which psi is known, and ``largest`` bounds the values of the dual constraints of the working set.
     """
 
     t: FloatArray

@@ -84,7 +84,7 @@ class _Search:
         self.row_norms = row_norms(self.X)
 
     def price(self) -> Iterate:
-        """Bound the left sides of all dual constraints at t, and return the present points.
+        """Bound the values of all dual constraints at t, and return the present points.
 
         Few pivots are enough: the bounds of blocks that stay above lam get better from round to round.
         """
@@ -110,7 +110,7 @@ class _Search:
         )
 
     def solve_working_set(self, budget: Budget) -> None:
-        """Move u and t: proximal Newton steps on the non-zero blocks and those of the largest left sides."""
+        """Move u and t: proximal Newton steps on the non-zero blocks and those of the largest dual constraints."""
         gap = self.upper - self.dual.value
         relative = gap / max(self.upper, TINY)
         share = _SHARE_FAR if relative > _NEAR else _SHARE_NEAR
