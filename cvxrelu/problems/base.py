@@ -209,6 +209,11 @@ class ConvexProblem(DualProgram):
         **changes
             Of ``X``, ``y`` (copied, to be read-only), ``patterns``, ``lam``, ``loss`` and ``penalty``, or what is
             computed from them.
+
+        Returns
+        -------
+        ConvexGatedReLU or ConvexReLU
+            Of the same kind.
         """
         for name in {"X", "y"} & changes.keys():
             changes[name] = read_only(changes[name])
