@@ -133,19 +133,19 @@ def build_program(data: ProgramData, form: Literal["primal", "dual"] = "primal")
 
 
 @cvxpy_alone()
-def times_n(n: int, program: cp.Problem) -> cp.Problem:
-    """Return the program with its objective times n, a sum over rows: what solvers' tolerances are made for.
+def dual_solver_program(data: ProgramData) -> cp.Problem:
+    """Return the dual program as solvers are given it: objective, dual variable and multipliers times n.
 
-    Dual values of its constraints are n times as large too.
+    Constraints then hold to the solver's tolerance relative to n lam, not to lam, which may be hardly larger than it.
     """
-    return cp.Problem(type(program.objective)(n * program.objective.expr), program.constraints)
+    return _dual(data, cp.Constant(data.Y), cp.Constant(data.n * data.lam), data.n)
 
 
 @cvxpy_alone()
 def solver_program(data: ProgramData) -> tuple[cp.Problem, FloatArray]:
     """Return the primal program as solvers are given it, and the unit of each feature's weights (d,).
 
-    The objective is n times that of the problem, as by `times_n`, and the variables are the weights over the units: in
+    The objective is n times that of the problem, a sum over rows, and the variables are the weights over the units: in
     these the strength of the penalty is about 1. Solvers take dual constraints for kept where they are to a share of 1,
     and lam may be less than that share. Units are powers of two, and less for features that would be huge in them.
     """
@@ -200,7 +200,8 @@ def _primal(
     return cp.Problem(cp.Minimize(objective), constraints)
 
 
-def _dual(data: ProgramData, y: cp.Parameter, lam: cp.Parameter) -> cp.Problem:
+def _dual(data: ProgramData, y: cp.Expression, lam: cp.Expression, factor: float = 1.0) -> cp.Problem:
+    """Return the dual with its objective, t, multipliers and lam times a factor."""
     c, n_patterns, d = data.n_outputs, data.n_patterns, data.d
     t = cp.Variable(data.Y.shape, name="t")
     At = _expanded_matrix(data.X, data.D).T
@@ -214,8 +215,10 @@ def _dual(data: ProgramData, y: cp.Parameter, lam: cp.Parameter) -> cp.Problem:
         argument = cp.vstack([-left + cp.multiply(signs, g) @ X, left + cp.multiply(signs, h) @ X])
     else:
         argument = -left
-    conjugate, domain = data.loss.conjugate_expression(t, y)
+    conjugate, domain = data.loss.conjugate_expression(t if factor == 1.0 else t / factor, y)
     term, ball = data.penalty.conjugate_constraints(argument, lam, c)
+    if factor != 1.0:
+        conjugate = factor * conjugate
     return cp.Problem(cp.Maximize(-conjugate - term), constraints + domain + ball)
 
 

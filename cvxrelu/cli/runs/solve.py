@@ -20,7 +20,7 @@ from cvxrelu.networks.network import Network
 from cvxrelu.optimize.solution import Solution
 from cvxrelu.preprocessing.rows import with_bias
 from cvxrelu.problems.cvxpy_backends import BACKENDS
-from cvxrelu.problems.cvxpy_programs import CANON_BACKEND, times_n
+from cvxrelu.problems.cvxpy_programs import CANON_BACKEND, dual_solver_program
 from cvxrelu.problems.cvxpy_values import read_dual
 from cvxrelu.runtime.lazy_imports import cp
 from cvxrelu.runtime.threads import cvxpy_alone, warn
@@ -157,11 +157,13 @@ def solve_dual(run: Run) -> Duality:
     name = "CLARABEL" if run.settings.solver.lower() == "auto" else run.settings.solver.upper()
     options = BACKENDS[name].always if name in BACKENDS else {}
     started = time.perf_counter()
-    program = times_n(problem.n, problem.to_cvxpy("dual"))
+    program = dual_solver_program(problem.program_data())
     with cvxpy_alone():
         try:
             program.solve(solver=name, canon_backend=CANON_BACKEND, **options)
-            value = problem.dual_point(*read_dual(problem, program)).value
+            t, multipliers = read_dual(problem, program)
+            gamma = None if multipliers is None else multipliers / problem.n
+            value = problem.dual_point(t / problem.n, gamma).value
         except (cp.error.SolverError, ValueError):  # no values, or NaN
             value = -np.inf
     return Duality(value=value, seconds=time.perf_counter() - started)
