@@ -4,6 +4,10 @@ import argparse
 
 import pytest
 
+from tests.helpers.needs import reason
+
+pytest.importorskip("matplotlib", reason=reason("matplotlib"), exc_type=ImportError)
+
 from reference import __main__ as reference
 from reference.paper import commands as paper
 
