@@ -12,11 +12,21 @@ _ACCURACY = 1e-11  # of predictions, relative to the targets: more than ordinary
 _LARGEST = 10**8  # products in extended precision, which take about a second
 
 
-def accurate_forward(operator: GatedOperator, U: FloatArray, scale: float) -> FloatArray:
+def cancelling_size(X: FloatArray, Y: FloatArray) -> float:
+    """Return the sum_i ||u_i|| above which predictions may lose more than 1e-11 of the targets to rounding.
+
+    Rounding is at most about eps max_j ||x_j|| sum_i ||u_i||.
+    """
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        size = _ACCURACY * np.abs(Y).max() / (_EPS * row_norms(X).max())
+    return float(np.nan_to_num(size, nan=np.inf, posinf=np.inf))
+
+
+def accurate_forward(operator: GatedOperator, U: FloatArray, size: float) -> FloatArray:
     """Return A u (n, c) for weights U (c, P, d), in extended precision where float64 would lose too much.
 
-    Rounding is at most about eps max_j ||x_j|| sum_i ||u_i||. Where that is above 1e-11 of ``scale``, products are
-    summed in the long double of the machine, if there are at most 1e8 of them.
+    Where sum_i ||u_i|| of an output is above ``size``, products are summed in the long double of the machine, if there
+    are at most 1e8 of them.
 
     Parameters
     ----------
@@ -24,8 +34,8 @@ def accurate_forward(operator: GatedOperator, U: FloatArray, scale: float) -> Fl
         A.
     U : ndarray of shape (c, P, d)
         The weights.
-    scale : float
-        Size of the targets.
+    size : float
+        That of `cancelling_size`.
 
     Returns
     -------
@@ -35,8 +45,8 @@ def accurate_forward(operator: GatedOperator, U: FloatArray, scale: float) -> Fl
     used = np.flatnonzero(U.any(axis=(0, 2)))
     weights = U[:, used].astype(np.float64, copy=False)
     with np.errstate(over="ignore"):
-        size = float(row_norms(operator.X).max() * np.linalg.norm(weights, axis=2).sum(axis=1).max(initial=0.0))
-    if not _EPS * size > _ACCURACY * scale or weights.size * len(f) > _LARGEST or not np.isfinite(f).all():
+        largest = float(np.linalg.norm(weights, axis=2).sum(axis=1).max(initial=0.0))
+    if not largest > size or weights.size * len(f) > _LARGEST or not np.isfinite(f).all():
         return f
     X = operator.X.astype(np.longdouble)
     masks = np.asarray(take_patterns(operator.D, used))

@@ -19,7 +19,7 @@ from cvxrelu.patterns.activation_patterns import ActivationPatterns
 from cvxrelu.patterns.packed_mask import take_patterns
 from cvxrelu.penalties.base import NormPenalty, Penalty, homogeneous
 from cvxrelu.penalties.registry import get_penalty
-from cvxrelu.problems.accuracy import accurate_forward
+from cvxrelu.problems.accuracy import accurate_forward, cancelling_size
 from cvxrelu.problems.cvxpy_programs import ProgramData, build_program
 from cvxrelu.problems.dual import DualProgram
 from cvxrelu.problems.dual_workspace import DualWorkspace
@@ -46,6 +46,7 @@ _SOURCES = {
     "value_at_zero": {"y", "loss"},
     "resolution": {"y", "loss"},
     "_far": {"X", "y"},
+    "_cancelling_size": {"X", "y"},
     "row_space": {"X"},
     "operator": {"X", "patterns"},
     "cones": {"X", "patterns"},
@@ -157,6 +158,11 @@ class ConvexProblem(DualProgram):
     def value_at_zero(self) -> float:
         """F(0), the objective of zero weights."""
         return self.loss.value(np.zeros_like(self.Y), self.Y)
+
+    @cached_property
+    def _cancelling_size(self) -> float:
+        """The size of weights from which on predictions lose too much to rounding; see `accuracy`."""
+        return cancelling_size(self.operator.X, self.Y)
 
     @cached_property
     def resolution(self) -> float:
@@ -301,7 +307,7 @@ class ConvexProblem(DualProgram):
         if (ordinary := self._ordinary) is not None:
             return ordinary.value(ordinary.problem.objective(ordinary.start(weights)))
         blocks = self.blocks(weights)
-        prediction = accurate_forward(self.operator, self._combined(blocks), float(np.abs(self.Y).max()))
+        prediction = accurate_forward(self.operator, self._combined(blocks), self._cancelling_size)
         regulariser = self.lam * self.penalty.value(blocks) if self.lam > 0.0 else 0.0
         return self.loss.value(prediction, self.Y) + regulariser
 
