@@ -1,7 +1,7 @@
 """Two-layer ReLU and gated-ReLU networks, trained to certified global optimality by convex programs.
 
-Public names are imported at their first use, so that the command line starts quickly. They are listed in the stub
-__init__.pyi, which type checkers and editors read too.
+Public names are imported on first use, so that the command line starts quickly. They are listed in the stub
+__init__.pyi, which type checkers and editors also read.
 """
 
 import ast
@@ -17,15 +17,15 @@ def _read_stub() -> dict[str, str]:
     return {alias.name: str(node.module) for node in imports for alias in node.names}
 
 
-_HOMES = _read_stub()
+_MODULES = _read_stub()
 
-__all__ = sorted(_HOMES)
+__all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
+    value = getattr(importlib.import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
 

@@ -1,4 +1,4 @@
-"""Files of the package: npz without pickled objects, with a JSON header and a hash, written whole or not at all."""
+"""Write the package's files atomically: npz without pickled objects, with a JSON header and a content hash."""
 
 import hashlib
 import io
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 
 def pack(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> bytes:
-    """Return header and arrays as the bytes of a file, with the hash of the contents."""
+    """Return the bytes of a file that holds header, arrays and the hash of both."""
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     text = json.dumps({**header, "content_sha256": content_hash(header, arrays)}, indent=1)
     members = {"header": np.frombuffer(text.encode(), np.uint8), **arrays}
@@ -25,7 +25,7 @@ def pack(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> bytes:
 
 
 def content_hash(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> str:
-    """Return the hash of header and arrays, without the hash itself; the checker of certificates has its own."""
+    """Return the SHA-256 of header and arrays, the stored hash excluded; the checker of certificates has its own."""
     rest = {key: value for key, value in header.items() if key != "content_sha256"}
     text = json.dumps(rest, sort_keys=True, separators=(",", ":"), allow_nan=False)
     digest = hashlib.sha256(text.encode())
@@ -36,25 +36,25 @@ def content_hash(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> str
 
 
 def check_free(path: str | os.PathLike[str], overwrite: bool) -> None:
-    """Raise FileExistsError if `write` will: for callers with long work before it."""
+    """Raise FileExistsError where `write` would; for callers with long work ahead."""
     if not overwrite and pathlib.Path(path).exists():
-        raise FileExistsError(f"path {path} exists already: choose another one, or overwrite=True")
+        raise FileExistsError(f"path {path} exists already: choose another one, or pass overwrite=True")
 
 
 def write(path: str | os.PathLike[str], raw: bytes, overwrite: bool) -> None:
-    """Write a file in full or not at all.
+    """Write a file atomically.
 
     Raises
     ------
     FileExistsError
-        If there is one already, and ``overwrite`` is false.
+        If the file exists and ``overwrite`` is false.
     OSError
-        If it cannot be written; an old file is then as it was.
+        If it cannot be written; an existing file is then unchanged.
     """
     target = pathlib.Path(path)
     check_free(target, overwrite)
     if not overwrite:
-        target.open("xb").close()  # an empty file holds the name: nobody else's can appear meanwhile
+        target.open("xb").close()  # reserves the name: no other process can create the file meanwhile
     try:
         with replacing(target) as file:
             file.write(raw)
@@ -66,33 +66,33 @@ def write(path: str | os.PathLike[str], raw: bytes, overwrite: bool) -> None:
 
 @contextmanager
 def replacing(target: pathlib.Path) -> Iterator[IO[bytes]]:
-    """Give a file to write to that takes the place of the target at the end, in full; nothing is left of it otherwise.
+    """Yield a temporary file that replaces the target on success and is removed on failure.
 
-    What a killed process has left of the same target is removed.
+    Temporary files that killed processes left for the same target are removed.
     """
     _sweep(target)
     temporary = target.with_name(f"{target.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     try:
         with temporary.open("xb") as file:
             yield file
-        os.replace(temporary, target)  # the old file is there until the new one is, in full
+        os.replace(temporary, target)  # atomic: the old file stays until the new one is complete
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def check_writable(folder: pathlib.Path) -> None:
-    """Raise OSError if no file can be made in the folder: for callers with long work before they write."""
+    """Raise OSError if no file can be created in the folder; for callers with long work ahead."""
     probe = folder / f"{uuid.uuid4().hex}.tmp"
     probe.touch()
     probe.unlink()
 
 
 def _sweep(target: pathlib.Path) -> None:
-    if os.name != "posix":  # elsewhere signal 0 is not a question
+    if os.name != "posix":  # elsewhere signal 0 does more than test for existence
         return
-    ours = re.compile(re.escape(target.name) + r"\.(\d+)-[0-9a-f]{8}\.tmp")
+    temporary_name = re.compile(re.escape(target.name) + r"\.(\d+)-[0-9a-f]{8}\.tmp")
     for path in target.parent.glob("*.tmp"):
-        match = ours.fullmatch(path.name)
+        match = temporary_name.fullmatch(path.name)
         if match is None:
             continue
         try:
@@ -100,11 +100,11 @@ def _sweep(target: pathlib.Path) -> None:
         except ProcessLookupError:
             path.unlink(missing_ok=True)
         except OSError:
-            continue  # it is there, and another user's
+            continue  # the process exists and belongs to another user
 
 
 def write_arrays(path: str | os.PathLike[str], arrays: dict[str, NDArray[Any]], overwrite: bool) -> None:
-    """Write arrays of numbers or text to an npz file; raises as `write` does."""
+    """Write arrays of numbers or text to an npz file; errors as in `write`."""
     write(path, _archive(arrays), overwrite)
 
 

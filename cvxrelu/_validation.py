@@ -1,4 +1,4 @@
-"""Checks of users' arrays and scalars: each message names the argument, what it got and what it accepts."""
+"""Validate users' arrays and scalars; each message names the argument, what it accepts and what it got."""
 
 from collections.abc import Iterable
 from numbers import Integral, Real
@@ -41,15 +41,15 @@ def check_numeric(name: str, value: Any) -> FloatArray:
         array = array.astype(np.float64)
     bad = ~np.isfinite(array)
     if bad.any():
-        where = tuple(int(i) for i in np.argwhere(bad)[0])
+        index = tuple(int(i) for i in np.argwhere(bad)[0])
         raise ValueError(
-            f"{name} must be finite; got {array[where]} at index {where} ({int(bad.sum())} such entries in all)"
+            f"{name} must be finite; got {array[index]} at index {index} ({int(bad.sum())} such entries in all)"
         )
     return array
 
 
 def check_matrix(name: str, value: Any, shape: str = "(n, d)") -> FloatArray:
-    """Return ``value`` as a finite 2-D float array; raises as `check_numeric` does."""
+    """Return ``value`` as a finite 2-D float array; errors as in `check_numeric`."""
     array = check_numeric(name, value)
     if array.ndim != 2:
         raise ValueError(f"{name} must be a 2-D array of shape {shape}; got shape {array.shape}")
@@ -57,7 +57,7 @@ def check_matrix(name: str, value: Any, shape: str = "(n, d)") -> FloatArray:
 
 
 def check_targets(value: Any, n: int) -> FloatArray:
-    """Return ``y`` (n,) or (n, c) as an array of shape (n, c); raises as `check_numeric` does."""
+    """Return ``y`` (n,) or (n, c) as an array of shape (n, c); errors as in `check_numeric`."""
     array = check_numeric("y", value)
     if array.ndim not in (1, 2):
         raise ValueError(f"y must have shape (n,) or (n, c); got shape {array.shape}")
@@ -81,7 +81,7 @@ def check_bool_matrix(name: str, value: Any) -> BoolArray:
 def check_number(
     name: str, value: Any, *, minimum: float = -np.inf, maximum: float = np.inf, strict: bool = False
 ) -> float:
-    """Return ``value`` as a finite float in [minimum, maximum] (``strict``: above the minimum)."""
+    """Return ``value`` as a finite float in [minimum, maximum], or (minimum, maximum] if ``strict``."""
     accepts = f"{name} must be a finite number"
     if minimum > -np.inf:
         accepts += f" {'>' if strict else '>='} {minimum:g}"
@@ -113,7 +113,7 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
 
 
 def check_solver(value: Any, choices: Iterable[str]) -> str:
-    """Return the one of ``choices`` that ``value`` spells in any case; else raise a ValueError that lists them."""
+    """Return the choice that equals ``value`` up to case; else raise a ValueError that lists the choices."""
     spelling = {name.lower(): name for name in choices}
     return check_choice(
         "solver", spelling.get(value.lower(), value) if isinstance(value, str) else value, spelling.values()
@@ -128,12 +128,12 @@ def check_flag(name: str, value: Any) -> bool:
 
 
 def as_float64(array: Any) -> FloatArray:
-    """Return the array in float64, not copied where it is."""
+    """Return the array as float64, without a copy if it is already."""
     return np.asarray(array, dtype=np.float64)
 
 
 def read_only(array: NDArray[Any], order: Literal["C", "F"] = "C") -> NDArray[Any]:
-    """Return a copy that cannot be written to."""
+    """Return a read-only copy."""
     frozen = np.array(array, order=order, copy=True)
     frozen.flags.writeable = False
     return frozen

@@ -1,4 +1,4 @@
-"""Named errors and warnings: what the user catches or filters."""
+"""Exceptions and warnings of the package."""
 
 __all__ = [
     "CertificateError",
@@ -13,7 +13,7 @@ __all__ = [
 
 
 class SolverError(RuntimeError):
-    """A solver could not take the problem at all; the message names the remedy."""
+    """The solver cannot solve the problem at all; the message names a remedy."""
 
 
 class SolverNotAvailableError(SolverError):
@@ -21,11 +21,11 @@ class SolverNotAvailableError(SolverError):
 
 
 class InsufficientMemoryError(SolverError, MemoryError):
-    """More memory would be needed than is free: said before anything is allocated, with what to do."""
+    """The problem needs more memory than is free; raised before allocation, with a remedy."""
 
 
 class CertificateError(RuntimeError):
-    """Two bounds contradict each other by more than rounding: a bug, never a result."""
+    """Bounds contradict each other by more than rounding: a bug, never a result."""
 
 
 class ConvergenceWarning(UserWarning):
@@ -33,15 +33,15 @@ class ConvergenceWarning(UserWarning):
 
 
 class CompilationCacheWarning(UserWarning):
-    """Compiled kernels cannot be cached here, so that each process compiles them again, for seconds."""
+    """Compiled kernels cannot be cached, so every process compiles them again, which takes seconds."""
 
 
 class ProgramSizeWarning(UserWarning):
-    """A CVXPY program is about to be built that may not fit in memory."""
+    """The CVXPY program about to be built may not fit in memory."""
 
 
 class UnsupportedOptionWarning(UserWarning):
-    """The solver has no option for a limit that was asked of it."""
+    """The solver does not support a requested option or limit."""
 
 
 class StartNotUsedWarning(UnsupportedOptionWarning):

@@ -1,10 +1,10 @@
-"""How a solve ended: a word for programs, a sentence of advice for people."""
+"""Status of a solve, each with a sentence of advice."""
 
 from enum import StrEnum
 
 
 class Status(StrEnum):
-    """Outcome of `cvxrelu.solve`; only OPTIMAL says that the certified gap is within the tolerance.
+    """Status of a solve; only OPTIMAL means that the certified gap is within the tolerance.
 
     Examples
     --------
@@ -29,13 +29,13 @@ class Status(StrEnum):
 
     @property
     def advice(self) -> str:
-        """A sentence that says what happened and what to do about it."""
+        """What happened and what to do about it, in a sentence."""
         return _ADVICE[self]
 
 
 _ADVICE = {
     Status.OPTIMAL: "The certified relative gap is within tol.",
-    Status.INACCURATE: "The solver stopped by its own test, short of the certified gap that was asked: raise tol, or "
+    Status.INACCURATE: "The solver met its own stopping criterion before the certified gap reached tol: raise tol, or "
     "try another solver.",
     Status.MAX_ITER: "The iteration limit was reached first: raise max_iter or tol.",
     Status.TIME_LIMIT: "The time limit was reached first: raise time_limit or tol.",
@@ -43,10 +43,10 @@ _ADVICE = {
     Status.SLOW: "The next solver was predicted to be faster.",
     Status.STOPPED: "The callback asked to stop.",
     Status.INTERRUPTED: "Interrupted by Ctrl-C: the best point so far is returned.",
-    Status.UNPROVEN: "No better neuron was found, which proves nothing, and the proven bound is not as good: it is all "
-    "that can be proven for data of this rank.",
-    Status.UNATTAINED: "These weights separate the classes and nothing is regularised: the infimum 0 of the loss "
-    "is not attained, larger weights are always better. Take lam > 0 with a penalty.",
-    Status.FAILED: "The solver broke down; the best point so far is returned, zero weights where it left none: "
+    Status.UNPROVEN: "The search found no better neuron, but that is no proof: for data of this rank only the weaker "
+    "bound returned can be proven.",
+    Status.UNATTAINED: "The weights separate the classes and nothing is regularised: the infimum 0 of the loss is not "
+    "attained, as larger weights are always better. Set lam > 0 with a penalty.",
+    Status.FAILED: "The solver failed; the best point found is returned, or zero weights if there is none: "
     "try another solver.",
 }

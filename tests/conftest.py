@@ -1,6 +1,6 @@
-"""What is skipped is counted by its reason, and can be run alone where all is installed; hypothesis's profiles.
+"""Hypothesis profiles, and options that count skipped tests by reason and run only those.
 
-Continuous integration draws the same hypothesis examples each time; at a desk they are new ones.
+Continuous integration draws the same hypothesis examples in each run; other runs draw new ones.
 """
 
 import json
@@ -15,21 +15,21 @@ from cvxrelu.runtime import interrupts
 
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("desk", deadline=None)
-# The first failure is enough to kill a mutant (tests/mutants): no time goes into a smaller example.
+# The first failure kills a mutant (tests/mutants), so examples are not shrunk.
 settings.register_profile("mutants", derandomize=True, deadline=None, phases=[Phase.explicit, Phase.generate])
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
 
 @pytest.fixture(autouse=True)
 def no_interrupt_before(monkeypatch):
-    """Let each test have a first Ctrl-C of its own."""
+    """Forget the Ctrl-C of earlier tests, so that each test's first counts as the first."""
     monkeypatch.setattr(interrupts._seen, "moment", float("-inf"))
 
 
 def pytest_addoption(parser):
     group = parser.getgroup("skipped tests")
-    group.addoption("--save-skipped", metavar="FILE", help="write down which tests were skipped")
-    group.addoption("--only-skipped", metavar="FILE", help="run only those, written down before")
+    group.addoption("--save-skipped", metavar="FILE", help="write the skipped tests to FILE")
+    group.addoption("--only-skipped", metavar="FILE", help="run only the tests listed in FILE")
 
 
 def pytest_collection_modifyitems(config, items):

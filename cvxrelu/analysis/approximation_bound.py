@@ -1,4 +1,4 @@
-"""Data-dependent bounds of the ReLU optimum from gated weights: what the cone constraints can cost."""
+"""Data-dependent bounds on the ReLU optimum from gated weights."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,25 +17,26 @@ from cvxrelu.problems.relu import ConvexReLU
 
 @dataclass(frozen=True, eq=False)
 class Bound:
-    """An interval for the optimal value p_R of C-ReLU, from gated weights U: lower <= p_R <= each upper bound.
+    """Bounds on the optimal value p_R of C-ReLU from gated weights U: lower <= p_R <= each upper bound.
 
     Attributes
     ----------
     gated : float
         Objective of U in C-GReLU.
     lower : float
-        Dual bound: no ReLU network with these patterns is better. Close to p_G, the optimum of C-GReLU, if U is.
+        Dual bound: no ReLU network with these patterns has a smaller objective. Close to p_G, the optimum of C-GReLU,
+        if U is near-optimal.
     upper_apriori : float
-        gated + 2 lam sum_i kappa_i ||u_i||: what the condition numbers promise.
+        gated + 2 lam sum_i kappa_i ||u_i||.
     upper_witness : float
-        gated + 2 lam sum_i ||w_i||, with w_i = t_i g_i along the witness of each cone: the price of the simplest split.
+        gated + 2 lam sum_i ||w_i||, with w_i = t_i g_i along a witness g_i in the interior of each cone.
     upper_decomposed : float
-        Objective of the decomposed weights (CD-SOCP), a network that exists.
+        Objective of the decomposed weights (CD-SOCP), which are feasible.
     condition_numbers : ndarray of shape (c, P)
-        kappa_i: of X, if X is of full row rank; else of the rows that support the shortest w_i. 0 where u_i is in its
-        cone, inf where the pattern is singular and u_i has no decomposition.
+        kappa_i: that of X if X has full row rank; else that of the rows that support the shortest w_i, 0 if u_i is in
+        its cone. 0 for zero blocks; inf if u_i has no decomposition, which needs a singular pattern.
     weights : tuple of ndarrays (c, P, d)
-        V and W of ``upper_decomposed``; blocks without a decomposition are zero in both.
+        V and W of ``upper_decomposed``; both zero in blocks without a decomposition.
     """
 
     gated: float
@@ -48,29 +49,29 @@ class Bound:
 
     def __str__(self) -> str:
         rows = [
-            ("gated objective", self.gated, "of the weights given"),
-            ("lower bound", self.lower, "dual, of C-ReLU"),
+            ("gated objective", self.gated, "of the given weights"),
+            ("lower bound", self.lower, "dual bound of C-ReLU"),
             ("upper, decomposed", self.upper_decomposed, "objective of a feasible point"),
-            ("upper, witness", self.upper_witness, "the split along the gates"),
+            ("upper, witness", self.upper_witness, "decomposition along witnesses of the cones"),
             ("upper, a priori", self.upper_apriori, "from condition numbers"),
         ]
         return "\n".join(f"{name:<18} {value:<16.10g} {meaning}" for name, value, meaning in rows)
 
 
 def approximation_bound(problem: ConvexProblem, U: Any) -> Bound:
-    """Return bounds of the optimal value of C-ReLU from gated weights U.
+    """Return bounds on the optimal value of C-ReLU from gated weights U.
 
-    With w_i such that w_i and u_i + w_i are in their cone, p_R <= objective(U) + 2 lam sum_i ||w_i||, for any U. The
-    shortest w_i is pinv(Xt_J) (Xt_J u_i)_- with linearly independent rows J, so ||w_i|| <= kappa(Xt_J) ||u_i||; if X is
-    of full row rank, pinv(Xt) does it with all rows.
+    If w_i and u_i + w_i are in their cone, p_R <= objective(U) + 2 lam sum_i ||w_i||, for any U. The shortest w_i is
+    pinv(Xt_J) (Xt_J u_i)_- with linearly independent rows J, so ||w_i|| <= kappa(Xt_J) ||u_i||; if X has full row rank,
+    J may be all rows.
 
     Parameters
     ----------
     problem : ConvexReLU or ConvexGatedReLU
         Data, patterns, loss and lam, with penalty group_l1.
     U : ndarray of shape (c, P, d), or Solution
-        Gated weights, best those of C-GReLU's solution: the bounds hold for any. The dual point of a solution is tried
-        for the lower bound, too.
+        Gated weights, preferably optimal for C-GReLU; the bounds hold for any. The dual point of a solution is another
+        candidate for the lower bound.
 
     Returns
     -------
@@ -80,7 +81,7 @@ def approximation_bound(problem: ConvexProblem, U: Any) -> Bound:
     Raises
     ------
     TypeError, ValueError
-        If U does not fit, or the penalty is another.
+        If U has the wrong shape, or the penalty is not group_l1.
 
     References
     ----------
@@ -109,18 +110,18 @@ def approximation_bound(problem: ConvexProblem, U: Any) -> Bound:
     certificate = certify(relu_problem, (decomposed.V, decomposed.W), dual=gated_problem.gradient_point(blocks))
     lower = certificate.lower
     offered = getattr(U, "dual", None)
-    if offered is not None and offered.t.shape == relu_problem.Y.shape:  # moved to feasibility: nothing is trusted
+    if offered is not None and offered.t.shape == relu_problem.Y.shape:  # not trusted: dual_point makes it feasible
         lower = min(max(lower, relu_problem.dual_point(offered.t).value), certificate.upper)
     witness = split(relu_problem, blocks, "witness")
     kappa = condition_numbers(relu_problem, blocks)
-    promised = kappa * row_norms(blocks.reshape(-1, problem.d)).reshape(kappa.shape)
-    kappa[decomposed.failed] = promised[decomposed.failed] = np.inf
-    along = np.where(witness.failed, np.inf, np.linalg.norm(witness.W, axis=-1))
+    apriori = kappa * row_norms(blocks.reshape(-1, problem.d)).reshape(kappa.shape)
+    kappa[decomposed.failed] = apriori[decomposed.failed] = np.inf
+    witness_norms = np.where(witness.failed, np.inf, np.linalg.norm(witness.W, axis=-1))
     return Bound(
         gated=gated,
         lower=lower,
-        upper_apriori=_raised(gated, relu_problem.lam, promised),
-        upper_witness=_raised(gated, relu_problem.lam, along),
+        upper_apriori=_upper_bound(gated, relu_problem.lam, apriori),
+        upper_witness=_upper_bound(gated, relu_problem.lam, witness_norms),
         upper_decomposed=certificate.upper,
         condition_numbers=kappa,
         weights=(decomposed.V, decomposed.W),
@@ -141,5 +142,5 @@ def condition_numbers(problem: ConvexReLU, U: FloatArray) -> FloatArray:
     return kappa
 
 
-def _raised(gated: float, lam: float, lengths: FloatArray) -> float:
+def _upper_bound(gated: float, lam: float, lengths: FloatArray) -> float:
     return gated + 2.0 * lam * float(lengths.sum()) if lam > 0.0 else gated

@@ -1,4 +1,4 @@
-"""How far a network trained elsewhere is from the optimum."""
+"""Certificates of networks from any trainer."""
 
 import time as clock
 from functools import partial
@@ -50,36 +50,35 @@ def certify_network(
     n_starts: int = 100,
     seed: int = 0,
 ) -> NetworkCertificate:
-    """Return proven bounds for a two-layer ReLU or gated-ReLU network of any trainer, and a better one.
+    """Return proven bounds for a two-layer ReLU or gated-ReLU network from any trainer, and a better network.
 
     The objective is F(h(X)) + lam/2 (||W1||_F^2 + ||w2||_F^2), h(x) = sum_i (x'W1_i)_+ w2_i, with the package's
-    F = (1/n) sum_j loss(h(x_j), y_j). **Biases**: if the network comes with any, X gets a column of ones as its last,
-    and a hidden bias is the weight of that column, with weight decay like the rest. An output bias b2 becomes a neuron
-    that is active on every row and costs lam |b2|: the problem has no free output bias. Trainers that penalise
-    no biases (scikit-learn, whose alpha is n lam for one output) minimise another objective: it is this one that is
-    certified.
+    F = (1/n) sum_j loss(h(x_j), y_j). **Biases**: if the network has any, a column of ones is appended to X; a hidden
+    bias is the weight of that column, penalised like the rest. An output bias b2 becomes a neuron that is active on
+    every row and costs lam |b2|: the problem has no free output bias. Trainers that do not penalise biases
+    (scikit-learn, whose alpha is n lam for one output) minimise a different objective; the certificate is of this one.
 
     The layers are balanced first, which never raises the objective. The lower bound is the best of two dual points,
-    each moved to feasibility: grad F at the network, and the dual of the convex program over its patterns
-    (`ConvexReLU`), which is solved by `cvxrelu.solve` and gives ``improved``, too. For scope "global", `solve_global`
-    goes on from these patterns in its place; with ``solve=False``, the largest |t'(Xu)_+| at grad F is bounded instead,
-    and the semidefinite relaxation solved.
+    each made feasible: grad F at the network, and the dual solution of the convex program over its patterns
+    (`ConvexReLU`), which `cvxrelu.solve` solves and which also gives ``improved``. For scope "global", `solve_global`
+    starts from these patterns instead; with ``solve=False``, the largest |t'(Xu)_+| at grad F is bounded, and the
+    semidefinite relaxation solved.
 
-    The gates of a gated network stay as they are, so that its problem is the convex program itself (`ConvexGatedReLU`;
-    with several outputs, weight decay is the nuclear norm of their weights): of scope "patterns" only, without new
-    neurons, and neurons may feed several outputs.
+    The gates of a gated network are fixed, so its problem is the convex program itself (`ConvexGatedReLU`; with several
+    outputs, weight decay is the nuclear norm of their weights). Only scope "patterns" applies, no new neuron is sought,
+    and neurons may feed several outputs.
 
     Parameters
     ----------
     network : ReLUNetwork, GatedReLUNetwork, tuple, mapping, torch module, MLPRegressor or MLPClassifier
         Arrays (W1, b1, w2) or (W1, b1, w2, b2) with W1 (m, d), b1 (m,), w2 (m,) or (m, c), b2 (c,) or a number, None
-        for a bias that does not exist; a mapping of these names to arrays, such as ``numpy.load("net.npz")`` returns; a
-        Sequential(Linear, ReLU, Linear), with biases or without, or what `GatedReLUNetwork.to_torch` returned; a fitted
-        MLP of scikit-learn with activation 'relu' and one hidden layer: for a classifier, loss must be that of its
-        output. Files of networks are read first, by `load_network` or `from_onnx`.
+        for an absent bias; a mapping of these names to arrays, as returned by ``numpy.load("net.npz")``; a
+        Sequential(Linear, ReLU, Linear), with or without biases, or the result of `GatedReLUNetwork.to_torch`; a fitted
+        MLP of scikit-learn with activation 'relu' and one hidden layer (for a classifier, loss must match its output).
+        Read files of networks with `load_network` or `from_onnx` first.
     X : array_like of shape (n, d)
-        The data that the network takes. A network without biases that takes one column more gets a column of ones as
-        the last: such as an estimator's ``network_``.
+        The network's input data. If a network without biases takes d + 1 columns, such as an estimator's ``network_``,
+        a column of ones is appended.
     y : array_like of shape (n,) or (n, c)
         Targets as `ConvexReLU` takes them: -1/+1 for "logistic", one-hot rows for "softmax".
     lam : float >= 0
@@ -87,19 +86,20 @@ def certify_network(
     loss : str or Loss
         "squared", "logistic", "softmax", "huber".
     patterns : ActivationPatterns, optional
-        More patterns that networks may use, of X with its column of ones if it gets one; with gates for gated networks.
+        Further patterns for the program: of X, including a column of ones if one is appended; with gates for gated
+        networks.
     scope : {"patterns", "global"}
         What the lower bound holds for. "patterns": networks whose neurons have the network's patterns or the given
-        ones. "global": networks of any width and any patterns, for one output; what is proven for which rank of X is
-        said at `solve_global`.
+        ones. "global": networks of any width and any patterns, for one output; `solve_global` states what can be
+        proven for which rank of X.
     solve : bool
         Whether to solve the convex program, for a better bound and a better network.
     tol : float
-        Relative gap to solve it to.
+        Relative gap at which the solve stops.
     time_limit : float
-        Seconds for scope "global"; what is proven by then is returned.
+        Time limit in seconds for scope "global"; the best bound proven by then is returned.
     n_starts, seed : int
-        Of the search for the new neuron: see `find_neuron`. The network's own neurons are starts as well.
+        Starts and seed of the search for the new neuron, as in `find_neuron`. The network's neurons are starts too.
 
     Returns
     -------
@@ -108,15 +108,15 @@ def certify_network(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not understood; if a ReLU network of several outputs has a neuron that feeds more than one,
-        which the convex program does not cover; if scope "global" cannot be proven for this X, y and kind of network.
+        If an argument is invalid; if a ReLU network of several outputs has a neuron that feeds more than one, which
+        the convex program does not cover; if scope "global" is not available for this network, y or lam.
     CertificateError
         If the bounds contradict each other by more than rounding, which would be a bug.
 
     Warns
     -----
     ConvergenceWarning
-        If the convex program was not solved to tol. The bounds hold all the same.
+        If the convex program was not solved to tol. The bounds hold nevertheless.
 
     References
     ----------
@@ -142,34 +142,34 @@ def certify_network(
     (True, None)
     """
     check_choice("scope", scope, ("patterns", "global"))
-    reading = _read(network, X, y, check_number("lam", lam, minimum=0.0), get_loss(loss), patterns, scope)
-    problem = reading.problem
+    parsed = _read(network, X, y, check_number("lam", lam, minimum=0.0), get_loss(loss), patterns, scope)
+    problem = parsed.problem
     lines = RowLines(problem.X) if isinstance(problem, ConvexReLU) else None
-    price = None if lines is None else partial(_priced, reading, scope, lines, n_starts, seed)
-    predictions = reading.network.predict(problem.X).reshape(problem.Y.shape)
+    best_neuron = None if lines is None else partial(_best_neuron, parsed, scope, lines, n_starts, seed)
+    predictions = parsed.network.predict(problem.X).reshape(problem.Y.shape)
     gradient = problem.loss.gradient(predictions, problem.Y)
-    solution = _trained(reading, scope, tol, time_limit, seed) if solve else None
-    certificate = _dual_bound(reading, scope, lines, gradient, solution, tol, time_limit)
-    improved = None if solution is None else _improve(reading, certificate, solution, tol)
+    solution = _solve(parsed, scope, tol, time_limit, seed) if solve else None
+    certificate = _dual_bound(parsed, scope, lines, gradient, solution, tol, time_limit)
+    improved = None if solution is None else _improve(parsed, certificate, solution, tol)
     return NetworkCertificate(
-        objective_given=reading.objective_given,
-        upper=reading.upper,
-        lower=min(certificate.dual.value, reading.upper),
+        objective_given=parsed.objective_given,
+        upper=parsed.upper,
+        lower=min(certificate.dual.value, parsed.upper),
         scope=scope,
-        network=reading.network,
+        network=parsed.network,
         dual=certificate.dual,
         certificate=certificate,
-        neuron=None if price is None else price(gradient),
+        neuron=None if best_neuron is None else best_neuron(gradient),
         improved=None if improved is None else improved.network,
         improved_objective=None if improved is None else improved.objective,
-        improved_neuron=None if price is None or improved is None else price(improved.gradient),
-        ones_appended=reading.ones_appended,
+        improved_neuron=None if best_neuron is None or improved is None else best_neuron(improved.gradient),
+        ones_appended=parsed.ones_appended,
         proof=certificate.proof,
     )
 
 
-class _Reading(NamedTuple):
-    """A network as it was given and with balanced layers, its objectives, and the convex program with its weights."""
+class _ParsedNetwork(NamedTuple):
+    """A network as given and with balanced layers, both objectives, and its convex program with its weights."""
 
     given: Network
     network: Network
@@ -190,14 +190,12 @@ class _Improved(NamedTuple):
 
 def _read(
     network: Any, X: Any, y: Any, lam: float, loss: Loss, patterns: ActivationPatterns | None, scope: Scope
-) -> _Reading:
-    """Return the network, checked, with its convex program."""
+) -> _ParsedNetwork:
+    """Validate the network and return it with its convex program."""
     given, data = read_network(network, X, loss.name)
     gated = isinstance(given, GatedReLUNetwork)
     if gated and scope == "global":
-        raise ValueError(
-            "scope 'global' is of ReLU networks; this one is gated: its gates are fixed, take scope 'patterns'"
-        )
+        raise ValueError("scope must be 'patterns' for gated networks, whose gates are fixed; got 'global'")
     _check_outputs(given, check_targets(y, len(data)).shape[1], scope)
     if scope == "global" and lam == 0.0:
         raise ValueError("lam must be > 0 for scope 'global'; got 0.0")
@@ -214,12 +212,14 @@ def _read(
         upper = balanced.objective(data, y, lam, loss)
     if not np.isfinite(upper):
         raise ValueError(f"network must have a finite objective on X and y; got {upper}")
-    return _Reading(given, balanced, objective_given, upper, problem, weights, data.shape[1] > np.shape(X)[1])
+    return _ParsedNetwork(given, balanced, objective_given, upper, problem, weights, data.shape[1] > np.shape(X)[1])
 
 
-def _priced(reading: _Reading, scope: Scope, lines: RowLines, n_starts: int, seed: int, t: FloatArray) -> NewNeuron:
-    """Return the neuron of the largest |t'(Xu)_+|: exactly where the scope asks for it, else the best of the ascent."""
-    problem, given = reading.problem, reading.given
+def _best_neuron(
+    parsed: _ParsedNetwork, scope: Scope, lines: RowLines, n_starts: int, seed: int, t: FloatArray
+) -> NewNeuron:
+    """Return the neuron of the largest |t'(Xu)_+|: exact for scope "global" at low rank, else by local search."""
+    problem, given = parsed.problem, parsed.given
     if scope == "global" and lines.rank <= EXACT_RANK:
         bound = bound_neurons(problem.X, lines, t[:, 0], problem.lam)
         return new_neuron(problem.X, t, bound.candidates[0], 0, exact=True)
@@ -228,7 +228,7 @@ def _priced(reading: _Reading, scope: Scope, lines: RowLines, n_starts: int, see
 
 
 def _dual_bound(
-    reading: _Reading,
+    parsed: _ParsedNetwork,
     scope: Scope,
     lines: RowLines | None,
     gradient: FloatArray,
@@ -236,28 +236,28 @@ def _dual_bound(
     tol: float,
     time_limit: float,
 ) -> Certificate:
-    """Return the certificate of the network's weights with the best dual point of the scope, and what proves it."""
-    problem = reading.problem
-    certificate = certify(problem, reading.weights, None if solution is None else solution.dual)
+    """Return the certificate of the network's weights with the best dual point of the scope and its proof."""
+    problem = parsed.problem
+    certificate = certify(problem, parsed.weights, None if solution is None else solution.dual)
     if scope == "global" and solution is not None:
         certificate = over_all_networks(certificate, solution.dual, solution.certificate.proof)
     elif lines is not None and scope == "global":
         certificate = over_all_networks(certificate, *_global_point(problem, lines, gradient, tol, time_limit))
-    check_bounds(certificate.dual.value, reading.upper, problem.value_at_zero, "the network")
+    check_bounds(certificate.dual.value, parsed.upper, problem.value_at_zero, "the network")
     return certificate
 
 
-def _improve(reading: _Reading, certificate: Certificate, solution: Solution, tol: float) -> _Improved:
-    """Return the better of the network and the solution as a network, and warn if its gap is above tol."""
-    problem = reading.problem
+def _improve(parsed: _ParsedNetwork, certificate: Certificate, solution: Solution, tol: float) -> _Improved:
+    """Return the better of the given network and the solution, as a network; warn if its gap is above tol."""
+    problem = parsed.problem
     candidates = [(solution.problem, solution.weights), (problem, certificate.weights)]
     source, best = min(candidates, key=lambda candidate: candidate[0].objective(candidate[1]))
     network = _network_of(source, best)
     objective = network.objective(problem.X, problem.y, problem.lam, problem.loss)
-    left = relative_gap(certificate.dual.value, objective)
-    if left > tol and solution.status is not Status.OPTIMAL:
+    gap = relative_gap(certificate.dual.value, objective)
+    if gap > tol and solution.status is not Status.OPTIMAL:
         warn(
-            f"the convex program was solved to a relative gap of {left:.2e}, above tol = {tol:.2e} "
+            f"the convex program was solved to a relative gap of {gap:.2e}, above tol = {tol:.2e} "
             f"({solution.solver}: {solution.status.value}). {solution.status.advice}",
             ConvergenceWarning,
             stacklevel=3,
@@ -266,31 +266,31 @@ def _improve(reading: _Reading, certificate: Certificate, solution: Solution, to
 
 
 def _network_of(problem: ConvexProblem, weights: Weights) -> Network:
-    """Return the network of convex weights; none need gates where there is no neuron."""
+    """Return the network of convex weights; the empty gated network needs no gates."""
     if problem.patterns.G is None and not problem.has_cones and not np.any(problem.blocks(weights)):
         d = problem.d
         return GatedReLUNetwork(np.zeros((d, 0)), np.zeros((0, d)), np.zeros((0, *problem.y.shape[1:])))
     return to_network(problem, weights)
 
 
-def _trained(reading: _Reading, scope: Scope, tol: float, time_limit: float, seed: int) -> Solution:
-    """Train over a network's patterns, or from them over all, without a warning.
+def _solve(parsed: _ParsedNetwork, scope: Scope, tol: float, time_limit: float, seed: int) -> Solution:
+    """Solve over the network's patterns, or from them over all patterns, without a warning.
 
-    The neurons of a trained network lie on the boundaries of their cones, and signs that rounding decides there can
-    make the cones of their patterns so thin that the native solver stalls: then training starts from random gates.
+    The neurons of a trained network often lie on the boundaries of their cones, where rounding decides signs and can
+    make the cones of their patterns so thin that the native solver stalls; the solve then restarts from random gates.
     """
-    problem = reading.problem
+    problem = parsed.problem
     if scope == "patterns":
-        start = None if problem.has_cones else reading.weights
+        start = None if problem.has_cones else parsed.weights
         return silenced(optimization.solve, ConvergenceWarning)(problem, tol=tol, start=start)
     project_blocks.compile()
     compile_search(RowLines(problem.X).rank)
     started = clock.perf_counter()
     train = partial(silenced(solve_global, ConvergenceWarning), problem.X, problem.y, problem.lam, problem.loss)
     solution = train(tol=tol, patterns=problem.patterns, time_limit=time_limit, seed=seed)
-    left = time_limit - (clock.perf_counter() - started)
-    if solution.status is Status.STALLED and left > 0.0:
-        again = train(tol=tol, time_limit=left, seed=seed)
+    time_left = time_limit - (clock.perf_counter() - started)
+    if solution.status is Status.STALLED and time_left > 0.0:
+        again = train(tol=tol, time_limit=time_left, seed=seed)
         solution = max(solution, again, key=lambda each: each.lower)
     return solution
 
@@ -306,20 +306,20 @@ def _check_outputs(network: Network, n_outputs: int, scope: str) -> None:
     shared = int(np.count_nonzero(np.count_nonzero(w2, axis=1) > 1))
     if shared:
         raise ValueError(
-            f"network must have neurons that feed one output each: its bound is that of a convex program for each "
-            f"output, and a neuron that is shared costs less than its parts; got {shared} neurons that feed several"
+            "network must have neurons that feed one output each: the convex program penalises each output separately, "
+            f"and a neuron that feeds several costs less than its parts; got {shared} neurons that feed several"
         )
 
 
 def _program(
     network: Network, X: FloatArray, y: Any, patterns: ActivationPatterns | None, lam: float, loss: Loss
 ) -> tuple[ConvexReLU | ConvexGatedReLU, Weights]:
-    """Return the convex program with the network's patterns, then those given, and the network as its weights."""
+    """Return the convex program over the network's patterns followed by those given, and the network as its weights."""
     gated = isinstance(network, GatedReLUNetwork)
     parts = [] if patterns is None else [patterns]
     outputs = np.shape(y)[1] if np.ndim(y) == 2 else 1
     blocks = [np.zeros((outputs, 0, X.shape[1]))] * (1 if gated else 2)
-    # Neurons with a second layer of zero count, with their pattern; those with a first layer of zero have none.
+    # A neuron with zero output weights still contributes its pattern; one with zero input weights has none.
     units, sizes = directions(network.W1)
     second = as_columns(network.w2) * sizes
     if not np.isfinite(second).all():
@@ -340,7 +340,7 @@ def _program(
         D = np.column_stack([np.asarray(part.D) for part in parts])
         merged = ActivationPatterns(D, np.column_stack(gates) if len(gates) == len(parts) else None).unique()
     else:
-        # The zero network: the program whose one pattern is zero has no other.
+        # No pattern at all: with the zero pattern alone, the program has no network but the zero one.
         merged = ActivationPatterns(np.zeros((len(X), 1), dtype=np.bool_))
     zeros = np.zeros((outputs, len(merged) - blocks[0].shape[1], X.shape[1]))
     padded = [np.concatenate([part, zeros], axis=1) for part in blocks]
@@ -353,7 +353,10 @@ def _program(
 def _global_point(
     problem: ConvexProblem, lines: RowLines, t: FloatArray, tol: float, time_limit: float
 ) -> tuple[DualPoint, NeuronBound]:
-    """Return a feasible point of the dual over all networks, a multiple of t (n, 1), with what proves it."""
+    """Return a feasible point of the dual over all networks, the best found, and its proof.
+
+    Candidates are multiples of t (n, 1), the point of the semidefinite relaxation, and zero.
+    """
     point = problem.loss.project_domain(t, problem.Y)[:, 0]
     compile_search(lines.rank)
     deadline = clock.perf_counter() + time_limit
@@ -363,9 +366,9 @@ def _global_point(
         prove = partial(bound_neurons, problem.X, lines, point, deadline=deadline)
         tries += [(point, prove(factor * found)) for factor in LOOSER]
         tries.append((point, prove((1.0 + tol) * found, keep_tree=True)))
-    left = deadline - clock.perf_counter()
-    if lines.rank > EXACT_RANK and left > 0.0 and within_reach(lines):
-        relaxed = relaxed_point(lines, problem.Y, problem.lam, problem.loss, time_limit=left)
+    time_left = deadline - clock.perf_counter()
+    if lines.rank > EXACT_RANK and time_left > 0.0 and within_reach(lines):
+        relaxed = relaxed_point(lines, problem.Y, problem.lam, problem.loss, time_limit=time_left)
         if relaxed is not None:
             tries.append(relaxed)
     zero = np.zeros(len(point))

@@ -1,4 +1,4 @@
-"""Least-squares fits of least penalty: what C-GReLU and C-ReLU with squared loss tend to as lam goes to zero."""
+"""Least-squares fits of minimum penalty: the limit of C-GReLU and C-ReLU with squared loss as lam goes to zero."""
 
 from dataclasses import dataclass
 
@@ -22,24 +22,24 @@ from cvxrelu.runtime.threads import cvxpy_alone
 from cvxrelu.solvers.interface import Limits
 from cvxrelu.solvers.least_squares import LeastSquares
 
-_TOL_SHARE = 1e-2  # of the tolerance, for the solver
-_MANY_STEPS = 100_000
+_TOL_FRACTION = 1e-2  # of tol: the solver's tolerance
+_MAX_ITER = 100_000
 
 
 @dataclass(frozen=True, eq=False)
 class MinimumNorm:
-    """Weights of least norm among all with the least-squares prediction.
+    """Weights of minimum norm among those with the least-squares prediction.
 
     Attributes
     ----------
     weights : ndarray (c, P, d), or pair of ndarrays (c, P, d)
-        Feasible, with the least-squares prediction up to ``residual``.
+        Feasible weights, whose prediction is the least-squares one up to ``residual``.
     norm : float
         Their penalty Omega.
     lower : float
-        Dual bound: no weights with that prediction have a smaller one.
+        Dual bound: no weights with that prediction have a smaller penalty.
     residual : float
-        Largest difference of their prediction from the least-squares one.
+        Largest absolute difference between their prediction and the least-squares one.
     prediction : ndarray of shape (n, c)
         The least-squares prediction.
     """
@@ -57,7 +57,7 @@ class MinimumNorm:
 
 
 def minimum_norm(problem: ConvexProblem, solver: str = "CLARABEL", tol: float = 1e-6) -> MinimumNorm:
-    """Return the least-squares fit with the least penalty, and a proof of how little can be left.
+    """Return the least-squares fit of minimum penalty, with a proven lower bound on the penalty.
 
     minimise Omega(u) subject to A u = f, for C-ReLU with u = (V, W) in the cones, where f is the least-squares
     prediction of C-GReLU. With non-singular patterns f is that of C-ReLU too: both have the same optimal value at
@@ -67,23 +67,23 @@ def minimum_norm(problem: ConvexProblem, solver: str = "CLARABEL", tol: float = 
     Parameters
     ----------
     problem : ConvexGatedReLU or ConvexReLU
-        With squared loss and a penalty that is a norm; lam plays no part.
+        With squared loss and a penalty that is a norm; lam is not used.
     solver : str
         A CVXPY solver.
     tol : float
-        The solver gets a hundredth of it. See `MinimumNorm.rel_gap` for what came out.
+        Intended relative gap: the solver's tolerance is a hundredth of it. `MinimumNorm.rel_gap` is the gap attained.
 
     Returns
     -------
     MinimumNorm
-        The weights, and the bounds of their norm.
+        The weights, their norm and its lower bound.
 
     Raises
     ------
     ValueError
-        If loss or penalty are others, or a correction has no decomposition.
+        If the loss is not squared, the penalty is not a norm, or the correction has no decomposition.
     SolverError
-        If the solver found no point: with singular patterns C-ReLU may not reach the least-squares prediction.
+        If the solver found no point: with singular patterns C-ReLU may not attain the least-squares prediction.
 
     References
     ----------
@@ -112,7 +112,7 @@ def minimum_norm(problem: ConvexProblem, solver: str = "CLARABEL", tol: float = 
     solver = check_solver(solver, solver_names())
     tol = check_number("tol", tol, minimum=0.0, strict=True)
     normal = normalize(problem.with_lam(0.0))
-    least = _of_ordinary_size(normal.problem, penalty, solver, tol)
+    least = _solve_normalized(normal.problem, penalty, solver, tol)
     weights = normal.weights(least.weights)
     return MinimumNorm(
         weights=weights,
@@ -123,12 +123,12 @@ def minimum_norm(problem: ConvexProblem, solver: str = "CLARABEL", tol: float = 
     )
 
 
-def _of_ordinary_size(problem: ConvexProblem, penalty: NormPenalty, solver: str, tol: float) -> MinimumNorm:
+def _solve_normalized(problem: ConvexProblem, penalty: NormPenalty, solver: str, tol: float) -> MinimumNorm:
     unit = problem.with_lam(1.0)
     free = ConvexGatedReLU.of(problem)
     prediction = free.predict(_least_squares(free))
     require_available(solver)
-    settings = BACKENDS.get(solver, Backend(solver.lower())).settings(_TOL_SHARE * tol, {})
+    settings = BACKENDS.get(solver, Backend(solver.lower())).settings(_TOL_FRACTION * tol, {})
     with cvxpy_alone():
         program = unit.to_cvxpy()
         fitted = program.var_dict["f"] == prediction
@@ -141,7 +141,7 @@ def _of_ordinary_size(problem: ConvexProblem, penalty: NormPenalty, solver: str,
     except (cp.error.SolverError, ValueError) as error:
         raise SolverError(
             f"{solver} found no weights with the least-squares prediction ({program.status}); with singular patterns "
-            f"there may be none: patterns.is_singular(X) finds {int(problem.patterns.is_singular(problem.X).sum())}"
+            f"none may exist: patterns.is_singular(X) finds {int(problem.patterns.is_singular(problem.X).sum())}"
         ) from error
     weights = _with_prediction(problem, free, weights, prediction)
     argument, _ = unit.conjugate_argument(t, unit.check_multipliers(multipliers))
@@ -158,7 +158,7 @@ def _of_ordinary_size(problem: ConvexProblem, penalty: NormPenalty, solver: str,
 def _with_prediction(
     problem: ConvexProblem, free: ConvexGatedReLU, weights: Weights, prediction: FloatArray
 ) -> Weights:
-    """Return the weights plus the least correction that makes their prediction the one that is wanted."""
+    """Return the weights plus the least-norm correction to the given prediction."""
     correction = _least_squares(free.replace(y=prediction - problem.predict(weights)))
     blocks = problem.blocks(weights)
     if isinstance(problem, ConvexReLU):
@@ -168,5 +168,5 @@ def _with_prediction(
 
 
 def _least_squares(problem: ConvexGatedReLU) -> FloatArray:
-    result = LeastSquares().run(problem, None, Limits(tol=1e-12, max_iter=_MANY_STEPS))
+    result = LeastSquares().run(problem, None, Limits(tol=1e-12, max_iter=_MAX_ITER))
     return problem.blocks(result.weights)

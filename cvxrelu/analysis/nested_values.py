@@ -1,4 +1,4 @@
-"""Optimal values on growing sets of patterns: the gated and the ReLU one, each in a certified interval."""
+"""Certified intervals of the optimal gated and ReLU values on growing sets of patterns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,8 @@ from cvxrelu.status import Status
 class NestedValues:
     """Certified intervals of the optimal values on the first ``sizes[j]`` patterns, for the k finished sizes.
 
-    Both values fall, or stay, as the set grows; so do the bounds here, each at least as tight as its own solve gave.
+    Both optimal values are non-increasing as the set grows; so are the bounds, each at least as tight as its own
+    solve's.
 
     Attributes
     ----------
@@ -36,11 +37,11 @@ class NestedValues:
     relu_lower, relu_upper : ndarray of shape (k,)
         Bounds of the optimal value of C-ReLU.
     gated_active, relu_active : ndarray of shape (k,)
-        Numbers of non-zero blocks of the weights that each solve found.
+        Numbers of non-zero blocks in the weights of each solve.
     gated_seconds, relu_seconds : ndarray of shape (k,)
         Time of each solve, certificate included.
     requested : ndarray of shape (m,)
-        All sizes that were asked for; on Ctrl-C only the first k of them are finished.
+        All requested sizes; after Ctrl-C only the first k are finished.
     """
 
     sizes: NDArray[np.intp]
@@ -56,7 +57,7 @@ class NestedValues:
 
     @property
     def complete(self) -> bool:
-        """Whether every size that was asked for is finished."""
+        """Whether all requested sizes are finished."""
         return len(self) == len(self.requested)
 
     def __len__(self) -> int:
@@ -66,7 +67,7 @@ class NestedValues:
         return f"NestedValues({len(self)} of {len(self.requested)} sizes)"
 
     def __str__(self) -> str:
-        """Return a table, a line for each size."""
+        """Return a table with a line for each size."""
         columns = f"  {'lower':>13}  {'upper':>13}  {'active':>6}  {'seconds':>8}"
         lines = [f"{'':>8}  |{'gated ReLU':^48}  |{'ReLU':^48}", f"{'patterns':>8}  |{columns}  |{columns}"]
         for j, size in enumerate(self.sizes):
@@ -90,44 +91,44 @@ def nested_values(
     time_limit: float | None = None,
     verbose: bool = False,
 ) -> NestedValues:
-    """Solve C-GReLU and C-ReLU on the first patterns of a problem, for growing numbers of them.
+    """Solve C-GReLU and C-ReLU on the first patterns of a problem, for increasing numbers of patterns.
 
-    Each solve starts from the weights on the set before, which are feasible with zeros for the new patterns. The sets
-    are nested, so an upper bound holds for all larger sets too, and a lower bound for all smaller ones. The gated
-    value is at most the ReLU one where Omega(V - W) <= Omega(V, W): for "group_l1", "l1", "none", and at lam = 0.
-    Each bound is the best of those that hold.
+    Each solve starts from the weights on the previous set, padded with zeros, which are feasible. The sets are nested,
+    so an upper bound also holds for all larger sets, and a lower bound for all smaller ones. The gated optimum is at
+    most the ReLU optimum if Omega(V - W) <= Omega(V, W): for "group_l1", "l1", "none", and at lam = 0. Each bound
+    returned is the best of these.
 
     Parameters
     ----------
     problem : ConvexGatedReLU or ConvexReLU
-        Data, patterns, lam, loss and penalty (not "nuclear", which C-ReLU does not have); of either kind.
+        Data, patterns, lam, loss and penalty (not "nuclear", which C-ReLU does not support); either kind.
     sizes : array of shape (m,)
         Numbers of patterns: integers, increasing, from 1 to P.
     solver : str or native solver
-        As in `cvxrelu.solve`, for each solve. CVXPY's solvers start each afresh.
+        Solver of each program, as in `cvxrelu.solve`. CVXPY's solvers do not start from the previous weights.
     tol : float
-        Relative certified gap that is asked of each solve.
+        Certified relative gap at which each solve stops.
     time_limit : float, optional
-        Seconds of each solve, as in `cvxrelu.solve`.
+        Limit of each solve in seconds, as in `cvxrelu.solve`.
     verbose : bool
         Print a line for each solve.
 
     Returns
     -------
     NestedValues
-        The intervals of the finished sizes: on Ctrl-C, of those that were finished until then.
+        The intervals of the finished sizes; after Ctrl-C, those finished by then.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not understood; nothing is solved.
+        If an argument is invalid; raised before any solve.
     CertificateError
         If bounds contradict each other by more than rounding, which would be a bug.
 
     Warns
     -----
     ConvergenceWarning
-        Once, if solves missed tol: how many, and the largest gap. Their bounds hold all the same.
+        Once, if solves missed tol, with their number and the largest gap. Their bounds hold nevertheless.
 
     Examples
     --------
@@ -169,16 +170,16 @@ def nested_values(
         note_interrupt()
     _warn_of_gaps([solution for solutions in finished for solution in solutions], tol)
     gated, relu = [solutions[0] for solutions in finished], [solutions[1] for solutions in finished]
-    gated_lower, gated_upper = _bounds(gated)
-    relu_lower, relu_upper = _bounds(relu)
+    gated_lower, gated_upper = _nested_bounds(gated)
+    relu_lower, relu_upper = _nested_bounds(relu)
     if problem.penalty.gated_is_lower_bound or problem.lam == 0.0:
         relu_lower = np.maximum(relu_lower, gated_lower)
         gated_upper = np.minimum(gated_upper, relu_upper)
     return NestedValues(
         sizes=requested[: len(finished)],
-        gated_lower=_checked(problem, gated_lower, gated_upper, "C-GReLU"),
+        gated_lower=_consistent_lower(problem, gated_lower, gated_upper, "C-GReLU"),
         gated_upper=gated_upper,
-        relu_lower=_checked(problem, relu_lower, relu_upper, "C-ReLU"),
+        relu_lower=_consistent_lower(problem, relu_lower, relu_upper, "C-ReLU"),
         relu_upper=relu_upper,
         gated_active=_active(gated),
         relu_active=_active(relu),
@@ -190,7 +191,7 @@ def nested_values(
 
 def _check_sizes(sizes: Any, n_patterns: int) -> NDArray[np.intp]:
     array = check_numeric("sizes", sizes)
-    accepts = f"sizes must be a 1-D array of increasing integers from 1 to the {n_patterns} patterns of the problem"
+    accepts = f"sizes must be a 1-D array of increasing integers from 1 to {n_patterns}, the number of patterns"
     if np.asarray(sizes).dtype.kind not in "iu":
         raise TypeError(f"{accepts}; got an array of dtype {np.asarray(sizes).dtype}")
     if array.ndim != 1:
@@ -201,7 +202,7 @@ def _check_sizes(sizes: Any, n_patterns: int) -> NDArray[np.intp]:
 
 
 def _padded(solution: Solution, problem: ConvexProblem) -> Weights:
-    """Return the weights of a smaller set with zeros for the other patterns."""
+    """Return the weights of a smaller set, padded with zeros for the other patterns."""
     blocks = problem.blocks(problem.zero_weights()).copy()
     blocks[..., : len(solution.problem.patterns), :] = solution.problem.blocks(solution.weights)
     return problem.weights(blocks)
@@ -211,18 +212,18 @@ def _active(solutions: Sequence[Solution]) -> NDArray[np.intp]:
     return np.array([solution.certificate.n_active for solution in solutions], dtype=np.intp)
 
 
-def _bounds(solutions: Sequence[Solution]) -> tuple[FloatArray, FloatArray]:
-    """Return lower bounds that hold for each set and all smaller ones, and upper bounds for all larger ones."""
+def _nested_bounds(solutions: Sequence[Solution]) -> tuple[FloatArray, FloatArray]:
+    """Return the lower and upper bounds of each set, the lower ones tightened by larger sets, the upper by smaller."""
     lower = np.array([solution.lower for solution in solutions])
     upper = np.array([solution.objective for solution in solutions])
     return np.maximum.accumulate(lower[::-1])[::-1], np.minimum.accumulate(upper)
 
 
-def _checked(problem: ConvexProblem, lower: FloatArray, upper: FloatArray, name: str) -> FloatArray:
-    """Return the lower bounds, none above the upper one."""
+def _consistent_lower(problem: ConvexProblem, lower: FloatArray, upper: FloatArray, name: str) -> FloatArray:
+    """Return the lower bounds, clipped to the upper ones; raise CertificateError if they contradict each other."""
     pairs = zip(lower.tolist(), upper.tolist(), strict=True)
-    of = f"{name} on pattern set {{}} of {len(lower)}, by bounds of nested sets"
-    return np.array([check_bounds(*pair, problem.value_at_zero, of.format(j)) for j, pair in enumerate(pairs, 1)])
+    subject = f"{name} on pattern set {{}} of {len(lower)}, by bounds of nested sets"
+    return np.array([check_bounds(*pair, problem.value_at_zero, subject.format(j)) for j, pair in enumerate(pairs, 1)])
 
 
 def _warn_of_gaps(solutions: Sequence[Solution], tol: float) -> None:

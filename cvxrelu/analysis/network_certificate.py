@@ -17,47 +17,46 @@ Scope = Literal["patterns", "global"]
 
 @dataclass(frozen=True, eq=False)
 class NetworkCertificate:
-    """How far a network is from the optimum at most, and what would make it better.
+    """Bounds on the suboptimality of a network, and a better network.
 
     Attributes
     ----------
     objective_given : float
-        F + lam/2 (||W1||^2 + ||w2||^2) of the network as it was given, with its biases as weights of the column of
-        ones (an output bias b2 counts as lam |b2|). Infinite where the squares overflow.
+        F + lam/2 (||W1||^2 + ||w2||^2) of the network as given, its biases as weights of the column of ones (an
+        output bias b2 counts as lam |b2|). Infinite if the squares overflow.
     upper : float
-        The same of ``network``, which predicts the same on X and is never worse.
+        Objective of ``network``, which has the same predictions on X and is never worse.
     lower : float
-        Proven lower bound of the objective of all networks in ``scope``.
+        Proven lower bound on the objective of all networks in ``scope``.
     scope : str
-        "patterns": all networks of the same kind whose neurons have the patterns of ``problem`` (ReLU networks with
-        more than one output: and feed one output each). "global": all two-layer ReLU networks of any width, on the
-        same X.
+        "patterns": all networks of the same kind whose neurons have the patterns of ``problem`` (and, for ReLU
+        networks with several outputs, feed one output each). "global": all two-layer ReLU networks of any width, on
+        the same X.
     rigor : str
         "floating_point": computed in float64, exact to the rounding of the products.
     network : ReLUNetwork or GatedReLUNetwork
-        The network with its layers balanced and without biases: one for ``problem.X``. Gated neurons of one pattern
-        are merged.
+        The given network for ``problem.X``: layers balanced, no biases, gated neurons of equal pattern merged.
     dual : DualPoint
         The proof of ``lower``. Its multipliers are those of the cones of ``problem``; none for scope "global", where
         the proof is that the maximum over ||u|| <= 1 of |t'(Xu)_+| is at most lam.
     certificate : Certificate
-        Of the convex program with the network's patterns, at the network's neurons added up by pattern and sign, of
-        the same scope: what `save` writes.
+        Certificate of the convex program with the network's patterns, with the same scope, at the network's neurons
+        summed by pattern and sign. `save` writes it.
     neuron : NewNeuron or None
         The new neuron that lowers the objective of ``network`` most, to first order: at the rate ``neuron.value -
-        lam``, if that is positive. Found by local search, so evidence, unless ``neuron.exact``. None for gated
-        networks: their gates are fixed.
+        lam``, if that is positive. Found by local search, hence evidence only, unless ``neuron.exact``. None for gated
+        networks, whose gates are fixed.
     improved : ReLUNetwork or GatedReLUNetwork or None
-        The best network found, with the same patterns (scope "global": with any), dead and duplicate neurons gone;
-        None with ``solve=False``.
+        The best network found, with the same patterns (any patterns for scope "global"), without dead and duplicate
+        neurons; None with ``solve=False``.
     improved_objective : float or None
         Its objective, at most ``upper`` to rounding. ``lower`` holds for it too.
     improved_neuron : NewNeuron or None
-        The new neuron that lowers the objective of ``improved`` most: a value above lam is a pattern that is missing.
+        The new neuron that lowers the objective of ``improved`` most: a value above lam reveals a missing pattern.
     ones_appended : bool
-        Whether ``problem.X`` is X with a column of ones appended, the last, whose weights are the biases.
+        Whether ``problem.X`` is X with a column of ones appended, whose weights are the biases.
     proof : NeuronBound or None
-        For scope "global": what proves that no neuron violates the dual constraint at ``dual``.
+        For scope "global": the proof that no neuron violates the dual constraint at ``dual``.
     """
 
     objective_given: float
@@ -77,12 +76,12 @@ class NetworkCertificate:
 
     @property
     def problem(self) -> ConvexProblem:
-        """The convex program with the network's patterns and those given; its X has the column of ones."""
+        """The convex program with the network's and the given patterns; its X includes the column of ones, if any."""
         return self.certificate.problem
 
     @property
     def gap(self) -> float:
-        """Upper less lower bound: how far from optimal, within the scope, the network can be at most."""
+        """``upper`` minus ``lower``: the largest possible suboptimality of the network within the scope."""
         return self.upper - self.lower
 
     @property
@@ -92,23 +91,23 @@ class NetworkCertificate:
 
     @property
     def improved_rel_gap(self) -> float | None:
-        """The same of ``improved``: what the bound leaves open for every network; None without a better network."""
+        """Relative gap of ``improved``; None without one."""
         if self.improved_objective is None:
             return None
         return relative_gap(self.lower, self.improved_objective)
 
     def within(self, tol: float) -> bool:
-        """Return whether the network is proved optimal to a relative gap of tol; see `Certificate.within`."""
+        """Return whether the network is proven optimal to a relative gap of tol; see `Certificate.within`."""
         return self.rel_gap <= tol or self.gap <= self.problem.resolution
 
     @property
     def max_violation(self) -> float:
-        """Largest violation of a cone by the network's neurons, in units of activation: rounding."""
+        """Largest violation of a cone by the network's neurons, in units of activation; rounding only."""
         return self.certificate.max_violation
 
     @property
     def kkt_residual(self) -> float:
-        """KKT residual of the convex program at the network: see `Certificate`."""
+        """KKT residual of the convex program at the network; see `Certificate`."""
         return self.certificate.kkt_residual
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -146,9 +145,9 @@ class NetworkCertificate:
 
 
 def _verdict(neuron: NewNeuron, lam: float) -> str:
-    share = f"largest |t'(Xu)_+| {neuron.value:.6g}, lam {lam:.6g}"
+    values = f"largest |t'(Xu)_+| {neuron.value:.6g}, lam {lam:.6g}"
     if neuron.value > lam:
-        return f"lowers the objective at the rate {neuron.value - lam:.3e} of its size ({share})"
+        return f"lowers the objective at the rate {neuron.value - lam:.3e} of its size ({values})"
     if neuron.exact:
-        return f"none lowers the objective ({share}, exact)"
-    return f"no better neuron found from {neuron.n_starts} starts: evidence, not a bound ({share})"
+        return f"none lowers the objective ({values}, exact)"
+    return f"no better neuron found from {neuron.n_starts} starts: evidence, not a bound ({values})"

@@ -30,7 +30,7 @@ def assert_in_order(problem, U):
         warnings.simplefilter("ignore", cr.ConvergenceWarning)
         exact = cr.solve(problem, "CLARABEL")
     rounding = 1e-9 * max(1.0, exact.objective)
-    # The true value is between the exact solution's bounds: each claim is held against the one that can refute it.
+    # The optimum lies between the exact solution's bounds; compare each bound with the one that could refute it.
     assert bound.lower <= exact.objective + rounding
     for upper in (bound.upper_apriori, bound.upper_witness, bound.upper_decomposed):
         assert upper >= exact.lower - rounding
@@ -51,7 +51,7 @@ def assert_in_order(problem, U):
 )
 def test_bounds_are_in_order(seed, shape, loss, c, exponent, solved):
     problem = make(shape, loss, c, 10.0**exponent, seed)
-    assume(problem.lam > 1e-12)  # lam_max is 0, to rounding, where the targets are balanced
+    assume(problem.lam > 1e-12)  # lam_max is 0 to rounding if the targets are balanced
     if solved:
         U = cr.solve(gated(problem), tol=1e-4).weights
     else:  # the bounds hold for any gated weights
@@ -95,18 +95,18 @@ def test_full_row_rank_takes_the_condition_number_of_the_data():
 
 
 def test_one_row_by_hand():
-    """u = -3 on the row 1 of an active pattern: w = 3 is the shortest, and along the gate; kappa = 1."""
+    """u = -3 on the one row x = 1 of an active pattern: the shortest w is 3, along the gate; kappa = 1."""
     patterns = cr.ActivationPatterns(np.array([[True]]), np.array([[1.0]]))
     problem = cr.ConvexReLU(np.array([[1.0]]), np.array([-2.0]), patterns, 0.25)
     bound = cr.approximation_bound(problem, np.array([[[-3.0]]]))
     assert bound.gated == 0.5 * 1.0**2 + 0.25 * 3.0
     assert bound.upper_apriori == pytest.approx(bound.gated + 2.0 * 0.25 * 3.0, rel=1e-12)
     assert bound.upper_witness == pytest.approx(bound.gated + 2.0 * 0.25 * 3.0, rel=1e-12)
-    assert bound.upper_decomposed == pytest.approx(bound.gated, rel=1e-12)  # v = 0: nothing is paid twice
+    assert bound.upper_decomposed == pytest.approx(bound.gated, rel=1e-12)  # v = 0 costs nothing
 
 
 def test_condition_numbers_by_hand():
-    """Square data of full rank take their own condition number; else the rows that hold the shortest w decide."""
+    """kappa is that of X if it has full row rank, else that of the rows that support the shortest w."""
     square = np.diag([1.0, 4.0])
     tall = np.vstack([square, [[2.0, 0.0]]])
     wide = np.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])  # n <= d, but of rank one
@@ -114,11 +114,11 @@ def test_condition_numbers_by_hand():
         patterns = cr.ActivationPatterns(np.ones((len(X), 1), dtype=bool))
         problem = cr.ConvexReLU(X, np.ones(len(X)), patterns, 0.5)
         U = np.zeros((1, 1, X.shape[1]))
-        U[0, 0, 0], U[0, 0, 1] = -3.0, 1.0  # w = (3, 0): only rows along the first axis hold it
+        U[0, 0, 0], U[0, 0, 1] = -3.0, 1.0  # w = (3, 0): only rows along the first axis support it
         assert condition_numbers(problem, U) == pytest.approx(expected, rel=1e-9)
         length = np.linalg.norm(U)
-        raised = cr.approximation_bound(problem, U)
-        assert raised.upper_apriori == pytest.approx(raised.gated + 2.0 * 0.5 * expected * length, rel=1e-9)
+        bound = cr.approximation_bound(problem, U)
+        assert bound.upper_apriori == pytest.approx(bound.gated + 2.0 * 0.5 * expected * length, rel=1e-9)
 
 
 def test_singular_patterns_have_no_upper_bound_but_a_feasible_point():
@@ -143,14 +143,14 @@ def test_real_data():
     assert "a priori" in str(bound)
 
 
-def test_other_penalties_are_refused():
+def test_other_penalties_are_rejected():
     problem = make("tall")
     other = cr.ConvexReLU(problem.X, problem.y, problem.patterns, 0.1, penalty="l1")
     with pytest.raises(ValueError, match="penalty must be 'group_l1'"):
         cr.approximation_bound(other, np.zeros((1, len(problem.patterns), problem.d)))
 
 
-def test_the_bound_proven_by_a_solution_is_not_forgotten():
+def test_the_dual_point_of_a_solution_is_a_candidate():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((40, 4)) * np.array([1e3, 1.0, 1.0, 1.0])
     y = rng.standard_normal(40)
@@ -162,7 +162,7 @@ def test_the_bound_proven_by_a_solution_is_not_forgotten():
     assert bound.lower <= cr.solve(problem).objective
     assert bound.lower <= bound.upper_decomposed
 
-    # Weights away from the optimum have a poor gradient, the solution's dual point is as good as it was.
+    # Weights far from the optimum give a poor dual point; the solution's dual point is as good as before.
     poor = cr.certify(problem, problem.zero_weights())
     best = cr.solve(problem)
     kept = cr.certify(problem, replace(best, weights=problem.zero_weights()), dual=problem.gradient_point(poor.weights))

@@ -27,7 +27,7 @@ LAM = 0.05
 
 
 def random_network(X, m, rng, scales=0):
-    """m neurons with layers out of balance by up to 10^scales, one dead and one twice where m allows."""
+    """Return m neurons with layers out of balance by up to 10^scales, one dead and one duplicate if m > 2."""
     W1, w2 = rng.standard_normal((m, X.shape[1])), rng.standard_normal(m)
     factors = 10.0 ** rng.uniform(-scales, scales, m)
     W1, w2 = W1 * factors[:, None], w2 / factors
@@ -44,7 +44,7 @@ def one_feature(n=40, seed=0):
 
 
 def all_patterns(X):
-    """All non-singular patterns of X (n, 2), from a gate inside each arc."""
+    """Return all non-singular patterns of X (n, 2), from a gate inside each arc."""
     angles = np.arctan2(X[:, 1], X[:, 0])
     switches = np.unique(np.round(np.concatenate([angles - np.pi / 2, angles + np.pi / 2]) % (2 * np.pi), 12))
     middles = 0.5 * (switches + np.append(switches[1:], switches[0] + 2 * np.pi))
@@ -52,7 +52,7 @@ def all_patterns(X):
 
 
 def lowest_with(certificate, neuron, network):
-    """The least objective over the sizes of a new neuron, by a line search from large to small."""
+    """Return the smallest objective over the sizes of a new neuron, by a grid search."""
     problem = certificate.problem
     sizes = 2.0 ** np.arange(4, -40, -1)
     return min(
@@ -122,7 +122,7 @@ def test_the_new_neuron_lowers_the_objective(loss, seed):
         assert slope == pytest.approx(1e-3 - neuron.value, rel=1e-2)
 
 
-def test_a_missing_pattern_given_closes_the_gap():
+def test_adding_a_missing_pattern_improves_the_network():
     X, y = one_feature()
     rows = np.column_stack([X, np.ones(40)])
     rng = np.random.default_rng(0)
@@ -132,7 +132,7 @@ def test_a_missing_pattern_given_closes_the_gap():
     more = cr.ActivationPatterns(first.improved_neuron.pattern[:, None], first.improved_neuron.u[:, None])
     second = cr.certify_network(arrays, X, y, 1e-3, patterns=more)
     assert second.improved_objective < first.improved_objective * (1 - 1e-4)
-    assert second.lower < first.lower  # of more networks
+    assert second.lower < first.lower  # it holds for more networks
     np.testing.assert_array_equal(second.problem.X, rows)
     again = cr.certify_network(arrays, X, y, 1e-3, patterns=first.problem.patterns)
     assert len(again.problem.patterns) == len(first.problem.patterns)
@@ -143,7 +143,7 @@ def test_a_missing_pattern_given_closes_the_gap():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_global_optimum_of_one_feature(seed):
-    """With all patterns, the bound over all networks meets the oracle's optimum."""
+    """With all patterns, the bound over all networks equals the oracle's optimum."""
     X, y = one_feature(14, seed)
     rows = np.column_stack([X, np.ones(14)])
     patterns = all_patterns(rows)
@@ -171,15 +171,15 @@ def test_a_global_bound_holds_for_other_networks(seed, loss):
     problem = certificate.problem
     assert exact_maximum(problem.X, certificate.dual.t[:, 0])[0] <= 1e-2 * (1 + 1e-12)
     assert certificate.lower == -problem.loss.conjugate(certificate.dual.t, problem.Y)
-    all_of_them = cr.solve(cr.ConvexReLU(problem.X, y, all_patterns(problem.X), 1e-2, loss))
-    assert certificate.lower <= all_of_them.objective * (1 + 1e-12)
-    assert certificate.lower <= certificate.certificate.lower * (1 + 1e-9)  # of fewer networks
+    complete = cr.solve(cr.ConvexReLU(problem.X, y, all_patterns(problem.X), 1e-2, loss))
+    assert certificate.lower <= complete.objective * (1 + 1e-12)
+    assert certificate.lower <= certificate.certificate.lower * (1 + 1e-9)  # that of fewer networks
 
 
 @pytest.mark.parametrize("shape", ["tall", "collinear", "doubled", "wide"])
 @pytest.mark.parametrize("loss", ["squared", "logistic", "huber"])
 def test_global_scope_of_any_rank(shape, loss):
-    """Against the program over all patterns, enumerated; without a solve, the network's own bound is below it."""
+    """Compare with the program over all enumerated patterns, with and without a solve."""
     X = make_data(shape)[:, :4]
     y = make_targets(loss, X, 1)[:, 0]
     network = random_network(X, 5, np.random.default_rng(0))
@@ -240,7 +240,7 @@ def test_the_proof_over_the_patterns_can_be_saved(tmp_path):
     assert verdict.upper <= certificate.upper * (1 + 1e-9)
 
 
-def test_scopes_that_cannot_be_proven_are_refused():
+def test_scopes_that_cannot_be_proven_are_rejected():
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((12, 3)), rng.standard_normal(12)
     network = random_network(X, 3, rng)
@@ -269,7 +269,7 @@ def test_neurons_of_one_output_each(loss):
     assert lowest_with(certificate, certificate.neuron, certificate.network) < certificate.upper
 
 
-def test_neurons_of_several_outputs_are_refused():
+def test_neurons_of_several_outputs_are_rejected():
     X, rng = make_data("tall"), np.random.default_rng(0)
     network = cr.ReLUNetwork(rng.standard_normal((4, 3)), np.vstack([np.eye(2), np.ones((2, 2))]))
     with pytest.raises(ValueError, match="feed one output each.* got 2 neurons that feed several"):
@@ -323,8 +323,8 @@ def test_gated_neurons_may_feed_several_outputs(loss):
     assert not certificate.within(0.9 * certificate.rel_gap)
 
 
-def test_an_optimal_gated_network_is_proved_optimal():
-    """That of an estimator takes raw data and a column of ones, which it gets; that of solve has its own."""
+def test_an_optimal_gated_network_is_proven_optimal():
+    """A column of ones is appended only to data that lack the network's last column."""
     X = make_data("tall")
     y = make_targets("squared", X, 1)[:, 0]
     rows = np.column_stack([X, np.ones(len(X))])
@@ -377,18 +377,18 @@ def test_a_gated_module_of_torch():
 def test_gated_networks_have_no_global_scope():
     X = make_data("tall")
     network = gated_network(X, 3, np.random.default_rng(0))
-    with pytest.raises(ValueError, match="scope 'global' is of ReLU networks; this one is gated"):
+    with pytest.raises(ValueError, match="scope must be 'patterns' for gated networks"):
         cr.certify_network(network, X, np.arange(12.0), LAM, scope="global")
 
 
-# Networks in bad shape
+# Degenerate networks
 
 
-def test_dead_duplicate_and_zero_neurons_cost_what_they_cost():
+def test_the_cost_of_dead_duplicate_and_zero_neurons():
     X, y = np.abs(make_data("wide")), make_targets("squared", make_data("wide"), 1)[:, 0]
     rng = np.random.default_rng(0)
     good = np.abs(rng.standard_normal((2, 8)))
-    bad = np.vstack([good, good, -good, np.zeros((2, 8)), good])  # twice, dead, zero in either layer
+    bad = np.vstack([good, good, -good, np.zeros((2, 8)), good])  # duplicate, dead, zero in either layer
     w2 = np.array([1.0, -1.0, 1.0, -1.0, 1.0, 1.0, 1.0, -1.0, 0.0, 0.0])
     lean = cr.certify_network((good, None, 2.0 * w2[:2]), X, y, LAM)
     fat = cr.certify_network((bad, None, w2), X, y, LAM)
@@ -396,12 +396,12 @@ def test_dead_duplicate_and_zero_neurons_cost_what_they_cost():
     assert len(fat.problem.patterns) == len(lean.problem.patterns) == 1
     assert fat.certificate.upper == pytest.approx(lean.upper, rel=1e-12)
     dead = np.abs(fat.network.w2[4:6]) @ np.linalg.norm(fat.network.W1[4:6], axis=1)
-    assert fat.upper - lean.upper == pytest.approx(LAM * dead)  # the duplicates cost no more than their sum
+    assert fat.upper - lean.upper == pytest.approx(LAM * dead)  # duplicates cost as much as their sum
     assert fat.improved.n_neurons <= 2
 
 
 def test_patterns_of_neurons_that_are_zero_in_one_layer():
-    """One with weights in the first layer has a pattern, one without has none."""
+    """A neuron has a pattern if and only if its first layer is non-zero."""
     X, y = make_data("tall"), np.arange(12.0)
     W1 = np.array([[1.0, 2.0, 3.0], [-1.0, 0.5, 0.0], [0.0, 0.0, 0.0]])
     certificate = cr.certify_network((W1, None, np.array([1.0, 0.0, 1.0])), X, y, LAM, solve=False)
@@ -409,8 +409,8 @@ def test_patterns_of_neurons_that_are_zero_in_one_layer():
 
 
 @pytest.mark.parametrize("m", [0, 3])
-def test_a_network_that_is_dead(m):
-    """All of its weights are zero or it is active nowhere: a stationary point, with a neuron that lowers it."""
+def test_a_dead_network(m):
+    """A network without active neurons is a stationary point, but a new neuron lowers the objective."""
     X, y = np.abs(make_data("wide")), np.arange(6.0)
     network = cr.ReLUNetwork(-np.ones((m, 8)), np.ones(m))
     certificate = cr.certify_network(network, X, y, LAM)
@@ -455,8 +455,8 @@ def test_lam_zero():
 # False certificates seen elsewhere
 
 
-def test_a_stationary_point_is_not_taken_for_an_optimum():
-    """No gradient at all (discopt#853: small KKT residual, large gap)."""
+def test_a_stationary_point_is_not_certified_optimal():
+    """The gradient vanishes (discopt#853: small KKT residual, large gap)."""
     X, y = breast_cancer()
     network = cr.ReLUNetwork(np.zeros((5, X.shape[1])), np.zeros(5))
     certificate = cr.certify_network(network, X, y, 1e-3, patterns=cr.sample_patterns(X, 20, seed=0))
@@ -464,7 +464,7 @@ def test_a_stationary_point_is_not_taken_for_an_optimum():
     assert certificate.neuron.value > 1e-3
 
 
-def test_bad_scaling_proves_nothing_false():
+def test_bounds_hold_under_bad_scaling():
     """Columns from 1e-6 to 1e6 (discopt#849)."""
     X, y = make_data("tall"), np.arange(12.0) - 5.0
     scales = np.array([1e-6, 1.0, 1e6])
@@ -483,7 +483,7 @@ def test_bad_scaling_proves_nothing_false():
 
 
 def test_the_bound_never_falls_back_to_the_objective():
-    """discopt#881: a bound that was the incumbent's own value."""
+    """discopt#881: a bound equal to the incumbent's value."""
     X, y = breast_cancer()
     for seed in range(3):
         network = random_network(X, 5, np.random.default_rng(seed))
@@ -493,8 +493,8 @@ def test_the_bound_never_falls_back_to_the_objective():
         assert certificate.problem.dual_objective(dual.t, dual.multipliers) == pytest.approx(certificate.lower)
 
 
-def test_a_certificate_is_of_one_network():
-    """discopt#1285: what was changed after certification, here by a cast, has figures of its own."""
+def test_a_certificate_holds_for_one_network_only():
+    """discopt#1285: a network changed after certification, here by a cast, needs a new certificate."""
     X, y = breast_cancer()
     network = random_network(X, 5, np.random.default_rng(0))
     certificate = cr.certify_network(network, X, y, 1e-2)
@@ -508,8 +508,8 @@ def test_a_certificate_is_of_one_network():
         certificate.network.W1[0] = 0.0
 
 
-def test_no_better_neuron_found_is_not_called_a_bound():
-    """discopt#422: convexity that nobody proved. Within its patterns optimal; of all networks nothing is said."""
+def test_a_failed_local_search_is_not_called_a_bound():
+    """discopt#422: convexity without a proof. The network is optimal within its patterns; no more is claimed."""
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((12, 3)), 1e-3 * rng.standard_normal(12)
     certificate = cr.certify_network(random_network(X, 4, rng), X, y, 10.0)
@@ -527,7 +527,7 @@ def test_no_better_neuron_found_is_not_called_a_bound():
 
 def mlp(kind, X, y, lam, **options):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # ended early
+        warnings.simplefilter("ignore")  # max_iter is reached
         model = kind(hidden_layer_sizes=(10,), alpha=lam * len(y), max_iter=100, random_state=0, **options)
         return model.fit(X, y)
 
@@ -545,7 +545,7 @@ def test_regressor_of_sklearn_on_diabetes():
     assert certificate.improved_objective - certificate.lower <= 1.1e-6 * certificate.improved_objective
     assert lowest_with(certificate, certificate.neuron, certificate.network) < certificate.upper
     text = str(certificate)
-    for word in (
+    for part in (
         "11 neurons of 11 inputs",
         "as given",
         "lower bound",
@@ -555,7 +555,7 @@ def test_regressor_of_sklearn_on_diabetes():
         "new neuron",
         "improved",
     ):
-        assert word in text
+        assert part in text
 
 
 def test_classifier_of_sklearn_on_breast_cancer():
@@ -619,8 +619,8 @@ def test_errors():
 
 
 @pytest.mark.parametrize("scope", ["patterns", "global"])
-def test_an_optimal_network_is_proved_optimal_from_its_own_patterns(scope):
-    # Its neurons lie on the boundaries of their cones: rounding decides signs there, and the cones are thin.
+def test_an_optimal_network_is_proven_optimal_from_its_own_patterns(scope):
+    # Its neurons lie on the boundaries of their cones, where rounding decides signs and makes the cones thin.
     rng = np.random.default_rng(0)
     X = np.column_stack([rng.standard_normal((40, 2)), np.ones(40)])
     y = np.maximum(X[:, 0], 0.0) - np.abs(X[:, 1]) + 0.3
@@ -628,8 +628,8 @@ def test_an_optimal_network_is_proved_optimal_from_its_own_patterns(scope):
     assert cr.certify_network(network, X, y, 0.02, scope=scope, tol=1e-7).rel_gap <= 1e-6
 
 
-def test_compilation_is_of_no_limit_of_the_second_try(monkeypatch):
-    """Training that stalls starts once more, with the time that is left; kernels are compiled before it counts."""
+def test_compilation_does_not_count_towards_the_time_limit(monkeypatch):
+    """A stalled solve is restarted with the remaining time; kernels are compiled before the clock starts."""
     module = importlib.import_module("cvxrelu.analysis.certify_network")
     clock, limits, train = Clock(), [], module.solve_global
 

@@ -1,4 +1,4 @@
-"""Without regularisation: the equivalence of gated and ReLU networks, where it holds and where it fails."""
+"""Equivalence of gated and ReLU networks without regularisation, and where it fails."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def make(kind, shape="tripled", penalty="group_l1", seed=0, n_gates=5, c=1, lam=
 @settings(max_examples=40)
 @given(st.integers(0, 2**31), st.sampled_from(["tall", "wide", "doubled", "tripled"]), st.sampled_from([1, 2]))
 def test_equivalence_without_regularisation(seed, shape, c):
-    """Non-singular patterns: the gated least-squares value is that of a ReLU network, which the decomposition gives."""
+    """For non-singular patterns, decomposing the gated least-squares fit gives a ReLU network of the same value."""
     gated, relu = make("gated", shape, seed=seed, c=c), make("relu", shape, seed=seed, c=c)
     assert not relu.patterns.is_singular(relu.X).any()
     U = cr.LeastSquares().run(gated, None, limits()).weights
@@ -53,13 +53,13 @@ def fit(problem):
 
 
 def opposite_rows():
-    """One feature, x_2 = -x_1, both active: a gated neuron fits y = (1, -1), a ReLU neuron of this pattern is zero."""
+    """x_2 = -x_1, both active: a gated neuron fits y = (1, -1), but a ReLU neuron of this pattern is zero."""
     X, y = np.array([[1.0], [-1.0]]), np.array([1.0, -1.0])
     return X, y, cr.ActivationPatterns(np.ones((2, 1), dtype=bool))
 
 
 def sparse_gate():
-    """A gate on the second feature is blind to rows that differ in the first only: it is active on x and on -x."""
+    """The gate ignores the first feature, so it is active on both x and -x."""
     X = np.array([[1.0, 0.0], [-1.0, 0.0], [0.5, 1.0]])
     return X, np.array([1.0, -1.0, 0.0]), cr.ActivationPatterns.from_gates(X, np.array([[0.0], [1.0]]))
 
@@ -81,14 +81,14 @@ def test_equivalence_fails_for_singular_patterns(data):
         cr.minimum_norm(relu)
 
 
-def test_a_non_singular_gate_beside_it_restores_the_equivalence():
+def test_adding_a_non_singular_gate_restores_the_equivalence():
     X, y, _ = opposite_rows()
     patterns = cr.ActivationPatterns(np.array([[1, 1, 0], [1, 0, 1]]))
     relu = cr.ConvexReLU(X, y, patterns, 0.0)
     assert np.linalg.norm(fit(relu)[:, 0] - y) <= 1e-6
 
 
-# The fit of least norm
+# The minimum-norm fit
 
 
 @pytest.mark.parametrize("penalty", ["group_l1", "l1", "feature_group_l1"])
@@ -125,7 +125,7 @@ def test_no_other_fit_has_a_smaller_norm():
     assert np.allclose(problem.predict(other), result.prediction, atol=1e-10)
     assert problem.penalty.value(other) >= result.lower
     rng = np.random.default_rng(0)
-    for _ in range(20):  # weights + what the prediction does not see
+    for _ in range(20):  # weights + random elements of the null space of A
         U = result.weights + rng.standard_normal(result.weights.shape)
         back = cr.ConvexGatedReLU(problem.X, problem.predict(U) - result.prediction, problem.patterns, 0.0)
         U = U - cr.LeastSquares().run(back, None, limits()).weights
@@ -143,7 +143,7 @@ def test_other_solvers():
     assert cr.minimum_norm(problem, "ECOS").norm == pytest.approx(cr.minimum_norm(problem).norm, rel=1e-5)
 
 
-def test_bad_arguments_are_refused():
+def test_bad_arguments_are_rejected():
     problem = make("gated")
     with pytest.raises(ValueError, match="loss must be 'squared'"):
         cr.minimum_norm(cr.ConvexGatedReLU(problem.X, problem.y, problem.patterns, loss="huber"))

@@ -1,4 +1,4 @@
-"""Values on nested sets of patterns: against Clarabel, monotone, in order, and honest where they are not solved."""
+"""Bounds on nested sets of patterns hold Clarabel's values, are monotone and ordered, and hold without convergence."""
 
 from dataclasses import replace
 
@@ -14,10 +14,10 @@ SIZES = [1, 3, 6, 9]
 PROBLEM = make_problem("gated", shape="collinear", n_gates=12)
 
 
-def interval(solver_of, kind, size, problem):
+def interval(solver, kind, size, problem):
     arguments = (problem.X, problem.y, problem.patterns, problem.lam, problem.loss, problem.penalty)
     cls = cr.ConvexReLU if kind == "relu" else cr.ConvexGatedReLU
-    solution = cr.solve(cls(*arguments).restrict(np.arange(size)), solver_of, tol=1e-7)
+    solution = cr.solve(cls(*arguments).restrict(np.arange(size)), solver, tol=1e-7)
     return solution.lower, solution.objective
 
 
@@ -28,7 +28,7 @@ def bounds(result):
 @pytest.mark.parametrize("kind", ["gated", "relu"])
 @pytest.mark.parametrize("penalty", ["group_l1", "l1", "feature_group_l1", "squared_l2"])
 @pytest.mark.parametrize("loss", ["squared", "logistic"])
-def test_intervals_hold_clarabels_values(kind, penalty, loss):
+def test_intervals_contain_clarabels_values(kind, penalty, loss):
     problem = make_problem(kind, loss, penalty, shape="collinear", n_gates=12)
     result = nested_values(problem, SIZES)
     assert result.complete
@@ -56,7 +56,7 @@ def test_columns_of_the_result():
     assert result.gated_lower[-1] > 0.0
 
 
-def test_gated_problem_and_relu_problem_give_the_same():
+def test_gated_and_relu_problems_give_equal_results():
     first, second = (nested_values(make_problem(kind).with_lam(0.05), [2, 4]) for kind in ("gated", "relu"))
     for a, b in zip(bounds(first), bounds(second), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -64,7 +64,7 @@ def test_gated_problem_and_relu_problem_give_the_same():
 
 @pytest.fixture
 def solved(monkeypatch):
-    """The arguments (problem, start) of each call of `solve` from now on."""
+    """Record the arguments (problem, start) of each call of `solve`."""
     calls = []
 
     def count(problem, *args, **keywords):
@@ -88,8 +88,8 @@ def test_each_size_starts_from_the_one_before_with_zeros(solved):
         assert problem.objective(start) == pytest.approx(upper[0], rel=1e-12)
 
 
-def moved(monkeypatch, changes):
-    """Let the solve of (kind, size) report other bounds."""
+def patch_bounds(monkeypatch, changes):
+    """Change the bounds that the solve of (kind, size) reports."""
 
     def solve(problem, *args, **keywords):
         solution = cr.solve(problem, *args, **keywords)
@@ -101,13 +101,13 @@ def moved(monkeypatch, changes):
 
 def test_loose_bounds_are_tightened_by_the_other_sizes_and_the_other_kind(monkeypatch):
     sharp = nested_values(PROBLEM, [2, 5, 8])
-    moved(
+    patch_bounds(
         monkeypatch,
         {
-            ("ConvexGatedReLU", 2): lambda one: replace(one, lower=0.0),
-            ("ConvexGatedReLU", 8): lambda one: replace(one, upper=10 * one.upper),
-            ("ConvexReLU", 5): lambda one: replace(one, lower=0.0, upper=10 * one.upper),
-            ("ConvexReLU", 8): lambda one: replace(one, lower=0.0),
+            ("ConvexGatedReLU", 2): lambda certificate: replace(certificate, lower=0.0),
+            ("ConvexGatedReLU", 8): lambda certificate: replace(certificate, upper=10 * certificate.upper),
+            ("ConvexReLU", 5): lambda certificate: replace(certificate, lower=0.0, upper=10 * certificate.upper),
+            ("ConvexReLU", 8): lambda certificate: replace(certificate, lower=0.0),
         },
     )
     loose = nested_values(PROBLEM, [2, 5, 8])
@@ -118,29 +118,31 @@ def test_loose_bounds_are_tightened_by_the_other_sizes_and_the_other_kind(monkey
     assert loose.relu_lower[2] == sharp.gated_lower[2]
 
 
-def test_kinds_are_not_compared_where_their_penalties_are_not(monkeypatch):
+def test_kinds_are_not_compared_if_their_penalties_are_not_comparable(monkeypatch):
     problem = make_problem("gated", penalty="squared_l2", n_gates=12)
-    moved(monkeypatch, {("ConvexReLU", 5): lambda one: replace(one, lower=0.0)})
+    patch_bounds(monkeypatch, {("ConvexReLU", 5): lambda certificate: replace(certificate, lower=0.0)})
     assert nested_values(problem, [2, 5]).relu_lower[1] == 0.0
     without = nested_values(problem.with_lam(0.0), [2, 5], tol=1e-3)
     assert np.all(without.relu_lower >= without.gated_lower)
 
 
 @pytest.mark.parametrize(
-    ("where", "name"),
+    ("case", "name"),
     [(("ConvexGatedReLU", 8), "C-GReLU"), (("ConvexReLU", 8), "C-ReLU")],
 )
-def test_bounds_that_contradict_nesting_are_refused(monkeypatch, where, name):
-    def too_high(one):
-        return replace(one, lower=100.0, upper=100.0)
+def test_bounds_that_contradict_nesting_are_rejected(monkeypatch, case, name):
+    def too_high(certificate):
+        return replace(certificate, lower=100.0, upper=100.0)
 
-    moved(monkeypatch, {where: too_high})
+    patch_bounds(monkeypatch, {case: too_high})
     with pytest.raises(cr.CertificateError, match=rf"exceeds upper bound .* of {name} on pattern set 1 of 2"):
         nested_values(PROBLEM, [2, 8])
 
 
-def test_a_gated_value_above_the_relu_one_is_refused(monkeypatch):
-    moved(monkeypatch, {("ConvexGatedReLU", 2): lambda one: replace(one, lower=100.0, upper=100.0)})
+def test_a_gated_value_above_the_relu_value_is_rejected(monkeypatch):
+    patch_bounds(
+        monkeypatch, {("ConvexGatedReLU", 2): lambda certificate: replace(certificate, lower=100.0, upper=100.0)}
+    )
     with pytest.raises(cr.CertificateError, match="C-GReLU on pattern set 1 of 1"):
         nested_values(PROBLEM, [2])
 
@@ -172,7 +174,7 @@ def test_ctrl_c_before_the_first_size_gives_an_empty_result(monkeypatch):
     assert len(str(result).splitlines()) == 2
 
 
-def test_missed_tolerances_are_said_once_and_their_bounds_hold():
+def test_missed_tolerances_give_one_warning_and_valid_bounds():
     sharp = nested_values(PROBLEM, SIZES)
     with pytest.warns(cr.ConvergenceWarning, match=r"of 8 solves .* above tol = 1\.00e-15") as caught:
         result = nested_values(PROBLEM, SIZES, tol=1e-15)
@@ -208,12 +210,12 @@ def test_verbose_prints_a_line_for_each_solve(capsys):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "error", "told"),
+    ("sizes", "error", "message"),
     [
         ([2, 2], ValueError, r"got \[2, 2\]"),
         ([3, 2], ValueError, r"got \[3, 2\]"),
         ([0, 2], ValueError, r"got \[0, 2\]"),
-        ([2, 1000], ValueError, f"from 1 to the {len(PROBLEM.patterns)} patterns"),
+        ([2, 1000], ValueError, f"from 1 to {len(PROBLEM.patterns)}, the number of patterns"),
         (5, ValueError, r"got shape \(\)"),
         ([[1, 2]], ValueError, r"got shape \(1, 2\)"),
         ([], ValueError, "sizes must not be empty"),
@@ -222,8 +224,8 @@ def test_verbose_prints_a_line_for_each_solve(capsys):
         (["a"], TypeError, "sizes must hold real numbers"),
     ],
 )
-def test_sizes_are_checked(sizes, error, told, solved):
-    with pytest.raises(error, match=told):
+def test_sizes_are_checked(sizes, error, message, solved):
+    with pytest.raises(error, match=message):
         nested_values(PROBLEM, sizes)
     assert not solved
 

@@ -148,7 +148,7 @@ MISTAKES = {
     "lam": (["net.npz", "--lam", -1], ["lam must be a finite number >= 0"]),
     "loss": (["net.npz", "--loss", "hinge"], ["loss must be one of", "'hinge'"]),
     "labels": (["net.npz", "--loss", "logistic"], ["y must hold", "-1"]),
-    "gated global": (["gated.npz", "--scope", "global"], ["scope 'global' is of ReLU networks"]),
+    "gated global": (["gated.npz", "--scope", "global"], ["scope must be 'patterns' for gated networks"]),
     "tol": (["net.npz", "--tol", -2], ["tol must be a finite number > 0; got -2.0"]),
     "time limit": (["net.npz", "--time-limit", 0], ["time limit must be a finite number > 0"]),
     "data": (["net.npz", "--data", "no.npz"], ["no.npz: No such file"]),

@@ -1,4 +1,4 @@
-"""Small problems that cover the corners: n < d and n > d, c = 1 and 3, duplicate, zero and collinear data."""
+"""Small problems that cover the corner cases: n < d and n > d, c = 1 and 3, duplicate, zero and collinear data."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ LOSSES = ("squared", "huber", "logistic", "softmax")
 def make_data(shape: str, seed: int = 0) -> np.ndarray:
     """Return X of a named shape.
 
-    "tall" and "collinear" have a duplicate, a zero, an opposite and a parallel row; in "doubled" and "tripled" each
-    row comes two or three times.
+    "tall" and "collinear" have a duplicate, a zero, an opposite and a parallel row; in "doubled" and "tripled" each row
+    occurs two or three times.
     """
     rng = np.random.default_rng(seed)
     if shape == "tripled":
@@ -36,7 +36,7 @@ def make_data(shape: str, seed: int = 0) -> np.ndarray:
 
 
 def make_targets(loss: str, X: np.ndarray, c: int, seed: int = 0) -> np.ndarray:
-    """Return targets; classes differ on neighbouring rows, and "tripled" data meet all of up to three."""
+    """Return targets; classes differ on neighbouring rows, and each of the "tripled" rows has up to three."""
     rng = np.random.default_rng(seed + 1)
     n = len(X)
     if loss in ("squared", "huber"):
@@ -59,9 +59,9 @@ def make_problem(
     columns: Sequence[float] = (1.0,),
     dtype: type = np.float64,
 ) -> cr.ConvexGatedReLU | cr.ConvexReLU:
-    """Return a problem at ``ratio`` of its lam_max (of lam = ratio for penalties that have none).
+    """Return a problem with lam = ratio * lam_max, or lam = ratio if lam_max is infinite.
 
-    The columns of X are multiplied by ``columns``, in turn; the patterns are those of the well-scaled X in any case.
+    The columns of X are multiplied by ``columns``, cyclically; the patterns are those of the unscaled X.
     """
     X = make_data(shape, seed)
     Y = make_targets(loss, X, c, seed)
@@ -76,7 +76,7 @@ def make_problem(
 
 @dataclass(frozen=True)
 class Case:
-    """The arguments of `make_problem`, with a readable name."""
+    """Arguments of `make_problem`, with a readable name."""
 
     kind: str
     loss: str
@@ -93,14 +93,14 @@ class Case:
 
 
 def all_cases() -> Iterator[Case]:
-    """Every loss with every penalty, gated and ReLU; shapes and numbers of outputs take turns."""
+    """Yield every loss with every penalty, gated and ReLU; shapes and numbers of outputs alternate."""
     shapes = ("tall", "wide", "collinear")
     turn = 0
     for kind, penalties in (("gated", GATED_PENALTIES), ("relu", RELU_PENALTIES)):
         for loss in LOSSES:
             for penalty in penalties:
                 c = 3 if loss == "softmax" or turn % 2 else 1
-                # Unregularised, data must not be fitted: the optimum would be zero, or not attained.
+                # Without a penalty, exactly fitted data would have an optimum that is zero or not attained.
                 shape = "tripled" if penalty == "none" else shapes[turn % 3]
                 yield Case(kind, loss, penalty, shape, c)
                 turn += 1
@@ -123,7 +123,7 @@ def random_network(kind: str, rng: np.random.Generator, m: int = 5, d: int = 3, 
 
 
 def assert_same_network(found, expected):
-    """Equal in kind, dtypes and every bit."""
+    """Assert that two networks are equal in kind, dtypes and every bit."""
     assert type(found) is type(expected)
     for name, array in vars(expected).items():
         other = getattr(found, name)
@@ -132,13 +132,13 @@ def assert_same_network(found, expected):
 
 
 def assert_agrees(problem, solution, tol):
-    """The solution is certified to tol, and its interval meets Clarabel's."""
+    """Assert that the solution is certified to tol and its interval meets Clarabel's."""
     assert solution.status == "optimal", solution
     assert_honest(problem, solution, tol)
 
 
 def assert_honest(problem, solution, tol):
-    """Whether certified to tol or not: the status says so, and the interval of the feasible point meets Clarabel's."""
+    """Assert that the status matches the gap, and that the interval of the feasible point meets Clarabel's."""
     assert (solution.status == "optimal") == (solution.certificate.rel_gap <= tol), solution
     assert problem.violation(solution.weights) <= 1e-12
     assert problem.objective(solution.weights) == solution.objective

@@ -1,8 +1,8 @@
-"""A clock for tests of time limits: it counts readings, not seconds, so that no machine is too slow for them."""
+"""A clock for tests of time limits that counts calls, not seconds, so that they do not depend on the machine."""
 
 
 class Clock:
-    """In place of `time.perf_counter`: a reading takes ``tick`` seconds, and nothing else does."""
+    """Replacement of `time.perf_counter` that advances by ``tick`` seconds at each call."""
 
     def __init__(self, tick=0.0):
         self.tick = tick

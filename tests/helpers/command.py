@@ -1,4 +1,4 @@
-"""The command line as tests call it."""
+"""Run the command line in tests."""
 
 import json
 
@@ -8,7 +8,7 @@ from cvxrelu.cli import app
 
 
 def invoke(*arguments, columns=120):
-    """Run a command in this process; nothing but an exit may end it, and no traceback is shown."""
+    """Run a command in this process; fail if it raises or shows a traceback."""
     result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": str(columns)})
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     assert "Traceback" not in result.output
@@ -16,7 +16,7 @@ def invoke(*arguments, columns=120):
 
 
 def invoke_json(*arguments, code=0):
-    """Run a command with --json and return its object, the only thing on stdout."""
+    """Run a command with --json and return the object, the only output on stdout."""
     result = invoke(*arguments, "--json")
     assert result.exit_code == code, result.output
 
@@ -27,7 +27,7 @@ def invoke_json(*arguments, code=0):
 
 
 def refused(*arguments, words=()):
-    """Run a command that must refuse its input with one line on stderr, which has the words."""
+    """Run a command that must reject its input with one line on stderr that contains the words."""
     result = invoke(*arguments)
     assert (result.exit_code, result.stdout) == (2, ""), result.output
     assert result.stderr.startswith("error: ")

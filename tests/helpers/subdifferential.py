@@ -1,4 +1,4 @@
-"""The residual of the optimality condition of each penalty, from the definition of its subdifferential."""
+"""Distance to the subdifferential of each penalty, from its definition."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from cvxrelu.penalties.group_norms import L1, FeatureGroupL1, GroupL1
 from cvxrelu.penalties.nuclear import Nuclear
 from cvxrelu.penalties.quadratic import NoPenalty, SquaredL2
 
-# Singular values below this fraction of the largest of their block are the rounding of zeros.
+# Singular values below this fraction of the largest in their block count as zero.
 RANK_TOLERANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-5}
 
 

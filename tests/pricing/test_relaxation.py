@@ -171,7 +171,9 @@ def test_share_of_the_optimum_that_is_proven_on_real_data(n_features, optimum, s
 @pytest.mark.slow
 def test_full_breast_cancer():
     X, y = standardised(30)
-    with pytest.warns(cr.ConvergenceWarning, match=r"unproven.*No better neuron was found, which proves nothing"):
+    with pytest.warns(
+        cr.ConvergenceWarning, match=r"unproven.*The search found no better neuron, but that is no proof"
+    ):
         solution = cr.solve_global(X, y, 1e-3)
     assert solution.status == "unproven"
     assert solution.certificate.proof.method == "relaxation"

@@ -58,7 +58,7 @@ def test_no_file_is_overwritten_unasked(tmp_path):
     path = tmp_path / "network.npz"
     first, second = (random_network("relu", np.random.default_rng(seed)) for seed in (0, 1))
     first.save(path)
-    with pytest.raises(FileExistsError, match="exists already: choose another one, or overwrite=True"):
+    with pytest.raises(FileExistsError, match="exists already: choose another one, or pass overwrite=True"):
         second.save(path)
     assert_same_network(cr.load_network(path), first)
     second.save(path, overwrite=True)
