@@ -137,3 +137,11 @@ def read_only(array: NDArray[Any], order: Literal["C", "F"] = "C") -> NDArray[An
     frozen = np.array(array, order=order, copy=True)
     frozen.flags.writeable = False
     return frozen
+
+
+def defines(kind: type, *methods: str) -> bool:
+    """Return whether a class defines all these methods itself.
+
+    Inherited ones do not count: a subclass may have changed what its parent's formulas are about.
+    """
+    return all(method in vars(kind) for method in methods)

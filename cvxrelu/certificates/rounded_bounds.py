@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from cvxrelu._validation import FloatArray, Weights
 from cvxrelu.cones.interior import steps_along
 from cvxrelu.cones.pattern_cones import PatternCones
-from cvxrelu.losses.rounded import LOSSES, conjugate_above, into_domain, loss_above
-from cvxrelu.numerics.rounding import above, dot_radius, norms_above
+from cvxrelu.losses import base as losses
+from cvxrelu.losses.registry import LOSSES
+from cvxrelu.numerics.rounding import dot_radius
+from cvxrelu.penalties import base as penalties
 from cvxrelu.penalties.base import NormPenalty
-from cvxrelu.penalties.rounded import PENALTIES, dual_norm_above, penalty_above
+from cvxrelu.penalties.registry import PENALTIES
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.relu import ConvexReLU
@@ -26,12 +28,14 @@ _BLOCK_BYTES = 2**25
 
 
 def check_known(problem: ConvexProblem) -> None:
-    """Raise ValueError if loss or penalty are the user's own: nothing is known of their rounding errors."""
-    if type(problem.loss) not in LOSSES or type(problem.penalty) not in PENALTIES:
-        raise ValueError(
-            "rigor 'rounded' takes the package's own losses and penalties, whose rounding errors are bounded; "
-            f"got {problem.loss!r} and {problem.penalty!r}"
-        )
+    """Raise ValueError if loss or penalty do not bound their rounding errors."""
+    loss, penalty = problem.loss, problem.penalty
+    if not losses.offers_rounded(type(loss)):
+        names = ", ".join(name for name, kind in LOSSES.items() if losses.offers_rounded(kind))
+        raise ValueError(f"rigor 'rounded' needs a loss that bounds its rounding errors ({names}); got {loss!r}")
+    if not penalties.offers_rounded(type(penalty)):
+        names = ", ".join(name for name, kind in PENALTIES.items() if penalties.offers_rounded(kind))
+        raise ValueError(f"rigor 'rounded' needs a penalty that bounds its rounding errors ({names}); got {penalty!r}")
 
 
 def into_cones(problem: ConvexProblem, weights: Weights) -> Weights:
@@ -90,9 +94,12 @@ def objective_above(problem: ConvexProblem, weights: Weights) -> float:
         # Larger than the sums over the active patterns of each row, and no product of the size of theirs is needed.
         sizes = np.abs(problem.operator.X) @ np.abs(by_output).sum(axis=(0, 2)).T
         radius = dot_radius(sizes, n_used + problem.d + 1, (n_used + 1) * problem.d)
-        value = loss_above(problem.loss, problem.predict(weights), radius, problem.Y)
+        prediction = problem.predict(weights)
+        if not np.isfinite(prediction + radius).all():
+            return math.inf
+        value = problem.loss.value_above(prediction, radius, problem.Y)
         if problem.lam > 0.0:
-            value += math.nextafter(problem.lam * penalty_above(problem.penalty, blocks), math.inf)
+            value += math.nextafter(problem.lam * problem.penalty.value_above(blocks), math.inf)
     return math.nextafter(value, math.inf) if value < math.inf else math.inf
 
 
@@ -116,20 +123,18 @@ def _feasible_dual(problem: ConvexProblem, t: FloatArray, multipliers: sp.csr_ar
     penalty, lam, scale = problem.penalty, problem.lam, 1.0
     if isinstance(penalty, NormPenalty):
         radius = _argument_radius(problem, t, multipliers)
-        excess = dual_norm_above(penalty, np.zeros_like(radius), radius) / lam
+        excess = penalty.dual_norm_above(np.zeros_like(radius), radius) / lam
         scale = 1.0 / (1.0 + 2.0 * excess + 2.0**-48)
     for _ in range(_ATTEMPTS):
-        shrunk = into_domain(problem.loss, scale * t, problem.Y)
+        shrunk = problem.loss.into_domain(scale * t, problem.Y)
         gamma = None if multipliers is None else multipliers * scale
         argument, _ = problem.conjugate_argument(shrunk, gamma)
         radius = _argument_radius(problem, shrunk, gamma)
-        value = -conjugate_above(problem.loss, shrunk, problem.Y)
+        value = -problem.loss.conjugate_above(shrunk, problem.Y)
         if not isinstance(penalty, NormPenalty):
-            size = float(norms_above(above(np.abs(argument) + radius, 1).ravel()))
-            ratio = float(above(np.asarray(size / lam), 1))
-            value -= float(above(np.asarray(0.5 * (size * ratio)), 2))
-            return DualPoint(shrunk, gamma, math.nextafter(value, -math.inf))
-        size = dual_norm_above(penalty, argument, radius)
+            value = math.nextafter(value - penalty.conjugate_above(argument, radius, lam), -math.inf)
+            return DualPoint(shrunk, gamma, value)
+        size = penalty.dual_norm_above(argument, radius)
         if size <= lam:
             return DualPoint(shrunk, gamma, value)
         scale *= lam / size * (1.0 - 2.0**-48)

@@ -7,11 +7,12 @@ Predictions f and targets Y are arrays (n, c), also for c = 1. The paper (Mishki
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from cvxrelu._validation import FloatArray
+from cvxrelu._validation import FloatArray, defines
 from cvxrelu.runtime.lazy_imports import cp
 
 __all__ = ["Loss", "RowLoss"]
@@ -24,6 +25,12 @@ class Loss(ABC):
 
     `value` and `gradient` are computed in the precision of their arguments; `conjugate`, `project_domain`
     and `best_scale`, from which lower bounds come, in float64.
+
+    Two things are offered by a class that defines the methods for them itself, and otherwise refused by name; methods
+    that a subclass inherits do not count, since it may have changed what they bound or differentiate:
+
+    - rigor "rounded", by `value_above`, `into_domain` and `conjugate_above`;
+    - the solver WorkingSet, by `dual_term`.
 
     Examples
     --------
@@ -105,6 +112,25 @@ class Loss(ABC):
         Y may be a cp.Parameter (DPP). The labels of the constraints begin with ``domain``.
         """
 
+    def value_above(self, f: FloatArray, radius: FloatArray, Y: FloatArray) -> float:
+        """Return a number that F is at most at any prediction within ``radius`` of f, all (n, c) and finite.
+
+        It holds in exact arithmetic, whatever rounding does here: see `cvxrelu.numerics.rounding` for the tools.
+        """
+        raise NotImplementedError(f"{self!r} has no bounds of rounding errors")
+
+    def into_domain(self, t: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return a point near t (n, c) that is in the domain of F* in exact arithmetic."""
+        raise NotImplementedError(f"{self!r} has no bounds of rounding errors")
+
+    def conjugate_above(self, t: FloatArray, Y: FloatArray) -> float:
+        """Return a number that F*(t) is at most in exact arithmetic, for a t (n, c) from `into_domain`."""
+        raise NotImplementedError(f"{self!r} has no bounds of rounding errors")
+
+    def dual_term(self, Y: FloatArray) -> DualTerm | None:
+        """Return F* for the targets Y (n, c) as a Newton method on the dual sees it; None where that is not offered."""
+        return None
+
 
 class RowLoss(Loss):
     """A loss told term by term, (n, c) or (n, 1), so that `cvxrelu.Weighted` can give each row its own weight."""
@@ -153,6 +179,123 @@ class RowLoss(Loss):
         """Return F*(t) and its domain."""
         terms, domain = self.conjugate_expression_terms(t, Y)
         return cp.sum(terms), domain
+
+    def dual_term(self, Y: FloatArray) -> RowTerm | None:
+        """Return the dual term, told term by term; None where that is not offered."""
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class ConjugateDerivatives:
+    """Gradient of the dual term at a point, and its inverse Hessian Q, which acts within rows.
+
+    Q v = diagonal * v - coupling * (sum of coupling * v over the row).
+
+    Attributes
+    ----------
+    gradient : ndarray of shape (n, c)
+        The predictions that belong to the point.
+    diagonal : ndarray of shape (n, c)
+        Diagonal part of Q.
+    coupling : ndarray of shape (n, c), or None
+        What couples the outputs; None where Q is diagonal.
+    """
+
+    gradient: FloatArray
+    diagonal: FloatArray
+    coupling: FloatArray | None = None
+
+    def respond(self, v: FloatArray) -> FloatArray:
+        """Return Q v."""
+        if self.coupling is None:
+            return self.diagonal * v
+        response: FloatArray = self.diagonal * v - self.coupling * np.sum(self.coupling * v, axis=1, keepdims=True)
+        return response
+
+
+class DualTerm(ABC):
+    """The conjugate F* of a loss for one Y (n, c) as a Newton method on the dual sees it: derivatives, and safe steps.
+
+    Where F* is smooth inside its domain (squared, logistic, softmax) the method works on F* itself, and steps are bent
+    to stay inside: were they cut short where the first entry meets the boundary, one row would hold up all the others.
+    Huber's F* is a quadratic on a box; there F(f) = min_s 1/(2n) ||f - Y - s||^2 + delta/n ||s||_1 makes s one more
+    block of the proximal-point method, and the box goes away.
+    """
+
+    constant_curvature = False
+
+    def __init__(self, loss: Loss, Y: FloatArray) -> None:
+        self.loss = loss
+        self.Y = Y
+
+    @abstractmethod
+    def rows(self, t: FloatArray, sigma: float) -> ConjugateDerivatives:
+        """Return gradient and inverse Hessian at t (n, c) for the proximal-point parameter sigma."""
+
+    def gradient(self, t: FloatArray, sigma: float) -> FloatArray:
+        """Return the gradient at t."""
+        return self.rows(t, sigma).gradient
+
+    def bent(self, t: FloatArray, step: FloatArray) -> FloatArray:
+        """Return a step that agrees with the given one where that is short, and never leaves the domain."""
+        return step
+
+    def longest_step(self, t: FloatArray, step: FloatArray) -> float:
+        """Return how much of the step may be taken inside the domain: more than all of one that was bent."""
+        return np.inf
+
+    def value(self, t: FloatArray, sigma: float) -> float:
+        """Return the term at t, for the proximal-point parameter sigma."""
+        return self.loss.conjugate(t, self.Y)
+
+    def bound(self, t: FloatArray, lam: float, largest: float) -> float:
+        """Return -F* at the best dual feasible multiple of a t with dual constraint values of at most ``largest``."""
+        limit = min(lam / largest if largest > 0.0 else np.inf, self.largest_multiple(t))
+        return -self.loss.conjugate(self.loss.best_scale(t, self.Y, limit) * t, self.Y)
+
+    def moved(self, t: FloatArray, step: FloatArray) -> FloatArray:
+        """Return t + step, on the domain's affine hull to rounding."""
+        return t + step
+
+    def largest_multiple(self, t: FloatArray) -> float:
+        """Return the largest multiple of t that is in the domain of F*, at least 1 where t is inside."""
+        return np.inf
+
+    def start(self, f: FloatArray) -> FloatArray:
+        """Return a point t for the predictions f (n, c), inside the domain, and centre the term there."""
+        return self.loss.gradient(f, self.Y)
+
+    def recentre(self, t: FloatArray, sigma: float) -> None:  # noqa: B027
+        """Take the proximal-point step of what the term itself holds: nothing, but for Huber's."""
+
+
+class RowTerm(DualTerm):
+    """The dual term of a loss told term by term, which `cvxrelu.Weighted` can weight."""
+
+    loss: RowLoss
+
+    def terms(self, t: FloatArray, sigma: float) -> FloatArray:
+        """Return the terms of the value, for the proximal-point parameter sigma."""
+        return self.loss.conjugate_terms(t, self.Y)
+
+    def value(self, t: FloatArray, sigma: float) -> float:
+        """Return the term at t."""
+        return float(np.sum(self.terms(t, sigma)))
+
+
+def offers_rounded(kind: type[Loss]) -> bool:
+    """Return whether a loss bounds its rounding errors."""
+    return defines(kind, "value_above", "into_domain", "conjugate_above")
+
+
+def offers_dual_term(kind: type[Loss]) -> bool:
+    """Return whether a loss has a term for Newton methods on the dual."""
+    return defines(kind, "dual_term")
+
+
+def dual_term(loss: Loss, Y: FloatArray) -> DualTerm | None:
+    """Return the dual term of a loss, if its class offers one."""
+    return loss.dual_term(Y) if offers_dual_term(type(loss)) else None
 
 
 # A dual point t = grad F(f), or a projected and shrunk one, misses the boundary of the domain of F* by the

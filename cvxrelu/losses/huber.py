@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from cvxrelu._validation import FloatArray, as_float64, check_number
-from cvxrelu.losses.base import DOMAIN_SLACK, RowLoss
+from cvxrelu.losses.base import DOMAIN_SLACK, ConjugateDerivatives, RowLoss, RowTerm
+from cvxrelu.losses.squared import Squared
+from cvxrelu.numerics.rounding import above, mean_above
 from cvxrelu.runtime.lazy_imports import cp
 
 __all__ = ["Huber"]
@@ -90,3 +93,64 @@ class Huber(RowLoss):
         """Return n/2 t_jk^2 + t_jk y_jk and |n t_jk| <= delta."""
         n = t.shape[0]
         return n / 2 * cp.square(t) + cp.multiply(Y, t), [(n * cp.abs(t) <= self.delta).set_label("domain")]
+
+    def value_above(self, f: FloatArray, radius: FloatArray, Y: FloatArray) -> float:
+        """Return a bound of F(f), which grows with |f - Y|."""
+        sizes = above(np.abs(f - Y) + radius, 2)
+        inner = np.minimum(sizes, self.delta)
+        return mean_above(above(inner * (sizes - 0.5 * inner), 3), len(Y))
+
+    def into_domain(self, t: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return t clipped to a bound of which n times is at most delta."""
+        bound = math.nextafter(self.delta / len(Y), 0.0)  # the quotient is off by half a unit at most
+        return np.clip(t, -bound, bound)
+
+    def conjugate_above(self, t: FloatArray, Y: FloatArray) -> float:
+        """Return a bound of the conjugate of the squared loss: inside the box it is the same."""
+        return Squared().conjugate_above(t, Y)
+
+    def dual_term(self, Y: FloatArray) -> RowTerm:
+        """Return F* with its box replaced by a block s."""
+        return _HuberTerm(self, Y)
+
+
+class _HuberTerm(RowTerm):
+    """The squared term with a block s (n, c) under delta/n ||.||_1: s+ = soft(s + sigma t, sigma delta / n)."""
+
+    def __init__(self, loss: Huber, Y: FloatArray) -> None:
+        super().__init__(loss, Y)
+        self.delta = loss.delta
+        self.centre: FloatArray = np.zeros_like(Y)
+
+    def rows(self, t: FloatArray, sigma: float) -> ConjugateDerivatives:
+        """Return n t + Y + s+, and 1/(n + sigma) where s+ is not zero, 1/n where it is."""
+        n = len(t)
+        s = self._prox(t, sigma)
+        return ConjugateDerivatives(n * t + self.Y + s, 1.0 / (n + sigma * (s != 0.0)))
+
+    def terms(self, t: FloatArray, sigma: float) -> FloatArray:
+        """Return the summands of n/2 ||t||^2 + <t, Y> + ||s+||^2 / (2 sigma)."""
+        s = self._prox(t, sigma)
+        terms: FloatArray = t * (0.5 * len(t) * t + self.Y) + s * s / (2.0 * sigma)
+        return terms
+
+    def start(self, f: FloatArray) -> FloatArray:
+        """Return the gradient at f and keep the part of the residual beyond delta."""
+        residual = f - self.Y
+        self.centre = residual - np.clip(residual, -self.delta, self.delta)
+        return self.loss.gradient(f, self.Y)
+
+    def largest_multiple(self, t: FloatArray) -> float:
+        """Return what brings the largest entry of t into the box."""
+        largest = float(np.abs(t).max())
+        return self.delta / (len(t) * largest) if largest > 0.0 else np.inf
+
+    def recentre(self, t: FloatArray, sigma: float) -> None:
+        """Set s to s+."""
+        self.centre = self._prox(t, sigma)
+
+    def _prox(self, t: FloatArray, sigma: float) -> FloatArray:
+        moved = self.centre + sigma * t
+        threshold = sigma * self.delta / len(t)
+        shrunk: FloatArray = moved - np.clip(moved, -threshold, threshold)
+        return shrunk

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,7 +10,9 @@ import numpy as np
 import scipy
 
 from cvxrelu._validation import FloatArray, as_float64
-from cvxrelu.losses.base import DOMAIN_SLACK, RowLoss, exp_excess
+from cvxrelu.losses.base import DOMAIN_SLACK, ConjugateDerivatives, RowLoss, RowTerm, exp_excess
+from cvxrelu.losses.dual_steps import INSIDE, ROUNDED, TINY, share_taken, until_zero
+from cvxrelu.numerics.enclosures import entropy_above, log_sum_exp_above
 from cvxrelu.runtime.lazy_imports import cp
 
 __all__ = ["Logistic"]
@@ -80,3 +83,49 @@ class Logistic(RowLoss):
         a = -n * cp.multiply(Y, t)
         domain = [(a >= 0).set_label("domain_lower"), (a <= 1).set_label("domain_upper")]
         return -(cp.entr(a) + cp.entr(1 - a)) / n, domain
+
+    def value_above(self, f: FloatArray, radius: FloatArray, Y: FloatArray) -> float:
+        """Return a bound of F(f), which falls with y_jk f_jk: that product is exact."""
+        margins = np.nextafter((radius - Y * f).reshape(-1, 1), np.inf)
+        return math.nextafter(log_sum_exp_above(margins) / len(Y), math.inf)
+
+    def into_domain(self, t: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return t with -y_jk t_jk clipped to [0, b], n b <= 1."""
+        bound = math.nextafter(1.0 / len(Y), 0.0)  # the quotient is off by half a unit at most
+        return -Y * np.clip(-Y * t, 0.0, bound)
+
+    def conjugate_above(self, t: FloatArray, Y: FloatArray) -> float:
+        """Return a bound of the negative entropy."""
+        return math.nextafter(entropy_above(np.abs(t).reshape(-1, 1), len(Y)) / len(Y), math.inf)
+
+    def dual_term(self, Y: FloatArray) -> RowTerm:
+        """Return F*, the negative entropy of the two classes."""
+        return _LogisticTerm(self, Y)
+
+
+class _LogisticTerm(RowTerm):
+    """(1/n) sum a log a + (1 - a) log(1 - a), a = -n Y t in (0, 1)."""
+
+    def rows(self, t: FloatArray, sigma: float) -> ConjugateDerivatives:
+        """Return -Y logit(a) and a (1 - a) / n."""
+        a = np.clip(-len(t) * self.Y * t, TINY, 1.0 - ROUNDED)
+        return ConjugateDerivatives(-self.Y * scipy.special.logit(a), a * (1.0 - a) / len(t))
+
+    def bent(self, t: FloatArray, step: FloatArray) -> FloatArray:
+        """Return a step that leaves some of a, or of 1 - a, where it would take all."""
+        a, change = -len(t) * self.Y * t, -len(t) * self.Y * step
+        left = np.where(change < 0.0, np.maximum(a, TINY), np.maximum(1.0 - a, ROUNDED))
+        bent: FloatArray = step * share_taken(left, np.abs(change))
+        return bent
+
+    def longest_step(self, t: FloatArray, step: FloatArray) -> float:
+        """Keep a inside (0, 1)."""
+        a, change = -len(t) * self.Y * t, -len(t) * self.Y * step
+        return INSIDE * min(until_zero(a, change), until_zero(1.0 - a, -change))
+
+    def start(self, f: FloatArray) -> FloatArray:
+        """Return the gradient at f, moved off the boundary where it has rounded to it."""
+        n = len(f)
+        a = -n * self.Y * self.loss.gradient(f, self.Y)
+        t: FloatArray = -self.Y * np.clip(a, 1e-12, 1.0 - 1e-12) / n
+        return t

@@ -13,7 +13,7 @@ from cvxrelu.losses.squared import Squared
 
 __all__ = ["LOSSES", "get_loss"]
 
-LOSSES: Final[dict[str, type[Loss]]] = {loss.name: loss for loss in (Squared, Logistic, SoftmaxCrossEntropy, Huber)}
+LOSSES: Final[dict[str, type[Loss]]] = {loss.name: loss for loss in (Squared, Huber, Logistic, SoftmaxCrossEntropy)}
 
 
 def get_loss(loss: str | Loss) -> Loss:

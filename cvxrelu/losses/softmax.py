@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,7 +10,10 @@ import numpy as np
 import scipy
 
 from cvxrelu._validation import FloatArray, as_float64
-from cvxrelu.losses.base import DOMAIN_SLACK, RowLoss, exp_excess
+from cvxrelu.losses.base import DOMAIN_SLACK, ConjugateDerivatives, RowLoss, RowTerm, exp_excess
+from cvxrelu.losses.dual_steps import INSIDE, ROUNDED, TINY, share_taken, until_zero
+from cvxrelu.numerics.enclosures import entropy_above, log_sum_exp_above
+from cvxrelu.numerics.rounding import EPS, above
 from cvxrelu.runtime.lazy_imports import cp
 
 __all__ = ["SoftmaxCrossEntropy"]
@@ -82,6 +86,81 @@ class SoftmaxCrossEntropy(RowLoss):
         p = n * t + Y
         domain = [(p >= 0).set_label("domain_nonnegative"), (cp.sum(p, axis=1) == 1).set_label("domain_sum")]
         return -cp.entr(p) / n, domain
+
+    def value_above(self, f: FloatArray, radius: FloatArray, Y: FloatArray) -> float:
+        """Return a bound of F(f), which grows with the margins f_jk - <y_j, f_j> of the other classes."""
+        margins = f - np.sum(Y * f, axis=1, keepdims=True)  # Y is one-hot: the sum is exact
+        of_label = np.sum(Y * radius, axis=1, keepdims=True)
+        others = _others(margins + above(radius + of_label + EPS * np.abs(margins), 3), Y)
+        return math.nextafter(log_sum_exp_above(np.nextafter(others, np.inf)) / len(Y), math.inf)
+
+    def into_domain(self, t: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return the positive t of the other classes, shrunk to sums of less than 1/n, and minus those sums."""
+        bound = math.nextafter(1.0 / len(Y), 0.0)  # n * bound <= 1: the quotient is off by half a unit at most
+        c = Y.shape[1]
+        shares = np.where(Y == 1.0, 0.0, np.maximum(t, 0.0))
+        totals = np.sum(shares, axis=1, keepdims=True)
+        shares = shares * np.minimum(1.0, (1.0 - (c + 8) * EPS) * bound / np.maximum(totals, bound / 2))
+        # Multiples of one power of 2, of which 2^52 are more than their sum: all sums are exact.
+        exponents = np.frexp(c * shares.max(axis=1, keepdims=True))[1] + 1
+        unit = np.ldexp(1.0, np.maximum(exponents - 52, -1074))
+        shares = np.floor(shares / unit) * unit
+        point: FloatArray = np.where(Y == 1.0, -np.sum(shares, axis=1, keepdims=True), shares)
+        return point
+
+    def conjugate_above(self, t: FloatArray, Y: FloatArray) -> float:
+        """Return a bound of the negative entropy."""
+        return math.nextafter(entropy_above(_others(t, Y), len(Y)) / len(Y), math.inf)
+
+    def dual_term(self, Y: FloatArray) -> RowTerm:
+        """Return F*, the negative entropy of the classes."""
+        return _SoftmaxTerm(self, Y)
+
+
+class _SoftmaxTerm(RowTerm):
+    """(1/n) sum p log p, p = n t + Y in the open simplex; gradients are unique up to a constant in each row."""
+
+    def rows(self, t: FloatArray, sigma: float) -> ConjugateDerivatives:
+        """Return log p and Q = (diag(p) - p p') / n in each row."""
+        n = len(t)
+        p = self._probabilities(t)
+        return ConjugateDerivatives(np.log(p), p / n, p / np.sqrt(n))
+
+    def bent(self, t: FloatArray, step: FloatArray) -> FloatArray:
+        """Return a step that leaves some of each p where it would take all, with row sums of zero."""
+        n = len(t)
+        p, change = self._probabilities(t), n * step
+        moved = p + change * share_taken(p, np.maximum(-change, 0.0))
+        bent: FloatArray = (moved / moved.sum(axis=1, keepdims=True) - p) / n
+        return bent
+
+    def _probabilities(self, t: FloatArray) -> FloatArray:
+        p: FloatArray = np.maximum(len(t) * t + self.Y, np.where(self.Y > 0.0, ROUNDED, TINY))
+        return p
+
+    def longest_step(self, t: FloatArray, step: FloatArray) -> float:
+        """Keep p positive."""
+        return INSIDE * until_zero(len(t) * t + self.Y, len(t) * step)
+
+    def moved(self, t: FloatArray, step: FloatArray) -> FloatArray:
+        """Return t + step with row sums that do not drift."""
+        n = len(t)
+        p = n * (t + step) + self.Y
+        moved: FloatArray = (p / p.sum(axis=1, keepdims=True) - self.Y) / n
+        return moved
+
+    def start(self, f: FloatArray) -> FloatArray:
+        """Return the gradient at f, moved off the boundary where it has rounded to it."""
+        n = len(f)
+        p = np.maximum(n * self.loss.gradient(f, self.Y) + self.Y, 1e-12)
+        t: FloatArray = (p / p.sum(axis=1, keepdims=True) - self.Y) / n
+        return t
+
+
+def _others(values: FloatArray, Y: FloatArray) -> FloatArray:
+    """Return the entries (n, c - 1) of the classes that are not the label, for one-hot rows Y (n, c)."""
+    others: FloatArray = values[Y == 0.0].reshape(len(Y), -1)
+    return others
 
 
 def _project_simplex(rows: FloatArray) -> FloatArray:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from cvxrelu._validation import FloatArray, as_float64
-from cvxrelu.losses.base import Loss
+from cvxrelu.losses.base import ConjugateDerivatives, DualTerm, Loss
+from cvxrelu.numerics.rounding import above, dot_radius, mean_above
 from cvxrelu.runtime.lazy_imports import cp
 
 __all__ = ["Squared"]
@@ -79,3 +81,33 @@ class Squared(Loss):
     ) -> tuple[cp.Expression, list[cp.Constraint]]:
         """Return n/2 ||t||_F^2 + <t, Y> and no constraint."""
         return t.shape[0] / 2 * cp.sum_squares(t) + cp.sum(cp.multiply(Y, t)), []
+
+    def value_above(self, f: FloatArray, radius: FloatArray, Y: FloatArray) -> float:
+        """Return a bound of 1/(2n) ||f - Y||_F^2, which grows with |f - Y|."""
+        sizes = above(np.abs(f - Y) + radius, 2)
+        return mean_above(above(sizes * (sizes - 0.5 * sizes), 3), len(Y))
+
+    def into_domain(self, t: FloatArray, Y: FloatArray) -> FloatArray:
+        """Return t itself."""
+        return t
+
+    def conjugate_above(self, t: FloatArray, Y: FloatArray) -> float:
+        """Return a bound of n/2 ||t||_F^2 + <t, Y>."""
+        scaled = 0.5 * len(Y) * t
+        terms, sizes = t * (scaled + Y), np.abs(t) * (np.abs(scaled) + np.abs(Y))
+        return math.nextafter(float(np.sum(terms) + dot_radius(np.sum(sizes), t.size + 3)), math.inf)
+
+    def dual_term(self, Y: FloatArray) -> DualTerm:
+        """Return F*, a quadratic function."""
+        return _SquaredTerm(self, Y)
+
+
+class _SquaredTerm(DualTerm):
+    """n/2 ||t||^2 + <t, Y>."""
+
+    constant_curvature = True
+
+    def rows(self, t: FloatArray, sigma: float) -> ConjugateDerivatives:
+        """Return n t + Y and 1/n."""
+        n = len(t)
+        return ConjugateDerivatives(n * t + self.Y, np.full(t.shape, 1.0 / n))

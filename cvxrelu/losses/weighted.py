@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cvxrelu._validation import FloatArray, check_numeric, read_only
-from cvxrelu.losses.base import Loss, RowLoss
+from cvxrelu.losses.base import ConjugateDerivatives, DualTerm, Loss, RowLoss, RowTerm, offers_dual_term
 from cvxrelu.losses.registry import get_loss
 from cvxrelu.runtime.lazy_imports import cp
 
@@ -133,6 +133,11 @@ class Weighted(Loss):
         terms, domain = self.loss.conjugate_expression_terms(cp.multiply(1.0 / self._spread(t), t), Y)
         return cp.sum(cp.multiply(self._spread(terms), terms)), domain
 
+    def dual_term(self, Y: FloatArray) -> DualTerm | None:
+        """Return the weighted dual term of the loss, if it has one."""
+        term = self.loss.dual_term(Y) if offers_dual_term(type(self.loss)) else None
+        return None if term is None else _WeightedTerm(self, Y, term)
+
     def _column(self, f: FloatArray) -> FloatArray:
         return self.weights[:, None].astype(f.dtype, copy=False)
 
@@ -141,6 +146,49 @@ class Weighted(Loss):
 
     def _key(self) -> tuple[RowLoss, bytes]:
         return self.loss, self.weights.tobytes()
+
+
+class _WeightedTerm(DualTerm):
+    """sum_j w_j g(t_j / w_j) for the term g of a loss without weights; Huber's block s is weighted alike."""
+
+    def __init__(self, loss: Weighted, Y: FloatArray, term: RowTerm) -> None:
+        super().__init__(loss, Y)
+        self._w = loss.weights[:, None]
+        self._term = term
+
+    def rows(self, t: FloatArray, sigma: float) -> ConjugateDerivatives:
+        """Return the gradient of g, and its inverse Hessian times w."""
+        rows = self._term.rows(t / self._w, sigma)
+        coupling = None if rows.coupling is None else np.sqrt(self._w) * rows.coupling
+        return ConjugateDerivatives(rows.gradient, self._w * rows.diagonal, coupling)
+
+    def bent(self, t: FloatArray, step: FloatArray) -> FloatArray:
+        """Return a step that never leaves the domain."""
+        return self._w * self._term.bent(t / self._w, step / self._w)
+
+    def longest_step(self, t: FloatArray, step: FloatArray) -> float:
+        """Return how much of the step may be taken inside the domain: more than all of one that was bent."""
+        return self._term.longest_step(t / self._w, step / self._w)
+
+    def value(self, t: FloatArray, sigma: float) -> float:
+        """Return the term at t, for the proximal-point parameter sigma."""
+        return float(np.sum(self._w * self._term.terms(t / self._w, sigma)))
+
+    def moved(self, t: FloatArray, step: FloatArray) -> FloatArray:
+        """Return t + step, on the domain's affine hull to rounding."""
+        return self._w * self._term.moved(t / self._w, step / self._w)
+
+    def largest_multiple(self, t: FloatArray) -> float:
+        """Return the largest multiple of t that is in the domain of F*, at least 1 where t is inside."""
+        return self._term.largest_multiple(t / self._w)
+
+    def start(self, f: FloatArray) -> FloatArray:
+        """Return a point t for the predictions f (n, c), inside the domain, and centre g there."""
+        return self._w * self._term.start(f)
+
+    def recentre(self, t: FloatArray, sigma: float) -> None:
+        """Recentre g."""
+        self._term.recentre(t / self._w, sigma)
 
 
 def unweighted(loss: Loss) -> Loss:

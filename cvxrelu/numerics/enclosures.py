@@ -8,9 +8,8 @@ larger than the values by a few 2^-52, relatively for exp and absolutely for log
 import numpy as np
 
 from cvxrelu._validation import FloatArray
-from cvxrelu.numerics.rounding import above, dot_radius
+from cvxrelu.numerics.rounding import EPS, above, dot_radius
 
-_EPS = 2.0**-52
 _ETA = 2.0**-1074
 # ln 2 = high + low to 2^-86; high has 33 bits, so that its products with integers below 2^20 are exact.
 _LN2_HIGH = float.fromhex("0x1.62e42feep-1")
@@ -34,7 +33,7 @@ def exp_above(x: FloatArray) -> FloatArray:
     series = np.ones_like(r)
     for i in range(_DEGREE, 0, -1):
         series = 1.0 + r * series / i
-    bounds = np.ldexp(series * (1.0 + 8 * _EPS), k.astype(np.int64)) + _ETA
+    bounds = np.ldexp(series * (1.0 + 8 * EPS), k.astype(np.int64)) + _ETA
     finite: FloatArray = np.where(x <= _HIGHEST, bounds, np.inf)
     return finite
 
@@ -60,7 +59,9 @@ def log1p_above(x: FloatArray) -> FloatArray:
 
 
 def log_sum_exp_above(margins: FloatArray) -> float:
-    """Return an upper bound of sum_j log(1 + sum_k exp(m_jk)) for the rows of finite numbers m (n, k)."""
+    """Return an upper bound of sum_j log(1 + sum_k exp(m_jk)) for rows m (n, k), infinite if one is not finite."""
+    if not np.isfinite(margins).all():
+        return np.inf
     padded = np.sort(np.column_stack([np.zeros(len(margins)), margins]), axis=1)
     top = padded[:, -1]
     others = np.nextafter(padded[:, :-1] - top[:, None], np.inf)
@@ -91,7 +92,7 @@ def rest_terms(totals: FloatArray, n: int) -> FloatArray:
     """Return upper bounds of (1 - s) log(1 - s), s = n * totals < 1."""
     low, high = _around(n * totals)
     # log(1 - s) = -s - s^2/2 - s^3/3 - ...: where s is small, its first terms are closer.
-    series = -low * (1.0 + low * (0.5 + low / 3.0)) * (1.0 - 8 * _EPS)
+    series = -low * (1.0 + low * (0.5 + low / 3.0)) * (1.0 - 8 * EPS)
     logs = np.minimum(series, log_above(np.nextafter(1.0 - low, np.inf)))
     bounds: FloatArray = np.nextafter(np.maximum(np.nextafter(1.0 - high, 0.0), 0.0) * logs, np.inf)
     return bounds

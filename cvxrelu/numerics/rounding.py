@@ -14,6 +14,7 @@ import numpy as np
 from cvxrelu._validation import FloatArray
 from cvxrelu.exceptions import CertificateError
 
+EPS = 2.0**-52  # the machine epsilon of float64, twice the unit roundoff
 TINY = 2.0**-1022  # the least normal number: a divisor that is at least that is not zero
 _U = 2.0**-53
 _ETA = 2.0**-1074
@@ -57,6 +58,17 @@ def dot_radius(sizes: FloatArray, length: int, products: int | None = None) -> F
         ``length``.
     """
     return above((length + 4) * _U * above(sizes, length), 3) + (products or length) * _ETA
+
+
+def sum_above(sizes: FloatArray) -> float:
+    """Return an upper bound of the sum of non-negative numbers."""
+    sizes = sizes[sizes != 0.0]
+    return float(above(np.asarray(np.sum(sizes)), sizes.size))
+
+
+def mean_above(terms: FloatArray, n: int) -> float:
+    """Return an upper bound of the sum of non-negative numbers over n."""
+    return float(above(np.asarray(np.sum(terms) / n), terms.size + 1))
 
 
 def norms_above(rows: FloatArray) -> FloatArray:

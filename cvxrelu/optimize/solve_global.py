@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from cvxrelu._validation import FloatArray, Weights, check_integer, check_matrix, check_number, check_targets
 from cvxrelu.certificates.certificate import Certificate, certify, over_all_networks
 from cvxrelu.exceptions import ConvergenceWarning, SolverError
-from cvxrelu.losses.base import Loss
-from cvxrelu.losses.dual_terms import SEPARABLE_LOSSES
-from cvxrelu.losses.registry import get_loss
+from cvxrelu.losses.base import Loss, dual_term, offers_dual_term
+from cvxrelu.losses.registry import LOSSES, get_loss
 from cvxrelu.losses.weighted import unweighted
 from cvxrelu.numerics.active_set import project_blocks
 from cvxrelu.numerics.rounding import TINY
@@ -165,10 +164,11 @@ def solve_global(
     measure = get_loss(loss)
     lam = check_number("lam", lam, minimum=0.0, strict=True)
     tol = check_number("tol", tol, minimum=0.0, strict=True)
-    if check_targets(y, len(data)).shape[1] != 1:
+    targets = check_targets(y, len(data))
+    if targets.shape[1] != 1:
         raise ValueError(f"y must have one column: there is no global bound for more; got shape {np.shape(y)}")
-    if type(unweighted(measure)) not in SEPARABLE_LOSSES:
-        names = ", ".join(kind.name for kind in SEPARABLE_LOSSES)
+    if dual_term(measure, targets) is None or not unweighted(measure).sums_over_entries:
+        names = ", ".join(name for name, kind in LOSSES.items() if offers_dual_term(kind) and kind.sums_over_entries)
         raise SolverError(f"loss must be one of {names}; got {measure!r}")
     if time_limit is not None:
         time_limit = check_number("time_limit", time_limit, minimum=0.0, strict=True)

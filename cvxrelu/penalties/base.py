@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from cvxrelu._validation import FloatArray, as_float64
+from cvxrelu._validation import FloatArray, as_float64, defines
 from cvxrelu.penalties.prox_jacobians import ProxJacobian
 from cvxrelu.runtime.lazy_imports import cp
 
@@ -24,6 +24,10 @@ class Penalty(ABC):
 
     `value`, `prox` and `dual_norm` are computed in the precision of their arguments, `conjugate` in float64. The class
     attributes say what the penalty can do: solvers ask them, and by default it can do nothing special.
+
+    Rigor "rounded" is offered by a class that defines `value_above` and `conjugate_above`, a norm `dual_norm_above`,
+    itself, and otherwise refused by name; methods that a subclass inherits do not count, since it may have changed
+    what they bound.
 
     Attributes
     ----------
@@ -104,6 +108,17 @@ class Penalty(ABC):
         with ``dual``.
         """
 
+    def value_above(self, blocks: FloatArray) -> float:
+        """Return a number that Omega is at most at these weights (..., P, d), in exact arithmetic.
+
+        It holds whatever rounding does here: see `cvxrelu.numerics.rounding` for the tools.
+        """
+        raise NotImplementedError(f"{self!r} has no bounds of rounding errors")
+
+    def conjugate_above(self, Z: FloatArray, radius: FloatArray, lam: float) -> float:
+        """Return a number that R* is at most, in exact arithmetic, at anything within ``radius`` of Z; lam > 0."""
+        raise NotImplementedError(f"{self!r} has no bounds of rounding errors")
+
 
 class NormPenalty(Penalty):
     """A norm; R* is 0 on the ball {Z : dual_norm(Z) <= lam} and infinite outside."""
@@ -118,6 +133,14 @@ class NormPenalty(Penalty):
         """Return 0 if dual_norm(Z) <= lam, else infinity."""
         return 0.0 if self.dual_norm(as_float64(Z)) <= lam else np.inf
 
+    def dual_norm_above(self, Z: FloatArray, radius: FloatArray) -> float:
+        """Return a number that the dual norm of anything within ``radius`` of Z is at most, in exact arithmetic."""
+        raise NotImplementedError(f"{self!r} has no bounds of rounding errors")
+
+    def conjugate_above(self, Z: FloatArray, radius: FloatArray, lam: float) -> float:
+        """Return 0 if the dual norm is at most lam, else infinity."""
+        return 0.0 if self.dual_norm_above(Z, radius) <= lam else np.inf
+
 
 class PatternNorm(NormPenalty):
     """A norm that is a sum over patterns, and sets whole ones to zero: what working sets of patterns are made for."""
@@ -129,6 +152,12 @@ class PatternNorm(NormPenalty):
     @abstractmethod
     def prox_jacobian(self, w: FloatArray, threshold: float) -> ProxJacobian:
         """Return a generalised Jacobian of the prox of threshold * Omega at w (c, k, d)."""
+
+
+def offers_rounded(kind: type[Penalty]) -> bool:
+    """Return whether a penalty bounds its rounding errors."""
+    conjugate = "dual_norm_above" if issubclass(kind, NormPenalty) else "conjugate_above"
+    return defines(kind, "value_above", conjugate)
 
 
 def homogeneous(norm: Callable[[FloatArray], Any], Z: FloatArray) -> Any:

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from cvxrelu._validation import FloatArray
+from cvxrelu.numerics.rounding import above, norms_above, sum_above
 from cvxrelu.penalties.base import NormPenalty, PatternNorm
 from cvxrelu.penalties.prox_jacobians import ProxJacobian, block_jacobian, entry_jacobian
 from cvxrelu.runtime.lazy_imports import cp
@@ -74,6 +75,14 @@ class GroupL1(_SumOfGroupNorms, PatternNorm):
         """Return 0 and ||z||_2 <= lam for each row z."""
         return cp.Constant(0.0), [(cp.norm(Z, 2, axis=1) <= lam).set_label("dual_ball")]
 
+    def value_above(self, blocks: FloatArray) -> float:
+        """Return a bound of the sum of the norms of the groups."""
+        return sum_above(norms_above(blocks))
+
+    def dual_norm_above(self, Z: FloatArray, radius: FloatArray) -> float:
+        """Return a bound of the largest norm of a group."""
+        return float(np.max(norms_above(above(np.abs(Z) + radius, 1))))
+
 
 @dataclass(frozen=True)
 class FeatureGroupL1(_SumOfGroupNorms):
@@ -99,6 +108,14 @@ class FeatureGroupL1(_SumOfGroupNorms):
     ) -> tuple[cp.Expression, list[cp.Constraint]]:
         """Return 0 and ||z||_2 <= lam for each column z."""
         return cp.Constant(0.0), [(cp.norm(Z, 2, axis=0) <= lam).set_label("dual_ball")]
+
+    def value_above(self, blocks: FloatArray) -> float:
+        """Return a bound of the sum of the norms of the groups."""
+        return sum_above(norms_above(_by_feature(blocks)))
+
+    def dual_norm_above(self, Z: FloatArray, radius: FloatArray) -> float:
+        """Return a bound of the largest norm of a group."""
+        return float(np.max(norms_above(_by_feature(above(np.abs(Z) + radius, 1)))))
 
 
 @dataclass(frozen=True)
@@ -136,8 +153,26 @@ class L1(_SumOfGroupNorms, PatternNorm):
         """Return 0 and |z| <= lam for each entry z."""
         return cp.Constant(0.0), [(cp.abs(Z) <= lam).set_label("dual_ball")]
 
+    def value_above(self, blocks: FloatArray) -> float:
+        """Return a bound of the sum of the norms of the groups."""
+        return sum_above(norms_above(_by_entry(blocks)))
+
+    def dual_norm_above(self, Z: FloatArray, radius: FloatArray) -> float:
+        """Return a bound of the largest norm of a group."""
+        return float(np.max(norms_above(_by_entry(above(np.abs(Z) + radius, 1)))))
+
 
 def _largest_of_pattern(sizes: FloatArray) -> FloatArray:
     """Return the maximum over all axes but that of the patterns, of sizes (..., P, d)."""
     largest: FloatArray = sizes.max(axis=-1).reshape(-1, sizes.shape[-2]).max(axis=0)
     return largest
+
+
+def _by_feature(blocks: FloatArray) -> FloatArray:
+    """Return the groups of the features as rows."""
+    return blocks.reshape(-1, blocks.shape[-1]).T
+
+
+def _by_entry(blocks: FloatArray) -> FloatArray:
+    """Return the entries as rows."""
+    return blocks.reshape(-1, 1)

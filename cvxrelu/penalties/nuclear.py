@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from cvxrelu._validation import FloatArray
+from cvxrelu.numerics.rounding import above, norms_above, singular_values_above, sum_above
 from cvxrelu.penalties.base import PatternNorm
 from cvxrelu.penalties.prox_jacobians import ProxJacobian, spectral_jacobian
 from cvxrelu.runtime.lazy_imports import cp
@@ -63,6 +64,16 @@ class Nuclear(PatternNorm):
         return cp.Constant(0.0), [
             (cp.sigma_max(matrix) <= lam).set_label(f"dual_ball_{i}") for i, matrix in enumerate(matrices)
         ]
+
+    def value_above(self, blocks: FloatArray) -> float:
+        """Return a bound of the sum of all singular values."""
+        return sum_above(singular_values_above(_matrices(blocks))[1])
+
+    def dual_norm_above(self, Z: FloatArray, radius: FloatArray) -> float:
+        """Return a bound of the largest singular value."""
+        largest, _ = singular_values_above(_matrices(Z))
+        errors = norms_above(_matrices(radius).reshape(len(largest), -1))
+        return float(np.max(above(largest + errors, 1)))
 
 
 def _matrices(U: FloatArray) -> FloatArray:

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from cvxrelu._validation import FloatArray, as_float64
+from cvxrelu.numerics.rounding import above, norms_above, sum_above
 from cvxrelu.penalties.base import Penalty
 from cvxrelu.runtime.lazy_imports import cp
 
@@ -49,6 +50,16 @@ class SquaredL2(Penalty):
         Q = cp.Variable(Z.shape, name="Q")
         return lam / 2 * cp.sum_squares(Q), [(lam * Q == Z).set_label("dual_scaling")]
 
+    def value_above(self, blocks: FloatArray) -> float:
+        """Return a bound of 1/2 ||U||_F^2."""
+        return sum_above(above(0.5 * (blocks * blocks), 2))
+
+    def conjugate_above(self, Z: FloatArray, radius: FloatArray, lam: float) -> float:
+        """Return a bound of ||Z||_F^2 / (2 lam)."""
+        size = float(norms_above(above(np.abs(Z) + radius, 1).ravel()))
+        ratio = float(above(np.asarray(size / lam), 1))
+        return float(above(np.asarray(0.5 * (size * ratio)), 2))
+
 
 @dataclass(frozen=True)
 class NoPenalty(Penalty):
@@ -82,6 +93,14 @@ class NoPenalty(Penalty):
     ) -> tuple[cp.Expression, list[cp.Constraint]]:
         """Return 0 and Z = 0."""
         return cp.Constant(0.0), [(Z == 0).set_label("dual_zero")]
+
+    def value_above(self, blocks: FloatArray) -> float:
+        """Return 0."""
+        return 0.0
+
+    def conjugate_above(self, Z: FloatArray, radius: FloatArray, lam: float) -> float:
+        """Return 0 if Z = 0 and nothing else is within the radius, else infinity."""
+        return _indicator_of_zero(np.abs(Z) + radius)
 
 
 def _indicator_of_zero(Z: FloatArray) -> float:

@@ -80,10 +80,10 @@ def interior_point_cost(problem: ConvexProblem) -> Cost:
         triangle = 0.5 * (c + d) * (c + d + 1)
         operations += len(problem.patterns) * triangle**3
         size += _BYTES_PER_FACTOR_ENTRY * len(problem.patterns) * triangle**2
-    name = unweighted(problem.loss).name
-    if name == "softmax":  # its exponential cones tie the outputs together
+    loss = unweighted(problem.loss)
+    if not loss.sums_over_entries:  # its cones tie the outputs together
         operations *= c
-    factors = _FACTORS.get(name, _MOST_FACTORS) + (_FOR_CONES if cones else 0)
+    factors = _FACTORS.get(loss.name, _MOST_FACTORS) + (_FOR_CONES if cones else 0)
     seconds = _BASE + _PER_ENTRY * entries + _PER_OPERATION * factors * operations
     if "cvxpy" not in sys.modules:
         seconds += _IMPORT

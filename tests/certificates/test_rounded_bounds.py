@@ -15,7 +15,6 @@ import cvxrelu as cr
 from cvxrelu.certificates import checker
 from cvxrelu.certificates import rounded_bounds as rounded
 from cvxrelu.certificates.certificate import _below, _is_exact
-from cvxrelu.losses.rounded import conjugate_above, into_domain, loss_above
 from cvxrelu.losses.squared import Squared
 from cvxrelu.numerics.rounding import dot_radius
 from cvxrelu.penalties.group_norms import GroupL1
@@ -247,7 +246,7 @@ def test_bounds_hold_on_nasty_data(case, kind, seed):
 def test_any_dual_variable_is_moved_to_exact_feasibility(case, exponent, seed):
     problem = case.build()
     t = 10.0**exponent * np.random.default_rng(seed).standard_normal(problem.Y.shape)
-    moved = into_domain(problem.loss, t, problem.Y)
+    moved = problem.loss.into_domain(t, problem.Y)
     candidate = rounded.feasible_dual(problem, problem.dual_point(t))
     with localcontext() as context:
         context.prec = 80
@@ -255,7 +254,7 @@ def test_any_dual_variable_is_moved_to_exact_feasibility(case, exponent, seed):
         # The domain by itself, with a penalty that allows every argument.
         free = type(problem)(problem.X, problem.y, problem.patterns, 1e30, problem.loss, "l1")
         point = cr.DualPoint(moved, free.dual_point(0.0 * t).multipliers, 0.0)
-        assert -conjugate_above(problem.loss, moved, problem.Y) <= exact_dual_objective(free, point)
+        assert -problem.loss.conjugate_above(moved, problem.Y) <= exact_dual_objective(free, point)
 
 
 @pytest.mark.parametrize("case", CASES[::5], ids=str)
@@ -306,11 +305,11 @@ def test_loss_above_holds_for_all_predictions_within_the_radius(name, exponent, 
     rng = np.random.default_rng(seed)
     problem = make_problem("gated", name, c=3)
     f, radius = 10.0**exponent * rng.standard_normal((2, *problem.Y.shape))
-    bound = loss_above(problem.loss, f, np.abs(radius), problem.Y)
+    bound = problem.loss.value_above(f, np.abs(radius), problem.Y)
     for _ in range(5):
         other = f + radius * rng.choice([-0.999999, 0.999999], radius.shape)
         assert problem.loss.value(other, problem.Y) <= bound
-    assert loss_above(problem.loss, f, np.zeros_like(f), problem.Y) <= problem.loss.value(f, problem.Y) * (1 + 1e-9)
+    assert problem.loss.value_above(f, np.zeros_like(f), problem.Y) <= problem.loss.value(f, problem.Y) * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("case", UNREGULARISED, ids=str)
@@ -451,10 +450,18 @@ def test_what_is_not_known_is_refused():
         pass
 
     problem = make_problem("gated")
-    for loss, penalty in ((OwnLoss(), "group_l1"), ("squared", OwnPenalty())):
+    losses, penalties = "squared, huber, logistic, softmax", "group_l1, feature_group_l1, l1, squared_l2, nuclear, none"
+    for loss, penalty, message in (
+        (OwnLoss(), "group_l1", rf"needs a loss that bounds its rounding errors \({losses}\); got .*OwnLoss"),
+        (
+            "squared",
+            OwnPenalty(),
+            rf"needs a penalty that bounds its rounding errors \({penalties}\); got .*Penalty",
+        ),
+    ):
         own = cr.ConvexGatedReLU(problem.X, problem.y, problem.patterns, 0.1, loss, penalty)
         cr.certify(own, own.zero_weights())
-        with pytest.raises(ValueError, match="package's own losses and penalties"):
+        with pytest.raises(ValueError, match=message):
             cr.certify(own, own.zero_weights(), rigor="rounded")
     with pytest.raises(ValueError, match="rigor must be one of 'floating_point', 'rounded'; got 'exact'"):
         cr.certify(problem, problem.zero_weights(), rigor="exact")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from cvxrelu.losses import registry
-from cvxrelu.losses.dual_terms import downhill, dual_term
+from cvxrelu.losses.base import dual_term
+from cvxrelu.losses.dual_steps import downhill
 from cvxrelu.losses.registry import get_loss
 from cvxrelu.losses.weighted import Weighted
 from tests.helpers.cases import LOSSES, make_targets

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import cvxrelu as cr
-from cvxrelu.losses.dual_terms import dual_term
+from cvxrelu.losses.base import dual_term
 from cvxrelu.losses.weighted import unweighted
 from tests.helpers.cases import assert_agrees, make_targets
 from tests.losses.test_dual_terms import difference, interior, tangent

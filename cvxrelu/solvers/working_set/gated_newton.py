@@ -6,11 +6,13 @@ on the patterns where p is not zero (Li, Sun & Toh 2018; Zhang, Zhang, Sun & Toh
 """
 
 from enum import Enum, auto
+from typing import cast
 
 import numpy as np
 
 from cvxrelu._validation import FloatArray
-from cvxrelu.losses.dual_terms import downhill, dual_term
+from cvxrelu.losses.base import DualTerm, dual_term
+from cvxrelu.losses.dual_steps import downhill
 from cvxrelu.numerics.rounding import TINY
 from cvxrelu.penalties.base import PatternNorm
 from cvxrelu.problems.base import ConvexProblem
@@ -54,7 +56,7 @@ class ProximalNewton:
     def __init__(self, problem: ConvexProblem, penalty: PatternNorm, prediction: FloatArray) -> None:
         self.problem = problem
         self.penalty = penalty
-        self.term = dual_term(problem.loss, problem.Y)
+        self.term = cast(DualTerm, dual_term(problem.loss, problem.Y))  # as `WorkingSet.check_problem` has found
         self.t = self.term.start(prediction)
         X = problem.operator.X
         self._eps = float(np.finfo(problem.X.dtype).eps)

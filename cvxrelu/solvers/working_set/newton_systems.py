@@ -18,7 +18,7 @@ import numpy as np
 from scipy.linalg import cho_factor
 
 from cvxrelu._validation import FloatArray
-from cvxrelu.losses.dual_terms import ConjugateDerivatives
+from cvxrelu.losses.base import ConjugateDerivatives
 from cvxrelu.patterns.packed_mask import Mask
 from cvxrelu.penalties.prox_jacobians import GroupJacobian, ProxJacobian
 from cvxrelu.problems.operator import GatedOperator

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from cvxrelu._validation import FloatArray
-from cvxrelu.losses.dual_terms import ConjugateDerivatives
+from cvxrelu.losses.base import ConjugateDerivatives
 from cvxrelu.penalties.prox_jacobians import GroupJacobian, ProxJacobian
 from cvxrelu.problems.operator import GatedOperator
 

@@ -13,7 +13,8 @@ from scipy.linalg import blas, lapack
 
 from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.cones.projection import ConeProjector
-from cvxrelu.losses.dual_terms import DualTerm, downhill
+from cvxrelu.losses.base import DualTerm
+from cvxrelu.losses.dual_steps import downhill
 from cvxrelu.numerics.active_set import IndexArray
 from cvxrelu.numerics.rounding import TINY
 from cvxrelu.numerics.rows import row_norms

@@ -1,12 +1,13 @@
 """Working sets of blocks for C-ReLU: all blocks are priced, the promising ones solved by proximal Newton steps."""
 
 from collections.abc import Iterator
+from typing import cast
 
 import numpy as np
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.cones.projection import ConeProjector
-from cvxrelu.losses.dual_terms import dual_term
+from cvxrelu.losses.base import DualTerm, dual_term
 from cvxrelu.numerics.active_set import IndexArray
 from cvxrelu.numerics.rounding import TINY
 from cvxrelu.numerics.rows import row_norms
@@ -70,7 +71,7 @@ class _Search:
         n_blocks = 2 * problem.n_outputs * self.D.shape[1]
         self.ids: IndexArray = np.arange(n_blocks)
         self.u = problem.blocks(problem.repair(problem.weights(blocks))).reshape(n_blocks, problem.d)
-        self.term = dual_term(problem.loss, problem.Y)
+        self.term = cast(DualTerm, dual_term(problem.loss, problem.Y))  # as `WorkingSet.check_problem` has found
         self.t = self.term.start(problem.predict(problem.weights(blocks)))
         self.upper = np.inf
         self.dual = DualPoint(self.t, None, -np.inf)

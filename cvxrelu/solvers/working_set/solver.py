@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray, Weights, check_integer
 from cvxrelu.exceptions import SolverError
-from cvxrelu.losses.dual_terms import LOSSES, SEPARABLE_LOSSES
+from cvxrelu.losses.base import dual_term, offers_dual_term
+from cvxrelu.losses.registry import LOSSES
 from cvxrelu.losses.weighted import unweighted
 from cvxrelu.penalties.base import PatternNorm
 from cvxrelu.penalties.group_norms import GroupL1
@@ -75,10 +76,11 @@ class WorkingSet:
         """Raise SolverError if the problem is not of this kind, or does not fit in the memory that is free."""
         cones = isinstance(problem, ConvexReLU)
         kind = GroupL1 if cones else PatternNorm
-        losses = SEPARABLE_LOSSES if cones else LOSSES
-        known = type(unweighted(problem.loss)) in losses
+        separable = unweighted(problem.loss).sums_over_entries
+        known = dual_term(problem.loss, problem.Y) is not None and (separable or not cones)
         if not isinstance(problem.penalty, kind) or problem.lam == 0.0 or not known:
-            names = ", ".join(loss.name for loss in losses)
+            losses = [loss for loss in LOSSES.values() if offers_dual_term(loss)]
+            names = ", ".join(loss.name for loss in losses if loss.sums_over_entries or not cones)
             penalties = ", ".join(name for name, penalty in PENALTIES.items() if issubclass(penalty, kind))
             other = "CLARABEL or AugmentedLagrangian" if cones else "RFISTA"
             raise SolverError(

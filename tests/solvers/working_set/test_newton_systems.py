@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cvxrelu.losses.dual_terms import dual_term
+from cvxrelu.losses.base import dual_term
 from cvxrelu.losses.registry import get_loss
 from cvxrelu.penalties.registry import get_penalty
 from cvxrelu.problems.operator import GatedOperator
