@@ -40,7 +40,8 @@ class Certificate:
     lower : float
         Dual objective at the dual feasible point ``dual``: no weights with these patterns are better.
     upper : float
-        Objective of the feasible point ``weights``, in the units of the problem's objective.
+        Objective of the feasible point ``weights``, in the units of the problem's objective. For weights so large that
+        they are in their cones to rounding only, plus what the dual point's multipliers charge for that.
     max_violation : float
         Largest violation of a cone by the weights that were given, in units of activation: what was repaired.
     kkt_residual : float
@@ -342,6 +343,8 @@ def _certify(
     best = max(points, key=lambda point: point.value)
     if rounded:
         best = feasible_dual(problem, best)
+    else:
+        upper += problem.shortfall(feasible, best)
     rounding = 0.0 if rounded else ROUNDING
     lower = check_bounds(best.value, upper, problem.value_at_zero, problem, rounding)
     return Certificate(

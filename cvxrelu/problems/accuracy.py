@@ -1,8 +1,10 @@
 """Predictions whose products cancel: weights that are far larger than what they predict."""
 
 import numpy as np
+import scipy.sparse as sp
 
 from cvxrelu._validation import FloatArray
+from cvxrelu.cones.pattern_cones import PatternCones
 from cvxrelu.numerics.rows import row_norms
 from cvxrelu.patterns.packed_mask import take_patterns
 from cvxrelu.problems.operator import GatedOperator
@@ -54,3 +56,38 @@ def accurate_forward(operator: GatedOperator, U: FloatArray, size: float) -> Flo
     for i, mask in enumerate(masks.T):
         sums[mask] += X[mask] @ weights[:, i].T.astype(np.longdouble)
     return sums.astype(np.float64)
+
+
+def cone_shortfall(cones: PatternCones, W: FloatArray, multipliers: sp.csr_array, size: float) -> float:
+    """Return sum_b g_b'(-Xt_b w_b)_+: what multipliers g charge for weights that rounding leaves outside their cones.
+
+    Weights in their cones to the rounding of their products may miss them by much where they are far larger than what
+    they predict, and their objective falls below the optimal value. This sum is a bound of that: by weak duality
+    objective(w) >= value(t, g) + sum_b g_b'Xt_b w_b. Zero where sum_b ||w_b|| is at most ``size``.
+
+    Parameters
+    ----------
+    cones : PatternCones
+        The cones; block b belongs to pattern b % P.
+    W : ndarray of shape (B, d)
+        The weights.
+    multipliers : csr_array of shape (B, n)
+        g >= 0.
+    size : float
+        That of `cancelling_size`.
+
+    Returns
+    -------
+    float
+    """
+    norms = np.linalg.norm(W, axis=1)
+    if not norms.sum() > size:
+        return 0.0
+    charge = 0.0
+    for b in np.flatnonzero(norms).tolist():
+        part = slice(*multipliers.indptr[b : b + 2])
+        rows, g = multipliers.indices[part], multipliers.data[part]
+        signs = np.where(cones.D[rows, b % len(cones.patterns)], 1.0, -1.0)
+        products = signs * (cones.X[rows].astype(np.longdouble) @ W[b].astype(np.longdouble))
+        charge += float(g @ np.maximum(-products, 0.0))
+    return charge

@@ -21,7 +21,7 @@ from cvxrelu.penalties.base import NormPenalty, Penalty, homogeneous
 from cvxrelu.penalties.registry import get_penalty
 from cvxrelu.problems.accuracy import accurate_forward, cancelling_size
 from cvxrelu.problems.cvxpy_programs import ProgramData, build_program
-from cvxrelu.problems.dual import DualProgram
+from cvxrelu.problems.dual import DualPoint, DualProgram
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.normalization import Normalized, exponents, normalize
 from cvxrelu.problems.operator import GatedOperator
@@ -278,6 +278,10 @@ class ConvexProblem(DualProgram):
     @abstractmethod
     def repair(self, weights: Weights) -> Weights:
         """Return weights in their cones, near the given ones."""
+
+    @abstractmethod
+    def shortfall(self, weights: Weights, dual: DualPoint) -> float:
+        """Return a bound of how far rounding in the cones of large weights brings the objective below its optimum."""
 
     @abstractmethod
     def program_entries(self) -> int:

@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from cvxrelu._validation import FloatArray, Weights
 from cvxrelu.patterns.packed_mask import count_active
 from cvxrelu.problems.base import ConvexProblem, check_block_array
+from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.dual_workspace import DualWorkspace
 
 
@@ -76,6 +77,10 @@ class ConvexGatedReLU(ConvexProblem):
     def repair(self, weights: Weights) -> FloatArray:
         """Return the weights as they are."""
         return self.blocks(weights)
+
+    def shortfall(self, weights: Weights, dual: DualPoint) -> float:
+        """Return 0: a gated problem has no cones."""
+        return 0.0
 
     def zero_is_optimal(self) -> bool:
         """Return whether lam is at least `lam_max`."""

@@ -16,7 +16,9 @@ from cvxrelu.patterns.activation_patterns import strictly_inside
 from cvxrelu.patterns.packed_mask import count_active, take_patterns
 from cvxrelu.penalties.base import PatternNorm
 from cvxrelu.penalties.registry import PENALTIES
+from cvxrelu.problems.accuracy import cone_shortfall
 from cvxrelu.problems.base import ConvexProblem, check_block_array
+from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.dual_workspace import DualWorkspace
 
 _ROUNDING = 1e-9
@@ -115,6 +117,12 @@ class ConvexReLU(ConvexProblem):
         outside = np.flatnonzero(self.cones.violations(blocks).ravel() > 0.0)
         flat[outside] = self.cones.repair(flat[outside], outside)
         return self.weights(blocks)
+
+    def shortfall(self, weights: Weights, dual: DualPoint) -> float:
+        """Return what the dual point's multipliers charge for cones that the weights miss by rounding."""
+        flat = self.blocks(weights).reshape(-1, self.d)
+        multipliers = self._no_multipliers() if dual.multipliers is None else dual.multipliers
+        return cone_shortfall(self.cones, flat, multipliers, self._cancelling_size)
 
     def zero_is_optimal(self) -> bool:
         """Return whether lam is at least `lam_max`; one direction of a cone with a larger product says no."""

@@ -33,3 +33,19 @@ def test_objectives_of_weights_that_cancel(kind):
     assert problem.objective(weights) == pytest.approx(exact, rel=1e-11)
     in_float64 = problem.loss.value(problem.operator.forward(u[None]), problem.Y)
     assert abs(in_float64 - exact) > 1e-10 * exact
+
+
+@pytest.mark.parametrize(("penalty", "lam"), [("l1", 1e-22), ("group_l1", 1e-22), ("squared_l2", 1e-35)])
+def test_weights_that_miss_a_thin_cone_by_rounding(penalty, lam):
+    """Rows x and -x leave the cone {x'w = 0}, where both predictions are 0 and the optimum is 1/4.
+
+    Weights of 1e14 miss it by 2^-52 of their products, and predict 0.004 in place of 0: their objective is below 1/4.
+    """
+    X = np.array([[1 / 3, 1 / 7], [-1 / 3, -1 / 7]])
+    patterns = cr.ActivationPatterns(np.ones((2, 1), dtype=bool))
+    problem = cr.ConvexReLU(X, np.array([1.0, 0.0]), patterns, lam=lam, penalty=penalty)
+    V = 2.0**49 * np.array([[[np.nextafter(1 / 7, 1.0), -1 / 3]]])
+    assert problem.objective((V, 0 * V)) < 0.2495
+    certificate = cr.certify(problem, (V, 0 * V), dual=cr.solve(problem, "CLARABEL").dual)
+    assert certificate.lower <= 0.25 <= certificate.upper
+    assert certificate.upper == pytest.approx(0.25, rel=1e-4)
