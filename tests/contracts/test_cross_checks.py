@@ -287,13 +287,7 @@ def test_small_columns_count_without_a_penalty(columns, solver):
     assert solution.lower <= optimum * (1 + 1e-9) <= solution.objective * (1 + 2e-9)
 
 
-@pytest.mark.parametrize(
-    ("case", "lam"),
-    [
-        *itertools.product(["columns", "collinear"], [0.0, 1e-6, 1e-3]),
-        *itertools.product(["outlier"], [0.0, 1e-3]),  # at 1e-6 rounding of the gradient in that row proves 7e-4
-    ],
-)
+@pytest.mark.parametrize(("case", "lam"), [*itertools.product(["columns", "collinear", "outlier"], [0.0, 1e-6, 1e-3])])
 def test_least_squares_does_not_square_the_condition_number(case, lam):
     """A row of 1e6, columns of 1e-5 to 1e5, nearly the same columns: the weights are those of lstsq on A itself."""
     rng = np.random.default_rng(0)
