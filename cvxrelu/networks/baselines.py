@@ -19,22 +19,13 @@ from cvxrelu._validation import (
 )
 from cvxrelu.exceptions import ConvergenceWarning
 from cvxrelu.losses.base import Loss
-from cvxrelu.losses.huber import Huber
-from cvxrelu.losses.logistic import Logistic
 from cvxrelu.losses.registry import get_loss
-from cvxrelu.losses.softmax import SoftmaxCrossEntropy
-from cvxrelu.losses.squared import Squared
+from cvxrelu.losses.weighted import Weighted
 from cvxrelu.networks.network import GatedReLUNetwork, Network, ReLUNetwork
 from cvxrelu.patterns.activation_patterns import ActivationPatterns
 from cvxrelu.patterns.packed_mask import PackedMask
 
 _OPTIMIZERS = {"adam": "Adam", "sgd": "SGD"}
-_SUMS: dict[type[Loss], Callable[[Any, Any, Any, Any], Any]] = {  # of the loss over rows: of torch, loss, f and targets
-    Squared: lambda torch, loss, f, t: 0.5 * (f - t).square().sum(),
-    Logistic: lambda torch, loss, f, t: torch.logaddexp(torch.zeros_like(f), -t * f).sum(),
-    SoftmaxCrossEntropy: lambda torch, loss, f, t: (torch.logsumexp(f, dim=1) - (t * f).sum(dim=1)).sum(),
-    Huber: lambda torch, loss, f, t: torch.nn.functional.huber_loss(f, t, reduction="sum", delta=loss.delta),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +89,9 @@ def train_network(
         Number m of neurons. With gates it is their number, and None stands for it.
     lam : float >= 0
         Strength of the weight decay.
-    loss : {"squared", "logistic", "softmax", "huber"} or an instance of their classes
-        The loss, on the package's scale (1/n).
+    loss : str or Loss
+        "squared", "logistic", "softmax", "huber", or any other loss, on the package's scale (1/n): its own value and
+        gradient are used, PyTorch differentiates the network.
     gates : array_like of shape (d, m), optional
         Gates of a gated network, which stay as they are. Without them the network is a ReLU network.
     optimizer : {"adam", "sgd"}
@@ -108,7 +100,7 @@ def train_network(
         Step size of the first epochs.
     batch_size : int, optional
         Rows in a mini-batch, at most n; the rows are shuffled in each epoch and the last batch may be smaller.
-        By default all rows, in one step an epoch.
+        By default all rows, in one step an epoch; always for `Weighted` losses.
     n_epochs : int >= 0
         Passes over the rows.
     decay : float, 0 < decay <= 1
@@ -160,14 +152,12 @@ def train_network(
     data = check_matrix("X", X).astype(np.float64)
     targets = check_targets(y, len(data)).astype(np.float64)
     measure = get_loss(loss)
-    if type(measure) not in _SUMS:
-        raise ValueError(f"loss must be one of {', '.join(kind.name for kind in _SUMS)} here; got {measure!r}")
     measure.check_targets(targets)
     G, m = _check_neurons(gates, n_neurons, data.shape[1])
     lam = check_number("lam", lam, minimum=0.0)
     method = _OPTIMIZERS[check_choice("optimizer", optimizer, _OPTIMIZERS)]
     learning_rate = check_number("learning_rate", learning_rate, minimum=0.0, strict=True)
-    batch = _check_batch_size(batch_size, len(data))
+    batch = _check_batch_size(batch_size, len(data), measure)
     n_epochs = check_integer("n_epochs", n_epochs, minimum=0)
     decay = check_number("decay", decay, minimum=0.0, maximum=1.0, strict=True)
     period = max(n_epochs, 1) if decay_every is None else check_integer("decay_every", decay_every, minimum=1)
@@ -179,14 +169,14 @@ def train_network(
     torch = _import_torch()
     rng = torch.Generator().manual_seed(seed)
     W1, w2 = _start(torch, rng, data.shape[1], m, targets.shape[1])
-    inputs, outputs = torch.from_numpy(data), torch.from_numpy(targets)
+    inputs = torch.from_numpy(data)
     active = None if G is None else torch.from_numpy(data @ G >= 0.0)
-    value = _objective(torch, measure, lam, inputs, outputs, active)
+    objective_of = _Objective(torch, measure, lam, inputs, torch.from_numpy(targets), active)
     steps = getattr(torch.optim, method)([W1, w2], lr=learning_rate)
     visited = _Visited(len(data)) if track_patterns and G is None else None
 
     weights = W1.detach().numpy(), w2.detach().numpy()  # views: the steps are taken in place
-    best, history = [array.copy() for array in weights], [value(W1, w2).item()]
+    best, history = [array.copy() for array in weights], [objective_of.value(W1, w2)]
 
     def visit() -> None:
         if visited is not None:
@@ -196,7 +186,7 @@ def train_network(
     visit()
     lowest = history[0]
     rates = (learning_rate * decay ** (epoch // period) for epoch in range(n_epochs))
-    for objective in _epochs(torch, value, W1, w2, steps, rates, lambda: _batches(torch, rng, len(data), batch), visit):
+    for objective in _epochs(objective_of, W1, w2, steps, rates, lambda: _batches(torch, rng, len(data), batch), visit):
         history.append(objective)
         if not np.isfinite(objective):
             warnings.warn(
@@ -228,8 +218,7 @@ def _start(torch: Any, rng: Any, d: int, m: int, c: int) -> tuple[Any, Any]:
 
 
 def _epochs(
-    torch: Any,
-    value: Callable[..., Any],
+    objective: "_Objective",
     W1: Any,
     w2: Any,
     steps: Any,
@@ -242,12 +231,10 @@ def _epochs(
         steps.param_groups[0]["lr"] = rate
         for rows in batches():
             steps.zero_grad()
-            value(W1, w2, rows).backward()
+            objective.differentiate(W1, w2, rows)
             steps.step()
             visit()
-        with torch.no_grad():
-            objective = value(W1, w2).item()
-        yield objective
+        yield objective.value(W1, w2)
 
 
 class _Visited:
@@ -273,18 +260,31 @@ class _Visited:
         return ActivationPatterns(PackedMask(bits, self.n), np.array(list(self.gates.values())).T)
 
 
-def _objective(torch: Any, loss: Loss, lam: float, X: Any, Y: Any, active: Any) -> Callable[..., Any]:
-    """Return (W1, w2, rows) -> F over the rows + lam/2 (||W1||_F^2 + ||w2||_F^2), as a tensor."""
-    total = _SUMS[type(loss)]
+class _Objective:
+    """F + lam/2 (||W1||_F^2 + ||w2||_F^2) of tensors: F is the loss's own, the rest is PyTorch's."""
 
-    def value(W1: Any, w2: Any, rows: Any = slice(None)) -> Any:
-        products = X[rows] @ W1.T
-        hidden = products.relu() if active is None else products * active[rows]
-        targets = Y[rows]
-        fit = total(torch, loss, hidden @ w2, targets) / len(targets)
-        return fit + 0.5 * lam * (W1.square().sum() + w2.square().sum())
+    def __init__(self, torch: Any, loss: Loss, lam: float, X: Any, Y: Any, active: Any) -> None:
+        self.torch, self.loss, self.lam = torch, loss, lam
+        self.X, self.Y, self.active = X, Y, active
 
-    return value
+    def value(self, W1: Any, w2: Any) -> float:
+        """Return the objective over all rows."""
+        with self.torch.no_grad(), np.errstate(all="ignore"):
+            f, decay = self._parts(W1, w2, slice(None))
+            return self.loss.value(f.numpy(), self.Y.numpy()) + float(decay)
+
+    def differentiate(self, W1: Any, w2: Any, rows: Any) -> None:
+        """Add the gradient, with F taken over the rows, to those of the tensors."""
+        f, decay = self._parts(W1, w2, rows)
+        with np.errstate(all="ignore"):
+            gradient = self.loss.gradient(f.detach().numpy(), self.Y[rows].numpy())
+        self.torch.autograd.backward((f, decay), (self.torch.from_numpy(gradient), None))
+
+    def _parts(self, W1: Any, w2: Any, rows: Any) -> tuple[Any, Any]:
+        """Return the predictions for the rows, and the weight decay."""
+        products = self.X[rows] @ W1.T
+        hidden = products.relu() if self.active is None else products * self.active[rows]
+        return hidden @ w2, 0.5 * self.lam * (W1.square().sum() + w2.square().sum())
 
 
 def _batches(torch: Any, rng: Any, n: int, size: int | None) -> Iterator[Any]:
@@ -306,9 +306,11 @@ def _check_neurons(gates: ArrayLike | None, n_neurons: int | None, d: int) -> tu
     return G, G.shape[1]
 
 
-def _check_batch_size(batch_size: int | None, n: int) -> int | None:
+def _check_batch_size(batch_size: int | None, n: int, loss: Loss) -> int | None:
     if batch_size is not None and check_integer("batch_size", batch_size, minimum=1) > n:
         raise ValueError(f"batch_size must be None or at most the {n} rows of X; got {batch_size}")
+    if batch_size is not None and isinstance(loss, Weighted):
+        raise ValueError(f"batch_size must be None for a loss with a weight for each row; got {batch_size}")
     return batch_size
 
 
