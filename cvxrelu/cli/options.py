@@ -33,8 +33,8 @@ Seed = Annotated[int, typer.Option(rich_help_panel=_DATA, min=0, metavar="<int>"
 Kind = Annotated[settings.Kind, typer.Option(rich_help_panel=_PROBLEM, metavar="<name>", help="gated or relu.")]
 Gates = Annotated[int, typer.Option(rich_help_panel=_PROBLEM, min=1, metavar="<int>", help="Random gates to sample.")]
 Loss = Annotated[
-    settings.LossName,
-    typer.Option(rich_help_panel=_PROBLEM, metavar="<name>", help="squared, huber, or logistic (for classes)."),
+    str,
+    typer.Option(rich_help_panel=_PROBLEM, metavar="<name>", help="squared, huber, ...; for classes also logistic."),
 ]
 Lam = Annotated[
     float | None,
@@ -74,7 +74,7 @@ def output(words: str) -> typer.models.OptionInfo:
 def settings_of(
     kind: settings.Kind,
     gates: int,
-    loss: settings.LossName,
+    loss: str,
     seed: int,
     tol: float,
     max_iter: int | None,

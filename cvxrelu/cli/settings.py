@@ -24,14 +24,6 @@ class Task(StrEnum):
     CLASSIFICATION = "classification"
 
 
-class LossName(StrEnum):
-    """The losses of one output."""
-
-    SQUARED = "squared"
-    HUBER = "huber"
-    LOGISTIC = "logistic"
-
-
 class Scope(StrEnum):
     """What the bounds of a network's certificate hold for."""
 
@@ -53,8 +45,8 @@ class Settings:
         Strength of the weight decay.
     lam_ratio : float, optional
         The same as a share of lam_max, in place of ``lam``.
-    loss : LossName
-        The loss.
+    loss : str
+        Name of a loss of one output.
     seed : int
         Seed of the gates.
     solver : str
@@ -67,7 +59,7 @@ class Settings:
     gates: int
     lam: float
     lam_ratio: float | None = None
-    loss: LossName = LossName.SQUARED
+    loss: str = "squared"
     seed: int = 0
     solver: str = "auto"
     tol: float = 1e-6

@@ -44,6 +44,7 @@ class Loss(ABC):
 
     name: ClassVar[str]
     of_labels: ClassVar[bool] = False  # whether targets are classes, and the infimum 0 is not attained
+    least_outputs: ClassVar[int] = 1  # columns that targets must have
     sums_over_entries: ClassVar[bool] = False  # whether it is a sum over the entries of f: Hessians are diagonal
 
     @abstractmethod

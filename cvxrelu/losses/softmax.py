@@ -28,11 +28,12 @@ class SoftmaxCrossEntropy(RowLoss):
 
     name: ClassVar[str] = "softmax"
     of_labels: ClassVar[bool] = True
+    least_outputs: ClassVar[int] = 2
 
     def check_targets(self, Y: FloatArray) -> None:
         """Raise ValueError unless Y has two columns or more and one-hot rows."""
         accepts = "y must hold one-hot rows, one column for each of two or more classes, for loss 'softmax'"
-        if Y.shape[1] < 2:
+        if Y.shape[1] < self.least_outputs:
             raise ValueError(f"{accepts}; got shape {Y.shape} (labels 0..c-1 become one-hot by np.eye(c)[y])")
         wrong = ~np.isin(Y, (0, 1)).all(axis=1) | (Y.sum(axis=1) != 1)
         if wrong.any():

@@ -250,7 +250,9 @@ BAD_OPTIONS = {
     "tol": (["--tol", 0], ["tol must be a finite number > 0"]),
     "max iter": (["--max-iter", 0], ["max_iter must be an integer >= 1"]),
     "time limit": (["--time-limit", "inf"], ["time_limit must be a finite number"]),
-    "logistic": (["--loss", "logistic"], ["loss 'logistic' is for classification"]),
+    "logistic": (["--loss", "logistic"], ["loss 'logistic' is for classification", "use 'squared' or 'huber'"]),
+    "unknown loss": (["--loss", "hinge"], ["loss must be one of 'huber'", "'squared'", "got 'hinge'"]),
+    "loss of two outputs": (["--loss", "softmax"], ["loss must be one of 'huber'", "got 'softmax'"]),
     "no classes": (["--task", "classification"], ["40 distinct", "two classes"]),
     "solver cannot": (["--solver", "OSQP"], ["solver OSQP cannot take", "use CLARABEL or SCS"]),
 }

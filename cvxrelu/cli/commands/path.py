@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from cvxrelu.cli import options
-from cvxrelu.cli.settings import Kind, LossName, Task
+from cvxrelu.cli.settings import Kind, Task
 from cvxrelu.cli.terminal import NOT_PROVED, check_outputs, epilog, print_json, working
 
 EPILOG = epilog(
@@ -28,7 +28,7 @@ def path(
     seed: options.Seed = 0,
     kind: options.Kind = Kind.GATED,
     gates: options.Gates = 100,
-    loss: options.Loss = LossName.SQUARED,
+    loss: options.Loss = "squared",
     n_lams: Annotated[
         int, typer.Option(rich_help_panel="Problem", min=1, metavar="<int>", help="Points, from lam_max downwards.")
     ] = 20,

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from cvxrelu.cli import options
-from cvxrelu.cli.settings import Kind, LossName, Task
+from cvxrelu.cli.settings import Kind, Task
 from cvxrelu.cli.terminal import NOT_PROVED, check_outputs, epilog, print_json, working
 
 EPILOG = epilog(
@@ -28,7 +28,7 @@ def solve(
     seed: options.Seed = 0,
     kind: options.Kind = Kind.GATED,
     gates: options.Gates = 100,
-    loss: options.Loss = LossName.SQUARED,
+    loss: options.Loss = "squared",
     lam: options.Lam = None,
     lam_ratio: options.LamRatio = None,
     solver: options.Solver = "auto",

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import accuracy_score, r2_score, root_mean_squared_error
 
-from cvxrelu._validation import FloatArray, check_number
+from cvxrelu._validation import FloatArray, check_choice, check_number
 from cvxrelu.certificates.certificate import Certificate
 from cvxrelu.cli.data.network_files import Training
 from cvxrelu.cli.data.tables import TrainTestSplit
-from cvxrelu.cli.settings import Kind, LossName, Settings, Task
+from cvxrelu.cli.settings import Kind, Settings, Task
 from cvxrelu.estimators.checks import shortfall
 from cvxrelu.estimators.training import Fit, FitSettings, gates_seed
 from cvxrelu.exceptions import ConvergenceWarning
-from cvxrelu.losses.registry import get_loss
+from cvxrelu.losses.base import Loss
+from cvxrelu.losses.registry import LOSSES
 from cvxrelu.networks.network import Network
 from cvxrelu.optimize.solution import Solution
 from cvxrelu.preprocessing.rows import with_bias
@@ -68,7 +69,7 @@ class Run:
     def training(self) -> Training:
         """What the network's file tells of the training."""
         lam = self.certificate.problem.lam
-        return Training.of(self.split, self.settings.loss.value, lam, self.fit.standardization)
+        return Training.of(self.split, self.settings.loss, lam, self.fit.standardization)
 
 
 @dataclass(frozen=True)
@@ -97,11 +98,9 @@ def fit_of(split: TrainTestSplit, settings: Settings) -> Fit:
         If a setting is not understood.
     """
     regression = split.table.task is Task.REGRESSION
-    if settings.loss is LossName.LOGISTIC and regression:
-        raise ValueError("loss 'logistic' is for classification; for this regression use 'squared' or 'huber'")
     plan = FitSettings(
         relu=settings.kind is Kind.RELU,
-        loss=get_loss(settings.loss.value),
+        loss=_loss(settings.loss, regression),
         patterns="sampled",
         n_gates=settings.gates,
         gate_kind="dense",
@@ -117,6 +116,16 @@ def fit_of(split: TrainTestSplit, settings: Settings) -> Fit:
         verbose=False,
     )
     return Fit(plan, split.X_train, split.y_train)
+
+
+def _loss(name: str, regression: bool) -> Loss:
+    """Return the loss of that name, which must take targets of one column and fit the task."""
+    choices = {kind.name: kind for kind in LOSSES.values() if kind.least_outputs == 1}
+    loss = choices[check_choice("loss", name, choices)]()
+    if loss.of_labels and regression:
+        others = " or ".join(repr(kind.name) for kind in choices.values() if not kind.of_labels)
+        raise ValueError(f"loss {name!r} is for classification; for this regression use {others}")
+    return loss
 
 
 def lam_of(fit: Fit, settings: Settings) -> float:

@@ -79,7 +79,7 @@ def comparison_record(
         "kind": settings.kind.value,
         **data_record(split, standardization),
         "seed": settings.seed,
-        "loss": settings.loss.value,
+        "loss": settings.loss,
         "lam": comparison.problem.lam,
         "n_patterns": len(comparison.problem.patterns),
         "tol": comparison.tol,

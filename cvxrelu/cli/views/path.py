@@ -92,7 +92,7 @@ def path_record(run: PathRun) -> dict[str, Any]:
         "kind": run.settings.kind.value,
         **data_record(run.split, run.fit.standardization),
         "seed": run.settings.seed,
-        "loss": run.settings.loss.value,
+        "loss": run.settings.loss,
         "tol": run.settings.tol,
         "complete": path.complete,
         "n_requested": len(path.requested),

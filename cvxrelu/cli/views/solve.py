@@ -89,7 +89,7 @@ def record(run: Run) -> dict[str, Any]:
         "kind": settings.kind.value,
         **data_record(split, run.fit.standardization),
         "seed": settings.seed,
-        "loss": settings.loss.value,
+        "loss": settings.loss,
         "lam": certificate.problem.lam,
         "n_patterns": len(certificate.problem.patterns),
         "solver": solution.solver,
