@@ -20,7 +20,7 @@ from cvxrelu.patterns.packed_mask import take_patterns
 from cvxrelu.penalties.base import NormPenalty, Penalty, homogeneous
 from cvxrelu.penalties.registry import get_penalty
 from cvxrelu.problems.accuracy import accurate_forward, cancelling_size
-from cvxrelu.problems.cvxpy_programs import ProgramData, build_program
+from cvxrelu.problems.cvxpy_programs import build_program
 from cvxrelu.problems.dual import DualPoint, DualProgram
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.normalization import Normalized, exponents, normalize
@@ -351,12 +351,7 @@ class ConvexProblem(DualProgram):
         >>> bool(rising.solve(solver="CLARABEL") > cr.solve(problem).objective)  # |x| falls at first
         True
         """
-        return build_program(self.program_data(), form)
-
-    def program_data(self) -> ProgramData:
-        """Return what the program for CVXPY is made of."""
-        data = self.operator.X, self.patterns.D, self.Y, self.lam, self.loss, self.penalty
-        return ProgramData(*data, cones=self.has_cones, entries=self.program_entries())
+        return build_program(self, form)
 
 
 def check_problem(value: Any) -> ConvexProblem:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,8 +11,10 @@ import scipy.sparse as sp
 from cvxrelu._validation import FloatArray, check_choice
 from cvxrelu.exceptions import ProgramSizeWarning
 from cvxrelu.losses.base import Loss
+from cvxrelu.patterns.activation_patterns import ActivationPatterns
 from cvxrelu.patterns.packed_mask import Mask
 from cvxrelu.penalties.base import Penalty
+from cvxrelu.problems.operator import GatedOperator
 from cvxrelu.runtime.lazy_imports import cp
 from cvxrelu.runtime.memory import COMPILED_BYTES, require
 from cvxrelu.runtime.threads import cvxpy_alone
@@ -27,66 +28,28 @@ _LARGEST_FEATURE = 1e8  # norm of a feature in the units of a solver
 _LEAST_FEATURE = 1e-10  # of the largest: what is far less may be the rounding of zeros
 
 
-@dataclass(frozen=True, eq=False)
-class ProgramData:
-    """The data of a convex program.
+class ProgramData(Protocol):
+    """What a program is made of: a `ConvexProblem`, which imports this module, as it is seen from here."""
 
-    Attributes
-    ----------
-    X : array of shape (n, d)
-        The data.
-    D : array of bool, or PackedMask, of shape (n, P)
-        The activation patterns.
-    Y : array of shape (n, c)
-        The targets.
-    lam : float
-        Regularization strength.
-    loss : Loss
-        The loss.
-    penalty : Penalty
-        The penalty.
-    cones : bool
-        Whether the blocks are pairs (V, W) in the cones of their patterns, C-ReLU, or free, C-GReLU.
-    entries : int
-        Number of non-zeros of the matrices of the program, for dense X.
-    """
-
-    X: FloatArray
-    D: Mask
-    Y: FloatArray
+    patterns: ActivationPatterns
     lam: float
     loss: Loss
     penalty: Penalty
-    cones: bool
-    entries: int
+    has_cones: ClassVar[bool]
 
     @property
-    def blocks(self) -> tuple[str, ...]:
-        """Names of the arrays of blocks."""
-        return ("V", "W") if self.cones else ("U",)
+    def Y(self) -> FloatArray:
+        """Targets as a float64 array (n, c)."""
 
     @property
-    def n(self) -> int:
-        """Number of rows of X."""
-        return len(self.X)
+    def operator(self) -> GatedOperator:
+        """A on (X, D) in float64."""
 
-    @property
-    def d(self) -> int:
-        """Number of features."""
-        return int(self.X.shape[1])
-
-    @property
-    def n_outputs(self) -> int:
-        """Number c of outputs."""
-        return int(self.Y.shape[1])
-
-    @property
-    def n_patterns(self) -> int:
-        """Number P of patterns."""
-        return int(self.D.shape[1])
+    def program_entries(self) -> int:
+        """Return the number of non-zeros of the matrices of the program, for dense X."""
 
 
-def build_program(data: ProgramData, form: Literal["primal", "dual"] = "primal") -> cp.Problem:
+def build_program(problem: ProgramData, form: Literal["primal", "dual"] = "primal") -> cp.Problem:
     """Return a convex program of the problem as a `cvxpy.Problem` with named parts.
 
     Parameters ``y`` (n, c) and ``lam`` are CVXPY Parameters: give them other values and solve again without
@@ -105,8 +68,8 @@ def build_program(data: ProgramData, form: Literal["primal", "dual"] = "primal")
 
     Parameters
     ----------
-    data : ProgramData
-        The data of the program.
+    problem : ConvexGatedReLU or ConvexReLU
+        The problem.
     form : {"primal", "dual"}
         Which of the two.
 
@@ -123,54 +86,56 @@ def build_program(data: ProgramData, form: Literal["primal", "dual"] = "primal")
         If the program's matrix would have more than 2e8 non-zeros.
     """
     check_choice("form", form, ("primal", "dual"))
-    _warn_if_large(data, form)
+    _warn_if_large(problem, form)
     with cvxpy_alone():
-        y = cp.Parameter(data.Y.shape, name="y", value=data.Y)
-        lam = cp.Parameter(nonneg=True, name="lam", value=data.lam)
+        y = cp.Parameter(problem.Y.shape, name="y", value=problem.Y)
+        lam = cp.Parameter(nonneg=True, name="lam", value=problem.lam)
         if form == "dual":
-            return _dual(data, y, lam)
-        return _primal(data, y, lam, np.ones(data.d), np.ones(data.d), 1.0)
+            return _dual(problem, y, lam)
+        ones = np.ones(problem.operator.X.shape[1])
+        return _primal(problem, y, lam, ones, ones, 1.0)
 
 
 @cvxpy_alone()
-def dual_solver_program(data: ProgramData) -> cp.Problem:
+def dual_solver_program(problem: ProgramData) -> cp.Problem:
     """Return the dual program as solvers are given it: objective, dual variable and multipliers times n.
 
     Constraints then hold to the solver's tolerance relative to n lam, not to lam, which may be hardly larger than it.
     """
-    return _dual(data, cp.Constant(data.Y), cp.Constant(data.n * data.lam), data.n)
+    n = len(problem.Y)
+    return _dual(problem, cp.Constant(problem.Y), cp.Constant(n * problem.lam), n)
 
 
 @cvxpy_alone()
-def solver_program(data: ProgramData) -> tuple[cp.Problem, FloatArray]:
+def solver_program(problem: ProgramData) -> tuple[cp.Problem, FloatArray]:
     """Return the primal program as solvers are given it, and the unit of each feature's weights (d,).
 
     The objective is n times that of the problem, a sum over rows, and the variables are the weights over the units: in
     these the strength of the penalty is about 1. Solvers take dual constraints for kept where they are to a share of 1,
     and lam may be less than that share. Units are powers of two, and less for features that would be huge in them.
     """
-    n, lam, degree = data.n, data.lam, data.penalty.degree
-    regularised = lam > 0.0 and data.penalty.curvature != 0.0
-    sizes = np.linalg.norm(data.X, axis=0)
+    (n, d), lam, degree = problem.operator.X.shape, problem.lam, problem.penalty.degree
+    regularised = lam > 0.0 and problem.penalty.curvature != 0.0
+    sizes = np.linalg.norm(problem.operator.X, axis=0)
     sizes[sizes == 0.0] = 1.0
     exponent = 0
-    if not regularised and n <= data.d:  # in the row space of X small features may be rounding alone
-        units = np.ones(data.d)
+    if not regularised and n <= d:  # in the row space of X small features may be rounding alone
+        units = np.ones(d)
     elif not regularised:
         units = 1.0 / np.maximum(sizes, _LEAST_FEATURE * sizes.max())
     elif degree is None:
-        units = np.ones(data.d)
+        units = np.ones(d)
     else:
         exponent = round(-np.log2(n * lam) / degree)
         units = np.minimum(np.ldexp(1.0, exponent), _LARGEST_FEATURE / sizes)
     units = np.ldexp(1.0, np.round(np.log2(units)).astype(int))
     strength = cp.Constant(float(np.ldexp(n * lam, exponent * (degree or 0))))
-    program = _primal(data, cp.Constant(data.Y), strength, units, np.ldexp(units, -exponent), n)
+    program = _primal(problem, cp.Constant(problem.Y), strength, units, np.ldexp(units, -exponent), n)
     return program, units
 
 
 def _primal(
-    data: ProgramData,
+    problem: ProgramData,
     y: cp.Expression,
     lam: cp.Expression,
     units: FloatArray,
@@ -178,45 +143,44 @@ def _primal(
     factor: float,
 ) -> cp.Problem:
     """Return factor * F(A w) + lam * Omega(z) in variables v, with w = units * v and z = penalised * v."""
-    c, n_patterns = data.n_outputs, data.n_patterns
-    names = data.blocks
-    variables = [cp.Variable((c * n_patterns, data.d), name=name) for name in names]
+    c, n_patterns = problem.Y.shape[1], len(problem.patterns)
+    names = ("V", "W") if problem.has_cones else ("U",)
+    variables = [cp.Variable((c * n_patterns, len(units)), name=name) for name in names]
     combined = variables[0] - variables[1] if len(variables) == 2 else variables[0]
-    f = cp.Variable(data.Y.shape, name="f")
-    X = data.X * units
-    A = _expanded_matrix(X, data.D)
+    f = cp.Variable(problem.Y.shape, name="f")
+    X = problem.operator.X * units
+    A = _expanded_matrix(X, problem.patterns.D)
     outputs = [A @ cp.vec(combined[k * n_patterns : (k + 1) * n_patterns], order="F") for k in range(c)]
     constraints = [(f == cp.reshape(cp.hstack(outputs), f.shape, order="F")).set_label("prediction")]
-    if data.cones:
-        signs = np.tile(np.where(data.D, 1.0, -1.0), (1, c))
+    if problem.has_cones:
+        signs = np.tile(np.where(problem.patterns.D, 1.0, -1.0), (1, c))
         for variable in variables:
             inside = cp.multiply(signs, X @ variable.T) >= 0
             constraints.append(inside.set_label(f"cone_{variable.name()}"))
     stacked = cp.vstack(variables) if len(variables) == 2 else variables[0]
     if not (penalised == 1.0).all():
         stacked = cp.multiply(np.tile(penalised, (stacked.shape[0], 1)), stacked)
-    fit = data.loss.expression(f, y)
-    objective = (fit if factor == 1.0 else factor * fit) + lam * data.penalty.expression(stacked, c)
+    fit = problem.loss.expression(f, y)
+    objective = (fit if factor == 1.0 else factor * fit) + lam * problem.penalty.expression(stacked, c)
     return cp.Problem(cp.Minimize(objective), constraints)
 
 
-def _dual(data: ProgramData, y: cp.Expression, lam: cp.Expression, factor: float = 1.0) -> cp.Problem:
+def _dual(problem: ProgramData, y: cp.Expression, lam: cp.Expression, factor: float = 1.0) -> cp.Problem:
     """Return the dual with its objective, t, multipliers and lam times a factor."""
-    c, n_patterns, d = data.n_outputs, data.n_patterns, data.d
-    t = cp.Variable(data.Y.shape, name="t")
-    At = _expanded_matrix(data.X, data.D).T
-    left = cp.vstack([cp.reshape(At @ t[:, k], (n_patterns, d), order="F") for k in range(c)])
+    (n, c), n_patterns, X = problem.Y.shape, len(problem.patterns), problem.operator.X
+    t = cp.Variable(problem.Y.shape, name="t")
+    At = _expanded_matrix(X, problem.patterns.D).T
+    left = cp.vstack([cp.reshape(At @ t[:, k], (n_patterns, X.shape[1]), order="F") for k in range(c)])
     constraints = []
-    if data.cones:
-        signs = np.tile(np.where(data.D, 1.0, -1.0).T, (c, 1))
-        g, h = (cp.Variable((c * n_patterns, data.n), name=name) for name in "gh")
+    if problem.has_cones:
+        signs = np.tile(np.where(problem.patterns.D, 1.0, -1.0).T, (c, 1))
+        g, h = (cp.Variable((c * n_patterns, n), name=name) for name in "gh")
         constraints += [(g >= 0).set_label("multipliers_V"), (h >= 0).set_label("multipliers_W")]
-        X = data.X
         argument = cp.vstack([-left + cp.multiply(signs, g) @ X, left + cp.multiply(signs, h) @ X])
     else:
         argument = -left
-    conjugate, domain = data.loss.conjugate_expression(t if factor == 1.0 else t / factor, y)
-    term, ball = data.penalty.conjugate_constraints(argument, lam, c)
+    conjugate, domain = problem.loss.conjugate_expression(t if factor == 1.0 else t / factor, y)
+    term, ball = problem.penalty.conjugate_constraints(argument, lam, c)
     if factor != 1.0:
         conjugate = factor * conjugate
     return cp.Problem(cp.Maximize(-conjugate - term), constraints + domain + ball)
@@ -228,14 +192,14 @@ def _expanded_matrix(X: FloatArray, D: Mask) -> sp.csc_array:
     return sp.hstack([sp.csc_array(masks * X[:, [j]]) for j in range(X.shape[1])], format="csc")
 
 
-def check_memory(data: ProgramData, solver: str) -> None:
+def check_memory(problem: ProgramData, solver: str) -> None:
     """Raise InsufficientMemoryError if the compiled program would not fit in the memory that is free."""
-    nonzeros = data.entries
+    nonzeros = problem.program_entries()
     require(COMPILED_BYTES * nonzeros, f"{solver}'s program, of about {nonzeros:.1e} non-zeros,", _REMEDY)
 
 
-def _warn_if_large(data: ProgramData, form: str) -> None:
-    nonzeros = data.entries
+def _warn_if_large(problem: ProgramData, form: str) -> None:
+    nonzeros = problem.program_entries()
     require(_BUILT_BYTES * nonzeros, f"the {form} program, of about {nonzeros:.1e} non-zeros,", _REMEDY)
     if nonzeros > _LARGE_PROGRAM:
         warnings.warn(

@@ -51,9 +51,9 @@ def solve_cvxpy(
     """
     require_available(solver)
     backend = BACKENDS.get(solver, Backend(solver.lower()))
-    check_memory(problem.program_data(), solver)
+    check_memory(problem, solver)
     started = time.perf_counter()
-    program, units = solver_program(problem.program_data())
+    program, units = solver_program(problem)
     try:
         with cvxpy_alone():
             program.get_problem_data(solver, canon_backend=CANON_BACKEND)

@@ -166,7 +166,7 @@ def solve_dual(run: Run) -> Duality:
     name = "CLARABEL" if run.settings.solver.lower() == "auto" else run.settings.solver.upper()
     options = BACKENDS[name].always if name in BACKENDS else {}
     started = time.perf_counter()
-    program = dual_solver_program(problem.program_data())
+    program = dual_solver_program(problem)
     with cvxpy_alone():
         try:
             program.solve(solver=name, canon_backend=CANON_BACKEND, **options)
