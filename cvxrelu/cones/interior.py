@@ -3,9 +3,9 @@
 import numpy as np
 
 from cvxrelu._validation import FloatArray
+from cvxrelu.numerics.rounding import EPS
 
 NUDGE = 1.01  # times the least step: what the step itself is rounded by
-_EPS = float(np.finfo(np.float64).eps)
 
 
 def rounding(d: int) -> float:
@@ -13,7 +13,7 @@ def rounding(d: int) -> float:
 
     Whatever the order of summation.
     """
-    return 4.0 * d * _EPS
+    return 4.0 * d * EPS
 
 
 def steps_along(missing: FloatArray, gains: FloatArray) -> FloatArray:

@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from cvxrelu._validation import FloatArray, defines
+from cvxrelu.numerics.rounding import EPS
 from cvxrelu.runtime.lazy_imports import cp
 
 __all__ = ["Loss", "RowLoss"]
@@ -302,7 +303,7 @@ def dual_term(loss: Loss, Y: FloatArray) -> DualTerm | None:
 # A dual point t = grad F(f), or a projected and shrunk one, misses the boundary of the domain of F* by the
 # rounding of the few products that made it. Its conjugate is that of the point clipped into the domain,
 # which is as close to t as t is to its own exact value; anything farther out is infeasible.
-DOMAIN_SLACK = 4 * float(np.finfo(np.float64).eps)
+DOMAIN_SLACK = 4 * EPS
 
 
 def exp_excess(z: FloatArray) -> FloatArray:

@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 from scipy.linalg import qr
 
 from cvxrelu._validation import FloatArray, Weights
+from cvxrelu.numerics.rounding import EPS
 from cvxrelu.penalties.registry import PENALTIES
 from cvxrelu.problems.base import ConvexProblem, as_weights, check_problem
 from cvxrelu.problems.relu import ConvexReLU
 
-_EPS = float(np.finfo(np.float64).eps)
 _DEPENDENT = 1e-12  # repairs and projections leave parallel blocks of a thin cone parallel to 1e-14
 _NOISE = 1e-14  # smaller entries of a unit null vector are rounding, and no direction to step along
 _FLAT = 1e-12  # below this slope of a unit vector, over the norm of the prices, the penalty is the same along it
@@ -113,7 +113,7 @@ def _prune_matrices(problem: ConvexProblem, U: FloatArray) -> None:
 
     used = np.any(U, axis=(0, 2)).nonzero()[0]
     left, sizes, right = np.linalg.svd(U[:, used].transpose(1, 0, 2), full_matrices=False)
-    block, term = (sizes > max(U.shape[0], U.shape[2]) * _EPS * sizes[:, :1]).nonzero()
+    block, term = (sizes > max(U.shape[0], U.shape[2]) * EPS * sizes[:, :1]).nonzero()
     costs = sizes[block, term]
     terms = (costs[:, None] * left[block, :, term]).T[:, :, None] * right[block, term]
     factors = _factors(_predictions(problem, terms, used[block]), costs)
@@ -127,7 +127,7 @@ def _predictions(problem: ConvexProblem, vectors: FloatArray, pattern: NDArray[n
     """Return D_i X u (m, q n) for u (q, m, d) in the patterns (m,); those within rounding of zero are zero."""
     X, mask = problem.operator.X, problem.patterns.D[:, pattern].T
     products: FloatArray = (vectors @ X.T) * mask
-    rounding = (problem.d + 2) * _EPS * ((np.abs(vectors) @ np.abs(X).T) * mask)
+    rounding = (problem.d + 2) * EPS * ((np.abs(vectors) @ np.abs(X).T) * mask)
     negligible = np.all(np.abs(products) <= rounding, axis=(0, 2))
     products[:, negligible] = 0.0
     q, m, n = products.shape

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from cvxrelu.numerics.rounding import TINY
+from cvxrelu.numerics.rounding import EPS, TINY
 from cvxrelu.optimize.solution import Solution
 from cvxrelu.plotting.figure import labelled, legend_above, line_styles, log_x_axis, need_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-_EPS = float(np.finfo(np.float64).eps)
 
 
 def plot_gap(solutions: Solution | Mapping[str, Solution], ax: Axes | None = None) -> Axes:
@@ -49,7 +45,7 @@ def plot_gap(solutions: Solution | Mapping[str, Solution], ax: Axes | None = Non
     ax = need_axes(ax)
     for (label, solution), style in zip(found.items(), line_styles(len(found)), strict=True):
         times = [max(record.time, TINY) for record in solution.history]
-        gaps = [max(record.rel_gap, _EPS) for record in solution.history]
+        gaps = [max(record.rel_gap, EPS) for record in solution.history]
         ax.plot(times, gaps, drawstyle="steps-post", markersize=4, label=label or solution.solver, **style)
     ax.set(yscale="log", xlabel="seconds", ylabel="certified relative gap")
     log_x_axis(ax)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cvxrelu._validation import FloatArray
+from cvxrelu.numerics.rounding import EPS
 from cvxrelu.pricing.cone_stack import ConeStack
 from cvxrelu.pricing.neuron_problem import NeuronObjective, Tree
 
@@ -20,7 +21,6 @@ _ABOVE = 1.0001
 _CHUNK = 5e7  # entries of the products of lines and rays between looks at the clock
 _NO_LIMIT = 2**62
 _KEPT = 10_000_000  # numbers of a tree that is kept in case that a proof is saved
-_EPS = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +103,7 @@ def rounding_of(form: NeuronObjective) -> float:
     that each cut on the way to a cone moves what it covers by a few eps at most.
     """
     K, r = form.E.shape
-    rounding: float = (K + 100 * r) * _EPS * form.lipschitz
+    rounding: float = (K + 100 * r) * EPS * form.lipschitz
     return rounding
 
 

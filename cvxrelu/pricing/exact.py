@@ -3,8 +3,7 @@
 import numpy as np
 
 from cvxrelu._validation import FloatArray, check_matrix, check_numeric
-
-_EPS = float(np.finfo(np.float64).eps)
+from cvxrelu.numerics.rounding import EPS
 
 
 def exact_maximum(X: FloatArray, t: FloatArray) -> tuple[float, FloatArray]:
@@ -43,7 +42,7 @@ def exact_maximum(X: FloatArray, t: FloatArray) -> tuple[float, FloatArray]:
         return 0.0, np.eye(1, data.shape[1])
     data, dual = data / x_size, dual / t_size
     _, sizes, right = np.linalg.svd(data, full_matrices=False)
-    rank = int(np.count_nonzero(sizes > max(data.shape) * _EPS * sizes[0]))
+    rank = int(np.count_nonzero(sizes > max(data.shape) * EPS * sizes[0]))
     if rank > 2:
         raise ValueError(
             f"X must have rank at most 2 for a bound over all neurons, scope 'global'; got rank {rank} "

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from cvxrelu._validation import BoolArray, FloatArray, check_integer, check_matrix, check_numeric, read_only
 from cvxrelu.networks.layers import as_columns
 from cvxrelu.networks.network import ReLUNetwork
-from cvxrelu.numerics.rounding import TINY
+from cvxrelu.numerics.rounding import EPS, TINY
 from cvxrelu.numerics.rows import nonzero_unit_rows
 
-_EPS = float(np.finfo(np.float64).eps)
 _ROUNDS = 30
 _STEPS = 50
 _PROGRESS = 1e-4  # a start that gains less in a round is dropped
@@ -159,7 +158,7 @@ def local_maxima(
     # In the row space, and of unit size: the search sees neither the scale of X or t nor columns it does not need.
     units = X / (np.abs(X).max() or 1.0)
     _, sizes, right = np.linalg.svd(units, full_matrices=False)
-    rank = max(1, int(np.count_nonzero(sizes > max(X.shape) * _EPS * sizes[0])))
+    rank = max(1, int(np.count_nonzero(sizes > max(X.shape) * EPS * sizes[0])))
     basis, rows = right[:rank], units @ right[:rank].T
     drawn = draw_starts(rows, sizes[:rank], n_starts, rng)
     U = nonzero_unit_rows(np.vstack([drawn, given / (np.abs(given).max(axis=1, keepdims=True) + TINY) @ basis.T]))

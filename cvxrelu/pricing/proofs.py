@@ -7,12 +7,12 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray
+from cvxrelu.numerics.rounding import EPS
 from cvxrelu.pricing.branch_and_bound import record, rounding_of
 from cvxrelu.pricing.neuron_problem import Cones, Multipliers, NeuronObjective, RowLines, Tree
 
 _ROOM = 1e-10  # by which t is shrunk, relatively, so that a proof need not be of the maximum itself
 _ROUNDING = 1e-14  # by which a multiple of t may be off
-_EPS = float(np.finfo(np.float64).eps)
 
 
 def cone_proof(
@@ -85,7 +85,7 @@ def relaxation_proof(
     form, r = lines.form(t), lines.rank
     parts = {name: scale * np.array([getattr(part, name) for part in proven[1:]]) for name in ("rho", "gamma", "delta")}
     sizes = parts["rho"] + np.abs(parts["gamma"]) + parts["delta"] + np.abs(form.tau)
-    off = form.slack + 16.0 * (len(X) + len(form.E) + X.shape[1] + r * r) * _EPS * float(sizes.sum(axis=1).max())
+    off = form.slack + 16.0 * (len(X) + len(form.E) + X.shape[1] + r * r) * EPS * float(sizes.sum(axis=1).max())
     share = _share(off, lam)
     return share, {
         **_of_lines(lines.basis, form, lines.row_lines()),

@@ -19,13 +19,13 @@ import scipy
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.losses.base import Loss
+from cvxrelu.numerics.rounding import EPS
 from cvxrelu.pricing.neuron_problem import Multipliers, NeuronBound, NeuronObjective, RowLines
 from cvxrelu.runtime.lazy_imports import cp
 from cvxrelu.runtime.threads import cvxpy_alone
 
 _LARGEST = 3_000_000  # entries of the products e_k e_k': a program of minutes, and of some GB
 _ACCURACY = {"tol_gap_rel": 1e-6, "tol_gap_abs": 1e-7, "tol_feas": 1e-7}
-_EPS = float(np.finfo(np.float64).eps)
 _TINY = 1e-100
 _FEW_STEPS = 10
 
@@ -144,7 +144,7 @@ def _ascend(form: NeuronObjective, steps: int) -> tuple[float, Multipliers]:
     p, m = np.maximum(form.tau, 0.0), np.maximum(-form.tau, 0.0)
     U, best, kept = np.eye(r) / r, np.inf, Multipliers(0.5 * p, np.zeros_like(p), m)
     for step in range(steps):
-        sizes = np.sqrt(np.maximum(np.sum((form.E @ U) * form.E, axis=1), _EPS))
+        sizes = np.sqrt(np.maximum(np.sum((form.E @ U) * form.E, axis=1), EPS))
         multipliers = Multipliers(0.5 * p / sizes, np.zeros_like(p), m)
         bound, u = quadratic_maximum(form, multipliers)
         if bound < best:
@@ -167,7 +167,7 @@ def quadratic_maximum(form: NeuronObjective, multipliers: Multipliers) -> tuple[
     b = form.w0 + 0.5 * (tau + gamma) @ form.E
     values, vectors = np.linalg.eigh(0.5 * (form.E.T * (rho - delta)) @ form.E)
     # Rounding of Q and of its eigenvalues, and the norms of the e_k: room is left for all of it.
-    margin = 8.0 * (K + r * r) * _EPS * float(rho.sum() + delta.sum())
+    margin = 8.0 * (K + r * r) * EPS * float(rho.sum() + delta.sum())
     values = values + margin
     along = b @ vectors
     parts = 0.25 * along**2
@@ -177,10 +177,10 @@ def quadratic_maximum(form: NeuronObjective, multipliers: Multipliers) -> tuple[
     def slope(mu: float) -> float:
         return 1.0 - float(np.sum(parts / (mu - values) ** 2))
 
-    mu = float(scipy.optimize.brentq(slope, low, high, xtol=_EPS * high)) if slope(low) < 0.0 < slope(high) else low
+    mu = float(scipy.optimize.brentq(slope, low, high, xtol=EPS * high)) if slope(low) < 0.0 < slope(high) else low
     constant = 0.125 * float(np.sum(np.divide(p * p, rho, out=np.zeros(K), where=p > 0.0)))
     bound = mu + float(np.sum(parts / (mu - values))) + constant
-    rounding: float = 8.0 * (K + r) * _EPS * (bound + size)
+    rounding: float = 8.0 * (K + r) * EPS * (bound + size)
     u = 0.5 * along / (mu - values)
     rest = 1.0 - float(u @ u)
     if rest > 0.0 and values[-1] > 0.0:

@@ -5,11 +5,11 @@ import scipy.sparse as sp
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.cones.pattern_cones import PatternCones
+from cvxrelu.numerics.rounding import EPS
 from cvxrelu.numerics.rows import row_norms
 from cvxrelu.patterns.packed_mask import take_patterns
 from cvxrelu.problems.operator import GatedOperator
 
-_EPS = float(np.finfo(np.float64).eps)
 _ACCURACY = 1e-11  # of predictions, relative to the targets: more than ordinary weights lose to rounding
 _LARGEST = 10**8  # products in extended precision, which take about a second
 
@@ -20,7 +20,7 @@ def cancelling_size(X: FloatArray, Y: FloatArray) -> float:
     Rounding is at most about eps max_j ||x_j|| sum_i ||u_i||.
     """
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        size = _ACCURACY * np.abs(Y).max() / (_EPS * row_norms(X).max())
+        size = _ACCURACY * np.abs(Y).max() / (EPS * row_norms(X).max())
     return float(np.nan_to_num(size, nan=np.inf, posinf=np.inf))
 
 

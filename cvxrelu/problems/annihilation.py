@@ -8,9 +8,9 @@ from scipy.sparse.linalg import LinearOperator, lsmr
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.losses.base import Loss
+from cvxrelu.numerics.rounding import EPS
 from cvxrelu.problems.operator import GatedOperator
 
-_EPS = float(np.finfo(np.float64).eps)
 _CORRECTIONS = 10
 _REFINEMENTS = 3
 _MOST_WORK = 1e8  # of singular values: n^2 P d
@@ -30,7 +30,7 @@ def annihilated(operator: GatedOperator, loss: Loss, Y: FloatArray, t: FloatArra
         point = loss.project_domain(moved, Y)
         if _is_annihilated(operator, point):
             return point
-        inside = free & (np.abs(point - moved) <= 8 * _EPS * np.abs(moved).max())
+        inside = free & (np.abs(point - moved) <= 8 * EPS * np.abs(moved).max())
         if not inside.any() or np.array_equal(inside, free):  # nothing left to correct, or to correct otherwise
             break
         free = inside
@@ -40,7 +40,7 @@ def annihilated(operator: GatedOperator, loss: Loss, Y: FloatArray, t: FloatArra
 def product_roundings(X: FloatArray, t: FloatArray) -> FloatArray:
     """Return bounds (c, 1, d) of the rounding errors of the entries of X' D_i t_k, for every i."""
     sums = np.abs(X).T @ np.abs(t)
-    bounds: FloatArray = (len(X) + 2) * _EPS * sums.T[:, None, :]
+    bounds: FloatArray = (len(X) + 2) * EPS * sums.T[:, None, :]
     return bounds
 
 

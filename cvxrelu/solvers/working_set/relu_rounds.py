@@ -9,7 +9,7 @@ from cvxrelu._validation import FloatArray
 from cvxrelu.cones.projection import ConeProjector
 from cvxrelu.losses.base import DualTerm, dual_term
 from cvxrelu.numerics.active_set import IndexArray
-from cvxrelu.numerics.rounding import TINY
+from cvxrelu.numerics.rounding import EPS, TINY
 from cvxrelu.numerics.rows import row_norms
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.dual_workspace import DualWorkspace
@@ -26,7 +26,6 @@ _PRICING_PIVOTS = 24
 _NUDGE = 1.01
 _FAR = 1e-6  # of a block's norm: what a nudge may cost
 _IDLE_ROUNDS, _PROGRESS = 8, 0.9
-_EPS = float(np.finfo(np.float64).eps)
 
 
 def relu_candidates(
@@ -151,7 +150,7 @@ class _Search:
         signs = np.where(self.D[:, patterns], 1.0, -1.0)
         margins = signs * (self.X @ u.T)
         gains = signs * (self.X @ self.directions[:, patterns])
-        guard = 4 * u.shape[1] * _EPS * self.row_norms[:, None] * row_norms(u)
+        guard = 4 * u.shape[1] * EPS * self.row_norms[:, None] * row_norms(u)
         short = (margins < guard) & (gains > 0.0) & self.found[patterns]
         need = np.divide(guard - margins, gains, out=np.zeros_like(margins), where=short)
         nudges: FloatArray = (_NUDGE * need.max(axis=0, initial=0.0) * self.directions[:, patterns]).T
