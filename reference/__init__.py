@@ -1,1 +1,1 @@
-"""What the package is held against: the paper's programs written literally, instances and comparisons."""
+"""Reference suite: the paper's programs written literally, instances with proven optima, benchmarks and comparisons."""

@@ -1,4 +1,4 @@
-"""Run a reference computation, by name."""
+"""Run a benchmark, a comparison or an experiment of the paper."""
 
 import argparse
 
@@ -40,7 +40,7 @@ COMMANDS: dict[str, Command] = {
 
 
 def main() -> None:
-    """Parse the command line and run what it names."""
+    """Parse the command line and run the chosen command."""
     parser = argparse.ArgumentParser(prog="python -m reference", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, module in COMMANDS.items():

@@ -1,4 +1,4 @@
-"""The machine that a benchmark ran on."""
+"""Description of the machine, for benchmark headers."""
 
 import os
 import platform

@@ -1,15 +1,14 @@
 r"""The programs of arXiv 2202.01331, written literally in CVXPY: slow, obvious and independent.
 
-This is the oracle of the tests and the text of the notebooks. It imports nothing of the package that it
-checks, only NumPy and CVXPY; each program is the formula of its docstring, with one dense diagonal matrix
-and one Python loop step for each activation pattern. Use it for tens of rows, not for thousands.
+This module is the oracle of the tests. It imports only NumPy and CVXPY, and nothing of the package that it checks. Each
+program is the formula of its docstring, with one dense diagonal matrix and one iteration of a Python loop for each
+activation pattern. Use it for tens of rows, not thousands.
 
 Source: Mishkin, Sahiner and Pilanci, "Fast Convex Optimization for Two-Layer ReLU Networks: Equivalent Model
 Classes and Cone Decompositions" (ICML 2022), with the correction of its v4 (2025): the equivalence of gated
-ReLU and ReLU holds for *non-singular* gates. Problems are called by the paper's names for them: NC-ReLU,
-NC-GReLU, C-ReLU, C-GReLU, CD-SOCP, CD-A. CD-L2, CD-L1 and CD-F are names of ours, after the other objectives
-that the authors' package offers for CD-SOCP. Equation and theorem numbers are left out: the paper's text was
-not at hand to check them against.
+ReLU and ReLU holds for *non-singular* gates. Problems have the paper's names: NC-ReLU, NC-GReLU, C-ReLU, C-GReLU,
+CD-SOCP, CD-A. CD-L2, CD-L1 and CD-F are our names for CD-SOCP with the other objectives that the authors' package
+offers. Equation and theorem numbers are omitted.
 
 Notation
 --------
@@ -38,13 +37,13 @@ from numpy.typing import ArrayLike, NDArray
 
 Array: TypeAlias = NDArray[np.float64]
 Conjugate: TypeAlias = tuple[cp.Expression, list[cp.Constraint]]
-"""A conjugate function: its value, and the constraints that say where it is finite."""
+"""A conjugate function: its value, and the constraints of its domain."""
 
 MAX_ROWS_FOR_ENUMERATION = 10
 
 
 # ---------------------------------------------------------------------------------------------------------
-# What a program is
+# Programs and their variables
 # ---------------------------------------------------------------------------------------------------------
 
 
@@ -110,18 +109,18 @@ class Decomposition(Program):
 
 
 def weights_of(blocks: Sequence[cp.Expression]) -> Array:
-    """Values of P matrices (d, c) as one array (c, P, d)."""
+    """Return the values of P matrices (d, c) as one array (c, P, d)."""
     return np.stack([np.asarray(B.value, dtype=float).T for B in blocks], axis=1)
 
 
 def columns(Y: ArrayLike) -> Array:
-    """Y (n, c) as it is, y (n,) as one column (n, 1)."""
+    """Return Y (n, c) unchanged, y (n,) as one column (n, 1)."""
     Y = np.asarray(Y, dtype=float)
     return Y[:, np.newaxis] if Y.ndim == 1 else Y
 
 
 def total(terms: Iterable[cp.Expression]) -> cp.Expression:
-    """Sum of CVXPY expressions of one shape."""
+    """Return the sum of CVXPY expressions of one shape."""
     first, *others = terms
     for term in others:
         first = first + term
@@ -191,7 +190,7 @@ def huber_conjugate(t: cp.Expression, Y: Array, delta: float) -> Conjugate:
 
 
 def loss_value(f: cp.Expression, Y: Array, loss: str, delta: float = 1.0) -> cp.Expression:
-    """F(f) for the loss of that name."""
+    """Return F(f) for the named loss."""
     if loss == "squared":
         return squared(f, Y)
     if loss == "logistic":
@@ -209,7 +208,7 @@ def F_at(f: Array, Y: Array, loss: str, delta: float = 1.0) -> float:
 
 
 def loss_conjugate(t: cp.Expression, Y: Array, loss: str, delta: float = 1.0) -> Conjugate:
-    """F*(t) for the loss of that name."""
+    """Return F*(t) for the named loss."""
     F_at(np.zeros(Y.shape), Y, loss, delta)  # checks name and labels
     if loss == "squared":
         return squared_conjugate(t, Y)
@@ -221,7 +220,7 @@ def loss_conjugate(t: cp.Expression, Y: Array, loss: str, delta: float = 1.0) ->
 
 
 def loss_gradient_at_zero(Y: Array, loss: str, delta: float = 1.0) -> Array:
-    """Grad F(0) (n, c): the dual point t of the zero network."""
+    """Return grad F(0) (n, c), the dual point t of the zero network."""
     F_at(np.zeros(Y.shape), Y, loss, delta)  # checks name and labels
     gradients = {
         "squared": -Y,
@@ -239,7 +238,7 @@ def loss_gradient_at_zero(Y: Array, loss: str, delta: float = 1.0) -> Array:
 
 
 def group_l1(blocks: Sequence[cp.Expression]) -> cp.Expression:
-    """Omega(U) = sum_{k,i} ||u_{k,i}||_2, the penalty that weight decay is."""
+    """Omega(U) = sum_{k,i} ||u_{k,i}||_2, the convex form of weight decay."""
     return total(cp.norm(U_i[:, k], 2) for U_i in blocks for k in range(U_i.shape[1]))
 
 
@@ -259,12 +258,12 @@ def squared_l2(blocks: Sequence[cp.Expression]) -> cp.Expression:
 
 
 def nuclear(blocks: Sequence[cp.Expression]) -> cp.Expression:
-    """Omega(U) = sum_i ||U_i||_*: for gated networks and any c, exactly what weight decay is."""
+    """Omega(U) = sum_i ||U_i||_*, the convex form of weight decay for gated networks with any c."""
     return total(cp.normNuc(U_i) for U_i in blocks)
 
 
 def feature_rows(blocks: Sequence[cp.Expression]) -> list[cp.Expression]:
-    """For each feature j, row j of every matrix, as one vector."""
+    """Return for each feature j the vector of row j of every matrix."""
     d = blocks[0].shape[0]
     return [cp.hstack([U_i[j, :] for U_i in blocks]) for j in range(d)]
 
@@ -280,7 +279,7 @@ PENALTIES: dict[str, Callable[[Sequence[cp.Expression]], cp.Expression]] = {
 
 
 def penalty_value(blocks: Sequence[cp.Expression], penalty: str) -> cp.Expression:
-    """Omega of that name."""
+    """Return Omega for the named penalty."""
     if penalty not in PENALTIES:
         raise ValueError(f"penalty {penalty!r} is not one of {', '.join(PENALTIES)}")
     return PENALTIES[penalty](blocks)
@@ -337,7 +336,7 @@ def c_gated_relu(
     lam : float
         Strength of the penalty, at least 0.
     loss, penalty : str
-        Names of F and Omega; with group_l1 it is the paper's problem.
+        Names of F and Omega; group_l1 gives the paper's problem.
     delta : float
         Threshold of the Huber loss.
 
@@ -440,7 +439,7 @@ def c_relu_dual(
 
     Z = (-X' D_i t + Xt_i' g_i, +X' D_i t + Xt_i' h_i : i = 1, ..., P), matrices (d, c).
 
-    Why: the conjugate of lam Omega + indicator of K at z is the smallest (lam Omega)*(z - m) over m in the
+    Derivation: the conjugate of lam Omega + indicator of K at z is the smallest (lam Omega)*(z - m) over m in the
     polar cone K^o = {-Xt' g : g >= 0}. With group_l1 the constraints read
     ||-X' D_i t_k + Xt_i' g_{i,k}|| <= lam and ||X' D_i t_k + Xt_i' h_{i,k}|| <= lam, and by Moreau's
     decomposition they hold for some g, h iff ||proj_{K_i}(-X' D_i t_k)|| and ||proj_{K_i}(X' D_i t_k)||
@@ -484,7 +483,7 @@ def gated_lam_max(
 ) -> Program:
     r"""Smallest lam for which U = 0 solves C-GReLU: min lam such that t = grad F(0) is dual feasible.
 
-    With group_l1 its value is max_{i,k} ||X' D_i t_k||. Not for squared_l2 and none, which have no such lam.
+    With group_l1 its value is max_{i,k} ||X' D_i t_k||. Undefined for squared_l2 and none.
     """
     X, Y, D = check(X, Y, D, 0.0)
     check_norm(penalty)
@@ -577,7 +576,7 @@ def cd_approximate(X: ArrayLike, pattern: ArrayLike, u: ArrayLike, rho: float) -
 def decomposition_of(
     X: ArrayLike, pattern: ArrayLike, u: ArrayLike
 ) -> tuple[cp.Variable, cp.Variable, list[cp.Constraint]]:
-    """Variables v, w (d,) and the constraints v - w = u, Xt v >= 0, Xt w >= 0."""
+    """Return variables v, w (d,) and the constraints v - w = u, Xt v >= 0, Xt w >= 0."""
     X, u = np.asarray(X, dtype=float), np.asarray(u, dtype=float)
     Xt = signed_rows(X, np.reshape(pattern, (-1, 1)), 0)
     v, w = cp.Variable(X.shape[1], name="v"), cp.Variable(X.shape[1], name="w")
@@ -585,7 +584,7 @@ def decomposition_of(
 
 
 # ---------------------------------------------------------------------------------------------------------
-# The non-convex problems, and the way from the convex weights to a network
+# The non-convex problems, and the maps from convex weights to networks
 # ---------------------------------------------------------------------------------------------------------
 
 
@@ -639,7 +638,7 @@ def nc_gated_relu_objective(
     X, Y, W1, w2, lam, loss, delta
         As for `nc_relu_objective`.
     D : array_like
-        Patterns (n, m): column i is the gate of neuron i, so repeat a column for neurons that share it.
+        Patterns (n, m): column i is the gate of neuron i; repeat a column for neurons with the same gate.
 
     Returns
     -------
@@ -655,12 +654,12 @@ def nc_gated_relu_objective(
 
 
 def relu_network(V: Array, W: Array) -> tuple[Array, Array]:
-    r"""C-ReLU weights to a network: v -> (v / sqrt||v||, +sqrt||v||), w -> (w / sqrt||w||, -sqrt||w||).
+    r"""Map C-ReLU weights to a network: v -> (v / sqrt||v||, +sqrt||v||), w -> (w / sqrt||w||, -sqrt||w||).
 
     Parameters
     ----------
     V, W : ndarray
-        Blocks (c, P, d) in their cones. Zero blocks give no neuron.
+        Blocks (c, P, d) in their cones. Zero blocks are dropped.
 
     Returns
     -------
@@ -679,10 +678,10 @@ def relu_network(V: Array, W: Array) -> tuple[Array, Array]:
 
 
 def gated_network(U: Array) -> tuple[Array, Array, list[int]]:
-    r"""C-GReLU weights to a network, the singular value decomposition U_i = sum_r s_r a_r b_r' by pattern.
+    r"""Map C-GReLU weights to a network by the singular value decompositions U_i = sum_r s_r a_r b_r'.
 
     Each triple is one neuron, (sqrt(s_r) a_r, sqrt(s_r) b_r), so that its weight decay adds up to the nuclear
-    norm: the best that any gated network with these U_i can do. For c = 1 that is the group_l1 penalty.
+    norm, the minimum over gated networks with these U_i. For c = 1 that is the group_l1 penalty.
 
     Parameters
     ----------
@@ -706,12 +705,12 @@ def gated_network(U: Array) -> tuple[Array, Array, list[int]]:
 
 
 # ---------------------------------------------------------------------------------------------------------
-# All patterns, one linear program each
+# All patterns, by one linear program each
 # ---------------------------------------------------------------------------------------------------------
 
 
 def all_patterns(X: ArrayLike, tol: float = 1e-6) -> NDArray[np.bool_]:
-    r"""All non-singular activation patterns of X, by a linear program for each of the 2^n sign vectors.
+    r"""Return all non-singular activation patterns of X, by a linear program for each of the 2^n sign vectors.
 
     The pattern with signs s in {-1, +1}^n is realised, and its cone has interior points, iff
 
@@ -735,7 +734,9 @@ def all_patterns(X: ArrayLike, tol: float = 1e-6) -> NDArray[np.bool_]:
     X = np.asarray(X, dtype=float)
     n, d = X.shape
     if n > MAX_ROWS_FOR_ENUMERATION:
-        raise ValueError(f"X has {n} rows; all 2^n sign vectors are tried, so {MAX_ROWS_FOR_ENUMERATION} at most")
+        raise ValueError(
+            f"X has {n} rows; all 2^n sign vectors are tried, so at most {MAX_ROWS_FOR_ENUMERATION} are allowed"
+        )
     norms = np.linalg.norm(X, axis=1)
     rows = np.flatnonzero(norms > 0)
     signs = cp.Parameter(len(rows))
@@ -760,22 +761,22 @@ def all_patterns(X: ArrayLike, tol: float = 1e-6) -> NDArray[np.bool_]:
 
 
 def check(X: ArrayLike, Y: ArrayLike, D: ArrayLike, lam: float) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """X (n, d), Y (n, c) and D (n, P) as arrays of one n, and lam >= 0."""
+    """Return X (n, d), Y (n, c) and D (n, P) as arrays, after checks of shapes and lam >= 0."""
     X, Y, D = np.asarray(X, dtype=float), columns(Y), np.asarray(D, dtype=bool)
     if not (X.ndim == Y.ndim == D.ndim == 2 and len(X) == len(Y) == len(D)):
-        raise ValueError(f"X (n, d), Y (n, c) and D (n, P) do not fit: {X.shape}, {Y.shape}, {D.shape}")
+        raise ValueError(f"X (n, d), Y (n, c) and D (n, P) do not match: {X.shape}, {Y.shape}, {D.shape}")
     if not lam >= 0:
         raise ValueError(f"lam is {lam}; it must be at least 0")
     return X, Y, D
 
 
 def check_relu_penalty(penalty: str) -> None:
-    """Refuse the nuclear penalty: it is the weight decay of gated networks only."""
+    """Raise ValueError for the nuclear penalty, which is defined for gated networks only."""
     if penalty == "nuclear":
         raise ValueError("the nuclear penalty is for the gated problem only")
 
 
 def check_norm(penalty: str) -> None:
-    """Refuse penalties without a lam_max: only a norm has one."""
+    """Raise ValueError for penalties that are not norms, which have no lam_max."""
     if penalty in ("squared_l2", "none"):
         raise ValueError(f"there is no lam_max for the penalty {penalty!r}: it is not a norm")

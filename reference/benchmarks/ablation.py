@@ -1,4 +1,4 @@
-"""What each part of WorkingSet is worth: its time without the part, on real data, to the same certified gap."""
+"""Ablation of WorkingSet: time to the same certified gap with one component disabled at a time, on real data."""
 
 import argparse
 import time
@@ -23,27 +23,27 @@ from reference.datasets.prepare import load
 _TOL = 1e-6
 _SECONDS = 120.0
 _MANY = 10**9
-Parts = Mapping[str, Mapping[tuple[Any, str], Any]]
+Variants = Mapping[str, Mapping[tuple[Any, str], Any]]
 
-_GATED: Parts = {
-    "all of it": {},
+_GATED: Variants = {
+    "full method": {},
     "no working sets": {(working_set, "_SMALLEST"): _MANY},
     "no gap-safe rule": {(working_set, "_WORTH_DROPPING"): 2.0},
-    "mask kept as floats": {(operators, "_TILE_BYTES"): _MANY},
-    "no system in the rows": {(newton_systems, "_MOST_ROWS"): 0},
-    "rows in float64": {(row_systems, "_HARMLESS"): 0.0, (row_systems, "_REFINEMENTS"): 0},
-    "no factor in the columns": {(newton_systems, "_MOST_COLUMNS"): 0},
-    "only conjugate gradients": {(newton_systems, "_MOST_ROWS"): 0, (newton_systems, "_MOST_COLUMNS"): 0},
+    "mask stored as floats": {(operators, "_TILE_BYTES"): _MANY},
+    "no row systems": {(newton_systems, "_MOST_ROWS"): 0},
+    "row systems in float64": {(row_systems, "_HARMLESS"): 0.0, (row_systems, "_REFINEMENTS"): 0},
+    "no column factor": {(newton_systems, "_MOST_COLUMNS"): 0},
+    "conjugate gradients only": {(newton_systems, "_MOST_ROWS"): 0, (newton_systems, "_MOST_COLUMNS"): 0},
     "exact systems (residual 1e-6)": {(newton_systems, "_CG_TOLERANCE"): 1e-6},
-    "sigma 1000 times larger at first": {(proximal_newton, "_FIRST_SIGMA"): 1e3 * proximal_newton._FIRST_SIGMA},
+    "initial sigma 1000 times larger": {(proximal_newton, "_FIRST_SIGMA"): 1e3 * proximal_newton._FIRST_SIGMA},
     "exact proximal-point steps": {(proximal_newton, "_INEXACTNESS"): 1e-6},
 }
-_RELU: Parts = {
-    "all of it": {},
+_RELU: Variants = {
+    "full method": {},
     "no working sets": {(relu_working_set, "_LEAST_SIZE"): _MANY},
-    "no limit on pivots in pricing": {(relu_working_set, "_PRICING_PIVOTS"): None},
-    "sigma grows after any step": {(cone_newton, "_FEW"): _MANY},
-    "sigma 1000 times larger at first": {(cone_newton, "_FIRST_SIGMA"): 1e3 * cone_newton._FIRST_SIGMA},
+    "no pivot limit in pricing": {(relu_working_set, "_PRICING_PIVOTS"): None},
+    "sigma grows after every step": {(cone_newton, "_FEW"): _MANY},
+    "initial sigma 1000 times larger": {(cone_newton, "_FIRST_SIGMA"): 1e3 * cone_newton._FIRST_SIGMA},
     "exact proximal-point steps": {(cone_newton, "_INEXACT"): 1e-6},
 }
 
@@ -55,12 +55,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> str:
-    """Time WorkingSet with one part after the other left out, on gated and ReLU problems of real data."""
+    """Time WorkingSet with one component disabled at a time, on gated and ReLU problems with real data."""
     return measure(arguments.repeats, arguments.threads)
 
 
 def measure(repeats: int, threads: int) -> str:
-    """Return a table of seconds for the gated problems, and one for the ReLU problems."""
+    """Return a table of times for the gated problems and one for the ReLU problems."""
     gated = {
         "breast cancer P=500": _problem(cr.ConvexGatedReLU, "breast_cancer", 500, lam=1e-3),
         "phoneme P=500 0.03": _problem(cr.ConvexGatedReLU, "phoneme", 500, ratio=0.03),
@@ -76,9 +76,9 @@ def measure(repeats: int, threads: int) -> str:
         f"seconds to a certified relative gap of {_TOL:g}, {threads} thread(s), medians of {repeats}; * not reached"
     ]
     with threadpool_limits(threads):
-        for problems, parts in ((gated, _GATED), (relu, _RELU)):
+        for problems, variants in ((gated, _GATED), (relu, _RELU)):
             lines.append(f"{'':<34}" + "".join(f"{name:>28}" for name in problems))
-            lines.extend(_rows(problems, parts, repeats))
+            lines.extend(_rows(problems, variants, repeats))
     return "\n".join(lines)
 
 
@@ -96,22 +96,24 @@ def _problem(
     return problem.with_lam(ratio * problem.lam_max() if lam is None else lam)
 
 
-def _rows(problems: Mapping[str, cr.ConvexGatedReLU | cr.ConvexReLU], parts: Parts, repeats: int) -> Iterator[str]:
-    """Yield a line for each part; the repeats take turns, so that the machine's noise hits all parts alike."""
-    runs: dict[str, list[list[tuple[float, bool]]]] = {part: [[] for _ in problems] for part in parts}
+def _rows(
+    problems: Mapping[str, cr.ConvexGatedReLU | cr.ConvexReLU], variants: Variants, repeats: int
+) -> Iterator[str]:
+    """Yield a line for each variant; repeats are interleaved so that noise affects all variants alike."""
+    runs: dict[str, list[list[tuple[float, bool]]]] = {variant: [[] for _ in problems] for variant in variants}
     for _ in range(repeats):
-        for part, changes in parts.items():
-            with _without(changes):
-                for cell, problem in zip(runs[part], problems.values(), strict=True):
+        for variant, changes in variants.items():
+            with _patched(changes):
+                for cell, problem in zip(runs[variant], problems.values(), strict=True):
                     cell.append(_run(problem))
-    whole = next(iter(parts))
-    for part, cells in runs.items():
+    full = next(iter(variants))
+    for variant, cells in runs.items():
         texts = []
-        for cell, reference in zip(cells, runs[whole], strict=True):
+        for cell, reference in zip(cells, runs[full], strict=True):
             seconds, unit = (float(np.median([run[0] for run in some])) for some in (cell, reference))
             mark = "" if all(run[1] for run in cell) else "*"
             texts.append(f"{seconds:>17.2f} {seconds / unit:>7.1f} x{mark or ' '}")
-        yield f"{part:<34}" + "".join(texts)
+        yield f"{variant:<34}" + "".join(texts)
 
 
 def _run(problem: cr.ConvexGatedReLU | cr.ConvexReLU) -> tuple[float, bool]:
@@ -123,7 +125,7 @@ def _run(problem: cr.ConvexGatedReLU | cr.ConvexReLU) -> tuple[float, bool]:
 
 
 @contextmanager
-def _without(changes: Mapping[tuple[Any, str], Any]) -> Iterator[None]:
+def _patched(changes: Mapping[tuple[Any, str], Any]) -> Iterator[None]:
     patches = [mock.patch.object(module, name, value) for (module, name), value in changes.items()]
     for patch in patches:
         patch.start()

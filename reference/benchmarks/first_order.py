@@ -1,4 +1,4 @@
-"""The native first-order solvers beside the authors' pyscnn, at equal accuracy."""
+"""Native first-order solvers against the authors' pyscnn at equal accuracy."""
 
 import argparse
 import platform
@@ -17,17 +17,17 @@ from threadpoolctl import threadpool_limits
 import cvxrelu as cr
 from cvxrelu.solvers.interface import NativeSolver
 from reference.datasets.prepare import breast_cancer
+from reference.peers import PEERS_PYTHON, PEERS_SCRIPTS
 
-PEERS = Path(__file__).parents[2] / ".venv-peers" / "bin" / "python"
 _LAM = 1e-3
 
 
 @dataclass(frozen=True)
 class Race:
-    """One peer's run and ours on one problem; seconds are medians.
+    """A run of a peer and ours on one problem; times are medians in seconds.
 
-    ``objective`` is the peer's, after repair into the cones; ``ours_equal`` is our time to a feasible objective at
-    most that, ``ours_certified`` our time to the certified gap.
+    ``objective`` is the peer's after repair into the cones, ``ours_equal`` our time to a feasible point with at most
+    this objective, ``ours_certified`` our time to the certified gap.
     """
 
     name: str
@@ -49,23 +49,23 @@ class Race:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
     parser.add_argument("--repeats", type=int, default=5, help="number of runs; medians are printed (default: 5)")
-    parser.add_argument("--threads", type=int, default=2, help="threads on both sides (default: 2)")
+    parser.add_argument("--threads", type=int, default=2, help="threads of both packages (default: 2)")
 
 
 def run(arguments: argparse.Namespace) -> str:
-    """Time RFISTA and AugmentedLagrangian against pyscnn's R-FISTA and AL on breast cancer, at equal objective."""
+    """Compare RFISTA and AugmentedLagrangian with pyscnn's R-FISTA and AL on breast cancer at equal objective."""
     return measure(arguments.repeats, arguments.threads)
 
 
 def measure(repeats: int, threads: int) -> str:
-    """Return a line for each problem and tolerance of the peer."""
-    if not PEERS.exists():
+    """Return a line for each problem and each tolerance of the peer."""
+    if not PEERS_PYTHON.exists():
         raise SystemExit("the peers' environment is missing: run 'make peers' first")
     X, y = breast_cancer()
     gated = cr.ConvexGatedReLU(X, y, cr.sample_patterns(X, 500, seed=0), lam=_LAM)
     relu = cr.ConvexReLU(X, y, cr.sample_patterns(X, 50, seed=0), lam=_LAM)
     lines = [
-        f"breast cancer 569 x 31, lam = 1e-3, float64, {threads} thread(s) on both sides, medians of {repeats}",
+        f"breast cancer 569 x 31, lam = 1e-3, float64, {threads} thread(s) for both packages, medians of {repeats}",
         f"{'problem':<12} {'peer':<24} {'objective':<10} {'above opt':>9} {'peer':>11} {'ours, equal':>11} "
         f"{'ratio':>9} {'certified':>9}",
     ]
@@ -96,7 +96,7 @@ def _solve(
     problem: cr.ConvexGatedReLU | cr.ConvexReLU, solver: NativeSolver, tol: float, **options: object
 ) -> cr.Solution:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", cr.ConvergenceWarning)  # the figures say how far it came
+        warnings.simplefilter("ignore", cr.ConvergenceWarning)  # the gap is reported
         return cr.solve(problem, solver, tol=tol, **options)  # type: ignore[arg-type]
 
 
@@ -122,21 +122,21 @@ def _race(
 def _run_pyscnn(
     problem: cr.ConvexGatedReLU | cr.ConvexReLU, solver: str, tol: str, repeats: int, threads: int
 ) -> tuple[float, float]:
-    """Return the objective of pyscnn's answer after repair, and its median seconds."""
+    """Return the objective of pyscnn's weights after repair, and its median time in seconds."""
     with tempfile.TemporaryDirectory() as folder:
         given, answer = Path(folder) / "problem.npz", Path(folder) / "answer.npz"
         np.savez(given, X=problem.X, y=problem.y, G=np.asarray(problem.patterns.G), lam=problem.lam)
-        script = Path(__file__).parent / "peers" / "run_pyscnn.py"
+        script = PEERS_SCRIPTS / "run_pyscnn.py"
         options = ["--solver", solver, "--tol", tol, "--dtype", "float64"]
         options += ["--threads", str(threads), "--repeats", str(repeats)]
-        subprocess.run([PEERS, script, given, answer, *options], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([PEERS_PYTHON, script, given, answer, *options], check=True, stdout=subprocess.DEVNULL)
         with np.load(answer) as arrays:
             weights = arrays["U"] if solver == "rfista" else (arrays["V"], arrays["W"])
             return cr.certify(problem, weights).upper, float(np.median(arrays["seconds"]))
 
 
 def _peak(problem: cr.ConvexGatedReLU | cr.ConvexReLU, solver: NativeSolver) -> int:
-    """Return the most memory in use in the first 500 iterations, in bytes."""
+    """Return the peak memory of the first 500 iterations in bytes."""
     tracemalloc.start()
     _solve(problem, solver, 1e-6, max_iter=500)
     peak = tracemalloc.get_traced_memory()[1]

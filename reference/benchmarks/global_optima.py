@@ -1,4 +1,4 @@
-"""Training over all patterns, to proven global optima: what `cvxrelu.solve_global` reaches, and in what time."""
+"""Benchmark of `cvxrelu.solve_global`: proven global optima over all patterns, and the time they take."""
 
 import argparse
 import time
@@ -49,12 +49,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> str:
-    """Solve each case once, kernels compiled before, and print objective, proven bound and seconds."""
+    """Run `solve_global` once on each case, after compilation, and print objective, proven bound and time."""
     return measure(arguments.cases, arguments.threads)
 
 
 def measure(names: list[str], threads: int) -> str:
-    """Return a table of objective, proven bound and seconds of each case."""
+    """Return a table of objective, proven bound and time for each case."""
     chosen = names or list(CASES)
     unknown = [name for name in chosen if name not in CASES]
     if unknown:
@@ -75,8 +75,8 @@ def _row(name: str, X: Array, y: Array, lam: float) -> str:
     seconds = time.perf_counter() - started
     certificate = solution.certificate
     proof = "none" if certificate.proof is None else certificate.proof.method
-    most = max(record.n_patterns for record in solution.history if isinstance(record, cr.GlobalRecord))
+    n_patterns = max(record.n_patterns for record in solution.history if isinstance(record, cr.GlobalRecord))
     return (
         f"| {name} | {np.linalg.matrix_rank(X)} | {lam:g} | {seconds:.2g} | {solution.objective:.8g} | "
-        f"{solution.lower:.8g} | {certificate.rel_gap:.1e} | {proof} | {certificate.n_active} | {most} |"
+        f"{solution.lower:.8g} | {certificate.rel_gap:.1e} | {proof} | {certificate.n_active} | {n_patterns} |"
     )

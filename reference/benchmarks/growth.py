@@ -1,4 +1,4 @@
-"""How the cost of WorkingSet grows with the rows and with the patterns: times over a factor of 16 in each."""
+"""Scaling of WorkingSet with the number of rows and of patterns, over a factor of 16 in each."""
 
 import argparse
 import time
@@ -25,19 +25,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
     parser.add_argument("--repeats", type=int, default=3, help="number of runs; medians are printed (default: 3)")
     parser.add_argument("--threads", type=int, default=1, help="threads (default: 1)")
-    parser.add_argument("--out", type=Path, default=Path("build/growth.png"), help="the plot")
+    parser.add_argument("--out", type=Path, default=Path("build/growth.png"), help="file of the plot")
 
 
 def run(arguments: argparse.Namespace) -> str:
-    """Time WorkingSet on n and P from a sixteenth to all, and draw it; needs matplotlib."""
+    """Time WorkingSet as n and P grow by a factor of 16, and draw the result (matplotlib)."""
     return measure(arguments.repeats, arguments.threads, arguments.out)
 
 
 def measure(repeats: int, threads: int, out: Path) -> str:
-    """Return the seconds at each size, and the powers that they grow by."""
+    """Return the times at each size, and the fitted exponents."""
     series = {
-        f"rows n (P = {_GATES})": lambda share: (round(share * _ROWS), _GATES),
-        f"patterns P (n = {_ROWS // 4:,})": lambda share: (_ROWS // 4, round(share * _MOST_GATES)),
+        f"rows n (P = {_GATES})": lambda fraction: (round(fraction * _ROWS), _GATES),
+        f"patterns P (n = {_ROWS // 4:,})": lambda fraction: (_ROWS // 4, round(fraction * _MOST_GATES)),
     }
     lines = [
         f"{_DATA}, lam = {_RATIO:g} lam_max, certified relative gap {_TOL:g}, {threads} thread(s), medians of {repeats}"
@@ -50,14 +50,14 @@ def measure(repeats: int, threads: int, out: Path) -> str:
             slope = float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
             lines.append(name)
             lines.extend(f"  {int(size):>7,}  {time:8.3f} s" for size, time in curves[name])
-            lines.append(f"  seconds grow like the size to the power {slope:.2f} (1 is linear)")
+            lines.append(f"  time grows like the size to the power {slope:.2f} (1 is linear)")
     _draw(curves, out)
     return "\n".join([*lines, f"drawn in {out}"])
 
 
 def _times(size: Callable[[float], tuple[int, int]], varied: int, repeats: int) -> Iterator[tuple[int, float]]:
-    for share in _SIZES:
-        rows, n_gates = size(share)
+    for fraction in _SIZES:
+        rows, n_gates = size(fraction)
         X, y = load(_DATA, rows)
         patterns = cr.sample_patterns(X, n_gates, seed=0)
         problem = cr.ConvexGatedReLU(X, y, patterns)

@@ -1,4 +1,4 @@
-"""The judge: what an answer is worth by proven bounds, whatever the solver says of it."""
+"""Evaluation of answers by proven bounds, independent of the status that a solver reports."""
 
 import warnings
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ _SECONDS = 300.0
 
 @dataclass(frozen=True)
 class Verdict:
-    """An answer's objective after repair, its distance from a proven lower bound, and the gap that it proves alone.
+    """Objective of an answer after repair, its distance from a proven lower bound, and its own certified gap.
 
-    ``certified_gap`` is NaN for a network whose neurons have patterns that the program has not.
+    ``certified_gap`` is NaN for a network, whose neurons may have patterns that are not in the program.
     """
 
     objective: float
@@ -28,12 +28,12 @@ class Verdict:
 
 
 def lower_bound(instance: Posed, problem: Problem) -> float:
-    """Return a proven lower bound of the optimal value: the stored one, else one found here.
+    """Return a proven lower bound on the optimal value: the stored one, or else one computed here.
 
     Raises
     ------
     ValueError
-        If the stored one is of another problem than the instance's.
+        If the stored bound belongs to another problem than the instance's.
     """
     optimum = stored(instance)
     if optimum is not None:
@@ -48,12 +48,12 @@ def lower_bound(instance: Posed, problem: Problem) -> float:
 
 
 def judge(problem: Problem, blocks: NDArray[np.float64], lower: float) -> Verdict:
-    """Judge blocks (c, P, d), or (2, c, P, d) for the pair (V, W).
+    """Evaluate blocks (c, P, d), or (2, c, P, d) for the pair (V, W).
 
     Raises
     ------
     TypeError, ValueError
-        If they do not fit the problem or are not finite.
+        If their shape does not match the problem or they are not finite.
     """
     weights = problem.weights(problem.blocks(blocks if blocks.ndim == 3 else (blocks[0], blocks[1])))
     violation = problem.violation(weights)
@@ -62,7 +62,7 @@ def judge(problem: Problem, blocks: NDArray[np.float64], lower: float) -> Verdic
 
 
 def judge_network(problem: Problem, W1: NDArray[np.float64], w2: NDArray[np.float64], lower: float) -> Verdict:
-    """Judge a ReLU network, which may be better than the program allows: its neurons may have other patterns."""
+    """Evaluate a ReLU network; with patterns outside the program it may be below the program's optimum."""
     network = cr.ReLUNetwork(W1, w2[:, 0] if problem.y.ndim == 1 else w2)
     objective = network.objective(problem.X, problem.y, problem.lam, problem.loss)
     return Verdict(objective, _distance(objective, lower), np.nan, 0.0)

@@ -1,4 +1,4 @@
-"""The page of a comparison: one HTML file with all figures in it, which opens offline."""
+"""Page of a comparison: one self-contained HTML file that opens offline."""
 
 import base64
 import json
@@ -12,9 +12,9 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
-from reference.compare.profiles import ACCURACIES, behind, mean_ratios, shares, supported, times, unsolved
+from reference.compare.findings import findings
+from reference.compare.profiles import ACCURACIES, behind, mean_ratios, solved_fractions, supported, times, unsolved
 from reference.compare.results import settings_file
-from reference.compare.words import findings
 from reference.instances import CATALOGUE, Size
 from reference.instances.catalogue import ONLINE
 
@@ -28,27 +28,29 @@ def write_page(table: pd.DataFrame, figures: Mapping[str, bytes], path: Path, re
     Parameters
     ----------
     table : DataFrame
-        Of `reference.compare.results.read`.
+        As returned by `reference.compare.results.read`.
     figures : mapping of str to bytes
-        PNG files of those of the figures "profiles", "seconds", "curves" and "ratios" that there are.
+        PNG files of the figures "profiles", "seconds", "curves" and "ratios"; any may be missing.
     path : Path
-        The HTML file, which is replaced.
+        The HTML file, which is overwritten.
     results : Path
-        The file of the results, which the page names; its settings lie beside it.
+        The results file, which the page names, with its settings file next to it.
     """
-    beside = settings_file(results)
-    settings = json.loads(beside.read_text()) if beside.exists() else {}
+    path_of_settings = settings_file(results)
+    settings = json.loads(path_of_settings.read_text()) if path_of_settings.exists() else {}
     parts = {
         "summary": _summary(table, settings),
         "findings": _list(findings(table)),
-        "shares": _shares(table),
+        "solved": _solved_table(table),
         "ratios": _ratios(mean_ratios(table)),
         "totals": _ratios(mean_ratios(table, total=True)),
         "losses": _losses(table),
-        "profiles": _image(figures, "profiles", "Performance profiles: share of instances solved by ratio of times"),
-        "within": _image(figures, "seconds", "Share of instances solved by seconds"),
-        "curves": _image(figures, "curves", "Relative distance to the optimum by seconds"),
-        "heat": _image(figures, "ratios", "Times over ours"),
+        "profiles": _image(
+            figures, "profiles", "Performance profiles: fraction of instances solved against ratio of times"
+        ),
+        "within": _image(figures, "seconds", "Fraction of instances solved against time"),
+        "curves": _image(figures, "curves", "Relative distance to the optimum against time"),
+        "heat": _image(figures, "ratios", "Times relative to ours"),
         "instances": _instances(table),
         "missing": _list(_missing(table)),
         "versions": _versions(table, settings),
@@ -62,22 +64,25 @@ def write_page(table: pd.DataFrame, figures: Mapping[str, bytes], path: Path, re
 def _summary(table: pd.DataFrame, settings: dict[str, object]) -> str:
     counts = table.drop_duplicates("instance")["size"].value_counts()
     sizes = ", ".join(f"{count} {size}" for size, count in counts.items())
-    machine = f" on {settings['machine']}, {settings['n_jobs']} runs at a time" if settings else ""
+    machine = f" on {settings['machine']}, {settings['n_jobs']} concurrent runs" if settings else ""
     ran = table.loc[table["status"] != "not_run", "solver"].nunique()
     return escape(
-        f"{table['instance'].nunique()} instances ({sizes}), {ran} solvers of the {table['solver'].nunique()} named, "
-        f"{table['threads'].iloc[0]} thread(s) each, {table['timeout'].iloc[0]:g} s for one solve{machine}."
+        f"{table['instance'].nunique()} instances ({sizes}), {ran} of {table['solver'].nunique()} solvers run, "
+        f"{table['threads'].iloc[0]} thread(s) each, {table['timeout'].iloc[0]:g} s per solve{machine}."
     )
 
 
-def _shares(table: pd.DataFrame) -> str:
-    solved, runs = shares(table), supported(table)
+def _solved_table(table: pd.DataFrame) -> str:
+    solved, runs = solved_fractions(table), supported(table)
     head = ["solver", *(f"{each:g}" for each in ACCURACIES), "run on"]
     best = solved.max(axis=0)
     body = [
         [
             _cell(name),
-            *(_share(share, runs[name], bool(share == best[each])) for each, share in solved.loc[name].items()),
+            *(
+                _solved_cell(fraction, runs[name], bool(fraction == best[each]))
+                for each, fraction in solved.loc[name].items()
+            ),
             _cell(f"{runs[name]:.0%}"),
         ]
         for name in solved.index
@@ -85,9 +90,9 @@ def _shares(table: pd.DataFrame) -> str:
     return _table(head, body)
 
 
-def _share(share: float, runs: float, bold: bool) -> str:
-    text = f"<b>{share:.0%}</b>" if bold else f"{share:.0%}"
-    return f"<td>{text}{f' <small>({share / runs:.0%})</small>' if runs < 1.0 else ''}</td>"
+def _solved_cell(fraction: float, runs: float, bold: bool) -> str:
+    text = f"<b>{fraction:.0%}</b>" if bold else f"{fraction:.0%}"
+    return f"<td>{text}{f' <small>({fraction / runs:.0%})</small>' if runs < 1.0 else ''}</td>"
 
 
 def _ratios(means: pd.DataFrame) -> str:
@@ -108,12 +113,12 @@ def _ratio(ratio: float, both: float) -> str:
 
 
 def _losses(table: pd.DataFrame) -> str:
-    """Return every instance that another solved faster or ours did not solve, at any of the accuracies."""
+    """Return a table of the instances that another solver solved faster or ours did not solve, at any accuracy."""
     lost = {each: behind(table, each) for each in ACCURACIES}
     missed = {each: unsolved(table, each) for each in ACCURACIES}
-    worst = pd.concat([found.groupby("instance")["factor"].max() for found in lost.values()]).groupby(level=0).max()
-    never = dict.fromkeys(name for names in missed.values() for name in names if name not in worst.index)
-    names = [*never, *map(str, worst.sort_values(ascending=False, kind="stable").index)]
+    largest = pd.concat([found.groupby("instance")["factor"].max() for found in lost.values()]).groupby(level=0).max()
+    never = dict.fromkeys(name for names in missed.values() for name in names if name not in largest.index)
+    names = [*never, *map(str, largest.sort_values(ascending=False, kind="stable").index)]
     head = ["instance", *(f"{each:g}" for each in ACCURACIES)]
     body = []
     for name in names:
@@ -133,12 +138,12 @@ def _faster(solver: str, factor: float) -> str:
 
 def _instances(table: pd.DataFrame) -> str:
     seconds = times(table, TABLE_ACCURACY)
-    facts = table.drop_duplicates("instance").set_index("instance")
+    rows = table.drop_duplicates("instance").set_index("instance")
     head = ["instance", "size", "n", "d", "P", "c", *map(str, seconds.columns)]
     body = []
     for name in seconds.index:
-        fact = facts.loc[name]
-        cells = [_cell(name), *(_cell(fact[key]) for key in ("size", "n", "d", "n_patterns", "n_outputs"))]
+        row = rows.loc[name]
+        cells = [_cell(name), *(_cell(row[key]) for key in ("size", "n", "d", "n_patterns", "n_outputs"))]
         least = seconds.loc[name].min()
         cells += [_time(table, str(name), str(solver), seconds.loc[name, solver], least) for solver in seconds.columns]
         body.append(cells)
@@ -146,7 +151,7 @@ def _instances(table: pd.DataFrame) -> str:
 
 
 def _time(table: pd.DataFrame, instance: str, solver: str, seconds: float, least: float) -> str:
-    """Return the cell of a solver's time, its runs on hover; why there is none, where it did not solve."""
+    """Return the cell of a solver's time, or the reason why it did not solve; its runs are shown on hover."""
     runs = table[(table["instance"] == instance) & (table["solver"] == solver)]
     hover = escape("; ".join(_run(run) for run in runs.to_dict("records")), quote=True)
     if np.isfinite(seconds):
@@ -155,8 +160,8 @@ def _time(table: pd.DataFrame, instance: str, solver: str, seconds: float, least
         return f'<td data-value="{float(seconds)!r}" title="{hover}">{text}</td>'
     ran = runs[runs["status"] != "not_run"]
     if not len(ran):
-        why = "not run: " + str(runs["note"].iloc[0]) if len(runs) else "not run"
-        short = "n/a" if why.startswith("not run: not supported") else why
+        reason = "not run: " + str(runs["note"].iloc[0]) if len(runs) else "not run"
+        short = "n/a" if reason.startswith("not run: not supported") else reason
     else:
         short = {"timeout": "time-out", "failed": "failed"}.get(str(ran["status"].iloc[-1]), "not reached")
     return f'<td class="none" data-value="1e99" title="{hover}">{escape(short)}</td>'
@@ -164,21 +169,21 @@ def _time(table: pd.DataFrame, instance: str, solver: str, seconds: float, least
 
 def _run(run: Mapping[Any, Any]) -> str:
     if run["status"] == "answered":
-        return f"asked {run['asked']:g}: {run['accuracy']:.1e} in {run['seconds']:.3g} s, it says {run['claimed']}"
+        status = run["claimed"] or "none"
+        return f"asked {run['asked']:g}: {run['accuracy']:.1e} in {run['seconds']:.3g} s, status {status}"
     return f"asked {run['asked']:g}: {run['status']} ({run['note']})"
 
 
 def _missing(table: pd.DataFrame) -> Iterator[str]:
-    """Yield the solvers that were not run at all, and what others do not support or broke down on."""
+    """Yield the solvers that were not run, and what the others do not support or failed on."""
     for solver, rows in table.groupby("solver", sort=False):
         if (rows["status"] == "not_run").all():
             yield f"{solver}: not run: {rows['note'].iloc[0]}"
             continue
-        notes = rows[
-            rows["status"].isin(("failed", "not_run")) & ~rows["note"].str.contains(r"^(?:out of time|it failed)")
-        ]
-        for note, those in notes.groupby("note", sort=False):
-            names = list(those["instance"].unique())
+        follows = rows["note"].str.contains(r"^(?:out of time|(?:it )?failed at)")  # from a looser accuracy
+        notes = rows[rows["status"].isin(("failed", "not_run")) & ~follows]
+        for note, group in notes.groupby("note", sort=False):
+            names = list(group["instance"].unique())
             listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
             yield f"{solver}: {note} ({listed})"
 
@@ -192,23 +197,23 @@ def _versions(table: pd.DataFrame, settings: dict[str, object]) -> str:
 
 
 def _commands(table: pd.DataFrame, settings: dict[str, Any], file: str) -> Iterator[str]:
-    """Yield the commands that make results and page; instances of no catalogue have a command of their own."""
+    """Yield the commands that reproduce results and page; instances outside the catalogue have their own commands."""
     names = set(table["instance"])
     if names <= {each.name for each in (*CATALOGUE, *ONLINE)}:
         sizes = {size: {each.name for each in CATALOGUE if each.size == size} for size in get_args(Size)}
         whole = [size for size, its in sizes.items() if its <= names]
         rest = names.difference(*(sizes[size] for size in whole))
         asked = [f"{each:g}" for each in settings.get("asked", sorted(table["asked"].unique(), reverse=True))]
-        words = ["--instances", *whole, *sorted(rest), "--solvers", *table["solver"].unique(), "--asked", *asked]
-        words += ["--threads", f"{table['threads'].iloc[0]}", "--timeout", f"{table['timeout'].iloc[0]:g}"]
-        words += ["--n-jobs", str(settings["n_jobs"])] if settings else []
-        yield shlex.join(["python", "-m", "reference", "compare", *words, "--out", file])
+        options = ["--instances", *whole, *sorted(rest), "--solvers", *table["solver"].unique(), "--asked", *asked]
+        options += ["--threads", f"{table['threads'].iloc[0]}", "--timeout", f"{table['timeout'].iloc[0]:g}"]
+        options += ["--n-jobs", str(settings["n_jobs"])] if settings else []
+        yield shlex.join(["python", "-m", "reference", "compare", *options, "--out", file])
     yield shlex.join(["python", "-m", "reference", "report", file])
 
 
 def _image(figures: Mapping[str, bytes], name: str, alt: str) -> str:
     if name not in figures:
-        return "<p>No runs to draw.</p>"
+        return "<p>No runs to plot.</p>"
     return f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(figures[name]).decode()}">'
 
 

@@ -1,4 +1,4 @@
-"""The figures of a comparison: performance profiles, accuracy against time, ratios of times."""
+"""Figures of a comparison: performance profiles, accuracy against time, ratios of times."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,29 +13,29 @@ from matplotlib.lines import Line2D
 
 from reference.compare.profiles import ACCURACIES, OURS, profile, ratios, times
 
-# Okabe & Ito's palette, which the colour-blind can tell apart; ours is black.
+# Okabe & Ito's palette, which is safe for colour-blind readers; ours is black.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#7F7F7F")
 _DASHES = ("-", "--", "-.", ":")
 
 
 def styles(solvers: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return how each solver is drawn, the same in all figures."""
+    """Return the line style of each solver, the same in all figures."""
     drawn: dict[str, dict[str, Any]] = {}
-    for place, name in enumerate(name for name in solvers if name != OURS):
-        turn = place // len(_COLOURS)
-        drawn[name] = {"color": _COLOURS[place % len(_COLOURS)], "linestyle": _DASHES[turn % 4], "linewidth": 1.4}
+    for index, name in enumerate(name for name in solvers if name != OURS):
+        cycle = index // len(_COLOURS)
+        drawn[name] = {"color": _COLOURS[index % len(_COLOURS)], "linestyle": _DASHES[cycle % 4], "linewidth": 1.4}
     return {OURS: {"color": "black", "linestyle": "-", "linewidth": 2.6, "zorder": 5}} | drawn
 
 
 def draw_profiles(table: pd.DataFrame, by: str = "ratio") -> Figure:
-    """Draw a profile for each of the accuracies.
+    """Plot a profile for each accuracy.
 
     Parameters
     ----------
     table : DataFrame
-        Of `reference.compare.results.read`.
+        As returned by `reference.compare.results.read`.
     by : {"ratio", "seconds"}
-        "ratio": share of instances solved within a factor of the fastest solver's time (Dolan & Moré 2002).
+        "ratio": fraction of instances solved within a factor of the fastest solver's time (Dolan & Moré 2002).
         "seconds": within a time (Figure 4 of Mishkin, Sahiner & Pilanci 2022).
     """
     figure = Figure(figsize=(11.0, 6.4), layout="constrained")
@@ -51,13 +51,13 @@ def draw_profiles(table: pd.DataFrame, by: str = "ratio") -> Figure:
         for name, style in styles(solvers).items():
             if name not in solvers:
                 continue
-            x, share = profile(values[each][name].tolist())
-            x, share = np.concatenate([[left], x, [right]]), np.concatenate([[0.0], share, share[-1:]])
-            axis.step(x, share if len(share) == len(x) else np.zeros(len(x)), where="post", label=name, **style)
+            x, fraction = profile(values[each][name].tolist())
+            x, fraction = np.concatenate([[left], x, [right]]), np.concatenate([[0.0], fraction, fraction[-1:]])
+            axis.step(x, fraction if len(fraction) == len(x) else np.zeros(len(x)), where="post", label=name, **style)
         axis.set(xscale="log", xlim=(left, right), ylim=(-0.02, 1.02), title=f"accuracy {each:g}")
         axis.grid(alpha=0.3)
     for axis in axes[:, 0]:
-        axis.set_ylabel("share of instances solved")
+        axis.set_ylabel("fraction of instances solved")
     for axis in axes[1]:
         axis.set_xlabel("time / fastest time" if by == "ratio" else "seconds")
     handles, labels = axes[0, 0].get_legend_handles_labels()
@@ -66,16 +66,16 @@ def draw_profiles(table: pd.DataFrame, by: str = "ratio") -> Figure:
 
 
 def draw_curves(table: pd.DataFrame, instances: Sequence[str] = ()) -> Figure:
-    """Draw accuracy against time: each solver's runs at the accuracies asked, on some instances, and its time-outs.
+    """Plot accuracy against time: each solver's runs and time-outs on some instances.
 
     Parameters
     ----------
     table : DataFrame
-        Of `reference.compare.results.read`.
+        As returned by `reference.compare.results.read`.
     instances : sequence of str
-        Their names; by default, of each size and kind the one that most solvers answered.
+        Their names; by default, for each size and kind the instance that most solvers answered.
     """
-    chosen = list(instances) or _telling(table)
+    chosen = list(instances) or _most_answered(table)
     rows = -(-len(chosen) // 2)
     figure = Figure(figsize=(11.0, 3.4 * rows), layout="constrained")
     axes = figure.subplots(rows, 2, squeeze=False).ravel()
@@ -92,12 +92,12 @@ def draw_curves(table: pd.DataFrame, instances: Sequence[str] = ()) -> Figure:
 
 
 def _draw_curve(axis: Axes, here: pd.DataFrame, drawn: dict[str, dict[str, Any]]) -> None:
-    """Draw one instance; a dotted line leads from a solver's last answer to the limit that its next run met."""
+    """Plot one instance; a dotted line leads from a solver's last answer to the time-out of its next run."""
     answered = here[here["status"] == "answered"]
     floor = max(1e-12, float(answered["accuracy"].clip(lower=0.0).replace(0.0, np.nan).min()))
     limit, unanswered = float(here["timeout"].max()), 0
     seconds = answered.loc[answered["seconds"] > 0.0, "seconds"]
-    left = min(0.7 * float(seconds.min()), 0.05 * limit)  # more than a decade, for the axis's labels
+    left = min(0.7 * float(seconds.min()), 0.05 * limit)  # more than a decade, so that the axis has labels
     for solver, style in drawn.items():
         runs = answered[answered["solver"] == solver].sort_values("asked", ascending=False)
         x, y = runs["seconds"].clip(lower=left).tolist(), runs["accuracy"].clip(lower=floor).tolist()
@@ -107,7 +107,7 @@ def _draw_curve(axis: Axes, here: pd.DataFrame, drawn: dict[str, dict[str, Any]]
             late: dict[str, Any] = {"color": style["color"], "marker": "x", "clip_on": False, "zorder": 6}
             if x:
                 axis.plot([x[-1], limit], [y[-1]] * 2, linestyle=":", linewidth=1.0, markevery=[1], **late)
-            else:  # no accuracy to draw it at: along the upper edge
+            else:  # no accuracy to plot: mark the upper edge
                 height = 0.96 - 0.06 * unanswered
                 axis.plot(limit, height, linestyle="", transform=axis.get_xaxis_transform(), **late)
                 unanswered += 1
@@ -116,9 +116,9 @@ def _draw_curve(axis: Axes, here: pd.DataFrame, drawn: dict[str, dict[str, Any]]
 
 
 def draw_ratios(table: pd.DataFrame, accuracy: float) -> Figure:
-    """Draw instances x solvers: each one's time over ours, on a logarithmic colour scale.
+    """Plot a heat map of times relative to ours for instances x solvers, on a logarithmic colour scale.
 
-    Grey is what a solver did not solve, a cross what it solved and ours did not.
+    Grey cells are not solved by the solver; a cross marks those that it solved and ours did not.
     """
     seconds = times(table, accuracy)
     quotient = seconds.drop(columns=OURS).div(seconds[OURS], axis=0)
@@ -136,11 +136,12 @@ def draw_ratios(table: pd.DataFrame, accuracy: float) -> Figure:
     axis.set_xticks(range(quotient.shape[1]), [str(name) for name in quotient.columns], rotation=45, ha="right")
     axis.set_yticks(range(len(quotient)), [str(name) for name in quotient.index], fontsize=6)
     axis.set_title(
-        f"time over ours at accuracy {accuracy:g}\nblue: ours is faster; grey: not solved; cross: not by ours",
+        f"time relative to ours at accuracy {accuracy:g}\n"
+        "blue: ours is faster; grey: not solved; cross: not solved by ours",
         fontsize=9,
     )
     bar = figure.colorbar(image, ax=axis, shrink=0.6)
-    bar.set_label("log10 of time / our time")
+    bar.set_label("log10 (time / our time)")
     return figure
 
 
@@ -150,8 +151,8 @@ def _legend(figure: Figure, drawn: Mapping[str, Artist]) -> None:
     figure.legend(drawn.values(), drawn.keys(), loc="outside lower center", ncols=columns, frameon=False)
 
 
-def _telling(table: pd.DataFrame) -> list[str]:
-    """Return, for each size and kind, the instance that most solvers answered."""
+def _most_answered(table: pd.DataFrame) -> list[str]:
+    """Return for each size and kind the instance that most solvers answered."""
     answered = table[table["status"] == "answered"]
     counts = answered.groupby(["size", "kind", "instance"])["solver"].nunique().reset_index()
     best = counts.sort_values("solver", ascending=False, kind="stable").groupby(["size", "kind"], sort=False).head(1)

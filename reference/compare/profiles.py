@@ -1,4 +1,4 @@
-"""Performance profiles of a comparison (Dolan & Moré 2002): times to an accuracy, ratios, shares solved."""
+"""Performance profiles of a comparison (Dolan & Moré 2002): times to an accuracy, ratios, fractions solved."""
 
 from collections.abc import Sequence
 
@@ -7,28 +7,28 @@ import pandas as pd
 
 ACCURACIES = (1.0, 0.5, 0.1, 1e-2, 1e-4, 1e-6)
 OURS = "cvxrelu"
-_LEAST = 1e-3  # seconds: SGD and Adam may need none, where their first weights are accurate enough
+_LEAST = 1e-3  # seconds; SGD and Adam may need none if their initial weights are accurate enough
 
 
 def times(table: pd.DataFrame, accuracy: float, total: bool = False) -> pd.DataFrame:
-    """Return the seconds in which each solver solved each instance, at least a millisecond; infinite where it did not.
+    """Return each solver's time on each instance in seconds, at least a millisecond; infinite if unsolved.
 
-    An instance is solved by a run whose answer is within the accuracy of the proven lower bound, whatever was asked
-    of it and whatever the solver says; of several such runs the fastest counts.
+    A run solves an instance if its answer is within the accuracy of the proven lower bound, whatever accuracy was
+    requested and whatever status the solver reports. The fastest such run counts.
 
     Parameters
     ----------
     table : DataFrame
-        Of `reference.compare.results.read`.
+        As returned by `reference.compare.results.read`.
     accuracy : float
-        Relative distance from the lower bound.
+        Relative distance to the lower bound.
     total : bool
-        Whether compilation counts.
+        Whether to include compilation.
 
     Returns
     -------
     DataFrame
-        A row for each instance, a column for each solver that was run at all, ours first, the others by name.
+        A row for each instance, a column for each solver that was run, ours first, the others by name.
     """
     ran = table[table["status"] != "not_run"]
     solved = ran[(ran["status"] == "answered") & (ran["accuracy"] <= accuracy)]
@@ -39,44 +39,44 @@ def times(table: pd.DataFrame, accuracy: float, total: bool = False) -> pd.DataF
 
 
 def same_program(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table without the answers that are networks, whose neurons may have patterns that the program has not.
+    """Return the table without answers that are networks, whose neurons may have patterns that are not in the program.
 
-    They are solved by the measure of the paper's Figure 4, the distance to the optimum, but it is another problem: the
-    certificate of the program says nothing of them, and their times are not to be compared with ours.
+    By the criterion of the paper's Figure 4, the distance to the optimum, they are solved, but they solve another
+    problem: the program's certificate does not cover them, and their times are not comparable with ours.
     """
     return table[(table["status"] != "answered") | table["certified_gap"].notna()]
 
 
 def ratios(seconds: pd.DataFrame) -> pd.DataFrame:
-    """Return times over the least one of any solver, infinite where unsolved: Dolan & Moré's r_{p,s}."""
+    """Return times relative to the fastest solver, infinite where unsolved: Dolan & Moré's r_{p,s}."""
     least = seconds.min(axis=1)
     return seconds.div(least.where(np.isfinite(least), 1.0), axis=0)
 
 
 def profile(values: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the steps (x, share of all values that are <= x) of the distribution of ratios or times.
+    """Return the steps (x, fraction of all values that are <= x) of the empirical distribution of ratios or times.
 
-    Infinite values are in the denominator only.
+    Infinite values count in the denominator only.
     """
     every = np.asarray(values, dtype=np.float64)
     x, counts = np.unique(every[np.isfinite(every)], return_counts=True)
     return x, np.cumsum(counts) / max(len(every), 1)
 
 
-def shares(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the share of all instances that each solver (row) solved at each of `ACCURACIES` (column)."""
+def solved_fractions(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the fraction of all instances that each solver (row) solved at each of `ACCURACIES` (column)."""
     return pd.DataFrame({each: np.isfinite(times(table, each)).mean(axis=0) for each in ACCURACIES})
 
 
 def supported(table: pd.DataFrame) -> pd.Series:
-    """Return the share of all instances that each solver was run on."""
+    """Return the fraction of all instances on which each solver was run."""
     ran = table[table["status"] != "not_run"]
     count = ran.groupby("solver")["instance"].nunique()
     return count.reindex(times(table, 1.0).columns) / table["instance"].nunique()
 
 
 def mean_ratios(table: pd.DataFrame, total: bool = False) -> pd.DataFrame:
-    """Return the geometric mean of time over ours, of the instances that both solved, and their number.
+    """Return the geometric mean of times relative to ours over the instances that both solved, and their number.
 
     A row for each other solver; columns are pairs (accuracy, "ratio" or "both"). Answers to other problems
     (`same_program`) are left out.
@@ -95,13 +95,13 @@ def mean_ratios(table: pd.DataFrame, total: bool = False) -> pd.DataFrame:
 
 
 def behind(table: pd.DataFrame, accuracy: float) -> pd.DataFrame:
-    """Return who was faster than ours, and where; answers to other problems (`same_program`) are left out.
+    """Return the solvers faster than ours on each instance, without answers to other problems (`same_program`).
 
     Returns
     -------
     DataFrame
-        A row for each instance and each solver faster than ours on it: "instance", "solver", "factor", which is our
-        time over its, infinite where ours did not solve; the largest first.
+        A row for each instance and each solver faster than ours on it: "instance", "solver", "factor", our time
+        over its time, infinite where ours did not solve; largest first.
     """
     seconds = times(same_program(table), accuracy)
     if OURS not in seconds:
@@ -113,6 +113,6 @@ def behind(table: pd.DataFrame, accuracy: float) -> pd.DataFrame:
 
 
 def unsolved(table: pd.DataFrame, accuracy: float) -> list[str]:
-    """Return the instances that ours was to solve and did not."""
+    """Return the instances that ours did not solve."""
     seconds = times(table, accuracy)
     return [str(name) for name in seconds.index[np.isinf(seconds[OURS])]] if OURS in seconds else []

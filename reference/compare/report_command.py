@@ -1,4 +1,4 @@
-"""The command that reports a comparison: a page, its figures, and a table for the terminal."""
+"""Report of a comparison: a page, its figures, and a table for the terminal."""
 
 import argparse
 import io
@@ -9,29 +9,31 @@ from typing import get_args
 import pandas as pd
 from matplotlib.figure import Figure
 
+from reference.compare.findings import findings
 from reference.compare.page import TABLE_ACCURACY, write_page
 from reference.compare.plots import draw_curves, draw_profiles, draw_ratios
-from reference.compare.profiles import ACCURACIES, OURS, mean_ratios, shares
+from reference.compare.profiles import ACCURACIES, OURS, mean_ratios, solved_fractions
 from reference.compare.results import read
-from reference.compare.words import findings
 from reference.instances import Size
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
-    parser.add_argument("results", type=Path, help="the file that 'python -m reference compare' wrote")
-    parser.add_argument("--out", type=Path, help="folder of page and figures (default: that of the results)")
+    parser.add_argument("results", type=Path, help="results file of 'python -m reference compare'")
+    parser.add_argument("--out", type=Path, help="folder for page and figures (default: that of the results)")
 
 
 def run(arguments: argparse.Namespace) -> str:
-    """Write the page and the figures of a comparison; say how many instances each solver solved."""
+    """Write the page and the figures of a comparison, and print the percentage of instances that each solver solved."""
     try:
         table = read(arguments.results)
     except (FileNotFoundError, ValueError) as error:
         raise SystemExit(str(error)) from error
     if (table["status"] == "not_run").all():
-        why = "; ".join(f"{solver}: {note}" for solver, note in table.groupby("solver")["note"].first().items())
-        raise SystemExit(f"{arguments.results} holds no results yet" + (f", no solver was run ({why})" if why else ""))
+        reasons = "; ".join(f"{solver}: {note}" for solver, note in table.groupby("solver")["note"].first().items())
+        raise SystemExit(
+            f"{arguments.results} holds no results yet" + (f", no solver was run ({reasons})" if reasons else "")
+        )
     table = _in_order(table)
     out, stem = arguments.out or arguments.results.parent, arguments.results.stem
     out.mkdir(parents=True, exist_ok=True)
@@ -44,7 +46,7 @@ def run(arguments: argparse.Namespace) -> str:
 
 
 def _in_order(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the newest version of each instance, sorted: runs end in any order."""
+    """Return the rows of the newest version of each instance, sorted, since runs end in any order."""
     newest = table[table["version"] == table.groupby("instance")["version"].transform("max")]
     by = {"rank": True, "instance": True, "solver": True, "asked": False}
     rank = newest["size"].map(get_args(Size).index)
@@ -52,13 +54,13 @@ def _in_order(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _tables(table: pd.DataFrame) -> Iterator[str]:
-    solved = shares(table).rename(columns="{:g}".format)
-    yield "share of instances solved at each accuracy"
+    solved = solved_fractions(table).rename(columns="{:g}".format)
+    yield "percentage of instances solved at each accuracy"
     yield solved.to_string(float_format="{:.0%}".format) + "\n"
     means = mean_ratios(table)
     if len(means):
         ratios = pd.DataFrame({f"{each:g}": means[each, "ratio"] for each in ACCURACIES})
-        yield f"time over that of {OURS}, geometric mean of the instances that both solved"
+        yield f"time relative to {OURS}, geometric mean over the instances that both solved"
         yield ratios.to_string(float_format="{:.3g}".format, na_rep="-") + "\n"
 
 

@@ -1,4 +1,4 @@
-"""The tidy file of a comparison: one row for each run of a solver on an instance at an asked accuracy."""
+"""Results file of a comparison: one row for each solver, instance and requested accuracy."""
 
 import contextlib
 import fcntl
@@ -22,25 +22,25 @@ STATUSES = ("answered", "timeout", "failed", "not_run")
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Read a results file: `COLUMNS` with their types; an empty text where nothing is said, NaN where no number is.
+    """Read a results file: `COLUMNS` with their types; missing texts are empty, missing numbers NaN.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is not a results file, or not a whole one.
+        If it is not a complete results file.
     """
     if not path.exists():
-        raise FileNotFoundError(f"there is no file {path}: 'python -m reference compare --out {path}' makes one")
+        raise FileNotFoundError(f"there is no file {path}: run 'python -m reference compare --out {path}' first")
     numbers = [name for name in COLUMNS if name not in _TEXTS]
     try:
         table = pd.read_csv(
             path, dtype=dict.fromkeys(_TEXTS, str), keep_default_na=False, na_values={name: [""] for name in numbers}
         )
         if list(table.columns) != list(COLUMNS):
-            odd = sorted(set(table.columns) ^ set(COLUMNS)) or "their order"
-            raise ValueError(f"its columns differ from those of this version ({odd})")
+            unexpected = sorted(set(table.columns) ^ set(COLUMNS)) or "their order"
+            raise ValueError(f"its columns differ from those of this version ({unexpected})")
         for name in numbers:
             table[name] = table[name].astype(np.int64 if name in _INTEGERS else np.float64)
     except (ValueError, pd.errors.EmptyDataError) as error:  # a ParserError is a ValueError
@@ -51,22 +51,22 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def append(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Add rows to the file, which is made if there is none: all of them, or, should that be interrupted, none.
+    """Append all rows to the file, or none if interrupted; the file is created if necessary.
 
-    Several processes may add to one file. Of a run that another process has added meanwhile, its row stays.
+    Several processes may append to one file. If another process has added the same run meanwhile, its row is kept.
     """
     with _locked(path):
         if not path.exists():
             _write(path, pd.DataFrame(columns=list(COLUMNS)).to_csv(index=False))
         new = pd.DataFrame(list(rows), columns=list(COLUMNS))
         if len(new):
-            held = set(_runs(read(path)))
-            fresh = [run not in held for run in _runs(new)]
+            held = set(_keys(read(path)))
+            fresh = [run not in held for run in _keys(new)]
             _write(path, path.read_text() + new[fresh].to_csv(index=False, header=False))
 
 
 def drop(path: Path, instances: Iterable[str], solvers: Iterable[str]) -> None:
-    """Remove the rows of some solvers on some instances from the file; nothing else in it changes."""
+    """Remove the rows of the given solvers on the given instances; leave all other rows unchanged."""
     with _locked(path):
         table = pd.read_csv(path, keep_default_na=False, dtype=str)
         dropped = table["instance"].isin(set(instances)) & table["solver"].isin(set(solvers))
@@ -74,38 +74,38 @@ def drop(path: Path, instances: Iterable[str], solvers: Iterable[str]) -> None:
 
 
 def settings_file(path: Path) -> Path:
-    """Return the file beside the results that holds the settings they were made with, the machine and versions."""
+    """Return the path of the settings file next to the results: settings, machine and versions."""
     return path.with_suffix(".settings.json")
 
 
 def hold_settings(path: Path, settings: Mapping[str, Any], decisive: Iterable[str]) -> None:
-    """Write the settings beside the results, or see that those of an earlier run are the same where it matters.
+    """Write the settings next to the results, after checking that the decisive ones agree with those of earlier runs.
 
     Raises
     ------
     ValueError
-        If the results were made with other settings.
+        If the results were obtained with other settings.
     """
-    beside = settings_file(path)
+    path_of_settings = settings_file(path)
     with _locked(path):
-        if beside.exists() and path.exists():
-            found = json.loads(beside.read_text())
+        if path_of_settings.exists() and path.exists():
+            found = json.loads(path_of_settings.read_text())
             different = [name for name in decisive if found.get(name) != settings[name]]
             if different:
-                listed = "; ".join(f"{name}: {found.get(name)} there, {settings[name]} here" for name in different)
-                raise ValueError(f"{path} holds results of other settings, which cannot be gone on with ({listed})")
-        _write(beside, json.dumps(dict(settings), indent=1) + "\n")
+                listed = "; ".join(f"{name}: {found.get(name)} in the file, {settings[name]} now" for name in different)
+                raise ValueError(f"{path} holds results obtained with other settings and cannot be resumed ({listed})")
+        _write(path_of_settings, json.dumps(dict(settings), indent=1) + "\n")
 
 
-def _runs(table: pd.DataFrame) -> list[tuple[Any, ...]]:
-    """Return for each row what there is one of: instance, version, solver and the accuracy asked."""
+def _keys(table: pd.DataFrame) -> list[tuple[Any, ...]]:
+    """Return the key of each row: instance, version, solver and requested accuracy."""
     columns = (table["instance"], table["version"], table["solver"], (f"{asked:.6g}" for asked in table["asked"]))
     return list(zip(*columns, strict=True))
 
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Let no other process change the file, whose folder is made; the lock ends with the process, however it ends."""
+    """Hold an exclusive lock on the file and create its folder; the lock ends with the process."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f".{path.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -113,6 +113,6 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.tmp")  # under the lock: what a killed process has left is replaced
+    temporary = path.with_name(f"{path.name}.tmp")  # under the lock: the remains of a killed process are overwritten
     temporary.write_text(text)
     os.replace(temporary, path)

@@ -1,4 +1,4 @@
-"""The command that compares solvers."""
+"""Comparison of solvers on the instances of the catalogue."""
 
 import argparse
 import dataclasses
@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from reference.compare.judge import Verdict, judge, judge_network, lower_bound
-from reference.compare.ladder import AbandonedError, Effort, Outcome, climb
+from reference.compare.ladder import AbandonedError, Effort, Outcome, run_ladder
 from reference.compare.results import append, drop, hold_settings, read
 from reference.compare.solvers import DEFAULT, Solver, find, kind_of, listing
 from reference.instances import select
@@ -33,7 +33,7 @@ _DECISIVE = ("threads", "timeout", "asked", "machine")
 
 @dataclass(frozen=True)
 class Plan:
-    """Accuracies asked, descending; effort of each solver; instances at a time; the file; whether to run all anew."""
+    """Requested accuracies, descending; effort per solver; concurrent runs; results file; whether to repeat runs."""
 
     asked: tuple[float, ...]
     effort: Effort
@@ -44,19 +44,24 @@ class Plan:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
-    parser.add_argument("--list", action="store_true", help="list the solvers and whether they can be run here")
-    parser.add_argument("--instances", nargs="+", default=["small", "medium"], help="sizes, names or patterns")
+    parser.add_argument("--list", action="store_true", help="list the solvers and whether they can run here")
+    parser.add_argument("--instances", nargs="+", default=["small", "medium"], help="sizes, names or glob patterns")
     parser.add_argument("--solvers", nargs="+", default=list(DEFAULT), help="names, or FILE.py:NAME for your own")
-    parser.add_argument("--asked", nargs="+", type=float, default=list(ASKED), help="relative accuracies")
+    parser.add_argument("--asked", nargs="+", type=float, default=list(ASKED), help="requested relative accuracies")
     parser.add_argument("--threads", type=int, default=1, help="threads of each solver (default: 1)")
-    parser.add_argument("--timeout", type=float, default=5.0, help="seconds for one solve (default: 5)")
-    parser.add_argument("--n-jobs", type=int, default=2, help="runs at a time, by joblib (default: 2)")
-    parser.add_argument("--out", type=Path, default=Path("build/compare/results.csv"), help="the results, resumed")
-    parser.add_argument("--again", action="store_true", help="run anew what the file has of these solvers, too")
+    parser.add_argument("--timeout", type=float, default=5.0, help="time-out of one solve in seconds (default: 5)")
+    parser.add_argument("--n-jobs", type=int, default=2, help="concurrent runs, by joblib (default: 2)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("build/compare/results.csv"),
+        help="results file; runs that it holds are not repeated",
+    )
+    parser.add_argument("--again", action="store_true", help="repeat the runs that the file holds of these solvers")
 
 
 def run(arguments: argparse.Namespace) -> str:
-    """Run solvers on instances, from where the file of results ends; every answer is judged by proven bounds."""
+    """Run solvers on instances, resuming from the results file, and judge every answer by proven bounds."""
     if arguments.list:
         return listing()
     effort = Effort(arguments.threads, arguments.timeout)
@@ -68,31 +73,31 @@ def run(arguments: argparse.Namespace) -> str:
     except (ValueError, ConnectionError, ModuleNotFoundError) as error:
         raise SystemExit(str(error)) from error
     except KeyboardInterrupt:
-        raise SystemExit(f"interrupted: the same command goes on from what is in {plan.out}") from None
+        raise SystemExit(f"interrupted: the same command resumes from {plan.out}") from None
     counts = table["status"].value_counts().to_dict()
-    said = ", ".join(f"{count} {status}" for status, count in counts.items())
-    return f"{len(table)} rows in {plan.out} ({said}); 'python -m reference report {plan.out}' makes the page"
+    summary = ", ".join(f"{count} {status}" for status, count in counts.items())
+    return f"{len(table)} rows in {plan.out} ({summary}); 'python -m reference report {plan.out}' writes the page"
 
 
 def compare(instances: Sequence[Posed], solvers: Sequence[Solver], plan: Plan) -> pd.DataFrame:
-    """Run every solver on every instance that the file has not, and return the rows of the file.
+    """Run every solver on every instance that is missing from the file, and return the rows of the file.
 
-    Runs are spread by joblib, so that ``joblib.parallel_config`` chooses the backend: a cluster's, for one.
+    joblib distributes the runs, so ``joblib.parallel_config`` selects the backend, such as a cluster's.
 
     Parameters
     ----------
     instances : sequence of Posed
-        Of the catalogue or not.
+        Instances, of the catalogue or not.
     solvers : sequence of Solver
-        Who.
+        Solvers to compare.
     plan : Plan
-        How, and the file.
+        Accuracies, effort and results file.
 
     Raises
     ------
     ValueError
-        If the file holds results of other settings or other versions of the solvers, or a stored optimum is not the
-        instance's.
+        If the file holds results of other settings or solver versions, or a stored optimum does not belong to its
+        instance.
     """
     settings = {
         "threads": plan.effort.threads,
@@ -127,8 +132,8 @@ def compare(instances: Sequence[Posed], solvers: Sequence[Solver], plan: Plan) -
     for rows in tqdm(work, total=len(todo), desc="runs", disable=not todo):
         append(plan.out, rows)
     table = read(plan.out)
-    wanted = table["instance"].isin({each.name for each in instances})
-    return table[wanted & table["solver"].isin({each.name for each in solvers})]
+    mask = table["instance"].isin({each.name for each in instances})
+    return table[mask & table["solver"].isin({each.name for each in solvers})]
 
 
 def _check_versions(path: Path, solvers: Sequence[Solver]) -> None:
@@ -139,13 +144,13 @@ def _check_versions(path: Path, solvers: Sequence[Solver]) -> None:
             listed = ", ".join(version or "not installed" for version in sorted(others))
             raise ValueError(
                 f"{path} holds results of another version of {solver.name} ({listed}; now: "
-                f"{solver.version() or 'not installed'}): name another file by --out, or run it anew by --again on all "
-                "instances of the file"
+                f"{solver.version() or 'not installed'}): choose another file with --out, "
+                "or repeat its runs with --again on all instances of the file"
             )
 
 
 def _done(path: Path) -> tuple[set[tuple[str, int, str]], dict[tuple[str, int], float]]:
-    """Return which runs the file has, and the lower bounds by which they were judged."""
+    """Return the runs that the file holds, and the lower bounds by which they were judged."""
     table = read(path)
     done = set(zip(table["instance"], table["version"], table["solver"], strict=True))
     lowers = zip(table["instance"], table["version"], table["lower"], strict=True)
@@ -158,7 +163,7 @@ def _lower(instance: Posed) -> tuple[str, float]:
 
 
 def _task(instance: Posed, solver: Solver, lower: float, plan: Plan, owner: int) -> list[dict[str, Any]]:
-    """Do a worker's work; a worker whose owner has ended would wait for more, so it ends, too."""
+    """Run one task in a worker; exit if the owner has ended, since the worker would wait for further tasks forever."""
     try:
         return _runs(instance, solver, lower, plan, owner)
     except AbandonedError:
@@ -170,22 +175,22 @@ def _runs(instance: Posed, solver: Solver, lower: float, plan: Plan, owner: int)
     with threadpool_limits(1):
         problem = instance.problem()
         base = _base(instance, problem, solver, lower, plan)
-        why_not = solver.missing() or solver.refusal(problem)
-        if why_not is not None:
-            return [base | {"asked": asked, "status": "not_run", "note": why_not} for asked in plan.asked]
+        reason = solver.missing() or solver.refusal(problem)
+        if reason is not None:
+            return [base | {"asked": asked, "status": "not_run", "note": reason} for asked in plan.asked]
         with tempfile.TemporaryDirectory() as folder:
             given = Path(folder) / "problem.npz"
             _write(given, problem, lower)
             tols = solver.tols(instance.kind, plan.asked)
             pairs = _first_that_reach if solver.searched else _one_each
-            with closing(climb(solver, given, solver.options(problem), tols, plan.effort, owner)) as outcomes:
+            with closing(run_ladder(solver, given, solver.options(problem), tols, plan.effort, owner)) as outcomes:
                 judged = (_judged(problem, outcome, lower) for outcome in outcomes)
                 rows = [base | {"asked": asked} | row for asked, row in pairs(plan.asked, judged)]
     last = rows[-1]
-    why = {"failed": f"it failed at {last['asked']:g}", "not_run": last.get("note", "")}
+    reasons = {"failed": f"failed at {last['asked']:g}", "not_run": last.get("note", "")}
     if solver.searched and last["status"] == "answered":
-        why["answered"] = f"{last['asked']:g} was not reached by the smallest tolerance, or in time"
-    note = why.get(last["status"], f"out of time at {last['asked']:g}")
+        reasons["answered"] = f"{last['asked']:g} was not reached by the smallest tolerance, or in time"
+    note = reasons.get(last["status"], f"out of time at {last['asked']:g}")
     return rows + [base | {"asked": asked, "status": "not_run", "note": note} for asked in plan.asked[len(rows) :]]
 
 
@@ -198,15 +203,15 @@ def _one_each(asked: Sequence[float], judged: Iterable[_Row]) -> Iterator[tuple[
 
 
 def _first_that_reach(asked: Sequence[float], judged: Iterable[_Row]) -> Iterator[tuple[float, _Row]]:
-    """Pair each accuracy with the first row that has it, and one that none has with the last row."""
-    left = list(asked)
+    """Pair each accuracy with the first row that attains it, or if none does, with the last row."""
+    remaining = list(asked)
     row: _Row = {}
     for row in judged:
-        while left and row["status"] == "answered" and row["accuracy"] <= left[0]:
-            yield left.pop(0), row
-        if not left:
+        while remaining and row["status"] == "answered" and row["accuracy"] <= remaining[0]:
+            yield remaining.pop(0), row
+        if not remaining:
             return
-    yield left[0], row
+    yield remaining[0], row
 
 
 def _base(instance: Posed, problem: Problem, solver: Solver, lower: float, plan: Plan) -> dict[str, Any]:
@@ -244,7 +249,7 @@ def _write(path: Path, problem: Problem, lower: float) -> None:
 
 
 def _judged(problem: Problem, outcome: Outcome, lower: float) -> dict[str, Any]:
-    """Return what a row says of an outcome."""
+    """Return the columns of a row that describe an outcome."""
     if outcome.status != "answered":
         return {"status": outcome.status, "seconds": outcome.seconds, "note": outcome.note}
     details = outcome.metadata
@@ -258,9 +263,9 @@ def _judged(problem: Problem, outcome: Outcome, lower: float) -> dict[str, Any]:
     try:
         verdict = _verdict(problem, outcome.arrays, lower)
     except (TypeError, ValueError) as error:
-        return row | {"status": "failed", "note": f"no answer that can be judged: {error}"[:200]}
+        return row | {"status": "failed", "note": f"the answer cannot be judged: {error}"[:200]}
     row |= dataclasses.asdict(verdict) | {"status": "answered"}
-    if details.get("violation"):  # before the repair that came with the answer
+    if details.get("violation"):  # before the repair in the solver's script
         row["violation"] = max(verdict.violation, details["violation"]["max"])
     if np.isnan(verdict.certified_gap):
         row["note"] = "a network, whose neurons may have other patterns"
@@ -268,9 +273,9 @@ def _judged(problem: Problem, outcome: Outcome, lower: float) -> dict[str, Any]:
 
 
 def _claim(details: Mapping[str, Any]) -> str:
-    """Return the solver's own word, empty if it says nothing."""
-    words = {True: "converged", False: "not converged", None: ""}
-    return details.get("solver_status") or words[details.get("converged")]
+    """Return the status that the solver reports, empty if there is none."""
+    labels = {True: "converged", False: "not converged", None: ""}
+    return details.get("solver_status") or labels[details.get("converged")]
 
 
 def _verdict(problem: Problem, arrays: Mapping[str, Any], lower: float) -> Verdict:

@@ -1,8 +1,8 @@
-"""Solve one problem with a function ``solve(problem, tol, time_limit)``: cvxrelu's own or a user's.
+"""Solve one problem with a function ``solve(problem, tol, time_limit)``: cvxrelu's or a user's.
 
-For cvxrelu's environment; see `reference.compare` for the function and `reference.peers.job` for the files.
-``--solver`` is FILE.py:NAME, or one of the native solvers here. Timed is the call of the function: for ours that
-includes the certificate. Before the clock starts, it solves a problem of ten rows, so that kernels are compiled.
+This script runs in cvxrelu's environment; see `reference.compare` for the function and `reference.peers.job` for the
+files. ``--solver`` is FILE.py:NAME or a key of `NATIVE`. The call is timed, for cvxrelu with its certificate. Before
+the clock starts, the function solves a problem with ten rows, so that kernels are compiled.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _WARM_UP = 5.0  # seconds
 
 
 def model(problem: Problem) -> Any:
-    """Return the problem as one of cvxrelu's."""
+    """Return the problem as a `cvxrelu` object."""
     import cvxrelu as cr
 
     cls = cr.ConvexGatedReLU if problem.kind == "gated" else cr.ConvexReLU
@@ -36,7 +36,7 @@ def model(problem: Problem) -> Any:
 
 @functools.cache
 def function(solver: str) -> Callable[[Any, float, float], Any]:
-    """Return the function that a name stands for; raises ValueError if there is none."""
+    """Return the function of this name; raise ValueError if there is none."""
     if solver in NATIVE:
         return lambda problem, tol, time_limit: _native(NATIVE[solver], problem, tol, time_limit)
     path, _, name = solver.rpartition(":")
@@ -45,10 +45,10 @@ def function(solver: str) -> Callable[[Any, float, float], Any]:
         raise ValueError(f"{solver}: there is no Python file {path!r}")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    found = getattr(module, name, None)
-    if not callable(found):
+    returned = getattr(module, name, None)
+    if not callable(returned):
         raise ValueError(f"{solver}: {path} has no function {name!r}")
-    return found  # type: ignore[no-any-return]
+    return returned  # type: ignore[no-any-return]
 
 
 def _native(solver: str, problem: Any, tol: float, time_limit: float) -> Any:
@@ -58,27 +58,27 @@ def _native(solver: str, problem: Any, tol: float, time_limit: float) -> Any:
 
 
 def solve(problem: Problem, options: argparse.Namespace, clock: Clock) -> Solve:
-    """Solve afresh, on a problem with nothing cached."""
+    """Solve a fresh problem, with nothing cached."""
     import numpy as np
 
-    called = function(options.solver)
+    solve_function = function(options.solver)
     fresh = model(problem)
     with clock, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # whoever asked measures how far it came
-        found = called(fresh, options.tol, options.time_limit)
+        warnings.simplefilter("ignore")  # the caller evaluates the answer
+        returned = solve_function(fresh, options.tol, options.time_limit)
     native = options.solver in NATIVE
-    weights, details = (found.weights, {"solver_status": found.status.name.lower()}) if native else (found, {})
-    blocks = np.asarray(fresh.blocks(weights), dtype=np.float64)  # raises if they do not fit
+    weights, details = (returned.weights, {"solver_status": returned.status.name.lower()}) if native else (returned, {})
+    blocks = np.asarray(fresh.blocks(weights), dtype=np.float64)  # raises if the shapes are wrong
     return Solve([blocks] if problem.kind == "gated" else list(blocks), clock.seconds, -1, details)
 
 
 def warm_up(problem: Problem, options: argparse.Namespace) -> None:
-    """Solve the first rows once, whatever comes of it."""
+    """Solve the first rows once and ignore the outcome."""
     few = Problem(problem.X[:_FEW], problem.y[:_FEW], problem.G[:, :_FEW], problem.lam, None, *_kind(problem))
-    its = argparse.Namespace(**vars(options) | {"tol": options.tol[0], "time_limit": _WARM_UP})
+    few_options = argparse.Namespace(**vars(options) | {"tol": options.tol[0], "time_limit": _WARM_UP})
     try:
-        solve(few, its, Clock(options.out.with_suffix(".warming")))
-    except Exception as error:  # the clock has not started: the real problem shows what is wrong
+        solve(few, few_options, Clock(options.out.with_suffix(".warming")))
+    except Exception as error:  # reported with the problem itself, once the clock runs
         print(f"warm-up: {type(error).__name__}: {error}", file=sys.stderr)
 
 
@@ -87,7 +87,7 @@ def _kind(problem: Problem) -> tuple[str, str, str]:
 
 
 def main() -> None:
-    """Read the command line, warm up, solve as often as it says, write the answers."""
+    """Parse the command line, warm up, solve and write the answers."""
     arguments = parser("Solve one problem with a function.", None, max_iters=0)
     options = parse(arguments)
     problem = load(options.problem)

@@ -1,4 +1,4 @@
-"""Who is compared: cvxrelu, CVXPY's solvers, the peers of an environment of their own, and functions of users."""
+"""Solvers of the comparison: cvxrelu, CVXPY's solvers, the peers, and functions of users."""
 
 import hashlib
 import subprocess
@@ -12,15 +12,14 @@ from pathlib import Path
 import cvxrelu as cr
 from cvxrelu.problems.cvxpy_backends import BACKENDS, Availability, availability
 from reference.compare.run_function import function
-from reference.compare.tolerances import as_asked, decades, hundredth
+from reference.compare.tolerances import as_requested, decades, hundredth
 from reference.instances.instance import Problem
+from reference.peers import PEERS_PYTHON, PEERS_SCRIPTS
 
-ROOT = Path(__file__).parents[2]
-PEERS_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
-_HERE, _PEERS = ROOT / "reference" / "compare", ROOT / "reference" / "peers"
+_HERE = Path(__file__).parent
 
 
-def _always(problem: Problem) -> str | None:
+def _supported(problem: Problem) -> str | None:
     return None
 
 
@@ -30,32 +29,32 @@ def _installed() -> str | None:
 
 @dataclass(frozen=True)
 class Solver:
-    """A solver and how it is run.
+    """A solver and how to run it.
 
     Attributes
     ----------
     name : str
-        What the command line and the results call it.
+        Name on the command line and in the results.
     script : Path
-        Run on a problem's file; see `reference.peers.job`.
+        Script that solves a problem's file; see `reference.peers.job`.
     python : Path
-        The interpreter.
+        Interpreter that runs the script.
     options : callable
-        The script's options for a problem.
+        Options of the script for a problem.
     tols : callable
-        Its tolerances, descending, by the kind of the problem and the relative accuracies asked.
+        Tolerances, descending, for a kind of problem and the requested relative accuracies.
     searched : bool
-        Whether these are not one for each accuracy, but to be tried in turn until what is asked is reached.
+        Whether the tolerances are tried in turn until each accuracy is reached, instead of one for each accuracy.
     missing : callable
-        Why it cannot be run on this machine; None if it can.
+        Why it cannot run on this machine; None if it can.
     refusal : callable
-        Why it cannot be run on a problem; None if it can.
+        Why it cannot run on a problem; None if it can.
     package : str
-        Of whose version the results speak.
+        Package whose version is recorded.
     compiles : bool
-        Whether the script's clock includes building and compiling a program, which is not the solver's time.
+        Whether the script's clock includes building and compiling a program, which is not counted as solving.
     file : Path, optional
-        Of a user's function: its version is the beginning of this file's SHA-256.
+        File of a user's function; the first digits of its SHA-256 are the version.
     """
 
     name: str
@@ -63,15 +62,15 @@ class Solver:
     python: Path
     options: Callable[[Problem], Sequence[str]]
     package: str
-    tols: Callable[[str, Sequence[float]], list[float]] = as_asked
+    tols: Callable[[str, Sequence[float]], list[float]] = as_requested
     searched: bool = False
     missing: Callable[[], str | None] = _installed
-    refusal: Callable[[Problem], str | None] = _always
+    refusal: Callable[[Problem], str | None] = _supported
     compiles: bool = False
     file: Path | None = None
 
     def version(self) -> str:
-        """Return its version, that of its package in its environment; empty if it is not installed."""
+        """Return the version of its package in its environment; empty if it is not installed."""
         if self.file is not None:
             return hashlib.sha256(self.file.read_bytes()).hexdigest()[:12]
         if Path(sys.executable) != self.python:
@@ -87,8 +86,8 @@ def kind_of(problem: Problem) -> str:
     return "relu" if isinstance(problem, cr.ConvexReLU) else "gated"
 
 
-def _function(name: str, called: str, file: Path | None = None) -> Solver:
-    options = ["--solver", called]
+def _function(name: str, solver: str, file: Path | None = None) -> Solver:
+    options = ["--solver", solver]
     script = _HERE / "run_function.py"
     return Solver(name, script, Path(sys.executable), lambda problem: options, package="cvxrelu", file=file)
 
@@ -96,7 +95,7 @@ def _function(name: str, called: str, file: Path | None = None) -> Solver:
 def _cvxpy(name: str) -> Solver:
     return Solver(
         name,
-        _PEERS / "run_cvxpy.py",
+        PEERS_SCRIPTS / "run_cvxpy.py",
         Path(sys.executable),
         lambda problem: ["--solver", kind_of(problem), "--backend", name],
         BACKENDS[name].package,
@@ -115,11 +114,11 @@ def _peer(
 ) -> Solver:
     return Solver(
         name,
-        _PEERS / script,
+        PEERS_SCRIPTS / script,
         PEERS_PYTHON,
         options,
         package or name,
-        tols=as_asked if package else partial(decades, name),
+        tols=as_requested if package else partial(decades, name),
         searched=package is None,
         missing=_no_peers,
         refusal=partial(_refusal, losses),
@@ -128,7 +127,7 @@ def _peer(
 
 @cache
 def _unavailable(name: str) -> str | None:
-    """Return why a solver of CVXPY's cannot be run; one whose licence limits the size of programs is tried."""
+    """Return why a CVXPY solver cannot run; one whose licence limits the size of programs is tried."""
     return {
         Availability.MISSING: f"not installed: pip install {BACKENDS[name].package}",
         Availability.NO_LICENCE: "no licence",
@@ -144,7 +143,7 @@ def _other_kind(kind: str, problem: Problem) -> str | None:
 
 
 def _refusal(losses: Sequence[str], problem: Problem) -> str | None:
-    """Refuse what a script of the peers does not pose."""
+    """Return why a peer's script does not support a problem."""
     if problem.loss.name not in losses:
         return f"not supported: {problem.loss.name} loss"
     return None if problem.penalty.name == "group_l1" else f"not supported: penalty {problem.penalty.name}"
@@ -169,7 +168,7 @@ SOLVERS: Mapping[str, Solver] = {
     "cvxrelu": _function("cvxrelu", "cvxrelu"),
     "cvxrelu-RFISTA": replace(_function("cvxrelu-RFISTA", "cvxrelu-RFISTA"), refusal=partial(_other_kind, "gated")),
     "cvxrelu-AL": replace(_function("cvxrelu-AL", "cvxrelu-AL"), refusal=partial(_other_kind, "relu")),
-    **{name: _cvxpy(name) for name in BACKENDS if name != "OSQP"},  # which takes no cones
+    **{name: _cvxpy(name) for name in BACKENDS if name != "OSQP"},  # it supports no cones
     "adelie": _peer(
         "adelie",
         "run_adelie.py",
@@ -188,25 +187,25 @@ DEFAULT = tuple(name for name in SOLVERS if name not in ("cvxrelu-RFISTA", "cvxr
 
 
 def find(name: str) -> Solver:
-    """Return the solver of a name, or that of a user's function, FILE.py:NAME.
+    """Return the solver of this name, or that of a user's function, FILE.py:NAME.
 
     Raises
     ------
     ValueError
-        If there is none.
+        If there is no such solver.
     """
     if name in SOLVERS:
         return SOLVERS[name]
     if ":" in name:
         function(name)
-        path, _, called = name.rpartition(":")
+        path, _, solver = name.rpartition(":")
         file = Path(path).resolve()
-        return _function(f"{file.name}:{called}", f"{file}:{called}", file)
-    raise ValueError(f"there is no solver {name!r}; choose from {', '.join(SOLVERS)}, or name your own as FILE.py:NAME")
+        return _function(f"{file.name}:{solver}", f"{file}:{solver}", file)
+    raise ValueError(f"there is no solver {name!r}; choose from {', '.join(SOLVERS)}, or give your own as FILE.py:NAME")
 
 
 def listing() -> str:
-    """Return the solvers with their versions, or why they cannot be run here."""
+    """Return the solvers with their versions, or why they cannot run here."""
     return "\n".join(
         f"{name:<16} {solver.missing() or f'{solver.package} {solver.version()}'}" for name, solver in SOLVERS.items()
     )
@@ -214,7 +213,7 @@ def listing() -> str:
 
 @cache
 def _version_in(python: Path, package: str) -> str:
-    """Return the version of a package in the environment of an interpreter; empty if it is not there."""
-    ask = "import sys; from importlib.metadata import version; print(version(sys.argv[1]))"
-    done = subprocess.run([str(python), "-c", ask, package], capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+    """Return the version of a package in the environment of an interpreter; empty if it is not installed."""
+    code = "import sys; from importlib.metadata import version; print(version(sys.argv[1]))"
+    process = subprocess.run([str(python), "-c", code, package], capture_output=True, text=True, check=False)
+    return process.stdout.strip()

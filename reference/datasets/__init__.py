@@ -1,1 +1,1 @@
-"""Data sets: real, downloaded, synthetic, and prepared as the paper does."""
+"""Data sets: real, downloaded, synthetic, and prepared as in the paper."""

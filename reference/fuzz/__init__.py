@@ -1,1 +1,1 @@
-"""Random and known-bad problems, solved by "auto" and by single solvers, and judged independently of the package."""
+"""Fuzzing: random and known hard problems, solved by "auto" and by single solvers, and judged by independent code."""

@@ -1,4 +1,4 @@
-"""Random problems: generators of data x losses x penalties x lam down to 1e-8 of lam_max, each made from one number."""
+"""Random problems from integer seeds: generators of data, losses, penalties, and lam down to 1e-8 of lam_max."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _EXPONENTS = (-8.0, -0.3)  # of lam over lam_max
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A problem, and the weight of each row (n,), None for equal ones."""
+    """A problem and its row weights (n,), None for equal weights."""
 
     name: str
     problem: Problem
@@ -54,7 +54,7 @@ def _outlying_row(rng: np.random.Generator) -> Array:
 
 
 def _repeated(rng: np.random.Generator) -> Array:
-    """Duplicate, opposite, parallel and zero rows."""
+    """Return data with duplicate, opposite, parallel and zero rows."""
     X = _normal(rng)[:20]
     return np.vstack([X, X[::2], -X[::3], 2.5 * X[::4], np.zeros((2, X.shape[1]))])
 
@@ -76,7 +76,7 @@ def _integers(rng: np.random.Generator) -> Array:
 
 
 def _units(rng: np.random.Generator) -> Array:
-    """Columns as people have them: a year, a price, a share, a count, a flag."""
+    """Return columns in typical units: a year, a price, a fraction, a count, a flag."""
     n = int(rng.integers(20, 80))
     return np.column_stack(
         [
@@ -105,7 +105,7 @@ DATA: dict[str, Callable[[np.random.Generator], Array]] = {
 
 
 def random_case(seed: int) -> Case:
-    """Return the case of a seed: the same on every machine, but for the rounding of lam_max."""
+    """Return the case of a seed, the same on every machine up to the rounding of lam_max."""
     rng = np.random.default_rng([17, seed])
     data = str(rng.choice(list(DATA)))
     X = DATA[data](rng)
@@ -115,21 +115,21 @@ def random_case(seed: int) -> Case:
     loss = str(rng.choice(LOSSES))
     penalty = str(rng.choice(RELU_PENALTIES if relu else GATED_PENALTIES))
     Y = _targets(rng, loss, X)
-    measure, row_weights = _loss(rng, loss, Y)
+    loss_object, row_weights = _loss(rng, loss, Y)
     patterns = _patterns(X, int(rng.integers(1, 16)), seed)
     dtype = np.float32 if rng.random() < 0.1 and np.abs(X).max() < 1e6 else np.float64
     problem = (cr.ConvexReLU if relu else cr.ConvexGatedReLU)(
-        X.astype(dtype), Y, patterns, lam=1.0, loss=measure, penalty=penalty
+        X.astype(dtype), Y, patterns, lam=1.0, loss=loss_object, penalty=penalty
     )
     exponent = float(rng.uniform(*_EXPONENTS))
-    problem = problem.with_lam(0.0 if penalty == "none" else 10.0**exponent * _largest_lam(problem))
-    form = "relu" if relu else "gated"
-    name = f"{seed}/{data}/{form}/{loss}{'_weighted' if row_weights is not None else ''}/{penalty}/1e{exponent:.1f}"
+    problem = problem.with_lam(0.0 if penalty == "none" else 10.0**exponent * _lam_scale(problem))
+    kind = "relu" if relu else "gated"
+    name = f"{seed}/{data}/{kind}/{loss}{'_weighted' if row_weights is not None else ''}/{penalty}/1e{exponent:.1f}"
     return Case(name, problem, row_weights)
 
 
 def _patterns(X: Array, n_gates: int, seed: int) -> cr.ActivationPatterns:
-    """Return sampled patterns, or that of all rows where each sampled gate is inactive on every row."""
+    """Return sampled patterns, or the pattern of all rows if every sampled gate is inactive on all rows."""
     try:
         return cr.sample_patterns(X, n_gates, seed=seed)
     except ValueError:
@@ -143,7 +143,7 @@ def _targets(rng: np.random.Generator, loss: str, X: Array) -> Array:
     if loss in ("squared", "huber"):
         score = score * float(rng.choice([1.0, 1.0, 10.0 ** rng.uniform(-8.0, 8.0)])) + float(rng.choice([0.0, 2.0]))
         return score if c > 1 else score[:, 0]
-    rare = float(rng.choice([0.5, 0.5, 1.0 / n]))  # the share of the smaller class
+    rare = float(rng.choice([0.5, 0.5, 1.0 / n]))  # the fraction of the smaller class
     if loss == "logistic":
         labels: Array = np.where(score > np.quantile(score, 1.0 - rare, axis=0, method="lower"), 1.0, -1.0)
         return labels if c > 1 else labels[:, 0]
@@ -156,11 +156,11 @@ def _targets(rng: np.random.Generator, loss: str, X: Array) -> Array:
 
 def _loss(rng: np.random.Generator, loss: str, Y: Array) -> tuple[cr.Loss, Array | None]:
     delta = float(10.0 ** rng.uniform(-3.0, 0.5)) * max(float(np.std(Y)), float(np.finfo(float).tiny))
-    measure = cr.Huber(delta) if loss == "huber" else _named(loss)
+    loss_object = cr.Huber(delta) if loss == "huber" else _named(loss)
     if loss == "squared" or rng.random() < 0.75:
-        return measure, None
+        return loss_object, None
     weights = 10.0 ** rng.uniform(0.0, float(rng.choice([1.0, 4.0])), len(Y))
-    weighted = cr.Weighted(measure, weights)
+    weighted = cr.Weighted(loss_object, weights)
     return weighted, np.asarray(weights / weights.mean())
 
 
@@ -168,8 +168,8 @@ def _named(loss: str) -> cr.Loss:
     return {"squared": cr.Squared(), "logistic": cr.Logistic(), "softmax": cr.SoftmaxCrossEntropy()}[loss]
 
 
-def _largest_lam(problem: Problem) -> float:
-    """Return lam_max, or what it is for the group norm where the penalty has none."""
+def _lam_scale(problem: Problem) -> float:
+    """Return lam_max, or that of the group norm if the penalty has none."""
     lam_max = problem.lam_max()
     if not 0.0 < lam_max < np.inf:
         norm = type(problem)(problem.X, problem.y, problem.patterns, lam=1.0, loss=problem.loss, penalty="group_l1")

@@ -1,6 +1,6 @@
-"""The judge: bounds recomputed in extended precision from the answer's own proof, and an optimum of another model.
+"""Independent checks of answers: bounds recomputed in extended precision, and a model in CVXPY.
 
-Nothing here is the package's: the formulas are written again, in NumPy's longdouble and in CVXPY, on purpose.
+The formulas are deliberately written anew, in NumPy's longdouble and in CVXPY, without code of the package.
 """
 
 import warnings
@@ -16,7 +16,7 @@ from reference.fuzz.cases import Case
 
 Long = NDArray[np.longdouble]
 Array = NDArray[Any]
-_ROUNDING = 1e-9  # of the scale of the objective: what sums in float64 may lose
+_ROUNDING = 1e-9  # rounding of sums in float64, relative to the scale of the objective
 _FEASIBILITY = 1e-9
 
 
@@ -53,12 +53,12 @@ class Data:
         )
 
     def at_zero(self) -> float:
-        """Return the objective of zero weights: the scale of all objectives."""
+        """Return the objective of zero weights, the scale of all objectives."""
         return float(loss_value(self, np.zeros(self.Y.shape, dtype=np.longdouble)))
 
 
 def faults(case: Case, solution: cr.Solution) -> list[str]:
-    """Return what is wrong with an answer: its upper bound, its lower bound's proof, its cones, its word "optimal"."""
+    """Return the faults of an answer: in its upper bound, the proof of its lower bound, and its cones."""
     data = Data.of(case)
     scale = max(data.at_zero(), float(np.finfo(float).tiny))
     found = []
@@ -67,30 +67,30 @@ def faults(case: Case, solution: cr.Solution) -> list[str]:
         return ["weights are not finite"]
     upper = objective(data, blocks)
     if abs(upper - solution.objective) > 1e-10 * abs(upper) + _ROUNDING * 1e-3 * scale:
-        found.append(f"objective is {upper:.17g}, said to be {solution.objective:.17g}")
+        found.append(f"objective is {upper:.17g}, reported as {solution.objective:.17g}")
     if solution.objective > scale * (1 + 1e-9):
         found.append(f"worse than zero weights: {solution.objective:.6g} > {scale:.6g}")
-    if data.relu and (worst := violation(data, blocks)) > 1e-12:
-        found.append(f"weights miss their cones by {worst:.1e} of the rounding-free scale")
+    if data.relu and (largest := violation(data, blocks)) > 1e-12:
+        found.append(f"weights violate their cones by {largest:.1e}, relative to |x_j|'|w|")
     value, excess = dual_value(data, solution.dual.t, solution.dual.multipliers)
     if excess > _FEASIBILITY:
-        found.append(f"dual point is not feasible, by {excess:.1e}")
+        found.append(f"dual point is infeasible by {excess:.1e}")
     if solution.lower > value + 1e-10 * abs(value) + _ROUNDING * 1e-3 * scale:
-        found.append(f"lower bound is said to be {solution.lower:.17g}, its proof gives {value:.17g}")
+        found.append(f"lower bound is reported as {solution.lower:.17g}, its proof gives {value:.17g}")
     return found
 
 
 def contradictions(case: Case, solution: cr.Solution, other: float | None, tol: float) -> list[str]:
-    """Return what the other model's objective ``other`` (n-th of a solver's accuracy) says against an answer."""
+    """Return the contradictions between an answer and the objective ``other`` of the CVXPY model."""
     if other is None:
         return []
     scale = Data.of(case).at_zero()
     slack = 1e-5 * abs(other) + 1e-8 * scale
     found = []
     if solution.lower > other + slack:
-        found.append(f"lower bound {solution.lower:.10g} is above another model's objective {other:.10g}")
+        found.append(f"lower bound {solution.lower:.10g} is above the CVXPY model's objective {other:.10g}")
     if solution.status == "optimal" and solution.objective > other * (1 + tol) + slack:
-        found.append(f"said to be optimal at {solution.objective:.10g}; another model has {other:.10g}")
+        found.append(f"reported as optimal at {solution.objective:.10g}; the CVXPY model attains {other:.10g}")
     return found
 
 
@@ -138,19 +138,19 @@ def penalty_value(data: Data, u: Long) -> Any:
 
 
 def violation(data: Data, blocks: Array) -> float:
-    """Return the worst violation of a cone's row over |x_j|'|w|, which is free of scales."""
+    """Return the largest violation of a cone's row relative to |x_j|'|w|, which is scale-invariant."""
     X, signs = data.X.astype(np.longdouble), np.where(data.D, 1, -1)
     u = blocks.astype(np.longdouble)
     margins = np.einsum("nd,scpd->scpn", X, u) * signs.T
     sizes = np.einsum("nd,scpd->scpn", np.abs(X), np.abs(u))
-    short = np.divide(-margins, sizes, out=np.zeros_like(margins), where=sizes > 0)
-    return float(max(short.max(), 0.0))
+    relative = np.divide(-margins, sizes, out=np.zeros_like(margins), where=sizes > 0)
+    return float(max(relative.max(), 0.0))
 
 
 def dual_value(data: Data, t: Array, multipliers: Any) -> tuple[float, float]:
-    """Return the dual objective of t (n, c) and multipliers (2 c P, n), and how far they are from feasible.
+    """Return the dual objective of t (n, c) and multipliers (2 c P, n), and their infeasibility.
 
-    The distance is relative: to lam, or where A't has to vanish to the sums of absolute values that it comes from.
+    The infeasibility is relative to lam, or where A't must vanish, to the sum of the absolute values of its terms.
     """
     t = np.asarray(t).astype(np.longdouble).reshape(data.Y.shape)
     X, D = data.X.astype(np.longdouble), data.D.astype(np.longdouble)
@@ -169,8 +169,8 @@ def dual_value(data: Data, t: Array, multipliers: Any) -> tuple[float, float]:
     value, outside = conjugate(data, t)
     excess = max(excess, outside)
     if data.lam == 0.0 or data.penalty == "none":
-        worst = np.divide(np.abs(argument), sizes, out=np.zeros_like(argument), where=sizes > 0).max()
-        return -value, max(excess, float(worst) - 1e-13 * len(X))
+        largest = np.divide(np.abs(argument), sizes, out=np.zeros_like(argument), where=sizes > 0).max()
+        return -value, max(excess, float(largest) - 1e-13 * len(X))
     if data.penalty == "squared_l2":
         return float(-value - np.sum(argument**2) / (2 * np.longdouble(data.lam))), excess
     size = {
@@ -184,9 +184,9 @@ def dual_value(data: Data, t: Array, multipliers: Any) -> tuple[float, float]:
 
 
 def conjugate(data: Data, t: Long) -> tuple[float, float]:
-    """Return F*(t) at the point of its domain nearest to t, and the distance of that, in units of the domain."""
+    """Return F* at the point of its domain nearest to t, and their distance relative to the domain."""
     n, Y, w = len(data.Y), data.Y.astype(np.longdouble), data.row_weights[:, None].astype(np.longdouble)
-    s = n * t / w  # the argument of each row's own conjugate
+    s = n * t / w  # the argument of each row's conjugate
     if data.loss == "squared":
         return float(np.sum(w * (s * s / 2 + s * Y)) / n), 0.0
     if data.loss == "huber":
@@ -208,9 +208,9 @@ def _xlogx(p: Long) -> Long:
 
 
 def optimum(case: Case) -> float | None:
-    """Return the objective that Clarabel finds for a CVXPY model written here; None if it does not say "optimal".
+    """Return the objective that Clarabel attains for an independent CVXPY model; None unless its status is "optimal".
 
-    The model has targets, columns and objective of unit size (affine changes of variables), whatever the data are.
+    Affine changes of variables bring targets, columns and objective to unit size.
     """
     data = Data.of(case)
     y_size = float(np.sqrt(np.mean(data.Y**2))) if data.loss in ("squared", "huber") else 1.0
@@ -233,8 +233,8 @@ def optimum(case: Case) -> float | None:
         fit = cp.sum(cp.multiply(w[:, 0], cp.log_sum_exp(f, axis=1) - cp.sum(cp.multiply(Y, f), axis=1)))
     unit = y_size**2 / n if data.loss in ("squared", "huber") else 1.0 / n
     # The weights are diag(y_size / c_size) times the variables.
-    true = [[cp.multiply(y_size / c_size[:, None], M) for M in part] for part in parts]
-    total = fit + (data.lam / unit) * _omega(data.penalty, true) if data.lam > 0.0 else fit
+    weights = [[cp.multiply(y_size / c_size[:, None], M) for M in part] for part in parts]
+    total = fit + (data.lam / unit) * _omega(data.penalty, weights) if data.lam > 0.0 else fit
     constraints = []
     for part in parts if data.relu else []:
         constraints += [np.where(data.D[:, [i]], 1.0, -1.0) * X @ M >= 0 for i, M in enumerate(part)]

@@ -1,4 +1,4 @@
-"""Twenty problems on which the first release failed, stalled or was slow: each one of a kind."""
+"""Problems on which the first release failed, stalled or was slow, one of each kind."""
 
 from collections.abc import Callable
 
@@ -14,30 +14,30 @@ def _ones(X: Array) -> Array:
     return np.column_stack([X, np.ones(len(X))])
 
 
-def _houses(form: type[Problem], loss: str | cr.Loss, penalty: str, unit: float = 1.0, lam: float = 0.01) -> Case:
-    """Prices in dollars, or in other units: the targets are 1e5 times as large as the features."""
+def _houses(program: type[Problem], loss: str | cr.Loss, penalty: str, unit: float = 1.0, lam: float = 0.01) -> Case:
+    """Return house prices in dollars or another unit: the targets are 1e5 times as large as the features."""
     rng = np.random.default_rng(0)
     X = _ones(rng.standard_normal((200, 4)))
     y = (2e5 + 1e5 * rng.standard_normal(200)) * unit
-    return Case("", form(X, y, cr.sample_patterns(X, 10, seed=0), lam, loss, penalty))
+    return Case("", program(X, y, cr.sample_patterns(X, 10, seed=0), lam, loss, penalty))
 
 
-def _rare_class(form: type[Problem]) -> Case:
-    """One positive label in 600, columns of long tails."""
+def _rare_class(program: type[Problem]) -> Case:
+    """Return a problem with one positive label in 600 and long-tailed columns."""
     rng = np.random.default_rng(0)
     X = _ones(np.exp(rng.normal(size=(600, 10))))
     y = np.full(600, -1.0)
     y[rng.integers(600)] = 1.0
-    return Case("", form(X, y, cr.sample_patterns(X, 30, seed=0), 1e-3, "logistic"))
+    return Case("", program(X, y, cr.sample_patterns(X, 30, seed=0), 1e-3, "logistic"))
 
 
-def _heavy_rows(form: type[Problem], ratio: float) -> Case:
-    """Breast cancer, the rows of one class with ``ratio`` times the weight of the others."""
+def _heavy_rows(program: type[Problem], ratio: float) -> Case:
+    """Return breast cancer with ``ratio`` times the weight on the rows of one class."""
     X, y = load_breast_cancer(return_X_y=True)
     X = _ones((X - X.mean(axis=0)) / X.std(axis=0))
     weights = np.where(y == 1, 1.0, ratio)
     loss = cr.Weighted("logistic", weights)
-    problem = form(X, 2.0 * y - 1.0, cr.sample_patterns(X, 20, seed=0), 1e-3, loss)
+    problem = program(X, 2.0 * y - 1.0, cr.sample_patterns(X, 20, seed=0), 1e-3, loss)
     return Case("", problem, weights / weights.mean())
 
 
@@ -49,25 +49,32 @@ def _raw_wine(penalty: str) -> Case:
 
 
 def _raw_diabetes(
-    form: type[Problem], loss: str | cr.Loss, penalty: str, lam: float, gates: int = 10, outlier: float = 1.0
+    program: type[Problem], loss: str | cr.Loss, penalty: str, lam: float, gates: int = 10, outlier: float = 1.0
 ) -> Case:
     X, y = load_diabetes(return_X_y=True, scaled=False)
     X = _ones(X)
     X[7] *= outlier
-    return Case("", form(X, y, cr.sample_patterns(X, gates, seed=0), lam, loss, penalty))
+    return Case("", program(X, y, cr.sample_patterns(X, gates, seed=0), lam, loss, penalty))
 
 
-def _wild_columns(form: type[Problem], loss: str, penalty: str, share: float) -> Case:
-    """Columns from 1e-8 to 1e8, three classes."""
+def _wild_columns(program: type[Problem], loss: str, penalty: str, lam_ratio: float) -> Case:
+    """Return a problem with columns of sizes from 1e-8 to 1e8, with three classes for the softmax loss."""
     rng = np.random.default_rng(1)
     X = rng.standard_normal((50, 6)) * 10.0 ** np.linspace(-8.0, 8.0, 6)
     Y = np.eye(3)[rng.integers(3, size=50)] if loss == "softmax" else rng.standard_normal(50)
-    problem = form(X, Y, cr.sample_patterns(X, 10, seed=0), 1.0, loss, penalty)
-    return Case("", problem.with_lam(share * problem.lam_max()))
+    problem = program(X, Y, cr.sample_patterns(X, 10, seed=0), 1.0, loss, penalty)
+    return Case("", problem.with_lam(lam_ratio * problem.lam_max()))
 
 
 def _synthetic(
-    form: type[Problem], n: int, d: int, loss: str, penalty: str, share: float, gates: int = 20, collinear: bool = False
+    program: type[Problem],
+    n: int,
+    d: int,
+    loss: str,
+    penalty: str,
+    lam_ratio: float,
+    gates: int = 20,
+    collinear: bool = False,
 ) -> Case:
     rng = np.random.default_rng(2)
     X = rng.standard_normal((n, d))
@@ -75,12 +82,12 @@ def _synthetic(
         X = np.column_stack([X, X[:, 0] - 2.0 * X[:, 1], X.sum(axis=1), np.ones(n)])
     score = np.abs(X[:, 0]) - X[:, 1] + 0.2 * rng.standard_normal(n)
     y = np.sign(score) if loss == "logistic" else score
-    problem = form(X, y, cr.sample_patterns(X, gates, seed=0), 1.0, loss, penalty)
-    return Case("", problem.with_lam(share * problem.lam_max()))
+    problem = program(X, y, cr.sample_patterns(X, gates, seed=0), 1.0, loss, penalty)
+    return Case("", problem.with_lam(lam_ratio * problem.lam_max()))
 
 
 def _interpolated() -> Case:
-    """Return a problem with an exact fit: its optimum is zero, and rounding is all that is left of it."""
+    """Return a problem with an exact fit: its optimal value is zero up to rounding."""
     rng = np.random.default_rng(3)
     X = rng.standard_normal((20, 5))
     return Case("", cr.ConvexGatedReLU(X, rng.standard_normal(20), cr.sample_patterns(X, 12, seed=0), 0.0))
@@ -95,7 +102,7 @@ def _separable_without_penalty() -> Case:
 
 
 def _gates_on_rows() -> Case:
-    """Gates that are orthogonal to rows but for rounding, as neurons of a solved network are."""
+    """Return a problem whose gates are orthogonal to rows up to rounding, as the neurons of solved networks are."""
     rng = np.random.default_rng(4)
     X = _ones(rng.standard_normal((60, 3)))
     gates = np.stack([np.linalg.svd(X[rng.choice(60, 3, replace=False)])[2][-1] for _ in range(20)], axis=1)
@@ -134,5 +141,5 @@ KNOWN: dict[str, Callable[[], Case]] = {
 
 def known_case(name: str) -> Case:
     """Return one of `KNOWN`."""
-    made = KNOWN[name]()
-    return Case(name, made.problem, made.row_weights)
+    case = KNOWN[name]()
+    return Case(name, case.problem, case.row_weights)

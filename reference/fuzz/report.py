@@ -1,4 +1,4 @@
-"""Tables of a fuzzer's runs: what is wrong, who solves what, and "auto" against the best single solver."""
+"""Tables of a fuzzing run: faults, problems solved by each solver, and "auto" against the best single solver."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from reference.fuzz.run import Run
 
 _ALLOWED_RATIO = 3.0
-_NOISE = 0.1  # seconds: below it the clock and Python decide
-_WORST = 20
+_NOISE = 0.1  # seconds: below, clock and Python overhead dominate
+_N_LISTED = 20
 _LIMITED = ("stopped", "time_limit")
-_PARTS = 6  # of the name of a random case
+_PARTS = 6  # parts of the name of a random case
 
 
-def wrong(runs: Sequence[Run], tol: float) -> list[str]:
-    """Return what must not be: faults of any solver's answer, and cases where a single solver's gap is smaller."""
+def failures(runs: Sequence[Run], tol: float) -> list[str]:
+    """Return the failures: faults of any answer, and cases where a single solver has a smaller gap than "auto"."""
     found = [f"{run.case}: {run.solver}: {fault}" for run in runs for fault in run.faults]
     for auto, best in _pairs(runs, tol):
         if _is_worse(auto, best, tol) and auto.status not in _LIMITED:
@@ -34,7 +34,7 @@ def table(runs: Sequence[Run], tol: float) -> str:
     lines = [
         f"{cases} cases, tol {tol:g}.",
         "",
-        "| solver | can take | optimal | not attained | geometric mean of seconds, of both | faults |",
+        "| solver | applicable | optimal | not attained | geometric mean of seconds, of both | faults |",
         "|---|---|---|---|---|---|",
     ]
     for solver in solvers:
@@ -51,16 +51,16 @@ def table(runs: Sequence[Run], tol: float) -> str:
     if pairs:
         lines += ["", *_by_kind(pairs, tol), "", *_against_the_best(pairs)]
     lines += ["", *_unsolved(runs, pairs)]
-    problems = wrong(runs, tol)
-    lines += ["", f"Wrong: {len(problems)}", *[f"- {each}" for each in problems]]
+    problems = failures(runs, tol)
+    lines += ["", f"Failures: {len(problems)}", *[f"- {each}" for each in problems]]
     return "\n".join(lines)
 
 
 def _by_kind(pairs: Sequence[tuple[Run, Run]], tol: float) -> list[str]:
-    """Return a table over forms, losses and penalties."""
+    """Return a table by program, loss and penalty."""
     lines = [
-        "| problems | cases | auto is done | the best single solver is | smaller gap: auto's | the single's "
-        "| of these, at a limit of time | median ratio | largest |",
+        "| problems | cases | done: auto | done: best single | smaller gap: auto | smaller gap: single "
+        "| of these, at the time limit | median ratio | largest |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     kinds: dict[str, list[tuple[Run, Run]]] = defaultdict(list)
@@ -80,7 +80,7 @@ def _by_kind(pairs: Sequence[tuple[Run, Run]], tol: float) -> list[str]:
 
 
 def _kinds(case: str) -> list[str]:
-    """Return the form, the loss and the penalty in the name of a random case; that it is known, of the others."""
+    """Return program, loss and penalty from the name of a random case; ["known"] for the others."""
     parts = case.split("/")
     if len(parts) != _PARTS:
         return ["known"]
@@ -89,13 +89,13 @@ def _kinds(case: str) -> list[str]:
 
 
 def _unsolved(runs: Sequence[Run], pairs: Sequence[tuple[Run, Run]]) -> list[str]:
-    """Return a table of the cases that auto does not solve, with what it tried."""
+    """Return a table of the cases that "auto" does not solve, with its attempts."""
     singles = {auto.case: best for auto, best in pairs}
     left = [run for run in runs if run.solver == "auto" and not _is_done(run)]
     lines = [f'Not solved by "auto": {len(left)}.', ""]
     if left:
         lines += [
-            "| case | ends | objective | gap | tried | best single | its gap |",
+            "| case | status | objective | gap | attempts | best single | its gap |",
             "|---|---|---|---|---|---|---|",
         ]
     for run in left:
@@ -116,14 +116,14 @@ def _against_the_best(pairs: Sequence[tuple[Run, Run]]) -> list[str]:
     slow = [each for each in rated if each[0] > _ALLOWED_RATIO]
     ratios = [ratio for ratio, _, _ in rated]
     lines = [
-        f'Seconds of "auto" over those of the fastest single solver that is done, {_NOISE:g} s added to both, where '
-        f"one is: median {np.median(ratios):.2f}, largest {max(ratios):.2f}; above {_ALLOWED_RATIO:g}: {len(slow)} of "
-        f"{len(rated)}. The largest:",
+        f'Time of "auto" over that of the fastest single solver that is done, {_NOISE:g} s added to both, where '
+        f"there is one: median {np.median(ratios):.2f}, largest {max(ratios):.2f}; above {_ALLOWED_RATIO:g}: "
+        f"{len(slow)} of {len(rated)}. The largest:",
         "",
-        "| case | auto's gap | seconds | by | best single | its gap | seconds | ratio |",
+        "| case | gap of auto | seconds | by | best single | its gap | seconds | ratio |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for ratio, auto, best in rated[:_WORST]:
+    for ratio, auto, best in rated[:_N_LISTED]:
         lines.append(
             f"| {auto.case} | {auto.rel_gap:.0e} | {auto.seconds:.2f} | {auto.used} "
             f"| {best.solver} | {best.rel_gap:.0e} | {best.seconds:.2f} | {ratio:.1f} |"
@@ -132,7 +132,7 @@ def _against_the_best(pairs: Sequence[tuple[Run, Run]]) -> list[str]:
 
 
 def _pairs(runs: Sequence[Run], tol: float) -> list[tuple[Run, Run]]:
-    """Return auto's run and the best single solver's of each case that has both."""
+    """Return the runs of "auto" and of the best single solver for each case that has both."""
     by_case: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         by_case[run.case].append(run)
@@ -150,7 +150,7 @@ def _ratio(auto: Run, best: Run) -> float:
 
 
 def _gap(run: Run, tol: float) -> float:
-    """Return the gap beyond what was asked: all optimal answers are as good, and all where no optimum is attained."""
+    """Return the relative gap, or tol if the run is done: all optimal answers rank equally, as do unattained optima."""
     return tol if _is_done(run) else run.rel_gap
 
 

@@ -1,4 +1,4 @@
-"""The instances that solvers are compared on: real, synthetic and degenerate data, each rebuilt from its name."""
+"""Instances on which solvers are compared: real, synthetic and degenerate data, each reproducible from its name."""
 
 from reference.instances.catalogue import CATALOGUE, select
 from reference.instances.instance import Instance, Size, fingerprint

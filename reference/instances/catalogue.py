@@ -1,4 +1,4 @@
-"""The catalogue: every instance, by size, and how the command line names some of them."""
+"""Catalogue of all instances by size, and their selection by name."""
 
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
@@ -107,18 +107,18 @@ ONLINE = (
 
 
 def select(names: Sequence[str]) -> list[Instance]:
-    """Return the instances of some sizes, patterns or names, each once, in the order of the catalogue.
+    """Return the instances of the given sizes, names or glob patterns, each once, in the order of the catalogue.
 
     Parameters
     ----------
     names : sequence of str
-        "small", "medium", "large", names such as "wine/relu/squared/P8/0.1", or patterns such as "wine/*". Those of
-        `ONLINE`, whose data have to be downloaded, are only found by name or pattern.
+        "small", "medium", "large", names such as "wine/relu/squared/P8/0.1", or glob patterns such as "wine/*".
+        Instances of `ONLINE`, whose data must be downloaded, are selected by name or pattern only.
 
     Raises
     ------
     ValueError
-        If one of them stands for no instance.
+        If a name matches no instance.
     """
     chosen = set()
     for name in names:

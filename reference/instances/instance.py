@@ -1,4 +1,4 @@
-"""One instance: which data, gates, loss and lam; built from these alone, bit for bit the same everywhere."""
+"""Instances: problems defined by data, gates, loss and lam, and reproducible bit for bit on any machine."""
 
 import hashlib
 from dataclasses import dataclass
@@ -20,19 +20,19 @@ _DATA_BITS, _GATE_BITS = 22, 12
 
 
 class Posed(Protocol):
-    """What the comparison asks of an instance, of the catalogue or not."""
+    """Interface of an instance for the comparison."""
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Name of the instance."""
 
     @property
     def version(self) -> int:
-        """Raised when the name gets another problem."""
+        """Version, increased when the problem behind the name changes."""
 
     @property
     def size(self) -> Size:
-        """Its size."""
+        """Size class."""
 
     @property
     def kind(self) -> Kind:
@@ -47,10 +47,9 @@ class Instance:
     """A convex program of the comparison.
 
     X is the data set, prepared by `reference.datasets.prepare.prepare` (real data) or as it is (synthetic), and the
-    gates are Gaussian. To be the same on all machines, whatever their libraries round, every column of X and the
-    targets are rounded to multiples of 2^-22 of the power of two above their largest entry, and the gates to multiples
-    of 2^-12: products x_j'g_i are then exact in float64 in any order of summation, unless sizes of columns differ by
-    more than 2^10 / d.
+    gates are Gaussian. For reproducibility on all machines and libraries, every column of X and the targets are rounded
+    to multiples of 2^-22 of the power of two above their largest entry, and the gates to multiples of 2^-12: products
+    x_j'g_i are then exact in float64 in any order of summation, unless scales of columns differ by more than 2^10 / d.
 
     Attributes
     ----------
@@ -59,29 +58,29 @@ class Instance:
     kind : {"gated", "relu"}
         C-GReLU or C-ReLU.
     n_gates : int
-        Gates that are sampled; patterns that repeat or are inactive are dropped.
+        Number of sampled gates; repeated and empty patterns are dropped.
     strength : float
-        lam over the largest useful one, ``problem.lam_max()``, to six digits; or lam itself if ``absolute``.
+        Ratio of lam to ``problem.lam_max()``, with lam rounded to six digits; lam itself if ``absolute``.
     size : {"small", "medium", "large"}
-        Small: interior-point solvers take seconds. Medium: ours takes seconds. Large: minutes or more.
+        "small": interior-point solvers take seconds; "medium": ours takes seconds; "large": minutes or more.
     loss : str
-        As `cvxrelu` names it. Classes are -1 and +1, an output for each class if there are more than two and for the
-        softmax loss, which has indicators.
+        Name of the loss. Labels are -1 and +1, with an output for each class if there are more than two; the softmax
+        loss has one-hot targets.
     penalty : str
-        As `cvxrelu` names it.
+        Name of the penalty.
     gates : {"dense", "sparse", "convolutional"}
         Kind of the gates.
     rows : int, optional
         Keep this many rows, the first of ``default_rng(0).permutation(n)``.
     seed : int
-        Of the gates.
+        Seed of the gates.
     absolute : bool
         Whether ``strength`` is lam itself.
     raw : bool
-        Whether real data are divided by their largest entry and get a constant column of ones, and nothing else:
-        pixels, whose neighbours the convolutional gates look at.
+        Whether real data are only divided by their largest entry and get a column of ones, as needed for images with
+        convolutional gates.
     version : int
-        Raised when the same name gets another problem.
+        Increased when the problem behind the name changes.
     """
 
     data: str
@@ -100,7 +99,7 @@ class Instance:
 
     @property
     def name(self) -> str:
-        """What the command line, the files and the tables call it."""
+        """Name on the command line, in files and tables."""
         data = self.data if self.rows is None else f"{self.data}-{self.rows}"
         parts = [data, self.kind, self.loss, f"P{self.n_gates}", f"{self.strength:g}"]
         parts += [part for part, usual in ((self.penalty, "group_l1"), (self.gates, "dense")) if part != usual]
@@ -108,7 +107,7 @@ class Instance:
         return "/".join(parts)
 
     def problem(self) -> Problem:
-        """Build the problem; raises as `reference.datasets.real.load_table` does."""
+        """Build the problem; raise the errors of `reference.datasets.real.load_table`."""
         X, y = self._data()
         bias = self.gates == "convolutional"
         gates = cr.sample_patterns(X, self.n_gates, self.gates, self.seed, bias=bias).G
@@ -159,7 +158,7 @@ def on_grid(values: Array) -> Array:
 
 
 def gates_on_grid(X: Array, patterns: cr.ActivationPatterns) -> cr.ActivationPatterns:
-    """Return the patterns of the gates rounded to multiples of 2^-12."""
+    """Return the patterns of the gates after rounding these to multiples of 2^-12."""
     G = np.asarray(patterns.G)
     return cr.ActivationPatterns.from_gates(X, np.round(G * 2.0**_GATE_BITS) / 2.0**_GATE_BITS)
 

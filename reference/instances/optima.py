@@ -1,4 +1,4 @@
-"""The optimal values of the instances: proven bounds, the solvers that gave them, and the check of all that."""
+"""Optimal values of the instances: proven bounds, the solvers behind them, and their verification."""
 
 import argparse
 import json
@@ -21,9 +21,9 @@ from reference.instances.instance import Posed, Problem
 
 FILE = Path(__file__).parent / "optima.json"
 INTERIOR_POINTS = ("CLARABEL", "ECOS", "CVXOPT", "QOCO")
-ENOUGH = 2  # interior-point solvers that have to agree on a small instance
+N_AGREEING = 2  # number of interior-point solvers that must agree on a small instance
 AGREEMENT = 1e-6
-GOAL = 1e-8
+MAX_GAP = 1e-8
 _TOL, _INTERIOR_TOL = 1e-9, 1e-7
 _SECONDS = 900.0
 _PACKAGES = {"CLARABEL": "clarabel", "ECOS": "ecos", "CVXOPT": "cvxopt", "QOCO": "qoco"}
@@ -31,7 +31,7 @@ _PACKAGES = {"CLARABEL": "clarabel", "ECOS": "ecos", "CVXOPT": "cvxopt", "QOCO":
 
 @dataclass(frozen=True)
 class Evidence:
-    """What one solver's answer proves: bounds that hold in spite of all rounding, and the solver's own word."""
+    """Bounds from one solver's answer that hold in spite of all rounding, and the status that the solver reports."""
 
     lower: float
     upper: float
@@ -40,13 +40,13 @@ class Evidence:
 
     @property
     def rel_gap(self) -> float:
-        """Upper less lower bound, relative to the upper one."""
+        """Difference of the bounds relative to the upper bound."""
         return (self.upper - self.lower) / abs(self.upper)
 
 
 @dataclass(frozen=True)
 class Optimum:
-    """Bounds of the optimal value of an instance, the best of all solvers' answers; which problem they are of.
+    """Best bounds on the optimal value of an instance over all solvers, and the data that identify its problem.
 
     ``sha256`` is the `fingerprint` of X, y and D.
     """
@@ -64,16 +64,16 @@ class Optimum:
 
     @property
     def rel_gap(self) -> float:
-        """Upper less lower bound, relative to the upper one."""
+        """Difference of the bounds relative to the upper bound."""
         return (self.upper - self.lower) / abs(self.upper)
 
     @property
     def agreeing(self) -> list[str]:
-        """The interior-point solvers whose own interval is narrow, and so contains the optimum to `AGREEMENT`."""
+        """Interior-point solvers whose certified interval has a relative width of at most `AGREEMENT`."""
         return [name for name in INTERIOR_POINTS if name in self.evidence and self.evidence[name].rel_gap <= AGREEMENT]
 
     def refutation(self, problem: Problem, instance: Posed) -> str | None:
-        """Return why these are not the bounds of an instance's problem, None if they may be."""
+        """Return why these are not the bounds of an instance's problem; None if they are consistent with it."""
         if self.version != instance.version:
             return f"is of version {self.version} of the instance, which is now {instance.version}"
         if self.lam != problem.lam:
@@ -84,13 +84,13 @@ class Optimum:
 
 
 def stored(instance: Posed) -> Optimum | None:
-    """Return the stored optimum of an instance, None if there is none of its version."""
+    """Return the stored optimum of an instance; None if there is none of its version."""
     found = read().get(instance.name)
     return found if found is not None and found.version == instance.version else None
 
 
 def read(path: Path = FILE) -> dict[str, Optimum]:
-    """Return what a file holds, by the names of the instances; nothing if there is no file."""
+    """Return the optima in a file by name of the instance; an empty dictionary if there is no file."""
     if not path.exists():
         return {}
     return {
@@ -101,16 +101,20 @@ def read(path: Path = FILE) -> dict[str, Optimum]:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
-    parser.add_argument("--instances", nargs="+", default=["small", "medium", "large"], help="sizes, names or patterns")
-    parser.add_argument("--check", action="store_true", help="solve anew and compare with what is stored")
-    parser.add_argument("--sample", type=int, help="check this many of them only, drawn at random")
-    parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
-    parser.add_argument("--n-jobs", type=int, default=2, help="instances at a time, by joblib (default: 2)")
-    parser.add_argument("--out", type=Path, default=FILE, help="the file (default: reference/instances/optima.json)")
+    parser.add_argument(
+        "--instances", nargs="+", default=["small", "medium", "large"], help="sizes, names or glob patterns"
+    )
+    parser.add_argument("--check", action="store_true", help="solve again and compare with the stored optima")
+    parser.add_argument("--sample", type=int, help="check a random sample of this size")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sample (default: 0)")
+    parser.add_argument("--n-jobs", type=int, default=2, help="concurrent instances, by joblib (default: 2)")
+    parser.add_argument(
+        "--out", type=Path, default=FILE, help="file of the optima (default: reference/instances/optima.json)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> str:
-    """Find the optimal values of the instances, from where the file ends, or check those that it holds."""
+    """Compute the optimal values missing from the file, or check those that it holds."""
     instances = select(arguments.instances)
     if arguments.check:
         return check(instances, arguments.out, arguments.sample, arguments.seed, arguments.n_jobs)
@@ -118,7 +122,7 @@ def run(arguments: argparse.Namespace) -> str:
 
 
 def build(instances: Sequence[Instance], path: Path, n_jobs: int) -> str:
-    """Find and store the optima that the file has not for the instances as they are now; return a table of them."""
+    """Compute and store the optima missing from the file for the current versions; return a table of all."""
     found = read(path)
     missing = [each for each in instances if each.name not in found or found[each.name].version != each.version]
     work = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(delayed(_named)(each) for each in missing)
@@ -127,27 +131,27 @@ def build(instances: Sequence[Instance], path: Path, n_jobs: int) -> str:
         _write(path, found)
         print(_line(name, optimum), flush=True)
     rows = [(each, found[each.name]) for each in instances]
-    wide = [each.name for each, optimum in rows if optimum.rel_gap > GOAL]
-    alone = [each.name for each, optimum in rows if each.size == "small" and len(optimum.agreeing) < ENOUGH]
+    wide = [each.name for each, optimum in rows if optimum.rel_gap > MAX_GAP]
+    unconfirmed = [each.name for each, optimum in rows if each.size == "small" and len(optimum.agreeing) < N_AGREEING]
     return "\n".join(
         [
             *(_line(each.name, optimum) for each, optimum in rows),
-            f"{len(rows)} instances, {len(rows) - len(wide)} with a relative gap of at most {GOAL:g}"
+            f"{len(rows)} instances, {len(rows) - len(wide)} with a relative gap of at most {MAX_GAP:g}"
             + (f"; wider: {', '.join(wide)}" if wide else ""),
-            f"small ones on which {ENOUGH} interior-point solvers agree to {AGREEMENT:g}: "
-            f"{sum(each.size == 'small' for each, _ in rows) - len(alone)}"
-            + (f"; not: {', '.join(alone)}" if alone else ""),
+            f"small instances on which {N_AGREEING} interior-point solvers agree to {AGREEMENT:g}: "
+            f"{sum(each.size == 'small' for each, _ in rows) - len(unconfirmed)}"
+            + (f"; not: {', '.join(unconfirmed)}" if unconfirmed else ""),
         ]
     )
 
 
 def check(instances: Sequence[Instance], path: Path, sample: int | None, seed: int, n_jobs: int) -> str:
-    """Build and solve instances anew: fingerprints must be equal, and bounds must meet.
+    """Rebuild and solve instances: fingerprints must be equal, and intervals must intersect.
 
     Raises
     ------
     SystemExit
-        If one of them is not reproduced; says which and why.
+        If an instance is not reproduced; the message says which and why.
     """
     chosen = list(instances)
     if sample is not None:
@@ -167,7 +171,7 @@ def _named(instance: Instance) -> tuple[str, Optimum]:
 
 
 def find(instance: Instance) -> Optimum:
-    """Solve an instance by ours and, if it is small, by interior-point solvers; prove bounds from every answer."""
+    """Solve an instance with cvxrelu and, if small, with interior-point solvers; certify bounds from every answer."""
     problem = instance.problem()
     evidence = {"cvxrelu": _evidence(problem, "auto", _TOL, version("cvxrelu"))}
     if instance.size == "small":
@@ -187,14 +191,14 @@ def find(instance: Instance) -> Optimum:
 
 
 def _interior_points(problem: Problem) -> Iterator[tuple[str, Evidence]]:
-    """Yield what interior-point solvers prove, until enough of them agree or none is left."""
+    """Yield the evidence of interior-point solvers until `N_AGREEING` of them agree."""
     agreeing = 0
     for name in INTERIOR_POINTS:
-        if agreeing == ENOUGH or name not in cp.installed_solvers():
+        if agreeing == N_AGREEING or name not in cp.installed_solvers():
             continue
         try:
             evidence = _evidence(problem, name, _INTERIOR_TOL, version(_PACKAGES[name]))
-        except cr.SolverError:  # cones that it does not know
+        except cr.SolverError:  # it lacks the cones
             continue
         agreeing += evidence.rel_gap <= AGREEMENT
         yield name, evidence
@@ -205,23 +209,26 @@ def _evidence(problem: Problem, solver: str, tol: float, its_version: str) -> Ev
         warnings.simplefilter("ignore")  # the bounds say how good the answer is
         solution = cr.solve(problem, solver, tol=tol, time_limit=_SECONDS)
         certificate = cr.certify(problem, solution, rigor="rounded")
-    own_word = solution.status if solution.status is cr.Status.FAILED else solution.solver_status or solution.status
-    return Evidence(certificate.lower, certificate.upper, str(own_word), its_version)
+    status = solution.status if solution.status is cr.Status.FAILED else solution.solver_status or solution.status
+    return Evidence(certificate.lower, certificate.upper, str(status), its_version)
 
 
 def _reproduce(instance: Instance, optimum: Optimum | None) -> str | None:
-    """Return why an optimum is not reproduced, None if it is."""
+    """Return why an optimum is not reproduced; None if it is."""
     if optimum is None:
         return "is not stored"
     problem = instance.problem()
     refutation = optimum.refutation(problem, instance)
     if refutation is not None:
         return refutation
-    anew = _evidence(problem, "auto", _TOL, version("cvxrelu"))
-    if anew.lower > optimum.upper or anew.upper < optimum.lower:
-        return f"[{anew.lower!r}, {anew.upper!r}] does not meet the stored [{optimum.lower!r}, {optimum.upper!r}]"
-    if anew.rel_gap > max(GOAL, 2.0 * optimum.rel_gap):
-        return f"the gap is {anew.rel_gap:.1e} ({anew.status}), that of the stored bounds {optimum.rel_gap:.1e}"
+    evidence = _evidence(problem, "auto", _TOL, version("cvxrelu"))
+    if evidence.lower > optimum.upper or evidence.upper < optimum.lower:
+        return (
+            f"[{evidence.lower!r}, {evidence.upper!r}] does not intersect the stored "
+            f"[{optimum.lower!r}, {optimum.upper!r}]"
+        )
+    if evidence.rel_gap > max(MAX_GAP, 2.0 * optimum.rel_gap):
+        return f"the gap is {evidence.rel_gap:.1e} ({evidence.status}), the stored one {optimum.rel_gap:.1e}"
     return None
 
 

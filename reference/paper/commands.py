@@ -1,4 +1,4 @@
-"""``python -m reference paper NAME``: one figure or table of the paper."""
+"""The command ``python -m reference paper NAME``, one figure or table of the paper."""
 
 import argparse
 
@@ -19,12 +19,12 @@ COMMANDS: dict[str, Command] = {
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare a command for each figure and table."""
+    """Declare a subcommand for each figure and table."""
     names = parser.add_subparsers(dest="name", required=True, metavar="NAME", help=", ".join(COMMANDS))
     for name, module in COMMANDS.items():
         module.configure(names.add_parser(name, help=module.run.__doc__))
 
 
 def run(arguments: argparse.Namespace) -> str:
-    """Do a figure or table of the paper anew, with certified values."""
+    """Reproduce a figure or table of the paper, with certified values."""
     return COMMANDS[arguments.name].run(arguments)

@@ -1,4 +1,4 @@
-"""Figure 1 of the paper: SGD from ten seeds against C-ReLU over sampled patterns, and over those that SGD visited."""
+"""Figure 1 of the paper: SGD from ten seeds against C-ReLU over sampled patterns and over those that SGD visited."""
 
 import argparse
 import time
@@ -20,7 +20,7 @@ from reference.paper.selection import accuracy, classes_of
 from reference.runs import Record, has_pytorch, pytorch_on_one_thread, run_all
 
 _N, _D, _HIDDEN, _LAM = 250, 50, 100, 1e-4
-_CENTRED_SEED = 2  # the paper's seed favours a label with centred weights too, this one hardly
+_CENTRED_SEED = 2  # with centred weights the paper's seed still favours one label, this one hardly
 _STEPS = (10.0, 5.0, 1.0, 0.5, 0.1, 0.01, 0.001)
 _SEEDS = 10
 _BATCH = _N // 10
@@ -32,10 +32,10 @@ _VISITED = 4000
 
 @dataclass(frozen=True)
 class Course:
-    """One run: best objective so far against time, and at its end the certified gap and the test accuracy.
+    """One run: best objective so far against time, and the final certified gap and test accuracy.
 
-    ``patterns`` says over which the program was, for SGD which seed it had. The gap is that of the program, relative to
-    the objective; for SGD, of the program over its own network's patterns.
+    ``patterns`` names the patterns of the program, or the seed of SGD. The gap is relative to the objective; for SGD it
+    is that of the program over the patterns of its network.
     """
 
     method: str
@@ -48,17 +48,21 @@ class Course:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
-    parser.add_argument("--full", action="store_true", help="the paper's own scale")
-    parser.add_argument("--as-published", action="store_true", help="the data of the authors' generator")
-    parser.add_argument("--epochs", type=int, help=f"of SGD (default: 300; full: {FIGURE1_EPOCHS})")
-    parser.add_argument("--visited", type=int, help=f"visited patterns, at most (default: {_VISITED}; full: all)")
-    parser.add_argument("--limit", type=float, help="seconds of each convex program (default: 60; full: 3600)")
-    parser.add_argument("--n-jobs", type=int, default=1, help="runs at a time, of one thread each (default: 1)")
-    parser.add_argument("--out", type=Path, default=Path("build/paper"), help="folder of results and plots")
+    parser.add_argument("--full", action="store_true", help="run at the paper's scale")
+    parser.add_argument("--as-published", action="store_true", help="use the data of the authors' generator")
+    parser.add_argument("--epochs", type=int, help=f"epochs of SGD (default: 300; full: {FIGURE1_EPOCHS})")
+    parser.add_argument(
+        "--visited", type=int, help=f"maximal number of visited patterns (default: {_VISITED}; full: all)"
+    )
+    parser.add_argument(
+        "--limit", type=float, help="time limit of each convex program in seconds (default: 60; full: 3600)"
+    )
+    parser.add_argument("--n-jobs", type=int, default=1, help="concurrent runs, one thread each (default: 1)")
+    parser.add_argument("--out", type=Path, default=Path("build/paper"), help="folder for results and plots")
 
 
 def run(arguments: argparse.Namespace) -> str:
-    """Figure 1: objective against time of SGD from ten seeds (PyTorch) and of C-ReLU, on the paper's synthetic data."""
+    """Figure 1: objective against time for SGD from ten seeds (PyTorch) and C-ReLU, on the paper's synthetic data."""
     if not has_pytorch():
         raise SystemExit("figure1 trains networks by SGD in PyTorch: pip install 'cvxrelu[torch]'")
     full = arguments.full
@@ -84,7 +88,7 @@ def run(arguments: argparse.Namespace) -> str:
     generator = "as published" if arguments.as_published else "corrected (centred weights)"
     return "\n".join(
         [
-            f"n = {_N}, d = {_D}, condition 10, {_HIDDEN} hidden units, lam = {_LAM:g} (of a loss divided by 2 n)",
+            f"n = {_N}, d = {_D}, condition 10, {_HIDDEN} hidden units, lam = {_LAM:g} (for a loss divided by 2 n)",
             f"generator {generator}, {_labels(arguments.as_published)}",
             f"SGD: width {_HIDDEN}, {n_epochs} epochs (paper: {FIGURE1_EPOCHS}), batches of {_BATCH}, halved every 100 "
             f"epochs, the best of the steps {', '.join(f'{step:g}' for step in _STEPS)} for each seed (paper: "
@@ -102,7 +106,7 @@ def run(arguments: argparse.Namespace) -> str:
 
 
 def _data(as_published: bool, seed: int | None = None) -> tuple[Array, Array, Array, NDArray[np.intp]]:
-    """Return rows of unit columns, labels, and as many rows to test on with their classes."""
+    """Return training rows with columns of unit norm, labels, and as many test rows with their classes."""
     if seed is None:
         seed = FIGURE1_SEED if as_published else _CENTRED_SEED
     X, y = paper_classification(2 * _N, _D, kappa=10.0, hidden=_HIDDEN, seed=seed, as_published=as_published)
@@ -111,20 +115,20 @@ def _data(as_published: bool, seed: int | None = None) -> tuple[Array, Array, Ar
 
 
 def _labels(as_published: bool) -> str:
-    """Say which seed the data have, how many labels are positive, and why the seed is not the paper's."""
+    """Describe the data's seed, the percentage of positive labels, and why the seed differs from the paper's."""
     paper, ours = (np.mean(_data(as_published, seed)[1] > 0.0) for seed in (FIGURE1_SEED, None))
     if as_published:
         return f"data seed {FIGURE1_SEED}: {paper:.0%} of labels positive"
     return (
         f"data seed {_CENTRED_SEED}: {ours:.0%} of labels positive (the paper's seed, {FIGURE1_SEED}, would give "
-        f"{paper:.0%}, of no use for a test accuracy)"
+        f"{paper:.0%}, which makes test accuracy uninformative)"
     )
 
 
 def _run(
     method: str, number: int, n_epochs: int, visited: int | None, limit: float, as_published: bool
 ) -> list[Record]:
-    """Return the course of SGD with a seed, or of a solver with so many sampled patterns (0: the visited ones)."""
+    """Return the course of SGD with a seed, or of a solver with a number of sampled patterns (0: the visited ones)."""
     pytorch_on_one_thread()
     X, y, X_test, classes = _data(as_published)
     if method == "SGD":
@@ -142,9 +146,9 @@ def _run(
     if number:
         patterns = cr.sample_patterns(X, number, seed=PATTERN_SEED)
     else:
-        patterns = _thinned(_visited(X, y, n_epochs), visited)
+        patterns = _subset(_visited(X, y, n_epochs), visited)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", cr.ConvergenceWarning)  # the gap says it
+        warnings.simplefilter("ignore", cr.ConvergenceWarning)  # the gap is reported
         solution = cr.solve(cr.ConvexReLU(X, y, patterns, _LAM), method, tol=_TOL, time_limit=limit)
     course = Course(
         method=method,
@@ -158,11 +162,11 @@ def _run(
 
 
 def _sgd(X: Array, y: Array, seed: int, n_epochs: int) -> tuple[float, cr.TrainingRun, float]:
-    """Return the best of the steps that are tried, its run, and the seconds of that."""
+    """Return the best step size, its run, and the time of that run in seconds."""
     runs = []
-    _train(X, y, seed, 1, _STEPS[-1])  # a first run takes longer
+    _train(X, y, seed, 1, _STEPS[-1])  # the first run includes start-up costs
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", cr.ConvergenceWarning)  # too long steps diverge
+        warnings.simplefilter("ignore", cr.ConvergenceWarning)  # large steps diverge
         for step in _STEPS:
             started = time.perf_counter()
             runs.append((step, _train(X, y, seed, n_epochs, step), time.perf_counter() - started))
@@ -192,13 +196,13 @@ def _train(X: Array, y: Array, seed: int, n_epochs: int, step: float, track_patt
     )
 
 
-def _thinned(patterns: cr.ActivationPatterns, count: int | None) -> cr.ActivationPatterns:
-    """Return so many of the patterns, evenly spread from the first to the last."""
+def _subset(patterns: cr.ActivationPatterns, count: int | None) -> cr.ActivationPatterns:
+    """Return ``count`` of the patterns, evenly spaced from the first to the last."""
     if count is None or count >= len(patterns):
         return patterns
-    places = np.linspace(0, len(patterns) - 1, count).round().astype(np.intp)
+    indices = np.linspace(0, len(patterns) - 1, count).round().astype(np.intp)
     assert patterns.G is not None
-    return cr.ActivationPatterns(np.asarray(patterns.D)[:, places], patterns.G[:, places])
+    return cr.ActivationPatterns(np.asarray(patterns.D)[:, indices], patterns.G[:, indices])
 
 
 def _table(courses: Sequence[Course]) -> list[str]:
@@ -212,7 +216,7 @@ def _table(courses: Sequence[Course]) -> list[str]:
 
 
 def _findings(courses: Sequence[Course]) -> list[str]:
-    """Say what the figure shows, and what the certified gaps add."""
+    """Summarise the figure and the certified gaps."""
     sgd = [course for course in courses if course.method == "SGD"]
     ours, theirs = ([course for course in courses if course.method == solver] for solver in _SOLVERS)
     ends = [course.objective[-1] for course in sgd]
@@ -233,7 +237,7 @@ def _findings(courses: Sequence[Course]) -> list[str]:
 
 
 def _draw(path: Path, courses: Sequence[Course]) -> None:
-    """Draw the objectives against time: a colour for the patterns, a dash for the solver."""
+    """Plot the objectives against time, with colours for patterns and dashes for solvers."""
     figure = Figure(figsize=(9.0, 4.5), layout="constrained")
     axes = figure.subplots()
     sets = dict.fromkeys(course.patterns for course in courses if course.method != "SGD")

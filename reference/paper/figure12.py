@@ -1,4 +1,4 @@
-"""Figure 12 of the paper: rules for the next first step of R-FISTA's line search, on C-GReLU."""
+"""Figure 12 of the paper: rules for the initial step of R-FISTA's line search, on C-GReLU."""
 
 import argparse
 from functools import partial
@@ -6,7 +6,7 @@ from functools import partial
 from cvxrelu.solvers.first_order.accelerated_gradient import ProximalOptions
 from reference.paper.profiles import SUBGRADIENT
 from reference.paper.proximal_methods import DEFAULT, FULL, Method, run_methods
-from reference.paper.report import Figure, tell
+from reference.paper.report import Figure, report
 from reference.runs import add_scale_options
 
 METHODS = (
@@ -25,14 +25,14 @@ _FIGURE = Figure(
             ("lassplore 5", "keep"),
             ("lassplore 5", "forward-track"),
         ),
-        "its threshold 5 ahead of 2 and of 10": (("lassplore 5", "lassplore 2"), ("lassplore 5", "lassplore 10")),
+        "threshold 5 ahead of 2 and of 10": (("lassplore 5", "lassplore 2"), ("lassplore 5", "lassplore 10")),
     },
     senses=("0.1", "0.01", SUBGRADIENT),
     unit="passes over the data",
     notes=(
-        "the next step tried is 1.25 times the last one always (forward-track), never (keep), or where that was "
-        "accepted with a margin (lassplore, with its threshold); passes count rejected steps too",
-        f"{SUBGRADIENT}: squared norm of the least subgradient, the paper's measure",
+        "the initial step is 1.25 times the last one always (forward-track), never (keep), or if the last one was "
+        "accepted with a margin (lassplore, with its threshold); passes include rejected steps",
+        f"{SUBGRADIENT}: squared norm of the minimum-norm subgradient, the paper's criterion",
     ),
 )
 
@@ -43,5 +43,5 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> str:
-    """Figure 12: rules for the step of R-FISTA's line search, on C-GReLU."""
-    return tell(_FIGURE, arguments)
+    """Figure 12: rules for the initial step of R-FISTA's line search, on C-GReLU."""
+    return report(_FIGURE, arguments)

@@ -1,4 +1,4 @@
-"""Figure 15 of the paper: the penalty strength of the augmented Lagrangian on C-ReLU, fixed or found by the window."""
+"""Figure 15 of the paper: penalty strength of the augmented Lagrangian on C-ReLU, fixed or by the window heuristic."""
 
 import argparse
 import time
@@ -10,7 +10,7 @@ import cvxrelu as cr
 from cvxrelu.solvers.first_order import augmented_lagrangian
 from cvxrelu.solvers.interface import Iterate, Limits
 from reference.paper.published import LAMS, PROFILES
-from reference.paper.report import Figure, tell
+from reference.paper.report import Figure, report
 from reference.paper.traces import CHECK_GROWTH, TAUS, Trace, paper_problem, proven_lower
 from reference.runs import Record, Scale, add_scale_options
 
@@ -21,7 +21,7 @@ FULL = Scale(data=tuple(PROFILES), lams=LAMS, gates=500, limit=10_000)
 
 
 def run_deltas(data: str, lam: float, n_gates: int, limit: int) -> list[Record]:
-    """Return the traces of all choices of delta on one problem, none if zero is its optimum."""
+    """Return the traces of all choices of delta on one problem, or an empty list if zero is optimal."""
     problem = paper_problem(cr.ConvexReLU, data, lam, n_gates)
     if problem.zero_is_optimal():
         return []
@@ -36,10 +36,10 @@ def run_deltas(data: str, lam: float, n_gates: int, limit: int) -> list[Record]:
 
 
 def monitor(problem: cr.ConvexReLU, delta: float, lower: float, limit: int, trace: Trace, *, window: bool) -> None:
-    """Run AugmentedLagrangian from delta / n for ``limit`` iterations, or until it has come as near as is asked.
+    """Run AugmentedLagrangian from delta / n for at most ``limit`` iterations, or until the smallest tau is reached.
 
-    Its checks come where the multipliers change, at most once in 5 % of the iterations (small deltas change them after
-    each few), and judge the point repaired into the cones; in the window there are none.
+    Checks evaluate the point repaired into the cones, when the multipliers change and at most once in 5 % of the
+    iterations, since small deltas change them often. The window phase has no checks.
     """
 
     def check(_: object, candidates: Iterator[Iterate], *__: object) -> None:
@@ -59,7 +59,7 @@ def monitor(problem: cr.ConvexReLU, delta: float, lower: float, limit: int, trac
             if trace.accuracy[-1] <= TAUS[-1]:
                 return
 
-    first = delta * problem.n_outputs  # the loss of theirs is divided by the number of outputs
+    first = delta * problem.n_outputs  # the paper's loss is divided by the number of outputs
     solver = cr.AugmentedLagrangian(delta="window" if window else first / problem.n, screen=False)
     with (
         mock.patch.object(augmented_lagrangian, "_FIRST_DELTA", first),
@@ -81,14 +81,14 @@ _FIGURE = Figure(
     names={name: name for names in zip(*_PAIRS, strict=True) for name in names},
     claims={"the window ahead of the fixed delta that it starts from": _PAIRS},
     groups={
-        "the window from any of the five": [window for window, _ in _PAIRS],
+        "the window, from any of the five": [window for window, _ in _PAIRS],
         "a fixed delta, any of the five": [fixed for _, fixed in _PAIRS],
     },
     senses=("0.5", "0.1", "0.01"),
     unit="inner iterations",
     notes=(
-        "penalty strength delta / n: fixed, or the first one of the window heuristic. The paper's measure, subgradient "
-        "and violation, leaves complementarity out: here the objective of the point repaired into the cones is judged",
+        "penalty strength delta / n: fixed, or the initial one of the window heuristic. The paper's criterion, "
+        "subgradient and violation, omits complementarity; here the objective after repair into the cones is evaluated",
     ),
 )
 
@@ -100,4 +100,4 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> str:
     """Figure 15: AugmentedLagrangian with and without the window heuristic from five strengths, on C-ReLU."""
-    return tell(_FIGURE, arguments)
+    return report(_FIGURE, arguments)

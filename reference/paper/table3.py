@@ -1,4 +1,4 @@
-"""Table 3 of the paper: the convex programs against local training of the same networks, by test accuracy."""
+"""Table 3 of the paper: test accuracy of the convex programs and of local training of the same networks."""
 
 import argparse
 import warnings
@@ -37,11 +37,11 @@ FULL = Scale(data=list(PROFILES), lams=_LAMS, gates=1000, limit=600)
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
     add_scale_options(parser, DEFAULT, FULL, _UNIT)
-    parser.add_argument("--epochs", type=int, default=200, help="of the local methods (default: 200)")
+    parser.add_argument("--epochs", type=int, default=200, help="epochs of local training (default: 200)")
 
 
 def run(arguments: argparse.Namespace) -> str:
-    """Table 3: test accuracy of C-GReLU and C-ReLU and of Adam on the same networks, NC-GReLU and NC-ReLU (PyTorch)."""
+    """Table 3: test accuracy of C-GReLU and C-ReLU, and of Adam on the same networks (PyTorch)."""
     scale = chosen_scale(arguments, DEFAULT, FULL)
     lams = sorted(scale.lams, reverse=True)
     local = has_pytorch()
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> str:
     )
     frame = pd.DataFrame(run_all(path, settings, [(name,) for name in scale.data], work, arguments.n_jobs))
     known = sum(name in PROFILES for name in scale.data)
-    how = (
+    local_settings = (
         f"NC: Adam, {arguments.epochs} epochs of {_BATCHES} mini-batches, halved every 100, steps {_STEPS}"
         if local
         else "NC: left out, PyTorch is not installed (pip install 'cvxrelu[torch]')"
@@ -67,14 +67,14 @@ def run(arguments: argparse.Namespace) -> str:
     return "\n".join(
         [
             f"{len(scale.data)} sets, {known} of them copies of the paper's (of which its table has {N_TABLE3}); "
-            f"{scale.gates} gates or neurons, {len(lams)} lam from {min(lams):.1e} to {max(lams):.1e} (of a loss "
+            f"{scale.gates} gates or neurons, {len(lams)} lam from {min(lams):.1e} to {max(lams):.1e} (for a loss "
             "divided by 2 n c)",
-            how,
-            "lam, and of NC the step, is that of the best accuracy on the first of five folds; the network is then "
+            local_settings,
+            "lam, and for NC the step, are selected by accuracy on the first of five folds; the network is then "
             "trained on all training rows",
-            "excess: how far the objective is above the certified lower bound of the convex program, relative to it "
-            "(NC-ReLU, with other patterns than the program, may be below; so may NC of several classes, whose outputs "
-            "share neurons)",
+            "excess: relative distance of the objective above the certified lower bound of the convex program "
+            "(NC-ReLU, with other patterns than the program, may be below it; so may NC with several classes, whose "
+            "outputs share neurons)",
             "",
             *_table(frame),
             "",
@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> str:
 
 
 def _rows(name: str, lams: Sequence[float], n_gates: int, limit: int, n_epochs: int | None) -> list[Record]:
-    """Return the test accuracy of each method at its chosen lam, and its excess over the bound of the program there."""
+    """Return each method's test accuracy at its selected lam, and its excess over the program's bound there."""
     if n_epochs is not None:
         pytorch_on_one_thread()
     X, Y, X_test, test_classes = load_split(name)
@@ -146,11 +146,11 @@ def _train(
     n_epochs: int,
     steps: Sequence[float],
 ) -> Iterator[tuple[float, cr.GatedReLUNetwork | cr.ReLUNetwork, float]]:
-    """Yield for each step size the network that Adam has found, and its objective."""
+    """Yield for each step size the network trained by Adam and its objective."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", cr.ConvergenceWarning)  # what Adam has found by then counts
+        warnings.simplefilter("ignore", cr.ConvergenceWarning)  # Adam's final network counts
         for step in steps:
-            found = cr.train_network(
+            trained = cr.train_network(
                 X,
                 Y,
                 None if gates is not None else width,
@@ -160,7 +160,7 @@ def _train(
                 batch_size=-(-len(X) // _BATCHES),
                 n_epochs=n_epochs,
             )
-            yield step, found.network, found.objective
+            yield step, trained.network, trained.objective
 
 
 def _outputs(Y: Array) -> int:
@@ -184,28 +184,28 @@ def _table(frame: pd.DataFrame) -> list[str]:
 
 
 def _agreement(frame: pd.DataFrame) -> list[str]:
-    """Say how far the convex networks are from those of local training, in accuracy and in the objective."""
+    """Compare the convex networks with local training by accuracy and objective."""
     scores = 100.0 * frame.pivot(index="data", columns="method", values="accuracy")
     lines = []
     for local, program in _LOCAL.items():
         if local not in scores:
             continue
-        apart = scores[program] - scores[local]
+        diff = scores[program] - scores[local]
         excess = frame[frame.method == local].excess
         lines.append(
-            f"{program} against {local}: {apart.mean():+.1f} points of test accuracy in the mean of {len(apart)} sets, "
-            f"ahead on {(apart > 0).sum()}, behind on {(apart < 0).sum()}; {local}'s objective is above the bound by a "
+            f"{program} against {local}: {diff.mean():+.1f} points of test accuracy in the mean of {len(diff)} sets, "
+            f"ahead on {(diff > 0).sum()}, behind on {(diff < 0).sum()}; {local}'s objective is above the bound by a "
             f"factor of {1 + excess.median():.3g} in the median, {1 + excess.max():.3g} at most"
         )
     gated = frame[(frame.method == "NC-GReLU") & (frame.n_outputs == 1)]
     if len(gated):
         lines.append(
-            "NC-GReLU of two classes and C-GReLU are the same problem (the paper's equivalence), so that no excess is "
-            f"below zero: {'holds' if (gated.excess >= 0.0).all() else 'BROKEN'} on {len(gated)} sets"
+            "NC-GReLU with two classes and C-GReLU are the same problem (the paper's equivalence), so that no excess "
+            f"is below zero: {'holds' if (gated.excess >= 0.0).all() else 'BROKEN'} on {len(gated)} sets"
         )
-    apart = scores["C-ReLU"] - scores["C-GReLU"]
+    diff = scores["C-ReLU"] - scores["C-GReLU"]
     lines.append(
-        f"C-ReLU against C-GReLU: {apart.mean():+.1f} points in the mean, ahead on {(apart > 0).sum()}, behind on "
-        f"{(apart < 0).sum()} (paper: +0.1 in the mean)"
+        f"C-ReLU against C-GReLU: {diff.mean():+.1f} points in the mean, ahead on {(diff > 0).sum()}, behind on "
+        f"{(diff < 0).sum()} (paper: +0.1 in the mean)"
     )
     return lines

@@ -1,19 +1,18 @@
-"""What the scripts of the peers environment share: arguments, problem, answer and the check of the answer.
+"""Common part of the peers' scripts: arguments, problem, answer and checks of the answer.
 
-NumPy is imported inside the functions, because the environment variables that limit its threads are read when it is
+NumPy is imported inside functions, because it reads the environment variables that limit its threads when it is
 loaded, and `parse` sets them.
 
-With several values of --tol there is one file for each, OUT.0.npz, OUT.1.npz, ..., written when its answer is there.
-While a solver's clock runs there is a file OUT.running beside it, so that whoever waits can hold it to its time, and
-while it compiles a program a file OUT.compiling.
-OUT.npz holds
+With several values of --tol there is one file for each, OUT.0.npz, OUT.1.npz, ..., written as soon as the answer is
+found. A file OUT.running exists while the solver's clock runs, so that the caller can enforce the time-out, and a file
+OUT.compiling while a program is compiled. OUT.npz holds
 
 - U (c, P, d), or V and W (c, P, d): float64, in the order of the given gates, zero for gates that the peer dropped;
-- W1 (m, d) and w2 (m, c) in their place, of a ReLU network;
-- path (n_lams, 1, P, d), or (n_lams, 2, P, d) for V and W, where PROBLEM.npz holds lams and the peer follows them:
-  the weights at each lam that it reached; U, V and W are those of the last;
-- seconds (repeats,): time of each solve, without imports, conversion of the data and patterns;
-- iterations (repeats,): -1 where the peer does not tell;
+- W1 (m, d) and w2 (m, c) instead, for a ReLU network;
+- path (n_lams, 1, P, d), or (n_lams, 2, P, d) for V and W, if PROBLEM.npz holds lams and the peer follows them:
+  the weights at each lam that it reached, of which U, V and W are the last;
+- seconds (repeats,): time of each solve, without imports, data conversion and patterns;
+- iterations (repeats,): -1 if the peer does not report them;
 - metadata: a JSON string with versions, threads, settings, and `objective`, the formula evaluated in float64.
 """
 
@@ -43,9 +42,9 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """X (n, d), y (n,) or (n, c), gates G (d, P), the strength lam of the penalty; what else a script may need.
+    """X (n, d), y (n,) or (n, c), gates G (d, P), the penalty's strength lam, and the rest of the problem.
 
-    ``lams`` is a descending path that ends at lam, ``lower`` a proven lower bound of the optimal value.
+    ``lams`` is a descending path that ends at lam, ``lower`` a proven lower bound on the optimal value.
     """
 
     X: Array
@@ -59,15 +58,15 @@ class Problem:
     lower: float = 0.0
 
     def patterns(self) -> NDArray[np.bool_]:
-        """D (n, P), 1[X G >= 0]."""
+        """Return D (n, P), 1[X G >= 0]."""
         return self.X @ self.G >= 0
 
     def is_plain(self) -> bool:
-        """Whether it has one output, the squared loss and the group-l1 penalty."""
+        """Return whether it has one output, the squared loss and the group-l1 penalty."""
         return self.y.ndim == 1 and self.loss == "squared" and self.penalty == "group_l1"
 
     def objective(self, blocks: Sequence[Array]) -> float:
-        """Evaluate the objective literally at blocks of (P, d) or (1, P, d): [U] if gated, else [V, W]."""
+        """Return the objective at blocks of shape (P, d) or (1, P, d): [U] if gated, else [V, W]."""
         import numpy as np
 
         blocks = [block.reshape(-1, self.X.shape[1]) for block in blocks]
@@ -78,7 +77,7 @@ class Problem:
         return float(np.sum((prediction - self.y) ** 2) / (2 * len(self.y)) + self.lam * penalty)
 
     def violation(self, blocks: Sequence[Array]) -> dict[str, float]:
-        """Largest entry and l2 norm of (-(2 D_i - I) X B_i)_+ over all blocks B_i of (P, d) or (1, P, d)."""
+        """Return the largest entry and the l2 norm of (-(2 D_i - I) X B_i)_+ over all blocks, (P, d) or (1, P, d)."""
         import numpy as np
 
         blocks = [block.reshape(-1, self.X.shape[1]) for block in blocks]
@@ -91,8 +90,8 @@ class Problem:
 class Solve:
     """One solve: blocks (P, d) or (c, P, d) in the order of the gates, seconds, iterations (-1: unknown), details.
 
-    The details are what the peer says. Of a path, also the blocks at each lam, (n_lams, 1 or 2, P, d). Of a ReLU
-    network there are no blocks, but W1 (m, d) and w2 (m, c).
+    ``details`` is what the peer reports, ``path`` the blocks at each lam, (n_lams, 1 or 2, P, d). A ReLU network has no
+    blocks, but W1 (m, d) and w2 (m, c).
     """
 
     blocks: Sequence[Array]
@@ -104,18 +103,16 @@ class Solve:
 
 
 def parser(description: str, solvers: Sequence[str] | None, max_iters: int) -> argparse.ArgumentParser:
-    """Build the command line that all peers have in common; each script adds its own options."""
+    """Build the command line common to all peers; each script adds its own options."""
     arguments = argparse.ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False
     )
-    arguments.add_argument("problem", type=Path, help="X, y, G and lam, an .npz file")
-    arguments.add_argument("out", type=Path, help="the .npz file to write")
+    arguments.add_argument("problem", type=Path, help=".npz file with X, y, G and lam")
+    arguments.add_argument("out", type=Path, help=".npz file to write")
     arguments.add_argument("--solver", choices=solvers, required=True)
+    arguments.add_argument("--tol", type=float, nargs="+", required=True, help="tolerances, as the peer defines them")
     arguments.add_argument(
-        "--tol", type=float, nargs="+", required=True, help="tolerances in the peer's own meaning of the word"
-    )
-    arguments.add_argument(
-        "--time-limit", type=float, default=1e9, help="seconds of one solve, if the peer can keep it"
+        "--time-limit", type=float, default=1e9, help="time limit of one solve in seconds, if the peer supports it"
     )
     arguments.add_argument("--dtype", choices=("float64", "float32"), default="float64")
     arguments.add_argument("--max-iters", type=int, default=max_iters)
@@ -125,7 +122,7 @@ def parser(description: str, solvers: Sequence[str] | None, max_iters: int) -> a
 
 
 def parse(arguments: argparse.ArgumentParser) -> argparse.Namespace:
-    """Parse the command line and limit the threads of the libraries that are yet to be loaded."""
+    """Parse the command line and limit the threads of libraries loaded from now on."""
     options = arguments.parse_args()
     if options.threads < 1 or options.repeats < 1:
         arguments.error("--threads and --repeats must be at least 1")
@@ -135,19 +132,19 @@ def parse(arguments: argparse.ArgumentParser) -> argparse.Namespace:
 
 
 def load(path: Path) -> Problem:
-    """Read X, y, G, lam and lams in float64, and what else the file says of the problem."""
+    """Read X, y, G, lam and lams in float64, and the other fields of the problem that the file holds."""
     import numpy as np
 
     with np.load(path) as arrays:
         X, y, G = (np.asarray(arrays[name], dtype=np.float64) for name in ("X", "y", "G"))
         lam = float(arrays["lam"])
         lams = np.asarray(arrays["lams"], dtype=np.float64) if "lams" in arrays else None
-        others = {name: arrays[name].item() for name in ("kind", "loss", "penalty", "lower") if name in arrays}
+        fields = {name: arrays[name].item() for name in ("kind", "loss", "penalty", "lower") if name in arrays}
     if not (X.ndim == G.ndim == 2 and y.ndim in (1, 2) and len(y) == len(X) and len(G) == X.shape[1]):
-        raise ValueError(f"X (n, d), y (n,) or (n, c) and G (d, P) do not fit: {X.shape}, {y.shape}, {G.shape}")
+        raise ValueError(f"X (n, d), y (n,) or (n, c) and G (d, P) do not match: {X.shape}, {y.shape}, {G.shape}")
     if lams is not None and not (lams.ndim == 1 and lams[-1] == lam and np.all(np.diff(lams) < 0)):
         raise ValueError(f"lams must descend to lam = {lam}, got {lams}")
-    return Problem(X, y, G, lam, lams, **others)
+    return Problem(X, y, G, lam, lams, **fields)
 
 
 def run(
@@ -156,23 +153,23 @@ def run(
     solve: Callable[[Problem, argparse.Namespace, Clock], Solve],
     packages: Sequence[str],
 ) -> None:
-    """Solve at each tolerance, --repeats times, and write each answer when it is there.
+    """Solve at each tolerance, --repeats times, and write each answer as soon as it is found.
 
-    What the solver needs has to be imported before: the memory of imports is not to be counted.
+    Import what the solver needs before, so that the memory of imports is not counted.
     """
     resident = memory()
     several = len(options.tol) > 1
     for k, tol in enumerate(options.tol):
         out = options.out.with_suffix(f".{k}.npz") if several else options.out
-        its = argparse.Namespace(**vars(options) | {"tol": tol, "out": out})
+        run_options = argparse.Namespace(**vars(options) | {"tol": tol, "out": out})
         clock = Clock(out.with_suffix(".running"))
-        solves = [solve(problem, its, clock) for _ in range(options.repeats)]
+        solves = [solve(problem, run_options, clock) for _ in range(options.repeats)]
         solves[-1].details["memory_mb"] = max(clock.peak - resident, 0.0)
-        save(its, problem, solves, packages)
+        save(run_options, problem, solves, packages)
 
 
 class Clock:
-    """Measures the seconds and the peak of the memory of what is in its ``with`` block; a file is there meanwhile."""
+    """Context manager that measures time and peak memory; its file ``running`` exists meanwhile."""
 
     def __init__(self, running: Path) -> None:
         self.seconds = 0.0
@@ -181,14 +178,14 @@ class Clock:
         self._compiling = running.with_suffix(".compiling")
 
     def __enter__(self) -> Clock:
-        _forget_peak()
+        _reset_peak()
         self._running.touch()
         self._start = time.perf_counter()
         return self
 
     @contextlib.contextmanager
     def compiling(self) -> Iterator[None]:
-        """Let it be seen that a program is compiled."""
+        """Mark the compilation of a program by a file."""
         self._compiling.touch()
         try:
             yield
@@ -196,7 +193,7 @@ class Clock:
             self._compiling.unlink()
 
     def so_far(self) -> float:
-        """Return the seconds since the block began."""
+        """Return the seconds since the start."""
         return time.perf_counter() - self._start
 
     def __exit__(self, *exception: object) -> None:
@@ -206,9 +203,9 @@ class Clock:
 
 
 def memory(*, peak: bool = False) -> float:
-    """Return the resident memory of this process in MB, or its peak since it was forgotten.
+    """Return the resident memory of this process in MB, or its peak since the last reset.
 
-    Where the system has no /proc, both are the peak since the process began.
+    On systems without /proc, both are the peak since the process started.
     """
     status = Path("/proc/self/status")
     if not status.exists():
@@ -219,14 +216,14 @@ def memory(*, peak: bool = False) -> float:
     return int(lines["VmHWM" if peak else "VmRSS"].split()[0]) / 2**10
 
 
-def _forget_peak() -> None:
-    """Let the peak of the resident memory begin anew, where the system allows it (Linux, proc(5))."""
+def _reset_peak() -> None:
+    """Reset the peak of the resident memory where the system allows it (Linux, proc(5))."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def save(options: argparse.Namespace, problem: Problem, solves: Sequence[Solve], packages: Sequence[str]) -> None:
-    """Write OUT.npz: the weights of the last solve, the times of all, and the metadata, which is printed as well."""
+    """Write OUT.npz: the weights of the last solve, the times of all solves, and the metadata; print the latter."""
     import numpy as np
 
     blocks = [np.asarray(block, dtype=np.float64) for block in solves[-1].blocks]
@@ -251,7 +248,7 @@ def save(options: argparse.Namespace, problem: Problem, solves: Sequence[Solve],
         arrays |= dict(zip(("W1", "w2"), solves[-1].network, strict=True))
     temporary = options.out.with_suffix(".tmp.npz")
     np.savez(temporary, **arrays)
-    os.replace(temporary, options.out)  # whoever waits for the file finds it whole
+    os.replace(temporary, options.out)  # the caller never sees a partial file
     seconds = ", ".join(f"{solve.seconds:.3f}" for solve in solves)
     print(f"seconds {seconds}; iterations {solves[-1].iterations}")
     print(json.dumps(metadata, indent=2))

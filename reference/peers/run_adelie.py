@@ -1,19 +1,19 @@
 """Solve one problem with adelie, a package for the group elastic net, by block coordinate descent along a path.
 
-For the peers environment only; see `reference.peers` for the problem and `reference.peers.job` for the files.
+This script runs in the peers environment; see `reference.peers` for the problem, `reference.peers.job` for the files.
 
     gated   one group of d coefficients for each gate; returns U
     relu    two groups for each gate, with linear constraints (2 D_i - I) X v >= 0; returns V and W
 
-adelie's Gaussian loss with weights 1/n is 1/(2n) ||f - y||^2 up to a constant, as ours, and its binomial loss with
-them is our logistic one; what it is given is not scaled, and there is no intercept. Both losses and the penalty are
-sums over the outputs, which are solved one after the other. `tol` is the tolerance of its coordinate descent,
---constraint-tol that of the non-negative least squares in the constraints: a looser one is faster and violates them
-more; that of the steps by which it minimises the binomial loss is `tol` too. The path is that of
-PROBLEM.npz, if it holds lams; else it has --path-size values of lam, in geometric progression from the smallest one
-with the zero solution of the gated problem to the one asked for. At a loose tolerance the answer depends on it.
+With weights 1/n, adelie's Gaussian loss is 1/(2n) ||f - y||^2 up to a constant, as ours, and its binomial loss is our
+logistic loss. The data are not scaled, and there is no intercept. Both losses and the penalty are sums over outputs,
+which are solved one after the other. `tol` is the tolerance of the coordinate descent and of the Newton steps for the
+binomial loss; --constraint-tol is that of the non-negative least squares in the constraints, where a looser one is
+faster and violates them more. The path is that of PROBLEM.npz if it holds lams, and else has --path-size values of lam
+in geometric progression, from lam_max of the gated problem to the requested lam. At a loose tolerance the answer
+depends on the path.
 
-Timed are the calls of its solver over the whole path, which include the set-up of its state; the matrix and the
+The time is that of the solver's calls over the whole path, including the set-up of its state; the matrix and the
 constraints are built before. Iterations are not reported.
 """
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def solve(problem: Problem, options: argparse.Namespace, clock: Clock) -> Solve:
-    """Solve afresh, each output along a path of lam that ends where it is wanted."""
+    """Solve a fresh problem, each output along a path that ends at the requested lam."""
     import adelie
     import numpy as np
 
@@ -72,7 +72,7 @@ def solve(problem: Problem, options: argparse.Namespace, clock: Clock) -> Solve:
                 max_iters=options.max_iters,
                 tol=options.tol,
                 irls_tol=options.tol,
-                newton_tol=1e-12 if options.dtype == "float64" else 1e-6,  # the default cannot be reached in float32
+                newton_tol=1e-12 if options.dtype == "float64" else 1e-6,  # the default is unattainable in float32
                 n_threads=options.threads,
                 early_exit=False,
                 intercept=False,
@@ -81,10 +81,10 @@ def solve(problem: Problem, options: argparse.Namespace, clock: Clock) -> Solve:
             for output, path in zip(outputs, paths, strict=True)
         ]
 
-    its_own = [state.betas if problem.lams is not None else state.betas[-1:] for state in states]
+    betas_of_outputs = [state.betas if problem.lams is not None else state.betas[-1:] for state in states]
     # (c, n_lams, 1 or 2, P, d)
     found = np.stack(
-        [betas.toarray().astype(np.float64).reshape(betas.shape[0], -1, D.shape[1], d) for betas in its_own]
+        [betas.toarray().astype(np.float64).reshape(betas.shape[0], -1, D.shape[1], d) for betas in betas_of_outputs]
     )
     return Solve(
         blocks=list(found[:, -1].swapaxes(0, 1)),
@@ -115,12 +115,16 @@ def lams(problem: Problem, D: NDArray[np.bool_], y: Array, options: argparse.Nam
 
 
 def main() -> None:
-    """Read the command line, solve as often as it says, write the answer."""
+    """Parse the command line, solve and write the answer."""
     arguments = parser("Solve one problem with adelie.", ("gated", "relu"), max_iters=100_000)
-    arguments.add_argument("--path-size", type=int, default=10, help="values of lam, if none are given")
-    arguments.add_argument("--constraint-tol", type=float, default=1e-7, help="of the constraints (adelie's default)")
+    arguments.add_argument(
+        "--path-size", type=int, default=10, help="number of values of lam, if PROBLEM.npz has no lams"
+    )
+    arguments.add_argument(
+        "--constraint-tol", type=float, default=1e-7, help="tolerance of the constraints (default: adelie's)"
+    )
     options = parse(arguments)
-    import adelie  # noqa: F401  (its memory is not the solver's)
+    import adelie  # noqa: F401  (so that its memory is not counted)
 
     problem = load(options.problem)
     run(options, problem, solve, ("adelie", "numpy", "scipy"))

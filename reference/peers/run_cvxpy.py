@@ -1,11 +1,10 @@
-"""Solve one problem with a solver of CVXPY's, by `cvxrelu.solve` and with tolerances of the solver's own.
+"""Solve one problem with a CVXPY solver through `cvxrelu.solve`, at the solver's own tolerances.
 
-For cvxrelu's environment; see `reference.peers` for the problem and `reference.peers.job` for the files. The weights
-are repaired into their cones; the violation before that is in the metadata.
+This script runs in cvxrelu's environment; see `reference.peers` for the problem and `reference.peers.job` for the
+files. The weights are repaired into their cones; the metadata has the violation before the repair.
 
-Timed is what the solver reports for itself, if it does; building and compiling the program is `compile_seconds` in the
-metadata.
-A run in which the solver breaks down fails.
+The time is the one that the solver reports, if any; the time to build and compile the program is `compile_seconds` in
+the metadata. The script fails if the solver does.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from reference.peers.job import Clock, Problem, Solve, load, parse, parser, run
 
 
 def solve(problem: Problem, options: argparse.Namespace, clock: Clock) -> Solve:
-    """Solve afresh: build, compile and solve the program once."""
+    """Build, compile and solve the program once."""
     import cvxpy as cp
     import numpy as np
 
@@ -39,17 +38,17 @@ def solve(problem: Problem, options: argparse.Namespace, clock: Clock) -> Solve:
         settings |= {"max_threads": options.threads, "direct_solve_method": options.factorization}
     compile_program = cp.Problem.get_problem_data
 
-    def compile_in_sight(program: cp.Problem, *args: object, **keywords: object) -> object:
+    def marked_compile(program: cp.Problem, *args: object, **keywords: object) -> object:
         with clock.compiling():
             return compile_program(program, *args, **keywords)
 
     with (
-        mock.patch.object(cp.Problem, "get_problem_data", compile_in_sight),
+        mock.patch.object(cp.Problem, "get_problem_data", marked_compile),
         clock,
         warnings.catch_warnings(),
     ):
-        warnings.simplefilter("ignore", cr.ConvergenceWarning)  # whoever asked measures how far it came
-        # The settings stand over those that `tol` would choose, so that the solver runs once.
+        warnings.simplefilter("ignore", cr.ConvergenceWarning)  # the caller evaluates the answer
+        # Explicit settings override those derived from tol, so that the solver runs once.
         solution = cr.solve(model, options.backend, tol=options.tol, max_iter=options.max_iters, **settings)
     if solution.status is cr.Status.FAILED:
         raise SystemExit(f"{options.backend} failed: {solution.solver_status}")
@@ -57,7 +56,7 @@ def solve(problem: Problem, options: argparse.Namespace, clock: Clock) -> Solve:
     blocks = model.blocks(solution.weights).astype(np.float64)
     return Solve(
         [blocks] if options.solver == "gated" else list(blocks),
-        # What does not tell its time is given that of the whole call, but for the compilation.
+        # Without a reported time, that of the whole call less the compilation.
         solution.time - compiling if solution.solve_time is None else solution.solve_time,
         -1 if solution.n_iter is None else solution.n_iter,
         {
@@ -70,15 +69,15 @@ def solve(problem: Problem, options: argparse.Namespace, clock: Clock) -> Solve:
 
 
 def command_line() -> argparse.ArgumentParser:
-    """Build the command line."""
-    arguments = parser("Solve one problem with a solver of CVXPY's.", ("gated", "relu"), max_iters=100_000)
-    arguments.add_argument("--backend", required=True, help="the solver, as cvxrelu.solve spells it")
+    """Build the command line of this script."""
+    arguments = parser("Solve one problem with a CVXPY solver.", ("gated", "relu"), max_iters=100_000)
+    arguments.add_argument("--backend", required=True, help="the solver, as named by cvxrelu.solve")
     arguments.add_argument("--factorization", default="auto", help="Clarabel's direct_solve_method")
     return arguments
 
 
 def main() -> None:
-    """Read the command line, solve as often as it says, write the answer."""
+    """Parse the command line, solve and write the answer."""
     options = parse(command_line())
     from cvxrelu.problems.cvxpy_backends import BACKENDS
 

@@ -1,22 +1,22 @@
 """Solve one problem with pyscnn (import name scnn), the authors' package of arXiv 2202.01331.
 
-For the peers environment only; see `reference.peers` for the problem and `reference.peers.job` for the files.
+This script runs in the peers environment; see `reference.peers` for the problem, `reference.peers.job` for the files.
 
     rfista   the gated problem, by restarted accelerated proximal gradient; returns U
     al       the ReLU problem, by an augmented Lagrangian over it; returns V and W
 
-What pyscnn does with what it is given:
+Differences from cvxrelu:
 
-- Its loss is ||f - y||^2 / (2 n c) with c outputs, ours times 1/c: it is given lam / c, and tol / c^2, since that is of
-  a square. Columns are scaled unless it is told not to; here it is told not to.
-- Its patterns are 1[X g > 0], ours 1[X g >= 0]: the same unless x_j'g = 0 in its floating-point type; `differences`
+- Its loss is ||f - y||^2 / (2 n c) with c outputs, 1/c times ours. It is therefore given lam / c, and tol / c^2, since
+  its tolerance bounds a squared norm. Its scaling of columns is switched off.
+- Its patterns are 1[X g > 0], ours 1[X g >= 0]. They agree unless x_j'g = 0 in its floating-point type; `differences`
   in the metadata counts the entries that differ in rows x_j != 0. It sorts the patterns, keeps the first gate of each
-  and drops the pattern without active rows. Gates that it dropped get zero weights here, which is an optimal choice.
+  and drops the pattern without active rows. Dropped gates get zero weights here, which is optimal.
 - `tol` bounds the *squared* norm of the minimum-norm subgradient, and for al also the squared norm of the violation.
-- On a CPU it computes with NumPy and only imports PyTorch; --backend torch has it compute with PyTorch instead.
-- The iteration limit of al is on the sum of the inner iterations. Its option delta is ignored by the package.
+- On a CPU it computes with NumPy and only imports PyTorch; --backend torch selects PyTorch.
+- The iteration limit of al is on the total of inner iterations. The package ignores its option delta.
 
-Timed is the call of its optimisation procedure, with its metrics off: they would be computed in every iteration.
+The time is that of its optimisation procedure, with metrics off, which would be computed in every iteration.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from reference.peers.job import Clock, Problem, Solve, load, parse, parser, run
 
 
 def solve(problem: Problem, options: argparse.Namespace, clock: Clock) -> Solve:
-    """Solve afresh, by the steps of `scnn.optimize.optimize_model`, so that one of them can be timed."""
+    """Solve a fresh problem by the steps of `scnn.optimize.optimize_model`, of which only the solve is timed."""
     import lab
     import numpy as np
     from scnn.metrics import Metrics
@@ -83,12 +83,12 @@ def solve(problem: Problem, options: argparse.Namespace, clock: Clock) -> Solve:
 
 
 def main() -> None:
-    """Read the command line, solve as often as it says, write the answer."""
+    """Parse the command line, solve and write the answer."""
     arguments = parser("Solve one problem with pyscnn.", ("rfista", "al"), max_iters=10_000)
     arguments.add_argument("--backend", choices=("numpy", "torch"), default="numpy", help="pyscnn's arithmetic")
     options = parse(arguments)
 
-    import scnn.optimize  # noqa: F401  (its memory is not the solver's)
+    import scnn.optimize  # noqa: F401  (so that its memory is not counted)
     import torch
 
     torch.set_num_threads(options.threads)

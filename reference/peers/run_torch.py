@@ -1,17 +1,17 @@
 """Train the non-convex network of a problem by SGD or Adam in PyTorch, with the settings of arXiv 2202.01331.
 
-For the peers environment only; see `reference.peers` for the problem and `reference.peers.job` for the files.
+This script runs in the peers environment; see `reference.peers` for the problem, `reference.peers.job` for the files.
 
     gated   a neuron for each gate and output: D_i X w1 w2, with weight decay lam; returns U, the products w1 w2
     relu    100 ReLU neurons, each of which feeds all outputs; returns W1 and w2, with ||W1_i|| = ||w2_i||
 
-Mini-batches are of a tenth of the rows, the step size is halved every 100 epochs, and the runs are of 2,000. The paper
-takes the best of seven step sizes. Here all of them start, each in turn for a few epochs, and the worse half is given
-up after every quarter of --time-limit, which holds for their sum. `tol` is the relative accuracy that is wanted by the
-lower bound in PROBLEM.npz: training stops when the best network so far has it, which is more than a user could know.
-At a further, smaller tolerance training goes on from there, and the seconds are those since the beginning.
+Mini-batches have a tenth of the rows, the step size is halved every 100 epochs, and a run has 2,000 epochs. The paper
+takes the best of seven step sizes. Here the runs of all step sizes take turns of a few epochs, and the worse half is
+abandoned after each quarter of --time-limit, which limits their sum. `tol` is a relative accuracy with respect to the
+lower bound in PROBLEM.npz: training stops when the best network so far attains it, which no user could know. At a
+further, smaller tolerance training continues from there, and the time counts from the start.
 
-Timed are the epochs of all runs, and the look at the objective after every few of them.
+The time is that of the epochs of all runs, including the evaluations of the objective between turns.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 STEPS = (10.0, 5.0, 1.0, 0.5, 0.1, 0.01, 0.001)
 _WIDTH = 100
 _EPOCHS, _HALVED_EVERY, _BATCHES = 2000, 100, 10
-_TURN = 5  # epochs between two looks at the objective
+_TURN = 5  # epochs between evaluations of the objective
 
 
 class Training:
-    """The runs of all step sizes; each `solve` goes on where the last one stopped."""
+    """Runs of all step sizes; each `solve` continues where the last one stopped."""
 
     def __init__(self, problem: Problem, options: argparse.Namespace) -> None:
         import torch
@@ -49,11 +49,11 @@ class Training:
         self._halvings = [quarter / 4 * options.time_limit for quarter in (1, 2, 3)]
 
     def solve(self, problem: Problem, options: argparse.Namespace, clock: Clock) -> Solve:
-        """Train until the accuracy is reached, the time is over or all epochs are done."""
+        """Train until the accuracy is reached, the time is up or all epochs are done."""
         with clock:
             while not (reached := self._accuracy(problem) <= options.tol):
                 spent = self._spent + clock.so_far()
-                if spent >= options.time_limit or not self._go_on(spent):
+                if spent >= options.time_limit or not self._train_next(spent):
                     break
         self._spent += clock.seconds
         W1, w2 = self._best.weights
@@ -65,8 +65,8 @@ class Training:
     def _accuracy(self, problem: Problem) -> float:
         return (self._best.lowest - problem.lower) / abs(self._best.lowest)
 
-    def _go_on(self, spent: float) -> bool:
-        """Train the run whose turn it is; return whether there was one."""
+    def _train_next(self, spent: float) -> bool:
+        """Train the run whose turn it is; return False if none is left."""
         while self._halvings and spent >= self._halvings[0]:
             self._halvings.pop(0)
             self._alive = sorted(self._alive, key=lambda each: each.lowest)[: max(1, len(self._alive) // 2)]
@@ -80,7 +80,7 @@ class Training:
 
 
 class Run:
-    """The run of one step size, from a start that all have in common."""
+    """Run with one step size; all runs have the same initial weights."""
 
     def __init__(self, network: Network, optimizer: Any, step: float) -> None:
         import torch
@@ -88,13 +88,13 @@ class Run:
         self.step, self.epoch = step, 0
         self._network = network
         self._rng = torch.Generator().manual_seed(0)
-        self._layers = network.start(self._rng)
+        self._layers = network.initial_layers(self._rng)
         self._optimizer = optimizer(self._layers, lr=step)
         self.weights = self._copy()
         self.lowest = network.objective(*self._layers)
 
     def train(self) -> None:
-        """Do some epochs, then keep the weights if they are the best; a run that diverged is at its end."""
+        """Train for some epochs and keep the weights if they are the best; end a run that diverged."""
         import torch
 
         n = self._network.n
@@ -119,7 +119,7 @@ class Run:
 
 
 class Network:
-    """The functions that are trained: layers W1 (c, P, d) and w2 (c, P) gated, (m, d) and (m, c) ReLU."""
+    """Network to train: layers W1 (c, P, d) and w2 (c, P) if gated, (m, d) and (m, c) if ReLU."""
 
     def __init__(self, problem: Problem, options: argparse.Namespace) -> None:
         import torch
@@ -131,8 +131,8 @@ class Network:
         self._D = torch.from_numpy(problem.patterns()).to(self._dtype)
         self._lam, self._loss, self._gated = problem.lam, problem.loss, problem.kind == "gated"
 
-    def start(self, rng: Any) -> tuple[Any, Any]:
-        """Return Gaussian layers: standard deviations 1/sqrt(d) and 1/sqrt(number of neurons)."""
+    def initial_layers(self, rng: Any) -> tuple[Any, Any]:
+        """Return Gaussian layers with standard deviations 1/sqrt(d) and 1/sqrt(number of neurons)."""
         import torch
 
         c, P = self._y.shape[1], self._D.shape[1]
@@ -144,11 +144,11 @@ class Network:
         return first, second
 
     def penalised(self, W1: Any, w2: Any, rows: Any) -> Any:
-        """Return the loss over some rows and lam/2 (||W1||^2 + ||w2||^2)."""
+        """Return the loss over the given rows plus lam/2 (||W1||^2 + ||w2||^2)."""
         return self._value(W1, w2, rows) + 0.5 * self._lam * (W1.square().sum() + w2.square().sum())
 
     def objective(self, W1: Any, w2: Any) -> float:
-        """Return the objective after each neuron's layers are given equal norms, which predicts the same."""
+        """Return the objective of the balanced network, which has the same predictions."""
         import torch
 
         with torch.no_grad():
@@ -179,11 +179,11 @@ def loss(name: str, f: Any, y: Any) -> Any:
         return functional.softplus(-y * f).sum()
     if name == "softmax":
         return functional.cross_entropy(f, y, reduction="sum")
-    raise SystemExit(f"there is no loss {name!r} here")
+    raise SystemExit(f"there is no loss {name!r}")
 
 
 def balanced(W1: Array, w2: Array) -> tuple[Array, Array]:
-    """Return the layers W1 (m, d) and w2 (m, c) with ||W1_i|| = ||w2_i|| for each neuron, which predict the same."""
+    """Return layers W1 (m, d), w2 (m, c) with ||W1_i|| = ||w2_i|| for each neuron and the same predictions."""
     import numpy as np
 
     sizes = np.linalg.norm(W1, axis=1), np.linalg.norm(w2, axis=1)
@@ -193,7 +193,7 @@ def balanced(W1: Array, w2: Array) -> tuple[Array, Array]:
 
 
 def main() -> None:
-    """Read the command line, train once, write an answer for each accuracy."""
+    """Parse the command line, train once and write an answer for each accuracy."""
     arguments = parser("Train the network of one problem.", ("gated", "relu"), max_iters=0)
     arguments.add_argument("--optimizer", choices=("SGD", "Adam"), required=True)
     options = parse(arguments)

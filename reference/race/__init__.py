@@ -1,1 +1,1 @@
-"""The race: cvxrelu against its peers, each at its fastest setting."""
+"""Race between cvxrelu and its peers, each at its fastest setting."""

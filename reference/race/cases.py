@@ -1,4 +1,4 @@
-"""Who races on what: the peers with their settings, and the cases of `python -m reference race`."""
+"""Peers with their settings, and the cases of `python -m reference race`."""
 
 import sys
 from collections.abc import Mapping
@@ -9,34 +9,34 @@ from typing import Literal
 
 import cvxrelu as cr
 from reference.datasets.prepare import load
+from reference.peers import PEERS_PYTHON
 
 Kind = Literal["gated", "relu", "path"]
 KINDS: tuple[Kind, ...] = ("gated", "relu", "path")
-PEERS_PYTHON = Path(__file__).parents[2] / ".venv-peers" / "bin" / "python"
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A solver that ours is held against.
+    """A solver that ours is compared with.
 
     Attributes
     ----------
     name : str
-        What it is called in the table.
+        Name in the table.
     script : str
-        Its script in `reference.peers`.
+        File name of its script in `reference.peers`.
     python : Path
-        The interpreter of its environment.
+        Interpreter of its environment.
     solver : str
-        What the script calls the program.
+        Name of the program in the script's options.
     tols : tuple of str
-        Tolerances in its own meaning of the word, from loose to tight.
+        Its tolerances, from loose to tight.
     variants : mapping of str to tuple of str
-        Other settings to try at these tolerances: what the table calls them, and the script's options.
+        Other settings to try at each tolerance: label in the table, and options of the script.
     startup : float
-        Seconds that its process may need beside the solve: imports, compilation, its own check of the answer.
+        Seconds that its process may need outside the solve: imports, compilation, checks of the answer.
     refined : bool
-        Whether half a decade before the first accurate tolerance is tried too: for tolerances of steep effect.
+        Whether to try half a decade before the first accurate tolerance too, where the effect of tolerances is steep.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Peer:
 
 @dataclass(frozen=True)
 class Entrant:
-    """A peer and the relative suboptimality that it has to reach."""
+    """A peer and the relative suboptimality required of it."""
 
     peer: Peer
     accuracy: float
@@ -59,7 +59,7 @@ class Entrant:
 
 @dataclass(frozen=True)
 class Case:
-    """One problem of the race; lam itself or as a share of lam_max."""
+    """One problem of the race, with lam given by value or as a fraction of lam_max."""
 
     kind: Kind
     data: str
@@ -71,12 +71,12 @@ class Case:
 
     @property
     def name(self) -> str:
-        """What `--cases` and the table call it."""
+        """Name in `--cases` and in the table."""
         strength = f"lam={self.lam:g}" if self.lam is not None else f"{self.lam_ratio:g}lam_max"
         return f"{self.data}/P={self.n_gates}/{strength}"
 
     def problem(self) -> cr.ConvexGatedReLU | cr.ConvexReLU:
-        """Prepare the data and build the problem; its gates are those of seed 0."""
+        """Prepare the data and build the problem, with the gates of seed 0."""
         X, y = load(self.data, self.rows)
         cls = cr.ConvexReLU if self.kind == "relu" else cr.ConvexGatedReLU
         problem = cls(X, y, cr.sample_patterns(X, self.n_gates, seed=0))
@@ -99,7 +99,7 @@ def _adelie(kind: Kind) -> Peer:
             f"path {size}, constraints {tol}": ("--path-size", size, "--constraint-tol", tol)
             for tol, size in product(("1e-6", "1e-7"), ("5", "10", "20", "1"))
         }
-    # Its answers to C-ReLU miss the cones: each decade makes the repair cheaper and costs it little.
+    # Its weights for C-ReLU violate the cones: a tighter tolerance costs little and makes the repair cheaper.
     solver, tols = ("relu", _decades(9, 17)) if kind == "relu" else ("gated", _decades(6, 14))
     return Peer("adelie", "run_adelie.py", PEERS_PYTHON, solver, tols, variants, refined=True)
 
@@ -124,10 +124,10 @@ def _cvxpy(kind: Kind) -> tuple[Peer, ...]:
             Path(sys.executable),
             kind,
             _decades(4, 10),
-            {label: ("--backend", name, *options) for label, options in its.items()},
+            {label: ("--backend", name, *options) for label, options in options_of.items()},
             startup=180.0,
         )
-        for name, its in variants.items()
+        for name, options_of in variants.items()
     )
 
 
@@ -156,7 +156,7 @@ CASES = _cases()
 
 
 def select(kind: Kind, names: list[str], peers: list[str]) -> list[Case]:
-    """Return the cases of a kind, or those of some data sets or names, with all peers or some.
+    """Return the cases of a kind, restricted to the given data sets, names and peers, if any.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Our fastest certified solver against its peers, each at its fastest setting that reaches the stated accuracy."""
+"""Race between our fastest certified solver and its peers, each at its fastest setting that is accurate enough."""
 
 import argparse
 import os
@@ -26,7 +26,7 @@ _PACKAGES = ("cvxrelu", "numpy", "scipy", "cvxpy", "clarabel", "ecos", "scs")
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked for; without tol and out, those of the kind."""
+    """Settings of a race; tol and out default to those of the kind."""
 
     kind: Kind
     solver: str
@@ -35,27 +35,27 @@ class Plan:
     peers: list[str]
     effort: Effort
     out: Path | None
-    go_on: bool
+    resume: bool
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
-    parser.add_argument("kind", choices=KINDS, help="which problems")
-    parser.add_argument("--solver", default="auto", help="ours, as cvxrelu.solve spells it (default: auto)")
-    parser.add_argument("--tol", type=float, help="certified gap asked of ours (default: 1e-6; path: 1e-4)")
+    parser.add_argument("kind", choices=KINDS, help="kind of problem")
+    parser.add_argument("--solver", default="auto", help="our solver, as named by cvxrelu.solve (default: auto)")
+    parser.add_argument("--tol", type=float, help="certified gap required of ours (default: 1e-6; path: 1e-4)")
     parser.add_argument(
         "--cases", type=comma_separated, default=[], help="data sets or cases, comma separated (default: all)"
     )
     parser.add_argument("--peers", type=comma_separated, default=[], help="peers, comma separated (default: all)")
     parser.add_argument("--repeats", type=int, default=5, help="number of runs; medians are printed (default: 5)")
-    parser.add_argument("--threads", type=int, default=1, help="threads on all sides (default: 1)")
-    parser.add_argument("--timeout", type=float, default=150.0, help="seconds for one solve (default: 150)")
-    parser.add_argument("--out", type=Path, help="file of the results (default: build/race-KIND.json)")
-    parser.add_argument("--resume", action="store_true", help="go on from the cases that the file holds")
+    parser.add_argument("--threads", type=int, default=1, help="threads of every solver (default: 1)")
+    parser.add_argument("--timeout", type=float, default=150.0, help="time-out of one solve in seconds (default: 150)")
+    parser.add_argument("--out", type=Path, help="results file (default: build/race-KIND.json)")
+    parser.add_argument("--resume", action="store_true", help="resume from the cases in the results file")
 
 
 def run(arguments: argparse.Namespace) -> str:
-    """Race our solver against its peers: gated or relu problems at equal accuracy, or a path of 50 lams."""
+    """Race our solver against its peers, on gated or ReLU problems at equal accuracy or on a path of 50 lams."""
     return measure(
         Plan(
             kind=arguments.kind,
@@ -65,13 +65,13 @@ def run(arguments: argparse.Namespace) -> str:
             peers=arguments.peers,
             effort=Effort(arguments.repeats, arguments.threads, arguments.timeout),
             out=arguments.out,
-            go_on=arguments.resume,
+            resume=arguments.resume,
         )
     )
 
 
 def measure(plan: Plan) -> str:
-    """Run the cases that are missing, save each, and return the table with its notes."""
+    """Run the missing cases, save each result, and return the table with its notes."""
     tol = _TOLS[plan.kind] if plan.tol is None else plan.tol
     out = plan.out or Path("build") / f"race-{plan.kind}.json"
     header = {
@@ -87,7 +87,7 @@ def measure(plan: Plan) -> str:
     }
     try:
         cases = select(plan.kind, plan.cases, plan.peers)
-        results = resume(out, header) if plan.go_on else []
+        results = resume(out, header) if plan.resume else []
     except ValueError as error:
         raise SystemExit(str(error)) from error
     missing = [entrant for case in cases for entrant in case.entrants if not entrant.peer.python.exists()]
@@ -100,19 +100,21 @@ def measure(plan: Plan) -> str:
         race = race_path.race if plan.kind == "path" else _race
         results.append(race(case, plan.solver, tol, plan.effort))
         save(out, header, results)
-    wanted = [result for result in results if any(result.case == case.name for case in cases)]
-    return "\n".join([_title(header), *table(wanted), *_notes(plan.kind), *summary(wanted), *_closing(header, wanted)])
+    selected = [result for result in results if any(result.case == case.name for case in cases)]
+    return "\n".join(
+        [_title(header), *table(selected), *_notes(plan.kind), *summary(selected), *_closing(header, selected)]
+    )
 
 
 def _version(package: str) -> str | None:
     try:
         return version(package)
-    except PackageNotFoundError:  # ECOS, where it has no wheel
+    except PackageNotFoundError:  # ECOS, without a wheel for this Python
         return None
 
 
 def _race(case: Case, solver: str, tol: float, effort: Effort) -> Result:
-    """Run one case: our solver to tol and beyond it, then the peers, judged by the bounds that it proved."""
+    """Run one case: our solver at tol and at a smaller one, then the peers, judged by our certified bounds."""
     load = os.getloadavg()[0]
     problem = case.problem()
     ours, lower = _our_result(problem, solver, tol, effort)
@@ -126,13 +128,13 @@ def _race(case: Case, solver: str, tol: float, effort: Effort) -> Result:
         given = Path(folder) / "problem.npz"
         write_problem(given, problem)
         entries = [enter(entrant, given, judge, ours.width, effort) for entrant in case.entrants]
-    with quiet(effort.threads):  # the machine's speed drifts: ours are timed on both sides of the peers' runs
+    with quiet(effort.threads):  # the machine's speed drifts: ours are timed before and after the peers
         ours.seconds.extend(_seconds(problem, solver, tol, effort))
     return Result(case.name, problem.n, problem.d, len(problem.patterns), problem.lam, load, ours, entries)
 
 
 def _our_result(problem: Problem, solver: str, tol: float, effort: Effort) -> tuple[Ours, float]:
-    """Return our result at tol, and the best lower bound of the optimum: of that run or of one at a smaller tol."""
+    """Return our result at tol, and the best lower bound on the optimum, of that run or of one at a smaller tol."""
     with quiet(effort.threads):
         seconds = _seconds(problem, solver, tol, effort)
         solution = cr.solve(problem, solver, tol=tol, time_limit=effort.timeout)
@@ -152,7 +154,7 @@ def _our_result(problem: Problem, solver: str, tol: float, effort: Effort) -> tu
 
 
 def _seconds(problem: Problem, solver: str, tol: float, effort: Effort) -> list[float]:
-    """Return the seconds of our solver, certificate included, on problems with nothing cached."""
+    """Return the times of our solver in seconds, with the certificate, on problems with nothing cached."""
     seconds = []
     for _ in range(effort.repeats):
         fresh = type(problem)(problem.X, problem.y, problem.patterns, problem.lam)
@@ -165,24 +167,24 @@ def _seconds(problem: Problem, solver: str, tol: float, effort: Effort) -> list[
 def _title(header: dict[str, Any]) -> str:
     return (
         f"{header['kind']}: ours to a certified relative gap of {header['tol']:g}, "
-        f"{header['threads']} thread(s) on all sides, medians of {header['repeats']}"
+        f"{header['threads']} thread(s) for every solver, medians of {header['repeats']}"
     )
 
 
 def _notes(kind: Kind) -> list[str]:
     if kind == "path":
-        judged = "accuracy: largest relative difference of the objective from ours, over the points of the path."
+        judged = "accuracy: largest relative difference of the objective from ours over the points of the path."
     else:
         judged = (
-            "accuracy: (upper - lower) / upper, upper the peer's objective after repair into the cones, lower our best "
-            "certified lower bound. interval: relative width of the certified interval of the optimum, which peers are "
-            "allowed on top of the accuracy asked."
+            "accuracy: (upper - lower) / upper, with the peer's objective after repair into the cones and our best "
+            "certified lower bound. interval: relative width of the certified interval of the optimum, added to the "
+            "accuracy required of peers."
         )
     return [
         judged,
-        "violation: of the cones, ours after repair, the peers' before it. A gap with ! missed what was asked of us.",
-        "ratio: peer's median seconds / ours; '>=' where the peer did not reach its accuracy, '<=' where we did not.",
-        "seconds: ours are of the whole call, certificate included; the peers' of their solver alone.",
+        "violation: cone violation, ours after and the peers' before repair. A gap marked ! missed our tolerance.",
+        "ratio: median time of the peer over ours; '>=' if the peer missed its accuracy, '<=' if we missed ours.",
+        "seconds: ours are those of the whole call with the certificate, the peers' those of their solver alone.",
     ]
 
 

@@ -1,4 +1,4 @@
-"""A regularisation path of 50 lams, certified at every point, against adelie's path on the same grid."""
+"""Race on a regularisation path of 50 lams, certified at every point, against adelie's path on the same grid."""
 
 import os
 import tempfile
@@ -17,7 +17,7 @@ EPS = 1e-3
 
 
 def race(case: Case, solver: str, tol: float, effort: Effort) -> Result:
-    """Run one case: our path, then the peers', which have to be as near to ours as they are asked at every point."""
+    """Run one case: our path, then the peers', which must be within the required accuracy of ours at every point."""
     load = os.getloadavg()[0]
     problem = case.problem()
     seconds = []
@@ -47,7 +47,7 @@ def race(case: Case, solver: str, tol: float, effort: Effort) -> Result:
 
 
 def _distance(problem: cr.ConvexGatedReLU | cr.ConvexReLU, path: cr.Path, answer: Answer) -> float:
-    """Return by how much the peer's objectives are above ours at most, relative to ours; infinite if points lack."""
+    """Return the largest relative excess of the peer's objectives over ours; infinite if points are missing."""
     if answer.path is None or len(answer.path) < len(path):
         return np.inf
     theirs = [

@@ -1,4 +1,4 @@
-"""What a race has found: the settings tried, the choice among them, ratios, the table and the file."""
+"""Results of a race: the settings tried and chosen, ratios, the table and the results file."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -17,8 +17,8 @@ INTERIOR_POINTS = ("CLARABEL", "ECOS")
 class Trial:
     """One run of a peer at one setting.
 
-    ``accuracy`` is the relative suboptimality of its answer after repair into the cones, ``violation`` that before
-    it; both are None where no answer came, and then ``seconds`` are those that it was given and ``note`` says why.
+    ``accuracy`` is the relative suboptimality after repair into the cones, ``violation`` the cone violation before it.
+    Both are None without an answer; then ``seconds`` is the time that was allowed and ``note`` says why.
     """
 
     setting: str
@@ -31,9 +31,9 @@ class Trial:
 
 @dataclass(frozen=True)
 class Entry:
-    """A peer's result on one case: all trials, the chosen one, and the seconds of the chosen setting's runs.
+    """Result of a peer on one case: all trials, the chosen one, and the times of its setting's runs in seconds.
 
-    Where ``reached`` is false, the chosen trial is the most accurate one, and its seconds are a lower bound.
+    If ``reached`` is false, the chosen trial is the most accurate one, and its time is a lower bound.
     """
 
     peer: str
@@ -52,10 +52,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Ours:
-    """Our result on one case; of a path, the largest gap and violation, and the active blocks of its last point.
+    """Our result on one case; for a path, the largest gap and violation, and the active blocks of its last point.
 
-    ``lower`` and ``upper`` are the tightest certified interval of the optimum that is known: what peers are judged
-    by. For a path they are None: there the peers are judged by our objectives.
+    ``lower`` and ``upper`` are the tightest certified interval of the optimum, by which peers are judged. For a path
+    they are None, since peers are judged by our objectives.
     """
 
     solver: str
@@ -74,7 +74,7 @@ class Ours:
 
     @property
     def width(self) -> float:
-        """Relative width of the interval of the optimum; 0 where there is none."""
+        """Relative width of the interval of the optimum; 0 if there is none."""
         if self.lower is None or self.upper is None:
             return 0.0
         return max(self.upper - self.lower, 0.0) / abs(self.upper)
@@ -82,7 +82,7 @@ class Ours:
 
 @dataclass(frozen=True)
 class Result:
-    """One case: sizes, our result, the peers' results, the machine's load when it began."""
+    """One case: sizes, our result, the peers' results, and the machine's load at the start."""
 
     case: str
     n: int
@@ -96,7 +96,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Ratio:
-    """A peer's time over ours, exact or a bound: ">=" where the peer, "<=" where we missed the accuracy."""
+    """Ratio of a peer's time to ours, exact or a bound: ">=" if the peer, "<=" if we missed the accuracy."""
 
     value: float
     mark: str = ""
@@ -106,9 +106,9 @@ class Ratio:
 
 
 def choose(trials: Sequence[Trial], accuracy: float) -> tuple[Trial, bool]:
-    """Return the fastest trial within the accuracy, and whether there is one; else the most accurate trial.
+    """Return the fastest accurate trial, or else the most accurate one, and whether the accuracy was reached.
 
-    Where no trial gave an answer, the one that was given the most time.
+    If no trial gave an answer, return the one that was allowed the most time.
     """
     answers = [(trial.accuracy, trial) for trial in trials if trial.accuracy is not None]
     reached = [trial for achieved, trial in answers if achieved <= accuracy]
@@ -120,9 +120,9 @@ def choose(trials: Sequence[Trial], accuracy: float) -> tuple[Trial, bool]:
 
 
 def best_entry(entries: Sequence[Entry]) -> Entry | None:
-    """Return the fastest peer that reached its accuracy, else the one with the smallest bound of its time.
+    """Return the fastest peer that reached its accuracy, or else the one with the smallest bound on its time.
 
-    Only peers that were asked for the most that was asked for count.
+    Only peers with the strictest required accuracy are considered.
     """
     asked = min((entry.asked for entry in entries), default=0.0)
     equal = [entry for entry in entries if entry.asked == asked]
@@ -130,20 +130,20 @@ def best_entry(entries: Sequence[Entry]) -> Entry | None:
 
 
 def ratio(ours: Ours, entry: Entry) -> Ratio:
-    """Return the peer's time over ours."""
+    """Return the ratio of the peer's time to ours."""
     mark = {(True, True): "", (True, False): ">=", (False, True): "<=", (False, False): "?"}
     return Ratio(entry.median / ours.median, mark[ours.reached, entry.reached])
 
 
 def geometric_mean(ratios: Sequence[Ratio]) -> Ratio:
-    """Return the geometric mean: a bound if bounds of one kind are among the ratios, "?" if of both kinds."""
+    """Return the geometric mean, marked as a bound if there are bounds of one kind, and by "?" if of both kinds."""
     marks = {each.mark for each in ratios} - {""}
     mark = marks.pop() if len(marks) == 1 else "?" if marks else ""
     return Ratio(float(np.exp(np.mean([np.log(each.value) for each in ratios]))), mark)
 
 
 def table(results: Sequence[Result]) -> list[str]:
-    """Return the table: a line for each case and peer, with the case's own figures on its first line."""
+    """Return the table: a line for each case and peer; the first line of a case has our results."""
     widths = (34, 5, 3, 4, 9, 6, 8, 8, 9, 8)
     names = ("case", "n", "d", "P", "lam", "active", "ours, s", "our gap", "violation", "interval")
     peer_names = f"{'peer':<9} {'peer, s':>10} {'accuracy':>9} {'violation':>9} {'ratio':>9}  setting"
@@ -173,7 +173,7 @@ def table(results: Sequence[Result]) -> list[str]:
 
 
 def summary(results: Sequence[Result]) -> list[str]:
-    """Return the geometric mean and the smallest of the ratios of each peer, and of the best peer in each case."""
+    """Return geometric mean and minimum of the ratios of each peer, and of the best peer in each case."""
     lines = []
     for peer in dict.fromkeys(entry.peer for result in results for entry in result.entries):
         lines += _mean_line(peer, ((result, [e for e in result.entries if e.peer == peer]) for result in results))
@@ -185,19 +185,19 @@ def summary(results: Sequence[Result]) -> list[str]:
 
 
 def save(path: Path, header: dict[str, Any], results: Sequence[Result]) -> None:
-    """Write the file, in full or not at all."""
+    """Write the results file, in full or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"header": header, "results": [asdict(result) for result in results]}, indent=1)
     write(path, text.encode(), overwrite=True)
 
 
 def resume(path: Path, header: dict[str, Any]) -> list[Result]:
-    """Return the results in the file, none if there is no file.
+    """Return the results in the file, or an empty list if there is no file.
 
     Raises
     ------
     ValueError
-        If they are those of another race: other settings, versions or another machine.
+        If settings, versions or machine differ from those of the file.
     """
     if not path.exists():
         return []
@@ -205,8 +205,8 @@ def resume(path: Path, header: dict[str, Any]) -> list[Result]:
     found = content["header"]
     different = [key for key in header | found if header.get(key) != found.get(key)]
     if different:
-        listed = "; ".join(f"{key}: {found.get(key)} there, {header.get(key)} here" for key in different)
-        raise ValueError(f"{path} holds another race, which cannot be gone on with ({listed})")
+        listed = "; ".join(f"{key}: {found.get(key)} in the file, {header.get(key)} now" for key in different)
+        raise ValueError(f"{path} holds another race and cannot be resumed ({listed})")
     return [_result(entry) for entry in content["results"]]
 
 
@@ -239,7 +239,7 @@ def _entry_line(ours: Ours, entry: Entry) -> str:
 
 
 def _mean_line(name: str, chosen: Iterable[tuple[Result, Sequence[Entry]]]) -> list[str]:
-    """Return one line on the best of the entries chosen in each case, or none where there are none."""
+    """Return a line on the best of the chosen entries of each case, or an empty list if there are none."""
     pairs = [
         (ratio(result.ours, best), result.case)
         for result, entries in chosen

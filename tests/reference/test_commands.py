@@ -73,5 +73,5 @@ def test_images_and_races_get_what_the_options_say(monkeypatch):
         if name == "images":
             assert (str(plan.path), plan.n_gates, plan.solver, plan.lam_ratio) == ("digits.npz", 7, "RFISTA", 0.1)
         else:
-            assert (plan.kind, plan.effort.repeats, plan.effort.timeout, plan.go_on) == ("path", 2, 9.0, True)
+            assert (plan.kind, plan.effort.repeats, plan.effort.timeout, plan.resume) == ("path", 2, 9.0, True)
             assert str(plan.out) == "there.json"

@@ -14,7 +14,7 @@ import pytest
 
 import cvxrelu as cr
 from reference.compare import judge, run
-from reference.compare.ladder import Effort, climb
+from reference.compare.ladder import Effort, run_ladder
 from reference.compare.results import COLUMNS, append, read
 from reference.compare.run import Plan, compare
 from reference.compare.solvers import SOLVERS, find, listing
@@ -96,7 +96,7 @@ def test_end_to_end_and_resumed(tmp_path, own, monkeypatch):
     first, second = rows_of(table, "broken")
     assert first["status"] == "failed"
     assert first["note"] == "RuntimeError: it is not my day"
-    assert (second["status"], second["note"]) == ("not_run", "it failed at 0.1")
+    assert (second["status"], second["note"]) == ("not_run", "failed at 0.1")
     assert "must be finite" in rows_of(table, "nothing")[0]["note"]
     assert "must have shape" in rows_of(table, "misshapen")[0]["note"]
     assert {rows_of(table, name)[0]["status"] for name in ("nothing", "misshapen")} == {"failed"}
@@ -135,7 +135,7 @@ def test_interrupted_and_resumed(tmp_path):
 
 def test_other_settings_are_refused(tmp_path):
     assert compare([], [], plan(tmp_path)).empty
-    with pytest.raises(ValueError, match="timeout: 200.0 there, 5.0 here"):
+    with pytest.raises(ValueError, match="timeout: 200.0 in the file, 5.0 now"):
         compare([], [], plan(tmp_path, effort=Effort(1, 5.0)))
 
 
@@ -217,7 +217,9 @@ def test_answers_come_in_the_order_asked(tmp_path):
     problem = TINY.problem()
     run._write(given, problem, 0.0)
     solver = SOLVERS["cvxrelu"]
-    outcomes = list(climb(solver, given, solver.options(problem), (1e-1, 1e-3, 1e-6), Effort(1, 200.0), os.getpid()))
+    outcomes = list(
+        run_ladder(solver, given, solver.options(problem), (1e-1, 1e-3, 1e-6), Effort(1, 200.0), os.getpid())
+    )
     lower = judge.lower_bound(TINY, problem)
     accuracies = [judge.judge(problem, outcome.arrays["U"], lower).accuracy for outcome in outcomes]
     assert all(found <= asked for found, asked in zip(accuracies, (1e-1, 1e-3, 1e-6), strict=True))

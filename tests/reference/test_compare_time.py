@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from reference.compare import ladder
+from reference.compare.error_summary import error_summary
 from reference.compare.ladder import Effort
-from reference.compare.last_words import last_words
 from reference.compare.results import append, read
 from reference.compare.run import Plan, compare
 from reference.compare.solvers import find
@@ -113,7 +113,7 @@ def test_a_function_that_hangs_is_stopped_at_its_time_out(table_of):
     table = table_of(HEAD + "def solve(problem, tol, time_limit):\n    time.sleep(600)\n", timeout=1.0)
     assert table["status"].tolist() == ["timeout", "not_run"]
     assert table["seconds"].iloc[0] == 1.0
-    assert table["note"].iloc[0] == "stopped in its first call, on ten rows, 1 s allowed"
+    assert table["note"].iloc[0] == "stopped in the warm-up on ten rows, 1 s allowed"
 
 
 def test_a_process_that_never_gets_ready_is_out_of_time(tmp_path, monkeypatch):
@@ -145,8 +145,8 @@ def test_exceptions_of_several_lines_are_noted_whole(table_of):
         ("Traceback (most recent call last):\n  F\nE: " + 90 * "ab " + "end", None),
     ],
 )
-def test_last_words(errors, said):
-    found = last_words(errors)
+def test_error_summary(errors, said):
+    found = error_summary(errors)
     if said is None:
         assert found.startswith("E: ab ab")
         assert " ... " in found

@@ -10,4 +10,4 @@ def test_the_benchmark_compares_times_and_values():
     assert "n = 500, d = 31, 20 blocks" in told
     assert float(re.search(r"native .* at most ([\d.e+-]+)", told)[1]) <= 1e-8
     assert float(re.search(r"ratio ([\d.]+)", told)[1]) > 0.0
-    assert told.endswith("violation of the cones 0.0e+00")
+    assert told.endswith("cone violation 0.0e+00")

@@ -22,12 +22,12 @@ def test_every_instance_has_one():
 def test_the_gap_is_small_and_solvers_agree(instance):
     optimum = STORED[instance.name]
     assert 0.0 < optimum.lower <= optimum.upper
-    assert optimum.rel_gap <= optima.GOAL
+    assert optimum.rel_gap <= optima.MAX_GAP
     for evidence in optimum.evidence.values():
         assert evidence.lower <= optimum.lower
         assert evidence.upper >= optimum.upper
     if instance.size == "small":
-        assert len(optimum.agreeing) >= optima.ENOUGH
+        assert len(optimum.agreeing) >= optima.N_AGREEING
 
 
 def test_a_sample_is_reproduced():
@@ -50,8 +50,8 @@ def test_all_small_ones_are_reproduced():
         ({"sha256": "0" * 64}, "fingerprint differs"),
         ({"version": 0}, "version 0"),
         ({"lam": 1.0}, "lam = 1.0"),
-        ({"lower": 1.0, "upper": 1.1}, "does not meet the stored"),
-        ({"lower": 1e-4, "upper": 2e-4}, "does not meet the stored"),
+        ({"lower": 1.0, "upper": 1.1}, "does not intersect the stored"),
+        ({"lower": 1e-4, "upper": 2e-4}, "does not intersect the stored"),
     ],
 )
 def test_forgeries_are_found(tmp_path, change, words):
@@ -67,7 +67,7 @@ def test_built_and_resumed(tmp_path, monkeypatch):
     found = optima.read(out)[EASY]
     assert found.sha256 == STORED[EASY].sha256
     assert found.lower == pytest.approx(STORED[EASY].lower, rel=1e-8)
-    assert len(found.agreeing) == optima.ENOUGH
+    assert len(found.agreeing) == optima.N_AGREEING
     assert "1 instances, 1 with a relative gap of at most 1e-08" in text
     monkeypatch.setattr(optima, "find", None)  # nothing is left to find
     optima.build(select([EASY]), out, n_jobs=1)

@@ -16,8 +16,8 @@ from cvxrelu.solvers.first_order import accelerated_gradient as proximal
 from cvxrelu.solvers.first_order import augmented_lagrangian
 from cvxrelu.solvers.first_order.accelerated_gradient import ProximalOptions, iterate
 from reference.paper import commands, figure9, figure12, figure15
-from reference.paper.profiles import SUBGRADIENT, ahead, meaning, solved_at, spread, verdict
-from reference.paper.proximal_methods import CountedModel, Method, run_methods, squared_subgradient, watch
+from reference.paper.profiles import SUBGRADIENT, ahead, criterion_accuracy, solved_at, spread, verdict
+from reference.paper.proximal_methods import CountedModel, Method, run_methods, squared_subgradient, trace_method
 from reference.paper.traces import TAUS, Trace, paper_problem, proven_lower
 from reference.runs import run_all
 
@@ -48,7 +48,7 @@ def test_the_problem_is_the_papers_times_its_outputs(gated):
 @pytest.mark.parametrize("method", ADAPTIVE, ids=lambda method: method.name)
 def test_methods_with_line_search_reach_the_certified_optimum(gated, lower, method):
     trace = Trace("wine", 0.03, method.name, 0.0)
-    watch(gated, method, lower, 3000, trace)
+    trace_method(gated, method, lower, 3000, trace)
     assert 0.0 <= trace.accuracy[-1] <= TAUS[-1]
     assert trace.kkt[-1] <= 1e-6
     assert trace.accuracy == sorted(trace.accuracy, reverse=True)
@@ -62,7 +62,7 @@ def test_a_fixed_step_of_1_over_L_is_that_of_the_theory(gated, lower):
     traces = []
     for step in (None, reference * gated.n_outputs):
         traces.append(Trace("wine", 0.03, "PGD", 0.0))
-        watch(gated, Method("PGD", plain, step), lower, 60, traces[-1])
+        trace_method(gated, Method("PGD", plain, step), lower, 60, traces[-1])
     np.testing.assert_allclose(traces[0].accuracy, traces[1].accuracy, rtol=1e-9)
 
 
@@ -79,7 +79,7 @@ def test_every_product_with_the_data_is_a_pass(gated):
 
 def test_a_method_that_diverges_is_stopped(gated, lower):
     trace = Trace("wine", 0.03, "PGD", 0.0)
-    watch(gated, Method("PGD", ProximalOptions(accelerate=False, line_search=False), 1e6), lower, 2000, trace)
+    trace_method(gated, Method("PGD", ProximalOptions(accelerate=False, line_search=False), 1e6), lower, 2000, trace)
     assert len(trace.effort) < 10
     assert min(trace.accuracy, default=np.inf) > 1.0
 
@@ -97,7 +97,7 @@ def test_the_least_subgradient_is_zero_at_the_optimum_alone(gated):
 def test_the_paper_leaves_out_problems_whose_optimum_is_zero():
     assert run_methods(figure12.METHODS, "iris", 100.0, 5, 10) == []
     assert figure15.run_deltas("iris", 100.0, 5, 10) == []
-    with pytest.raises(SystemExit, match="choose smaller lams"):
+    with pytest.raises(SystemExit, match="choose smaller values with --lams"):
         run("figure9", "--data", "iris", "--lams", "100", "--gates", "5")
 
 
@@ -131,7 +131,7 @@ def test_a_problem_is_solved_at_its_first_check_within_the_limit():
     assert solved.effort["b", "0.1"] == np.inf
 
 
-def test_the_spread_of_shares_is_told():
+def test_the_range_of_percentages_is_told():
     traces = [
         trace(method, [10], [accuracy], lam) for lam in (1.0, 2.0) for method, accuracy in (("a", 0.05), ("b", lam))
     ]
@@ -145,11 +145,11 @@ def test_the_spread_of_shares_is_told():
 
 def test_what_the_papers_measure_means_is_told():
     runs = [trace("a", [1, 2], [0.5, 0.04], kkt=[1e-5, 1e-7]), trace("b", [1, 2], [0.002, 0.001], kkt=[1e-6, 1e-7])]
-    assert meaning([*runs, trace("c", [1], [0.9], kkt=[1.0])]) == [
+    assert criterion_accuracy([*runs, trace("c", [1], [0.9], kkt=[1.0])]) == [
         "kkt 1e-06 is first met in 2 runs: (objective - bound) / bound is then 2.1e-02 in the median, 4.0e-02 at most, "
         "and more than 0.01 in 1 of them"
     ]
-    assert meaning([trace("c", [1], [0.9])]) == []
+    assert criterion_accuracy([trace("c", [1], [0.9])]) == []
 
 
 @pytest.mark.parametrize(

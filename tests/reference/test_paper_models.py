@@ -49,6 +49,14 @@ def test_paths_are_of_the_papers_lams_and_certified(method):
     assert all(isinstance(solution.problem, selection.PROGRAMS[method]) for solution in path)
 
 
+def test_the_limit_of_time_is_that_of_each_lam():
+    """Every lam has a solution, however little time there is."""
+    X, Y, _, _ = load_split("wine")
+    path = selection.train_path("C-GReLU", X, Y, [0.03, 0.01, 0.003], 6, 1e-9)
+    assert [solution.problem.lam for solution in path] == pytest.approx([0.09, 0.03, 0.009])
+    assert all(solution.status != "optimal" for solution in path)
+
+
 # Table 2
 
 
@@ -205,10 +213,10 @@ def test_the_data_of_figure_1_have_unit_columns(as_published):
 
 def test_thinned_patterns_are_spread_from_the_first_to_the_last():
     patterns = cr.sample_patterns(np.random.default_rng(0).standard_normal((20, 4)), 30, seed=0)
-    thin = figure1._thinned(patterns, 5)
+    thin = figure1._subset(patterns, 5)
     assert len(thin) == 5
     np.testing.assert_array_equal(np.asarray(thin.D)[:, [0, -1]], np.asarray(patterns.D)[:, [0, -1]])
-    assert figure1._thinned(patterns, None) is figure1._thinned(patterns, 30) is patterns
+    assert figure1._subset(patterns, None) is figure1._subset(patterns, 30) is patterns
 
 
 def test_figure_1_without_torch_says_what_to_install(tmp_path, monkeypatch):

@@ -36,7 +36,7 @@ def test_the_table_is_run_resumed_and_in_order(tmp_path, capsys):
     options = f"--data iris --gates 10 --seeds 2 --seconds 0.3 --n-jobs 1 --out {out}".split()
     told = run(*options)
     assert len(re.findall(r"^iris +(R-FISTA|CD-SOCP|CD-A|AugmentedLagrangian|WorkingSet)", told, re.MULTILINE)) == 5
-    assert "beaten by the certified interval: 0" in told
+    assert "the certified interval refutes a bound: 0" in told
     assert len(re.findall(r" against WorkingSet: test accuracy [+-]", told)) == 4
     assert capsys.readouterr().out.count("done") == 2
     runs = [json.loads(line) for line in (out / "table1.jsonl").read_text().splitlines()[1:]]

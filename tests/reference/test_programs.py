@@ -490,7 +490,7 @@ def test_arguments_are_checked():
         ref.c_relu(X, Y, D, LAM, loss="softmax")
     with pytest.raises(ValueError, match="at least 0"):
         ref.c_relu(X, Y, D, float("nan"))
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match="do not match"):
         ref.c_relu(X, Y[:-1], D, LAM)
     with pytest.raises(ValueError, match="11 rows"):
         ref.all_patterns(np.ones((11, 2)))

@@ -10,7 +10,7 @@ import pytest
 
 import cvxrelu as cr
 from reference.datasets import prepare as data
-from reference.peers import job, run_cvxpy
+from reference.peers import PEERS_SCRIPTS, job, run_cvxpy
 from reference.race import cases as race_cases
 from reference.race import command as race
 from reference.race import path as race_path
@@ -235,7 +235,7 @@ def test_a_race_goes_on_from_its_file_and_no_other(tmp_path):
     save(path, {"threads": 1}, results)
     assert resume(path, {"threads": 1}) == results
     assert json.loads(path.read_text())["header"] == {"threads": 1}
-    with pytest.raises(ValueError, match="threads: 1 there, 2 here"):
+    with pytest.raises(ValueError, match="threads: 1 in the file, 2 now"):
         resume(path, {"threads": 2})
 
 
@@ -252,6 +252,22 @@ def test_cases_have_names_of_their_own():
         select("gated", ["mnist"], [])
     with pytest.raises(ValueError, match="no peer 'mosek'"):
         select("gated", [], ["mosek"])
+
+
+def test_every_script_of_a_peer_exists():
+    scripts = {entrant.peer.script for case in CASES for entrant in case.entrants}
+    assert scripts == {"run_adelie.py", "run_cvxpy.py", "run_pyscnn.py"}
+    assert all((PEERS_SCRIPTS / script).exists() for script in scripts)
+
+
+def test_a_peer_is_run_by_its_script(tmp_path):
+    """By the name of the script alone, as the cases have it."""
+    problem = Case("gated", "breast_cancer", 4, (), lam=1e-2, rows=40).problem()
+    race_peers.write_problem(tmp_path / "problem.npz", problem)
+    peer = Peer("CLARABEL", "run_cvxpy.py", Path(sys.executable), "gated", ("1e-6",), {})
+    options = ("--backend", "CLARABEL")
+    answer = race_peers.run_peer(peer, "1e-6", options, tmp_path / "problem.npz", 1, 1, 300.0)
+    assert problem.objective(problem.weights(answer.blocks)) == pytest.approx(cr.solve(problem).objective, rel=1e-5)
 
 
 def test_a_case_builds_its_problem():
@@ -349,10 +365,10 @@ def test_a_race_is_run_saved_and_gone_on_with(tmp_path, monkeypatch, capsys):
     assert found["entries"][0]["reached"]
     assert found["entries"][0]["chosen"]["setting"] == "tol 1e-2"
     capsys.readouterr()
-    assert race.measure(replace(plan, go_on=True)) == report
+    assert race.measure(replace(plan, resume=True)) == report
     assert "adelie" not in capsys.readouterr().out  # nothing is run again
-    with pytest.raises(SystemExit, match="solver: RFISTA there, auto here"):
-        race.measure(replace(plan, solver="auto", go_on=True))
+    with pytest.raises(SystemExit, match="solver: RFISTA in the file, auto now"):
+        race.measure(replace(plan, solver="auto", resume=True))
 
 
 def test_a_race_says_what_is_missing(tmp_path, monkeypatch):
