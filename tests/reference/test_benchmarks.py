@@ -1,4 +1,4 @@
-"""The benchmarks of images and of growth, on data that comes with scikit-learn."""
+"""Benchmarks on data that comes with scikit-learn, and the parts that the ablation changes."""
 
 import re
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from reference.benchmarks import growth, images
+from reference.benchmarks import ablation, growth, images
 from reference.datasets.prepare import breast_cancer
 from tests.helpers.needs import needs
 
@@ -37,3 +37,10 @@ def test_growth_is_measured_and_drawn(tmp_path, monkeypatch):
     assert len(re.findall(r"power -?\d", told)) == 2
     assert len(re.findall(r"^ +[\d,]+ +[\d.]+ s$", told, re.MULTILINE)) == 2 * len(growth._SIZES)
     assert (tmp_path / "deep" / "growth.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("variants", [ablation._GATED, ablation._RELU], ids=["gated", "relu"])
+def test_the_ablation_changes_parts_that_exist(variants):
+    for changes in variants.values():
+        for (module, name), value in changes.items():
+            assert getattr(module, name) != value, (module.__name__, name)
