@@ -1,6 +1,6 @@
-"""Make notebooks fit for review: no outputs, no execution counts, no traces of the machine that ran them.
+"""Strip notebooks of outputs, execution counts and machine-specific metadata.
 
-``python notebooks/clean.py [FILE ...]`` cleans the files in place: by default all that are beside this one.
+``python notebooks/clean.py [FILE ...]`` cleans the files in place, by default all notebooks in this folder.
 """
 
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nbformat
 
-KEPT = {"jp-MarkdownHeadingCollapsed"}  # a solution is folded away
+KEPT = {"jp-MarkdownHeadingCollapsed"}  # folds the solution
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -16,7 +16,7 @@ METADATA = {
 
 
 def clean(text: str) -> str:
-    """Return the notebook's text without all that running or opening it has added; cell ids stay."""
+    """Return the notebook's text without outputs, counts and metadata; cell ids are kept."""
     notebook = nbformat.reads(text, as_version=4)
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
@@ -27,7 +27,7 @@ def clean(text: str) -> str:
 
 
 def main() -> None:
-    """Clean the files named on the command line, or all."""
+    """Clean the files named on the command line, or all notebooks."""
     for path in map(Path, sys.argv[1:] or sorted(Path(__file__).parent.glob("*.ipynb"))):
         path.write_text(clean(path.read_text(encoding="utf-8")), encoding="utf-8")
 
