@@ -17,12 +17,15 @@ from cvxrelu._validation import FloatArray, check_choice
 from cvxrelu.estimators.base import ConvexNetworkEstimator
 from cvxrelu.estimators.checks import check_weights
 from cvxrelu.losses.base import Loss
-from cvxrelu.losses.registry import get_loss
+from cvxrelu.losses.registry import LOSSES, get_loss
+
+_WITH_PROBABILITIES = ("logistic", "softmax")
 
 
 def _has_probabilities(estimator: Any) -> bool:
-    if estimator.loss == "squared":
-        raise AttributeError("predict_proba needs loss='logistic' or 'softmax'; loss='squared' has no probabilities")
+    if estimator.loss not in _WITH_PROBABILITIES:
+        needed = " or ".join(map(repr, _WITH_PROBABILITIES))
+        raise AttributeError(f"predict_proba needs loss={needed}; loss={estimator.loss!r} has no probabilities")
     return True
 
 
@@ -34,7 +37,8 @@ class NetworkClassifier(ClassifierMixin, ConvexNetworkEstimator):
     classes_: NDArray[Any]
 
     def _loss(self) -> Loss:
-        return get_loss(check_choice("loss", self.loss, ("logistic", "softmax", "squared")))
+        choices = [name for name, kind in LOSSES.items() if kind.of_labels or name == "squared"]
+        return get_loss(check_choice("loss", self.loss, choices))
 
     def _read(self, X: Any, y: Any, sample_weight: Any) -> tuple[FloatArray, FloatArray, FloatArray | None]:
         """Return data, targets as the loss takes them and weights; set the classes, those of positive weight."""
@@ -48,7 +52,7 @@ class NetworkClassifier(ClassifierMixin, ConvexNetworkEstimator):
                 f"y must hold two classes or more, on rows of positive weight; got one class, {self.classes_[0]!r}"
             )
         hot = (y[:, None] == self.classes_).astype(np.float64)
-        if self.loss == "softmax":
+        if self._loss().least_outputs > 1:
             return X, hot, weights
         signs = 2.0 * hot - 1.0
         return X, signs[:, 1] if k == 2 else signs, weights
@@ -90,7 +94,7 @@ class NetworkClassifier(ClassifierMixin, ConvexNetworkEstimator):
 
     @available_if(_has_probabilities)
     def predict_proba(self, X: Any) -> FloatArray:
-        """Return the probabilities of the classes; not for loss="squared", which has none.
+        """Return the probabilities of the classes; only for "logistic" and "softmax", which have them.
 
         Parameters
         ----------

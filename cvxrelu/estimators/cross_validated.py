@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
@@ -185,7 +185,7 @@ class _PathRegressor(PathFit, NetworkRegressor):
         gate_kind: GateKind = "dense",
         gate_options: Mapping[str, Any] | None = None,
         patterns: Patterns = "sampled",
-        loss: Literal["squared", "huber"] = "squared",
+        loss: str = "squared",
         delta: float = 1.0,
         fit_intercept: bool = True,
         standardize: bool = True,
@@ -242,7 +242,7 @@ class _PathClassifier(PathFit, NetworkClassifier):
         gate_kind: GateKind = "dense",
         gate_options: Mapping[str, Any] | None = None,
         patterns: Patterns = "sampled",
-        loss: Literal["logistic", "softmax", "squared"] = "logistic",
+        loss: str = "logistic",
         fit_intercept: bool = True,
         standardize: bool = True,
         solver: str | NativeSolver = "auto",

@@ -14,7 +14,7 @@ from cvxrelu.estimators.base import ConvexNetworkEstimator
 from cvxrelu.estimators.checks import check_weights
 from cvxrelu.losses.base import Loss
 from cvxrelu.losses.huber import Huber
-from cvxrelu.losses.registry import get_loss
+from cvxrelu.losses.registry import LOSSES, get_loss
 
 
 class NetworkRegressor(RegressorMixin, ConvexNetworkEstimator):
@@ -23,9 +23,9 @@ class NetworkRegressor(RegressorMixin, ConvexNetworkEstimator):
     _standardize_targets = True
 
     def _loss(self) -> Loss:
-        if check_choice("loss", self.loss, ("squared", "huber")) == "squared":
-            return get_loss("squared")
-        return Huber(self.delta)
+        choices = [name for name, kind in LOSSES.items() if not kind.of_labels]
+        name = check_choice("loss", self.loss, choices)
+        return Huber(self.delta) if name == Huber.name else get_loss(name)
 
     def _read(self, X: Any, y: Any, sample_weight: Any) -> tuple[FloatArray, FloatArray, FloatArray | None]:
         """Return data, targets (n,) or (n, c) and weights, checked."""

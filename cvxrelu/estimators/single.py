@@ -1,7 +1,7 @@
 """Estimators for scikit-learn: two-layer networks trained to certified optimality on data as they come."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from cvxrelu._validation import check_flag
 from cvxrelu.estimators.base import ConvexNetworkEstimator, GateKind, Patterns
@@ -71,7 +71,7 @@ class _SingleRegressor(SingleFit, NetworkRegressor):
         gate_kind: GateKind = "dense",
         gate_options: Mapping[str, Any] | None = None,
         patterns: Patterns = "sampled",
-        loss: Literal["squared", "huber"] = "squared",
+        loss: str = "squared",
         delta: float = 1.0,
         fit_intercept: bool = True,
         standardize: bool = True,
@@ -110,7 +110,7 @@ class _SingleClassifier(SingleFit, NetworkClassifier):
         gate_kind: GateKind = "dense",
         gate_options: Mapping[str, Any] | None = None,
         patterns: Patterns = "sampled",
-        loss: Literal["logistic", "softmax", "squared"] = "logistic",
+        loss: str = "logistic",
         fit_intercept: bool = True,
         standardize: bool = True,
         solver: str | NativeSolver = "auto",
@@ -164,8 +164,8 @@ class ConvexReLURegressor(_SingleRegressor):
         with the bias and a hundred rows, say). "generate": column generation (`cvxrelu.solve_global`): the certificate
         is of scope "global", over networks of any width, and proven to ``tol`` where the rank of X is at most about 8.
         One output only.
-    loss : {"squared", "huber"}
-        The loss.
+    loss : str
+        "squared", "huber", or any other loss of real targets, by its name.
     delta : float > 0
         Of "huber": the residual, in standard deviations of y, beyond which the loss is linear (if ``standardize``).
     fit_intercept : bool
@@ -278,10 +278,11 @@ class ConvexReLUClassifier(_SingleClassifier):
 
     Parameters
     ----------
-    loss : {"logistic", "softmax", "squared"}
+    loss : str
         "logistic": log(1 + exp(-y f)) with y = +1 for the class and -1 for the rest; of two classes one output, of
         more the sum over one output each. "softmax": cross-entropy, one output for each class; for ReLU networks by
         CVXPY's solvers, far slower. "squared": 1/2 (f - y)^2 with the y of "logistic"; it has no probabilities.
+        Or any other loss of labels, by its name.
 
     Attributes
     ----------

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 import cvxrelu as cr
+from cvxrelu.losses.registry import LOSSES
 from cvxrelu.penalties.base import NormPenalty
 from tests.helpers.cases import make_problem
+from tests.helpers.command import invoke_json, refused
 
 
 @dataclass(frozen=True)
@@ -177,3 +179,45 @@ def test_a_loss_of_one_s_own_may_offer_them():
     one = cr.solve(own_problem(cr.Weighted(Restated(0.3), weights)), "WorkingSet")
     two = cr.solve(own_problem(cr.Weighted(cr.Huber(0.3), weights)), "WorkingSet")
     np.testing.assert_array_equal(one.weights, two.weights)
+
+
+@dataclass(frozen=True)
+class OwnLabels(cr.Logistic):
+    """A loss of labels under a name of its own."""
+
+    name: ClassVar[str] = "own_labels"
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    """LogCosh and OwnLabels as losses of the package."""
+    for kind in (LogCosh, OwnLabels):
+        monkeypatch.setitem(LOSSES, kind.name, kind)
+
+
+def test_estimators_take_their_losses_from_the_registry(registered):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 2))
+    y = np.abs(X[:, 0])
+    own = cr.GatedReLURegressor(loss="log_cosh", n_gates=10, random_state=0).fit(X, y)
+    assert own.certificate_.problem.loss == LogCosh()
+    assert own.certificate_.rel_gap <= own.tol
+    labels = cr.GatedReLUClassifier(loss="own_labels", n_gates=10, random_state=0).fit(X, y > 0.5)
+    logistic = cr.GatedReLUClassifier(n_gates=10, random_state=0).fit(X, y > 0.5)
+    assert (labels.predict(X) == logistic.predict(X)).mean() > 0.95
+    assert hasattr(logistic, "predict_proba")
+    assert not hasattr(labels, "predict_proba")
+    for model, name in ((cr.GatedReLURegressor(), "own_labels"), (cr.GatedReLUClassifier(), "log_cosh")):
+        with pytest.raises(ValueError, match=f"loss must be one of .*; got '{name}'"):
+            model.set_params(loss=name).fit(X, y > 0.5)
+
+
+def test_the_command_line_takes_its_losses_from_the_registry(registered, tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((30, 2))
+    path = tmp_path / "table.npz"
+    np.savez(path, X=X, y=np.abs(X[:, 0]))
+    found = invoke_json("solve", path, "--gates", 8, "--loss", "log_cosh")
+    assert (found["loss"], found["status"]) == ("log_cosh", "optimal")
+    words = ["loss 'own_labels' is for classification; for this regression use 'squared' or 'huber' or 'log_cosh'"]
+    refused("solve", path, "--loss", "own_labels", words=words)

@@ -2,10 +2,15 @@
 
 from typing import Any
 
+from cvxrelu.losses.registry import LOSSES
 from cvxrelu.networks.layers import Layers, one_axis
 
 MLP = "a fitted scikit-learn MLPRegressor or MLPClassifier"
-_OUTPUTS = {"identity": ("squared", "huber"), "logistic": ("logistic",), "softmax": ("softmax",)}
+_OUTPUTS = {  # and the losses of such outputs
+    "identity": tuple(name for name, kind in LOSSES.items() if not kind.of_labels),
+    "logistic": ("logistic",),
+    "softmax": ("softmax",),
+}
 
 
 def read_sklearn(network: Any) -> Layers:
