@@ -146,6 +146,9 @@ def test_formulas_that_are_only_inherited_are_not_used():
         cr.certify(own_problem("squared", Heavier()), own_problem("squared").zero_weights(), rigor="rounded")
     with pytest.raises(cr.SolverError, match=r"WorkingSet solves .* loss squared, huber, logistic, softmax; got"):
         cr.solve(own_problem(Shifted()), "WorkingSet")
+    for kind in ("gated", "relu"):
+        with pytest.raises(cr.SolverError, match=r"WorkingSet solves .* penalty group_l1.* got .*Heavier\(\)"):
+            cr.solve(own_problem("squared", Heavier(), kind), "WorkingSet")
     with pytest.raises(cr.SolverError, match="loss must be one of squared, huber, logistic; got"):
         cr.solve_global(np.eye(2), np.ones(2), 0.1, Shifted())
 

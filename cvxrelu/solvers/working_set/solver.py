@@ -7,7 +7,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from cvxrelu._validation import FloatArray, Weights, check_integer
+from cvxrelu._validation import FloatArray, Weights, check_integer, defines
 from cvxrelu.exceptions import SolverError
 from cvxrelu.losses.base import dual_term, offers_dual_term
 from cvxrelu.losses.registry import LOSSES
@@ -78,7 +78,8 @@ class WorkingSet:
         kind = GroupL1 if cones else PatternNorm
         separable = unweighted(problem.loss).sums_over_entries
         known = dual_term(problem.loss, problem.Y) is not None and (separable or not cones)
-        if not isinstance(problem.penalty, kind) or problem.lam == 0.0 or not known:
+        known = known and isinstance(problem.penalty, kind) and defines(type(problem.penalty), "prox_jacobian")
+        if problem.lam == 0.0 or not known:
             losses = [loss for loss in LOSSES.values() if offers_dual_term(loss)]
             names = ", ".join(loss.name for loss in losses if loss.sums_over_entries or not cones)
             penalties = ", ".join(name for name, penalty in PENALTIES.items() if issubclass(penalty, kind))
