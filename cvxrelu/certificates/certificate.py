@@ -226,7 +226,8 @@ def certify(
     ------
     TypeError, ValueError
         If weights or dual variable do not fit the problem or are not finite, if ``rigor`` is unknown; if for
-        "rounded" the objective overflows, or loss or penalty are the user's own.
+        "rounded" the objective overflows, or loss or penalty are the user's own; else if the objective of zero
+        leaves the range of float64.
     CertificateError
         If the bounds contradict each other (of "floating_point": by more than rounding), which would be a bug; if for
         "rounded" the processor does not round to nearest, or flushes subnormal numbers to zero.
@@ -254,6 +255,8 @@ def certify(
     if rounded:
         check_known(problem)
         check_arithmetic()
+    else:
+        problem.require_range()
     weights = as_weights(solution_or_weights)
     offered = [each for each in (dual, getattr(solution_or_weights, "dual", None)) if each is not None]
     return _by_normal(problem, weights, offered, rounded, DualWorkspace())

@@ -16,7 +16,7 @@ from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.cones.interior import NUDGE, rounding, steps_along
 from cvxrelu.cones.projection import ConeProjector
 from cvxrelu.numerics.row_space import RowSpace
-from cvxrelu.numerics.rows import row_norms, unit_rows
+from cvxrelu.numerics.rows import row_norms, safe_norm, safe_row_norms, unit_rows
 from cvxrelu.patterns.activation_patterns import ActivationPatterns, strictly_inside
 from cvxrelu.patterns.packed_mask import PackedMask
 from cvxrelu.runtime.memory import require
@@ -56,7 +56,7 @@ class PatternCones:
         if isinstance(patterns.D, PackedMask):
             require(float(patterns.D.size), f"The unpacked masks of {len(patterns)} patterns", "take fewer gates")
         self.D = np.asarray(patterns.D)  # entries are picked one by one: packed ones are unpacked
-        norms = np.linalg.norm(self.X, axis=1)
+        norms = safe_row_norms(self.X)
         self._rows = np.flatnonzero(norms)
         self._norms = norms[self._rows]
         self._unit = self.X[self._rows] / self._norms[:, None]
@@ -155,8 +155,8 @@ class PatternCones:
         A solver that gives up yields zeros: any g >= 0 is a valid proof, only a weaker one.
         """
         gamma = np.zeros(self.X.shape[0])
-        size = np.linalg.norm(z)
-        if size == 0.0:
+        size = safe_norm(z)
+        if not 0.0 < size < np.inf:
             return gamma
         rows, target = self._unit, -z / size
         if self.space is not None:
@@ -164,6 +164,8 @@ class PatternCones:
         generators = (self._signs(block)[:, None] * rows).T
         lengths = np.linalg.norm(generators, axis=0)
         used = lengths > 0.0
+        if not used.any():  # SciPy's nnls frees memory twice
+            return gamma
         try:
             solution, _ = scipy.optimize.nnls(generators[:, used] / lengths[used], target)
         except RuntimeError:

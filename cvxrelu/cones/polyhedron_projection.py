@@ -4,6 +4,7 @@ import numpy as np
 
 from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.numerics.active_set import IndexArray, on_face, project_blocks, scratch
+from cvxrelu.numerics.rows import safe_row_norms
 from cvxrelu.runtime.memory import require
 
 _ACCURACY = 1e-12  # of the rows, relative to the block's size
@@ -24,7 +25,7 @@ class PolyhedronProjector:
     """
 
     def __init__(self, X: FloatArray, D: BoolArray, offsets: FloatArray) -> None:
-        norms = np.linalg.norm(X, axis=1)
+        norms = safe_row_norms(X)
         self.rows = np.flatnonzero(norms)
         self._unit = X[self.rows] / norms[self.rows, None]
         self._unit_columns = np.ascontiguousarray(self._unit.T)

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.numerics.active_set import IndexArray, on_face, project_blocks, scratch
 from cvxrelu.numerics.rounding import TINY
-from cvxrelu.numerics.rows import row_norms
+from cvxrelu.numerics.rows import row_norms, safe_row_norms
 from cvxrelu.runtime.memory import require
 
 _ACCURACY = 1e-11  # of a projection, relative to its argument
@@ -37,7 +37,7 @@ class ConeProjector:
     """
 
     def __init__(self, X: FloatArray, D: BoolArray, n_blocks: int) -> None:
-        norms = np.linalg.norm(X, axis=1)
+        norms = safe_row_norms(X)
         self._rows = np.flatnonzero(norms)
         self._norms = norms[self._rows]
         self._unit = X[self._rows] / self._norms[:, None]

@@ -15,6 +15,8 @@ from cvxrelu.exceptions import ConvergenceWarning
 from cvxrelu.optimize.solution import Solution
 from cvxrelu.status import Status
 
+_FAR = 400  # of exponents of two
+
 
 class EstimatorConvergenceWarning(ConvergenceWarning, sklearn.exceptions.ConvergenceWarning):
     """A ConvergenceWarning that filters of scikit-learn's class catch too."""
@@ -43,6 +45,9 @@ def check_weights(sample_weight: Any, X: FloatArray) -> FloatArray | None:
         raise ValueError(
             f"sample_weight must be >= 0 and not all zero; got entries from {weights.min():g} to {weights.max():g}"
         )
+    exponent = int(np.frexp(weights.max())[1])
+    if abs(exponent) > _FAR:  # their sums and squares are ordinary numbers; a common factor of weights means nothing
+        weights = np.ldexp(weights, -exponent)
     return weights
 
 

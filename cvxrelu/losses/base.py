@@ -6,6 +6,7 @@ Predictions f and targets Y are arrays (n, c), also for c = 1. The paper (Mishki
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
@@ -19,6 +20,8 @@ from cvxrelu.runtime.lazy_imports import cp
 __all__ = ["Loss", "RowLoss"]
 
 _SAME = 2.0**-32
+_ORDINARY = 1e100  # targets between its reciprocal and itself: their squares are far from the ends of float64
+_LEAST_EXPONENT, _MOST_EXPONENT = -930, 1000  # of two, of the loss of zero: room for gaps below, for sums above
 
 
 class Loss(ABC):
@@ -311,3 +314,26 @@ def exp_excess(z: FloatArray) -> FloatArray:
     series = 0.5 * z * z * (1 + z / 3 * (1 + z / 4 * (1 + z / 5 * (1 + z / 6 * (1 + z / 7)))))
     # Beyond 700 e^z overflows: the step is far too long, and the cap is large enough to say so.
     return np.where(np.abs(z) < 0.1, series, np.expm1(np.minimum(z, 700.0)) - z)
+
+
+def require_range(loss: Loss, Y: FloatArray) -> None:
+    """Raise ValueError if the loss of zero predictions, and with it any gap, leaves the range of float64.
+
+    The objective of targets of 1e-200 rounds to zero, whatever the weights: it would be "optimal" for all of them.
+    """
+    largest = float(np.abs(Y).max())
+    if largest == 0.0 or 1.0 / _ORDINARY <= largest <= _ORDINARY:
+        return
+    exponent = math.frexp(largest)[1] - 1
+    ordinary = loss.rescaled(math.ldexp(1.0, exponent))
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        if ordinary is None:
+            value, exponent = loss.value(np.zeros(Y.shape), Y), 0
+        else:
+            value = ordinary.value(np.zeros(Y.shape), np.ldexp(Y, -exponent))
+    size = math.frexp(value)[1] + 2 * exponent
+    if not (0.0 < value < math.inf and _LEAST_EXPONENT <= size <= _MOST_EXPONENT):
+        raise ValueError(
+            f"y has entries up to {largest:.1e}: their loss, {loss!r}, leaves the range of float64; multiply y, and a "
+            "delta of Huber's, by a number that makes them ordinary"
+        )

@@ -18,7 +18,7 @@ from cvxrelu._validation import (
     read_only,
 )
 from cvxrelu.exceptions import ConvergenceWarning
-from cvxrelu.losses.base import Loss
+from cvxrelu.losses.base import Loss, require_range
 from cvxrelu.losses.registry import get_loss
 from cvxrelu.losses.weighted import Weighted
 from cvxrelu.networks.network import GatedReLUNetwork, Network, ReLUNetwork
@@ -153,6 +153,7 @@ def train_network(
     targets = check_targets(y, len(data)).astype(np.float64)
     measure = get_loss(loss)
     measure.check_targets(targets)
+    require_range(measure, targets)
     G, m = _check_neurons(gates, n_neurons, data.shape[1])
     lam = check_number("lam", lam, minimum=0.0)
     method = _OPTIMIZERS[check_choice("optimizer", optimizer, _OPTIMIZERS)]

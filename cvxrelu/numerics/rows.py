@@ -9,11 +9,30 @@ from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray, as_float64
 
+_SAFE = 1e140  # norms between its reciprocal and itself: no square leaves the range of float64
+
 
 def row_norms(x: FloatArray) -> FloatArray:
     """Return the Euclidean norms of the rows of x."""
     norms: FloatArray = np.sqrt(np.einsum("ij,ij->i", x, x))
     return norms
+
+
+def safe_row_norms(x: FloatArray) -> FloatArray:
+    """Return the Euclidean norms of the rows of x, also where their squares leave the range of float64."""
+    with np.errstate(over="ignore", under="ignore"):
+        norms: FloatArray = np.linalg.norm(x, axis=1)
+    far = ~((norms > 1.0 / _SAFE) & (norms < _SAFE))
+    if far.any():
+        norms[far] = directions(x[far])[1][:, 0]
+    return norms
+
+
+def safe_norm(x: FloatArray) -> float:
+    """Return the Euclidean norm of a vector, also where its square leaves the range of float64."""
+    with np.errstate(over="ignore", under="ignore"):
+        norm = float(np.linalg.norm(x))
+    return norm if 1.0 / _SAFE < norm < _SAFE else float(safe_row_norms(x[None])[0])
 
 
 def unit_rows(A: NDArray[np.floating[Any]]) -> FloatArray:

@@ -93,7 +93,8 @@ def solve(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not understood; nothing is solved.
+        If an argument is not understood, or the objective leaves the range of float64 (targets of 1e-200, say); nothing
+        is solved.
     SolverNotAvailableError
         If the solver is not installed, has no licence, or its licence limits the size.
     SolverError
@@ -131,6 +132,7 @@ def solve(
     """
     check_problem(problem)
     problem.require_memory()
+    problem.require_range()
     chosen = _choose(problem, solver)
     tol = check_number("tol", tol, minimum=0.0, strict=True)
     if max_iter is not None:

@@ -11,6 +11,8 @@ from cvxrelu._validation import FloatArray
 from cvxrelu.networks.layers import as_columns
 from cvxrelu.networks.network import GatedReLUNetwork, Network, ReLUNetwork
 
+_FAR = 400  # of exponents of two: squares beyond are near the ends of float64
+
 
 @dataclass(frozen=True, eq=False)
 class MergedRows:
@@ -73,7 +75,7 @@ class Standardization:
         Raises
         ------
         ValueError
-            If a column is so large that its variance overflows.
+            If a column is at the end of the range of float64, so that its scale or its reciprocal is not.
         """
         x_mean, x_scale = _moments("X", rows.X, rows.weights, features, bias)
         y_mean, y_scale = _moments("y", rows.Y, rows.weights, targets, bias)
@@ -147,16 +149,24 @@ def _moments(
     name: str, data: FloatArray, weights: FloatArray, wanted: bool, centred: bool
 ) -> tuple[FloatArray, FloatArray]:
     """Return what is subtracted from the columns, and what they are divided by."""
-    mean, scale = np.zeros(data.shape[1]), np.ones(data.shape[1])
     if not wanted:
-        return mean, scale
-    with np.errstate(over="ignore", invalid="ignore"):
-        scaler = StandardScaler().fit(data, sample_weight=weights)
-    finite = np.isfinite(scaler.scale_)
-    if not finite.all():
-        column = int(np.argmin(finite))
+        return np.zeros(data.shape[1]), np.ones(data.shape[1])
+    exponents = _far_exponents(data)  # variances neither overflow nor vanish, and mean nothing else
+    scaler = StandardScaler().fit(np.ldexp(data, -exponents), sample_weight=weights)
+    with np.errstate(over="ignore", under="ignore"):
+        mean, scale = np.ldexp(scaler.mean_, exponents), np.ldexp(scaler.scale_, exponents)
+        fits = np.isfinite(1.0 / scale) & np.isfinite(np.ptp(data, axis=0))
+    if not fits.all():
+        column = int(np.argmin(fits))
+        largest = np.abs(data[:, column]).max()
         raise ValueError(
-            f"{name} is too large to be standardised: the variance of its column {column} overflows float64 "
-            f"(values up to {np.abs(data[:, column]).max():g})"
+            f"{name} cannot be standardised: its column {column} has values up to {largest:g}, at the end of the range "
+            "of float64"
         )
-    return scaler.mean_ if centred else mean, scaler.scale_
+    return mean if centred else np.zeros(data.shape[1]), scale
+
+
+def _far_exponents(data: FloatArray) -> NDArray[np.intp]:
+    """Return the power of two next to the largest entry of each column, 0 where its square is far from the ends."""
+    exponents = np.frexp(np.abs(data).max(axis=0))[1]
+    return np.where(np.abs(exponents) > _FAR, exponents, 0)

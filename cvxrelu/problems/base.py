@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray, Weights, check_matrix, check_number, check_numeric, check_targets, read_only
-from cvxrelu.losses.base import Loss
+from cvxrelu.losses.base import Loss, require_range
 from cvxrelu.losses.registry import get_loss
 from cvxrelu.numerics.row_space import RowSpace
 from cvxrelu.patterns.activation_patterns import ActivationPatterns
@@ -23,7 +23,7 @@ from cvxrelu.problems.accuracy import accurate_forward, cancelling_size
 from cvxrelu.problems.cvxpy_programs import build_program
 from cvxrelu.problems.dual import DualPoint, DualProgram
 from cvxrelu.problems.dual_workspace import DualWorkspace
-from cvxrelu.problems.normalization import Normalized, exponents, normalize
+from cvxrelu.problems.normalization import Normalized, exponents, normalize, ordinary_lam
 from cvxrelu.problems.operator import GatedOperator
 from cvxrelu.runtime.memory import require
 
@@ -294,6 +294,17 @@ class ConvexProblem(DualProgram):
         """Raise InsufficientMemoryError if weights, and what is computed with them, do not fit in what is free."""
         shape = self._blocks_shape()
         require(_WEIGHT_ARRAYS * 8.0 * math.prod(shape), f"Weights of shape {shape} and a few more arrays", _REMEDY)
+
+    def require_range(self) -> None:
+        """Raise ValueError if the objective, or lam beside data of ordinary size, leaves the range of float64."""
+        require_range(self.loss, self.Y)
+        if self._far and self.regularised:
+            lam = ordinary_lam(self.lam, self.penalty, *exponents(self))
+            if lam < min(self.lam, float(np.finfo(np.float64).tiny)):
+                raise ValueError(
+                    f"lam = {self.lam:g} is {lam:g} for X and y of ordinary size, beyond the range of float64: "
+                    "multiply X or y by a number that makes them ordinary, or take lam = 0"
+                )
 
     def zero_weights(self) -> Weights:
         """Return the weights of the empty network."""

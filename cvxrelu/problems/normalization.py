@@ -157,11 +157,10 @@ def normalize(problem: ProblemT) -> Normalized[ProblemT]:
         return Normalized(problem)
     object.__setattr__(problem, "normal_data", known)  # the same for whoever makes it
     lam = problem.lam
-    if problem.regularised and degree is not None:
-        exponent = (degree - 2) * known.y_exponent - degree * known.x_exponent
-        lam = float(_ldexp(problem.lam, exponent))
-        if _ldexp(lam, -exponent) != problem.lam:  # beyond the range of float64
-            return Normalized(problem)
+    if problem.regularised:
+        lam = ordinary_lam(problem.lam, problem.penalty, known.x_exponent, known.y_exponent)
+        if ordinary_lam(lam, problem.penalty, -known.x_exponent, -known.y_exponent) != problem.lam:
+            return Normalized(problem)  # beyond the range of float64
     return replace(known, problem=known.problem.with_lam(lam))
 
 
@@ -171,6 +170,13 @@ def exponents(problem: Scalable) -> tuple[int, int]:
     if problem.loss.rescaled(math.ldexp(1.0, y_exponent)) is None:
         y_exponent = 0
     return _exponent(problem.X), y_exponent
+
+
+def ordinary_lam(lam: float, penalty: Penalty, x_exponent: int, y_exponent: int) -> float:
+    """Return lam' for X and y over these powers of two, rounded where it leaves the range of float64."""
+    if penalty.degree is None:
+        return lam
+    return float(_ldexp(lam, (penalty.degree - 2) * y_exponent - penalty.degree * x_exponent))
 
 
 def _scaled(problem: ProblemT) -> Normalized[ProblemT] | None:
