@@ -186,7 +186,7 @@ def test_first_calls_from_threads(tiny):
 
 
 def test_kernels_are_machine_code_once(tiny):
-    """What a kernel calls is linked into its code, and neither optimised nor compiled by itself; numba compiles none."""
+    """What a kernel calls is linked into its code, and not compiled by itself, nor by numba."""
     module = tiny[0]()
     names = set()
 

@@ -1,5 +1,3 @@
-"""``cvxrelu compare`` and ``cvxrelu info``."""
-
 import dataclasses
 
 import numpy as np
@@ -9,8 +7,6 @@ import pytest
 import cvxrelu as cr
 from cvxrelu.cli.runs.compare import compare_solvers
 from cvxrelu.cli.settings import Kind, Settings
-from cvxrelu.problems.cvxpy_backends import Availability
-from cvxrelu.solvers.registry import NATIVE_SOLVERS
 from tests.helpers.command import invoke, invoke_json, refused
 from tests.helpers.needs import needs
 
@@ -120,50 +116,3 @@ def test_intervals_that_do_not_meet_are_a_contradiction(table, monkeypatch):
 )
 def test_mistakes(table, arguments, words):
     refused("compare", table, *arguments, words=words)
-
-
-def test_info_names_what_is_there_and_what_is_not(monkeypatch):
-    states = {"MOSEK": Availability.NO_LICENCE, "GUROBI": Availability.SIZE_LIMITED, "XPRESS": Availability.MISSING}
-    monkeypatch.setattr("cvxrelu.cli.runs.info.availability", lambda name: states.get(name, Availability.OK))
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    found = invoke_json("info")
-    solvers = {one["name"]: one for one in found["solvers"]}
-    for name, state in states.items():
-        assert (solvers[name]["availability"], solvers[name]["licensed"]) == (state.value, True)
-    assert (solvers["CLARABEL"]["availability"], solvers["CLARABEL"]["licensed"]) == ("ok", False)
-    assert found["versions"]["cvxrelu"] == cr.__version__
-    assert found["versions"]["numpy"] == np.__version__
-    assert "WorkingSet" in found["native_solvers"]
-    assert any(pool["api"] == "blas" and pool["threads"] >= 1 for pool in found["threads"])
-    assert found["variables"]["OMP_NUM_THREADS"] == "3"
-    result = invoke("info", columns=80)
-    text = " ".join(result.stdout.split())
-    for words in (
-        "MOSEK installed, but does not run: most likely no licence",
-        "GUROBI ok for small programs: the licence limits their size",
-        "XPRESS not installed: pip install xpress, and a licence",
-        f"numpy {np.__version__}",
-        "OMP_NUM_THREADS 3",
-    ):
-        assert words in text
-    assert max(map(len, result.stdout.splitlines())) <= 80
-
-
-def test_optional_packages_may_be_missing(monkeypatch):
-    from importlib import metadata
-
-    def version(name, known=metadata.version):
-        if name == "torch":
-            raise metadata.PackageNotFoundError(name)
-        return known(name)
-
-    monkeypatch.setattr("cvxrelu.cli.runs.info.metadata.version", version)
-    assert invoke_json("info")["optional"]["torch"] is None
-    assert "torch not installed (optional" in " ".join(invoke("info").stdout.split())
-
-
-def test_each_solver_is_named_in_any_case_and_run_once():
-    settings = Settings(Kind.RELU, 5, 0.05, max_iter=1)
-    names = [spell(name) for spell in (str.lower, str.upper) for name in NATIVE_SOLVERS]
-    comparison = compare_solvers(problem(), names, settings, print)
-    assert [trial.solver for trial in comparison.trials] == list(NATIVE_SOLVERS)
