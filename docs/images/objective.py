@@ -1,8 +1,8 @@
 """Draw objective.svg: SGD, Adam and `cvxrelu.solve_global` against processor time, above the proven lower bound.
 
 ``python docs/images/objective.py`` needs the extras ``plot`` and ``torch``, and about a minute. Everything runs on one
-thread, after compilation. Time is processor time, which other work on the machine does not lengthen; that of a baseline
-is spread evenly over its epochs.
+thread, after compilation. Processor time is independent of other load; that of a baseline is spread evenly over its
+epochs.
 """
 
 import time
@@ -27,20 +27,20 @@ BASELINES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Return the processor seconds of a call, and its result."""
+    """Return the processor time of a call in seconds, and its result."""
     started = time.process_time()
     result = work()
     return time.process_time() - started, result
 
 
 def main() -> None:
-    """Train, print the values that were reached, and draw."""
+    """Train, print the objectives reached, and draw the figure."""
     torch.set_num_threads(1)
     features, classes = load_breast_cancer(return_X_y=True)
     features = features[:, :3]
     X = np.column_stack([(features - features.mean(axis=0)) / features.std(axis=0), np.ones(len(features))])
     y = 2.0 * classes - 1.0
-    mpl.rcParams["svg.hashsalt"] = "cvxrelu"  # equal names of elements in each run
+    mpl.rcParams["svg.hashsalt"] = "cvxrelu"  # identical element ids in each run
     figure = Figure(figsize=(7.5, 3.6), layout="constrained")
     axes = figure.subplots()
     with threadpool_limits(1):
