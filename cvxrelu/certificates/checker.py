@@ -545,7 +545,7 @@ class _Problem:
 
     def groups(self, blocks: NDArray[Any]) -> NDArray[Any]:
         """Return the groups of the penalty as rows, of blocks (m, d)."""
-        return {"group_l1": blocks, "feature_group_l1": blocks.T}.get(self.penalty, blocks.reshape(-1, 1))
+        return {"group_l1": blocks, "feature_group_l1": blocks.T, "l1": blocks.reshape(-1, 1)}[self.penalty]
 
 
 class _Primal:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cvxrelu.certificates import checker
 from cvxrelu.losses import registry
 from cvxrelu.losses.base import Loss, offers_dual_term, offers_rounded
 from cvxrelu.losses.huber import Huber
@@ -16,6 +17,7 @@ from cvxrelu.losses.logistic import Logistic
 from cvxrelu.losses.registry import get_loss
 from cvxrelu.losses.softmax import SoftmaxCrossEntropy
 from cvxrelu.losses.squared import Squared
+from tests.helpers import cases
 
 LOSSES = [get_loss(name) for name in registry.LOSSES] + [Huber(0.3)]
 BOUNDED = [loss for loss in LOSSES if not isinstance(loss, Squared)]
@@ -467,10 +469,8 @@ def test_bregman_distance_is_at_most_the_smoothness_bound(loss, seed, scale):
 
 
 def test_every_loss_of_the_package_offers_everything():
-    from cvxrelu.certificates import checker
-
     assert all(offers_rounded(kind) and offers_dual_term(kind) for kind in registry.LOSSES.values())
-    assert set(checker.LOSSES) == set(registry.LOSSES)
+    assert set(checker.LOSSES) == set(registry.LOSSES) == set(cases.LOSSES)
 
 
 @pytest.mark.parametrize("name", registry.LOSSES)

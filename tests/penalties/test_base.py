@@ -9,12 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cvxrelu as cr
+from cvxrelu.certificates import checker
 from cvxrelu.penalties import registry
-from cvxrelu.penalties.base import NormPenalty, PatternNorm, Penalty
+from cvxrelu.penalties.base import NormPenalty, PatternNorm, Penalty, offers_rounded
 from cvxrelu.penalties.group_norms import L1, FeatureGroupL1, GroupL1
 from cvxrelu.penalties.nuclear import Nuclear
 from cvxrelu.penalties.quadratic import NoPenalty, SquaredL2
 from cvxrelu.penalties.registry import get_penalty
+from tests.helpers.cases import GATED_PENALTIES
 from tests.helpers.subdifferential import subdifferential_distance
 
 PENALTIES = [get_penalty(name) for name in registry.PENALTIES]
@@ -500,6 +502,11 @@ def test_get_penalty():
     for wrong in (None, 3, GroupL1):
         with pytest.raises(TypeError, match=r"penalty must be a Penalty or one of group_l1, .*, none; got"):
             get_penalty(wrong)
+
+
+def test_every_penalty_of_the_package_offers_everything():
+    assert all(offers_rounded(kind) for kind in registry.PENALTIES.values())
+    assert set(checker.PENALTIES) == set(registry.PENALTIES) == set(GATED_PENALTIES)
 
 
 @each_penalty
