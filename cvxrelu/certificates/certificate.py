@@ -226,8 +226,8 @@ def certify(
     ------
     TypeError, ValueError
         If weights or dual variable do not fit the problem or are not finite, if ``rigor`` is unknown; if for
-        "rounded" the objective overflows, or loss or penalty are the user's own; else if the objective of zero
-        leaves the range of float64.
+        "rounded" the objective overflows, or loss or penalty do not bound their rounding errors; else if the objective
+        of zero leaves the range of float64.
     CertificateError
         If the bounds contradict each other (of "floating_point": by more than rounding), which would be a bug; if for
         "rounded" the processor does not round to nearest, or flushes subnormal numbers to zero.

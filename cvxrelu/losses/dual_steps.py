@@ -8,7 +8,7 @@ from cvxrelu.losses.base import DualTerm
 INSIDE = 0.9  # how much of the way to the boundary may be taken
 # What takes the place of a zero, where t has rounded to the boundary: t holds probabilities that are near 0 to their
 # own rounding where the label's own class is not meant, else to that of 1.
-TINY, ROUNDED = 1e-300, 2.0**-53
+LEAST_SHARE, LEAST_OF_LABEL = 1e-300, 2.0**-53
 _SHORTENINGS, _SHORTER = 20, 0.25
 
 

@@ -95,7 +95,7 @@ class Huber(RowLoss):
         return n / 2 * cp.square(t) + cp.multiply(Y, t), [(n * cp.abs(t) <= self.delta).set_label("domain")]
 
     def value_above(self, f: FloatArray, radius: FloatArray, Y: FloatArray) -> float:
-        """Return a bound of F(f), which grows with |f - Y|."""
+        """Return an upper bound of F(f), which grows with |f - Y|."""
         sizes = above(np.abs(f - Y) + radius, 2)
         inner = np.minimum(sizes, self.delta)
         return mean_above(above(inner * (sizes - 0.5 * inner), 3), len(Y))
@@ -106,7 +106,7 @@ class Huber(RowLoss):
         return np.clip(t, -bound, bound)
 
     def conjugate_above(self, t: FloatArray, Y: FloatArray) -> float:
-        """Return a bound of the conjugate of the squared loss: inside the box it is the same."""
+        """Return an upper bound of the conjugate of the squared loss: inside the box it is the same."""
         return Squared().conjugate_above(t, Y)
 
     def dual_term(self, Y: FloatArray) -> RowTerm:

@@ -11,7 +11,7 @@ import scipy
 
 from cvxrelu._validation import FloatArray, as_float64
 from cvxrelu.losses.base import DOMAIN_SLACK, ConjugateDerivatives, RowLoss, RowTerm, exp_excess
-from cvxrelu.losses.dual_steps import INSIDE, ROUNDED, TINY, share_taken, until_zero
+from cvxrelu.losses.dual_steps import INSIDE, LEAST_OF_LABEL, LEAST_SHARE, share_taken, until_zero
 from cvxrelu.numerics.enclosures import entropy_above, log_sum_exp_above
 from cvxrelu.runtime.lazy_imports import cp
 
@@ -85,7 +85,7 @@ class Logistic(RowLoss):
         return -(cp.entr(a) + cp.entr(1 - a)) / n, domain
 
     def value_above(self, f: FloatArray, radius: FloatArray, Y: FloatArray) -> float:
-        """Return a bound of F(f), which falls with y_jk f_jk: that product is exact."""
+        """Return an upper bound of F(f), which falls with y_jk f_jk: that product is exact."""
         margins = np.nextafter((radius - Y * f).reshape(-1, 1), np.inf)
         return math.nextafter(log_sum_exp_above(margins) / len(Y), math.inf)
 
@@ -95,7 +95,7 @@ class Logistic(RowLoss):
         return -Y * np.clip(-Y * t, 0.0, bound)
 
     def conjugate_above(self, t: FloatArray, Y: FloatArray) -> float:
-        """Return a bound of the negative entropy."""
+        """Return an upper bound of the negative entropy."""
         return math.nextafter(entropy_above(np.abs(t).reshape(-1, 1), len(Y)) / len(Y), math.inf)
 
     def dual_term(self, Y: FloatArray) -> RowTerm:
@@ -108,13 +108,13 @@ class _LogisticTerm(RowTerm):
 
     def rows(self, t: FloatArray, sigma: float) -> ConjugateDerivatives:
         """Return -Y logit(a) and a (1 - a) / n."""
-        a = np.clip(-len(t) * self.Y * t, TINY, 1.0 - ROUNDED)
+        a = np.clip(-len(t) * self.Y * t, LEAST_SHARE, 1.0 - LEAST_OF_LABEL)
         return ConjugateDerivatives(-self.Y * scipy.special.logit(a), a * (1.0 - a) / len(t))
 
     def bent(self, t: FloatArray, step: FloatArray) -> FloatArray:
         """Return a step that leaves some of a, or of 1 - a, where it would take all."""
         a, change = -len(t) * self.Y * t, -len(t) * self.Y * step
-        left = np.where(change < 0.0, np.maximum(a, TINY), np.maximum(1.0 - a, ROUNDED))
+        left = np.where(change < 0.0, np.maximum(a, LEAST_SHARE), np.maximum(1.0 - a, LEAST_OF_LABEL))
         bent: FloatArray = step * share_taken(left, np.abs(change))
         return bent
 

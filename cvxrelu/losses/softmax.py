@@ -11,7 +11,7 @@ import scipy
 
 from cvxrelu._validation import FloatArray, as_float64
 from cvxrelu.losses.base import DOMAIN_SLACK, ConjugateDerivatives, RowLoss, RowTerm, exp_excess
-from cvxrelu.losses.dual_steps import INSIDE, ROUNDED, TINY, share_taken, until_zero
+from cvxrelu.losses.dual_steps import INSIDE, LEAST_OF_LABEL, LEAST_SHARE, share_taken, until_zero
 from cvxrelu.numerics.enclosures import entropy_above, log_sum_exp_above
 from cvxrelu.numerics.rounding import EPS, above
 from cvxrelu.runtime.lazy_imports import cp
@@ -89,7 +89,7 @@ class SoftmaxCrossEntropy(RowLoss):
         return -cp.entr(p) / n, domain
 
     def value_above(self, f: FloatArray, radius: FloatArray, Y: FloatArray) -> float:
-        """Return a bound of F(f), which grows with the margins f_jk - <y_j, f_j> of the other classes."""
+        """Return an upper bound of F(f), which grows with the margins f_jk - <y_j, f_j> of the other classes."""
         margins = f - np.sum(Y * f, axis=1, keepdims=True)  # Y is one-hot: the sum is exact
         of_label = np.sum(Y * radius, axis=1, keepdims=True)
         others = _others(margins + above(radius + of_label + EPS * np.abs(margins), 3), Y)
@@ -110,7 +110,7 @@ class SoftmaxCrossEntropy(RowLoss):
         return point
 
     def conjugate_above(self, t: FloatArray, Y: FloatArray) -> float:
-        """Return a bound of the negative entropy."""
+        """Return an upper bound of the negative entropy."""
         return math.nextafter(entropy_above(_others(t, Y), len(Y)) / len(Y), math.inf)
 
     def dual_term(self, Y: FloatArray) -> RowTerm:
@@ -136,7 +136,7 @@ class _SoftmaxTerm(RowTerm):
         return bent
 
     def _probabilities(self, t: FloatArray) -> FloatArray:
-        p: FloatArray = np.maximum(len(t) * t + self.Y, np.where(self.Y > 0.0, ROUNDED, TINY))
+        p: FloatArray = np.maximum(len(t) * t + self.Y, np.where(self.Y > 0.0, LEAST_OF_LABEL, LEAST_SHARE))
         return p
 
     def longest_step(self, t: FloatArray, step: FloatArray) -> float:

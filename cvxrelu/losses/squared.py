@@ -83,7 +83,7 @@ class Squared(Loss):
         return t.shape[0] / 2 * cp.sum_squares(t) + cp.sum(cp.multiply(Y, t)), []
 
     def value_above(self, f: FloatArray, radius: FloatArray, Y: FloatArray) -> float:
-        """Return a bound of 1/(2n) ||f - Y||_F^2, which grows with |f - Y|."""
+        """Return an upper bound of 1/(2n) ||f - Y||_F^2, which grows with |f - Y|."""
         sizes = above(np.abs(f - Y) + radius, 2)
         return mean_above(above(sizes * (sizes - 0.5 * sizes), 3), len(Y))
 
@@ -92,7 +92,7 @@ class Squared(Loss):
         return t
 
     def conjugate_above(self, t: FloatArray, Y: FloatArray) -> float:
-        """Return a bound of n/2 ||t||_F^2 + <t, Y>."""
+        """Return an upper bound of n/2 ||t||_F^2 + <t, Y>."""
         scaled = 0.5 * len(Y) * t
         terms, sizes = t * (scaled + Y), np.abs(t) * (np.abs(scaled) + np.abs(Y))
         return math.nextafter(float(np.sum(terms) + dot_radius(np.sum(sizes), t.size + 3)), math.inf)

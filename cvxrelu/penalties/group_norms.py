@@ -76,11 +76,11 @@ class GroupL1(_SumOfGroupNorms, PatternNorm):
         return cp.Constant(0.0), [(cp.norm(Z, 2, axis=1) <= lam).set_label("dual_ball")]
 
     def value_above(self, blocks: FloatArray) -> float:
-        """Return a bound of the sum of the norms of the groups."""
+        """Return an upper bound of the sum of the norms of the groups."""
         return sum_above(norms_above(blocks))
 
     def dual_norm_above(self, Z: FloatArray, radius: FloatArray) -> float:
-        """Return a bound of the largest norm of a group."""
+        """Return an upper bound of the largest norm of a group."""
         return float(np.max(norms_above(above(np.abs(Z) + radius, 1))))
 
 
@@ -110,11 +110,11 @@ class FeatureGroupL1(_SumOfGroupNorms):
         return cp.Constant(0.0), [(cp.norm(Z, 2, axis=0) <= lam).set_label("dual_ball")]
 
     def value_above(self, blocks: FloatArray) -> float:
-        """Return a bound of the sum of the norms of the groups."""
+        """Return an upper bound of the sum of the norms of the groups."""
         return sum_above(norms_above(_by_feature(blocks)))
 
     def dual_norm_above(self, Z: FloatArray, radius: FloatArray) -> float:
-        """Return a bound of the largest norm of a group."""
+        """Return an upper bound of the largest norm of a group."""
         return float(np.max(norms_above(_by_feature(above(np.abs(Z) + radius, 1)))))
 
 
@@ -154,11 +154,11 @@ class L1(_SumOfGroupNorms, PatternNorm):
         return cp.Constant(0.0), [(cp.abs(Z) <= lam).set_label("dual_ball")]
 
     def value_above(self, blocks: FloatArray) -> float:
-        """Return a bound of the sum of the norms of the groups."""
+        """Return an upper bound of the sum of the norms of the groups."""
         return sum_above(norms_above(_by_entry(blocks)))
 
     def dual_norm_above(self, Z: FloatArray, radius: FloatArray) -> float:
-        """Return a bound of the largest norm of a group."""
+        """Return an upper bound of the largest norm of a group."""
         return float(np.max(norms_above(_by_entry(above(np.abs(Z) + radius, 1)))))
 
 

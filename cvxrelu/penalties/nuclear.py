@@ -66,11 +66,11 @@ class Nuclear(PatternNorm):
         ]
 
     def value_above(self, blocks: FloatArray) -> float:
-        """Return a bound of the sum of all singular values."""
+        """Return an upper bound of the sum of all singular values."""
         return sum_above(singular_values_above(_matrices(blocks))[1])
 
     def dual_norm_above(self, Z: FloatArray, radius: FloatArray) -> float:
-        """Return a bound of the largest singular value."""
+        """Return an upper bound of the largest singular value."""
         largest, _ = singular_values_above(_matrices(Z))
         errors = norms_above(_matrices(radius).reshape(len(largest), -1))
         return float(np.max(above(largest + errors, 1)))

@@ -51,11 +51,11 @@ class SquaredL2(Penalty):
         return lam / 2 * cp.sum_squares(Q), [(lam * Q == Z).set_label("dual_scaling")]
 
     def value_above(self, blocks: FloatArray) -> float:
-        """Return a bound of 1/2 ||U||_F^2."""
+        """Return an upper bound of 1/2 ||U||_F^2."""
         return sum_above(above(0.5 * (blocks * blocks), 2))
 
     def conjugate_above(self, Z: FloatArray, radius: FloatArray, lam: float) -> float:
-        """Return a bound of ||Z||_F^2 / (2 lam)."""
+        """Return an upper bound of ||Z||_F^2 / (2 lam)."""
         size = float(norms_above(above(np.abs(Z) + radius, 1).ravel()))
         ratio = float(above(np.asarray(size / lam), 1))
         return float(above(np.asarray(0.5 * (size * ratio)), 2))
