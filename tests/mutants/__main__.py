@@ -1,7 +1,7 @@
 """Run a random sample of mutants: ``python tests/mutants SESSION SIZE SEED [MODULE ...]``. See README.md.
 
-cosmic-ray makes the mutants and keeps the session. Its `exec` would start Python for each of them, which costs more
-than the tests do: here each mutant's tests run in a fork of a process that has imported what cvxrelu imports.
+cosmic-ray generates the mutants and keeps the session. Its `exec` starts Python for each mutant, which takes longer
+than the tests; here each mutant's tests run in a fork of a process that has imported the dependencies of cvxrelu.
 """
 
 import ast
@@ -31,7 +31,7 @@ from cosmic_ray.work_item import TestOutcome, WorkerOutcome, WorkItem, WorkResul
 
 IMPORTED = cvxpy, hypothesis, numba, sklearn.datasets
 TESTS = tomllib.loads(Path(__file__).with_name("tests.toml").read_text())
-# An operator, comparison, sign or connective becomes another one that still means something there.
+# An operator, comparison, sign or connective is replaced by another one that is valid in its place.
 BINARY = "Add_Sub Sub_Add Mul_Div Div_Mul FloorDiv_Mul Mod_FloorDiv Pow_Mul BitAnd_BitOr BitOr_BitAnd"
 COMPARISON = "Lt_LtE LtE_Lt Gt_GtE GtE_Gt Lt_GtE LtE_Gt Gt_LtE GtE_Lt Eq_NotEq NotEq_Eq Is_IsNot IsNot_Is"
 OPERATORS = {

@@ -1,4 +1,4 @@
-"""The comparison of solvers, end to end, with solvers of a user's own: honest, broken, slow and lying ones."""
+"""The comparison of solvers end to end, with users' solvers: honest, broken, slow and lying ones."""
 
 import os
 import signal
@@ -50,7 +50,7 @@ def misshapen(problem, tol, time_limit):
     return np.zeros((3, 2, 1))
 
 def sleepy(problem, tol, time_limit):
-    if problem.n > 10:  # not when it is warmed up
+    if problem.n > 10:  # not in the warm-up
         time.sleep(3600)
 
 def lying(problem, tol, time_limit):
@@ -91,7 +91,7 @@ def test_end_to_end_and_resumed(tmp_path, own, monkeypatch):
         assert 0.0 < tight["seconds"] < 200.0
     for row in rows_of(table, "lying"):
         assert row["status"] == "answered"
-        assert row["claimed"] == ""  # a function says nothing of itself
+        assert row["claimed"] == ""  # a function reports no status
         assert row["accuracy"] > 0.1  # judged, not believed
     first, second = rows_of(table, "broken")
     assert first["status"] == "failed"
@@ -116,7 +116,7 @@ def test_what_takes_too_long_is_stopped(tmp_path, own):
 
 @needs("matplotlib")
 def test_interrupted_and_resumed(tmp_path):
-    """What was finished when it was killed is not run again."""
+    """Runs finished before the process was killed are not repeated."""
     out = tmp_path / "results.csv"
     command = [sys.executable, "-m", "reference", "compare", "--instances", "wide/gated*", "collinear/gated*"]
     command += ["--solvers", "cvxrelu", "--asked", "1e-2", "--n-jobs", "1", "--out", str(out)]
@@ -126,7 +126,7 @@ def test_interrupted_and_resumed(tmp_path):
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     before = out.read_text()
-    assert len(before.splitlines()) <= 3  # the head, and what was finished
+    assert len(before.splitlines()) <= 3  # the header, and finished runs
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert out.read_text().startswith(before)
     assert set(read(out)["instance"]) == {each.name for each in select(["wide/gated*", "collinear/gated*"])}
@@ -174,7 +174,7 @@ def test_cones_that_a_solver_does_not_know(tmp_path):
 
 
 def test_the_judge_repairs_and_measures():
-    """Weights outside their cones are judged by what remains of them inside."""
+    """Weights outside their cones are judged after repair."""
     problem = Instance("wide", "relu", 4, 0.1, "small").problem()
     solution = cr.solve(problem, tol=1e-8)
     blocks = problem.blocks(solution.weights)

@@ -1,4 +1,4 @@
-"""A comparison that is ended leaves no process behind."""
+"""A comparison that ends leaves no process behind."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The comparison's clock, memory and versions: what is measured is the solver's call, and nothing besides."""
+"""The comparison's clock, memory and versions: only the solver's call is measured."""
 
 import re
 import subprocess
@@ -21,10 +21,10 @@ from reference.peers import job
 TINY = Instance("wide", "gated", 6, 0.3, "small")
 ZEROS = "    return np.zeros((1, len(problem.patterns), problem.d))\n"
 HEAD = "import time\nimport numpy as np\n"
-# From its start on the solver's clock stands, at what it is to have spent: no machine is too slow for it.
+# The solver's clock is frozen at the time that it is supposed to have spent, so that slow machines do not matter.
 SPENDS = """
 def solve(problem, tol, time_limit):
-    if problem.n > 10:  # not when it is warmed up
+    if problem.n > 10:  # not in the warm-up
         end = time.perf_counter() + time_limit + {more}
         time.perf_counter = lambda: end
 """
@@ -42,14 +42,14 @@ def table_of(tmp_path):
 
 
 def test_imports_are_not_the_solvers_time(table_of):
-    """A start that takes longer than the time-out is neither timed nor cut short."""
+    """Imports that take longer than the time-out are neither timed nor stopped."""
     table = table_of(HEAD + "time.sleep(3.0)\ndef solve(problem, tol, time_limit):\n" + ZEROS, timeout=2.0)
     assert table["status"].tolist() == ["answered", "answered"]
     assert (table["seconds"] < 2.0).all()
 
 
 def test_the_limit_that_solvers_are_given_lets_them_answer_in_time(table_of):
-    """Whoever uses it up has answered, and is not asked for more."""
+    """A solver that uses all of its limit has answered, and is not asked for smaller accuracies."""
     table = table_of(HEAD + SPENDS.format(more=0.0) + ZEROS, timeout=100.0)
     assert table["status"].tolist() == ["answered", "not_run"]
     assert 95.0 <= table["seconds"].iloc[0] <= 100.0
@@ -71,7 +71,7 @@ def test_earlier_answers_of_a_process_that_is_stopped_are_kept(table_of):
 
 
 def test_memory_is_what_solving_adds(table_of):
-    """Of 200 MB at import and 100 MB in the call, which are freed, the row tells the latter."""
+    """Of 200 MB allocated at import and 100 MB in the call, the row reports the latter."""
     hold = "held = np.ones(25_000_000)\ndef solve(problem, tol, time_limit):\n    np.ones(12_500_000).sum()\n"
     table = table_of(HEAD + hold + ZEROS, asked=(0.1,))
     assert table["memory_mb"].iloc[0] == pytest.approx(100.0 * 1e6 / 2**20, abs=8.0)
@@ -91,7 +91,7 @@ def test_the_clock_leaves_a_file_while_it_runs(tmp_path):
 
 
 def test_compiling_is_not_the_solvers_time(tmp_path):
-    """A process that compiles for two seconds is given them; one that solves as long is stopped."""
+    """A process that compiles for two seconds is not stopped; one that solves for as long is."""
     body = "from reference.peers.job import Clock\nfrom pathlib import Path\nimport time, sys\nimport numpy as np\n"
     body += "clock = Clock(Path(sys.argv[1]).with_suffix('.running'))\n"
     answer = "part = Path(sys.argv[1]).with_suffix('.part.npz')\n"
@@ -109,7 +109,7 @@ def test_compiling_is_not_the_solvers_time(tmp_path):
 
 
 def test_a_function_that_hangs_is_stopped_at_its_time_out(table_of):
-    """In its first call, on a few rows, it is neither given the minutes that kernels may take, nor called a failure."""
+    """In the warm-up, it has neither the minutes that kernels may take, nor is it reported as failed."""
     table = table_of(HEAD + "def solve(problem, tol, time_limit):\n    time.sleep(600)\n", timeout=1.0)
     assert table["status"].tolist() == ["timeout", "not_run"]
     assert table["seconds"].iloc[0] == 1.0
@@ -188,7 +188,7 @@ def test_what_a_killed_process_has_left_is_replaced(tmp_path):
 def test_a_solver_that_was_changed_is_run_anew_or_refused(table_of, tmp_path):
     body = HEAD + "def solve(problem, tol, time_limit):\n" + ZEROS
     first = table_of(body)
-    assert first["solver"].unique().tolist() == ["own.py:solve"]  # no folder of this machine
+    assert first["solver"].unique().tolist() == ["own.py:solve"]  # no path of this machine
     with pytest.raises(ValueError, match="another version of own.py:solve"):
         table_of(body + "\n# changed\n")
     second = table_of(body + "\n# changed\n", again=True)

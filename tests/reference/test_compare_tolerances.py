@@ -1,4 +1,4 @@
-"""Tolerances of the solvers for what is asked of all of them."""
+"""Tolerances of the solvers for the requested accuracies."""
 
 import os
 import subprocess
@@ -53,7 +53,7 @@ def test_decades_fall(name, kind):
 
 
 def test_a_solver_is_searched_until_what_is_asked_is_reached(tmp_path):
-    """Here by ours, whose accuracy is within its tolerance: the loosest one is enough for none, the last not tried."""
+    """By our solver, whose accuracy is within its tolerance: the loosest reaches no accuracy, the last is not tried."""
     tols = [0.5, 1e-3, 1e-7, 1e-8]
     solver = replace(SOLVERS["cvxrelu-RFISTA"], tols=lambda kind, asked: tols, searched=True)
     plan = Plan(ASKED, Effort(1, 200.0), 1, tmp_path / "results.csv")

@@ -16,7 +16,7 @@ from reference.paper import figure4
 
 
 def test_the_paper_s_problem():
-    """Its loss is divided by the number of outputs too, which lam makes up for; data and gates are on their grids."""
+    """The paper also divides the loss by the number of outputs, as lam reflects; data and gates are on grids."""
     instance = figure4.PaperInstance("wine", "relu", 1e-3, 8)
     problem = instance.problem()
     X, Y, _, _ = load_split("wine")

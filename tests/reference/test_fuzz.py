@@ -1,4 +1,4 @@
-"""The fuzzer's judge accepts honest answers and refuses forged ones; its cases are the same from run to run."""
+"""The fuzzer's judge accepts honest answers and rejects forged ones; its cases are reproducible."""
 
 import argparse
 import json
@@ -71,7 +71,7 @@ def test_forged_answers_are_refused(changes, word):
 def test_a_false_optimum_is_refused():
     poor = cr.certify(CASE.problem, CASE.problem.zero_weights())
     false = replace(ANSWER, certificate=poor, weights=poor.weights)
-    assert judge.faults(CASE, false) == []  # its bounds are right: only the word is wrong
+    assert judge.faults(CASE, false) == []  # its bounds are right: only the status is wrong
     assert any("reported as optimal" in each for each in judge.contradictions(CASE, false, judge.optimum(CASE), TOL))
 
 
@@ -135,7 +135,7 @@ def test_a_case_without_an_optimum_is_done_when_that_is_told():
 
 
 def test_an_interrupted_fuzz_goes_on_where_it_was(tmp_path, capsys):
-    """Cases of which a run is missing are solved again, the others are not."""
+    """Cases with a missing run are solved again, the others are not."""
     parser = argparse.ArgumentParser()
     fuzz.configure(parser)
     out = tmp_path / "fuzz.jsonl"

@@ -1,4 +1,4 @@
-"""The catalogue of instances: names, sizes, and problems that are the same bit for bit wherever they are built."""
+"""The catalogue of instances: names, sizes, and problems that are reproducible bit for bit."""
 
 from urllib.error import URLError
 
@@ -30,7 +30,7 @@ def test_there_is_something_of_everything():
 
 @pytest.mark.parametrize("instance", HERE, ids=lambda each: each.name)
 def test_rebuilt_bit_for_bit(instance):
-    """The fingerprint is the one that is stored, with the problem's sizes and lam."""
+    """Fingerprint, sizes and lam are those stored."""
     problem, stored = instance.problem(), read()[instance.name]
     assert fingerprint(problem) == stored.sha256
     assert problem.lam == stored.lam
@@ -51,7 +51,7 @@ def test_keel_files_are_rebuilt_bit_for_bit(name):
 
 @pytest.mark.parametrize("name", ["wine/gated/squared/P20/0.1", "ill_conditioned/gated/squared/P30/0.05", "spiked/*"])
 def test_products_with_gates_are_exact(name):
-    """In integers of any size: no rounding, so no dependence on the order of summation."""
+    """Compared in integers: no rounding, hence no dependence on the order of summation."""
     (instance,) = select([name])
     problem = instance.problem()
     G = np.asarray(problem.patterns.G)

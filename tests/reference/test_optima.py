@@ -1,4 +1,4 @@
-"""The stored optimal values: what they promise, a sample of them solved anew, and forgeries."""
+"""The stored optimal values: their accuracy, a sample solved again, and forgeries."""
 
 from dataclasses import replace
 
@@ -69,7 +69,7 @@ def test_built_and_resumed(tmp_path, monkeypatch):
     assert found.lower == pytest.approx(STORED[EASY].lower, rel=1e-8)
     assert len(found.agreeing) == optima.N_AGREEING
     assert "1 instances, 1 with a relative gap of at most 1e-08" in text
-    monkeypatch.setattr(optima, "find", None)  # nothing is left to find
+    monkeypatch.setattr(optima, "find", None)  # nothing is left to solve
     optima.build(select([EASY]), out, n_jobs=1)
     with pytest.raises(SystemExit, match="wide/gated/squared/P30/0.05: is not stored"):
         optima.check(select(["wide/gated*"]), out, None, 0, 1)

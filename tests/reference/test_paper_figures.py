@@ -1,4 +1,4 @@
-"""Figures 9, 12 and 15 of the paper at a toy scale: the methods, the profiles, the file of results."""
+"""Figures 9, 12 and 15 of the paper at a toy scale: methods, profiles, results file."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""Figures 1 and 5 and Tables 2 and 3 of the paper at a toy scale: what is chosen, and what is told of it."""
+"""Figures 1 and 5 and Tables 2 and 3 of the paper at a toy scale: model selection and output."""
 
 import argparse
 import json
@@ -23,7 +23,7 @@ def run(name, *options):
     return commands.run(parser.parse_args([name, *options, "--n-jobs", "1"]))
 
 
-# What the tables share
+# Common parts of the tables
 
 
 def test_folds_are_a_partition_and_the_same_each_time():
@@ -110,7 +110,7 @@ def test_table_2_is_run_told_and_resumed(tmp_path, capsys):
     row = next(line for line in told.splitlines() if line.startswith("breast_cancer ")).split()
     assert len(row) == 8
     assert all(85.0 <= float(cell) <= 100.0 for cell in row[1:6])
-    assert row[6:] == ["-", "-"]  # there is nothing published of it
+    assert row[6:] == ["-", "-"]  # without published results
     assert capsys.readouterr().out.count("done") == 1
     assert run("table2", *options) == told
     assert capsys.readouterr().out == ""
@@ -206,9 +206,9 @@ def test_the_data_of_figure_1_have_unit_columns(as_published):
     X, y, X_test, classes = figure1._data(as_published)
     np.testing.assert_allclose(np.linalg.norm(X, axis=0), 1.0)
     assert X.shape == X_test.shape == (250, 50)
-    share = np.mean(y > 0.0)
-    assert share > 0.85 if as_published else 0.4 < share < 0.65
-    assert abs(share - classes.mean()) < 0.1
+    fraction = np.mean(y > 0.0)
+    assert fraction > 0.85 if as_published else 0.4 < fraction < 0.65
+    assert abs(fraction - classes.mean()) < 0.1
 
 
 def test_thinned_patterns_are_spread_from_the_first_to_the_last():

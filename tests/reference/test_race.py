@@ -1,4 +1,4 @@
-"""The race's own logic, without peers and without their data: choice of settings, ratios, table, file, data."""
+"""Logic of the race, without peers and their data: choice of settings, ratios, table, file, data."""
 
 import json
 import sys
@@ -66,7 +66,7 @@ def test_the_fastest_trial_within_the_accuracy_is_chosen():
 
 
 def test_a_race_looks_for_the_loosest_accurate_tolerance_of_each_variant(monkeypatch):
-    """The first is accurate from 1e-4 on, the second from 1e-2, the third from 1e-5, the fourth never."""
+    """The first variant is accurate from 1e-4 on, the second from 1e-2, the third from 1e-5, the fourth never."""
     loosest = {"a": 4, "b": 2, "c": 5, "d": 9}
     tried = []
 
@@ -158,7 +158,7 @@ def test_a_peer_that_fails_or_hangs_gives_no_answer(tmp_path):
 @pytest.mark.parametrize("backend", ["CLARABEL", pytest.param("ECOS", marks=needs("ecos")), "SCS"])
 @pytest.mark.parametrize("kind", ["gated", "relu"])
 def test_cvxpy_runs_as_a_peer_does(tmp_path, kind, backend):
-    """Once, at its own tolerance, in the file format of the peers."""
+    """One run at the solver's tolerance, in the file format of the peers."""
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((20, 3)), rng.standard_normal(20)
     cls = cr.ConvexGatedReLU if kind == "gated" else cr.ConvexReLU
@@ -318,7 +318,7 @@ def test_keel_files_are_read_and_prepared(tmp_path, monkeypatch):
     monkeypatch.setattr(data, "keel_folder", lambda: tmp_path)
     X, y = data.load("sonar")
     np.testing.assert_array_equal(y, [-1.0, 1.0, -1.0])
-    assert X.shape == (3, 3)  # the constant feature is gone, the bias has come
+    assert X.shape == (3, 3)  # without the constant feature, with the bias
     np.testing.assert_allclose(np.linalg.norm(X, axis=0), 1.0)
     np.testing.assert_allclose(X[:, :-1].sum(axis=0), 0.0, atol=1e-15)
     np.testing.assert_array_equal(X[:, -1], 3**-0.5)
@@ -339,7 +339,7 @@ def test_wrong_data_are_refused(tmp_path, monkeypatch):
         data.load("sonar")
 
 
-# --- the whole ----------------------------------------------------------------------------------------------
+# --- end to end ----------------------------------------------------------------------------------------------
 
 
 def test_a_race_is_run_saved_and_gone_on_with(tmp_path, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""The reports of a comparison: profiles against hand-computed ones, their laws, the page and the figures."""
+"""Reports of a comparison: profiles against hand-computed ones, their properties, the page and the figures."""
 
 import argparse
 import html
@@ -82,14 +82,14 @@ def table(results):
 
 @pytest.fixture(scope="module")
 def reported(results):
-    """What the command says of the results, and the folder that it wrote."""
+    """The command's text and its output folder."""
     out = results.parent / "out"
     return report.run(_arguments(results, out)), out
 
 
 @pytest.fixture
 def unrendered(monkeypatch):
-    """Figures are drawn and not rendered, which takes most of the time."""
+    """Draw figures without rendering, which takes most of the time."""
     monkeypatch.setattr(Figure, "savefig", lambda self, file, **options: file.write(b"PNG"))
 
 
@@ -146,7 +146,7 @@ def test_who_was_faster_by_hand(table):
     lost = behind(table, 1e-2)
     assert lost.to_numpy().tolist() == [["two", "fast", 4.0], ["one", "fast", 2.0]]
     slow = table.copy()
-    slow.loc[slow["solver"] == "cvxrelu", "accuracy"] = 0.3  # solves at 0.5 alone
+    slow.loc[slow["solver"] == "cvxrelu", "accuracy"] = 0.3  # solves at 0.5 only
     slow.loc[slow["solver"] == "liar", ["status", "seconds", "accuracy"]] = ["answered", 0.2, 1e-9]
     assert behind(slow, 0.5).to_numpy().tolist() == [
         ["two", "liar", 20.0],
@@ -162,7 +162,7 @@ def test_who_was_faster_by_hand(table):
 
 
 def test_networks_of_other_patterns_are_not_faster(table):
-    """They are solved, as in the paper's figure, but they are another problem's answers."""
+    """They count as solved, as in the paper's figure, but answer another problem."""
     other = table.copy()
     other.loc[other["solver"] == "fast", "certified_gap"] = np.nan
     assert times(other, 1e-2).equals(times(table, 1e-2))
@@ -226,7 +226,7 @@ def test_curves_show_runs_and_time_outs(table):
     one, two = draw_curves(late, ["one", "two"]).axes
     lines = {line.get_label(): line.get_xydata().tolist() for line in one.lines}
     assert lines["cvxrelu"] == [[1.0, 5e-3]]
-    assert [[1.0, 5e-3], [20.0, 5e-3]] in lines.values()  # up to the limit it had nothing better
+    assert [[1.0, 5e-3], [20.0, 5e-3]] in lines.values()  # no better answer up to the limit
     assert lines["liar"] == [[0.1, 3.0]]
     marks = [line.get_xdata().tolist() for line in two.lines if line.get_marker() == "x"]
     assert marks == [[20.0]]
@@ -245,7 +245,7 @@ def test_ratios_show_what_ours_did_not_solve(table):
 
 
 class Page(HTMLParser):
-    """Opened tags are closed, and nothing is loaded from elsewhere."""
+    """Check that tags are closed and nothing is loaded from elsewhere."""
 
     def __init__(self):
         super().__init__()
@@ -282,10 +282,10 @@ def test_page_and_figures(reported):
     assert "numpy 2.0" in page.text
     assert "3 of 4 solvers run" in page.text
     assert "reference compare" not in page.text  # these are no instances of the catalogue
-    assert "<td>67% <small>(100%)</small></td>" in source  # fast was run on two, which it solved
+    assert "<td>67% <small>(100%)</small></td>" in source  # fast was run on two instances and solved both
     assert "<tr><td>two</td>" + "<td>fast 4</td>" * 6 + "</tr>" in source
     assert "<tr><td>one</td>" + "<td>fast 2</td>" * 4 + "<td></td>" * 2 + "</tr>" in source
-    assert "<script>alert" not in source  # what a solver said is text
+    assert "<script>alert" not in source  # notes are escaped
     assert "three &lt;&amp;&gt;" in source
     assert "https://" not in source
     names = {f"results-{name}.png" for name in ("profiles", "seconds", "curves", "ratios")}
