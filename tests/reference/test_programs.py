@@ -170,7 +170,7 @@ def test_relu_primal_and_dual_have_one_value(loss, penalty, c):
     np.testing.assert_allclose(dual.t.value, gradient_by_numpy(f, Y, loss), atol=2e-5)
 
 
-def test_relu_multipliers_are_the_polar_projection():
+def test_relu_multipliers_give_the_norm_of_the_projection():
     """Feasibility by multipliers is feasibility by projection, found by non-negative least squares."""
     X, Y, D = smooth_data(c=2)
     dual = solve(ref.c_relu_dual(X, Y, D, LAM))
@@ -180,9 +180,9 @@ def test_relu_multipliers_are_the_polar_projection():
         Z = X.T @ np.diag(D[:, i]) @ dual.t.value
         for k in range(2):
             for z, g in ((-Z[:, k], dual.g[i]), (Z[:, k], dual.h[i])):
-                left = polar_distance(Xt, z)
-                assert left <= np.linalg.norm(z + Xt.T @ np.maximum(g.value[:, k], 0)) + 1e-7
-                largest = max(largest, left)
+                norm = polar_distance(Xt, z)
+                assert norm <= np.linalg.norm(z + Xt.T @ np.maximum(g.value[:, k], 0)) + 1e-7
+                largest = max(largest, norm)
     assert largest == pytest.approx(LAM, rel=1e-5)
 
 
@@ -231,7 +231,7 @@ def test_targets_of_one_output_may_be_a_vector():
 # --- the smallest lam with the zero network -----------------------------------------------------------------
 
 
-def test_lam_max_of_group_l1_is_the_largest_left_side():
+def test_lam_max_of_group_l1_is_the_largest_dual_constraint_value():
     X, Y, D = smooth_data(c=2)
     n = len(X)
     gated, relu = 0.0, 0.0
