@@ -24,7 +24,8 @@ CANON_BACKEND = "SCIPY"
 _BUILT_BYTES = 24  # for each non-zero of A and the cones
 _REMEDY = "take fewer patterns or rows, or a native solver"
 _LARGE_PROGRAM = 2 * 10**8
-_LARGEST_FEATURE = 1e8  # norm of a feature in the units of a solver
+_LARGEST_FEATURES = (1e8, 1e5, 1e3, 1e1)  # norms of features in the units of a solver, in the order that is tried
+_SPREAD = 8.0  # of units: below it features are of one size
 _LEAST_FEATURE = 1e-10  # of the largest: what is far less may be the rounding of zeros
 
 
@@ -106,32 +107,52 @@ def dual_solver_program(problem: ProgramData) -> cp.Problem:
     return _dual(problem, cp.Constant(problem.Y), cp.Constant(n * problem.lam), n)
 
 
-@cvxpy_alone()
-def solver_program(problem: ProgramData) -> tuple[cp.Problem, FloatArray]:
-    """Return the primal program as solvers are given it, and the unit of each feature's weights (d,).
+def solver_units(problem: ProgramData) -> list[FloatArray]:
+    """Return the units (d,) of each feature's weights in which solvers are given the primal program.
 
-    The objective is n times that of the problem, a sum over rows, and the variables are the weights over the units: in
-    these the strength of the penalty is about 1. Solvers take dual constraints for kept where they are to a share of 1,
-    and lam may be less than that share. Units are powers of two, and less for features that would be huge in them.
+    Units are powers of two. In the first ones the strength of the penalty is about 1, unless features would be huge:
+    solvers accept dual constraints that hold up to a fraction of 1, and lam may be less than that fraction. Where
+    features differ by orders of magnitude, others follow in which the largest of them are smaller, for a solver that
+    falls short in the first.
     """
-    (n, d), lam, degree = problem.operator.X.shape, problem.lam, problem.penalty.degree
-    regularised = lam > 0.0 and problem.penalty.curvature != 0.0
+    n, d = problem.operator.X.shape
     sizes = np.linalg.norm(problem.operator.X, axis=0)
     sizes[sizes == 0.0] = 1.0
-    exponent = 0
-    if not regularised and n <= d:  # in the row space of X small features may be rounding alone
-        units = np.ones(d)
-    elif not regularised:
-        units = 1.0 / np.maximum(sizes, _LEAST_FEATURE * sizes.max())
-    elif degree is None:
-        units = np.ones(d)
-    else:
-        exponent = round(-np.log2(n * lam) / degree)
-        units = np.minimum(np.ldexp(1.0, exponent), _LARGEST_FEATURE / sizes)
-    units = np.ldexp(1.0, np.round(np.log2(units)).astype(int))
-    strength = cp.Constant(float(np.ldexp(n * lam, exponent * (degree or 0))))
-    program = _primal(problem, cp.Constant(problem.Y), strength, units, np.ldexp(units, -exponent), n)
-    return program, units
+    if not _regularised(problem):
+        if n <= d:  # in the row space of X small features may be rounding alone
+            return [np.ones(d)]
+        return [_powers_of_two(1.0 / np.maximum(sizes, _LEAST_FEATURE * sizes.max()))]
+    if problem.penalty.degree is None:
+        return [np.ones(d)]
+    unit = np.ldexp(1.0, _exponent(problem))
+    choices = [_powers_of_two(np.minimum(unit, largest / sizes)) for largest in _LARGEST_FEATURES]
+    return choices[:1] + [units for units in choices[1:] if units.max() > _SPREAD * units.min()]
+
+
+@cvxpy_alone()
+def solver_program(problem: ProgramData, units: FloatArray) -> cp.Problem:
+    """Return the primal program as solvers are given it: the variables are the weights over units (d,).
+
+    The objective is n times that of the problem, a sum over rows.
+    """
+    exponent = _exponent(problem)
+    strength = cp.Constant(float(np.ldexp(len(problem.Y) * problem.lam, exponent * (problem.penalty.degree or 0))))
+    return _primal(problem, cp.Constant(problem.Y), strength, units, np.ldexp(units, -exponent), len(problem.Y))
+
+
+def _regularised(problem: ProgramData) -> bool:
+    return problem.lam > 0.0 and problem.penalty.curvature != 0.0
+
+
+def _exponent(problem: ProgramData) -> int:
+    """Return the power of two of the unit of weights in which n lam is about 1."""
+    degree = problem.penalty.degree
+    return 0 if degree is None or not _regularised(problem) else round(-np.log2(len(problem.Y) * problem.lam) / degree)
+
+
+def _powers_of_two(units: FloatArray) -> FloatArray:
+    rounded: FloatArray = np.ldexp(1.0, np.round(np.log2(units)).astype(int))
+    return rounded
 
 
 def _primal(

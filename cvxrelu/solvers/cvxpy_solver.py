@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from cvxrelu._validation import FloatArray, Weights
 from cvxrelu.exceptions import SolverError, SolverNotAvailableError, UnsupportedOptionWarning
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.cvxpy_backends import BACKENDS, Backend, failure_reason, require_available
-from cvxrelu.problems.cvxpy_programs import CANON_BACKEND, check_memory, solver_program
+from cvxrelu.problems.cvxpy_programs import CANON_BACKEND, check_memory, solver_program, solver_units
 from cvxrelu.problems.cvxpy_values import read_dual, read_weights
 from cvxrelu.runtime.lazy_imports import cp
 from cvxrelu.runtime.threads import cvxpy_alone, warn
@@ -22,9 +23,10 @@ from cvxrelu.status import Status
 
 _NEGLIGIBLE = 1e-6
 _LEAST_TIME = 1e-3
+_USED_UP = 0.95  # of a limit of time, where the solver's own clock starts later
 # The certified gap is first order in the error of the dual point: a solver must go further than that gap. Where
-# that is not far enough it is run again at a smaller share.
-_TOL_SHARES = (1e-2, 1e-4, 1e-6)
+# that is not far enough it is run again at a smaller fraction.
+_TOL_FRACTIONS = (1e-2, 1e-4, 1e-6)
 
 
 def solve_cvxpy(
@@ -37,10 +39,10 @@ def solve_cvxpy(
     verbose: bool,
     options: dict[str, Any],
 ) -> Iterator[SolverResult]:
-    """Solve the primal program, compiled once, again and again at smaller tolerances of the solver.
+    """Solve the primal program at smaller and smaller tolerances of the solver, then in other units of its features.
 
-    The caller stops when the certified gap is small enough; there is nothing more to come when a limit was
-    reached, the solver broke down, or its tolerance cannot be made smaller. See `cvxrelu.solve` for the parameters.
+    The caller stops when the certified gap is small enough. Nothing more comes when a limit was reached, or neither
+    tolerances nor units are left. See `cvxrelu.solve` for the parameters.
 
     Raises
     ------
@@ -52,33 +54,78 @@ def solve_cvxpy(
     require_available(solver)
     backend = BACKENDS.get(solver, Backend(solver.lower()))
     check_memory(problem, solver)
-    started = time.perf_counter()
-    program, units = solver_program(problem)
-    try:
-        with cvxpy_alone():
-            program.get_problem_data(solver, canon_backend=CANON_BACKEND)
-    except cp.error.SolverError as error:
-        raise SolverError(
-            f"solver {solver} cannot take {problem.loss.name} loss with penalty {problem.penalty.name} "
-            f"({error}): use CLARABEL or SCS, which take all of them"
-        ) from error
-    compile_time = time.perf_counter() - started
-    previous = None
-    for share in _TOL_SHARES:
-        left = None if time_limit is None else time_limit - (time.perf_counter() - started)
-        if previous is not None and left is not None and left <= 0.0:
+    run = _Run(problem, solver, backend, tol, max_iter, time_limit, verbose, options)
+    for units in solver_units(problem):
+        result = None
+        for result in run.in_units(units):
+            yield result
+        if result is None or not run.falls_short(result):
             return
-        tolerances = backend.settings(share * tol, {})
-        if tolerances == previous:
-            return
-        previous = tolerances
-        limits = _limits(solver, backend, max_iter, None if left is None else max(left, _LEAST_TIME))
-        settings = backend.settings(share * tol, limits) | options
-        failure = _run(program, solver, verbose, settings)
-        result = _read(problem, program, units, failure, tol, max_iter, time_limit is not None, compile_time)
-        yield result
-        if result.status is not Status.INACCURATE:
-            return
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One solver at work on one problem, within the caller's limits."""
+
+    problem: ConvexProblem
+    solver: str
+    backend: Backend
+    tol: float
+    max_iter: int | None
+    time_limit: float | None
+    verbose: bool
+    options: dict[str, Any]
+    started: float = field(default_factory=time.perf_counter)
+
+    def in_units(self, units: FloatArray) -> Iterator[SolverResult]:
+        """Yield results for the program in these units (d,), compiled once, at smaller and smaller tolerances."""
+        began = time.perf_counter()
+        program = solver_program(self.problem, units)
+        self._compile(program)
+        compile_time = time.perf_counter() - began
+        previous = None
+        for fraction in _TOL_FRACTIONS:
+            left = self._time_left()
+            tolerances = self.backend.settings(fraction * self.tol, {})
+            if tolerances == previous or (previous is not None and left is not None and left <= 0.0):
+                return
+            previous = tolerances
+            limits = _limits(self.solver, self.backend, self.max_iter, None if left is None else max(left, _LEAST_TIME))
+            settings = self.backend.settings(fraction * self.tol, limits) | self.options
+            failure = _run(program, self.solver, self.verbose, settings)
+            result = _read(self.problem, program, units, failure, self.tol, compile_time)
+            if failure is None and program.status == cp.USER_LIMIT:
+                result = replace(result, status=self._reached_limit(result.n_iter))
+            yield result
+            if result.status is not Status.INACCURATE:
+                return
+
+    def falls_short(self, result: SolverResult) -> bool:
+        """Return whether the solver ended short of an optimum without a limit of the caller's."""
+        own_limit = result.status is Status.MAX_ITER and self.max_iter is None
+        return own_limit or result.status in (Status.INACCURATE, Status.FAILED)
+
+    def _reached_limit(self, n_iter: int | None) -> Status:
+        """Return the limit that ended the solver; its own, of iterations, where it is none of the caller's."""
+        if self.max_iter is not None and n_iter is not None and n_iter >= self.max_iter:
+            return Status.MAX_ITER
+        if self.time_limit is None:
+            return Status.MAX_ITER
+        used = time.perf_counter() - self.started
+        return Status.TIME_LIMIT if used >= _USED_UP * self.time_limit else Status.MAX_ITER
+
+    def _time_left(self) -> float | None:
+        return None if self.time_limit is None else self.time_limit - (time.perf_counter() - self.started)
+
+    def _compile(self, program: cp.Problem) -> None:
+        try:
+            with cvxpy_alone():
+                program.get_problem_data(self.solver, canon_backend=CANON_BACKEND)
+        except cp.error.SolverError as error:
+            raise SolverError(
+                f"solver {self.solver} cannot take {self.problem.loss.name} loss with penalty "
+                f"{self.problem.penalty.name} ({error}): use CLARABEL or SCS, which take all of them"
+            ) from error
 
 
 def _run(program: cp.Problem, solver: str, verbose: bool, settings: dict[str, Any]) -> str | None:
@@ -104,8 +151,6 @@ def _read(
     units: FloatArray,
     failure: str | None,
     tol: float,
-    max_iter: int | None,
-    limited: bool,
     compile_time: float,
 ) -> SolverResult:
     stats = program.solver_stats
@@ -116,7 +161,7 @@ def _read(
         with contextlib.suppress(ValueError):  # no values, or NaN
             solved = units * problem.blocks(read_weights(problem, program))
             weights = _drop_negligible(problem, problem.weights(solved), tol)
-            status = _status(program.status, n_iter, max_iter, limited)
+            status = Status.INACCURATE
             scaled, gamma = read_dual(problem, program)
             t = scaled / problem.n
             multipliers = None if gamma is None else problem.check_multipliers(gamma / problem.n)
@@ -144,14 +189,6 @@ def _limits(solver: str, backend: Backend, max_iter: int | None, time_limit: flo
         elif value is not None and option is not None:
             limits[option] = value
     return limits
-
-
-def _status(solver_status: str, n_iter: int | None, max_iter: int | None, limited: bool) -> Status:
-    """Return how the solver ended; ``limited`` says whether its time was."""
-    if solver_status == cp.USER_LIMIT:
-        reached = max_iter is not None and n_iter is not None and n_iter >= max_iter
-        return Status.MAX_ITER if reached or not limited else Status.TIME_LIMIT
-    return Status.INACCURATE
 
 
 def _drop_negligible(problem: ConvexProblem, weights: Weights, tol: float) -> Weights:
