@@ -16,10 +16,10 @@ from tests.helpers.needs import needs
 def test_digits_are_learnt_and_certified(tmp_path, loss, gates):
     data = load_digits()
     path = tmp_path / "digits.npz"
-    np.savez(path, X=(15.9 * data.data[:500]).astype(np.uint8), y=data.target[:500])
-    plan = images.Plan(path, loss, gates, 40, 0.05, "auto", 1e-3, 1e4, 1)
+    np.savez(path, X=(15.9 * data.data[:300]).astype(np.uint8), y=data.target[:300])
+    plan = images.Plan(path, loss, gates, 25, 0.05, "auto", 1e-3, 1e4, 1)
     told = images.measure(plan)
-    assert f"{loss}, {gates} gates: n = 400, d = 65" in told
+    assert f"{loss}, {gates} gates: n = 240, d = 65" in told
     assert "WorkingSet: optimal" in told
     assert float(re.search(r"relative gap ([\d.e-]+)", told)[1]) <= 1e-3
     train, test = map(float, re.search(r"train ([\d.]+), test ([\d.]+)", told).groups())

@@ -190,7 +190,7 @@ def test_a_network_without_biases_is_taken_as_it_is(files):
 def test_what_is_proved_is_not_warned_of(files, data, kind, monkeypatch):
     """The bound is computed to a smaller tolerance, which rounding keeps it from: that is none of the user's."""
     X, y = np.column_stack([data[0], np.ones(40)]), data[1]
-    solution = cr.solve(kind(X, y, cr.sample_patterns(X, 12), LAM), tol=1e-9)
+    solution = cr.solve(kind(X, y, cr.sample_patterns(X, 3), LAM), tol=1e-9)
     path = files("data.npz", X=X, y=y).with_name("own.npz")
     solution.network().save(path)
     monkeypatch.setattr("cvxrelu.cli.runs.certify._FRACTION", 1e-12)

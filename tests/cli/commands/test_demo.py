@@ -24,6 +24,7 @@ def test_demo_proves_and_says_for_what():
     assert result.stderr == ""
 
 
+@pytest.mark.usefixtures("small_demo")
 @pytest.mark.parametrize("solvers", [["CLARABEL", "SCS"], ["CLARABEL", "ECOS", "SCS"]])
 def test_demo_says_when_ecos_is_missing(solvers, monkeypatch):
     monkeypatch.setattr("cvxpy.installed_solvers", lambda: solvers)
@@ -33,6 +34,7 @@ def test_demo_says_when_ecos_is_missing(solvers, monkeypatch):
     assert len(said) == ("ECOS" not in solvers)
 
 
+@pytest.mark.usefixtures("small_demo")
 def test_demo_fails_when_the_gap_is_above_the_tolerance():
     result = invoke("demo", "--gated-patterns", 3, "--relu-patterns", 1, "--tol", 1e-17)
     assert result.exit_code == 3

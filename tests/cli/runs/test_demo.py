@@ -11,6 +11,7 @@ from cvxrelu.cli.runs.solve import Duality, solve_dual
 from tests.helpers.command import invoke
 
 
+@pytest.mark.usefixtures("small_demo")
 def test_demo_fails_when_the_checker_refuses(demo_run, monkeypatch, tmp_path):
     refusing = tmp_path / "checker.py"
     refusing.write_text("raise SystemExit(1)")
