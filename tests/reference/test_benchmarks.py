@@ -17,7 +17,7 @@ def test_digits_are_learnt_and_certified(tmp_path, loss, gates):
     data = load_digits()
     path = tmp_path / "digits.npz"
     np.savez(path, X=(15.9 * data.data[:300]).astype(np.uint8), y=data.target[:300])
-    plan = images.Plan(path, loss, gates, 25, 0.05, "auto", 1e-3, 1e4, 1)
+    plan = images.Plan(path, loss, gates, 10, 0.05, "auto", 1e-3, 1e4, 1)
     told = images.measure(plan)
     assert f"{loss}, {gates} gates: n = 240, d = 65" in told
     assert "WorkingSet: optimal" in told
