@@ -1,5 +1,6 @@
 import functools
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from cvxrelu.certificates import certificate as certificates
 from cvxrelu.certificates.certificate import with_dual_point
 from cvxrelu.numerics.gaps import contradict
 from cvxrelu.problems.dual_workspace import DualWorkspace
+from cvxrelu.problems.normalization import Normalized, normalize
 from tests.helpers.cases import all_cases, make_problem, random_weights
 
 CASES = list(all_cases())
@@ -236,3 +238,27 @@ def test_the_workspace_of_a_solver_is_the_one_that_is_used(solved):
     certificate = certificates.certify_solved(problem, solution.weights, solution.dual, Noted())
     assert asked
     assert certificate.upper == cr.certify(problem, solution.weights).upper
+
+
+@pytest.mark.parametrize("exponent", [3, -3, -530])
+@pytest.mark.parametrize("value", [1.0 + 2.0**-52, 1.0 / 3.0, -1.0 / 3.0, 0.0])
+def test_a_bound_in_the_units_of_the_data_is_the_largest_number_below(exponent, value):
+    """At 2^-1060 most digits are lost; elsewhere none."""
+    exact = Fraction(value) * Fraction(4) ** exponent
+    bound = certificates._below(Normalized(make_problem("gated"), 0, exponent), value)
+    assert Fraction(bound) <= exact < Fraction(np.nextafter(bound, np.inf))
+
+
+def test_what_is_rounded_on_the_way_to_ordinary_data_is_noticed():
+    """A number that is lost beside a large one, in X, in y or in the weights of either."""
+    ones, D = np.ones((2, 2)), np.ones((2, 1), dtype=bool)
+    spread = np.array([[1e300, 1e-300], [1e300, 1e300]])
+    for X, y, U, exact in (
+        (ones, ones[0], ones[:1], True),
+        (1e200 * ones, 1e-200 * ones[0], 1e-300 * ones[:1], True),
+        (spread, ones[0], ones[:1], False),
+        (ones, spread[0], ones[:1], False),
+        (ones, 1e200 * ones[0], spread[:1], False),
+    ):
+        problem = cr.ConvexGatedReLU(X, y, cr.ActivationPatterns(D), 1.0)
+        assert certificates._is_exact(normalize(problem), problem, U[None]) is exact

@@ -14,11 +14,9 @@ from hypothesis import strategies as st
 import cvxrelu as cr
 from cvxrelu.certificates import checker
 from cvxrelu.certificates import rounded_bounds as rounded
-from cvxrelu.certificates.certificate import _below, _is_exact
 from cvxrelu.losses.squared import Squared
 from cvxrelu.numerics.rounding import dot_radius
 from cvxrelu.penalties.group_norms import GroupL1
-from cvxrelu.problems.normalization import Normalized, normalize
 from tests.helpers.cases import all_cases, make_problem, random_weights
 
 CASES = [case for case in all_cases() if case.penalty not in ("none", "nuclear")]
@@ -176,30 +174,6 @@ def nasty_problem(case, kind, seed):
     spoiled = type(problem)(X, y if case.c > 1 else y[:, 0], patterns, 1.0, case.loss, case.penalty)
     size = np.abs(spoiled.operator.adjoint(spoiled.loss.gradient(np.zeros_like(y), y))).max()
     return spoiled.with_lam(max(0.1 * float(size), 1e-300))
-
-
-@pytest.mark.parametrize("exponent", [3, -3, -530])
-@pytest.mark.parametrize("value", [1.0 + 2.0**-52, 1.0 / 3.0, -1.0 / 3.0, 0.0])
-def test_a_bound_in_the_units_of_the_data_is_the_largest_number_below(exponent, value):
-    """At 2^-1060 most digits are lost; elsewhere none."""
-    exact = Fraction(value) * Fraction(4) ** exponent
-    bound = _below(Normalized(make_problem("gated"), 0, exponent), value)
-    assert Fraction(bound) <= exact < Fraction(np.nextafter(bound, np.inf))
-
-
-def test_what_is_rounded_on_the_way_to_ordinary_data_is_noticed():
-    """A number that is lost beside a large one, in X, in y or in the weights of either."""
-    ones, D = np.ones((2, 2)), np.ones((2, 1), dtype=bool)
-    spread = np.array([[1e300, 1e-300], [1e300, 1e300]])
-    for X, y, U, exact in (
-        (ones, ones[0], ones[:1], True),
-        (1e200 * ones, 1e-200 * ones[0], 1e-300 * ones[:1], True),
-        (spread, ones[0], ones[:1], False),
-        (ones, spread[0], ones[:1], False),
-        (ones, 1e200 * ones[0], spread[:1], False),
-    ):
-        problem = cr.ConvexGatedReLU(X, y, cr.ActivationPatterns(D), 1.0)
-        assert _is_exact(normalize(problem), problem, U[None]) is exact
 
 
 def test_data_whose_squares_overflow_are_proven_on_ordinary_ones():

@@ -10,7 +10,6 @@ import cvxrelu as cr
 from cvxrelu.certificates import certificate as certificates
 from cvxrelu.problems import cvxpy_backends as backends
 from cvxrelu.problems.dual import DualPoint
-from cvxrelu.solvers.cvxpy_solver import _limits
 from cvxrelu.solvers.interface import Iterate, Limits, SolverResult
 from cvxrelu.solvers.monitor import monitor
 from cvxrelu.solvers.plan import Planned, interior_point_cost, make_plan
@@ -263,26 +262,6 @@ def test_problem_must_be_one():
 
 
 # Options
-
-
-def test_tolerance_and_limits_reach_each_solver():
-    def settings(solver, max_iter, time_limit):
-        backend = backends.BACKENDS[solver]
-        return backend.settings(1e-8, _limits(solver, backend, max_iter, time_limit))
-
-    assert settings("CLARABEL", 7, 2.0) == {
-        "tol_gap_abs": 1e-8,
-        "tol_gap_rel": 1e-8,
-        "tol_feas": 1e-8,
-        "max_iter": 7,
-        "time_limit": 2.0,
-        "accept_unknown": True,
-    }
-    assert settings("SCS", 7, 2.0) == {"eps_abs": 1e-8, "eps_rel": 1e-8, "max_iters": 7, "time_limit_secs": 2.0}
-    assert settings("ECOS", 7, None) == {"abstol": 1e-8, "reltol": 1e-8, "feastol": 1e-8, "max_iters": 7}
-    mosek = settings("MOSEK", 7, 2.0)
-    assert mosek["mosek_params"]["MSK_DPAR_OPTIMIZER_MAX_TIME"] == 2.0
-    assert set(mosek) == {"mosek_params", "accept_unknown"}
 
 
 def test_runs_again_at_smaller_tolerances_until_the_gap_is_certified(monkeypatch):
