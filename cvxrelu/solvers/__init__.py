@@ -1,1 +1,1 @@
-"""Solvers: each returns a raw result, which `cvxrelu.solve` certifies and never believes."""
+"""Solvers. Each returns a raw result, which `cvxrelu.solve` certifies independently."""

@@ -1,4 +1,4 @@
-"""Solve a problem's CVXPY program with any solver that CVXPY knows."""
+"""Solve the CVXPY program of a problem with any solver that CVXPY supports."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from cvxrelu.solvers.interface import SolverResult
 from cvxrelu.status import Status
 
 _NEGLIGIBLE = 1e-6
-_LEAST_TIME = 1e-3
-_USED_UP = 0.95  # of a limit of time, where the solver's own clock starts later
-# The certified gap is first order in the error of the dual point: a solver must go further than that gap. Where
-# that is not far enough it is run again at a smaller fraction.
+_MIN_TIME = 1e-3
+_EXPIRED_FRACTION = 0.95  # of a time limit, as the solver's own clock starts later
+# The certified gap is first order in the error of the dual point, so a solver must be more accurate than tol. If the
+# gap is still too large, it is run again at a smaller fraction of tol.
 _TOL_FRACTIONS = (1e-2, 1e-4, 1e-6)
 
 
@@ -39,17 +39,17 @@ def solve_cvxpy(
     verbose: bool,
     options: dict[str, Any],
 ) -> Iterator[SolverResult]:
-    """Solve the primal program at smaller and smaller tolerances of the solver, then in other units of its features.
+    """Solve the primal program at successively smaller tolerances, then in other units of its features.
 
-    The caller stops when the certified gap is small enough. Nothing more comes when a limit was reached, or neither
-    tolerances nor units are left. See `cvxrelu.solve` for the parameters.
+    The caller stops when the certified gap is small enough. The iterator ends when a limit is reached, or all
+    tolerances and units were tried. See `cvxrelu.solve` for the parameters.
 
     Raises
     ------
     SolverNotAvailableError
         If the solver is missing, has no licence, or its licence limits the size.
     SolverError
-        If it cannot take a program of this kind; InsufficientMemoryError if the program would not fit in memory.
+        If it does not support this kind of program; InsufficientMemoryError if the program would not fit in memory.
     """
     require_available(solver)
     backend = BACKENDS.get(solver, Backend(solver.lower()))
@@ -65,7 +65,7 @@ def solve_cvxpy(
 
 @dataclass(frozen=True)
 class _Run:
-    """One solver at work on one problem, within the caller's limits."""
+    """Runs of one solver on one problem, within the caller's limits."""
 
     problem: ConvexProblem
     solver: str
@@ -78,19 +78,19 @@ class _Run:
     started: float = field(default_factory=time.perf_counter)
 
     def in_units(self, units: FloatArray) -> Iterator[SolverResult]:
-        """Yield results for the program in these units (d,), compiled once, at smaller and smaller tolerances."""
+        """Yield results for the program in the given units (d,), compiled once, at successively smaller tolerances."""
         began = time.perf_counter()
         program = solver_program(self.problem, units)
         self._compile(program)
         compile_time = time.perf_counter() - began
         previous = None
         for fraction in _TOL_FRACTIONS:
-            left = self._time_left()
+            remaining = self._time_left()
             tolerances = self.backend.settings(fraction * self.tol, {})
-            if tolerances == previous or (previous is not None and left is not None and left <= 0.0):
+            if tolerances == previous or (previous is not None and remaining is not None and remaining <= 0.0):
                 return
             previous = tolerances
-            limits = _limits(self.solver, self.backend, self.max_iter, None if left is None else max(left, _LEAST_TIME))
+            limits = _limits(self.solver, self.backend, self.max_iter, None if remaining is None else max(remaining, _MIN_TIME))
             settings = self.backend.settings(fraction * self.tol, limits) | self.options
             failure = _run(program, self.solver, self.verbose, settings)
             result = _read(self.problem, program, units, failure, self.tol, compile_time)
@@ -101,18 +101,18 @@ class _Run:
                 return
 
     def falls_short(self, result: SolverResult) -> bool:
-        """Return whether the solver ended short of an optimum without a limit of the caller's."""
+        """Return whether the solver ended short of an optimum without reaching a limit of the caller."""
         own_limit = result.status is Status.MAX_ITER and self.max_iter is None
         return own_limit or result.status in (Status.INACCURATE, Status.FAILED)
 
     def _reached_limit(self, n_iter: int | None) -> Status:
-        """Return the limit that ended the solver; its own, of iterations, where it is none of the caller's."""
+        """Return the limit that ended the solver: the caller's, or its own limit of iterations."""
         if self.max_iter is not None and n_iter is not None and n_iter >= self.max_iter:
             return Status.MAX_ITER
         if self.time_limit is None:
             return Status.MAX_ITER
         used = time.perf_counter() - self.started
-        return Status.TIME_LIMIT if used >= _USED_UP * self.time_limit else Status.MAX_ITER
+        return Status.TIME_LIMIT if used >= _EXPIRED_FRACTION * self.time_limit else Status.MAX_ITER
 
     def _time_left(self) -> float | None:
         return None if self.time_limit is None else self.time_limit - (time.perf_counter() - self.started)
@@ -123,22 +123,22 @@ class _Run:
                 program.get_problem_data(self.solver, canon_backend=CANON_BACKEND)
         except cp.error.SolverError as error:
             raise SolverError(
-                f"solver {self.solver} cannot take {self.problem.loss.name} loss with penalty "
-                f"{self.problem.penalty.name} ({error}): use CLARABEL or SCS, which take all of them"
+                f"solver {self.solver} does not support {self.problem.loss.name} loss with penalty "
+                f"{self.problem.penalty.name} ({error}): use CLARABEL or SCS, which support every combination"
             ) from error
 
 
 def _run(program: cp.Problem, solver: str, verbose: bool, settings: dict[str, Any]) -> str | None:
-    """Solve the program; return what the solver said if it broke down."""
+    """Solve the program; return the solver's error message if it fails."""
     with cvxpy_alone():
         try:
             program.solve(solver=solver, canon_backend=CANON_BACKEND, verbose=verbose, **settings)
         except TypeError:
-            raise  # a keyword that the solver does not have
-        except Exception as error:  # each solver raises licence errors of a class of its own
+            raise  # an unknown solver option
+        except Exception as error:  # each solver has its own class of licence errors
             reason = failure_reason(solver)
             if reason is not None:
-                raise SolverNotAvailableError(f"{reason} (its own words: {error})") from error
+                raise SolverNotAvailableError(f"{reason} (solver message: {error})") from error
             if not isinstance(error, cp.error.SolverError):
                 raise
             return str(error)
@@ -178,21 +178,21 @@ def _read(
 
 
 def _limits(solver: str, backend: Backend, max_iter: int | None, time_limit: float | None) -> dict[str, Any]:
-    """Return the limits under the solver's own names; warn of those that it has no name for."""
+    """Return the limits as options of the solver; warn of those that it does not support."""
     limits: dict[str, Any] = {}
     for name, option, value in (
         ("max_iter", backend.max_iter, max_iter),
         ("time_limit", backend.time_limit, time_limit),
     ):
         if value is not None and option is None:
-            warn(f"{solver} has no option for {name}; it will not be kept to", UnsupportedOptionWarning, stacklevel=8)
+            warn(f"{solver} has no option for {name}, which is ignored", UnsupportedOptionWarning, stacklevel=8)
         elif value is not None and option is not None:
             limits[option] = value
     return limits
 
 
 def _drop_negligible(problem: ConvexProblem, weights: Weights, tol: float) -> Weights:
-    """Return the weights without the tiny blocks that an interior point leaves, if that costs next to nothing."""
+    """Zero the tiny blocks of an interior-point solution, unless that raises the objective noticeably."""
     blocks = problem.blocks(weights)
     sizes = np.linalg.norm(blocks, axis=-1, keepdims=True)
     sparse = problem.weights(np.where(sizes > _NEGLIGIBLE * sizes.max(), blocks, 0.0))

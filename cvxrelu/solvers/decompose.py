@@ -1,4 +1,4 @@
-"""The two steps of the paper for C-ReLU: solve C-GReLU, then split its solution into the cones."""
+"""Two-step method for C-ReLU: solve C-GReLU, then decompose its solution into the cones."""
 
 import time
 from dataclasses import dataclass, replace
@@ -17,22 +17,21 @@ from cvxrelu.status import Status
 
 @dataclass(frozen=True, kw_only=True)
 class Decompose:
-    """C-GReLU to the accuracy asked for, and a cone decomposition: a feasible point of C-ReLU, fast.
+    """Fast approximate solver for C-ReLU: solve C-GReLU and decompose its solution into the cones.
 
-    The dual point of C-GReLU is dual feasible for C-ReLU too: the certificate says how far the point can be from
-    optimal. At lam = 0 and with non-singular patterns it is optimal; else the gap has a part that no accuracy of
-    C-GReLU removes, of the order of lam (see `cvxrelu.approximation_bound`). The weights are a start for the other
-    solvers: ``solve(problem, start=solution.weights)``. Blocks of singular patterns that have no decomposition are left
-    zero.
+    The dual point of C-GReLU is also feasible for the dual of C-ReLU, so the certificate bounds the suboptimality.
+    With lam = 0 and non-singular patterns the point is optimal; otherwise a gap of the order of lam remains however
+    accurately C-GReLU is solved (see `cvxrelu.approximation_bound`). The weights can warm-start another solver:
+    ``solve(problem, start=solution.weights)``. Blocks of singular patterns that have no decomposition are set to zero.
 
     Parameters
     ----------
     method : str or ApproximateDecomposition
-        As `cvxrelu.decompose` takes it.
+        Decomposition method, as in `cvxrelu.decompose`.
     gated_tol : float, optional
-        Relative certified gap of C-GReLU; by default the tolerance of the solve.
+        Relative certified gap for C-GReLU; by default that of the solve.
     max_iter : int
-        Limit of the iterations for C-GReLU, where `cvxrelu.solve` is given none.
+        Iteration limit for C-GReLU, if `cvxrelu.solve` is given none.
 
     References
     ----------
@@ -65,15 +64,15 @@ class Decompose:
     def check_problem(self, problem: ConvexProblem) -> None:
         """Raise SolverError if the problem has no cones."""
         if not isinstance(problem, ConvexReLU):
-            raise SolverError(f"Decompose solves ConvexReLU by way of ConvexGatedReLU; got {problem!r}")
+            raise SolverError(f"Decompose solves ConvexReLU only; got {problem!r}")
 
     def run(self, problem: ConvexProblem, start: Weights | None, limits: Limits) -> SolverResult:
-        """Solve the problem, C-GReLU from the difference of the start. See `cvxrelu.solve`."""
+        """Solve the problem, with C-GReLU started from V - W of ``start``; see `cvxrelu.solve`."""
         self.check_problem(problem)
         started = time.perf_counter()
         gated = ConvexGatedReLU.of(problem)
         solver = first_able(gated)
-        assert solver is not None  # RFISTA takes all of them
+        assert solver is not None  # RFISTA supports every gated problem
         difference = None if start is None else problem.blocks(start)[0] - problem.blocks(start)[1]
         raw = solver.run(gated, difference, replace(limits, tol=self.gated_tol or limits.tol))
         result = split(problem, raw.weights, self.method)

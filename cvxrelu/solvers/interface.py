@@ -1,4 +1,4 @@
-"""The interface of solvers: limits, iterates, records and results."""
+"""Solver interface: limits, iterates, records and results."""
 
 import time
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from cvxrelu.status import Status
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One check of the gap on the way.
+    """One check of the certified gap during a solve.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Record:
     step : float or None
         Step size, for methods that have one.
     solver : str
-        The solver that was at work.
+        The solver that was running.
 
     Examples
     --------
@@ -72,22 +72,22 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """What one solver of a plan came to, certified.
+    """Certified result of one solver of a plan.
 
     Attributes
     ----------
     solver : str
-        The solver.
+        Name of the solver.
     status : Status
-        How it ended; OPTIMAL if its own certified gap, or that of all attempts so far, was within the tolerance.
+        Outcome; OPTIMAL if the certified gap over all attempts so far is within the tolerance.
     solver_status : str
-        The same in its own words.
+        Status string reported by the solver.
     objective : float
         Objective of its best feasible point.
     lower : float
         Its best lower bound.
     n_iter : int or None
-        Iterations; None where the solver does not say.
+        Number of iterations; None if the solver does not report it.
     time : float
         Seconds, certificates included.
     """
@@ -113,33 +113,33 @@ class Attempt:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SolverResult:
-    """A solver's own answer.
+    """Result of a solver, not yet certified.
 
     Attributes
     ----------
     weights : ndarray or pair of ndarrays
         Best weights found, not necessarily in their cones.
     t : ndarray of shape (n, c), or None
-        The solver's dual variable.
+        Dual variable of the solver.
     multipliers : csr_array of shape (2 c P, n), or None
-        The solver's multipliers of the cones.
+        Multipliers of the cone constraints.
     status : Status
-        How the solver says that it ended.
+        Outcome as reported by the solver.
     solver_status : str
-        The same in the solver's (CVXPY's) own words.
+        Status string of the solver (or of CVXPY).
     n_iter : int or None
-        Iterations; None where the solver does not say.
+        Number of iterations; None if the solver does not report it.
     compile_time : float
-        Seconds spent on building and compiling a CVXPY program.
+        Seconds spent building and compiling a CVXPY program.
     solve_time : float or None
-        Seconds in the solver itself; None where the solver does not say.
+        Seconds in the solver itself; None if the solver does not report it.
     history : tuple of Record
-        The checks of a native solver.
+        Gap checks of a native solver.
     workspace : DualWorkspace, optional
-        What a native solver knows of the dual, for the certificate to start from; None where it was interrupted.
+        Dual state of a native solver, reused by the certificate; None if the solver was interrupted or failed.
     resume : callable, optional
-        Of a native solver that was slow: goes on from where it has paused, and returns the answer, with the checks
-        since then, in the units of this one.
+        Set by a native solver that paused as slow: continues and returns the result, with the checks since then, in
+        the units of this one.
     """
 
     weights: Weights
@@ -160,20 +160,20 @@ Callback = Callable[[Record], Any]
 
 @dataclass(kw_only=True)
 class Limits:
-    """When to stop; see `cvxrelu.solve`.
+    """Stopping criteria of a solver; see `cvxrelu.solve`.
 
     Attributes
     ----------
     tol, max_iter, time_limit, callback
-        As in `cvxrelu.solve`; the time runs from when the limits are made.
+        As in `cvxrelu.solve`; the time limit runs from construction.
     patience : float, optional
-        Seconds of work that the next solver of a plan is predicted to need: the solver ends as "slow" once it has
-        worked for as long, and its gap, as it has decreased, will take longer than that. Work is the time of the thread
-        on a processor: what else the machine does plays no part. Set to None where such a solver goes on.
+        CPU seconds that the next solver of a plan is predicted to need. The solver stops as "slow" once it has used as
+        much and, by the decrease of its gap, is predicted to need more again. CPU time of the thread is independent of
+        other loads. Set to None when such a solver resumes.
     before : float
-        Seconds that have passed before: the times of records begin with them.
+        Seconds elapsed before this solver, added to the times of records.
     now, work : callable
-        The clock, and that of the work.
+        Clocks of wall time and of CPU time.
     """
 
     tol: float
@@ -191,27 +191,27 @@ class Limits:
         self.started = self.now()
 
     def rounds(self) -> Callable[[], bool]:
-        """Return a function that says when the gap is to be looked at again: by the clock, or by the work from now."""
+        """Return a predicate that is true once the gap must be checked again, by wall time or by CPU time from now."""
         until = np.inf if self.patience is None else self.work() + self.patience
         return lambda: self.now() >= self.deadline or (until < np.inf and self.work() >= until)
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the limits were made."""
+        """Seconds since construction."""
         return self.now() - self.started
 
     @property
     def deadline(self) -> float:
-        """The moment, of the clock, at which the time is up."""
+        """Clock time at which the time limit expires; infinite without one."""
         return np.inf if self.time_limit is None else self.started + self.time_limit
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Iterate:
-    """A point of a native solver that is worth a check: weights, and the dual variables that go with them.
+    """An iterate of a native solver to be checked: weights and their dual variables.
 
-    A solver that has computed objective and dual point of the feasible weights on its way gives them: they go into
-    the history, and the answer is certified from weights and dual variable all the same.
+    A solver that has already computed the objective and dual point of feasible weights passes them on for the history;
+    the result is still certified from weights and dual variable.
     """
 
     weights: Weights
@@ -225,37 +225,37 @@ class Iterate:
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """Newton steps in all, and whether the time of a round is up."""
+    """Limit of the total number of Newton steps, and of the time of a round."""
 
     steps: int
     expired: Callable[[], bool]
 
     @classmethod
     def of(cls, limits: Limits) -> Self:
-        """Return what the limits allow from now to the next check of the gap."""
+        """Return the budget from now to the next check of the gap."""
         return cls(steps=limits.max_iter, expired=limits.rounds())
 
     def spent(self, steps: int) -> bool:
-        """Return whether nothing is left after so many steps."""
+        """Return whether the budget is exhausted after ``steps`` steps."""
         return steps >= self.steps or self.expired()
 
 
 class NativeSolver(Protocol):
-    """A configured native solver."""
+    """Protocol of a configured native solver."""
 
     @property
     def max_iter(self) -> int:
-        """Iteration limit where the caller gives none."""
+        """Iteration limit if the caller gives none."""
 
     def check_problem(self, problem: ConvexProblem) -> None:
-        """Raise SolverError if the solver cannot take the problem."""
+        """Raise SolverError if the solver does not support the problem."""
 
     def run(self, problem: ConvexProblem, start: Weights | None, limits: Limits) -> SolverResult:
         """Solve the problem."""
 
 
 def takes(solver: NativeSolver, problem: ConvexProblem) -> bool:
-    """Return whether the solver can take the problem."""
+    """Return whether the solver supports the problem."""
     try:
         solver.check_problem(problem)
     except SolverError:

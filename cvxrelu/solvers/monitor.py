@@ -1,4 +1,4 @@
-"""The loop around native solvers: checks of the certified gap, limits, the best point, history, callback."""
+"""Outer loop of native solvers: gap checks, limits, best point, history and callback."""
 
 from collections.abc import Iterable, Iterator
 
@@ -12,7 +12,7 @@ from cvxrelu.runtime.interrupts import note_interrupt
 from cvxrelu.solvers.interface import Iterate, Limits, Record, SolverResult
 from cvxrelu.status import Status
 
-_STALL_SHARE = 0.7
+_STALL_FRACTION = 0.7
 _STALL_MINIMUM = 500
 _STALL_ROUNDINGS = 4.0
 
@@ -24,19 +24,19 @@ def monitor(
     name: str,
     workspace: DualWorkspace | None = None,
 ) -> SolverResult:
-    """Check the candidates as they come and return the best, when a limit or the tolerance is reached.
+    """Check candidates as they come; return the best one once the tolerance or a limit is reached.
 
     The gap is that of the best feasible point and the best dual point so far, in float64. A solver has stalled when
-    neither bound has moved by more than the rounding of X's precision in the last 30 % of at least 500 iterations. It
-    is at its end where nothing is regularised and the classes are separated: the infimum is not attained. One that is
-    slow can be resumed: it goes on from its own last point, as if it had never paused, within the same limits.
-    The workspace is that of the solver on the whole problem, if it has one.
+    the gap has decreased by no more than rounding in the precision of X over the last 30 % of at least 500 iterations.
+    It stops as unattained when nothing is regularised and the weights separate the classes. A slow solver can be
+    resumed: it continues from its last iterate, within the same limits. ``workspace`` is the solver's on the whole
+    problem, if it has one.
     """
     return _Monitor(problem, iter(candidates), limits, name, workspace).run()
 
 
 class _Monitor:
-    """A solver at work: its candidates to come, and the best of those that it has given."""
+    """A running solver: its remaining candidates, and the best bounds so far."""
 
     def __init__(
         self,
@@ -56,17 +56,17 @@ class _Monitor:
         self._dual: DualPoint | None = None
 
     def resume(self) -> SolverResult:
-        """Go on from where the solver has paused, with patience."""
+        """Continue a paused solver, without a limit of patience."""
         self._limits.patience = None
         return self.run()
 
-    @np.errstate(over="ignore", invalid="ignore")  # points that leave the range of the floats end the iteration
+    @np.errstate(over="ignore", invalid="ignore")  # overflow ends the iteration
     def run(self) -> SolverResult:
-        """Check candidates until there is a reason to stop."""
+        """Check candidates until a stopping criterion holds."""
         limits, workspace = self._limits, self._workspace
         if workspace is not None:
             workspace.expired = lambda: limits.now() >= limits.deadline
-        before, status, failure = len(self._history), Status.STALLED, ""  # stalled: a solver with no more to offer
+        before, status, failure = len(self._history), Status.STALLED, ""  # stalled: the solver ran out of candidates
         try:
             for candidate in self._candidates:
                 self._check(candidate)
@@ -79,7 +79,7 @@ class _Monitor:
         except KeyboardInterrupt:
             note_interrupt()
             status = Status.INTERRUPTED
-        except (ArithmeticError, np.linalg.LinAlgError) as error:  # the best point so far is no worse for it
+        except (ArithmeticError, np.linalg.LinAlgError) as error:  # the best point so far is kept
             status, failure = Status.FAILED, f" ({type(error).__name__}: {error})"
         dual = self._dual
         return SolverResult(
@@ -96,7 +96,7 @@ class _Monitor:
         )
 
     def _check(self, candidate: Iterate) -> None:
-        """Keep what is better than all before, and note it."""
+        """Update the best bounds by a candidate and append a record."""
         problem, limits = self._problem, self._limits
         if candidate.objective is None:
             violation = problem.violation(candidate.weights)
@@ -141,22 +141,22 @@ def _reason_to_stop(history: list[Record], spent: list[float], limits: Limits, p
 
 
 def _slow(history: list[Record], spent: list[float], limits: Limits) -> bool:
-    """Return whether the gap, by its decrease in the last half of the work, needs more than the patience."""
-    latest, used = history[-1], spent[-1]
-    if limits.patience is None or used <= limits.patience:
+    """Return whether the gap, at its rate of decrease in the last half of the work, needs more than the patience."""
+    latest, total = history[-1], spent[-1]
+    if limits.patience is None or total <= limits.patience:
         return False
-    goal = limits.tol * abs(latest.objective)
-    half = sum(work <= 0.5 * used for work in spent)
+    threshold = limits.tol * abs(latest.objective)
+    half = sum(work <= 0.5 * total for work in spent)
     since, gap = (spent[half - 1], history[half - 1].gap) if half else (0.0, latest.objective)
-    decrease = np.log(max(gap / latest.gap, 1.0)) / (used - since)
-    return bool(goal <= 0.0 or np.log(latest.gap / goal) > limits.patience * decrease)
+    decrease = np.log(max(gap / latest.gap, 1.0)) / (total - since)
+    return bool(threshold <= 0.0 or np.log(latest.gap / threshold) > limits.patience * decrease)
 
 
 def stalled(history: list[Record], eps: float) -> bool:
-    """Return whether the gap has moved by no more than rounding in the last 30 % of at least 500 iterations."""
+    """Return whether the gap decreased by no more than rounding in the last 30 % of at least 500 iterations."""
     latest = history[-1]
     if latest.n_iter is None or latest.n_iter < _STALL_MINIMUM:
         return False
-    earlier = [record for record in history if (record.n_iter or 0) <= _STALL_SHARE * latest.n_iter]
+    earlier = [record for record in history if (record.n_iter or 0) <= _STALL_FRACTION * latest.n_iter]
     moved = earlier[-1].gap - latest.gap if earlier else float("inf")
     return moved <= _STALL_ROUNDINGS * eps * abs(latest.objective)

@@ -1,4 +1,4 @@
-"""The plan of "auto": solvers in order, each started from the best point so far, until one proves the gap asked for."""
+"""The plan of "auto": solvers in order, each started from the best point so far, until the gap is within tol."""
 
 import sys
 from dataclasses import dataclass
@@ -15,21 +15,21 @@ from cvxrelu.solvers.working_set.solver import WorkingSet
 
 INTERIOR_POINT = "CLARABEL"
 
-# Measured on 20 problems of 20 to 1,000 rows, to a factor of 3: what CVXPY and Clarabel take beside the factors, for
-# each entry of their matrix, for each operation of a factor, and how many factors.
-_LEAST_PATIENCE = 0.2  # what a native solver has in any case: of small random problems one in twelve takes longer
+_MIN_PATIENCE = 0.2  # seconds; one small random problem in twelve takes longer
+# Cost model of CVXPY and Clarabel, measured on 20 problems of 20 to 1,000 rows to within a factor of 3: fixed seconds,
+# seconds for each matrix entry and for each operation of a factorization, and the number of factorizations.
 _BASE, _IMPORT, _PER_ENTRY, _PER_OPERATION = 0.1, 0.7, 2e-6, 1.5e-9
-_FACTORS = {"squared": 8, "huber": 10, "logistic": 22, "softmax": 30}
-_MOST_FACTORS = 30
-_FOR_CONES = 20  # more of them
+_FACTORIZATIONS = {"squared": 8, "huber": 10, "logistic": 22, "softmax": 30}
+_MAX_FACTORIZATIONS = 30
+_CONE_FACTORIZATIONS = 20  # in addition
 _BYTES_PER_ENTRY, _BYTES_PER_FACTOR_ENTRY = 200, 32
-_SHARE_OF_MEMORY = 0.5
-_LONGEST = 600.0  # seconds of an interior-point solver that "auto" takes upon itself where the caller sets no limit
+_MEMORY_FRACTION = 0.5
+_MAX_SECONDS = 600.0  # longest predicted run of an interior-point solver that "auto" starts
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a solver is predicted to need: seconds and bytes."""
+    """Predicted cost of a solver: seconds, and size in bytes."""
 
     seconds: float
     size: float
@@ -42,13 +42,13 @@ class Planned:
     Attributes
     ----------
     solver : native solver, or str
-        The solver, or the name of one of CVXPY's.
+        The solver, or the name of a CVXPY solver.
     patience : float, optional
-        Seconds after which this solver hands over if it is slow; see `Limits`.
+        CPU seconds after which this solver is paused if it is slow; see `Limits`.
     seconds : float
-        What it is predicted to need: it is left out where a slow one can go on and a limit of the caller's leaves less.
+        Predicted time. The step is skipped if less remains of the time limit and a slow solver can resume.
     resumes : bool
-        Only if the same solver was too slow before: it goes on from where it paused.
+        Resume the same solver if it was paused as slow; otherwise skip the step.
     """
 
     solver: NativeSolver | str
@@ -63,9 +63,9 @@ class Planned:
 
 
 def interior_point_cost(problem: ConvexProblem) -> Cost:
-    """Return what CVXPY and Clarabel are predicted to need, to a factor of some 3.
+    """Predict the cost of CVXPY with Clarabel, to within a factor of about 3.
 
-    A factor of the KKT matrix costs what the Schur complement in the rows or the columns does, the fewer.
+    Factorizing the KKT matrix costs as much as the smaller Schur complement, in the rows or in the columns.
     """
     n, d, c = problem.n, problem.d, problem.n_outputs
     cones = isinstance(problem, ConvexReLU)
@@ -76,15 +76,15 @@ def interior_point_cost(problem: ConvexProblem) -> Cost:
     if cones:
         operations += float(c * n * columns * d)
     size = _BYTES_PER_ENTRY * entries + _BYTES_PER_FACTOR_ENTRY * c * short * (short + long)
-    if problem.penalty.couples_outputs:  # for each pattern a semidefinite cone of matrices of size c + d
+    if problem.penalty.couples_outputs:  # one semidefinite cone of order c + d for each pattern
         triangle = 0.5 * (c + d) * (c + d + 1)
         operations += len(problem.patterns) * triangle**3
         size += _BYTES_PER_FACTOR_ENTRY * len(problem.patterns) * triangle**2
     loss = unweighted(problem.loss)
-    if not loss.sums_over_entries:  # its cones tie the outputs together
+    if not loss.sums_over_entries:  # its cones couple the outputs
         operations *= c
-    factors = _FACTORS.get(loss.name, _MOST_FACTORS) + (_FOR_CONES if cones else 0)
-    seconds = _BASE + _PER_ENTRY * entries + _PER_OPERATION * factors * operations
+    factorizations = _FACTORIZATIONS.get(loss.name, _MAX_FACTORIZATIONS) + (_CONE_FACTORIZATIONS if cones else 0)
+    seconds = _BASE + _PER_ENTRY * entries + _PER_OPERATION * factorizations * operations
     if "cvxpy" not in sys.modules:
         seconds += _IMPORT
     return Cost(seconds, size)
@@ -93,27 +93,27 @@ def interior_point_cost(problem: ConvexProblem) -> Cost:
 def make_plan(problem: ConvexProblem, time_left: float) -> tuple[Planned, ...]:
     """Return the solvers that "auto" tries, in order.
 
-    The native solver that suits the problem best; CLARABEL where memory and the time that is left, or ten minutes,
-    are predicted to suffice; then the other native ones, and the first again if it was but slow. Without WorkingSet
-    for C-ReLU CLARABEL comes first, as long as it is predicted to suffice, or nothing else does.
+    The first native solver that supports the problem; CLARABEL, if predicted to fit in memory and in the remaining time
+    (at most ten minutes); the first one resumed, if it was paused as slow; then the other native solvers. For C-ReLU
+    without WorkingSet, CLARABEL comes first if it fits or if no native solver does.
 
     Parameters
     ----------
     problem : ConvexGatedReLU or ConvexReLU
         The problem.
     time_left : float
-        Seconds of the caller's limit; infinite without one.
+        Seconds left of the time limit; infinite without one.
     """
     candidates: list[NativeSolver] = [LeastSquares(), WorkingSet(), RFISTA(), AugmentedLagrangian()]
     native = [solver for solver in candidates if takes(solver, problem)]
     cost = interior_point_cost(problem)
-    affordable = cost.size <= _SHARE_OF_MEMORY * available_bytes() and cost.seconds <= min(_LONGEST, time_left)
+    affordable = cost.size <= _MEMORY_FRACTION * available_bytes() and cost.seconds <= min(_MAX_SECONDS, time_left)
     if native and not affordable:
         return tuple(Planned(solver) for solver in native)
     second = Planned(INTERIOR_POINT, seconds=cost.seconds)
     if not native or isinstance(native[0], AugmentedLagrangian):
         return (second, *(Planned(solver) for solver in native))
-    least = 0.0 if isinstance(native[0], RFISTA) else _LEAST_PATIENCE  # RFISTA alone is often slower than CLARABEL
-    first = Planned(native[0], patience=max(cost.seconds, least))
+    min_patience = 0.0 if isinstance(native[0], RFISTA) else _MIN_PATIENCE  # RFISTA is often slower than CLARABEL
+    first = Planned(native[0], patience=max(cost.seconds, min_patience))
     resumed = Planned(native[0], resumes=True)
     return (first, second, resumed, *(Planned(solver) for solver in native[1:]))

@@ -1,4 +1,4 @@
-"""The native solvers by name."""
+"""Registry of the native solvers by name."""
 
 from cvxrelu.solvers.decompose import Decompose
 from cvxrelu.solvers.first_order.augmented_lagrangian import AugmentedLagrangian

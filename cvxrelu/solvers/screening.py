@@ -1,7 +1,6 @@
-"""Working sets of patterns: solve on few of them, price all with one dual point, take in those that matter.
+"""Working sets of patterns: solve on a few, price all by a dual point, and add those with the largest constraints.
 
-Patterns that a dual point and its gap prove to be zero at every optimum (the gap-safe rule of Ndiaye, Fercoq, Gramfort
-& Salmon 2017) are priced no more.
+Patterns that the gap-safe rule (Ndiaye, Fercoq, Gramfort & Salmon 2017) proves to be zero at every optimum are dropped.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,20 +17,20 @@ from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.solvers.interface import Iterate, Limits, Record
 from cvxrelu.solvers.monitor import stalled
 
-# Solves the problem restricted to the patterns of an index, from blocks of that size, and yields its points.
+# Takes the problem restricted to some patterns, their indices and blocks to start from; yields iterates.
 InnerSolver = Callable[[ConvexProblem, NDArray[np.intp], FloatArray], Iterator[Iterate]]
 
-_SMALLEST = 12
+_MIN_SIZE = 12
 _GROWTH = 1.5
-_LAST_SHARE = 0.5
-_WORTH_DROPPING = 0.1
+_FINAL_FRACTION = 0.5
+_MIN_DROPPED_FRACTION = 0.1
 _ROUNDING = 1e-12
 _CHUNK = 16
 
 
 def can_screen(problem: ConvexProblem) -> bool:
-    """Return whether the penalty adds up over patterns and sets whole ones to zero, and there are enough of them."""
-    return isinstance(problem.penalty, PatternNorm) and problem.lam > 0.0 and len(problem.patterns) > _SMALLEST
+    """Return whether screening applies: lam > 0, a norm separable over patterns, and enough patterns."""
+    return isinstance(problem.penalty, PatternNorm) and problem.lam > 0.0 and len(problem.patterns) > _MIN_SIZE
 
 
 def screened(
@@ -39,41 +38,41 @@ def screened(
     start: FloatArray,
     limits: Limits,
     inner: InnerSolver,
-    share: float,
+    fraction: float,
     workspace: DualWorkspace,
 ) -> Iterator[Iterate]:
     """Yield points of the whole problem, each the solution on a working set of patterns.
 
-    The set holds the active patterns and those with the largest dual constraint values, at least 12 in
-    all and at least half as many again as are active. On it the inner solver runs until its own gap is ``share`` of
-    the last one over all patterns; the caller certifies each point over all patterns, and so decides when to stop. The
-    workspace, which serves the whole problem, is the caller's too.
+    The working set holds the active patterns and those with the largest dual constraint values: at least 12, and at
+    least 1.5 times the number of active ones. The inner solver runs until its own gap is ``fraction`` of the last gap
+    over all patterns. The caller certifies each point over all patterns and decides when to stop; it shares the
+    workspace of the whole problem.
     """
     eps = float(np.finfo(problem.X.dtype).eps)
     alive = np.arange(len(problem.patterns))
     workspace.remember(problem.operator, *problem.at_zero)
-    part, norms = problem, pattern_norms(problem)
-    blocks, n_iter, step, ended = start, 0, 0.0, False
+    reduced, norms = problem, pattern_norms(problem)
+    blocks, n_iter, step, exhausted = start, 0, 0.0, False
     while True:
-        weights = part.weights(blocks[..., alive, :])
-        t = part.gradient_point(weights)
-        sides, multipliers = part.dual_constraint_values(t, workspace)
+        weights = reduced.weights(blocks[..., alive, :])
+        t = reduced.gradient_point(weights)
+        dual_constraint_values, multipliers = reduced.dual_constraint_values(t, workspace)
         if n_iter:
-            whole = multipliers if part is problem else None
-            yield Iterate(weights=problem.weights(blocks), n_iter=n_iter, step=step, multipliers=whole)
-        if ended:
+            all_multipliers = multipliers if reduced is problem else None
+            yield Iterate(weights=problem.weights(blocks), n_iter=n_iter, step=step, multipliers=all_multipliers)
+        if exhausted:
             return
-        working = choose_patterns(blocks[..., alive, :], sides, _SMALLEST, _GROWTH)
+        working = choose_patterns(blocks[..., alive, :], dual_constraint_values, _MIN_SIZE, _GROWTH)
         index = alive[working]
-        restricted = part.restrict(working)
-        point = part.dual_point(t, multipliers, workspace=workspace)
-        gap = part.objective(part.repair(weights)) - point.value
-        target = share * gap
-        zero = gap_safe(part, _multiple(point.t, t) * sides, point.value, gap, norms)
+        restricted = reduced.restrict(working)
+        point = reduced.dual_point(t, multipliers, workspace=workspace)
+        gap = reduced.objective(reduced.repair(weights)) - point.value
+        gap_tol = fraction * gap
+        zero = gap_safe(reduced, _multiple(point.t, t) * dual_constraint_values, point.value, gap, norms)
         zero[working] = False
-        if zero.sum() > _WORTH_DROPPING * len(zero):
-            alive, norms, part = alive[~zero], norms[~zero], part.restrict(np.flatnonzero(~zero))
-            workspace = DualWorkspace()  # of the part: the caller keeps that of the whole problem
+        if zero.sum() > _MIN_DROPPED_FRACTION * len(zero):
+            alive, norms, reduced = alive[~zero], norms[~zero], reduced.restrict(np.flatnonzero(~zero))
+            workspace = DualWorkspace()  # for the reduced problem; the caller keeps that of the whole one
         history: list[Record] = []
         expired = limits.rounds()
         candidate = None
@@ -84,12 +83,12 @@ def screened(
             if history:
                 gap = min(gap, history[-1].gap)
             history.append(Record(n_iter=candidate.n_iter, time=limits.elapsed, objective=upper, lower=upper - gap))
-            if gap <= max(target, _LAST_SHARE * limits.tol * abs(upper)) or stalled(history, eps):
+            if gap <= max(gap_tol, _FINAL_FRACTION * limits.tol * abs(upper)) or stalled(history, eps):
                 break
             if expired() or n_iter + candidate.n_iter >= limits.max_iter:
                 break
         else:
-            ended = True  # the inner solver has no more to offer
+            exhausted = True  # the inner solver ran out of iterates
         if candidate is None:
             return
         n_iter, step = n_iter + candidate.n_iter, candidate.step
@@ -97,47 +96,52 @@ def screened(
         blocks[..., index, :] = inside
 
 
-def choose_patterns(blocks: FloatArray, sides: FloatArray, smallest: int, growth: float) -> NDArray[np.intp]:
-    """Return the active patterns and those of the largest dual constraint values, ``growth`` times as many in all."""
+def choose_patterns(
+    blocks: FloatArray, dual_constraint_values: FloatArray, smallest: int, growth: float
+) -> NDArray[np.intp]:
+    """Return a working set: the active patterns and those with the largest dual constraint values.
+
+    Its size is ``growth`` times the number of active patterns, and at least ``smallest``.
+    """
     used = np.any(blocks, axis=-1)
     active = np.any(used, axis=tuple(range(used.ndim - 1)))
     size = max(smallest, int(growth * active.sum()))
-    first = np.argsort(-np.where(active, np.inf, sides), kind="stable")[:size]
+    first = np.argsort(-np.where(active, np.inf, dual_constraint_values), kind="stable")[:size]
     return np.sort(first)
 
 
 def gap_safe(
-    problem: ConvexProblem, sides: FloatArray, lower: float, gap: float, norms: FloatArray
+    problem: ConvexProblem, dual_constraint_values: FloatArray, lower: float, gap: float, norms: FloatArray
 ) -> NDArray[np.bool_]:
-    """Return which patterns (P,) are zero at every optimum, proved by a dual feasible point and its gap.
+    """Return a mask (P,) of the patterns that a dual feasible point and its gap prove zero at every optimum.
 
-    F* is 1/L-strongly convex where F is L-smooth, so the optimal t lies within sqrt(2 L gap) of the point; a dual
-    constraint value moves by at most ||D_i X||_2 times that, over the cones too, as projections do not expand.
+    F* is 1/L-strongly convex for an L-smooth F, so the optimal t lies within sqrt(2 L gap) of the point, and each dual
+    constraint value changes by at most ||D_i X||_2 times that; with cones too, as projections are non-expansive.
 
     Parameters
     ----------
     problem : ConvexProblem
-        With a penalty that adds up over patterns.
-    sides : ndarray of shape (P,)
-        The largest dual constraint value of each pattern at the dual feasible point, or an upper bound.
+        Problem with a penalty separable over patterns.
+    dual_constraint_values : ndarray of shape (P,)
+        Largest dual constraint value of each pattern at the dual feasible point, or an upper bound.
     lower : float
-        The dual objective there.
+        Dual objective at that point.
     gap : float
-        Objective of a feasible point less ``lower``.
+        Objective of a feasible point minus ``lower``.
     norms : ndarray of shape (P,)
         Upper bounds of ||D_i X||_2: `pattern_norms`.
     """
     rounding = _ROUNDING * (abs(lower) + abs(gap))
     radius = np.sqrt(2.0 * problem.loss.smoothness(problem.n) * (max(gap, 0.0) + rounding))
-    proved: NDArray[np.bool_] = sides + radius * norms < problem.lam
-    return proved
+    screened_out: NDArray[np.bool_] = dual_constraint_values + radius * norms < problem.lam
+    return screened_out
 
 
 def pattern_norms(problem: ConvexProblem) -> FloatArray:
-    """Return upper bounds (P,) of ||D_i X||_2: the lesser of ||X||_2 and the Frobenius norm of D_i X."""
+    """Return upper bounds (P,) of ||D_i X||_2: the minimum of ||X||_2 and the Frobenius norm of D_i X."""
     X = problem.operator.X
     rows, D = np.einsum("ij,ij->i", X, X), problem.patterns.D
-    chunks = range(0, D.shape[1], _CHUNK)  # few patterns at a time: their masks as floats stay in the cache
+    chunks = range(0, D.shape[1], _CHUNK)  # chunks of masks as floats fit in the cache
     squared = np.concatenate([D[:, start : start + _CHUNK].T.astype(np.float64) @ rows for start in chunks])
     gram = X.T @ X if len(X) > X.shape[1] else X @ X.T
     largest = (1.0 + _ROUNDING) * eigvalsh(gram, subset_by_index=(len(gram) - 1, len(gram) - 1))[0]
@@ -146,12 +150,12 @@ def pattern_norms(problem: ConvexProblem) -> FloatArray:
 
 
 def _multiple(point: FloatArray, t: FloatArray) -> float:
-    """Return the factor between t and the dual feasible point made from it."""
+    """Return the factor by which t is scaled to the dual feasible point."""
     return float(np.linalg.norm(point)) / max(float(np.linalg.norm(t)), TINY)
 
 
 def _gap(problem: ConvexProblem, blocks: FloatArray, multipliers: object) -> float:
-    """Return objective less dual bound at the blocks; their violation of the cones is left to the caller."""
+    """Return the objective minus the dual bound at the blocks, which may violate their cones."""
     weights = problem.weights(blocks)
     point = problem.dual_point(problem.gradient_point(weights), multipliers)
     return problem.objective(weights) - point.value

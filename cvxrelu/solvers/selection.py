@@ -1,4 +1,4 @@
-"""The native solver that suits a problem."""
+"""Selection of a native solver for a problem."""
 
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.runtime.memory import COMPILED_BYTES, fits
@@ -10,9 +10,9 @@ from cvxrelu.solvers.working_set.solver import WorkingSet
 
 
 def first_able(problem: ConvexProblem) -> NativeSolver | None:
-    """Return the first of LeastSquares, WorkingSet and RFISTA that can take the problem: one for every gated one.
+    """Return the first of LeastSquares, WorkingSet and RFISTA that supports the problem (RFISTA: any gated one).
 
-    For a ReLU problem that they do not take: AugmentedLagrangian where CLARABEL's program does not fit in memory.
+    For other ReLU problems, return AugmentedLagrangian if CLARABEL's program does not fit in memory, else None.
     """
     candidates: list[NativeSolver] = [LeastSquares(), WorkingSet(), RFISTA()]
     found = next((solver for solver in candidates if takes(solver, problem)), None)

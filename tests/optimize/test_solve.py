@@ -221,13 +221,13 @@ def test_licence_trouble_is_told_apart_from_failure(monkeypatch):
 
 
 def test_a_solver_that_cannot_take_the_cones():
-    with pytest.raises(cr.SolverError, match="OSQP cannot take squared loss with penalty group_l1.*CLARABEL"):
+    with pytest.raises(cr.SolverError, match="OSQP does not support squared loss with penalty group_l1.*CLARABEL"):
         cr.solve(make_problem("gated"), "OSQP")
 
 
 @needs("ecos")
 def test_ecos_has_no_nuclear_norm():
-    with pytest.raises(cr.SolverError, match="ECOS cannot take squared loss with penalty nuclear"):
+    with pytest.raises(cr.SolverError, match="ECOS does not support squared loss with penalty nuclear"):
         cr.solve(make_problem("gated", penalty="nuclear", c=3), "ECOS")
 
 

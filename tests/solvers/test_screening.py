@@ -1,4 +1,4 @@
-"""Gap-safe screening: what it proves to be zero is zero, and the path that uses it still meets Clarabel's."""
+"""Gap-safe screening: screened patterns are zero at the optimum, and paths agree with Clarabel."""
 
 import warnings
 
@@ -13,14 +13,14 @@ from tests.helpers.cases import make_problem
 
 
 def screen(problem, weights):
-    """The patterns proved zero from the dual point of the weights."""
+    """Return the mask of patterns proved zero by the dual point of the weights."""
     feasible = problem.repair(weights)
     t = problem.gradient_point(feasible)
-    sides, multipliers = problem.dual_constraint_values(t)
+    values, multipliers = problem.dual_constraint_values(t)
     point = problem.dual_point(t, multipliers)
     gap = problem.objective(feasible) - point.value
     scale = np.linalg.norm(point.t) / np.linalg.norm(t)
-    return gap_safe(problem, scale * sides, point.value, gap, pattern_norms(problem))
+    return gap_safe(problem, scale * values, point.value, gap, pattern_norms(problem))
 
 
 def solved(problem):
@@ -38,7 +38,7 @@ def solved(problem):
     seed=st.integers(0, 1000),
     size=st.sampled_from([0.0, 1e-6, 1e-4, 1e-2]),
 )
-def test_what_is_proved_zero_may_be_left_out(kind, loss, penalty, ratio, seed, size):
+def test_screened_patterns_can_be_dropped(kind, loss, penalty, ratio, seed, size):
     if kind == "relu" and penalty == "nuclear":
         penalty = "group_l1"
     c = 3 if loss == "softmax" or seed % 2 else 1
@@ -55,7 +55,7 @@ def test_what_is_proved_zero_may_be_left_out(kind, loss, penalty, ratio, seed, s
 
 
 @pytest.mark.parametrize("kind", ["gated", "relu"])
-def test_near_the_optimum_most_inactive_patterns_are_proved_zero(kind):
+def test_most_inactive_patterns_are_screened_out_near_the_optimum(kind):
     problem = make_problem(kind, ratio=0.5, n_gates=30)
     optimum = solved(problem)
     blocks = problem.blocks(optimum.weights)
@@ -66,13 +66,13 @@ def test_near_the_optimum_most_inactive_patterns_are_proved_zero(kind):
 
 
 @pytest.mark.parametrize("penalty", ["group_l1", "l1", "nuclear"])
-def test_norms_bound_those_of_the_masked_data(penalty):
+def test_pattern_norms_bound_the_norms_of_the_masked_data(penalty):
     problem = make_problem("gated", penalty=penalty, shape="collinear")
     masked = [np.linalg.norm(problem.patterns.D[:, [i]] * problem.X, 2) for i in range(len(problem.patterns))]
     assert np.all(pattern_norms(problem) >= np.array(masked) * (1 - 1e-12))
 
 
-def test_paths_on_screened_patterns_meet_clarabel():
+def test_paths_with_screening_agree_with_clarabel():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((40, 4))
     y = np.abs(X[:, 0]) - X[:, 1]

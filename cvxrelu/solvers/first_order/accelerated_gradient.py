@@ -1,8 +1,8 @@
 """R-FISTA: accelerated proximal gradient with line search and restarts, for a smooth function plus a prox.
 
-Mishkin, Sahiner & Pilanci (arXiv 2202.01331); FISTA is Beck & Teboulle (2009), the restart O'Donoghue & Candes
-(2015). Two departures from the authors' package: the momentum is the published one (theirs voids the rate), and the
-line search tests a Bregman distance that does not cancel near the optimum.
+Mishkin, Sahiner & Pilanci (arXiv 2202.01331); FISTA: Beck & Teboulle (2009); restarts: O'Donoghue & Candes (2015).
+Differs from the authors' package in two ways: the momentum is the published one (theirs loses the convergence rate),
+and the line search uses a Bregman distance free of cancellation near the optimum.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _REFRESH = 100
 
 
 class CompositeModel(Protocol):
-    """h(B u) + R(u): h smooth and convex, B linear, R with a prox. Images are arrays z = B u."""
+    """Composite objective h(B u) + R(u): h smooth and convex, B linear, R with a prox. Images are arrays z = B u."""
 
     def image(self, u: FloatArray) -> FloatArray:
         """Return B u."""
@@ -46,19 +46,19 @@ class CompositeModel(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ProximalOptions:
-    """How the iteration is done; the defaults are R-FISTA.
+    """Options of the accelerated proximal gradient method; the defaults give R-FISTA.
 
     Attributes
     ----------
     accelerate : bool
-        Momentum. False: proximal gradient descent (PGD).
+        Use momentum. False gives proximal gradient descent (PGD).
     line_search : bool
-        Backtrack from a step that may grow. False: the fixed step 1 / L, L by the power method.
+        Backtrack from a step that may grow. False gives the fixed step 1 / L, with L from the power method.
     restart : {"gradient", "value", "none"}
-        Drop the momentum when it points uphill by the gradient mapping, or when the objective rose.
+        Reset the momentum when it forms an obtuse angle with the gradient step, when the objective increases, or never.
     step_rule : {"lassplore", "forward_track", "keep"}
-        The first step tried next: 1.25 times the last one if that was accepted with a wide margin (factor 5),
-        always 1.25 times it, or the same.
+        First step tried in the next iteration: 1.25 times the last one if that was accepted with a wide margin
+        (factor 5), always 1.25 times the last one, or the last one.
 
     Examples
     --------
@@ -75,7 +75,7 @@ class ProximalOptions:
 
 @dataclass(frozen=True, eq=False)
 class AcceleratedIterate:
-    """A point of the iteration: weights, image, the step it came by, and the norm of the gradient mapping."""
+    """An iterate: weights, image, step size and norm of the gradient mapping."""
 
     u: FloatArray
     z: FloatArray
@@ -86,9 +86,9 @@ class AcceleratedIterate:
 def iterate(
     model: CompositeModel, start: FloatArray, step: float | None, options: ProximalOptions
 ) -> Iterator[AcceleratedIterate]:
-    """Yield the iterates from ``start``; ``step`` is the first step tried, None: estimated.
+    """Yield iterates from ``start``; ``step`` is the first step tried, estimated if None.
 
-    There is no end to them, unless they leave the range of the floats: unbounded problems, in float32 above all.
+    The iterator is infinite unless iterates overflow, as on unbounded problems (most easily in float32).
     """
     if step is None or not options.line_search:
         step = 1.0 / model.lipschitz()
@@ -99,15 +99,15 @@ def iterate(
     while True:
         gradient = model.adjoint(model.slope(z_v))
         while True:
-            target = v - step * gradient
-            if not np.isfinite(target).all():
+            forward_point = v - step * gradient
+            if not np.isfinite(forward_point).all():
                 return
-            new = model.prox(target, step)
+            new = model.prox(forward_point, step)
             moved = new - v
             moved_image = model.image(moved)
             squared = float(np.vdot(moved, moved))
             bregman = model.bregman(moved_image, z_v)
-            # <=, so that a zero step passes; a step of rounding's size leaves nothing to test.
+            # <= accepts a zero step; a step at rounding level cannot be tested.
             if not options.line_search or 2.0 * step * bregman <= squared or squared == 0.0:
                 break
             step *= _BACKTRACK
@@ -116,9 +116,9 @@ def iterate(
         if not (step > 0.0 and np.isfinite(squared) and np.isfinite(moved_image).all()):
             return
         z_new = z_v + moved_image
-        travelled = new - u
+        displacement = new - u
         if options.restart == "gradient":
-            restart = float(np.vdot(moved, travelled)) < 0.0
+            restart = float(np.vdot(moved, displacement)) < 0.0
         elif options.restart == "value":
             previous, value = value, model.value(new, z_new)
             restart = value > previous
@@ -129,12 +129,12 @@ def iterate(
             momentum = 1.0
             v, z_v = new, z_new
         else:
-            following = 0.5 * (1.0 + np.sqrt(1.0 + 4.0 * momentum * momentum))
-            beta = (momentum - 1.0) / following
-            momentum = following
-            v, z_v = new + beta * travelled, z_new + beta * (z_new - z)
+            next_momentum = 0.5 * (1.0 + np.sqrt(1.0 + 4.0 * momentum * momentum))
+            beta = (momentum - 1.0) / next_momentum
+            momentum = next_momentum
+            v, z_v = new + beta * displacement, z_new + beta * (z_new - z)
         u, z = new, z_new
-        if count % _REFRESH == 0:  # images that are only added to would drift
+        if count % _REFRESH == 0:  # recompute images, which accumulate rounding errors
             z, z_v = model.image(u), model.image(v)
         yield AcceleratedIterate(u, z, step, float(np.sqrt(squared)) / step)
         if options.line_search and (

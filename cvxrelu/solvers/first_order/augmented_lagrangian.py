@@ -1,4 +1,4 @@
-"""The augmented Lagrangian method for C-ReLU, on R-FISTA subproblems."""
+"""Augmented Lagrangian method for C-ReLU, with subproblems solved by R-FISTA."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -26,29 +26,29 @@ _FIRST_TOLERANCE = 1e-3
 _TOLERANCE = 1e-6
 _SUBPROBLEM_ITERATIONS = 2_000
 _SMALLEST_DELTA = 1e-6
-_SHARE = 0.3
+_GAP_FRACTION = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentedLagrangian:
-    """The augmented Lagrangian method (Mishkin, Sahiner & Pilanci 2022) with signed multiplier updates.
+    """Augmented Lagrangian method (Mishkin, Sahiner & Pilanci 2022) with signed multiplier updates.
 
     Minimises F + lam * Omega + delta/2 sum (gamma / delta - (2 D - I) X w)_+^2 over V and W by R-FISTA, then updates
-    gamma <- (gamma - delta (2 D - I) X w)_+, each subproblem started from the last one. Each check repairs the point
-    into its cones and certifies the gap. Memory: one array of n x 2 c P numbers for the multipliers, and some ten of
-    n x 2 c P' for the P' patterns worked on, beside the mask.
+    gamma <- (gamma - delta (2 D - I) X w)_+; each subproblem is warm-started. Each check repairs the point into its
+    cones and certifies the gap. Memory: the mask, one array of n x 2 c P numbers for the multipliers, and about ten of
+    n x 2 c P' for the P' patterns of the working set.
 
     Parameters
     ----------
     delta : "window" or float
-        The penalty strength: fixed, or found by the paper's window: from 100 / n doubled until the squared violation
-        of the first subproblems is below 1e-2, halved until it is above 1e-3.
+        Penalty parameter: fixed, or chosen by the paper's window rule, which starts at 100 / n and doubles delta while
+        the squared violation of the first subproblems is above 1e-2, or halves it while it is below 1e-3.
     inner : ProximalOptions
-        How the subproblems are solved.
+        Options of the subproblem solver.
     screen : bool
-        Work on working sets of patterns where the penalty adds up over patterns (group_l1, l1).
+        Use working sets of patterns if the penalty is separable over patterns (group_l1, l1).
     max_iter : int
-        Limit of inner iterations in all, where `cvxrelu.solve` is given none.
+        Limit of the total number of inner iterations, if `cvxrelu.solve` is given none.
 
     Examples
     --------
@@ -74,7 +74,7 @@ class AugmentedLagrangian:
         check_integer("max_iter", self.max_iter, minimum=1)
 
     def check_problem(self, problem: ConvexProblem) -> None:
-        """Raise SolverError if the problem has no cones, or does not fit in the memory that is free."""
+        """Raise SolverError if the problem has no cones, or InsufficientMemoryError if it does not fit in memory."""
         if not isinstance(problem, ConvexReLU):
             raise SolverError("AugmentedLagrangian solves ConvexReLU; ConvexGatedReLU has no cones: use RFISTA")
         blocks = 2 * problem.n_outputs * len(problem.patterns)
@@ -96,10 +96,10 @@ class AugmentedLagrangian:
             def inner(sub: ConvexProblem, index: NDArray[np.intp], u: FloatArray) -> Iterator[Iterate]:
                 return self._candidates(sub, u, limits, state, index)
 
-            candidates = screened(problem, first, limits, inner, _SHARE, workspace)
+            candidates = screened(problem, first, limits, inner, _GAP_FRACTION, workspace)
         else:
-            everything = np.arange(len(problem.patterns))
-            candidates = self._candidates(problem, first, limits, state, everything)
+            all_patterns = np.arange(len(problem.patterns))
+            candidates = self._candidates(problem, first, limits, state, all_patterns)
         return monitor(problem, candidates, limits, "AugmentedLagrangian", workspace)
 
     def _candidates(
@@ -110,7 +110,7 @@ class AugmentedLagrangian:
         state: "_State",
         index: NDArray[np.intp],
     ) -> Iterator[Iterate]:
-        """Yield the point of each subproblem on the patterns of ``index``; the state is kept for the next ones."""
+        """Yield the solution of each subproblem on the patterns in ``index``; update the state for the next one."""
         model = PenalisedModel(problem, state.delta, state.multipliers_of(index))
         u = start.astype(problem.X.dtype)
         count = 0
@@ -139,9 +139,9 @@ def _solve_subproblem(
     max_iter: int,
     expired: Callable[[], bool],
 ) -> tuple[AcceleratedIterate | None, int]:
-    """Iterate until the squared gradient mapping is at most the tolerance; return the point and the iterations.
+    """Iterate until the squared gradient mapping is at most the tolerance; return the point and iteration count.
 
-    There is no point where the first step overflows.
+    The point is None if the first step overflows.
     """
     point, count = None, 0
     for count, point in enumerate(iterate(model, start, step, options), start=1):
@@ -152,7 +152,7 @@ def _solve_subproblem(
 
 @dataclass
 class _State:
-    """What one subproblem hands to the next, also on other patterns: delta, step, tolerance, all multipliers."""
+    """State carried between subproblems and working sets: delta, step, tolerance and all multipliers."""
 
     delta: float
     in_window: bool
@@ -162,22 +162,22 @@ class _State:
 
     @classmethod
     def at_start(cls, problem: ConvexProblem, delta: Literal["window"] | float) -> Self:
-        """Return the state before the first subproblem: no multipliers, delta = 100 / n or the given one."""
+        """Return the initial state: zero multipliers, and delta as given or 100 / n."""
         gamma = np.zeros((problem.n, 2, problem.n_outputs, len(problem.patterns)), dtype=problem.X.dtype)
         if delta == "window":
             return cls(delta=_FIRST_DELTA / problem.n, in_window=True, gamma=gamma)
         return cls(delta=float(delta), in_window=False, gamma=gamma, tolerance=_TOLERANCE)
 
     def multipliers_of(self, index: NDArray[np.intp]) -> FloatArray:
-        """Return the multipliers (n, 2 c |index|) of some patterns."""
+        """Return the multipliers (n, 2 c |index|) of the patterns in ``index``."""
         return self.gamma[..., index].reshape(len(self.gamma), -1)
 
     def keep_multipliers(self, index: NDArray[np.intp], gamma: FloatArray) -> None:
-        """Store the multipliers of some patterns."""
+        """Store the multipliers of the patterns in ``index``."""
         self.gamma[..., index] = gamma.reshape(*self.gamma.shape[:3], len(index))
 
     def after_subproblem(self, model: "PenalisedModel", squared_violation: float, *, last: bool) -> None:
-        """Move delta in the window, or leave it; after it, let the tolerance follow the violation."""
+        """Adapt delta during the window phase; afterwards tighten the tolerance with the violation."""
         if self.in_window and not last:
             factor = 1.0
             if squared_violation > _WINDOW[1]:
@@ -195,7 +195,7 @@ class _State:
 
 
 class PenalisedModel:
-    """The augmented Lagrangian as the proximal iteration sees it.
+    """The augmented Lagrangian as a `CompositeModel`.
 
     Images are arrays (n, c + 2 c P): the prediction A (V - W), then the activations (2 D - I) X w of each block.
     """
@@ -231,8 +231,8 @@ class PenalisedModel:
     def bregman(self, step: FloatArray, z: FloatArray) -> float:
         """Return the Bregman distance of F and of the quadratic penalties, free of cancellation.
 
-        With pressure p = a_+ and slack m = (-a)_+ at a = gamma - delta q, that of a_+^2 / 2 is q^2/2 + p m' for
-        the change q of p and the slack m' after the step: sums of non-negative terms.
+        With p = a_+ and slack m = (-a)_+ at a = gamma - delta z, the distance of a_+^2 / 2 is q^2/2 + p m' for the
+        change q of p and the slack m' after the step: a sum of non-negative terms.
         """
         pressure = self._pressure(z)
         slack = pressure - (self.gamma - self.delta * z[:, self._c :])

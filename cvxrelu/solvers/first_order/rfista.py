@@ -20,33 +20,33 @@ from cvxrelu.solvers.screening import can_screen, screened
 
 _FIRST_CHECK = 10
 _CHECK_GROWTH = 1.1
-_SHARE = 0.1
+_GAP_FRACTION = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
 class RFISTA:
     """R-FISTA: restarted accelerated proximal gradient with line search (Mishkin, Sahiner & Pilanci 2022).
 
-    Solves `ConvexGatedReLU` with every loss and penalty, in the precision of X. One iteration costs two products with
-    the mask, 4 n P d c operations each way; memory is the mask in row blocks and a few arrays of the size of the
-    weights and of the predictions. The gap is certified in float64 at each check.
+    Solves `ConvexGatedReLU` with every loss and penalty, in the precision of X. Each iteration costs one product with
+    A and one with A', of 4 n P d c operations each; memory is the mask in row blocks and a few arrays of the size of
+    the weights and of the predictions. Each check certifies the gap in float64.
 
     Parameters
     ----------
     accelerate : bool
-        Momentum. False gives proximal gradient descent.
+        Use momentum. False gives proximal gradient descent.
     line_search : bool
-        Backtracking from a step that may grow. False gives the fixed step 1 / L.
+        Backtrack from a step that may grow. False gives the fixed step 1 / L.
     restart : {"gradient", "value", "none"}
-        Drop the momentum where it points uphill by the gradient mapping, or where the objective rose.
+        Reset the momentum when it forms an obtuse angle with the gradient step, when the objective increases, or never.
     step_rule : {"lassplore", "forward_track", "keep"}
-        Whether the next step tried is longer: after a step accepted with a wide margin, always, or never.
+        Enlarge the next trial step after a step accepted with a wide margin, always, or never.
     step : float, optional
-        First step tried; by default 1 / L, with L by the power method.
+        First step tried; by default 1 / L, with L from the power method.
     screen : bool
-        Iterate on working sets of patterns where the penalty adds up over patterns (group_l1, l1, nuclear).
+        Use working sets of patterns if the penalty is separable over patterns (group_l1, l1, nuclear).
     max_iter : int
-        Iteration limit, where `cvxrelu.solve` is given none.
+        Iteration limit, if `cvxrelu.solve` is given none.
 
     Examples
     --------
@@ -96,7 +96,7 @@ class RFISTA:
             def inner(sub: ConvexProblem, _: NDArray[np.intp], u: FloatArray) -> Iterator[Iterate]:
                 return self._candidates(sub, u, limits, state)
 
-            candidates = screened(problem, first, limits, inner, _SHARE, workspace)
+            candidates = screened(problem, first, limits, inner, _GAP_FRACTION, workspace)
         else:
             candidates = self._candidates(problem, first, limits, _Step(self.step))
         return monitor(problem, candidates, limits, "RFISTA", workspace)
@@ -108,27 +108,27 @@ class RFISTA:
         options = ProximalOptions(**{name: getattr(self, name) for name in names})
         next_check = _FIRST_CHECK
         points = iterate(GatedModel(problem), start.astype(problem.X.dtype), last.size, options)
-        unseen = None
+        pending = None
         for count, point in enumerate(points, start=1):
             last.size = point.step
-            unseen = Iterate(weights=problem.weights(point.u), n_iter=count, step=point.step)
+            pending = Iterate(weights=problem.weights(point.u), n_iter=count, step=point.step)
             if count >= next_check or count >= limits.max_iter:
                 next_check = int(max(count + _FIRST_CHECK, _CHECK_GROWTH * count))
-                yield unseen
-                unseen = None
-        if unseen is not None:  # the last point before overflow
-            yield unseen
+                yield pending
+                pending = None
+        if pending is not None:  # the last iterate before overflow
+            yield pending
 
 
 @dataclass
 class _Step:
-    """The last step size, where the next working set starts."""
+    """Last step size, the first one tried on the next working set."""
 
     size: float | None
 
 
 class GatedModel:
-    """C-GReLU as the proximal iteration sees it: images are predictions A u (n, c), in the precision of X."""
+    """C-GReLU as a `CompositeModel`: images are predictions A u (n, c), in the precision of X."""
 
     def __init__(self, problem: ConvexProblem) -> None:
         self._problem = problem
@@ -160,6 +160,6 @@ class GatedModel:
         return self._problem.loss.value(z, self._Y) + self._problem.lam * self._problem.penalty.value(u)
 
     def lipschitz(self) -> float:
-        """Return the smoothness constant of F times ||A||^2; positive even for X = 0."""
+        """Return L_F ||A||^2, at least TINY so that it is positive for X = 0."""
         smoothness = self._problem.loss.smoothness(self._problem.n)
         return max(smoothness * self._operator.squared_norm(), TINY)

@@ -35,7 +35,7 @@ _ROUNDINGS = 16.0
 
 
 class _End(Enum):
-    """How the Newton steps for one centre ended."""
+    """Outcome of the Newton steps for one centre."""
 
     DONE = auto()
     CONVERGED = auto()
@@ -43,12 +43,14 @@ class _End(Enum):
 
 
 class ProximalNewton:
-    """The inner solver: keeps t, sigma and what its linear systems can use from one working set to the next.
+    """Proximal-point solver on working sets, with t, sigma and the linear systems kept from one set to the next.
 
     Parameters
     ----------
     problem : ConvexProblem
-        A C-GReLU problem with group_l1, l1 or nuclear penalty.
+        C-GReLU problem.
+    penalty : PatternNorm
+        Its penalty: group_l1, l1 or nuclear.
     prediction : ndarray of shape (n, c)
         A u at the start.
     """
@@ -75,25 +77,25 @@ class ProximalNewton:
         index: np.ndarray,
         u: FloatArray,
         Z: FloatArray,
-        target: float,
+        gap_tol: float,
         budget: Budget,
     ) -> tuple[FloatArray, float]:
-        """Take proximal-point steps on a working set until its duality gap is at most the target.
+        """Take proximal-point steps on a working set until its duality gap is at most ``gap_tol``.
 
         Parameters
         ----------
         operator : GatedOperator
             A on the working set.
         index : ndarray of shape (k,)
-            Its patterns, ascending: what is known of them is used again.
+            Its patterns, ascending; cached quantities of known patterns are reused.
         u : ndarray of shape (c, k, d)
-            Weights to start from.
+            Initial weights.
         Z : ndarray of shape (c, k, d)
-            A't at the present t.
-        target : float
-            The gap that is asked for.
+            A't at the current t.
+        gap_tol : float
+            Absolute duality gap to reach.
         budget : Budget
-            What may be spent; ``exhausted`` says afterwards whether rounding kept it from the target.
+            Limits of steps and time. ``exhausted`` is set if rounding prevents further progress.
 
         Returns
         -------
@@ -105,15 +107,15 @@ class ProximalNewton:
         before = self.n_steps
         while True:
             entered = self.n_steps
-            v, upper, end = self._centre(operator, u, Z, target, budget)
+            v, upper, outcome = self._centre(operator, u, Z, gap_tol, budget)
             Z = self._Z
-            if end is _End.DONE:
-                if self.n_steps - before <= _FEW_STEPS:  # so easy: the next call starts here, with a longer step
+            if outcome is _End.DONE:
+                if self.n_steps - before <= _FEW_STEPS:  # easy: the next call starts here, with a longer step
                     self._recentre()
-                if self.n_steps == entered:  # t is that of weights before these: a second long step by it overshoots
+                if self.n_steps == entered:  # t belongs to earlier weights: another long step from it would overshoot
                     self.t = self.term.start(operator.forward(v))
                 break
-            if end is _End.FAILED:  # too ill-conditioned: a shorter proximal-point step
+            if outcome is _End.FAILED:  # too ill-conditioned: a shorter proximal-point step
                 self._largest_sigma = 0.5 * self.sigma
                 self.sigma *= _SIGMA_DROP
                 self.exhausted = self.sigma < _SMALLEST_SIGMA * self._first_sigma
@@ -128,15 +130,15 @@ class ProximalNewton:
         return v, upper
 
     def _recentre(self) -> None:
-        """Go on from the present point, with a longer proximal-point step."""
+        """Move the centre to the current point and lengthen the proximal-point step."""
         self.term.recentre(self.t, self.sigma)
         self._largest_sigma *= _RECOVERY
         self.sigma = min(_SIGMA_GROWTH * self.sigma, self._largest_sigma)
 
     def _centre(
-        self, operator: GatedOperator, u: FloatArray, Z: FloatArray, target: float, budget: Budget
+        self, operator: GatedOperator, u: FloatArray, Z: FloatArray, gap_tol: float, budget: Budget
     ) -> tuple[FloatArray, float, "_End"]:
-        """Newton steps for one centre: the weights, their objective, and how the steps ended."""
+        """Take Newton steps for one centre; return the weights, their objective and the outcome."""
         problem, penalty, sigma = self.problem, self.penalty, self.sigma
         for count in range(_STEPS_PER_CENTRE + 1):
             w = u - sigma * Z
@@ -146,15 +148,15 @@ class ProximalNewton:
             prediction = part.forward(v[:, active])
             rows = self.term.rows(self.t, sigma)
             gradient = rows.gradient - prediction
-            if rows.coupling is not None:  # its predictions are unique up to a constant in each row
+            if rows.coupling is not None:  # predictions are unique up to a constant in each row
                 gradient -= gradient.mean(axis=1, keepdims=True)
             upper = problem.loss.value(prediction, problem.Y) + problem.lam * penalty.value(v[:, active])
             self._Z = Z
-            if upper - self._dual_value(Z) <= target:
+            if upper - self._dual_value(Z) <= gap_tol:
                 return v, upper, _End.DONE
             if budget.spent(self.n_steps):
                 return v, upper, _End.DONE
-            # In the norm of Q: what is at the boundary of the domain hardly counts.
+            # In the norm of Q, entries near the boundary of the domain count little.
             residual = float(np.vdot(gradient, rows.respond(gradient)))
             rounding = self._eps * (np.linalg.norm(rows.gradient) + np.linalg.norm(prediction))
             moved = float(np.sum((v - u) ** 2))
@@ -175,7 +177,7 @@ class ProximalNewton:
         return v, upper, _End.FAILED
 
     def _search(self, w: FloatArray, change: FloatArray, step: FloatArray) -> float:
-        """Return a step length where the slope of the dual has dropped enough, by a safeguarded secant."""
+        """Return a step length with a sufficiently reduced slope of the dual, by a safeguarded secant method."""
         problem, sigma = self.problem, self.sigma
         threshold = sigma * problem.lam
 

@@ -1,14 +1,14 @@
 """The linear systems of the semismooth Newton method on the dual of a proximal-point step of C-GReLU.
 
 (Q^-1 + sigma A M A') dt = -g, with Q the inverse Hessian of the dual term (within rows), M the Jacobian of the prox and
-A on the active patterns. The way with the least predicted work is taken at each step:
+A on the active patterns. Each step uses the method with the least predicted work:
 
 - in the rows, by Cholesky: see `row_systems`;
-- in the columns, by conjugate gradients in float32 (in float64 where they are small) until the residual in the rows is
-  a tenth of g. They are preconditioned by a Cholesky factor of the k d x k d matrix, with the blocks X'(D_i D_j)X kept
-  from step to step (one or two iterations), or by its diagonal blocks and a coarse space of the directions of the
-  active blocks. Where all c k d columns are few, the factor is that of the whole matrix, with what couples the outputs,
-  in float64: ill-conditioned data and curvature near 0 would take conjugate gradients hundreds of iterations.
+- in the columns, by conjugate gradients in float32 (float64 for small systems) until the residual in the rows is a
+  tenth of g. The preconditioner is a Cholesky factor of the k d x k d matrix, with the blocks X'(D_i D_j)X kept between
+  steps (one or two iterations), or its diagonal blocks and a coarse space of the directions of the active blocks. If
+  c k d is small, the factor is that of the whole matrix, couplings of the outputs included, in float64: on
+  ill-conditioned data and with curvature near 0, conjugate gradients would take hundreds of iterations.
 """
 
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ _CHUNK = 2**22
 
 @dataclass(frozen=True, eq=False)
 class NewtonStep:
-    """One Newton system: positions of the active patterns, the Jacobian on them, dual rows, sigma, gradient (n, c)."""
+    """A Newton system: active patterns, prox Jacobian on them, derivatives of the dual term, sigma, gradient (n, c)."""
 
     active: np.ndarray
     jacobian: ProxJacobian
@@ -64,35 +64,35 @@ class NewtonStep:
 
 
 class NewtonSystems:
-    """Solves the Newton systems, and keeps what later ones can use, from one working set to the next.
+    """Solver of the Newton systems that caches reusable products from one working set to the next.
 
     Parameters
     ----------
     constant_curvature : bool
-        Whether Q is the same at every point (squared loss): then products with X and the masks are kept.
+        Whether Q is the same at every point (squared loss), so that Gram matrices of the patterns can be kept.
     """
 
     operator: GatedOperator
-    _names: np.ndarray
+    _pattern_ids: np.ndarray
 
     def __init__(self, constant_curvature: bool) -> None:
         self.constant_curvature = constant_curvature
         self._expected_iterations = _EXPECTED_CG
         self._rows: RowSystems | None = None
         self._gram = np.zeros((0, 0), dtype=np.float32)
-        self._gram_names = np.zeros(0, dtype=np.intp)
+        self._gram_ids = np.zeros(0, dtype=np.intp)
         self._blocks: dict[int, FloatArray] = {}
         self._spectrum: tuple[FloatArray, FloatArray] | None = None
 
     def enter(self, operator: GatedOperator, index: np.ndarray) -> None:
-        """Go on with a working set: A on its patterns, and their indices (k,) among all patterns."""
+        """Switch to a working set: A on its patterns, and their indices (k,) among all patterns."""
         self.operator = operator
         self._rounded: GatedOperator | None = None
-        self._names = index
-        if len(self._gram_names):
-            kept = np.flatnonzero(np.isin(self._gram_names, index))
+        self._pattern_ids = index
+        if len(self._gram_ids):
+            kept = np.flatnonzero(np.isin(self._gram_ids, index))
             columns = _columns_of(kept, operator.n_features)
-            self._gram_names, self._gram = self._gram_names[kept], self._gram[np.ix_(columns, columns)]
+            self._gram_ids, self._gram = self._gram_ids[kept], self._gram[np.ix_(columns, columns)]
 
     def direction(self, step: NewtonStep) -> FloatArray:
         """Return dt (n, c)."""
@@ -106,7 +106,7 @@ class NewtonSystems:
         return self._in_columns(step, dense=in_columns <= iterative)
 
     def _costs(self, step: NewtonStep) -> tuple[float, float, float]:
-        """Return the predicted work of the three ways, in float64 operations of a large matrix product."""
+        """Predict the work of the three methods, in float64 operations of a large matrix product."""
         n, d = self.operator.X.shape
         c, k = step.gradient.shape[1], len(step.active)
         iteration = 0.5 * _SKINNY * 4.0 * n * k * d * c + _OVERHEAD
@@ -119,8 +119,8 @@ class NewtonSystems:
         else:
             gram = n * (k * d) ** 2 * c / _AMORTISED
             if self.constant_curvature:
-                new = np.count_nonzero(~np.isin(self._names[step.active], self._gram_names))
-                gram = 2.0 * n * new * d * (len(self._gram_names) + 0.5 * new) * d
+                new = np.count_nonzero(~np.isin(self._pattern_ids[step.active], self._gram_ids))
+                gram = 2.0 * n * new * d * (len(self._gram_ids) + 0.5 * new) * d
             columns = (
                 0.5 * (_AMORTISED * gram + c * (k * d) ** 3 / 3.0 + 30.0 * c * (k * d) ** 2) + _DIRECT_CG * iteration
             )
@@ -145,10 +145,10 @@ class NewtonSystems:
         return self._rounded
 
     def _in_columns(self, step: NewtonStep, dense: bool) -> FloatArray:
-        """Solve in the columns, by conjugate gradients with one of the preconditioners."""
+        """Solve in the columns, by preconditioned conjugate gradients."""
         system = _Columns.of(self.operator.take(step.active), step, np.float64)
         right = system.adjoint(step.gradient)
-        goal = _CG_TOLERANCE * system.shift * float(np.linalg.norm(step.gradient))
+        tol = _CG_TOLERANCE * system.shift * float(np.linalg.norm(step.gradient))
         small = right.size * len(step.gradient) <= _SMALL or right.size <= _MOST_COUPLED
         dtype: type[np.floating] = np.float64 if small else np.float32
         rough = system if small else _Columns.of(self._single.take(step.active), step, dtype)
@@ -163,19 +163,19 @@ class NewtonSystems:
         for _ in range(_REFINEMENTS):
             largest = float(np.abs(r).max())
             scaled: FloatArray = (r / largest).astype(dtype)
-            part, count, left = conjugate_gradients(rough, scaled, precondition, goal / largest)
+            part, count, residual = conjugate_gradients(rough, scaled, precondition, tol / largest)
             x, total = x + largest * part.astype(np.float64), total + count
-            if left * largest <= goal or total >= _CG_LIMIT:
+            if residual * largest <= tol or total >= _CG_LIMIT:
                 break
             r = right - system.shift * x - system.adjoint(system.forward(x))
         if not dense:
             self._expected_iterations = _CAUTION * total
         found = -step.rows.respond(step.gradient - system.forward(x))
-        # A solve that rounding has spoilt may point uphill; without the low-rank part it cannot.
+        # Rounding may spoil the descent property; without the low-rank part it always holds.
         return found if np.vdot(found, step.gradient) < 0.0 else -step.rows.respond(step.gradient)
 
     def _dense_preconditioner(self, active: np.ndarray, system: "_Columns") -> CholeskyFactors | None:
-        """Return the factors of shift I + M^(1/2) A'(nQ)A M^(1/2) of each output, without couplings, or None."""
+        """Factor shift I + M^(1/2) A'(nQ)A M^(1/2) of each output, without couplings; None if that fails."""
         A, M = system.A, system.M
         assert isinstance(M, GroupJacobian)
         k, d = len(active), A.n_features
@@ -195,7 +195,7 @@ class NewtonSystems:
         return CholeskyFactors(factors)
 
     def _rough_preconditioner(self, active: np.ndarray, system: "_Columns") -> Preconditioner:
-        """Return what is had without the matrix itself."""
+        """Return a preconditioner that does not form the matrix."""
         A, M, weights, shift = system.A, system.M, system.Q.diagonal, system.shift
         if not isinstance(M, GroupJacobian):
             squares = A.on_data(A.X**2)
@@ -211,44 +211,44 @@ class NewtonSystems:
         return WithDirections(other, A, M, weights, shift)
 
     def _spectrum_of(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return eigenvalues and eigenvectors of X'X, of the first X for all."""
+        """Return eigenvalues and eigenvectors of X'X, computed once."""
         if self._spectrum is None:
             values, vectors = np.linalg.eigh((X.T @ X).astype(np.float64))
             self._spectrum = np.maximum(values, 0.0), vectors
         return self._spectrum
 
     def _diagonal_blocks(self, active: np.ndarray, A: GatedOperator) -> FloatArray:
-        """Return X'D_i X for each pattern, those seen before from memory."""
-        names = self._names[active].tolist()
-        for j, name in enumerate(names):
-            if name not in self._blocks:
+        """Return X'D_i X for each pattern, cached."""
+        ids = self._pattern_ids[active].tolist()
+        for j, pattern in enumerate(ids):
+            if pattern not in self._blocks:
                 Xi = A.X[A.D[:, j]]
-                self._blocks[name] = Xi.T @ Xi
-        return np.array([self._blocks[name] for name in names])
+                self._blocks[pattern] = Xi.T @ Xi
+        return np.array([self._blocks[pattern] for pattern in ids])
 
     def _gram_of(self, active: np.ndarray) -> FloatArray:
-        """Return the Gram matrix of the patterns' blocks; those of new patterns are added to what is known."""
+        """Return the Gram matrix of the patterns' blocks; add new patterns to the cache."""
         A, d = self._single, self._single.n_features
-        new = np.setdiff1d(self._names[active], self._gram_names)
+        new = np.setdiff1d(self._pattern_ids[active], self._gram_ids)
         if len(new):
             known = len(self._gram)
-            self._gram_names = np.concatenate([self._gram_names, new])
-            right = _gram_columns(A.X, A.take(np.searchsorted(self._names, self._gram_names)).D, known)
+            self._gram_ids = np.concatenate([self._gram_ids, new])
+            right = _gram_columns(A.X, A.take(np.searchsorted(self._pattern_ids, self._gram_ids)).D, known)
             gram = np.empty((len(right), len(right)), dtype=np.float32)
             gram[:known, :known] = self._gram
             gram[:, known:] = right
             gram[known:, :known] = right[:known].T
             self._gram = gram
-        order = np.argsort(self._gram_names)
-        place = order[np.searchsorted(self._gram_names, self._names[active], sorter=order)]
-        columns = _columns_of(place, d)
+        order = np.argsort(self._gram_ids)
+        index = order[np.searchsorted(self._gram_ids, self._pattern_ids[active], sorter=order)]
+        columns = _columns_of(index, d)
         gram_of_active: FloatArray = self._gram[np.ix_(columns, columns)]
         return gram_of_active
 
 
 @dataclass(frozen=True, eq=False)
 class _Columns:
-    """The matrix shift I + B'(nQ)B in the columns, B = A M^(1/2), shift = n / sigma, in one precision."""
+    """The matrix shift I + B'(nQ)B in the columns, B = A M^(1/2), shift = n / sigma, in a given precision."""
 
     A: GatedOperator
     M: ProxJacobian
@@ -273,17 +273,17 @@ class _Columns:
 
 
 def conjugate_gradients(
-    system: _Columns, right: FloatArray, precondition: Preconditioner, goal: float
+    system: _Columns, right: FloatArray, precondition: Preconditioner, tol: float
 ) -> tuple[FloatArray, int, float]:
-    """Return x, the number of iterations, and ||B r||: it reaches the goal, or a hundredth of its start.
+    """Return x, the number of iterations, and ||B r||, stopping at ``tol`` or at a hundredth of the initial value.
 
-    The residual of the Newton system in the rows is -(sigma / n) B r; to look at it costs half an iteration.
+    The residual of the Newton system in the rows is -(sigma / n) B r; computing it costs half an iteration.
     """
     r = right
     x = np.zeros_like(r)
     shift = r.dtype.type(system.shift)
-    enough = max(goal, _REFINEMENT * float(np.linalg.norm(system.forward(r))))
-    left = np.inf
+    threshold = max(tol, _REFINEMENT * float(np.linalg.norm(system.forward(r))))
+    residual = np.inf
     z = precondition(r)
     p, rz = z, float(np.vdot(r, z))
     count = 0
@@ -293,13 +293,13 @@ def conjugate_gradients(
         length = r.dtype.type(rz / float(np.vdot(p, Sp)))
         x, r = x + length * p, r - length * Sp
         if count % 4 == 0 or count <= 2:
-            left = float(np.linalg.norm(system.forward(r)))
-            if left <= enough:
+            residual = float(np.linalg.norm(system.forward(r)))
+            if residual <= threshold:
                 break
         z = precondition(r)
         previous, rz = rz, float(np.vdot(r, z))
         p = z + r.dtype.type(rz / previous) * p
-    return x, count, left
+    return x, count, residual
 
 
 def _columns_of(patterns: np.ndarray, d: int) -> np.ndarray:

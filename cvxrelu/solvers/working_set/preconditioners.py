@@ -11,7 +11,7 @@ from cvxrelu.losses.base import ConjugateDerivatives
 from cvxrelu.penalties.prox_jacobians import GroupJacobian, ProxJacobian
 from cvxrelu.problems.operator import GatedOperator
 
-# Takes an array (c, k, d) to one of its shape.
+# Maps an array (c, k, d) to one of the same shape.
 Preconditioner = Callable[[FloatArray], FloatArray]
 
 _ROUNDING = 1e-6
@@ -19,7 +19,7 @@ _ROUNDING = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class CholeskyFactors:
-    """Factors of the whole matrix of each output."""
+    """Cholesky factors of the matrix of each output."""
 
     factors: Sequence[tuple[FloatArray, bool]]
 
@@ -31,7 +31,7 @@ class CholeskyFactors:
 
 @dataclass(frozen=True, eq=False)
 class CoupledFactor:
-    """The factor of the whole matrix of all outputs."""
+    """Cholesky factor of the matrix of all outputs."""
 
     factor: tuple[FloatArray, bool]
 
@@ -42,7 +42,7 @@ class CoupledFactor:
 
 
 def coupled_factor(A: GatedOperator, M: ProxJacobian, Q: ConjugateDerivatives, shift: float) -> CoupledFactor | None:
-    """Return the factor of the whole matrix, with what couples the outputs; None where it has none in float64.
+    """Factor the matrix of all outputs, couplings included; return None if it is not positive definite in float64.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def coupled_factor(A: GatedOperator, M: ProxJacobian, Q: ConjugateDerivatives, s
         On the active patterns.
     M : ProxJacobian
         The Jacobian on them.
-    Q : Rows
+    Q : ConjugateDerivatives
         nQ.
     shift : float
         As in the matrix.
@@ -69,10 +69,10 @@ def coupled_factor(A: GatedOperator, M: ProxJacobian, Q: ConjugateDerivatives, s
             gram[:, i, :, :, j] = gram[:, j, :, :, i] = block
     half = np.empty((k, c * d, c, d))  # M^(1/2) of each pattern
     unit = np.zeros((c, k, d))
-    for place in range(c * d):
-        unit[place // d, :, place % d] = 1.0
-        half[:, place] = M.half(unit).transpose(1, 0, 2)
-        unit[place // d, :, place % d] = 0.0
+    for row in range(c * d):
+        unit[row // d, :, row % d] = 1.0
+        half[:, row] = M.half(unit).transpose(1, 0, 2)
+        unit[row // d, :, row % d] = 0.0
     roots = half.reshape(k, c * d, c * d)
     K = roots @ gram.reshape(k, c * d, -1)
     K = roots @ K.reshape(-1, k, c * d).transpose(1, 2, 0)
@@ -108,10 +108,10 @@ class DiagonalBlocks:
 
 
 class OverlapInverse:
-    """The inverse with X'D_i Q D_j X replaced by (the weight of the rows that two patterns share) times X'X / n.
+    """Inverse with X'D_i Q D_j X replaced by (the weight of the rows in both patterns) times X'X / n.
 
-    What is left is a Kronecker product, which the eigenvectors of its two factors diagonalise. It holds together what
-    dense patterns have in common, which diagonal blocks do not; blocks of M are replaced by s I.
+    The matrix is then a Kronecker product, diagonalised by the eigenvectors of its two factors. Unlike diagonal blocks
+    it models the overlap of dense patterns; blocks of M are replaced by s I.
 
     Parameters
     ----------
@@ -144,26 +144,26 @@ class OverlapInverse:
             for rows in A.row_blocks(len(used)):
                 mask = np.sqrt(s[used]) * A.D[rows, used].astype(dtype)
                 overlaps += mask.T @ (q[rows, None] * mask)
-            shares, patterns = np.linalg.eigh(overlaps / len(q))
-            inverse = 1.0 / (np.maximum(shares, 0.0)[:, None] * values + shift)
+            overlap_values, patterns = np.linalg.eigh(overlaps / len(q))
+            inverse = 1.0 / (np.maximum(overlap_values, 0.0)[:, None] * values + shift)
             self._parts.append((used, patterns.astype(dtype), inverse.astype(dtype)))
 
     def __call__(self, r: FloatArray) -> FloatArray:
-        """Solve in the eigenvectors."""
+        """Solve in the eigenbasis."""
         solved = np.zeros_like(r)
         for k, (used, patterns, inverse) in enumerate(self._parts):
-            turned = patterns.T @ r[k, used] @ self._features
-            solved[k, used] = patterns @ (inverse * turned) @ self._features.T
+            rotated = patterns.T @ r[k, used] @ self._features
+            solved[k, used] = patterns @ (inverse * rotated) @ self._features.T
         return solved
 
 
 class WithDirections:
-    """Another inverse and a correction in the span of the directions e of the active blocks, where M is 1.
+    """A preconditioner plus a coarse correction on the span of the directions e of the active blocks, where M is 1.
 
     Parameters
     ----------
-    other : Preconditioner
-        The other.
+    base : Preconditioner
+        Preconditioner to correct.
     A : GatedOperator
         On the active patterns.
     M : GroupJacobian
@@ -175,9 +175,9 @@ class WithDirections:
     """
 
     def __init__(
-        self, other: Preconditioner, A: GatedOperator, M: GroupJacobian, weights: FloatArray, shift: float
+        self, base: Preconditioner, A: GatedOperator, M: GroupJacobian, weights: FloatArray, shift: float
     ) -> None:
-        self._other = other
+        self._base = base
         self._directions = M.directions
         self._factors = []
         for s, directions, q in zip(M.shrinkage, M.directions, weights.T, strict=True):
@@ -190,9 +190,9 @@ class WithDirections:
             self._factors.append((used, cho_factor(E, check_finite=False)))
 
     def __call__(self, r: FloatArray) -> FloatArray:
-        """Add the correction."""
+        """Apply the preconditioner and add the coarse correction."""
         along = np.einsum("ckd,ckd->ck", r, self._directions)
         for k, (used, factor) in enumerate(self._factors):
             along[k, used] = cho_solve(factor, along[k, used], check_finite=False)
-        corrected: FloatArray = self._other(r) + along[..., None] * self._directions
+        corrected: FloatArray = self._base(r) + along[..., None] * self._directions
         return corrected

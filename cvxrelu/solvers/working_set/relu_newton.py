@@ -1,4 +1,4 @@
-"""Proximal-point steps of the C-ReLU program on a working set, by semismooth Newton on their duals.
+"""Proximal-point steps for C-ReLU on a working set, by semismooth Newton on their duals.
 
 A step from the centre u with parameter s is the minimum over t (n, c) of
 psi(t) = F*(t) + sum_b (||p_b|| - s lam)_+^2 / (2 s),  p_b = proj_K(u_b - s A_b't),
@@ -37,7 +37,7 @@ _SEARCHES = 30
 
 
 class _End(Enum):
-    """How a proximal-point step ended."""
+    """Outcome of a proximal-point step."""
 
     DONE = auto()
     CONVERGED = auto()
@@ -45,7 +45,7 @@ class _End(Enum):
 
 
 class WorkingBlocks:
-    """The maps A_b and their adjoints for some of the blocks (sign, output, pattern) of a problem."""
+    """The operators A_b and their adjoints for some blocks (sign, output, pattern) of a problem."""
 
     def __init__(self, X: FloatArray, D: BoolArray, n_outputs: int, ids: IndexArray) -> None:
         n_patterns = D.shape[1]
@@ -58,7 +58,7 @@ class WorkingBlocks:
         self._of_output = [np.flatnonzero(self._outputs == k) for k in range(n_outputs)]
 
     def adjoint(self, t: FloatArray) -> FloatArray:
-        """Return A_b't_k for t (n, c), each block for its output: shape (B, d)."""
+        """Return A_b't_k (B, d) for t (n, c), with k the output of block b."""
         products = np.empty((len(self.ids), self.X.shape[1]))
         for k, blocks in enumerate(self._of_output):
             products[blocks] = self._masks[blocks] @ (t[:, k, None] * self.X)
@@ -66,7 +66,7 @@ class WorkingBlocks:
         return products
 
     def forward(self, active: IndexArray, u: FloatArray) -> FloatArray:
-        """Return sum_b A_b u_b (n, c) over the blocks at the sorted places ``active``."""
+        """Return sum_b A_b u_b (n, c) over the blocks at the sorted indices ``active``."""
         f = np.zeros((len(self.X), len(self._of_output)))
         for k, chosen in self._by_output(active):
             blocks = active[chosen]
@@ -102,11 +102,11 @@ class WorkingBlocks:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """psi at a point t, with A_b't of the working blocks, and the primal point that belongs to it.
+    """Evaluation of psi at t, with ``products`` A_b't of the working blocks, and the corresponding primal point.
 
-    ``active`` are the blocks with ||p_b|| > s lam, ``p``, ``sizes``, ``shares`` and ``u`` their p_b, ||p_b||,
+    ``active`` are the blocks with ||p_b|| > s lam; ``p``, ``sizes``, ``shrinkage`` and ``u`` are their p_b, ||p_b||,
     1 - s lam / ||p_b|| and shrunk p_b; ``response`` is the diagonal of the inverse Hessian of F*. ``rounding`` is the
-    precision to which psi is known, and ``largest`` bounds the values of the dual constraints of the working set.
+    absolute rounding error of psi, and ``largest`` bounds the dual constraint values of the working set.
     """
 
     t: FloatArray
@@ -114,7 +114,7 @@ class Evaluation:
     active: IndexArray
     p: FloatArray
     sizes: FloatArray
-    shares: FloatArray
+    shrinkage: FloatArray
     u: FloatArray
     prediction: FloatArray
     gradient: FloatArray
@@ -129,16 +129,16 @@ class Evaluation:
 
 
 class ConeNewton:
-    """Proximal-point steps on working sets: sigma and the faces of the cones go on from one set to the next.
+    """Proximal-point solver on working sets, with sigma and the faces of the cones kept from one set to the next.
 
     Parameters
     ----------
     problem : ConvexReLU
-        With group_l1 penalty.
+        Problem with group_l1 penalty.
     term : DualTerm
-        F* of its loss, which must act on the entries of t one by one.
+        F* of its loss, which must be separable over the entries of t.
     projector : ConeProjector
-        Projections onto the cones of all blocks.
+        Projector onto the cones of all blocks.
     """
 
     def __init__(self, problem: ConvexProblem, term: DualTerm, projector: ConeProjector) -> None:
@@ -152,11 +152,11 @@ class ConeNewton:
         self._smallest_sigma, self._largest_sigma = _SMALLEST_SIGMA * self.sigma, _LARGEST_SIGMA * self.sigma
 
     def minimise(
-        self, blocks: WorkingBlocks, centre: FloatArray, t: FloatArray, target: float, budget: Budget
+        self, blocks: WorkingBlocks, centre: FloatArray, t: FloatArray, gap_tol: float, budget: Budget
     ) -> tuple[FloatArray, FloatArray]:
-        """Return blocks u (B, d) in their cones and t (n, c) with a duality gap of the working set below ``target``.
+        """Return blocks u (B, d) in their cones and t (n, c) with a duality gap of at most ``gap_tol`` on the set.
 
-        The target may be missed if rounding stops the steps.
+        The gap may be larger if the budget or rounding ends the steps.
         """
         products = blocks.adjoint(t)
         before = self.n_steps
@@ -164,26 +164,26 @@ class ConeNewton:
         objective = self._objective(blocks.forward(nonzero, centre[nonzero]), row_norms(centre[nonzero]))
         for _ in range(_MAX_STEPS):
             entered = self.n_steps
-            point, end = self._step(blocks, centre, t, products, target, budget)
+            point, outcome = self._step(blocks, centre, t, products, gap_tol, budget)
             t, products = point.t, point.products
-            reached = self._objective(point.prediction, point.shares * point.sizes)
-            if end is not _End.FAILED or reached < objective:
+            reached = self._objective(point.prediction, point.shrinkage * point.sizes)
+            if outcome is not _End.FAILED or reached < objective:
                 objective = reached
                 centre = np.zeros_like(centre)
                 centre[point.active] = point.u
-            if end is _End.FAILED:  # too ill-conditioned: a shorter proximal-point step
+            if outcome is _End.FAILED:  # too ill-conditioned: a shorter proximal-point step
                 self._largest_sigma = 0.5 * self.sigma
                 self.sigma *= _DROP
                 if self.sigma < self._smallest_sigma:
                     break
                 continue
-            if end is _End.CONVERGED or self.n_steps - before <= _EASY:  # or so easy that the next may be longer
+            if outcome is _End.CONVERGED or self.n_steps - before <= _EASY:  # or easy: lengthen the next step
                 self.term.recentre(t, self.sigma)
                 self._largest_sigma *= _RECOVERY
                 taken = self.n_steps - entered
                 growth = _GROWTH if taken <= _FEW else 1.0 if taken <= _MANY else 1.0 / _GROWTH
                 self.sigma = min(growth * self.sigma, self._largest_sigma)
-            if end is _End.DONE:
+            if outcome is _End.DONE:
                 break
         return centre, min(1.0, self.term.largest_multiple(t)) * t
 
@@ -193,29 +193,29 @@ class ConeNewton:
         centre: FloatArray,
         t: FloatArray,
         products: FloatArray,
-        target: float,
+        gap_tol: float,
         budget: Budget,
     ) -> tuple[Evaluation, _End]:
-        """Return the last point of one proximal-point step, and how it ended."""
+        """Take one proximal-point step; return its last point and the outcome."""
         point = self._evaluate(blocks, centre, t, products)
         for _ in range(_MAX_NEWTON):
-            if self._gap(point) <= target or budget.spent(self.n_steps):
+            if self._gap(point) <= gap_tol or budget.spent(self.n_steps):
                 return point, _End.DONE
             if self._is_solved(point, centre):
                 return point, _End.CONVERGED
             self.n_steps += 1
-            following = self._newton(blocks, centre, point)
-            if isinstance(following, _End):
-                return point, following
-            point = following
+            next_point = self._newton_step(blocks, centre, point)
+            if isinstance(next_point, _End):
+                return point, next_point
+            point = next_point
         return point, _End.FAILED
 
     def _evaluate(self, blocks: WorkingBlocks, centre: FloatArray, t: FloatArray, products: FloatArray) -> Evaluation:
         threshold = self.sigma * self.problem.lam
         active, p, sizes = self._project(blocks.ids, centre - self.sigma * products, threshold)
         rows = self.term.rows(t, self.sigma)
-        shares = 1.0 - threshold / sizes
-        u = shares[:, None] * p
+        shrinkage = 1.0 - threshold / sizes
+        u = shrinkage[:, None] * p
         prediction = blocks.forward(active, u)
         conjugate = self.term.value(t, self.sigma)
         squares = float(np.sum((sizes - threshold) ** 2)) / (2 * self.sigma)
@@ -225,7 +225,7 @@ class ConeNewton:
             active=active,
             p=p,
             sizes=sizes,
-            shares=shares,
+            shrinkage=shrinkage,
             u=u,
             prediction=prediction,
             gradient=rows.gradient - prediction,
@@ -235,29 +235,29 @@ class ConeNewton:
         )
 
     def _project(self, ids: IndexArray, x: FloatArray, threshold: float) -> tuple[IndexArray, FloatArray, FloatArray]:
-        """Return the places of the blocks whose projections are longer than the threshold, those, and their lengths."""
-        places = np.flatnonzero(self.projector.bounds(ids, x) > threshold)
-        p = self.projector.project(ids[places], x[places], threshold)
+        """Return the indices of blocks with projections longer than the threshold, the projections and their norms."""
+        index = np.flatnonzero(self.projector.bounds(ids, x) > threshold)
+        p = self.projector.project(ids[index], x[index], threshold)
         sizes = row_norms(p)
         longer = sizes > threshold
-        return places[longer], p[longer], sizes[longer]
+        return index[longer], p[longer], sizes[longer]
 
     def _objective(self, prediction: FloatArray, norms: FloatArray) -> float:
         return self.problem.loss.value(prediction, self.problem.Y) + self.problem.lam * float(np.sum(norms))
 
     def _gap(self, point: Evaluation) -> float:
-        upper = self._objective(point.prediction, point.shares * point.sizes)
+        upper = self._objective(point.prediction, point.shrinkage * point.sizes)
         return upper - self.term.bound(point.t, self.problem.lam, point.largest)
 
     def _is_solved(self, point: Evaluation, centre: FloatArray) -> bool:
         moved = np.sum(centre**2) - np.sum(centre[point.active] ** 2) + np.sum((point.u - centre[point.active]) ** 2)
         return bool(point.residual <= _INEXACT / self.sigma * moved)
 
-    def _newton(self, blocks: WorkingBlocks, centre: FloatArray, point: Evaluation) -> Evaluation | _End:
-        """Return the point after one Newton step, at most that long, where the slope of psi has dropped enough.
+    def _newton_step(self, blocks: WorkingBlocks, centre: FloatArray, point: Evaluation) -> Evaluation | _End:
+        """Take one Newton step, shortened until the slope of psi is sufficiently reduced; FAILED if no length works.
 
-        FAILED if there is none. Where psi would change by less than its rounding the residual has to halve in its
-        place; if it does not, psi is as small as can be: CONVERGED.
+        If psi would change by less than its rounding error, the residual must be halved instead; if it is not, psi is
+        minimal to rounding: CONVERGED.
         """
         step = -blocks.solve(point.active, *self._roots(blocks, point), point.response, point.gradient)
         step = downhill(self.term, point.t, step, point.gradient)
@@ -285,14 +285,14 @@ class ConeNewton:
         return _End.FAILED
 
     def _roots(self, blocks: WorkingBlocks, point: Evaluation) -> tuple[FloatArray, IndexArray]:
-        """Return the stacked rows of Y_b and their numbers; Y_b'Y_b is sigma times the derivative of the shrunk p_b.
+        """Return the stacked rows of Y_b and their counts; Y_b'Y_b is sigma times the derivative of the shrunk p_b.
 
-        That is w^2 N N' + (1 - w^2) q q' for the face's basis N, q = p / ||p|| and w^2 = 1 - sigma lam / ||p||,
-        the square of w N N' + (1 - w) q q'.
+        The derivative is w^2 N N' + (1 - w^2) q q' for the basis N of the face, q = p / ||p|| and
+        w^2 = 1 - sigma lam / ||p||: the square of w N N' + (1 - w) q q'.
         """
         basis, free = self.projector.faces(blocks.ids[point.active])
         directions = point.p / point.sizes[:, None]
-        w = np.sqrt(point.shares)
+        w = np.sqrt(point.shrinkage)
         inner = np.matmul(basis, directions[:, :, None])[:, :, 0] * (1.0 - w)[:, None]
         roots = w[:, None, None] * basis + inner[:, :, None] * directions[:, None, :]
         return np.sqrt(self.sigma) * roots[free], free.sum(axis=1)

@@ -1,4 +1,4 @@
-"""Working sets of blocks for C-ReLU: all blocks are priced, the promising ones solved by proximal Newton steps."""
+"""Working sets of blocks for C-ReLU: price all blocks, solve on the working set by proximal-point Newton steps."""
 
 from collections.abc import Iterator
 from typing import cast
@@ -19,30 +19,30 @@ from cvxrelu.solvers.working_set.relu_newton import ConeNewton, WorkingBlocks
 
 _LEAST_SIZE = 20
 _SIZE_FACTOR = 3
-_SHARE_FAR, _SHARE_NEAR, _NEAR = 0.4, 0.1, 0.1  # of the gap left to a working set, far from the optimum and near it
-_LAST_SHARE = 0.5
-_PRICING_SHARE = 0.1
+_FRACTION_FAR, _FRACTION_NEAR, _NEAR = 0.4, 0.1, 0.1  # gap tolerance of a working set, far from and near the optimum
+_FINAL_FRACTION = 0.5
+_PRICING_FRACTION = 0.1
 _PRICING_PIVOTS = 24
 _NUDGE = 1.01
-_FAR = 1e-6  # of a block's norm: what a nudge may cost
+_FAR = 1e-6  # largest nudge, relative to the norm of the block
 _IDLE_ROUNDS, _PROGRESS = 8, 0.9
 
 
 def relu_candidates(
     problem: ConvexReLU, blocks: FloatArray, limits: Limits, workspace: DualWorkspace
 ) -> Iterator[Iterate]:
-    """Yield the solution on each working set, feasible, until rounding ends all progress.
+    """Yield the feasible solution on each working set, until rounding stops progress.
 
     Parameters
     ----------
     problem : ConvexReLU
-        With group_l1 penalty and a loss that is a sum over entries.
+        Problem with group_l1 penalty and a loss that is a sum over entries.
     blocks : ndarray of shape (2, c, P, d)
-        Where to start.
+        Initial blocks.
     limits : Limits
-        The tolerance and what may be spent.
+        Tolerance and limits.
     workspace : DualWorkspace
-        Of the problem, for the projections.
+        Workspace of the problem, for the projections.
     """
     search = _Search(problem, blocks, limits.tol, workspace)
     best, idle, started = np.inf, 0, bool(blocks.any())
@@ -58,7 +58,7 @@ def relu_candidates(
 
 
 class _Search:
-    """The state of the rounds: blocks u (2 c P, d), the dual variable t (n, c), the best dual point."""
+    """State of the outer iteration: blocks u (2 c P, d), dual variable t (n, c) and the best dual point."""
 
     def __init__(self, problem: ConvexReLU, blocks: FloatArray, tol: float, workspace: DualWorkspace) -> None:
         self.problem = problem
@@ -74,9 +74,9 @@ class _Search:
         self.t = self.term.start(problem.predict(problem.weights(blocks)))
         self.upper = np.inf
         self.dual = DualPoint(self.t, None, -np.inf)
-        self.target = np.inf
+        self.gap_tol = np.inf
         self.projector = workspace.projector(problem.cones, n_blocks)
-        if problem.cones.space is not None:  # a problem that nobody has rotated
+        if problem.cones.space is not None:  # not solved in its row space
             self.projector = ConeProjector(self.X, self.D, n_blocks)
         self.newton = ConeNewton(problem, self.term, self.projector)
         self.dual_constraint_values = np.zeros(n_blocks)
@@ -84,17 +84,17 @@ class _Search:
         self.row_norms = row_norms(self.X)
 
     def price(self) -> Iterate:
-        """Bound the values of all dual constraints at t, and return the present points.
+        """Bound all dual constraint values at t, and return the current point.
 
-        Few pivots are enough: the bounds of blocks that stay above lam get better from round to round.
+        A few pivots suffice, as the bounds of blocks above lam tighten from round to round.
         """
         problem = self.problem
         products = self.workspace.adjoint(problem.operator, self.t).reshape(-1, problem.d)
         arguments = np.concatenate([-products, products])
-        relative = min(1.0, self.target / max(self.upper, TINY)) if np.isfinite(self.upper) else 1.0
-        enough = problem.lam * (1.0 + _PRICING_SHARE * relative)
-        unsure = np.flatnonzero(self.projector.bounds(self.ids, arguments) > enough)
-        self.projector.project(unsure, arguments[unsure], enough, max_pivots=_PRICING_PIVOTS)
+        relative = min(1.0, self.gap_tol / max(self.upper, TINY)) if np.isfinite(self.upper) else 1.0
+        threshold = problem.lam * (1.0 + _PRICING_FRACTION * relative)
+        undecided = np.flatnonzero(self.projector.bounds(self.ids, arguments) > threshold)
+        self.projector.project(undecided, arguments[undecided], threshold, max_pivots=_PRICING_PIVOTS)
         self.dual_constraint_values = self.projector.bounds(self.ids, arguments)
         self._keep_better_dual(arguments)
 
@@ -110,17 +110,17 @@ class _Search:
         )
 
     def solve_working_set(self, budget: Budget) -> None:
-        """Move u and t: proximal Newton steps on the non-zero blocks and those of the largest dual constraints."""
+        """Update u and t by Newton steps on the non-zero blocks and those with the largest dual constraint values."""
         gap = self.upper - self.dual.value
         relative = gap / max(self.upper, TINY)
-        share = _SHARE_FAR if relative > _NEAR else _SHARE_NEAR
-        self.target = max(share * gap, _LAST_SHARE * self.tol * self.upper)
+        fraction = _FRACTION_FAR if relative > _NEAR else _FRACTION_NEAR
+        self.gap_tol = max(fraction * gap, _FINAL_FRACTION * self.tol * self.upper)
         active = np.any(self.u, axis=1)
         size = max(_LEAST_SIZE, _SIZE_FACTOR * int(active.sum()))
         order = np.argsort(np.where(active, -np.inf, -self.dual_constraint_values), kind="stable")
         chosen = np.sort(order[:size])
         blocks = WorkingBlocks(self.X, self.D, self.problem.n_outputs, chosen)
-        u, self.t = self.newton.minimise(blocks, self.u[chosen], self.t, self.target, budget)
+        u, self.t = self.newton.minimise(blocks, self.u[chosen], self.t, self.gap_tol, budget)
         self.u = np.zeros_like(self.u)
         self.u[chosen] = u
 
@@ -136,10 +136,10 @@ class _Search:
             self.dual = DualPoint(scale * self.t, scale * multipliers, value)
 
     def _feasible_blocks(self) -> FloatArray:
-        """Return the blocks (2, c, P, d) in their cones, whatever the order in which products are summed.
+        """Return blocks (2, c, P, d) that are in their cones for every order of summation.
 
-        Blocks are moved along the witness of a strict interior until the margins of all rows exceed rounding. In
-        cones without interior, or so thin that the witness leads far away, they are feasible to rounding as they are.
+        Blocks are moved along a strictly interior point of the cone until all margins exceed rounding. In cones without
+        interior, or too thin to move by a small step, they stay feasible to rounding.
         """
         u = self.u.copy()
         active = np.flatnonzero(np.any(u, axis=1))

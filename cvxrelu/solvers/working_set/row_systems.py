@@ -19,10 +19,11 @@ _HARMLESS = 0.01 / float(np.finfo(np.float32).eps)
 
 
 class RowSystems:
-    """Solves (Q^-1 + sigma A M A') x = -g for one output after another; holds 8 n^2 bytes, and 12 n^2 more in float64.
+    """Solver of (Q^-1 + sigma A M A') x = -g, output by output; holds 8 n^2 bytes, and 12 n^2 more in float64.
 
-    Factors are in float32, and refined by exact products until the residual is a tenth of g, where the trace allows
-    rounding to matter. Once that fails, larger sigma are factored in float64, unless n is above 4,000.
+    Factors are in float32. If their trace is large enough for rounding to matter, solutions are refined with float64
+    products until the residual is a tenth of g. Once that fails, this and larger sigma are factored in float64, unless
+    n is above 4,000.
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ class RowSystems:
     def solve(
         self, operator: GatedOperator, jacobian: GroupJacobian, diagonal: FloatArray, sigma: float, gradient: FloatArray
     ) -> FloatArray | None:
-        """Return x (n, c), zero for outputs whose g does not matter, or None if no factor can be had.
+        """Return x (n, c), zero for outputs with negligible g, or None if the factorization fails.
 
         Parameters
         ----------
@@ -54,20 +55,20 @@ class RowSystems:
         gradient : ndarray of shape (n, c)
             g.
         """
-        found = np.zeros_like(gradient)
+        solution = np.zeros_like(gradient)
         sizes = np.linalg.norm(gradient, axis=0)
-        goal = _TOLERANCE * float(np.linalg.norm(gradient)) / np.sqrt(len(sizes))
-        for k in np.flatnonzero(sizes > goal):
+        tol = _TOLERANCE * float(np.linalg.norm(gradient)) / np.sqrt(len(sizes))
+        for k in np.flatnonzero(sizes > tol):
             used = np.flatnonzero(jacobian.shrinkage[k])
             M = GroupJacobian(jacobian.shrinkage[[k]][:, used], jacobian.directions[[k]][:, used])
-            x = self._one_output(operator.take(used), M, diagonal[:, [k]], sigma, gradient[:, [k]], goal)
+            x = self._one_output(operator.take(used), M, diagonal[:, [k]], sigma, gradient[:, [k]], tol)
             if x is None:
                 return None
-            found[:, [k]] = x
-        return found
+            solution[:, [k]] = x
+        return solution
 
     def _one_output(
-        self, A: GatedOperator, M: GroupJacobian, Q: FloatArray, sigma: float, g: FloatArray, goal: float
+        self, A: GatedOperator, M: GroupJacobian, Q: FloatArray, sigma: float, g: FloatArray, tol: float
     ) -> FloatArray | None:
         """Solve for one output (n, 1)."""
         if M.shrinkage.size == 0:
@@ -77,7 +78,7 @@ class RowSystems:
             if factor is not None:
                 if trace < _HARMLESS:
                     return -_solve(factor, Q, g)
-                x = _refined(factor, A, M, Q, sigma, g, goal)
+                x = _refined(factor, A, M, Q, sigma, g, tol)
                 if x is not None:
                     return x
             self._precise_from = sigma
@@ -89,7 +90,7 @@ class RowSystems:
     def _factor(
         self, A: GatedOperator, M: GroupJacobian, Q: FloatArray, sigma: float, dtype: type[np.floating]
     ) -> tuple[FloatArray | None, float]:
-        """Return the Cholesky factor of I + sigma Q^(1/2) A M A' Q^(1/2), None if rounding spoils it, and the trace."""
+        """Return the Cholesky factor of I + sigma Q^(1/2) A M A' Q^(1/2), None if it fails, and the trace."""
         double = dtype == np.float64
         syrk, potrf = (blas.dsyrk, lapack.dpotrf) if double else (blas.ssyrk, lapack.spotrf)
         s = M.shrinkage[0]
@@ -105,7 +106,7 @@ class RowSystems:
         return None if failed else factor, trace
 
     def _kernel(self, dtype: type[np.floating]) -> FloatArray:
-        """Return XX' of the rows over their mean norm."""
+        """Return XX' for X divided by the root mean square of its row norms."""
         if dtype not in self._kernels:
             X = (self.X / self._scale).astype(dtype)
             self._kernels[dtype] = X @ X.T
@@ -113,15 +114,15 @@ class RowSystems:
 
 
 def _refined(
-    factor: FloatArray, A: GatedOperator, M: GroupJacobian, Q: FloatArray, sigma: float, g: FloatArray, goal: float
+    factor: FloatArray, A: GatedOperator, M: GroupJacobian, Q: FloatArray, sigma: float, g: FloatArray, tol: float
 ) -> FloatArray | None:
-    """Return x with a residual of at most ``goal`` from a rough factor, or None if it is too rough."""
-    x, left = np.zeros_like(g), g
+    """Return x with a residual of at most ``tol`` by iterative refinement, or None if the factor is too inaccurate."""
+    x, residual = np.zeros_like(g), g
     for _ in range(_REFINEMENTS):
-        x = x - _solve(factor, Q, left)
-        left = g + x / Q + sigma * A.forward(M.half(M.half(A.adjoint(x))))
-        size = float(np.linalg.norm(left))
-        if size <= goal:
+        x = x - _solve(factor, Q, residual)
+        residual = g + x / Q + sigma * A.forward(M.half(M.half(A.adjoint(x))))
+        size = float(np.linalg.norm(residual))
+        if size <= tol:
             return x
         if not size < np.inf:
             return None
@@ -131,5 +132,5 @@ def _refined(
 def _solve(factor: FloatArray, Q: FloatArray, v: FloatArray) -> FloatArray:
     root = np.sqrt(Q)
     potrs = lapack.dpotrs if factor.dtype == np.float64 else lapack.spotrs
-    found: FloatArray = root * potrs(factor, (root * v).astype(factor.dtype), lower=1)[0]
-    return found
+    solution: FloatArray = root * potrs(factor, (root * v).astype(factor.dtype), lower=1)[0]
+    return solution

@@ -1,4 +1,4 @@
-"""The fastest certified solver: working sets of patterns with fast local convergence."""
+"""WorkingSet: second-order solver on working sets of patterns."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,31 +29,31 @@ from cvxrelu.solvers.working_set.relu_rounds import relu_candidates
 
 _SMALLEST = 20
 _GROWTH = 2.0
-_SHARE = 0.3
-_LAST_SHARE = 0.5
+_GAP_FRACTION = 0.3
+_FINAL_FRACTION = 0.5
 _WORTH_DROPPING = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkingSet:
-    """Working sets of patterns, each solved by a semismooth Newton method on the dual of proximal-point steps.
+    """Working-set method with a semismooth Newton solver on the dual of proximal-point steps.
 
-    Solves `ConvexGatedReLU` with the penalties that add up over patterns and set whole ones to zero (group_l1, l1,
-    nuclear), lam > 0 and every loss of the package. Each outer iteration prices all patterns with one masked product,
-    drops those that are proved to be zero (gap-safe), and solves on the active ones and those with the largest left
-    sides of the dual constraints to a share of the gap. Products are computed in the precision of X.
+    Solves `ConvexGatedReLU` with lam > 0, the norms separable over patterns (group_l1, l1, nuclear) and every loss of
+    the package. Each outer iteration prices all patterns with one masked product, drops those proved to be zero
+    (gap-safe rule), and solves on the active ones and those with the largest dual constraint values to a fraction of
+    the gap. Products are computed in the precision of X.
 
     Solves `ConvexReLU` with group_l1 and the losses that are sums over entries (squared, Huber, logistic) by the same
-    method with exact projections onto the cones, in float64: a block keeps the tight rows of its last projection, and
-    its multipliers bound it from above until it is projected again. Memory: 8 r^2 bytes for each block so projected, at
-    most 2 c P of them, with r = min(n, d), as `cvxrelu.solve` solves data with n < d in their row space.
+    method with exact projections onto the cones, in float64. Each block keeps the active rows of its last projection,
+    whose multipliers bound its norm from above until it is projected again. Memory: 8 r^2 bytes for each projected
+    block, at most 2 c P of them, with r = min(n, d), as `cvxrelu.solve` solves data with n < d in their row space.
 
     Iterations are Newton steps.
 
     Parameters
     ----------
     max_iter : int
-        Limit of Newton steps, where `cvxrelu.solve` is given none.
+        Limit of Newton steps, if `cvxrelu.solve` is given none.
 
     Examples
     --------
@@ -73,7 +73,7 @@ class WorkingSet:
         check_integer("max_iter", self.max_iter, minimum=1)
 
     def check_problem(self, problem: ConvexProblem) -> None:
-        """Raise SolverError if the problem is not of this kind, or does not fit in the memory that is free."""
+        """Raise SolverError for an unsupported problem, InsufficientMemoryError if it does not fit in memory."""
         cones = isinstance(problem, ConvexReLU)
         kind = GroupL1 if cones else PatternNorm
         separable = unweighted(problem.loss).sums_over_entries
@@ -104,7 +104,7 @@ class WorkingSet:
         if isinstance(problem, ConvexReLU):
             candidates = relu_candidates(problem, blocks, limits, workspace)
         else:
-            penalty = cast(PatternNorm, problem.penalty)  # as `check_problem` has found
+            penalty = cast(PatternNorm, problem.penalty)  # ensured by `check_problem`
             candidates = _gated_candidates(problem, penalty, blocks, limits, workspace)
         return monitor(problem, candidates, limits, "WorkingSet", workspace)
 
@@ -112,7 +112,7 @@ class WorkingSet:
 def _gated_candidates(
     problem: ConvexProblem, penalty: PatternNorm, blocks: FloatArray, limits: Limits, workspace: DualWorkspace
 ) -> Iterator[Iterate]:
-    """Yield the solution on each working set, until rounding ends all progress."""
+    """Yield the solution on each working set, until rounding stops progress."""
     operator = problem.native_operator
     prediction = operator.forward(blocks) if blocks.any() else np.zeros_like(problem.Y)
     upper = problem.loss.value(prediction, problem.Y) + problem.lam * problem.penalty.value(blocks)
@@ -123,7 +123,7 @@ def _gated_candidates(
     while True:
         point = patterns.price(inner.t)
         if started:
-            # Values of float32 products are good enough to go on by, not to be reported.
+            # Values from float32 products steer the method but are not reported.
             exact = problem.X.dtype == np.float64
             yield Iterate(
                 weights=blocks,
@@ -138,16 +138,16 @@ def _gated_candidates(
         gap = upper - point.value
         patterns.drop(gap, blocks)
         index, operator, Z = patterns.choose(blocks)
-        target = max(_SHARE * gap, _LAST_SHARE * limits.tol * abs(upper))
+        gap_tol = max(_GAP_FRACTION * gap, _FINAL_FRACTION * limits.tol * abs(upper))
         u = np.ascontiguousarray(blocks[:, index])
-        solved, upper = inner.minimise(operator, index, u, Z, target, Budget.of(limits))
+        solved, upper = inner.minimise(operator, index, u, Z, gap_tol, Budget.of(limits))
         exhausted = inner.exhausted
         blocks = np.zeros_like(blocks)
         blocks[:, index] = solved
 
 
 class _Patterns:
-    """The patterns that are not yet proved to be zero, and what the last pricing said of them."""
+    """The patterns not yet screened out, and the results of their last pricing."""
 
     def __init__(
         self, problem: ConvexProblem, penalty: PatternNorm, operator: GatedOperator, workspace: DualWorkspace
@@ -156,30 +156,31 @@ class _Patterns:
         self._penalty = penalty
         self._workspace = workspace
         self._operator = operator
-        self._alive = np.arange(len(problem.patterns))
+        self._remaining = np.arange(len(problem.patterns))
         self._norms = pattern_norms(problem)
 
     def price(self, t: FloatArray) -> DualPoint:
-        """Return the dual feasible multiple of t on the patterns that are left."""
+        """Return the best dual feasible multiple of t on the remaining patterns."""
         problem = self.problem
         self._Z = self._workspace.adjoint(self._operator, t)
-        self._sides = self._penalty.pattern_dual_norm(self._Z)
-        size = float(self._sides.max())
-        self._scale = problem.loss.best_scale(t, problem.Y, problem.lam / size if size > 0.0 else np.inf)
+        self._constraint_values = self._penalty.pattern_dual_norm(self._Z)
+        largest = float(self._constraint_values.max())
+        self._scale = problem.loss.best_scale(t, problem.Y, problem.lam / largest if largest > 0.0 else np.inf)
         point = self._scale * t
         self._lower = -problem.loss.conjugate(point, problem.Y)
         return DualPoint(point, None, self._lower)
 
     def drop(self, gap: float, blocks: FloatArray) -> None:
-        """Leave out patterns that the gap proves to be zero, if they are many."""
-        zero = gap_safe(self.problem, self._scale * self._sides, self._lower, gap, self._norms)
-        zero &= ~np.any(blocks[:, self._alive], axis=(0, 2))
+        """Drop patterns that the gap proves to be zero, if there are enough of them."""
+        zero = gap_safe(self.problem, self._scale * self._constraint_values, self._lower, gap, self._norms)
+        zero &= ~np.any(blocks[:, self._remaining], axis=(0, 2))
         if zero.sum() > _WORTH_DROPPING * len(zero):
             kept = np.flatnonzero(~zero)
-            self._alive, self._norms, self._sides = self._alive[kept], self._norms[kept], self._sides[kept]
+            self._remaining, self._norms = self._remaining[kept], self._norms[kept]
+            self._constraint_values = self._constraint_values[kept]
             self._operator, self._Z = self._operator.take(kept), self._Z[:, kept]
 
     def choose(self, blocks: FloatArray) -> tuple[NDArray[np.intp], GatedOperator, FloatArray]:
-        """Return the indices of the working set, A on it, and A't."""
-        place = choose_patterns(blocks[:, self._alive], self._sides, _SMALLEST, _GROWTH)
-        return self._alive[place], self._operator.take(place), np.ascontiguousarray(self._Z[:, place])
+        """Return the indices of the working set, A on it, and A't on it."""
+        chosen = choose_patterns(blocks[:, self._remaining], self._constraint_values, _SMALLEST, _GROWTH)
+        return self._remaining[chosen], self._operator.take(chosen), np.ascontiguousarray(self._Z[:, chosen])

@@ -67,7 +67,7 @@ def test_solvers_that_cannot_are_told_with_the_reason(table, monkeypatch):
     assert "pip install mosek" in found["solvers"][0]["reason"]
     result = invoke(*arguments)
     assert "MOSEK: solver MOSEK is not installed" in result.stdout
-    assert "OSQP: solver OSQP cannot take" in result.stdout
+    assert "OSQP: solver OSQP does not support" in result.stdout
     only = invoke_json("compare", table, "--target", "y", "--gates", 4, "--solvers", "MOSEK", code=3)
     assert (only["lower"], only["upper"], only["fastest"]) == (None, None, None)
 

@@ -145,7 +145,7 @@ BAD_OPTIONS = {
     "unknown loss": (["--loss", "hinge"], ["loss must be one of 'huber'", "'squared'", "got 'hinge'"]),
     "loss of two outputs": (["--loss", "softmax"], ["loss must be one of 'huber'", "got 'softmax'"]),
     "no classes": (["--task", "classification"], ["40 distinct", "two classes"]),
-    "solver cannot": (["--solver", "OSQP"], ["solver OSQP cannot take", "use CLARABEL or SCS"]),
+    "solver cannot": (["--solver", "OSQP"], ["solver OSQP does not support", "use CLARABEL or SCS"]),
 }
 
 

@@ -1,4 +1,4 @@
-"""The augmented Lagrangian's model: its pieces are consistent with each other."""
+"""The composite model of the augmented Lagrangian: consistency of its methods."""
 
 import itertools
 
@@ -29,7 +29,7 @@ def test_adjoint_identity(model):
     assert np.vdot(image, z) == pytest.approx(np.vdot(u, model.adjoint(z)), rel=1e-11)
 
 
-def test_value_is_the_formula(model):
+def test_value_matches_the_formula(model):
     problem, model, rng, shape = model
     u = rng.standard_normal(shape)
     weights = problem.weights(u)
@@ -45,7 +45,7 @@ def test_value_is_the_formula(model):
 
 
 @pytest.mark.parametrize("size", [1.0, 30.0])
-def test_bregman_distance_and_slope_are_those_of_the_value(model, size):
+def test_bregman_distance_and_slope_match_the_value(model, size):
     problem, model, rng, shape = model
     u, step = rng.standard_normal(shape), size * rng.standard_normal(shape)
     z, moved = model.image(u), model.image(step)
@@ -81,8 +81,8 @@ def test_multipliers_are_signed_updates(model):
 
 
 @pytest.mark.parametrize("screen", [True, False])
-def test_a_limit_of_time_ends_within_a_subproblem(screen):
-    """By a clock that moves by a second at each look: a subproblem of 2,000 iterations is not waited for."""
+def test_time_limit_ends_within_a_subproblem(screen):
+    """With a clock that advances one second per call, a subproblem of 2,000 iterations is cut short."""
     problem = make_problem("relu", penalty="l1", n_gates=20)
     clock = itertools.count().__next__
     limits = Limits(tol=1e-12, max_iter=10**6, time_limit=100.0, now=lambda: float(clock()))

@@ -1,4 +1,4 @@
-"""Newton systems of every way against the matrix written out: (Q^-1 + sigma A M A') dt = -g."""
+"""Newton systems by every method against the explicit matrix: (Q^-1 + sigma A M A') dt = -g."""
 
 import numpy as np
 import pytest
@@ -13,13 +13,13 @@ from cvxrelu.solvers.working_set.row_systems import RowSystems
 from tests.helpers.cases import LOSSES, make_targets
 
 N, D, P = 24, 4, 9
-ENOUGH = 0.11  # a tenth is promised
-WAYS = {"rows": (0.0, 1.0, 2.0), "dense": (2.0, 0.0, 1.0), "coarse": (2.0, 1.0, 0.0)}
-EVERYTHING = np.arange(P)
+RESIDUAL_TOL = 0.11  # the solver's tolerance is a tenth
+METHODS = {"rows": (0.0, 1.0, 2.0), "dense": (2.0, 0.0, 1.0), "coarse": (2.0, 1.0, 0.0)}
+ALL_PATTERNS = np.arange(P)
 
 
-def force(monkeypatch, way):
-    monkeypatch.setattr(NewtonSystems, "_costs", lambda self, step: WAYS[way])
+def force(monkeypatch, method):
+    monkeypatch.setattr(NewtonSystems, "_costs", lambda self, step: METHODS[method])
 
 
 def make_operator(seed=0, n=N, d=D, patterns=P):
@@ -28,7 +28,7 @@ def make_operator(seed=0, n=N, d=D, patterns=P):
 
 
 def make_step(loss, penalty, operator, c, *, seed=0, sigma=10.0, empty_output=False):
-    """A step at a random point; about half of the patterns are active."""
+    """Return a step at a random point with about half of the patterns active."""
     rng = np.random.default_rng(seed)
     n = len(operator.X)
     term = dual_term(get_loss(loss), make_targets(loss, operator.X, c, seed))
@@ -46,7 +46,7 @@ def make_step(loss, penalty, operator, c, *, seed=0, sigma=10.0, empty_output=Fa
 
 
 def matrices(operator, step):
-    """Q and A M A' on stacked arrays (n c), written out."""
+    """Return Q and A M A' as explicit matrices on stacked arrays (n c)."""
     n, c = step.gradient.shape
     d, k = operator.n_features, len(step.active)
     Q = np.array([step.rows.respond(e.reshape(n, c)).ravel() for e in np.eye(n * c)]).T
@@ -64,7 +64,7 @@ def matrices(operator, step):
 
 
 def solve(operator, step):
-    """The exact dt, from the form without Q^-1, which softmax does not have."""
+    """Return the exact dt from the system multiplied by Q, which is singular for softmax."""
     Q, AMA = matrices(operator, step)
     return np.linalg.solve(np.eye(len(Q)) + step.sigma * Q @ AMA, -Q @ step.gradient.ravel()).reshape(
         step.gradient.shape
@@ -72,7 +72,7 @@ def solve(operator, step):
 
 
 def residual(operator, step, dt):
-    """The relative residual in the rows; of softmax, of its part across the constants of the rows."""
+    """Return the relative residual in the rows; for softmax, orthogonal to constants in each row."""
     Q, AMA = matrices(operator, step)
     r = np.linalg.pinv(Q, rcond=1e-13) @ dt.ravel() + step.sigma * AMA @ dt.ravel()
     r = r.reshape(dt.shape) + step.gradient
@@ -82,31 +82,31 @@ def residual(operator, step, dt):
     return np.linalg.norm(r) / np.linalg.norm(step.gradient)
 
 
-def systems_for(loss, operator, index=EVERYTHING):
+def systems_for(loss, operator, index=ALL_PATTERNS):
     systems = NewtonSystems(dual_term(get_loss(loss), make_targets(loss, operator.X, 3)).constant_curvature)
     systems.enter(operator, index)
     return systems
 
 
-def can(way, loss, penalty):
-    """Rows: block norms and no coupling of the outputs; a dense factor: block norms."""
-    return way == "coarse" or (penalty == "group_l1" and (way == "dense" or loss != "softmax"))
+def supports(method, loss, penalty):
+    """Return whether a method applies: rows need block norms and uncoupled outputs, dense factors block norms."""
+    return method == "coarse" or (penalty == "group_l1" and (method == "dense" or loss != "softmax"))
 
 
 CASES = [
-    (way, loss, penalty, c)
-    for way in WAYS
+    (method, loss, penalty, c)
+    for method in METHODS
     for loss in LOSSES
     for penalty in ("group_l1", "l1", "nuclear")
     for c in (1, 3)
-    if can(way, loss, penalty) and (loss != "softmax" or c == 3)
+    if supports(method, loss, penalty) and (loss != "softmax" or c == 3)
 ]
 
 
 @pytest.mark.parametrize("sigma", [0.1, 10.0, 1e3])
-@pytest.mark.parametrize(("way", "loss", "penalty", "c"), CASES)
-def test_every_way_solves_the_system(monkeypatch, way, loss, penalty, c, sigma):
-    force(monkeypatch, way)
+@pytest.mark.parametrize(("method", "loss", "penalty", "c"), CASES)
+def test_every_method_solves_the_system(monkeypatch, method, loss, penalty, c, sigma):
+    force(monkeypatch, method)
     operator = make_operator()
     systems = systems_for(loss, operator)
     for seed in range(3):
@@ -114,14 +114,14 @@ def test_every_way_solves_the_system(monkeypatch, way, loss, penalty, c, sigma):
         assert 0 < len(step.active) < P
         dt = systems.direction(step)
         assert np.vdot(dt, step.gradient) < 0.0
-        assert residual(operator, step, dt) <= ENOUGH
+        assert residual(operator, step, dt) <= RESIDUAL_TOL
 
 
 @pytest.mark.parametrize(
     ("loss", "sigma", "precise"),
     [("squared", 10.0, False), ("huber", 1e9, False), ("logistic", 10.0, False), ("squared", 1e9, True)],
 )
-def test_rows_are_factored_in_float32_until_that_is_too_ill_conditioned(monkeypatch, loss, sigma, precise):
+def test_row_systems_switch_to_float64_when_ill_conditioned(monkeypatch, loss, sigma, precise):
     force(monkeypatch, "rows")
     used = []
     factor = RowSystems._factor
@@ -134,21 +134,21 @@ def test_rows_are_factored_in_float32_until_that_is_too_ill_conditioned(monkeypa
         exact = solve(operator, step)
         np.testing.assert_allclose(dt, exact, atol=(1e-5 if precise else 1e-4) * np.abs(exact).max())
     assert (used[-1] == np.float64) == precise
-    assert used == sorted(used, key=lambda dtype: dtype == np.float64)  # and never back
+    assert used == sorted(used, key=lambda dtype: dtype == np.float64)  # never back to float32
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("way", WAYS)
-def test_an_output_without_active_blocks(monkeypatch, way, loss):
-    if not can(way, loss, "group_l1"):
+@pytest.mark.parametrize("method", METHODS)
+def test_an_output_without_active_blocks(monkeypatch, method, loss):
+    if not supports(method, loss, "group_l1"):
         pytest.skip("the rows cannot couple outputs")
-    force(monkeypatch, way)
+    force(monkeypatch, method)
     operator = make_operator()
     step = make_step(loss, "group_l1", operator, 3, empty_output=True)
     assert not step.jacobian.shrinkage[0].any()
     assert step.jacobian.shrinkage[1:].any()
     dt = systems_for(loss, operator).direction(step)
-    assert residual(operator, step, dt) <= ENOUGH
+    assert residual(operator, step, dt) <= RESIDUAL_TOL
     if step.rows.coupling is None:
         np.testing.assert_allclose(dt[:, 0], -step.rows.diagonal[:, 0] * step.gradient[:, 0], rtol=1e-6)
 
@@ -169,61 +169,61 @@ def test_no_active_block_at_all(loss, penalty):
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("penalty", ["group_l1", "l1", "nuclear"])
 @pytest.mark.parametrize(("n", "d", "patterns"), [(60, 2, 3), (6, 10, 5), (39, 5, 30), (3, 1, 2)])
-def test_whatever_way_is_taken(loss, penalty, n, d, patterns):
+def test_chosen_method_solves_the_system(loss, penalty, n, d, patterns):
     operator = make_operator(1, n, d, patterns)
     systems = systems_for(loss, operator, np.arange(patterns))
     for seed in range(3):
         step = make_step(loss, penalty, operator, 3, seed=seed)
-        assert residual(operator, step, systems.direction(step)) <= ENOUGH
+        assert residual(operator, step, systems.direction(step)) <= RESIDUAL_TOL
 
 
-def test_a_factor_that_breaks_down_gives_way_to_the_columns(monkeypatch):
-    """In the rows the matrix is I + something that swamps it: its Cholesky factor may fail."""
+def test_failed_factorization_in_the_rows_falls_back_to_the_columns(monkeypatch):
+    """The identity may be lost to rounding in the row system, whose Cholesky factorization may then fail."""
     operator = make_operator()
     step = make_step("squared", "group_l1", operator, 1)
     force(monkeypatch, "rows")
     for name in ("spotrf", "dpotrf"):
         monkeypatch.setattr(row_systems.lapack, name, lambda H, **options: (H, 1))
     dt = systems_for("squared", operator).direction(step)
-    assert residual(operator, step, dt) <= ENOUGH
+    assert residual(operator, step, dt) <= RESIDUAL_TOL
 
 
-@pytest.mark.parametrize("way", ["dense", "coarse"])
+@pytest.mark.parametrize("method", ["dense", "coarse"])
 @pytest.mark.parametrize(
     "size",
     [1e-100, 1e-20, 1e20],
 )
-def test_gradients_of_any_size(monkeypatch, way, size):
-    """Directions are homogeneous in the gradient, although the inner iteration is in float32."""
-    force(monkeypatch, way)
+def test_gradients_of_any_size(monkeypatch, method, size):
+    """Directions are homogeneous in the gradient, although inner iterations run in float32."""
+    force(monkeypatch, method)
     operator = make_operator()
     step = make_step("squared", "group_l1", operator, 3)
     scaled = NewtonStep(step.active, step.jacobian, step.rows, step.sigma, size * step.gradient)
     dt = systems_for("squared", operator).direction(scaled)
-    assert residual(operator, step, dt / size) <= ENOUGH
+    assert residual(operator, step, dt / size) <= RESIDUAL_TOL
 
 
-# What is kept from one working set to the next
+# Caches kept from one working set to the next
 
 
 WORKING_SETS = [[0, 2, 4, 6], [2, 3, 6, 7, 8], [6], [1, 2, 6, 8], [0, 3, 5], [0, 1, 2, 3, 4, 5, 6, 7, 8], [4, 5]]
 
 
 @pytest.mark.parametrize("loss", ["squared", "logistic"])
-@pytest.mark.parametrize("way", WAYS)
-def test_what_is_kept_changes_no_answer(monkeypatch, way, loss):
-    """A wrong block would still precondition, but the inexact answers would not be the same to five digits."""
-    force(monkeypatch, way)
+@pytest.mark.parametrize("method", METHODS)
+def test_caches_do_not_change_solutions(monkeypatch, method, loss):
+    """A wrong block would still precondition, but inexact solutions would not agree to five digits."""
+    force(monkeypatch, method)
     operator = make_operator()
     kept = systems_for(loss, operator)
-    for turn, names in enumerate(WORKING_SETS):
+    for k, names in enumerate(WORKING_SETS):
         index = np.array(names)
         part = operator.take(index)
         kept.enter(part, index)
-        for seed in (turn, turn + 10, turn):  # other active patterns, and those of before
+        for seed in (k, k + 10, k):  # other active patterns, then the first ones again
             step = make_step(loss, "group_l1", part, 3, seed=seed)
             dt = kept.direction(step)
-            assert residual(part, step, dt) <= ENOUGH
+            assert residual(part, step, dt) <= RESIDUAL_TOL
             fresh = systems_for(loss, part, index).direction(step)
             np.testing.assert_allclose(dt, fresh, atol=1e-5 * np.abs(fresh).max())
 
@@ -250,7 +250,7 @@ def test_gram_matrices_in_chunks_of_rows(monkeypatch, chunk):
     monkeypatch.setattr(newton_systems, "_CHUNK", chunk)
     operator = make_operator()
     kept = NewtonSystems(constant_curvature=True)
-    kept.enter(operator, EVERYTHING)
+    kept.enter(operator, ALL_PATTERNS)
     kept._gram_of(np.array([1, 4]))
     blocks = np.hstack([operator.D[:, [i]] * operator.X for i in (0, 1, 2, 4, 8)])
     np.testing.assert_allclose(kept._gram_of(np.array([0, 1, 2, 4, 8])), blocks.T @ blocks, atol=1e-4)
@@ -261,16 +261,16 @@ def test_gram_matrices_in_chunks_of_rows(monkeypatch, chunk):
 
 @pytest.mark.parametrize("sigma", [1e5, 1e8])
 @pytest.mark.parametrize(("loss", "c"), [("squared", 1), ("squared", 3), ("logistic", 3)])
-@pytest.mark.parametrize("way", WAYS)
-def test_long_proximal_steps(monkeypatch, way, loss, c, sigma):
-    force(monkeypatch, way)
+@pytest.mark.parametrize("method", METHODS)
+def test_long_proximal_steps(monkeypatch, method, loss, c, sigma):
+    force(monkeypatch, method)
     operator = make_operator()
     systems = systems_for(loss, operator)
     for seed in range(3):
         step = make_step(loss, "group_l1", operator, c, seed=seed, sigma=sigma)
         dt = systems.direction(step)
         assert np.vdot(dt, step.gradient) < 0.0
-        assert residual(operator, step, dt) <= ENOUGH
+        assert residual(operator, step, dt) <= RESIDUAL_TOL
 
 
 @pytest.mark.parametrize("penalty", ["l1", "nuclear"])
@@ -280,15 +280,15 @@ def test_long_proximal_steps_with_other_penalties(loss, penalty):
     systems = systems_for(loss, operator)
     for seed in range(3):
         step = make_step(loss, penalty, operator, 3, seed=seed, sigma=1e5)
-        assert residual(operator, step, systems.direction(step)) <= ENOUGH
+        assert residual(operator, step, systems.direction(step)) <= RESIDUAL_TOL
 
 
 @pytest.mark.parametrize(
-    ("way", "loss", "penalty"),
+    ("method", "loss", "penalty"),
     [("coarse", "huber", "nuclear"), ("coarse", "softmax", "nuclear"), ("dense", "softmax", "group_l1")],
 )
-def test_very_long_proximal_steps(monkeypatch, way, loss, penalty):
-    force(monkeypatch, way)
+def test_very_long_proximal_steps(monkeypatch, method, loss, penalty):
+    force(monkeypatch, method)
     operator = make_operator()
     systems = systems_for(loss, operator)
     steps = [make_step(loss, penalty, operator, 3, seed=seed, sigma=1e8) for seed in range(4)]
@@ -297,8 +297,8 @@ def test_very_long_proximal_steps(monkeypatch, way, loss, penalty):
 
 @pytest.mark.parametrize("penalty", ["group_l1", "l1", "nuclear"])
 @pytest.mark.parametrize("loss", ["logistic", "softmax", "huber"])
-def test_small_systems_are_factored_with_what_couples_outputs(monkeypatch, penalty, loss):
-    """Columns of 1e-2 to 1e2 and curvatures near 0: by conjugate gradients alone hundreds of iterations a step."""
+def test_small_systems_are_factored_with_output_couplings(monkeypatch, penalty, loss):
+    """Columns of 1e-2 to 1e2 and curvatures near 0 take conjugate gradients alone hundreds of iterations."""
     force(monkeypatch, "dense")
     counts = []
     iterate = newton_systems.conjugate_gradients
@@ -314,11 +314,11 @@ def test_small_systems_are_factored_with_what_couples_outputs(monkeypatch, penal
     for sigma in (1.0, 1e3):
         step = make_step(loss, penalty, operator, 3, sigma=sigma)
         systems = NewtonSystems(constant_curvature=False)
-        systems.enter(operator, EVERYTHING)
+        systems.enter(operator, ALL_PATTERNS)
         found = systems.direction(step)
         Q, AMA = matrices(operator, step)
         # Multiplied by Q, which may be singular: (I + sigma Q A M A') dt = -Q g.
         right = -(Q @ step.gradient.ravel())
         left = found.ravel() + sigma * Q @ (AMA @ found.ravel())
-        assert np.linalg.norm(left - right) <= ENOUGH * np.linalg.norm(right)
+        assert np.linalg.norm(left - right) <= RESIDUAL_TOL * np.linalg.norm(right)
     assert max(counts) <= 2

@@ -1,4 +1,4 @@
-"""WorkingSet on C-ReLU: the contract of the native solvers, against Clarabel."""
+"""WorkingSet on C-ReLU: agreement with Clarabel and honest certificates."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_agrees_from_near_lam_max_to_near_zero(loss, c, shape, ratio):
 @pytest.mark.parametrize("ratio", [1e-4, 1e-5, 1e-6])
 @pytest.mark.parametrize("loss", ["squared", "huber"])
 def test_agrees_near_zero_where_many_constraints_are_tight(loss, ratio):
-    """Newton steps fail at long proximal-point steps; shorter ones lead to the optimum."""
+    """Newton steps fail for long proximal-point steps; shorter ones reach the optimum."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((100, 10))
     y = np.sign(np.maximum(X @ rng.standard_normal((10, 100)), 0.0) @ rng.standard_normal(100))
@@ -58,5 +58,5 @@ def any_problem(draw):
 @settings(max_examples=25, deadline=None)
 @given(any_problem())
 def test_agrees_on_any_problem(problem):
-    assume(problem.lam > 1e-12)  # lam_max is 0, to rounding, where the targets are balanced
+    assume(problem.lam > 1e-12)  # lam_max is 0 to rounding for balanced targets
     assert_agrees(problem, cr.solve(problem, "WorkingSet", tol=1e-6), 1e-6)

@@ -1,4 +1,4 @@
-"""WorkingSet on C-GReLU: the contract of the native solvers, against Clarabel; its parts have files of their own."""
+"""WorkingSet on C-GReLU: agreement with Clarabel and honest certificates; its parts are tested in other files."""
 
 import warnings
 
@@ -19,11 +19,11 @@ TOL = 1e-7
 SEPARABLE = [name for name, penalty in PENALTIES.items() if issubclass(penalty, PatternNorm)]
 CASES = [case for case in all_cases() if case.kind == "gated" and case.penalty in SEPARABLE]
 BAD_COLUMNS = (1e-4, 1.0, 1e4)
-STEPS = 500  # the hardest of these takes half of them
+STEPS = 500  # twice what the hardest problem takes
 
 
 def outputs(loss):
-    """One output, three where there are classes."""
+    """Return the number of outputs: three for softmax, else one."""
     return 3 if loss == "softmax" else 1
 
 
@@ -36,7 +36,7 @@ def solve(problem, **options):
 
 
 def many_patterns(loss="squared", penalty="group_l1", c=1, ratio=0.05, dtype=np.float64, n_gates=200):
-    """A problem with many more patterns than the first working set holds."""
+    """Return a problem with many more patterns than the first working set holds."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((40, 4))
     f = np.abs(X[:, :1]) @ np.ones((1, c)) - X[:, 1:2] * rng.standard_normal((1, c))
@@ -85,7 +85,7 @@ def test_other_penalties_agree_near_lam_max_and_below(loss, ratio, penalty):
     assert_agrees(problem, solve(problem, tol=TOL), TOL)
 
 
-def test_zero_rows_alone_change_nothing_but_the_mean():
+def test_zero_rows_change_only_the_mean():
     problem = make_problem("gated")
     X, y = np.vstack([problem.X, np.zeros((5, problem.d))]), np.append(problem.y, np.zeros((5, 1)))
     D = np.vstack([problem.patterns.D, np.ones((5, len(problem.patterns)), dtype=bool)])
@@ -104,7 +104,7 @@ def test_repeated_rows_change_nothing():
     assert more.objective == pytest.approx(solution.objective, rel=1e-8)
 
 
-# Working sets that grow, patterns that are dropped
+# Growing working sets and dropped patterns
 
 
 @pytest.mark.parametrize("penalty", SEPARABLE)
@@ -114,16 +114,16 @@ def test_many_patterns(loss, c, penalty):
     assert len(problem.patterns) > 25
     solution = solve(problem, tol=TOL)
     assert_agrees(problem, solution, TOL)
-    whole = solve(problem, solver=cr.RFISTA(screen=False, max_iter=300), tol=1e-3)
-    assert solution.lower <= whole.objective
-    assert whole.lower <= solution.objective
+    reference = solve(problem, solver=cr.RFISTA(screen=False, max_iter=300), tol=1e-3)
+    assert solution.lower <= reference.objective
+    assert reference.lower <= solution.objective
 
 
 @pytest.mark.parametrize("tol", [0.3, 1e-1, 1e-2, 1e-4])
 @pytest.mark.parametrize("ratio", [0.9, 0.3, 0.03])
 @pytest.mark.parametrize("loss", ["squared", "logistic"])
 def test_loose_tolerances_are_met_over_all_patterns(loss, ratio, tol):
-    """The dual point must be feasible for the dropped patterns too, or the certificate would fall behind."""
+    """The dual point must be feasible for dropped patterns too, or the certificate would be looser."""
     problem = many_patterns(loss, ratio=ratio)
     solution = solve(problem, tol=tol)
     assert solution.status == "optimal"
@@ -171,7 +171,7 @@ def test_honest_on_badly_scaled_columns(loss, shape, dtype):
 @pytest.mark.parametrize("loss", ["squared", "logistic"])
 @pytest.mark.parametrize("size", [1e-6, 1e6])
 def test_the_unit_of_X_does_not_matter(loss, size):
-    """X and lam times a number, weights over it: the same problem in other units."""
+    """Scaling X and lam by a factor, and weights by its inverse, gives an equivalent problem."""
     problem = make_problem("gated", loss, shape="wide")
     scaled = cr.ConvexGatedReLU(
         size * problem.X, problem.y, cr.ActivationPatterns(problem.patterns.D), size * problem.lam, loss
@@ -182,7 +182,7 @@ def test_the_unit_of_X_does_not_matter(loss, size):
     assert other.n_iter <= 2 * solution.n_iter + 5
 
 
-def test_the_caller_s_arrays_are_left_alone():
+def test_arrays_of_the_caller_are_not_modified():
     problem = make_problem("gated", c=3)
     start = np.random.default_rng(0).standard_normal((3, len(problem.patterns), problem.d))
     before = start.copy()
@@ -190,7 +190,7 @@ def test_the_caller_s_arrays_are_left_alone():
     np.testing.assert_array_equal(start, before)
 
 
-def test_the_same_answer_twice():
+def test_solves_are_reproducible():
     problem = many_patterns()
     one, two = solve(problem, tol=TOL), solve(problem, tol=TOL)
     np.testing.assert_array_equal(one.weights, two.weights)
@@ -225,31 +225,31 @@ def test_max_iter_keeps_the_best_point(max_iter):
     assert solution.objective == pytest.approx(min(record.objective for record in solution.history), rel=1e-14)
 
 
-def test_max_iter_of_the_solver_is_the_default():
+def test_max_iter_defaults_to_that_of_the_solver():
     assert solve(hard_problem(), solver=cr.WorkingSet(max_iter=3), tol=1e-9).n_iter == 3
 
 
 def test_time_limit_keeps_the_best_point():
-    """The clock stands still until the first check; a limit that is over at the start has a test of its own."""
+    """The clock stands still until the first check; a limit that has expired at the start is tested separately."""
     problem, clock, seen = hard_problem(), Clock(), []
 
-    def run_out(record):
+    def expire(record):
         clock.now += 2.0
         seen.append(record)
 
-    limits = Limits(tol=1e-12, max_iter=10_000, time_limit=1.0, callback=run_out, now=clock)
+    limits = Limits(tol=1e-12, max_iter=10_000, time_limit=1.0, callback=expire, now=clock)
     result = cr.WorkingSet().run(problem, None, limits)
     assert (result.status, len(seen)) == ("time_limit", 1)
     assert problem.objective(result.weights) == pytest.approx(seen[0].objective, rel=1e-14)
     assert seen[0].objective < problem.objective(problem.zero_weights())
 
 
-def test_a_time_limit_that_is_over_at_the_start():
+def test_time_limit_expired_at_the_start():
     solution = solve(hard_problem(), time_limit=1e-9)
     assert solution.status == "time_limit"
 
 
-def test_the_callback_may_stop():
+def test_callback_may_stop_the_solve():
     seen = []
     with pytest.warns(cr.ConvergenceWarning, match="callback asked"):
         solution = cr.solve(
@@ -277,7 +277,7 @@ def test_ctrl_c_keeps_the_best_point():
     assert solution.objective < problem.objective(problem.zero_weights())
 
 
-def test_ctrl_c_in_the_midst_of_a_newton_step(monkeypatch):
+def test_ctrl_c_during_a_newton_step(monkeypatch):
     direction, calls = NewtonSystems.direction, []
 
     def interrupted(self, step):
@@ -303,7 +303,7 @@ def test_verbose_prints_each_check(capsys):
 
 @pytest.mark.parametrize("penalty", SEPARABLE)
 @pytest.mark.parametrize("loss", LOSSES)
-def test_warm_from_the_solution_takes_few_steps_if_any(loss, penalty):
+def test_warm_start_at_the_solution_takes_few_steps(loss, penalty):
     problem = many_patterns(loss, penalty, c=3, n_gates=25)
     cold = solve(problem, tol=1e-6)
     warm = solve(problem, tol=1e-6, start=cold.weights)
@@ -312,7 +312,7 @@ def test_warm_from_the_solution_takes_few_steps_if_any(loss, penalty):
     assert warm.objective <= cold.objective * (1 + 1e-6)
 
 
-def test_warm_from_bad_weights_ends_at_the_optimum_too():
+def test_warm_start_from_bad_weights_reaches_the_optimum():
     problem = many_patterns()
     rng = np.random.default_rng(0)
     for size in (1e-3, 1e3):
@@ -322,7 +322,7 @@ def test_warm_from_bad_weights_ends_at_the_optimum_too():
 
 @pytest.mark.parametrize("penalty", SEPARABLE)
 @pytest.mark.parametrize("loss", LOSSES)
-def test_more_accuracy_than_there_is_ends_with_an_honest_status(loss, penalty):
+def test_unattainable_accuracy_ends_with_an_honest_status(loss, penalty):
     problem = make_problem("gated", loss, penalty, c=3)
     solution = solve(problem, tol=1e-14, max_iter=100)
     assert solution.status in ("optimal", "stalled", "max_iter")
@@ -341,7 +341,7 @@ def test_a_path():
         assert_agrees(solution.problem, solution, TOL)
 
 
-# What it refuses
+# Refused problems
 
 
 @pytest.mark.parametrize("penalty", ["feature_group_l1", "squared_l2", "none"])
@@ -356,7 +356,7 @@ def test_refuses_lam_zero():
         cr.solve(make_problem("gated", shape="tripled").with_lam(0.0), "WorkingSet")
 
 
-def test_refuses_losses_that_it_does_not_know():
+def test_refuses_unknown_losses():
     class Mine(type(make_problem("gated").loss)):
         name = "mine"
 
@@ -370,7 +370,7 @@ def test_refuses_losses_that_it_does_not_know():
 
 
 @pytest.mark.parametrize(("loss", "penalty"), [("softmax", "group_l1"), ("squared", "feature_group_l1")])
-def test_refuses_these_problems_with_cones(loss, penalty):
+def test_refuses_unsupported_problems_with_cones(loss, penalty):
     problem = make_problem("relu", loss, penalty, c=outputs(loss))
     with pytest.raises(cr.SolverError, match=r"WorkingSet .*CLARABEL or AugmentedLagrangian"):
         cr.solve(problem, "WorkingSet")
@@ -406,9 +406,9 @@ def any_problem(draw):
 @settings(max_examples=25)
 @given(any_problem(), st.sampled_from([1e-3, 1e-6, 1e-9]))
 def test_optimal_if_and_only_if_certified(problem, tol):
-    assume(problem.lam > 1e-12)  # lam_max is 0, to rounding, where the targets are balanced
+    assume(problem.lam > 1e-12)  # lam_max is 0 to rounding for balanced targets
     solution = solve(problem, tol=tol, max_iter=150)
-    assert solution.status in ("optimal", "stalled", "max_iter")  # never "inaccurate": it tests the certified gap
+    assert solution.status in ("optimal", "stalled", "max_iter")  # never "inaccurate": the stop rule is the gap
     assert_honest(problem, solution, tol)
     recomputed = cr.certify(problem, solution.weights)
     assert recomputed.upper == solution.objective
@@ -425,7 +425,7 @@ def test_a_little_below_lam_max():
 
 @pytest.mark.parametrize(("loss", "below"), [("squared", 1e-5), ("squared", 1e-9), ("logistic", 1e-13)])
 def test_just_below_lam_max(loss, below):
-    """Zero weights are good enough, and no Newton step is needed to see it."""
+    """Zero weights are within tol, and few Newton steps are needed to prove it."""
     problem = make_problem("gated", loss, ratio=1.0 - below)
     assert_agrees(problem, solve(problem, tol=1e-3, max_iter=5), 1e-3)
 
@@ -457,15 +457,15 @@ def test_hard_problems_of_twelve_rows(problem, tol, max_iter):
     assert_agrees(problem, solve(problem, tol=tol, max_iter=max_iter), tol)
 
 
-def test_what_is_not_solved_is_not_hidden():
-    """Five patterns, a tiny lam and coupled outputs: conjugate gradients fail, and Newton steps are short."""
+def test_unsolved_problems_are_reported_as_such():
+    """Five patterns, a tiny lam and coupled outputs: conjugate gradients fail and Newton steps are short."""
     problem = make_problem("gated", "softmax", c=3, ratio=0.0003, seed=442688)
     assert_honest(problem, solve(problem, tol=1e-6, max_iter=200), 1e-6)
 
 
 @pytest.mark.parametrize("lam", [1e-3, 1e-4, 1e-5])
-def test_classes_that_can_be_told_apart_need_large_weights(lam):
-    """At the optimum some labels have probabilities of 1e-19: a first long step by an old t overshot it for good."""
+def test_separable_classes_with_large_weights(lam):
+    """Some labels have probabilities of 1e-19 at the optimum: a long first step from an old t overshot for good."""
     rng = np.random.default_rng(0)
     X = np.column_stack([rng.standard_normal((45, 2)), np.ones(45)])
     y = np.where(X[:, 0] > 0.0, 1.0, -1.0)
@@ -477,8 +477,8 @@ def test_classes_that_can_be_told_apart_need_large_weights(lam):
 @pytest.mark.parametrize("kind", ["gated", "relu"])
 @pytest.mark.parametrize("ratio", [1e-1, 1e-3, 1e-5])
 @pytest.mark.parametrize("seed", range(2))
-def test_classes_and_weights_of_one_to_ten_thousand(kind, ratio, seed):
-    """One row of the rare class that counts as much as ten thousand: its entry of t met the boundary first."""
+def test_class_and_weight_ratios_of_ten_thousand(kind, ratio, seed):
+    """One row of the rare class weighs as much as ten thousand: its entry of t reached the boundary first."""
     rng = np.random.default_rng(seed)
     n = 60
     X = np.column_stack([np.exp(rng.standard_normal((n, 3))), np.ones(n)])
@@ -491,7 +491,7 @@ def test_classes_and_weights_of_one_to_ten_thousand(kind, ratio, seed):
 
 
 @pytest.mark.parametrize("kind", ["gated", "relu"])
-def test_one_row_of_its_class_among_hundreds(kind):
+def test_a_class_of_a_single_row(kind):
     rng = np.random.default_rng(0)
     X = np.exp(rng.normal(size=(600, 10)))
     y = -np.ones(600)
