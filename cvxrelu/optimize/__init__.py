@@ -1,1 +1,1 @@
-"""Whole tasks that return a certified solution: solve, solve globally, follow a path."""
+"""High-level routines that return certified solutions: solve, global solve and regularization paths."""

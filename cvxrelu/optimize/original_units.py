@@ -1,4 +1,4 @@
-"""Records, results and options of solvers between a problem on data of ordinary size and the original one."""
+"""Conversion of records, results and solver options between a normalized problem and the original."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +12,7 @@ SolverT = TypeVar("SolverT")
 
 
 def original_record(normal: Normalized[ConvexProblem], record: Record) -> Record:
-    """Return a record of the problem in the units of the original."""
+    """Convert a record of the normalized problem to the units of the original."""
     return replace(
         record,
         objective=normal.value(record.objective),
@@ -25,12 +25,12 @@ def original_record(normal: Normalized[ConvexProblem], record: Record) -> Record
 def normal_callback(
     normal: Normalized[ConvexProblem], callback: Callable[[Record], Any] | None
 ) -> Callable[[Record], Any] | None:
-    """Return a callback for records of the problem that hands them on in the units of the original."""
+    """Return a callback for the normalized problem that passes records on in the units of the original."""
     return None if callback is None else lambda record: callback(original_record(normal, record))
 
 
 def original_result(normal: Normalized[ConvexProblem], raw: SolverResult) -> SolverResult:
-    """Return a solver's answer to the problem as one to the original."""
+    """Convert a result for the normalized problem to one for the original."""
     t, multipliers = (None, raw.multipliers) if raw.t is None else normal.dual(raw.t, raw.multipliers)
     return replace(
         raw,
@@ -42,6 +42,6 @@ def original_result(normal: Normalized[ConvexProblem], raw: SolverResult) -> Sol
 
 
 def normal_solver(normal: Normalized[ConvexProblem], solver: SolverT) -> SolverT:
-    """Return a native solver with its step size, where it was given one, in the units of the problem."""
+    """Return a native solver with its initial step size, if set, in the units of the normalized problem."""
     step = getattr(solver, "step", None)
     return solver if step is None else replace(solver, step=normal.start_step(step))  # type: ignore[type-var]

@@ -1,4 +1,4 @@
-"""Regularization paths: a convex program at many lams, each point certified and started from the one before."""
+"""Regularization paths: a convex program at a sequence of lams, warm-started, with a certificate at each point."""
 
 import os
 import time as clock
@@ -27,21 +27,21 @@ from cvxrelu.solvers.interface import NativeSolver
 from cvxrelu.status import Status
 
 _LISTED = 10
-_LEAST_TIME = 1e-6  # for a point to be certified as it is
+_MIN_TIME = 1e-6  # once time is up, for a point that is only certified
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Path:
-    """The finished points of a regularisation path, k of them, in the order of descending lam.
+    """The k finished points of a regularization path, in order of descending lam.
 
     Attributes
     ----------
     solutions : tuple of Solution
-        The finished points. Those that were loaded have ``solver_status`` "loaded" and no ``n_iter``.
+        The finished points. Points loaded from files have ``solver_status`` "loaded" and no ``n_iter``.
     requested : ndarray of shape (m,)
-        All lams that were asked for, descending; the first k of them are finished.
+        All requested lams, descending; the first k are finished.
     halted : Status or None
-        "stopped" by the callback, "interrupted" by Ctrl-C or "time_limit", where that left lams unsolved; else None.
+        "stopped" (callback), "interrupted" (Ctrl-C) or "time_limit" if lams remain unsolved; else None.
     """
 
     solutions: tuple[Solution, ...]
@@ -50,12 +50,12 @@ class Path:
 
     @property
     def complete(self) -> bool:
-        """Whether every lam that was asked for has a point (its status says whether it reached the tolerance)."""
+        """Whether every requested lam has a point, whatever its status."""
         return self.halted is None
 
     @property
     def lams(self) -> FloatArray:
-        """Regularisation strengths of the points (k,), descending."""
+        """Regularization strengths of the points (k,), descending."""
         return self.requested[: len(self)]
 
     @property
@@ -128,59 +128,58 @@ def regularization_path(
     save_to: str | os.PathLike[str] | None = None,
     verbose: bool = False,
 ) -> Path:
-    """Solve a convex program at descending lams, each started from the weights before, each certified.
+    """Solve a convex program at descending lams, each warm-started and certified.
 
-    The dual point of the lam before is offered to each certificate too. The weights and certificates of all points
-    are kept in memory: k times the c P d (C-ReLU: 2 c P d) numbers of one, beside their dual points.
+    Each certificate also tries the dual point of the previous lam. The weights, dual points and certificates of all
+    points are kept in memory: c P d numbers (C-ReLU: 2 c P d) of weights for each.
 
     Parameters
     ----------
     problem : ConvexGatedReLU or ConvexReLU
-        The problem; its own lam plays no part.
+        The problem; its own lam is ignored.
     lams : array of shape (m,), optional
-        Regularisation strengths > 0 in any order, no two equal. By default ``n_lams`` values, evenly spaced in
-        their logarithm, from lam_max (where zero weights are optimal) down to ``eps`` * lam_max.
+        Distinct regularization strengths > 0, in any order. By default ``n_lams`` values, logarithmically spaced from
+        lam_max (the smallest lam with zero weights optimal) down to ``eps`` * lam_max.
     n_lams : int
-        Number of lams where none are given.
+        Number of lams, if ``lams`` is not given.
     eps : float
-        Smallest lam over the largest, in (0, 1), where none are given.
+        Ratio of the smallest lam to the largest, in (0, 1), if ``lams`` is not given.
     solver : str or native solver
-        As in `cvxrelu.solve`, for each point. CVXPY's solvers start each point afresh.
+        Solver for each point, as in `cvxrelu.solve`. CVXPY's solvers are not warm-started.
     tol : float
-        Relative certified gap that is asked for at each point.
+        Relative certified gap to reach at each point.
     max_iter : int, optional
-        Limit of the solver's iterations at each point, as in `cvxrelu.solve`.
+        Iteration limit of the solver at each point, as in `cvxrelu.solve`.
     time_limit : float, optional
-        Limit of the seconds of the whole path, without those of compilation at a first call. The point that is solved
-        when the time is up is kept as it is, with status "time_limit"; those after it are left out.
+        Time limit of the whole path in seconds, excluding compilation at the first call. The point being solved when
+        time is up is kept, with status "time_limit"; later lams are omitted.
     callback : callable, optional
-        Called with the `Solution` of each point when it is finished (and saved), of loaded ones too; a true value
-        stops the path.
+        Called with the `Solution` of each point once it is finished (and saved) or loaded; a true value stops the path.
     save_to : str or path, optional
-        Folder that each point is written to as it comes: an npz file without pickled objects, with weights and dual
-        variable. A path that is called again with the same folder goes on from there. Points found in the folder are
-        certified anew, from weights and data; where the gap misses tol, or the file is damaged, they are solved again.
+        Folder in which each point is saved when finished, as an npz file of weights and dual variable without pickled
+        objects. A later call with the same folder resumes the path: points found there are certified anew from
+        weights and data, and solved again if the gap exceeds tol or the file is damaged.
     verbose : bool
         Print a line for each point.
 
     Returns
     -------
     Path
-        The finished points, one at least if not interrupted. On Ctrl-C, those that were finished until then, with
-        ``complete`` False; the second Ctrl-C within a second is raised.
+        The finished points, at least one unless interrupted. On Ctrl-C, those finished so far, with ``complete``
+        False; a second Ctrl-C within a second is raised.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not understood; if lams are not given and lam_max is zero or infinite; if the folder
-        holds points of another problem. Nothing is solved.
+        If an argument is invalid, ``lams`` is not given and lam_max is zero or infinite, or the folder holds points of
+        another problem. Nothing is solved.
 
     Warns
     -----
     ConvergenceWarning
-        Once for the path, if points missed tol: how many, which, and the largest gap; if time_limit left lams out.
+        Once for the path, if points exceed tol (how many, which, and the largest gap) or time_limit omits lams.
     UserWarning
-        Once for the path, if files were damaged.
+        Once for the path, if files are damaged.
 
     Examples
     --------
@@ -206,34 +205,34 @@ def regularization_path(
     store = None if save_to is None else _Store(save_to, problem)
     solutions: list[Solution] = []
     halted, before = None, interrupts_noted()
-    said: tuple[type[Warning], ...] = (ConvergenceWarning, StartNotUsedWarning)
+    silenced_warnings: tuple[type[Warning], ...] = (ConvergenceWarning, StartNotUsedWarning)
     try:
         for lam in requested:
-            left = deadline - clock.perf_counter()
-            if left <= 0.0 and solutions:
+            remaining = deadline - clock.perf_counter()
+            if remaining <= 0.0 and solutions:
                 halted = Status.TIME_LIMIT
                 break
-            problem = problem.with_lam(float(lam))  # from the last one, so that what it has cached is shared
+            problem = problem.with_lam(float(lam))  # from the last one, to share its caches
             previous = solutions[-1].certificate if solutions else None
             solution = None if store is None else store.load(problem)
             if solution is None or not solution.certificate.within(tol):
                 if store is not None:
-                    check_writable(store.folder)  # before the work, not after it
-                known = [one.weights for one in (previous, solution) if one is not None]
-                start = min(known, key=problem.objective, default=None)
-                solution = silenced(solve, *said)(
+                    check_writable(store.folder)  # fail before solving, not after
+                starts = [one.weights for one in (previous, solution) if one is not None]
+                start = min(starts, key=problem.objective, default=None)
+                solution = silenced(solve, *silenced_warnings)(
                     problem,
                     solver,
                     tol=tol,
                     max_iter=max_iter,
-                    time_limit=None if time_limit is None else max(left, _LEAST_TIME),
+                    time_limit=None if time_limit is None else max(remaining, _MIN_TIME),
                     start=start,
                 )
                 if solution.status is Status.INTERRUPTED:
                     halted = Status.INTERRUPTED
                     break
                 if solution.solver != "none":
-                    said = (ConvergenceWarning, UnsupportedOptionWarning)  # once a path
+                    silenced_warnings = (ConvergenceWarning, UnsupportedOptionWarning)  # once a path
                 if clock.perf_counter() < deadline:
                     solution = _with_dual_of(previous, solution, tol)
                 if store is not None:
@@ -244,7 +243,7 @@ def regularization_path(
             if callback is not None and callback(solution):
                 halted = Status.STOPPED
                 break
-            if interrupts_noted() > before:  # so late that the point was finished all the same
+            if interrupts_noted() > before:  # Ctrl-C too late to cut the point short
                 halted = Status.INTERRUPTED
                 break
     except KeyboardInterrupt:
@@ -252,14 +251,14 @@ def regularization_path(
         halted = Status.INTERRUPTED
     if store is not None and store.damaged:
         warnings.warn(
-            f"damaged files in {store.folder}, whose points are solved again: {', '.join(store.damaged)}", stacklevel=2
+            f"damaged files in {store.folder}; their points are solved again: {', '.join(store.damaged)}", stacklevel=2
         )
     _warn_of_gaps(solutions, len(requested), tol, halted)
     return Path(tuple(solutions), requested, halted if len(solutions) < len(requested) else None)
 
 
 def _deadline(problem: ConvexProblem, time_limit: float) -> float:
-    """Return when a path ends that begins now, once what it needs is compiled."""
+    """Return the clock time at which the limit expires, counted from the end of compilation."""
     time_limit = check_number("time_limit", time_limit, minimum=0.0, strict=True)
     if isinstance(problem, ConvexReLU):
         project_blocks.compile()
@@ -293,30 +292,30 @@ def _default_lams(problem: ConvexProblem, n_lams: int, eps: float) -> FloatArray
 
 
 def _with_dual_of(previous: Certificate | None, solution: Solution, tol: float) -> Solution:
-    """Return the solution with the better lower bound: its own, or that of the dual point of another lam."""
+    """Return the solution with its own lower bound or that of the previous dual point, whichever is larger."""
     problem = solution.problem
     if previous is None:
         return solution
-    offered = problem.dual_point(previous.dual.t, previous.dual.multipliers)
-    if offered.value <= solution.lower:
+    point = problem.dual_point(previous.dual.t, previous.dual.multipliers)
+    if point.value <= solution.lower:
         return solution
-    certificate = certify(problem, solution.weights, offered)
+    certificate = certify(problem, solution.weights, point)
     status = Status.OPTIMAL if certificate.within(tol) else solution.status
     return replace(solution, certificate=certificate, weights=certificate.weights, status=status)
 
 
 def _warn_of_gaps(solutions: list[Solution], n_requested: int, tol: float, halted: Status | None) -> None:
     missed = [solution for solution in solutions if solution.status is not Status.OPTIMAL]
-    said = []
+    messages = []
     if missed:
         worst = max(missed, key=lambda solution: solution.certificate.rel_gap)
         listed = ", ".join(f"{solution.problem.lam:.4g}" for solution in missed[:_LISTED])
-        said.append(
+        messages.append(
             f"{len(missed)} of {len(solutions)} points of the path ended with a certified relative gap above "
             f"tol = {tol:.2e} (lam = {listed}{', ...' if missed[_LISTED:] else ''}); the largest is "
             f"{worst.certificate.rel_gap:.2e}, at lam = {worst.problem.lam:.4g}. {worst.status.advice}"
         )
     if halted is Status.TIME_LIMIT:
-        said.append(f"time_limit left out the last {n_requested - len(solutions)} of {n_requested} lams of the path")
-    if said:
-        warn(". ".join(text.rstrip(".") for text in said) + ".", ConvergenceWarning, stacklevel=3)
+        messages.append(f"time_limit omitted the last {n_requested - len(solutions)} of {n_requested} lams of the path")
+    if messages:
+        warn(". ".join(text.rstrip(".") for text in messages) + ".", ConvergenceWarning, stacklevel=3)

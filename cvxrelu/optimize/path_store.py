@@ -1,4 +1,4 @@
-"""A regularization path kept in a folder, point by point."""
+"""Storage of a regularization path in a folder, one file for each point."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ _UNREADABLE = (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZi
 
 
 class _Store:
-    """A folder with one npz file a point: lam, weights, t, objective, lower, fingerprint of the problem."""
+    """A folder of npz files, one for each point: lam, weights, t, objective, lower, fingerprint of the problem."""
 
     def __init__(self, folder: str | os.PathLike[str], problem: ConvexProblem) -> None:
         self.folder = pathlib.Path(folder)
@@ -35,15 +35,15 @@ class _Store:
             try:
                 found = str(*_read(path, "fingerprint"))
             except _UNREADABLE:
-                continue  # damaged: for `load` to say, if it is needed
+                continue  # damaged: reported by `load` if the point is requested
             if found != self.fingerprint:
                 raise ValueError(
-                    f"save_to must be a folder of this problem's points; {path} belongs to another problem (X, y, "
-                    "patterns, loss, penalty or kind differ): choose another folder"
+                    f"save_to must hold points of this problem; {path} belongs to another problem (X, y, patterns, "
+                    "loss, penalty or kind differ): choose another folder"
                 )
 
     def load(self, problem: ConvexProblem) -> Solution | None:
-        """Return the point found for the problem's lam, with a new certificate; None if there is no sound file."""
+        """Return the stored point for the problem's lam, certified anew; None if the file is missing or damaged."""
         started = clock.perf_counter()
         path = self._path(problem.lam)
         if not path.exists():
@@ -58,7 +58,7 @@ class _Store:
             return None
         return Solution(
             weights=certificate.weights,
-            status=Status.OPTIMAL,  # kept only where it is
+            status=Status.OPTIMAL,  # the caller keeps the point only if it is
             solver="none",
             solver_status="loaded",
             certificate=certificate,
@@ -71,7 +71,7 @@ class _Store:
         )
 
     def save(self, solution: Solution) -> None:
-        """Write a point: the file is there in full or not at all. Its bounds are for people; nothing reads them."""
+        """Write a point atomically. Its bounds are for information and never read back."""
         path = self._path(solution.problem.lam)
         with replacing(path) as file:
             np.savez(
@@ -85,18 +85,18 @@ class _Store:
             )
 
     def _path(self, lam: float) -> pathlib.Path:
-        # Twelve digits: the default lams are found again where lam_max differs in its last bits.
+        # Twelve digits: default lams match even if lam_max differs in its last bits.
         return self.folder / f"lam_{lam:.12e}.npz"
 
 
 def _read(path: pathlib.Path, *names: str) -> list[NDArray[Any]]:
-    with path.open("rb") as handle:  # numpy leaves a file open that it cannot read
+    with path.open("rb") as handle:  # np.load does not close a file that it cannot read
         file = np.load(handle, allow_pickle=False)
         return [file[name] for name in names]
 
 
 def fingerprint_of(problem: ConvexProblem) -> str:
-    """Return a hash of what a point belongs to, lam apart."""
+    """Return a hash of the problem without its lam."""
     digest = hashlib.sha256(f"{type(problem).__name__} {problem.loss!r} {problem.penalty!r}".encode())
     for array in (problem.X, problem.y, packed_bits(problem.patterns.D)):
         digest.update(f" {array.dtype.str} {array.shape} ".encode())

@@ -1,4 +1,4 @@
-"""The attempts of a solve, certified as they come: best weights, best lower bound, history."""
+"""Progress of a solve: certified attempts, best weights, best lower bound and history."""
 
 import time as clock
 from collections.abc import Callable, Iterable
@@ -13,11 +13,11 @@ from cvxrelu.runtime.interrupts import note_interrupt
 from cvxrelu.solvers.interface import Attempt, Callback, Record, SolverResult
 from cvxrelu.status import Status
 
-OF_THE_CALLER = (Status.MAX_ITER, Status.TIME_LIMIT, Status.STOPPED, Status.INTERRUPTED)
+CALLER_STATUSES = (Status.MAX_ITER, Status.TIME_LIMIT, Status.STOPPED, Status.INTERRUPTED)
 
 
 class _Best(NamedTuple):
-    """The best weights, certified, and where they are from, and the certificate of the greatest lower bound."""
+    """The best weights with certificate, result and solver, and the certificate with the largest lower bound."""
 
     certificate: Certificate
     result: SolverResult
@@ -26,20 +26,20 @@ class _Best(NamedTuple):
 
 
 class Progress:
-    """What has come of a solve so far. What belongs together is replaced at once: it may be interrupted anywhere.
+    """State of a solve. Related values are replaced together, as Ctrl-C may come at any time.
 
     Parameters
     ----------
     problem : ConvexGatedReLU or ConvexReLU
-        The problem, as the caller gave it.
+        The original problem.
     tol : float
-        The relative gap that is asked for.
+        Relative gap to reach.
     time_limit : float or None
-        Seconds after which certificates take the proofs that they have.
+        Seconds after which certificates stop tightening their dual point.
     callback : callable or None
-        The caller's; native solvers tell it of their checks themselves.
+        Callback of the caller, called here for solvers without a history; native solvers call it themselves.
     now : callable
-        The clock.
+        Clock.
     """
 
     def __init__(
@@ -72,30 +72,30 @@ class Progress:
         return None if self._best is None else self._best.certificate.weights
 
     @property
-    def _found(self) -> _Best:
+    def _incumbent(self) -> _Best:
         if self._best is None:
             raise RuntimeError("no solver has returned weights")
         return self._best
 
     @property
     def result(self) -> SolverResult:
-        """The result that the best weights are from."""
-        return self._found.result
+        """Solver result of the best weights."""
+        return self._incumbent.result
 
     @property
     def solver(self) -> str:
-        """The solver that has found them."""
-        return self._found.solver
+        """Name of the solver that found the best weights."""
+        return self._incumbent.solver
 
     def reaches_tol(self) -> bool:
-        """Return whether the gap that is asked for is proven, by the best weights and the best lower bound so far."""
+        """Return whether the best weights and the best lower bound so far prove the tolerance."""
         if self._best is None:
             return False
         upper = self._best.certificate.upper
         return upper - self._best.dual.lower <= max(self.tol * abs(upper), self.problem.resolution)
 
     def interrupt(self) -> None:
-        """Take a KeyboardInterrupt that was caught for the end of the solve; raise it if there is no point yet."""
+        """End the solve after a caught KeyboardInterrupt; raise it again if there is no point yet."""
         if self._best is None:
             raise KeyboardInterrupt
         note_interrupt()
@@ -114,23 +114,25 @@ class Progress:
                     break
         except KeyboardInterrupt:
             self.interrupt()
-        nothing = self.problem.objective(self.problem.zero_weights())  # what a solver cut short before it has a point
-        upper = min((certificate.upper for certificate in certificates), default=nothing)
+        zero_objective = self.problem.objective(
+            self.problem.zero_weights()
+        )  # for a solver interrupted before its first point
+        upper = min((certificate.upper for certificate in certificates), default=zero_objective)
         lower = max((certificate.lower for certificate in certificates), default=float("-inf"))
-        status, word, n_iter = Status.INTERRUPTED, "KeyboardInterrupt", None
+        status, solver_status, n_iter = Status.INTERRUPTED, "KeyboardInterrupt", None
         if result is not None:
-            status, word, n_iter = result.status, result.solver_status, result.n_iter
+            status, solver_status, n_iter = result.status, result.solver_status, result.n_iter
         if self.reaches_tol():
             status = Status.OPTIMAL
         elif self._interrupted:
             status = Status.INTERRUPTED
-        elif status is Status.OPTIMAL:  # its own word
+        elif status is Status.OPTIMAL:  # claimed by the solver, not certified
             status = Status.INACCURATE
         self.attempts.append(
             Attempt(
                 solver=solver,
                 status=status,
-                solver_status=word,
+                solver_status=solver_status,
                 objective=upper,
                 lower=min(lower, upper),
                 n_iter=n_iter,
@@ -139,19 +141,19 @@ class Progress:
         )
 
     def status(self) -> Status:
-        """Return how it all ended: a limit of the caller's, or how the solver ended that found the best weights."""
+        """Return the status of the solve: a limit of the caller, or the status of the solver of the best weights."""
         if self.reaches_tol():
             return Status.OPTIMAL
         if self._interrupted:
             return Status.INTERRUPTED
         last = self.attempts[-1]
-        if last.status in OF_THE_CALLER:
+        if last.status in CALLER_STATUSES:
             return last.status
         return next(one.status for one in reversed(self.attempts) if one.solver == self.solver)
 
     def certificate(self) -> Certificate:
-        """Return that of the best weights, with the best lower bound."""
-        best, dual = self._found.certificate, self._found.dual
+        """Return the certificate of the best weights with the best lower bound."""
+        best, dual = self._incumbent.certificate, self._incumbent.dual
         return best if dual.lower <= best.lower else with_dual_point(best, dual.dual)
 
     def _certified(self, solver: str, result: SolverResult) -> Certificate:
@@ -163,9 +165,9 @@ class Progress:
                 raise
             note_interrupt()
             self._interrupted = True
-            certificate = certify_solved(self.problem, result.weights, offered, self._limited(None))  # anew
+            certificate = certify_solved(self.problem, result.weights, offered, self._limited(None))  # start again
         zero = self.problem.zero_weights()
-        if certificate.upper > self.problem.objective(zero):  # of weights that repairs have spoilt, say
+        if certificate.upper > self.problem.objective(zero):  # for example after a costly repair
             certificate = certify_solved(self.problem, zero, certificate.dual, self._limited(None))
         best = self._best or _Best(certificate, result, solver, certificate)
         if certificate.upper < best.certificate.upper:
@@ -190,7 +192,7 @@ class Progress:
         return certificate
 
     def _limited(self, workspace: DualWorkspace | None) -> DualWorkspace:
-        """Return a solver's workspace, or a new one, for a certificate within the limit of time."""
+        """Return the given or a new workspace, set to expire at the time limit."""
         workspace = workspace or DualWorkspace()
         workspace.expired = lambda: self.elapsed >= self._time_limit
         return workspace

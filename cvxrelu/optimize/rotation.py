@@ -1,9 +1,9 @@
-"""Programs in the row space of data with fewer rows than columns: n columns in place of d, exactly.
+"""Exact reduction to the row space for data with fewer rows than columns: n columns instead of d.
 
 With X = L Q', Q (d, n) with orthonormal columns, and u = Q v:  A u = A_L v,  X u >= 0 iff L v >= 0,  and ||u|| = ||v||.
-A part of u beyond the row space changes no product with a row and only makes u longer, so that every penalty that is
-invariant under rotations of the features has its optima there. The dual variable t, and the multipliers of the cones,
-are the same for both programs: Q'X'D_i t = L'D_i t, and X'D_i t has no part beyond the row space.
+A component of u orthogonal to the row space changes no prediction and only increases ||u||, so every penalty invariant
+under rotations of the features has its optima in the row space. The dual variable t and the multipliers of the cones
+are the same for both programs: Q'X'D_i t = L'D_i t, and X'D_i t lies in the row space.
 """
 
 from dataclasses import dataclass, replace
@@ -21,17 +21,16 @@ from cvxrelu.solvers.interface import SolverResult
 
 @dataclass(frozen=True, eq=False)
 class Rotated:
-    """A problem, and the same one in coordinates of its row space.
+    """A problem and its reduction to the row space.
 
     Attributes
     ----------
     original : ConvexGatedReLU or ConvexReLU
-        The problem as it was given.
+        The original problem.
     problem : ConvexGatedReLU or ConvexReLU
-        The problem for solvers, in float64; the original itself where nothing is gained, or the penalty depends on the
-        single features.
+        The problem for solvers, in float64; the original itself if n >= d or the penalty is not rotation invariant.
     space : RowSpace or None
-        The row space; None where ``problem`` is the original.
+        The row space; None if ``problem`` is the original.
     """
 
     original: ConvexProblem
@@ -39,27 +38,26 @@ class Rotated:
     space: RowSpace | None = None
 
     def weights(self, weights: Weights) -> Weights:
-        """Return weights of the problem as those of the original."""
+        """Convert weights of the reduced problem to weights of the original."""
         if self.space is None:
             return weights
         return self.original.weights(self.space.vectors(self.problem.blocks(weights)))
 
     def start(self, weights: Weights | None) -> Weights | None:
-        """Return weights of the original as those of the problem, without their parts beyond the row space."""
+        """Project weights of the original onto the row space, as weights of the reduced problem."""
         if weights is None or self.space is None:
             return weights
         return self.problem.weights(self.space.coordinates(self.original.blocks(weights)))
 
     def result(self, raw: SolverResult) -> SolverResult:
-        """Return a solver's answer to the problem as one to the original; dual variables are the same."""
+        """Convert a result for the reduced problem to one for the original; dual variables are the same."""
         return replace(raw, weights=self.weights(raw.weights))
 
 
 def rotate(problem: ConvexProblem) -> Rotated:
-    """Return the problem in the row space of X where n < d and the penalty is invariant, and the exact way back.
+    """Reduce a problem to the row space of X if n < d and the penalty is rotation invariant.
 
-    Gates are not needed to solve it: those of the patterns that have a strict interior become witnesses in the row
-    space, and masks stay.
+    Masks are unchanged. Gates are replaced by the witnesses of strict interiors of the cones, in the row space.
 
     Parameters
     ----------
@@ -69,6 +67,7 @@ def rotate(problem: ConvexProblem) -> Rotated:
     Returns
     -------
     Rotated
+        The reduced problem and the maps back, or the problem itself.
     """
     space = None if problem.solved_columns == problem.d else problem.row_space
     if space is None:

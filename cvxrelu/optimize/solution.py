@@ -1,4 +1,4 @@
-"""The answer of a solve: weights, bounds, how it ended, and the network."""
+"""Solution of a convex program: weights, certificate, status and network."""
 
 from dataclasses import dataclass
 
@@ -19,30 +19,29 @@ class Solution:
     Attributes
     ----------
     weights : ndarray (c, P, d), or pair of ndarrays (c, P, d)
-        U of C-GReLU, or (V, W) of C-ReLU: feasible, repaired where the solver's answer missed its cones.
+        U of C-GReLU, or (V, W) of C-ReLU: feasible, repaired if the solver's point violates its cones.
     status : Status
-        "optimal" if and only if the certified relative gap is at most the tolerance; else how the solver ended.
+        "optimal" if and only if the certified gap is within the tolerance; else the reason for stopping.
     solver : str
-        The solver that found the weights: a native one's name, or CVXPY's spelling.
+        Name of the solver that found the weights.
     solver_status : str
-        The solver's own word for how it ended: information, never evidence.
+        Status string reported by that solver, for information only.
     certificate : Certificate
         The bounds, recomputed from weights and data.
     n_iter : int or None
-        Iterations of the run that gave the answer; None where the solver does not say.
+        Iterations of the run that found the weights; None if the solver does not report them.
     time : float
-        Seconds in all, certificate included.
+        Total seconds, certificates included.
     compile_time : float
         Seconds for building and compiling the CVXPY program.
     solve_time : float or None
-        Seconds in the solver in that run, as it reports them; None where it does not.
+        Seconds of that run reported by the solver; None if it does not report them.
     history : tuple of Record
-        A record for each check of the gap, with the solver that was at work: for CVXPY's solvers, which do not show
-        their iterations, one a run.
+        A record for each check of the gap, with the solver that was running; one record for each run of a CVXPY solver.
     problem : ConvexGatedReLU or ConvexReLU
-        What was solved.
+        The problem that was solved.
     attempts : tuple of Attempt
-        What each solver that was tried came to, in order; ``str(solution)`` is a table of them.
+        Result of each solver that was tried, in order; ``str(solution)`` includes them as a table.
 
     Examples
     --------
@@ -75,7 +74,7 @@ class Solution:
 
     @property
     def objective(self) -> float:
-        """Objective of the weights, re-evaluated: the upper bound."""
+        """Objective of the weights, recomputed: an upper bound of the optimal value."""
         return self.certificate.upper
 
     @property
@@ -121,19 +120,19 @@ class Solution:
         heads = ("attempt", "status", "objective", "lower bound", "rel. gap", "iterations", "seconds")
         rows = [
             (
-                one.solver,
-                one.status.value,
-                f"{one.objective:.8g}",
-                f"{one.lower:.8g}",
-                f"{one.rel_gap:.1e}",
-                "-" if one.n_iter is None else str(one.n_iter),
-                f"{one.time:.2f}",
+                attempt.solver,
+                attempt.status.value,
+                f"{attempt.objective:.8g}",
+                f"{attempt.lower:.8g}",
+                f"{attempt.rel_gap:.1e}",
+                "-" if attempt.n_iter is None else str(attempt.n_iter),
+                f"{attempt.time:.2f}",
             )
-            for one in self.attempts
+            for attempt in self.attempts
         ]
         widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
         table = [
-            "  ".join(f"{cell:{side}{w}}" for cell, side, w in zip(row, "<<>>>>>", widths, strict=True))
+            "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, "<<>>>>>", widths, strict=True))
             for row in (heads, *rows)
         ]
         return "\n".join([text, "", *table])

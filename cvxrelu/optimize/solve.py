@@ -1,4 +1,4 @@
-"""`solve`: one call for every solver, one meaning of `tol`, every answer certified."""
+"""`solve`: a common interface to every solver, with one meaning of `tol` and certified results."""
 
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -13,7 +13,7 @@ from cvxrelu.exceptions import ConvergenceWarning, SolverError, SolverNotAvailab
 from cvxrelu.numerics.active_set import project_blocks
 from cvxrelu.optimize.advice import advice
 from cvxrelu.optimize.original_units import normal_callback, normal_solver, original_result
-from cvxrelu.optimize.progress import OF_THE_CALLER, Progress
+from cvxrelu.optimize.progress import CALLER_STATUSES, Progress
 from cvxrelu.optimize.rotation import Rotated, rotate
 from cvxrelu.optimize.solution import Solution
 from cvxrelu.optimize.spanned import Spanned, span
@@ -29,9 +29,9 @@ from cvxrelu.solvers.plan import Planned, make_plan
 from cvxrelu.solvers.registry import NATIVE_SOLVERS
 from cvxrelu.status import Status
 
-_LEAST_TIME = 1e-3
+_MIN_TIME = 1e-3
 _CERTIFICATES, _LARGEST_RESERVE = 2.0, 0.3
-# What a solver of a plan may raise where it breaks down, and the next one is asked.
+# Exceptions after which a plan continues with the next solver.
 _BREAKDOWNS = (ArithmeticError, ValueError, MemoryError, np.linalg.LinAlgError, SolverError, SolverNotAvailableError)
 
 
@@ -47,7 +47,7 @@ def solve(
     verbose: bool = False,
     **options: Any,
 ) -> Solution:
-    """Solve a convex program and certify the answer.
+    """Solve a convex program and certify the solution.
 
     Parameters
     ----------
@@ -55,53 +55,49 @@ def solve(
         The problem.
     solver : str or native solver
         "auto"; a native solver (`WorkingSet`, `RFISTA`, `AugmentedLagrangian`, `LeastSquares`, `Decompose`), configured
-        or by name ("decompose" for the last); or a CVXPY solver by its name, in any case ("CLARABEL", "ECOS", "SCS",
-        "MOSEK", ...). "auto" is a plan: the first of LeastSquares, WorkingSet and RFISTA that can take the problem;
-        CLARABEL, where it is predicted to be affordable (first for other ReLU problems); then the other native ones.
-        The next one starts from the best weights so far when a solver ends short of tol without a limit of the
-        caller's, breaks down, or is seen to need longer than the next one is predicted to. One that was slow only goes
-        on after CLARABEL from where it paused. That is by measured time: name a solver for the same bits on any
-        machine.
+        or by name ("decompose" for the last); or the name of a CVXPY solver ("CLARABEL", "ECOS", "SCS", "MOSEK", ...).
+        Names ignore case. "auto" runs a plan: the first of LeastSquares, WorkingSet and RFISTA that supports the
+        problem; CLARABEL, if predicted to be affordable (first for other ReLU problems); then the other native solvers.
+        The next solver starts from the best weights so far if one ends above tol without reaching a limit of the
+        caller, fails, or is estimated to need longer than the next one is predicted to. A solver paused as slow resumes
+        after CLARABEL. The plan depends on measured time: name a solver for bitwise reproducible results.
     tol : float
-        Relative certified gap that is asked for: (upper - lower) <= tol * |upper|, or a gap that float64 cannot tell
-        from that of an exact fit (`Certificate.within`). For CVXPY's solvers, their own
-        tolerances are set to a hundredth of it; where that leaves the gap too large, they run twice more at smaller
-        ones.
+        Relative certified gap to reach: (upper - lower) <= tol * |upper|, or a gap at the rounding level of an exact
+        fit (`Certificate.within`). CVXPY's solvers run with a hundredth of it as their own tolerances, and up to twice
+        more with smaller ones if the gap is still too large.
     max_iter : int, optional
-        Limit of the solver's iterations (of CVXPY's solvers, in each run; of a plan, of each solver).
+        Iteration limit (for CVXPY's solvers of each run, for a plan of each solver).
     time_limit : float, optional
-        Limit of the solver's time in seconds, without those of compilation at a first call (of CVXPY's solvers, for
-        those that have one).
+        Time limit in seconds, excluding compilation at the first call (for CVXPY's solvers, if they support one).
     start : ndarray or pair of ndarrays, optional
-        Weights to start from. CVXPY's solvers cannot, and warn.
+        Weights for a warm start. CVXPY's solvers ignore it, with a warning.
     callback : callable, optional
-        Called with a `Record` at each check of the gap; the native solvers stop where it returns a true value.
+        Called with a `Record` at each check of the gap; native solvers stop if it returns a true value.
     verbose : bool
-        Print each check; of CVXPY's solvers, show the log. They solve n times the objective, a sum over the rows.
+        Print each check, or the log of a CVXPY solver (which shows n times the objective).
     **options
-        Passed through to a CVXPY solver, over what is said above.
+        Options passed to a CVXPY solver, overriding the settings above.
 
     Returns
     -------
     Solution
-        With the best feasible point and the best lower bound of all solvers that were tried, and the true status; what
-        each came to is in its ``attempts``. Where lam is at least lam_max, the exact answer zero, with status "optimal"
-        and no solver run. On Ctrl-C the best point so far is certified and returned, with status "interrupted" and a
-        warning, if there is one; during a certificate too, which is then begun anew. The second within a second is
-        raised.
+        The best feasible point and the best lower bound of all solvers tried, with its certified status; the result of
+        each solver is in ``attempts``. If lam >= lam_max, exactly zero weights, with status "optimal" and no solver
+        run. On Ctrl-C the best point so far, if any, is certified and returned with status "interrupted" and a warning.
+        A second Ctrl-C within a second is raised.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is not understood, or the objective leaves the range of float64 (targets of 1e-200, say); nothing
-        is solved.
+        If an argument is invalid, or the objective over- or underflows (for example with targets of 1e-200); nothing is
+        solved.
     SolverNotAvailableError
         If the solver is not installed, has no licence, or its licence limits the size.
     SolverError
-        If the solver cannot take this kind of problem.
+        If the solver does not support this kind of problem.
     InsufficientMemoryError
-        If the solver would need more memory than is free: said before it starts, with the remedy. "auto" takes a solver
-        that fits, if there is one.
+        If the solver would need more memory than is free; raised before it starts. "auto" chooses a solver that fits,
+        if there is one.
 
     Warns
     -----
@@ -133,7 +129,7 @@ def solve(
     check_problem(problem)
     problem.require_memory()
     problem.require_range()
-    chosen = _choose(problem, solver)
+    chosen = _resolve_solver(problem, solver)
     tol = check_number("tol", tol, minimum=0.0, strict=True)
     if max_iter is not None:
         max_iter = check_integer("max_iter", max_iter, minimum=1)
@@ -142,39 +138,41 @@ def solve(
     if start is not None:
         problem.blocks(start)
         if isinstance(chosen, str):
-            warn(f"{chosen} cannot start from given weights", StartNotUsedWarning, stacklevel=2)
+            warn(f"{chosen} does not support warm starts; start is ignored", StartNotUsedWarning, stacklevel=2)
     if options and chosen is None:
-        raise TypeError(f"solver='auto' takes no options of a solver's own: got {', '.join(options)}")
+        raise TypeError(f"solver='auto' takes no solver options; got {', '.join(options)}")
     if options and not isinstance(chosen, str):
         name = type(chosen).__name__
-        raise TypeError(f"{name} takes its options when it is made: solver={name}(...); got {', '.join(options)}")
+        raise TypeError(f"{name} takes its options in the constructor: solver={name}(...); got {', '.join(options)}")
     if time_limit is not None and isinstance(problem, ConvexReLU):
-        project_blocks.compile()  # the limit is of what follows
+        project_blocks.compile()  # not counted in the time limit
     progress = Progress(problem, tol, time_limit, callback)
     try:
         if problem.zero_is_optimal():
-            progress.add("none", [_empty(problem, Status.OPTIMAL, "lam >= lam_max")])
+            progress.add("none", [_zero_result(problem, Status.OPTIMAL, "lam >= lam_max")])
         else:
             run = _Run(progress, start, tol, max_iter, time_limit, callback, verbose, options)
-            run.plan() if chosen is None else run.attempt(Planned(chosen), run.plain)
-        solution, complaint = _answer(progress)
+            run.plan() if chosen is None else run.attempt(Planned(chosen), run.direct)
+        solution, message = _solution(progress)
     except KeyboardInterrupt:
         progress.interrupt()
-        solution, complaint = _answer(progress)
-    if complaint:
-        warn(complaint, ConvergenceWarning, stacklevel=2)
+        solution, message = _solution(progress)
+    if message:
+        warn(message, ConvergenceWarning, stacklevel=2)
     return solution
 
 
-def _choose(problem: ConvexProblem, solver: Any) -> str | NativeSolver | None:
-    """Return the solver that is meant: a native one, or the name of one of CVXPY's; None for "auto"."""
+def _resolve_solver(problem: ConvexProblem, solver: Any) -> str | NativeSolver | None:
+    """Return a native solver or the name of a CVXPY solver; None for "auto"."""
     chosen: NativeSolver
     if type(solver) in NATIVE_SOLVERS.values():
         chosen = solver
     else:
-        own = ["auto", *NATIVE_SOLVERS]
-        is_own = isinstance(solver, str) and solver.lower() in map(str.lower, own)
-        name = check_solver(solver, own if is_own else [*own, *solver_names()])  # CVXPY, which tells them, is slow
+        native_names = ["auto", *NATIVE_SOLVERS]
+        is_own = isinstance(solver, str) and solver.lower() in map(str.lower, native_names)
+        name = check_solver(
+            solver, native_names if is_own else [*native_names, *solver_names()]
+        )  # CVXPY is slow to import
         if name == "auto":
             return None
         if name not in NATIVE_SOLVERS:
@@ -186,7 +184,7 @@ def _choose(problem: ConvexProblem, solver: Any) -> str | NativeSolver | None:
 
 @dataclass(frozen=True)
 class _Run:
-    """Solvers at work on one problem, brought to ordinary size and into its row space, within the caller's limits."""
+    """A run of one or more solvers on a problem, normalized and reduced to its row space."""
 
     progress: Progress
     start: Weights | None
@@ -198,39 +196,39 @@ class _Run:
     options: dict[str, Any]
     normal: Normalized[ConvexProblem] = field(init=False)
     rotated: Rotated = field(init=False)
-    plain: Spanned = field(init=False)
+    direct: Spanned = field(init=False)
     reserve: float = field(init=False)
     paused: dict[str, Callable[[], SolverResult]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Bring the problem into the solvers' form."""
+        """Normalize the problem and reduce it to its row space."""
         normal = normalize(self.progress.problem)
         object.__setattr__(self, "normal", normal)
         rotated = rotate(normal.problem)
         object.__setattr__(self, "rotated", rotated)
-        object.__setattr__(self, "plain", Spanned(rotated.problem, rotated.problem))
-        # What lam_max took, a certificate takes: from a limit of time it is set aside for the last one.
+        object.__setattr__(self, "direct", Spanned(rotated.problem, rotated.problem))
+        # A certificate costs about as much as lam_max: reserve that time for the final one.
         object.__setattr__(self, "reserve", _CERTIFICATES * self.progress.elapsed)
 
     def attempt(self, planned: Planned, form: Spanned, *, guarded: bool = False) -> None:
-        """Run one solver on a form of the problem, from the best weights so far; a guarded one may break down."""
+        """Run one solver on a form of the problem, from the best weights so far; if guarded, catch its failures."""
         results = self._guarded(planned, form) if guarded else self._results(planned, form)
-        with closing(results):  # not left to the garbage collector, where a Ctrl-C would be lost
+        with closing(results):  # a Ctrl-C inside the garbage collector would be lost
             self.progress.add(planned.name, map(self._original, results, repeat(form)))
 
     def plan(self) -> None:
-        """Run the solvers of the plan, until the gap is proven or a limit of the caller's is reached.
+        """Run the solvers of the plan, until the tolerance is proven or a limit of the caller is reached.
 
-        Those for C-GReLU where it is the same as C-ReLU, and only where they fall short those for C-ReLU.
+        If C-ReLU reduces to C-GReLU, solve the reduction first, and C-ReLU itself only if that does not suffice.
         """
-        spanned = span(self.plain.problem)
-        for form in (self.plain,) if spanned.problem is self.plain.problem else (spanned, self.plain):
+        spanned = span(self.direct.problem)
+        for form in (self.direct,) if spanned.problem is self.direct.problem else (spanned, self.direct):
             if self._plan(form):
                 break
             self.paused.clear()
 
     def _plan(self, form: Spanned) -> bool:
-        """Run the solvers for one form of the problem; return whether the solve is at its end."""
+        """Run the plan for one form of the problem; return whether the solve is finished."""
         left = self._time_left()
         plan = make_plan(form.problem, np.inf if left is None else left)
         for planned in plan:
@@ -239,12 +237,12 @@ class _Run:
             if self.paused and planned.seconds > (self._time_left() or np.inf):
                 continue
             self.attempt(planned, form, guarded=len(plan) > 1)
-            if self.progress.reaches_tol() or self._is_end(self.progress.attempts[-1].status):
+            if self.progress.reaches_tol() or self._ends_solve(self.progress.attempts[-1].status):
                 return True
         return False
 
     def _original(self, raw: SolverResult, form: Spanned) -> SolverResult:
-        """Return a solver's answer as one to the problem as the caller gave it."""
+        """Convert a result to one for the original problem."""
         result = original_result(self.normal, self.rotated.result(form.result(raw)))
         problem = self.progress.problem
         if not separates(problem, result.weights):
@@ -252,7 +250,7 @@ class _Run:
         return replace(result, weights=enlarged(problem, result.weights, self.tol), status=Status.UNATTAINED)
 
     def _results(self, planned: Planned, form: Spanned) -> Generator[SolverResult, None, None]:
-        """Yield the answers of one solver."""
+        """Yield the results of one solver."""
         solver = planned.solver
         if planned.resumes:
             yield self.paused.pop(planned.name)()
@@ -268,13 +266,13 @@ class _Run:
             )
         else:
             if planned.patience is not None and isinstance(form.problem, ConvexReLU):
-                project_blocks.compile()  # no work of the solver's
+                project_blocks.compile()  # not counted as work of the solver
             best = self.start if self.progress.weights is None else self.progress.weights
             limits = Limits(
                 tol=self.tol,
                 max_iter=self.max_iter or solver.max_iter,
                 time_limit=self._time_left(),
-                callback=normal_callback(self.normal, _with_printer(self.callback) if self.verbose else self.callback),
+                callback=normal_callback(self.normal, _printing(self.callback) if self.verbose else self.callback),
                 patience=planned.patience,
                 before=self.progress.elapsed,
             )
@@ -285,28 +283,28 @@ class _Run:
             yield raw
 
     def _guarded(self, planned: Planned, form: Spanned) -> Generator[SolverResult, None, None]:
-        """Yield the answers of one solver; zero weights if it breaks down."""
+        """Yield the results of one solver; zero weights if it fails."""
         try:
             yield from self._results(planned, form)
         except _BREAKDOWNS as error:
-            yield _empty(form.problem, Status.FAILED, f"{type(error).__name__}: {error}")
+            yield _zero_result(form.problem, Status.FAILED, f"{type(error).__name__}: {error}")
 
-    def _is_end(self, ended: Status) -> bool:
-        """Return whether a solver ended by a limit, or a word, of the caller's, or where there is no optimum."""
-        if ended is Status.MAX_ITER:
+    def _ends_solve(self, status: Status) -> bool:
+        """Return whether a status ends the solve: a limit or request of the caller, or an unattained infimum."""
+        if status is Status.MAX_ITER:
             return self.max_iter is not None
-        return ended in (Status.TIME_LIMIT, Status.STOPPED, Status.INTERRUPTED, Status.UNATTAINED)
+        return status in (Status.TIME_LIMIT, Status.STOPPED, Status.INTERRUPTED, Status.UNATTAINED)
 
     def _time_left(self) -> float | None:
-        """Return the seconds that a solver may take, None without a limit."""
+        """Return the seconds left for a solver; None without a limit."""
         if self.time_limit is None:
             return None
         reserve = min(self.reserve, _LARGEST_RESERVE * self.time_limit)
-        return max(self.time_limit - reserve - self.progress.elapsed, _LEAST_TIME)
+        return max(self.time_limit - reserve - self.progress.elapsed, _MIN_TIME)
 
 
-def _answer(progress: Progress) -> tuple[Solution, str]:
-    """Return the solution, and the warning that goes with it, if any."""
+def _solution(progress: Progress) -> tuple[Solution, str]:
+    """Return the solution and its warning message, empty if none."""
     certificate, result = progress.certificate(), progress.result
     solution = Solution(
         weights=certificate.weights,
@@ -322,25 +320,27 @@ def _answer(progress: Progress) -> tuple[Solution, str]:
         problem=progress.problem,
         attempts=tuple(progress.attempts),
     )
-    return solution, "" if solution.status is Status.OPTIMAL else _complaint(solution, progress.tol)
+    return solution, "" if solution.status is Status.OPTIMAL else _convergence_message(solution, progress.tol)
 
 
-def _complaint(solution: Solution, tol: float) -> str:
-    """Return the warning of a solution that is not within the tolerance."""
+def _convergence_message(solution: Solution, tol: float) -> str:
+    """Return the warning message of a solution above the tolerance."""
     hint = advice(solution.certificate, solution.status)
     gap = f"a certified relative gap of {solution.certificate.rel_gap:.2e}, above tol = {tol:.2e}"
     if len(solution.attempts) <= 1:
-        return f"{solution.solver} ended with {gap} (its own word: {solution.solver_status!r}). {hint}"
-    attempts = ", ".join(f"{one.solver} ({one.status.value}, {one.rel_gap:.2e})" for one in solution.attempts)
-    if solution.status not in OF_THE_CALLER:
+        return f"{solution.solver} ended with {gap} (solver status: {solution.solver_status!r}). {hint}"
+    attempts = ", ".join(
+        f"{attempt.solver} ({attempt.status.value}, {attempt.rel_gap:.2e})" for attempt in solution.attempts
+    )
+    if solution.status not in CALLER_STATUSES:
         hint = (
-            "No solver of the plan came closer: raise tol, or name a solver and give it start=solution.weights. "
-            f"The best one: {hint}"
+            "No solver of the plan reached tol: raise tol, or choose a solver and pass start=solution.weights. "
+            f"For the best one: {hint}"
         )
     return f"ended with {gap}, after {attempts}. {hint}"
 
 
-def _with_printer(callback: Callback | None) -> Callback:
+def _printing(callback: Callback | None) -> Callback:
     def show(record: Record) -> Any:
         print(
             f"{record.n_iter:>8} iterations {record.time:9.2f} s  objective {record.objective:.8g}  "
@@ -351,6 +351,8 @@ def _with_printer(callback: Callback | None) -> Callback:
     return show
 
 
-def _empty(problem: ConvexProblem, status: Status, word: str) -> SolverResult:
-    """Return zero weights as the answer of a solver."""
-    return SolverResult(weights=problem.zero_weights(), status=status, solver_status=word, n_iter=0, solve_time=0.0)
+def _zero_result(problem: ConvexProblem, status: Status, solver_status: str) -> SolverResult:
+    """Return a result with zero weights."""
+    return SolverResult(
+        weights=problem.zero_weights(), status=status, solver_status=solver_status, n_iter=0, solve_time=0.0
+    )

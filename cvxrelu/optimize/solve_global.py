@@ -1,4 +1,4 @@
-"""Training over all activation patterns: column generation, with a proven bound for networks of any width."""
+"""Training over all activation patterns by column generation, with a proven bound for networks of any width."""
 
 import time as clock
 from collections.abc import Callable
@@ -31,26 +31,26 @@ from cvxrelu.runtime.threads import silenced, warn
 from cvxrelu.solvers.interface import Record
 from cvxrelu.status import Status
 
-_ADDED = 50  # neurons of a round
+_ADDED = 50  # most neurons added in a round
 _IDLE = 3  # rounds that a pattern stays without a neuron
 _STARTS, _MANY_STARTS = 100, 1_000
-_LOW_RANK = 5  # up to it, branch and bound finds in less time what the ascent from few starts has missed
-_LOOSEST, _TIGHTEST = 1e-3, 1e-13  # relative gap asked of a master program
-_SHARE = 0.1  # of the violation that is left, or of tol: the relative gap asked of a master program
-_NODES = 5_000  # cones for bounds on the way, for each round so far: a fifth of what the round takes, measured
-_ZERO = 1e-9  # cosine of a row and a neuron that counts as none: both sides of the row are tried
-_COMPILE = 5e-6  # seconds for each of its K r^2 products that the relaxation takes before it is solved, measured
-_NEAR, _RELAXATION_AFTER = 1e-2, 1 / 3  # violation, or share of the time limit, at which the relaxation is solved
+_LOW_RANK = 5  # up to this rank, branch and bound is faster than an ascent from more starts
+_LOOSEST, _TIGHTEST = 1e-3, 1e-13  # relative gap of a master program
+_TOL_FRACTION = 0.1  # relative gap of a master program, over the violation or tol
+_NODES_PER_ROUND = 5_000  # cones of intermediate bounds: about a fifth of the time of a round, measured
+_ZERO = 1e-9  # cosine of a row and a neuron taken as zero: both sides of the row are tried
+_SET_UP = 5e-6  # set-up time of the relaxation, for each of K r^2 products, measured
+_NEAR, _RELAXATION_AFTER = 1e-2, 1 / 3  # violation, or fraction of the time limit, at which the relaxation is solved
 
 
 @dataclass(frozen=True, kw_only=True)
 class GlobalRecord(Record):
-    """One round of column generation: a point of the anytime curve.
+    """One round of column generation.
 
     Attributes
     ----------
     n_iter : int
-        Number of the round.
+        Index of the round, from 1.
     time : float
         Seconds since the start.
     objective : float
@@ -58,14 +58,14 @@ class GlobalRecord(Record):
     lower : float
         Best proven lower bound so far, over networks of any width.
     violation : float
-        By how much the largest |t'(Xu)_+| that was found exceeds lam, relatively: if positive, there is a better
-        neuron; if not, none was found, which proves nothing.
+        Relative excess of the largest |t'(Xu)_+| found over lam. If positive, a neuron violates the dual constraint;
+        otherwise none was found, which proves nothing.
     step : None
         Column generation has no step.
     solver : str
-        Empty: the solver of the master programs may change from round to round.
+        Empty.
     n_patterns : int
-        Patterns of the master program.
+        Number of patterns of the master program.
     """
 
     n_patterns: int
@@ -85,18 +85,17 @@ def solve_global(
     seed: int = 0,
     verbose: bool = False,
 ) -> Solution:
-    """Train a two-layer ReLU network of any width to a proven global optimum, as far as that is in reach.
+    """Train a two-layer ReLU network of any width to global optimality, with a proven bound.
 
-    Column generation: the convex program over some patterns is solved (`ConvexReLU`, by `WorkingSet`), neurons that
-    violate the dual constraint |t'(Xu)_+| <= lam are sought by local ascent from many starts (`find_neuron`), and their
-    patterns join; patterns that stay idle leave. When no such neuron is found any more, or along the way where it is
-    cheap, an upper bound of the maximum over all u is proven, which makes a multiple of t feasible for the dual of
-    training over networks of any width:
+    Column generation solves the convex program over a set of patterns (`ConvexReLU`, by `WorkingSet`), searches for
+    neurons that violate the dual constraint |t'(Xu)_+| <= lam by local ascent from many starts (`find_neuron`), adds
+    their patterns and drops idle ones. Once no such neuron is found, or earlier if it is cheap, it proves an upper
+    bound of the maximum over all u, which makes a multiple of t feasible for the dual over networks of any width:
 
     - rank of X at most 2: the exact maximum, in O(n log n);
-    - rank at most 12: branch and bound over cones (in reach of tol = 1e-6 up to about 8), which also finds the neurons
+    - rank at most 12: branch and bound over cones (reaches tol = 1e-6 up to rank about 8), which also finds neurons
       that the ascent has missed;
-    - beyond: a semidefinite relaxation, good to tens of per cent. The status is then "unproven" at best.
+    - higher ranks: a semidefinite relaxation, tight to tens of per cent. The status is then "unproven" at best.
 
     Parameters
     ----------
@@ -105,36 +104,36 @@ def solve_global(
     y : array_like of shape (n,) or (n, 1)
         Targets: real for "squared" and "huber", -1/+1 for "logistic".
     lam : float > 0
-        Strength of the weight decay.
+        Weight decay.
     loss : str or Loss
         "squared", "logistic", "huber"; the last two also `Weighted`.
     tol : float
         Relative gap (objective - lower) / |objective| to prove.
     patterns : ActivationPatterns, optional
-        Patterns of X to start from, such as those of a network; by default those of random gates.
+        Initial patterns of X, such as those of a network; by default sampled from random gates.
     n_gates : int >= 1
-        Their number.
+        Number of random gates.
     time_limit : float, optional
-        Seconds, without those of compilation at a first call; what has been found and proven by then is returned.
+        Time limit in seconds, excluding compilation at the first call; the best result so far is returned.
     callback : callable, optional
-        Called with the `GlobalRecord` of each round; a true value stops.
+        Called with the `GlobalRecord` of each round; a true value stops the search.
     seed : int >= 0
-        Of gates and of the starts of the ascent.
+        Seed of the random gates and of the starts of the ascent.
     verbose : bool
         Print each round.
 
     Returns
     -------
     Solution
-        Over the patterns that were kept, its certificate with scope "global": ``certificate.proof`` names the method.
-        On Ctrl-C, the best so far. ``history`` holds a `GlobalRecord` for each round, ``n_iter`` is their number.
+        Solution over the final patterns, with a certificate of scope "global" whose ``proof`` names the method. On
+        Ctrl-C, the best so far. ``history`` holds a `GlobalRecord` for each round, and ``n_iter`` is their number.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is out of range or does not fit the others.
+        If an argument is out of range or inconsistent with the others.
     SolverError
-        If the loss is none of the three.
+        If the loss is not supported.
 
     Warns
     -----
@@ -161,15 +160,15 @@ def solve_global(
     """
     started = clock.perf_counter()
     data = check_matrix("X", X).astype(np.float64)
-    measure = get_loss(loss)
+    loss_function = get_loss(loss)
     lam = check_number("lam", lam, minimum=0.0, strict=True)
     tol = check_number("tol", tol, minimum=0.0, strict=True)
     targets = check_targets(y, len(data))
     if targets.shape[1] != 1:
-        raise ValueError(f"y must have one column: there is no global bound for more; got shape {np.shape(y)}")
-    if dual_term(measure, targets) is None or not unweighted(measure).sums_over_entries:
+        raise ValueError(f"y must have one column, as global bounds need a single output; got shape {np.shape(y)}")
+    if dual_term(loss_function, targets) is None or not unweighted(loss_function).sums_over_entries:
         names = ", ".join(name for name, kind in LOSSES.items() if offers_dual_term(kind) and kind.sums_over_entries)
-        raise SolverError(f"loss must be one of {names}; got {measure!r}")
+        raise SolverError(f"loss must be one of {names}; got {loss_function!r}")
     if time_limit is not None:
         time_limit = check_number("time_limit", time_limit, minimum=0.0, strict=True)
     rng = np.random.default_rng(check_integer("seed", seed, minimum=0))
@@ -180,7 +179,7 @@ def solve_global(
         patterns = ActivationPatterns(np.zeros((len(data), 1), dtype=np.bool_))
     elif np.asarray(patterns.D).any():
         patterns = patterns.unique()
-    search = _Generation(ConvexReLU(data, y, patterns, lam, measure), tol, rng, started, time_limit)
+    search = _ColumnGeneration(ConvexReLU(data, y, patterns, lam, loss_function), tol, rng, started, time_limit)
     status = search.run(callback, verbose)
     certificate = search.certificate()
     if certificate.within(tol):
@@ -208,7 +207,7 @@ def solve_global(
 
 
 class _Master(NamedTuple):
-    """A master program, its best weights, and for how many rounds each of its patterns had no neuron."""
+    """A master program, its best weights, and the number of rounds that each pattern has been idle."""
 
     problem: ConvexReLU
     weights: Weights
@@ -216,33 +215,33 @@ class _Master(NamedTuple):
 
 
 class _MasterInterruptedError(Exception):
-    """Ctrl-C ended the solve of a master program, which has returned its best weights."""
+    """Ctrl-C ended the solve of a master program; its best weights are kept."""
 
 
-class _Generation:
-    """The state of the rounds: a master program with weights, the best bound proven, and what is to be tried next."""
+class _ColumnGeneration:
+    """State of column generation: master program with weights, best proven bound, and parameters of the next round."""
 
     def __init__(
         self, problem: ConvexReLU, tol: float, rng: np.random.Generator, started: float, time_limit: float | None
     ) -> None:
-        # What belongs together is replaced at once: the search may be interrupted anywhere.
+        # Related values are replaced together, as Ctrl-C may come at any time.
         self._master = _Master(problem, problem.zero_weights(), np.zeros(len(problem.patterns), dtype=np.int64))
-        self._proven: tuple[DualPoint, NeuronBound | None] = self._point_of(np.zeros(problem.n), 0.0), None
+        self._proven: tuple[DualPoint, NeuronBound | None] = self._scaled(np.zeros(problem.n), 0.0), None
         self.history: list[GlobalRecord] = []
         self._lines = RowLines(problem.X)
         if time_limit is not None:
-            before = clock.perf_counter()
+            entered = clock.perf_counter()
             project_blocks.compile()
             compile_search(self._lines.rank)
-            started += clock.perf_counter() - before  # the limit is of what is not compilation
+            started += clock.perf_counter() - entered  # compilation is not counted
         self._tol, self._rng, self._started = tol, rng, started
         self._deadline = np.inf if time_limit is None else started + time_limit
         self._master_tol = _LOOSEST
-        self._nodes = 0  # of bounds on the way
+        self._nodes = 0  # of intermediate bounds
         self._relaxed = False
 
     def run(self, callback: Callable[[GlobalRecord], Any] | None, verbose: bool) -> Status:
-        """Go on until the gap is proven or nothing more can be done, and say why it ended."""
+        """Run rounds until the gap is proven or no progress is possible; return the status."""
         try:
             while True:
                 status = self._round()
@@ -279,22 +278,22 @@ class _Generation:
             of_patterns = certify(self.problem, self.weights)
         except KeyboardInterrupt:
             note_interrupt()
-            of_patterns = certify(self.problem, self.weights)  # what has been found is not lost
+            of_patterns = certify(self.problem, self.weights)  # start again
         return over_all_networks(of_patterns, *self._proven)
 
     def _round(self) -> Status | None:
-        """Solve the master program, price, prove, and add patterns; a status if that is all."""
+        """Solve the master program, price, bound and add patterns; return a status if the search has ended."""
         lam = self.problem.lam
         t, gap = self._solve_master()
         if self._lines.rank <= EXACT_RANK:
             neurons = self._prove(t, [lam])
         else:
             neurons = self._price(t)
-            neurons += self._prove(t, self._targets(neurons[0].value, gap))
+            neurons += self._prove(t, self._thresholds(neurons[0].value, gap))
             neurons.sort(key=lambda neuron: -neuron.value)
         violation = neurons[0].value / lam - 1.0
         if self._lines.rank > _LOW_RANK:
-            self._keep(t, ascended_bound(self._lines, t))
+            self._update_bound(t, ascended_bound(self._lines, t))
         spent = (clock.perf_counter() - self._started) / (self._deadline - self._started)
         if self._lines.rank > SEARCH_RANK and (violation <= _NEAR or spent > _RELAXATION_AFTER):
             self._relax()
@@ -313,20 +312,20 @@ class _Generation:
             return Status.OPTIMAL
         if clock.perf_counter() >= self._deadline:
             return Status.TIME_LIMIT
-        n_added = self._add([neuron for neuron in neurons if neuron.value > lam * (1.0 + _SHARE * self._tol)])
-        tolerance = float(np.clip(_SHARE * max(violation, self._tol), _TIGHTEST, self._master_tol))
+        n_added = self._add([neuron for neuron in neurons if neuron.value > lam * (1.0 + _TOL_FRACTION * self._tol)])
+        tolerance = float(np.clip(_TOL_FRACTION * max(violation, self._tol), _TIGHTEST, self._master_tol))
         if n_added == 0:
             if self._lines.rank > SEARCH_RANK and violation <= self._tol and gap <= self._tol:
                 return Status.UNPROVEN
-            tolerance = _SHARE * self._master_tol
+            tolerance = _TOL_FRACTION * self._master_tol
             if tolerance < _TIGHTEST:
                 return Status.STALLED
         self._master_tol = tolerance
         return None
 
     def _solve_master(self) -> tuple[FloatArray, float]:
-        """Move to the optimum over the present patterns; return the dual variable (n,) and the relative gap."""
-        before = interrupts_noted()
+        """Solve the master program; return the dual variable (n,) and the relative gap."""
+        entered = interrupts_noted()
         solution = silenced(solve, ConvergenceWarning)(
             self.problem,
             "WorkingSet",
@@ -335,7 +334,7 @@ class _Generation:
             time_limit=self._time_left(),
         )
         problem = self.problem
-        interrupted = interrupts_noted() > before
+        interrupted = interrupts_noted() > entered
         if not interrupted or solution.objective < problem.objective(self.weights):
             active = np.any(problem.blocks(solution.weights), axis=(0, 1, 3))
             self._master = _Master(problem, solution.weights, np.where(active, 0, self._master.idle + 1))
@@ -347,7 +346,7 @@ class _Generation:
         return None if np.isinf(self._deadline) else max(self._deadline - clock.perf_counter(), 1e-3)
 
     def _price(self, t: FloatArray) -> list[NewNeuron]:
-        """Return the best neurons of the ascent from some starts, or from many if these find none above lam."""
+        """Return the best neurons of the ascent, with more starts if the first ones find none above lam."""
         blocks = self.problem.blocks(self.weights).reshape(-1, self.problem.d)
         active = blocks[np.any(blocks, axis=1)]
         neurons = local_maxima(self.problem.X, t, active, _STARTS, self._rng)
@@ -355,71 +354,71 @@ class _Generation:
             neurons = local_maxima(self.problem.X, t, active, _MANY_STARTS, self._rng)
         return neurons
 
-    def _targets(self, found: float, gap: float) -> list[float]:
-        """Return what is to be proven of the maximum: multiples of what was found, and lam where that is in reach."""
+    def _thresholds(self, found: float, gap: float) -> list[float]:
+        """Return the thresholds to prove for the maximum: multiples of the value found, and lam if within reach."""
         lam = self.problem.lam
         if self._lines.rank > SEARCH_RANK:
             return []
-        targets = [factor * max(found, lam) for factor in LOOSER]
+        thresholds = [factor * max(found, lam) for factor in LOOSER]
         last = lam * (1.0 + 0.5 * self._tol)
-        return [*targets, last] if found <= last and gap <= 0.5 * self._tol else targets
+        return [*thresholds, last] if found <= last and gap <= 0.5 * self._tol else thresholds
 
-    def _prove(self, t: FloatArray, targets: list[float]) -> list[NewNeuron]:
-        """Bound the maximum of |t'(Xu)_+|, with a share of the work for those on the way; return the neurons met.
+    def _prove(self, t: FloatArray, thresholds: list[float]) -> list[NewNeuron]:
+        """Bound the maximum of |t'(Xu)_+|, intermediate thresholds with limited work; return the neurons found.
 
-        Work is counted in cones and not in seconds: the same data give the same bits on any machine.
+        Work is counted in cones, not seconds, so that results are bitwise reproducible.
         """
         neurons = []
-        for target in targets:
-            on_the_way = target >= LOOSER[-1] * self.problem.lam
-            room = _NODES * (len(self.history) + 1) - self._nodes if on_the_way else None
-            over = clock.perf_counter() >= self._deadline or (room is not None and room <= 0)
-            if self._lines.rank > EXACT_RANK and (over or self._point_of(t, target).value <= self._proven[0].value):
+        for threshold in thresholds:
+            intermediate = threshold >= LOOSER[-1] * self.problem.lam
+            budget = _NODES_PER_ROUND * (len(self.history) + 1) - self._nodes if intermediate else None
+            over = clock.perf_counter() >= self._deadline or (budget is not None and budget <= 0)
+            if self._lines.rank > EXACT_RANK and (over or self._scaled(t, threshold).value <= self._proven[0].value):
                 continue
             bound = bound_neurons(
                 self.problem.X,
                 self._lines,
                 t,
-                target,
+                threshold,
                 deadline=self._deadline,
-                max_nodes=room,
-                keep_tree=not on_the_way,
+                max_nodes=budget,
+                keep_tree=not intermediate,
             )
-            self._nodes += bound.n_nodes if on_the_way else 0
-            self._keep(t, bound)
+            self._nodes += bound.n_nodes if intermediate else 0
+            self._update_bound(t, bound)
             neurons += [new_neuron(self.problem.X, t, u, 0) for u in bound.candidates[:_ADDED]]
         return neurons
 
     def _relax(self) -> None:
-        """Keep the bound of the relaxation, once, if it is the best so far."""
+        """Solve the relaxation, once, and keep its bound if it is the best so far."""
         left, (K, r) = self._time_left(), self._lines.E.shape
-        if self._relaxed or not within_reach(self._lines) or (left is not None and left < _COMPILE * K * r**2):
+        if self._relaxed or not within_reach(self._lines) or (left is not None and left < _SET_UP * K * r**2):
             return
         self._relaxed = True
         problem = self.problem
-        answer = relaxed_point(self._lines, problem.Y, problem.lam, problem.loss, time_limit=left)
-        if answer is not None:
-            self._keep(*answer)
+        relaxed = relaxed_point(self._lines, problem.Y, problem.lam, problem.loss, time_limit=left)
+        if relaxed is not None:
+            self._update_bound(*relaxed)
 
-    def _keep(self, t: FloatArray, bound: NeuronBound) -> None:
-        """Keep the multiple of t that the bound makes feasible, if it is the best so far."""
-        point = self._point_of(t, bound.upper)
+    def _update_bound(self, t: FloatArray, bound: NeuronBound) -> None:
+        """Keep the multiple of t made feasible by the bound, if its value is the best so far."""
+        point = self._scaled(t, bound.upper)
         best, proof = self._proven
         if point.value > best.value or proof is None:
             self._proven = point, bound
 
-    def _point_of(self, t: FloatArray, upper: float) -> DualPoint:
+    def _scaled(self, t: FloatArray, upper: float) -> DualPoint:
         return feasible_multiple(self.problem.loss, self.problem.Y, self.problem.lam, t, upper)
 
     def _add(self, neurons: list[NewNeuron]) -> int:
         """Add the patterns of the best neurons, drop the idle ones, and return how many are new."""
         problem, patterns = self.problem, self.problem.patterns
         if not neurons:
-            return 0  # nothing to add: an empty set may be what is left of the idle ones
+            return 0  # dropping idle patterns alone could leave none
         kept = np.flatnonzero(self._master.idle <= _IDLE)
         new = np.column_stack([self._gates(neuron.u) for neuron in neurons[:_ADDED]])
         D = np.column_stack([np.asarray(patterns.D)[:, kept], problem.X @ new >= 0.0])
-        first = unique_columns(D)  # without the zero pattern that the master program of data without any begins with
+        first = unique_columns(D)  # without the zero pattern, with which X = 0 starts
         old = kept[first[first < len(kept)]]
         n_added = len(first) - len(old)
         if n_added == 0:
@@ -434,7 +433,7 @@ class _Generation:
         return n_added
 
     def _gates(self, u: FloatArray) -> FloatArray:
-        """Return gates (d, k) of patterns whose cones hold u: rows that u is orthogonal to are on either side."""
+        """Return gates (d, k) of patterns whose cones contain u, with rows orthogonal to u on either side."""
         z, E = u @ self._lines.basis, self._lines.E
         products = E @ z
         zero = np.abs(products) <= _ZERO
@@ -442,7 +441,7 @@ class _Generation:
             return u[:, None]
         across = np.linalg.lstsq(E[zero], np.ones(int(zero.sum())), rcond=None)[0]
         moved = E[~zero] @ across
-        room = np.abs(products[~zero]) / np.maximum(np.abs(moved), TINY)
-        step = 0.5 * float(room.min(initial=1.0))
+        ratios = np.abs(products[~zero]) / np.maximum(np.abs(moved), TINY)
+        step = 0.5 * float(ratios.min(initial=1.0))
         gates: FloatArray = self._lines.basis @ np.column_stack([z + step * across, z - step * across])
         return gates

@@ -1,7 +1,7 @@
-"""C-ReLU without a penalty is C-GReLU: where a cone K has a strict interior, K - K is the whole space.
+"""Reduction of C-ReLU without a penalty to C-GReLU, for cones K with a strict interior, where K - K is the whole space.
 
-Any u is v - w with v and w in K, at no cost; and a t with A't = 0, dual feasible for C-GReLU, is so for C-ReLU with no
-multipliers. Cones and their multipliers are left out of the work.
+Every u equals v - w with v and w in K, at the same objective; and a t with A't = 0, dual feasible for C-GReLU, is
+feasible for C-ReLU with zero multipliers. So cones and multipliers can be dropped.
 """
 
 from dataclasses import dataclass, replace
@@ -16,21 +16,21 @@ from cvxrelu.solvers.interface import SolverResult
 
 @dataclass(frozen=True, eq=False)
 class Spanned:
-    """A problem, and the gated one with the same optimal value.
+    """A problem and an equivalent gated one.
 
     Attributes
     ----------
     original : ConvexGatedReLU or ConvexReLU
-        The problem as it was given.
+        The original problem.
     problem : ConvexGatedReLU or ConvexReLU
-        The problem for solvers; the original itself where they are not the same.
+        The problem for solvers; the original itself if the reduction does not apply.
     """
 
     original: ConvexProblem
     problem: ConvexProblem
 
     def start(self, weights: Weights | None) -> Weights | None:
-        """Return weights of the original as those of the problem."""
+        """Convert weights of the original to weights of the reduced problem."""
         if weights is None or self.problem is self.original:
             return weights
         V, W = self.original.blocks(weights)
@@ -38,7 +38,7 @@ class Spanned:
         return difference
 
     def result(self, raw: SolverResult) -> SolverResult:
-        """Return a solver's answer to the problem as one to the original."""
+        """Convert a result for the reduced problem to one for the original."""
         if self.problem is self.original:
             return raw
         parts = split(self.original, raw.weights)
@@ -46,7 +46,7 @@ class Spanned:
 
 
 def span(problem: ConvexProblem) -> Spanned:
-    """Return C-ReLU without a penalty, and with a witness of each cone, as C-GReLU; any other problem as it is."""
+    """Reduce C-ReLU without a penalty and with a witness of each cone to C-GReLU; return other problems unchanged."""
     if problem.regularised or not isinstance(problem, ConvexReLU) or not problem.cones.witnesses[1].all():
         return Spanned(problem, problem)
     return Spanned(problem, ConvexGatedReLU.of(problem))

@@ -229,7 +229,7 @@ def test_bad_options():
         cr.RFISTA(step=0.0)
     with pytest.raises(ValueError, match="delta must be a finite number > 0"):
         cr.AugmentedLagrangian(delta=-1.0)
-    with pytest.raises(TypeError, match="takes its options when it is made"):
+    with pytest.raises(TypeError, match="takes its options in the constructor"):
         cr.solve(make_problem("gated"), "RFISTA", magic=1)
     with pytest.raises(ValueError, match="U must have shape"):
         cr.solve(make_problem("gated"), "RFISTA", start=np.zeros((2, 2)))

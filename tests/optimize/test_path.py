@@ -1,4 +1,4 @@
-"""Regularisation paths: against Clarabel point by point, what must be monotone, and resuming from files."""
+"""Regularization paths: agreement with Clarabel at each point, monotonicity, and resuming from files."""
 
 import time
 import zipfile
@@ -21,7 +21,7 @@ SOLVER = {"gated": "RFISTA", "relu": "AugmentedLagrangian"}
 
 @pytest.fixture
 def solved(monkeypatch):
-    """The arguments (lam, start) of each call of `solve` from now on."""
+    """Record the arguments (lam, start) of each call of `solve`."""
     calls = []
 
     def count(problem, *args, **keywords):
@@ -49,7 +49,7 @@ def rewrite(file, **changes):
 
 
 def files_of(folder):
-    """The files of a folder, by descending lam."""
+    """Return the files of a folder, by descending lam."""
     return sorted(folder.iterdir(), key=lambda file: -float(np.load(file)["lam"]))
 
 
@@ -90,7 +90,7 @@ def test_value_and_penalty_are_monotone_in_lam(penalty):
     assert (path.lowers[1:] <= path.objectives[:-1]).all()
     sizes = np.array([problem.penalty.value(problem.blocks(weights)) for weights in path.weights])
     gaps = path.objectives - path.lowers
-    # From optimality of both to within their gaps: (lam_1 - lam_2) (Omega_1 - Omega_2) <= gap_1 + gap_2.
+    # Both points are optimal to within their gaps: (lam_1 - lam_2) (Omega_1 - Omega_2) <= gap_1 + gap_2.
     assert ((path.lams[:-1] - path.lams[1:]) * (sizes[:-1] - sizes[1:]) <= gaps[:-1] + gaps[1:]).all()
     assert sizes[-1] > sizes[3] > sizes[0] == 0.0
     assert path.objectives[-1] < path.lowers[0]
@@ -109,13 +109,13 @@ def test_each_point_starts_from_the_one_before(solved):
     assert solved[2][1] is path.weights[1]
 
 
-def test_cvxpy_solvers_are_not_given_a_start_in_vain():
+def test_cvxpy_solvers_are_not_given_a_start():
     path = regularization_path(PROBLEM, LAMS[:2], solver="CLARABEL", tol=1e-6)  # a warning would be an error
     assert path.status == ("optimal", "optimal")
 
 
 @pytest.mark.parametrize("kind", ["gated", "relu"])
-def test_the_dual_point_before_is_offered_where_a_solver_does_badly(kind, monkeypatch):
+def test_previous_dual_point_is_used_when_a_solver_does_badly(kind, monkeypatch):
     problem = make_problem(kind)
     lams = 0.1 * problem.lam_max() * np.array([1.0, 0.999])
 
@@ -137,7 +137,7 @@ def test_the_dual_point_before_is_offered_where_a_solver_does_badly(kind, monkey
     assert proof == pytest.approx(path.lowers[1], rel=1e-9)
 
 
-def test_the_dual_point_before_can_close_the_gap(monkeypatch):
+def test_previous_dual_point_can_close_the_gap(monkeypatch):
     lams = LAMS[4] * np.array([1.0, 1.0 - 1e-9])
     rough = cr.solve(PROBLEM.with_lam(lams[1]), "RFISTA", tol=1e-2)
     optimum = cr.solve(PROBLEM.with_lam(lams[1]), "CLARABEL", tol=1e-9).objective
@@ -221,7 +221,7 @@ def test_float32_data():
 
 
 @pytest.mark.parametrize("kind", ["gated", "relu"])
-def test_an_interrupted_path_goes_on_from_its_folder(kind, tmp_path, solved):
+def test_interrupted_path_resumes_from_its_folder(kind, tmp_path, solved):
     problem = make_problem(kind, "logistic")
     lams = problem.lam_max() * np.geomspace(0.9, 0.05, 5)
     settings = {"solver": SOLVER[kind], "save_to": tmp_path / "new" / "folder"}
@@ -270,7 +270,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     assert file.read_bytes() == before
 
 
-def test_bounds_in_a_file_are_not_believed(tmp_path, solved):
+def test_bounds_in_a_file_are_not_trusted(tmp_path, solved):
     honest = regularization_path(PROBLEM, LAMS[:2], save_to=tmp_path)
     rewrite(files_of(tmp_path)[1], objective=0.125, lower=0.125)
     path = regularization_path(PROBLEM, LAMS[:2], save_to=tmp_path)
@@ -295,10 +295,10 @@ def test_changed_weights_get_an_honest_certificate(kind, tmp_path, solved):
     assert strict.gaps[0] <= 1e-4
     assert strict.objectives[0] == pytest.approx(honest.objectives[0], rel=2e-4)
     regularization_path(problem, lam, solver=SOLVER[kind], save_to=tmp_path)
-    assert len(solved) == 2  # the new answer took the place of the file
+    assert len(solved) == 2  # the new solution replaced the file
 
 
-def test_weights_that_miss_a_smaller_tol_are_started_from(tmp_path, solved):
+def test_stored_weights_above_a_smaller_tol_are_the_start(tmp_path, solved):
     rough = regularization_path(PROBLEM, LAMS, solver="RFISTA", tol=1e-2, save_to=tmp_path)
     fine = regularization_path(PROBLEM, LAMS, solver="RFISTA", tol=1e-6, save_to=tmp_path)
     assert fine.gaps.max() <= 1e-6
@@ -360,7 +360,7 @@ def test_damaged_files_are_solved_again_with_one_warning(damage, tmp_path, solve
 
 
 @pytest.mark.parametrize("length", [1, 3])
-def test_pairs_of_another_length_are_damage(length, tmp_path, solved):
+def test_pairs_of_another_length_count_as_damaged(length, tmp_path, solved):
     problem = make_problem("relu")
     lam = [0.1 * problem.lam_max()]
     honest = regularization_path(problem, lam, save_to=tmp_path)
@@ -371,7 +371,7 @@ def test_pairs_of_another_length_are_damage(length, tmp_path, solved):
     assert len(solved) == 2
 
 
-def test_close_lams_have_files_of_their_own(tmp_path):
+def test_close_lams_have_separate_files(tmp_path):
     regularization_path(PROBLEM, LAMS[0] * (1.0 + np.array([0.0, 1e-9])), save_to=tmp_path)
     assert len(files_of(tmp_path)) == 2
 
@@ -447,22 +447,22 @@ def test_penalties_that_are_not_norms_and_zero_targets_take_given_lams():
 
 
 @needs("ecos")
-def test_a_limit_that_a_solver_does_not_have_is_said_once():
+def test_unsupported_limits_are_reported_once():
     lams = [PROBLEM.lam_max(), *LAMS[:3]]
     with pytest.warns(cr.UnsupportedOptionWarning, match="time_limit") as caught:
         regularization_path(PROBLEM, lams, solver="ECOS", time_limit=100.0)
     assert len(caught) == 1
 
 
-def test_a_time_limit_is_of_the_whole_path(monkeypatch):
-    """Lams that it leaves no time for are left out; the point that it ends is there, and its bounds hold."""
+def test_time_limit_applies_to_the_whole_path(monkeypatch):
+    """Lams without time left are omitted; the point cut short is kept, and its bounds hold."""
     full = regularization_path(PROBLEM, LAMS, solver="RFISTA", tol=1e-8)
     clock = Clock(tick=1.0)
     monkeypatch.setattr(time, "perf_counter", clock)
     regularization_path(PROBLEM, LAMS, solver="RFISTA", tol=1e-8)
     readings, clock.now = clock.now - 1000.0, 1000.0
     limit = 0.5 * readings
-    with pytest.warns(cr.ConvergenceWarning, match="time_limit left out the last . of 6 lams"):
+    with pytest.warns(cr.ConvergenceWarning, match="time_limit omitted the last . of 6 lams"):
         path = regularization_path(PROBLEM, LAMS, solver="RFISTA", tol=1e-8, time_limit=limit)
     assert clock.now - 1000.0 <= 1.2 * limit
     assert (path.halted, path.complete) == ("time_limit", False)
@@ -471,14 +471,14 @@ def test_a_time_limit_is_of_the_whole_path(monkeypatch):
     assert np.all(path.objectives >= full.lowers[: len(path)])
 
 
-def test_a_path_without_time_has_its_first_point():
-    with pytest.warns(cr.ConvergenceWarning, match="time_limit left out the last 5 of 6 lams"):
+def test_path_without_time_has_its_first_point():
+    with pytest.warns(cr.ConvergenceWarning, match="time_limit omitted the last 5 of 6 lams"):
         path = regularization_path(PROBLEM, LAMS, solver="RFISTA", time_limit=1e-9)
     assert len(path) == 1
     assert path.lowers[0] <= path.objectives[0]
 
 
 @pytest.mark.parametrize("time_limit", [0.0, -1.0, np.nan])
-def test_a_path_refuses_no_time(time_limit):
+def test_path_refuses_time_limits_that_are_not_positive(time_limit):
     with pytest.raises(ValueError, match="time_limit must be a finite number > 0"):
         regularization_path(PROBLEM, LAMS, time_limit=time_limit)

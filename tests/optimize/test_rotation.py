@@ -1,4 +1,4 @@
-"""Fewer rows than columns: solved in the row space, certified on the data as they are."""
+"""Data with fewer rows than columns: solved in the row space, certified on the original data."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ INVARIANT = ("group_l1", "nuclear", "squared_l2", "none")
 
 
 def wide_data(shape, seed=0):
-    """Return X with n < d; each row comes three times, so that a fit without a penalty is attained for all losses."""
+    """Return X with n < d and each row three times, so that unpenalised optima are attained for all losses."""
     rng = np.random.default_rng(seed)
     if shape == "single":
         return rng.standard_normal((1, 4))
@@ -50,8 +50,8 @@ def wide_problem(kind, loss="squared", penalty="group_l1", shape="random", c=1, 
     return problem.with_lam(ratio * (lam_max if np.isfinite(lam_max) else 1.0))
 
 
-def solved_as_it_is(problem, tol=1e-6):
-    """The certificate of Clarabel's answer to the program in d columns."""
+def solved_directly(problem, tol=1e-6):
+    """Return the certificate of Clarabel's solution of the program in d columns."""
     limits = {"tol": tol, "max_iter": None, "time_limit": None, "verbose": False, "options": {}}
     raw = min(
         solve_cvxpy(problem, "CLARABEL", **limits),
@@ -61,28 +61,31 @@ def solved_as_it_is(problem, tol=1e-6):
 
 
 def combinations():
-    turn = 0
+    k = 0
     for kind in ("gated", "relu"):
         for loss in LOSSES:
             for penalty in INVARIANT:
                 if penalty == "nuclear" and kind == "relu":
                     continue
-                c = 3 if loss == "softmax" or turn % 2 else 1
+                c = 3 if loss == "softmax" or k % 2 else 1
                 shapes = SHAPES
-                if penalty == "none" or (loss, penalty) == ("softmax", "nuclear"):  # elsewhere out of solvers' reach
+                if penalty == "none" or (loss, penalty) == (
+                    "softmax",
+                    "nuclear",
+                ):  # other shapes are too hard for the solvers
                     shapes = ("random", "degenerate")
-                yield kind, loss, penalty, shapes[turn % len(shapes)], c
-                turn += 1
+                yield kind, loss, penalty, shapes[k % len(shapes)], c
+                k += 1
 
 
 @pytest.mark.filterwarnings("ignore::cvxrelu.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(("kind", "loss", "penalty", "shape", "c"), list(combinations()))
-def test_rotated_and_unrotated_programs_have_one_optimum(kind, loss, penalty, shape, c):
+def test_reduced_and_original_programs_have_the_same_optimum(kind, loss, penalty, shape, c):
     problem = wide_problem(kind, loss, penalty, shape, c)
     assert rotate(problem).problem.d == problem.n
     slow = penalty == "none" and loss == "softmax"  # for R-FISTA
     solution = cr.solve(problem, "CLARABEL" if slow else "auto", tol=1e-6)
-    reference = solved_as_it_is(problem)
+    reference = solved_directly(problem)
     rounding = 1e-9 * max(1.0, abs(reference.upper))
     assert max(solution.lower, reference.lower) <= min(solution.objective, reference.upper) + rounding
     assert solution.certificate.rel_gap <= max(1e-6, 2.0 * reference.rel_gap) or solution.gap <= 1e-9
@@ -93,7 +96,7 @@ def test_rotated_and_unrotated_programs_have_one_optimum(kind, loss, penalty, sh
 
 @pytest.mark.parametrize("kind", ["gated", "relu"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_way_there_and_back_keeps_every_number(kind, shape):
+def test_reduction_and_its_inverse_preserve_all_values(kind, shape):
     problem = wide_problem(kind, shape=shape, c=3)
     rotated = rotate(problem)
     rng = np.random.default_rng(1)
@@ -117,10 +120,10 @@ def test_the_way_there_and_back_keeps_every_number(kind, shape):
 def test_penalties_of_single_features_are_not_rotated(kind, penalty):
     problem = wide_problem(kind, penalty=penalty)
     assert rotate(problem).problem is problem
-    assert rotate(problem.with_lam(0.0)).problem.d == problem.n  # no penalty is left
+    assert rotate(problem.with_lam(0.0)).problem.d == problem.n  # no penalty at lam = 0
 
 
-def test_data_with_as_many_rows_as_columns_stay_as_they_are():
+def test_square_data_are_not_reduced():
     X = np.random.default_rng(0).standard_normal((5, 5))
     problem = cr.ConvexReLU(X, X[:, 0], cr.sample_patterns(X, 4), lam=0.1)
     assert rotate(problem).problem is problem
@@ -152,18 +155,18 @@ def test_every_relu_solver_works_in_the_row_space(name):
     assert problem.violation(solution.weights) == 0.0
 
 
-def test_a_start_is_taken_along():
+def test_start_is_projected_onto_the_row_space():
     problem = wide_problem("relu")
     solution = cr.solve(problem, tol=1e-8)
     blocks = problem.blocks(solution.weights)
-    beyond = np.linalg.svd(problem.X)[2][-1]  # orthogonal to all rows: a longer start with the same predictions
-    moved = blocks + np.any(blocks, axis=-1, keepdims=True) * beyond
+    orthogonal = np.linalg.svd(problem.X)[2][-1]  # orthogonal to all rows: longer weights with the same predictions
+    moved = blocks + np.any(blocks, axis=-1, keepdims=True) * orthogonal
     again = cr.solve(problem, tol=1e-6, start=problem.weights(moved))
     assert again.n_iter < solution.n_iter
     assert again.objective == pytest.approx(solution.objective, rel=1e-6)
 
 
-def test_the_start_may_lie_in_float32_data():
+def test_float32_data_are_solved_in_float64():
     problem = wide_problem("relu")
     single = cr.ConvexReLU(problem.X.astype(np.float32), problem.y, problem.patterns, problem.lam)
     solution = cr.solve(single, tol=1e-8)
@@ -178,7 +181,7 @@ def test_singular_patterns_and_masks_without_gates():
     problem = cr.ConvexReLU(X, np.arange(9.0), cr.ActivationPatterns(D), lam=0.01)
     assert problem.patterns.is_singular(X)[0]
     solution = cr.solve(problem, tol=1e-6)
-    reference = solved_as_it_is(problem)
+    reference = solved_directly(problem)
     assert solution.status == "optimal"
     assert solution.objective == pytest.approx(reference.upper, rel=1e-5)
     assert problem.violation(solution.weights) <= 1e-12

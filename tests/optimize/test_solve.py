@@ -20,14 +20,14 @@ from tests.helpers.needs import installed, needs
 CASES = list(all_cases())
 SOLVERS = ["CLARABEL", "ECOS", "SCS"] if installed("ecos") else ["CLARABEL", "SCS"]
 # ECOS 2.0.14 ends with "NUMERICAL PROBLEMS" here, in the line search of its exponential cones.
-ECOS_BREAKS_DOWN = {"relu-logistic-l1-tall-c1"}
+ECOS_FAILS = {"relu-logistic-l1-tall-c1"}
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_solvers_agree_within_their_certified_gaps(case):
-    """Clarabel, SCS and, where it is installed, ECOS: primal and dual, and the certificates' intervals."""
+    """Compare primal, dual and certified intervals of Clarabel, SCS and, if installed, ECOS."""
     problem = case.build()
-    without_ecos = case.penalty == "nuclear" or str(case) in ECOS_BREAKS_DOWN
+    without_ecos = case.penalty == "nuclear" or str(case) in ECOS_FAILS
     solvers = [solver for solver in SOLVERS if not (without_ecos and solver == "ECOS")]
     solutions = []
     for solver in solvers:
@@ -40,10 +40,10 @@ def test_solvers_agree_within_their_certified_gaps(case):
         solutions.append(solution)
     lower = max(solution.lower for solution in solutions)
     upper = min(solution.objective for solution in solutions)
-    assert lower <= upper * (1 + 1e-12)  # every interval holds the optimum: they overlap
+    assert lower <= upper * (1 + 1e-12)  # every interval contains the optimum
     if case.penalty != "none":
         dual = problem.to_cvxpy("dual").solve(solver="CLARABEL")
-        accuracy = 1e-6 * max(1.0, upper)  # the solver's own, on its own value
+        accuracy = 1e-6 * max(1.0, upper)  # of the solver
         assert lower - accuracy <= dual <= upper + accuracy
 
 
@@ -92,7 +92,7 @@ def test_constant_targets(kind, value):
 
 @pytest.mark.parametrize("kind", ["gated", "relu"])
 def test_one_pattern_is_the_group_lasso(kind):
-    """P = 1 with all rows active and a wide cone is ||X u - y||^2 / 2n + lam ||u||: solved by CVXPY as that."""
+    """P = 1 with all rows active and an inactive cone is ||X u - y||^2 / 2n + lam ||u||, as solved by CVXPY."""
     rng = np.random.default_rng(0)
     X = np.abs(rng.standard_normal((15, 3))) + 0.5
     y = X @ [1.0, 2.0, 3.0] + 0.1 * rng.standard_normal(15)
@@ -113,7 +113,7 @@ def test_permuting_rows_features_and_patterns_changes_nothing():
     assert cr.solve(other).objective == pytest.approx(cr.solve(problem).objective, rel=2e-6)
 
 
-def test_solution_tells_all():
+def test_solution_attributes():
     problem = make_problem("relu")
     solution = cr.solve(problem, "CLARABEL")
     assert solution.problem is problem
@@ -160,7 +160,7 @@ def test_time_limit_warns(solver):
 
 
 def test_status_is_optimal_only_with_the_certified_gap(monkeypatch):
-    """A solver that claims success at a poor point is not believed."""
+    """A solver that claims success at a poor point is not trusted."""
     problem = make_problem("gated")
     original = cp.Problem.solve
 
@@ -170,13 +170,13 @@ def test_status_is_optimal_only_with_the_certified_gap(monkeypatch):
         return value
 
     monkeypatch.setattr(cp.Problem, "solve", solve_badly)
-    with pytest.warns(cr.ConvergenceWarning, match="its own word: 'optimal"):
+    with pytest.warns(cr.ConvergenceWarning, match="solver status: 'optimal"):
         solution = cr.solve(problem, "CLARABEL")
     assert solution.status == "inaccurate"
     assert solution.certificate.rel_gap > 1e-6
 
 
-def test_a_solver_that_breaks_down_returns_zero_weights(monkeypatch):
+def test_failed_solver_returns_zero_weights(monkeypatch):
     def fail(program, *args, **kwargs):
         raise cp.error.SolverError("numerical trouble")
 
@@ -198,7 +198,7 @@ def test_missing_solver_names_the_remedy(monkeypatch):
     assert backends.availability("MOSEK") == "missing"
 
 
-def test_licence_trouble_is_told_apart_from_failure(monkeypatch):
+def test_licence_errors_are_distinguished_from_failures(monkeypatch):
     original = cp.Problem.solve
     limit = [0]
 
@@ -220,7 +220,7 @@ def test_licence_trouble_is_told_apart_from_failure(monkeypatch):
         cr.solve(problem, "CLARABEL")
 
 
-def test_a_solver_that_cannot_take_the_cones():
+def test_solver_without_support_for_cones():
     with pytest.raises(cr.SolverError, match="OSQP does not support squared loss with penalty group_l1.*CLARABEL"):
         cr.solve(make_problem("gated"), "OSQP")
 
@@ -256,7 +256,7 @@ def test_bad_arguments(arguments, error, message):
         cr.solve(make_problem("gated"), **arguments)
 
 
-def test_problem_must_be_one():
+def test_problem_type_is_checked():
     with pytest.raises(TypeError, match="problem must be a ConvexGatedReLU or ConvexReLU; got ndarray"):
         cr.solve(np.ones(3))
 
@@ -265,7 +265,7 @@ def test_problem_must_be_one():
 
 
 def test_runs_again_at_smaller_tolerances_until_the_gap_is_certified(monkeypatch):
-    """The solver's first answer, at a hundredth of tol, is made too poor: the second one counts."""
+    """The first solution, at a hundredth of tol, is made too inaccurate; the second is certified."""
     problem = make_problem("gated", shape="collinear")
     original, seen = cp.Problem.solve, []
 
@@ -285,7 +285,7 @@ def test_runs_again_at_smaller_tolerances_until_the_gap_is_certified(monkeypatch
 
 
 @needs("ecos")
-def test_a_limit_that_a_solver_lacks_is_said():
+def test_unsupported_limits_are_reported():
     with pytest.warns(cr.UnsupportedOptionWarning, match="ECOS has no option for time_limit"):
         cr.solve(make_problem("gated"), "ECOS", time_limit=60)
 
@@ -320,7 +320,7 @@ def test_installed_solvers_are_available():
         assert backends.availability(solver) == "ok"
 
 
-def test_the_callback_is_told_of_each_run():
+def test_callback_is_called_for_each_run():
     seen = []
     solution = cr.solve(make_problem("relu"), "CLARABEL", callback=seen.append)
     assert tuple(seen) == solution.history
@@ -331,7 +331,7 @@ def test_the_callback_is_told_of_each_run():
 
 
 def hard(lam=1e-5):
-    """Raw columns, little regularisation and a loss that WorkingSet does not take: RFISTA crawls."""
+    """Return a problem on which RFISTA is slow: raw columns, a small lam, and no support by WorkingSet."""
     rng = np.random.default_rng(0)
     X = np.column_stack([rng.standard_normal((60, 5)) * [1.0, 10.0, 100.0, 1e3, 1e-2], np.ones(60)])
     classes = (X[:, 0] + X[:, 1] / 10 + 0.5 * rng.standard_normal(60) > 0).astype(int) + (X[:, 3] > 1e3)
@@ -339,16 +339,16 @@ def hard(lam=1e-5):
 
 
 def plan_of(monkeypatch, *solvers):
-    """Let "auto" have these solvers, without a look at their costs."""
+    """Make these solvers the plan of "auto", whatever their predicted costs."""
     plan = tuple(Planned(solver) for solver in solvers)
     monkeypatch.setattr(sys.modules["cvxrelu.optimize.solve"], "make_plan", lambda problem, time_left: plan)
 
 
-def test_a_solver_that_is_too_slow_hands_over():
+def test_slow_solver_is_followed_by_the_next():
     problem = hard()
     solution = cr.solve(problem)
     assert [one.solver for one in solution.attempts] == ["RFISTA", "CLARABEL"]
-    assert solution.attempts[0].status in ("slow", "max_iter")  # a fast machine may come to its 10,000 iterations
+    assert solution.attempts[0].status in ("slow", "max_iter")  # a fast machine may reach its 10,000 iterations
     assert (solution.solver, solution.status) == ("CLARABEL", "optimal")
     assert {record.solver for record in solution.history} == {"RFISTA", "CLARABEL"}
     assert [record.time for record in solution.history] == sorted(record.time for record in solution.history)
@@ -358,14 +358,14 @@ def test_a_solver_that_is_too_slow_hands_over():
 
 
 @pytest.mark.parametrize("kind", ["gated", "relu"])
-def test_a_slow_solver_goes_on_from_where_it_paused(monkeypatch, kind):
-    """Whatever came between: with no step more than had it never paused, and not from the other solver's point."""
+def test_slow_solver_resumes_where_it_paused(monkeypatch, kind):
+    """A paused solver resumes its own iteration, whatever solver ran in between, at no cost in steps."""
     problem = make_problem(kind, loss="logistic", ratio=1e-5)
     alone = cr.solve(problem, "WorkingSet", tol=1e-8)
     assert alone.n_iter > 10
     plan = (
         Planned(cr.WorkingSet(), patience=0.0),
-        Planned(cr.LeastSquares() if kind == "gated" else cr.RFISTA()),  # neither can
+        Planned(cr.LeastSquares() if kind == "gated" else cr.RFISTA()),  # neither supports the problem
         Planned(cr.WorkingSet(), resumes=True),
     )
     monkeypatch.setattr(sys.modules["cvxrelu.optimize.solve"], "make_plan", lambda problem, time_left: plan)
@@ -385,7 +385,7 @@ def test_a_slow_solver_goes_on_from_where_it_paused(monkeypatch, kind):
     assert counts == sorted(set(counts))
 
 
-def test_the_next_solver_is_left_out_where_the_time_left_is_less_than_it_needs(monkeypatch):
+def test_next_solver_is_skipped_when_predicted_to_exceed_the_time_limit(monkeypatch):
     plan = (
         Planned(cr.RFISTA(), patience=0.0),
         Planned("CLARABEL", seconds=1e6),
@@ -397,7 +397,7 @@ def test_the_next_solver_is_left_out_where_the_time_left_is_less_than_it_needs(m
     assert [one.status for one in solution.attempts] == ["slow", "optimal"]
 
 
-def test_an_iteration_limit_of_the_solvers_own_is_no_limit_of_the_callers(monkeypatch):
+def test_default_iteration_limit_of_a_solver_does_not_end_the_plan(monkeypatch):
     plan_of(monkeypatch, cr.RFISTA(max_iter=20), "CLARABEL")
     solution = cr.solve(hard())
     assert [one.status for one in solution.attempts] == ["max_iter", "optimal"]
@@ -408,7 +408,7 @@ def test_an_iteration_limit_of_the_solvers_own_is_no_limit_of_the_callers(monkey
 
 
 @pytest.mark.parametrize("error", [np.linalg.LinAlgError("singular"), FloatingPointError("overflow"), ValueError("no")])
-def test_a_solver_that_raises_has_failed_and_the_next_one_is_asked(monkeypatch, error):
+def test_plan_continues_after_an_exception(monkeypatch, error):
     def run(self, problem, start, limits):
         raise error
 
@@ -421,8 +421,8 @@ def test_a_solver_that_raises_has_failed_and_the_next_one_is_asked(monkeypatch, 
     assert (second.solver, second.status, solution.status) == ("CLARABEL", "optimal", "optimal")
 
 
-def test_a_breakdown_on_the_way_keeps_the_best_point(monkeypatch):
-    """The objective of the best point so far, not that of zero, is left where a factorisation fails."""
+def test_failure_keeps_the_best_point(monkeypatch):
+    """A failed factorization leaves the best point so far, not zero weights."""
     problem = make_problem("gated", shape="collinear")
     direction, calls = NewtonSystems.direction, []
 
@@ -457,8 +457,8 @@ def test_the_next_native_solver_starts_from_the_best_point(monkeypatch):
     assert solution.attempts[1].objective <= solution.attempts[0].objective
 
 
-def test_weights_of_one_attempt_and_bound_of_another(monkeypatch):
-    """Good weights with a useless dual variable, then zero weights with a good one: together they are optimal."""
+def test_weights_and_bound_of_different_attempts_are_combined(monkeypatch):
+    """Poor weights with a good dual variable, then good weights without one: together they are optimal."""
     problem = make_problem("gated")
     best = cr.solve(problem, tol=1e-9)
     stalled = {"status": cr.Status.STALLED, "solver_status": "", "n_iter": 1, "solve_time": 0.0}
@@ -492,8 +492,8 @@ def test_ctrl_c_in_the_second_solver_returns_the_first_answer(monkeypatch):
     assert (solution.solver, solution.status) == ("RFISTA", "interrupted")
 
 
-def test_a_solver_is_slow_by_the_decrease_of_its_gap():
-    """Of a clock that each check moves by a second, and a gap that each check divides by ten, or by 1.1."""
+def test_slowness_is_judged_by_the_decrease_of_the_gap():
+    """Each check advances the clock by a second and divides the gap by ``factor``."""
 
     def end(factor, patience, tol=1e-6):
         clock = iter(np.arange(1000.0)).__next__
@@ -512,7 +512,7 @@ def test_a_solver_is_slow_by_the_decrease_of_its_gap():
     assert end(1.1, None, tol=2.0)[0] == "optimal"
     assert end(1.1, 5.0)[0] == "slow"
     assert end(1.1, 5.0)[1] <= 6
-    assert end(1.1, 1e6)[0] == "stalled"  # nothing more to offer
+    assert end(1.1, 1e6)[0] == "stalled"  # no iterates left
 
 
 def test_the_cost_of_an_interior_point_grows_with_the_problem():
@@ -522,7 +522,7 @@ def test_the_cost_of_an_interior_point_grows_with_the_problem():
     assert small.size < large.size
 
 
-def test_what_is_too_large_for_an_interior_point_is_left_to_native_solvers(monkeypatch):
+def test_plan_omits_unaffordable_interior_point_solvers(monkeypatch):
     problem = make_problem("gated")
     assert [one.name for one in make_plan(problem, np.inf)] == ["WorkingSet", "CLARABEL", "WorkingSet", "RFISTA"]
     assert [one.name for one in make_plan(problem, 1e-3)] == ["WorkingSet", "RFISTA"]
@@ -533,12 +533,12 @@ def test_what_is_too_large_for_an_interior_point_is_left_to_native_solvers(monke
 
 
 def test_auto_takes_no_options_of_a_solver():
-    with pytest.raises(TypeError, match="takes no options of a solver's own: got tol_feas"):
+    with pytest.raises(TypeError, match="takes no solver options; got tol_feas"):
         cr.solve(make_problem("relu", penalty="l1"), tol_feas=0.1)
 
 
 def without_gradients(original):
-    """`certify` that offers no dual variable of its own."""
+    """Return a `certify` that tries no dual variable but the given one."""
 
     def certify(problem, weights, duals, rounded, workspace):
         certificate = original(problem, weights, duals, rounded, workspace)
@@ -552,20 +552,20 @@ def without_gradients(original):
     ("given", "name"),
     [("Decompose", "decompose"), ("rfista", "RFISTA"), ("clarabel", "CLARABEL"), ("WORKINGSET", "WorkingSet")],
 )
-def test_solvers_are_named_in_any_case(given, name):
+def test_solver_names_ignore_case(given, name):
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((20, 3)), rng.standard_normal(20)
     cls = cr.ConvexGatedReLU if name == "RFISTA" else cr.ConvexReLU
     problem = cls(X, y, cr.sample_patterns(X, 5, seed=0), lam=0.01)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", cr.ConvergenceWarning)  # of two steps
+        warnings.simplefilter("ignore", cr.ConvergenceWarning)  # of decompose
         found = cr.solve(problem, given, tol=1e-4)
         assert found.solver.lower() == name.lower()
         assert found.solver == cr.solve(problem, name, tol=1e-4).solver
         assert cr.solve(problem, "Auto").attempts[0].solver == cr.solve(problem).attempts[0].solver
 
 
-def test_names_of_no_solver_are_refused_with_the_names_as_they_are():
+def test_unknown_solver_names_are_refused_with_the_valid_names():
     X = np.eye(3)
     problem = cr.ConvexGatedReLU(X, np.ones(3), cr.sample_patterns(X, 3, seed=0))
     with pytest.raises(ValueError, match="'CLARABEL'.*'WorkingSet'.*'decompose'; got 'clarabell'"):

@@ -59,7 +59,7 @@ def test_global_optimum_is_that_of_all_patterns_by_clarabel(name, loss, ratio):
     assert brute.lower <= solution.objective * (1 + 1e-12)
     network = solution.network()
     assert network.objective(X, y, lam, measure) == pytest.approx(solution.objective, rel=1e-9)
-    # The dual point is feasible for every pattern, which is the claim of scope "global".
+    # The dual point is feasible for every pattern, as scope "global" claims.
     assert every.dual_constraint_values(solution.dual.t)[0].max() <= lam * (1 + 1e-9)
     assert solution.lower == pytest.approx(-measure.conjugate(solution.dual.t, y[:, None]), rel=1e-12)
 
@@ -108,7 +108,7 @@ def test_one_feature_and_a_constant_on_many_rows():
     assert solution.certificate.proof.method == "exact"
 
 
-def test_records_are_an_anytime_curve():
+def test_records_are_monotone():
     X, y = prepared(200, 3)
     seen = []
     solution = cr.solve_global(X, y, 1e-3, callback=lambda record: seen.append(record))
@@ -136,7 +136,7 @@ def interrupt(record):
     ],
     ids=["time_limit", "stopped", "interrupted"],
 )
-def test_what_is_cut_short_warns_and_keeps_what_it_has(options, status):
+def test_early_stops_warn_and_keep_the_best_point(options, status):
     X, y = prepared(200, 3)
     with pytest.warns(cr.ConvergenceWarning, match=rf"proven relative gap .* above tol = 1.00e-06 \({status}\)"):
         solution = cr.solve_global(X, y, 1e-3, **options)
@@ -148,14 +148,14 @@ def test_what_is_cut_short_warns_and_keeps_what_it_has(options, status):
 
 
 def run_clock(monkeypatch, tick):
-    """Let each look of column generation at the clock take ``tick`` seconds, and nothing else any."""
+    """Make each clock call of column generation take ``tick`` seconds, and everything else no time."""
     clock = Clock(tick)
     for each in (module, cone_search):
         monkeypatch.setattr(each, "clock", SimpleNamespace(perf_counter=clock))
     return clock
 
 
-def test_without_a_limit_the_clock_plays_no_part(monkeypatch):
+def test_clock_is_irrelevant_without_a_time_limit(monkeypatch):
     X, y = prepared(200, 3)
     found = []
     for tick in (0.0, 1e3):
@@ -168,8 +168,8 @@ def test_without_a_limit_the_clock_plays_no_part(monkeypatch):
     assert len(first.history) == len(second.history)
 
 
-def test_a_time_limit_ends_it(monkeypatch):
-    """By few more looks at the clock, which stands still between them: a round, or a bound, that is under way ends."""
+def test_time_limit_ends_the_search(monkeypatch):
+    """The clock advances only when read: the round or bound under way ends after a few more reads."""
     X, y = prepared(200, 7)
     clock = run_clock(monkeypatch, 1.0)
     with pytest.warns(cr.ConvergenceWarning):
@@ -179,7 +179,7 @@ def test_a_time_limit_ends_it(monkeypatch):
     assert 0.0 <= solution.lower <= solution.objective <= 0.5
 
 
-def test_a_time_limit_that_is_over_after_the_first_round_at_rank_two():
+def test_time_limit_expired_after_the_first_round_at_rank_two():
     x = np.random.default_rng(0).uniform(-1.0, 1.0, 20_000)
     with pytest.warns(cr.ConvergenceWarning, match="time_limit"):
         solution = cr.solve_global(np.column_stack([x, np.ones(20_000)]), np.sin(5.0 * x), 1e-5, time_limit=0.01)
@@ -187,7 +187,7 @@ def test_a_time_limit_that_is_over_after_the_first_round_at_rank_two():
 
 
 @pytest.mark.parametrize(("tick", "relaxed"), [(0.0, True), (1.0, False)])
-def test_the_relaxation_is_left_out_where_the_time_is_too_short_for_it(monkeypatch, tick, relaxed):
+def test_relaxation_is_skipped_when_time_is_too_short(monkeypatch, tick, relaxed):
     rows, calls = np.random.default_rng(0), []
     run_clock(monkeypatch, tick)
     monkeypatch.setattr(module, "relaxed_point", lambda *arguments, **options: calls.append(options))
@@ -197,7 +197,7 @@ def test_the_relaxation_is_left_out_where_the_time_is_too_short_for_it(monkeypat
 
 
 @pytest.mark.parametrize("noise", [1e-15, 1e-13, 1e-11, 1e-9])
-def test_ranks_that_are_nearly_two(noise):
+def test_rank_nearly_two(noise):
     rows = np.random.default_rng(0)
     plane = rows.standard_normal((12, 2)) @ rows.standard_normal((2, 4))
     X = plane + noise * rows.standard_normal(plane.shape)
@@ -207,7 +207,7 @@ def test_ranks_that_are_nearly_two(noise):
     assert solution.objective == pytest.approx(cr.solve_global(plane, y, 1e-2).objective, rel=1e-5)
 
 
-def test_the_same_seed_gives_the_same_answer():
+def test_same_seed_gives_the_same_solution():
     first, second = (cr.solve_global(GENERIC, targets(GENERIC, "squared"), 1e-2, seed=3) for _ in range(2))
     assert np.array_equal(first.dual.t, second.dual.t)
 
@@ -233,7 +233,7 @@ def test_bad_arguments(arguments, error, message):
 
 
 def _small_case(seed):
-    """Data of rank two, none, one or with zero rows, and networks of all kinds on them."""
+    """Return data of rank zero to two, some with zero rows, and networks of all kinds on them."""
     rng = np.random.default_rng(seed)
     X = np.column_stack([rng.standard_normal(6), np.ones(6)])
     y = rng.standard_normal(6)
@@ -262,11 +262,11 @@ def _small_case(seed):
     return full, networks
 
 
-@pytest.mark.parametrize("share", [1.0, 15.0], ids=["below_lam_max", "above_lam_max"])
+@pytest.mark.parametrize("fraction", [1.0, 15.0], ids=["below_lam_max", "above_lam_max"])
 @pytest.mark.parametrize("seed", range(5))
-def test_networks_of_all_kinds_get_valid_bounds(seed, share):
+def test_networks_of_all_kinds_get_valid_bounds(seed, fraction):
     full, networks = _small_case(seed)
-    full = full.with_lam(share * full.lam)
+    full = full.with_lam(fraction * full.lam)
     reference = cr.solve(full, "CLARABEL", tol=1e-8)
     slack = 1e-9 * max(1.0, reference.objective)
     for network in networks:
@@ -282,11 +282,11 @@ def test_networks_of_all_kinds_get_valid_bounds(seed, share):
                 assert found.improved_objective - found.lower <= 1e-5 * found.improved_objective + 1e-12
 
 
-def test_idle_patterns_may_all_leave():
-    """A set without patterns is none: neurons that are met later start from it all the same."""
+def test_all_patterns_may_be_idle():
+    """The master program is never left without patterns, so later neurons can still be added."""
     X = np.column_stack([np.linspace(-1.0, 1.0, 8), np.ones(8)])
     problem = cr.ConvexReLU(X, np.abs(X[:, 0]), cr.sample_patterns(X, n_gates=3, seed=0), lam=0.01)
-    search = module._Generation(problem, 1e-6, np.random.default_rng(0), 0.0, None)
+    search = module._ColumnGeneration(problem, 1e-6, np.random.default_rng(0), 0.0, None)
     search._master = search._master._replace(idle=search._master.idle + 10)
     assert search._add([]) == 0
     assert search._add([cr.find_neuron(X, -problem.y / 8)]) > 0
@@ -294,7 +294,7 @@ def test_idle_patterns_may_all_leave():
 
 
 @pytest.mark.parametrize("D", [[[1, 1, 0], [1, 1, 0], [0, 0, 0]], [[0], [0], [0]]], ids=["double", "zero"])
-def test_patterns_to_start_from_may_be_double_or_zero(D):
+def test_initial_patterns_may_be_repeated_or_zero(D):
     X = np.array([[1.0, 1.0], [2.0, 1.0], [-1.0, 1.0]])
     y = np.array([1.0, 2.0, 0.5])
     found = cr.solve_global(X, y, 0.01, patterns=cr.ActivationPatterns(np.array(D)))
