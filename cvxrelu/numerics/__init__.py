@@ -1,1 +1,1 @@
-"""Numerical routines on arrays that know nothing of networks."""
+"""General numerical routines on arrays, independent of networks."""

@@ -1,10 +1,10 @@
 """The dual active-set method of Goldfarb and Idnani (1983) for projections onto {p : R p >= b}.
 
-The rows R are signed rows of X of norm one. Of each block it keeps the tight rows T and a basis of R^d in d slots:
+The rows R are signed rows of X of norm one. For each block it stores the tight rows T and a basis of R^d in d slots:
 the columns of the pseudo-inverse of R_T, and an orthonormal basis of the null space of R_T.
 
-The pivots of a block are many small operations, one after another. In NumPy, many blocks in step, C-ReLU took 1.7 times
-as long to solve as with a kernel: see `compilation`.
+Pivots are many small sequential operations, so they run in a compiled kernel (see `compilation`): vectorised over
+blocks in NumPy, C-ReLU took 1.7 times as long to solve.
 """
 
 import numpy as np
@@ -16,13 +16,13 @@ from cvxrelu.runtime.compilation import kernel
 
 IndexArray = NDArray[np.intp]
 _DEPENDENT = 1e-20  # squared distance of a unit row from the span of the tight rows
-_WORST = 0.75  # rows that violate by at least that share of the largest violation are looked at again first
+_WORST = 0.75  # rows violated by at least this fraction of the largest violation are checked first next time
 
 
 def on_face(x: FloatArray, basis: FloatArray, tight: BoolArray, level: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the projections of x onto {p : R_T p = b_T}, and the multipliers of the tight rows in their slots.
+    """Return the projections of x onto {p : R_T p = b_T}, and the multipliers of the tight rows by slot.
 
-    ``level`` (B, d) is b of the tight rows in their slots, zero in the others.
+    ``level`` (B, d) holds b of the tight rows by slot, zero elsewhere.
     """
     coordinates = np.matmul(basis, x[:, :, None])[:, :, 0]
     p: FloatArray = np.matmul(np.where(tight, level, coordinates)[:, None, :], basis)[:, 0]
@@ -37,30 +37,34 @@ def on_face(x: FloatArray, basis: FloatArray, tight: BoolArray, level: FloatArra
     "float64[:, :, ::1], boolean[:, ::1], intp[:, ::1], float64[:, ::1], float64[:, ::1], float64[::1], intp[::1])"
 )
 def project_blocks(  # type: ignore[no-untyped-def]
-    unit, active, offset, x, tolerance, enough, limit, basis, tight, row, level, vectors, margins, some
+    unit, active, offset, x, tolerance, threshold, limit, basis, tight, row, level, vectors, margins, candidates
 ):
-    """Move the tight sets of blocks to those of their projections, in place.
+    """Update the tight sets of blocks to those of their projections, in place.
 
     Each block starts from its tight set without the rows of negative multipliers, a dual feasible point p = x + R_T'g.
-    It is done when no row is violated by more than its tolerance, when ||p|| <= ``enough``, or after ``limit`` pivots
-    or a few more. A row that is dependent on the tight ones to rounding ends it as well.
+    It stops when no row is violated by more than the tolerance, when ||p|| <= ``threshold``, or after about ``limit``
+    pivots; also if the entering row depends on the tight ones to rounding.
 
     Parameters
     ----------
     unit : ndarray of shape (n, d)
         The rows, unsigned.
     active : ndarray of shape (B, n), bool
-        Where the sign is +1.
-    offset : ndarray of shape (B, n), or (B, 0) where b = 0
+        Mask of the rows with sign +1.
+    offset : ndarray of shape (B, n), or (B, 0) if b = 0
         b of each row.
     x : ndarray of shape (B, d)
-        What is projected.
+        Points to project.
     tolerance : ndarray of shape (B,)
-        Violation that counts as none.
+        Largest violation taken as zero.
+    threshold : float
+        Norm below which a projection need not be exact.
+    limit : int
+        Limit of pivots for each block.
     basis, tight, row, level : ndarrays of shape (B, d, d), (B, d), (B, d), (B, d)
-        The tight sets: basis, which slots are tight, their rows and their b.
-    vectors, margins, some : ndarrays of shape (6, d), (n,), (n,)
-        To write to: see `scratch`.
+        The tight sets: basis, mask of tight slots, their rows and their b.
+    vectors, margins, candidates : ndarrays of shape (6, d), (n,), (n,)
+        Work arrays: see `scratch`.
     """
     for k in range(len(x)):
         _project(
@@ -69,7 +73,7 @@ def project_blocks(  # type: ignore[no-untyped-def]
             offset[k],
             x[k],
             tolerance[k],
-            enough,
+            threshold,
             limit,
             basis[k],
             tight[k],
@@ -77,42 +81,42 @@ def project_blocks(  # type: ignore[no-untyped-def]
             level[k],
             vectors,
             margins,
-            some,
+            candidates,
         )
 
 
 def scratch(n: int, d: int) -> tuple[FloatArray, FloatArray, IndexArray]:
-    """Return what `project_blocks` writes to, for n rows of d columns."""
+    """Return the work arrays of `project_blocks` for n rows of d columns."""
     return np.empty((6, d)), np.empty(n), np.empty(n, dtype=np.intp)
 
 
 @kernel()
 def _project(  # type: ignore[no-untyped-def]
-    unit, active, offset, x, tolerance, enough, limit, basis, tight, row, level, vectors, margins, some
+    unit, active, offset, x, tolerance, threshold, limit, basis, tight, row, level, vectors, margins, candidates
 ):
     d = len(x)
     p, gamma, coordinates = vectors[0], vectors[1], vectors[2]
-    direction, normal, loose = vectors[3], vectors[4], vectors[5]
-    n_some = 0
-    _drop_negative(x, basis, tight, level, p, gamma, coordinates, loose)
+    direction, normal, null_part = vectors[3], vectors[4], vectors[5]
+    n_candidates = 0
+    _drop_negative(x, basis, tight, level, p, gamma, coordinates, null_part)
     n_pivots = 0
     while True:
-        if np.sqrt(inner(p, p)) <= enough or n_pivots >= limit:
+        if np.sqrt(inner(p, p)) <= threshold or n_pivots >= limit:
             return
-        entering, n_some = _most_violated(unit, active, offset, p, tolerance, margins, some, n_some)
+        entering, n_candidates = _most_violated(unit, active, offset, p, tolerance, margins, candidates, n_candidates)
         if entering < 0:
             return
         sign = 1.0 if active[entering] else -1.0
         for i in range(d):
             normal[i] = sign * unit[entering, i]
-        reach = offset[entering] if len(offset) else 0.0
+        entering_level = offset[entering] if len(offset) else 0.0
         multiplier = 0.0
         while True:
             n_pivots += 1
             times(basis, normal, coordinates)
             ratio, leaving, squared, slot = np.inf, -1, 0.0, -1
             for i in range(d):
-                loose[i] = 0.0 if tight[i] else coordinates[i]
+                null_part[i] = 0.0 if tight[i] else coordinates[i]
                 if tight[i]:
                     if coordinates[i] > 0.0 and gamma[i] < ratio * coordinates[i]:
                         ratio, leaving = gamma[i] / coordinates[i], i
@@ -120,42 +124,42 @@ def _project(  # type: ignore[no-untyped-def]
                     squared += coordinates[i] * coordinates[i]
                     if slot < 0 or abs(coordinates[i]) > abs(coordinates[slot]):
                         slot = i
-            full = (reach - inner(normal, p)) / squared if squared > _DEPENDENT else np.inf
-            if leaving < 0 and full == np.inf:
-                # Without the row that was entering, multipliers may be negative again.
-                _drop_negative(x, basis, tight, level, p, gamma, coordinates, loose)
+            full_step = (entering_level - inner(normal, p)) / squared if squared > _DEPENDENT else np.inf
+            if leaving < 0 and full_step == np.inf:
+                # Without the entering row, multipliers may be negative again.
+                _drop_negative(x, basis, tight, level, p, gamma, coordinates, null_part)
                 return
-            transposed_times(basis, loose, direction)
-            step = full if full < ratio else ratio
+            transposed_times(basis, null_part, direction)
+            step = full_step if full_step < ratio else ratio
             multiplier += step
             for i in range(d):
                 p[i] += step * direction[i]
                 if tight[i]:
                     gamma[i] -= step * coordinates[i]
-            if ratio < full:
-                _release(basis, tight, level, leaving, loose, coordinates)
+            if ratio < full_step:
+                _release(basis, tight, level, leaving, null_part, coordinates)
                 gamma[leaving] = 0.0
             else:
                 _enter(basis, tight, coordinates, direction, squared, slot)
-                tight[slot], row[slot], level[slot], gamma[slot] = True, entering, reach, multiplier
+                tight[slot], row[slot], level[slot], gamma[slot] = True, entering, entering_level, multiplier
                 break
 
 
 @kernel()
-def _most_violated(unit, active, offset, p, allowed, margins, some, n_some):  # type: ignore[no-untyped-def]
-    """Return the row that is violated the most, -1 if none is, and the number of rows in ``some``.
+def _most_violated(unit, active, offset, p, tolerance, margins, candidates, n_candidates):  # type: ignore[no-untyped-def]
+    """Return the most violated row, -1 if none, and the number of ``candidates``.
 
-    The worst ones of the last time that all rows were looked at go first: mostly one of them is violated still.
+    The worst rows of the last full pass are checked first, as one of them usually is still violated.
     """
-    worst, entering = -allowed, -1
-    for place in range(n_some):
-        j = some[place]
+    worst, entering = -tolerance, -1
+    for k in range(n_candidates):
+        j = candidates[k]
         margin = inner(unit[j], p)
         margin = (margin if active[j] else -margin) - (offset[j] if len(offset) else 0.0)
         if margin < worst:
             worst, entering = margin, j
     if entering >= 0:
-        return entering, n_some
+        return entering, n_candidates
     times(unit, p, margins)
     for j in range(len(unit)):
         if not active[j]:
@@ -164,21 +168,22 @@ def _most_violated(unit, active, offset, p, allowed, margins, some, n_some):  # 
             margins[j] -= offset[j]
         if margins[j] < worst:
             worst, entering = margins[j], j
-    n_some = 0
+    n_candidates = 0
     if entering >= 0:
         for j in range(len(unit)):
             if margins[j] <= _WORST * worst:
-                some[n_some] = j
-                n_some += 1
-    return entering, n_some
+                candidates[n_candidates] = j
+                n_candidates += 1
+    return entering, n_candidates
 
 
 @kernel()
 def _enter(basis, tight, coordinates, direction, squared, slot):  # type: ignore[no-untyped-def]
-    """Give the entering row the slot; its ``coordinates`` are in the basis, ``direction`` its part in the null space.
+    """Make the entering row tight in ``slot``; ``direction`` is its projection onto the null space.
 
-    A Householder reflection turns the null space so that its vector in ``slot`` is the one that it loses; the
-    pseudo-inverse gets the new row's column, orthogonal to the other tight rows, and its others are corrected.
+    Its ``coordinates`` are those in the basis. A Householder reflection rotates the null space so that the vector in
+    ``slot`` is the one removed. The pseudo-inverse gains a column for the new row, orthogonal to the other tight rows,
+    and its other columns are updated.
     """
     d = len(coordinates)
     length = np.sqrt(squared)
@@ -200,30 +205,30 @@ def _enter(basis, tight, coordinates, direction, squared, slot):  # type: ignore
 
 
 @kernel()
-def _release(basis, tight, level, slot, loose, change):  # type: ignore[no-untyped-def]
-    """Let the row in ``slot`` be no longer tight; ``loose`` and ``change`` are to write to.
+def _release(basis, tight, level, slot, null_part, change):  # type: ignore[no-untyped-def]
+    """Remove the row in ``slot`` from the tight set; ``null_part`` and ``change`` are work arrays.
 
-    A column of the pseudo-inverse is orthogonal to the other tight rows: normalised, it joins the null space.
+    Its column of the pseudo-inverse is orthogonal to the other tight rows; normalised, it joins the null-space basis.
     """
     d = len(basis)
     tight[slot], level[slot] = False, 0.0
     length = np.sqrt(inner(basis[slot], basis[slot]))
     for j in range(d):
-        loose[j] = basis[slot, j] / length
-    times(basis, loose, change)
+        null_part[j] = basis[slot, j] / length
+    times(basis, null_part, change)
     for i in range(d):
         if tight[i]:
             for j in range(d):
-                basis[i, j] -= change[i] * loose[j]
+                basis[i, j] -= change[i] * null_part[j]
     for j in range(d):
-        basis[slot, j] = loose[j]
+        basis[slot, j] = null_part[j]
 
 
 @kernel()
 def _drop_negative(x, basis, tight, level, p, gamma, coordinates, shift):  # type: ignore[no-untyped-def]
-    """Drop tight rows, those of the most negative multipliers first, until all are >= 0; write p and multipliers.
+    """Drop tight rows, most negative multiplier first, until all multipliers are >= 0; write p and multipliers.
 
-    ``coordinates`` and ``shift`` are to write to.
+    ``coordinates`` and ``shift`` are work arrays.
     """
     d = len(x)
     while True:

@@ -1,33 +1,33 @@
-"""The gap between two bounds of a value."""
+"""Gaps between lower and upper bounds."""
 
 from cvxrelu.exceptions import CertificateError
 from cvxrelu.numerics.rounding import TINY
 
-ROUNDING = 1e-9  # of bounds that are computed in float64
+ROUNDING = 1e-9  # relative, of bounds computed in float64
 
 
 def relative_gap(lower: float, upper: float) -> float:
-    """Return (upper - lower) / |upper|; 0 where the upper bound is not above the lower one."""
+    """Return (upper - lower) / |upper|, or 0 if upper <= lower."""
     gap = upper - lower
     return gap / max(abs(upper), TINY) if gap > 0.0 else 0.0
 
 
 def contradict(lower: float, upper: float, scale: float, rounding: float = ROUNDING) -> bool:
-    """Return whether a lower bound exceeds an upper one by more than ``rounding``, relative to the value.
+    """Return whether a lower bound exceeds an upper bound by more than the relative tolerance ``rounding``.
 
-    ``scale`` is the size of the terms that the bounds are differences of, such as the objective of zero weights: near
-    an optimal value of 0 rounding is relative to that.
+    The tolerance is relative to |upper| or ``scale``, whichever is larger: the size of the terms whose differences the
+    bounds are, such as the objective of zero weights, which sets the rounding error near an optimal value of 0.
     """
     return lower > upper and not lower - upper <= rounding * max(scale, abs(upper))
 
 
 def check_bounds(lower: float, upper: float, scale: float, of: object, rounding: float = ROUNDING) -> float:
-    """Return the lower bound, at most the upper one.
+    """Return the lower bound, clipped to the upper one.
 
     Raises
     ------
     CertificateError
-        If they `contradict` each other, which would be a bug; the message says whose bounds they are: ``of``.
+        If the bounds `contradict` each other, which indicates a bug; the message names their object, ``of``.
     """
     if contradict(lower, upper, scale, rounding):
         raise CertificateError(f"lower bound {lower!r} exceeds upper bound {upper!r} of {of}: please report this")

@@ -1,12 +1,12 @@
 """Bounds of the rounding errors of float64 sums, products, norms and singular values.
 
-They hold in IEEE 754 arithmetic, rounding to nearest with gradual underflow, with or without fused operations, in
-whatever order sums are taken; not for fast matrix products as Strassen's, which the BLAS libraries do not use.
-What overflows gives bounds that are infinite or NaN. u = 2^-53 is the unit roundoff, eta = 2^-1074 the smallest
-positive number; |fl(x'y) - x'y| <= n u |x|'|y| for vectors of n entries but for underflow, with no restriction
-on n: Jeannerod & Rump, "Improved error bounds for inner products in floating-point arithmetic", SIAM J. Matrix Anal.
-Appl. 34 (2013). A product that underflows is off by eta / 2 at most, and sums do not underflow: Rump, "Error
-estimation of floating-point summation and dot product", BIT 52 (2012).
+They hold in IEEE 754 arithmetic, rounding to nearest with gradual underflow, with or without fused operations and for
+every order of summation, but not for fast matrix products such as Strassen's, which BLAS libraries do not use.
+Overflow gives infinite or NaN bounds. u = 2^-53 is the unit roundoff, eta = 2^-1074 the smallest positive number.
+Without underflow, |fl(x'y) - x'y| <= n u |x|'|y| for vectors of n entries, for every n: Jeannerod & Rump, "Improved
+error bounds for inner products in floating-point arithmetic", SIAM J. Matrix Anal. Appl. 34 (2013). An underflowing
+product has an error of at most eta / 2, and sums do not underflow: Rump, "Error estimation of floating-point summation
+and dot product", BIT 52 (2012).
 """
 
 import numpy as np
@@ -14,29 +14,29 @@ import numpy as np
 from cvxrelu._validation import FloatArray
 from cvxrelu.exceptions import CertificateError
 
-EPS = 2.0**-52  # the machine epsilon of float64, twice the unit roundoff
-TINY = 2.0**-1022  # the least normal number: a divisor that is at least that is not zero
+EPS = 2.0**-52  # machine epsilon of float64, twice the unit roundoff
+TINY = 2.0**-1022  # smallest normal number, a floor for divisors
 _U = 2.0**-53
 _ETA = 2.0**-1074
 
 
 def check_arithmetic() -> None:
     """Raise CertificateError unless this thread rounds to nearest and keeps subnormal numbers."""
-    one = np.ones(1)  # arrays: the interpreter would compute constants ahead of time
+    one = np.ones(1)  # an array, as the interpreter would fold constants
     nearest = one + _U == one and -one - _U == -one and one + 1.5 * _U > one and -one - 1.5 * _U < -one
     if not (nearest and one * 2.0**-1022 * 0.5 > 0.0):
         raise CertificateError(
-            "rounding is not to nearest, or subnormal numbers are flushed to zero (a library may have switched that "
-            "on for the whole process): bounds that hold in spite of rounding cannot be computed"
+            "rounding is not to nearest, or subnormal numbers are flushed to zero (a library may have set that for the "
+            "whole process): rigorous bounds cannot be computed"
         )
 
 
 def above(computed: FloatArray, roundings: int) -> FloatArray:
-    """Return upper bounds of non-negative numbers that were computed with so many roundings.
+    """Return upper bounds of the exact values of computed non-negative numbers.
 
-    The numbers must be computed from non-negative ones without subtractions, with at most ``roundings`` rounded
-    operations on the way from any argument (a sum of m numbers is m - 1 of them, a sum of m products m), and nothing
-    that may have underflown may be multiplied by more than 1 afterwards.
+    They must be computed from non-negative numbers without subtractions, with at most ``roundings`` rounded operations
+    on the path from any argument (m - 1 for a sum of m numbers, m for a sum of m products); no result that may have
+    underflowed may later be multiplied by more than 1.
     """
     slack = roundings + 2
     bounds: FloatArray = computed * (1.0 + 2.0 * slack * _U) + slack * _ETA
@@ -49,12 +49,11 @@ def dot_radius(sizes: FloatArray, length: int, products: int | None = None) -> F
     Parameters
     ----------
     sizes : ndarray
-        The computed sums of the absolute values of the products, by no more than ``length`` roundings, or of numbers
-        that are larger.
+        Computed sums of the absolute values of the products, or of larger numbers, by at most ``length`` roundings.
     length : int
         Number of summands. For sums of products of sums, as x'(u_1 + ... + u_m), the sum of both lengths.
     products : int, optional
-        How many products may underflow, with results that are not multiplied by more than 1 afterwards; by default
+        Number of products that may underflow, with results not multiplied by more than 1 afterwards; by default
         ``length``.
     """
     return above((length + 4) * _U * above(sizes, length), 3) + (products or length) * _ETA
@@ -75,7 +74,7 @@ def norms_above(rows: FloatArray) -> FloatArray:
     """Return upper bounds of the Euclidean norms of the last axis."""
     largest = np.abs(rows).max(axis=-1, keepdims=True, initial=0.0)
     exponents = np.frexp(largest)[1]
-    # By powers of 2: no square overflows, and those that underflow are lost beside the largest.
+    # Scaling by powers of 2: no square overflows, and underflowing ones are negligible beside the largest.
     units = np.ldexp(rows, -exponents)
     roots = above(np.sqrt(np.sum(units * units, axis=-1)), rows.shape[-1] + 4)
     norms: FloatArray = np.where(largest[..., 0] == 0.0, 0.0, np.ldexp(roots, exponents[..., 0]) + _ETA)
@@ -83,13 +82,13 @@ def norms_above(rows: FloatArray) -> FloatArray:
 
 
 def singular_values_above(matrices: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return upper bounds of the largest singular value and of the sum of them, for each matrix (..., c, d).
+    """Return upper bounds of the largest singular value and of the sum of singular values of matrices (..., c, d).
 
     With computed factors M = Q diag(s) R' + E: ||M|| <= ||Q|| max(s) ||R|| + ||E||_F for the spectral norm and
     ||M||_* <= ||Q|| sum(s) ||R|| + sqrt(min(c, d)) ||E||_F for the nuclear one, and ||Q||^2 <= 1 + ||Q'Q - I||_F.
     """
     shape = matrices.shape[:-2]
-    if not np.isfinite(matrices).all():  # what has overflowed
+    if not np.isfinite(matrices).all():  # overflow
         return np.full(shape, np.inf), np.full(shape, np.inf)
     Q, s, Rt = np.linalg.svd(matrices, full_matrices=False)
     rank = s.shape[-1]

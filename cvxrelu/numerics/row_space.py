@@ -1,6 +1,6 @@
 """The row space of data with fewer rows than columns: X = L Q', Q with orthonormal columns.
 
-Every x_j'w and every X'v need only Q'w and L: what is computed with L (n, r) costs r numbers where X (n, d) costs d.
+Products x_j'w and X'v need only Q'w and L, with r columns of L (n, r) instead of d of X (n, d).
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from cvxrelu._validation import FloatArray
 
 @dataclass(frozen=True, eq=False)
 class RowSpace:
-    """Coordinates of the rows of X in an orthonormal basis of a space that holds them.
+    """Coordinates of the rows of X in an orthonormal basis of a space that contains them.
 
     Attributes
     ----------
@@ -29,11 +29,11 @@ class RowSpace:
 
     @classmethod
     def of(cls, X: FloatArray) -> Self | None:
-        """Return the row space of X (n, d), r = n; None where n >= d, and nothing is gained.
+        """Return the row space of X (n, d) with r = n; None if n >= d, as nothing is gained.
 
-        By Householder's QR factorisation of X', columns pivoted and the features with the largest entries first: then
-        each feature is as accurate as its own size allows, however far apart the features' sizes are (Cox & Higham,
-        "Stability of Householder QR factorization for weighted least squares problems", 1998).
+        Householder QR of X' with column pivoting and features sorted by decreasing size is accurate relative to the
+        size of each feature, however different their scales (Cox & Higham, "Stability of Householder QR factorization
+        for weighted least squares problems", 1998).
         """
         n, d = X.shape
         if n >= d:

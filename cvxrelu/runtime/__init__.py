@@ -1,1 +1,1 @@
-"""The machine: threads, interrupts, memory, compilation and lazy imports."""
+"""Run-time support: threads, interrupts, memory, compilation and lazy imports."""

@@ -1,6 +1,6 @@
-"""The three routines of BLAS that kernels call: SciPy's, so that they are as fast as in NumPy, and nothing is compiled.
+"""The three BLAS routines that kernels call, taken from SciPy.
 
-Machine code refers to them by names of their own, so that it can be loaded where numba is not.
+Machine code refers to them by private symbol names, so that it loads without numba.
 """
 
 import ctypes
@@ -15,36 +15,36 @@ _PREFIX = "cvxrelu_"
 
 
 class Routine:
-    """A routine of BLAS as kernels call it.
+    """A BLAS routine callable from kernels.
 
     Parameters
     ----------
     name : str
-        What it is called in `numba_kernels`.
+        Its name in `numba_kernels`.
     function : callable
-        What it does, where the user has turned numba off.
+        NumPy equivalent, used if numba is disabled.
     """
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
         self._name, self._function = name, function
 
     def __call__(self, *arguments: Any) -> Any:
-        """Call NumPy's function."""
+        """Call the NumPy equivalent."""
         return self._function(*arguments)
 
     @property
     def _numba_type_(self) -> Any:
-        """What numba asks of an object that a compiled function calls."""
+        """Numba type of this object, which numba looks up in compiled callers."""
         return numba_kernels.routine_type(self._name)
 
 
-inner = Routine("inner", np.dot)  # of two vectors
-times = Routine("times", np.dot)  # a matrix times a vector, written to the third
+inner = Routine("inner", np.dot)  # inner product of two vectors
+times = Routine("times", np.dot)  # matrix-vector product, written to the third argument
 transposed_times = Routine("transposed_times", lambda matrix, vector, product: np.dot(vector, matrix, product))
 
 
 def symbol(name: str) -> str:
-    """Return what machine code calls a routine of BLAS."""
+    """Return the symbol of a BLAS routine in machine code."""
     return _PREFIX + name
 
 

@@ -1,40 +1,39 @@
-"""Ctrl-C turned into a result: the best point so far, unless a second one follows within a second.
+"""Ctrl-C as a request for the best point so far, unless a second one follows within a second.
 
-A search over parameters averages in the score of a fit that ended early, and goes on: who presses twice wants it
-to end.
+A parameter search continues after one interrupted fit; a second Ctrl-C within a second ends the search.
 """
 
 import threading
 import time
 
-_APART = 1.0  # seconds from one interrupt to the next, if both are to be results
+_MIN_INTERVAL = 1.0  # seconds between interrupts that both return results
 _now = time.monotonic
 
 
-class _Seen(threading.local):
-    """The interrupts that one thread has turned into results."""
+class _Interrupts(threading.local):
+    """Interrupts of one thread that returned results."""
 
     count = 0
     moment = float("-inf")
 
 
-_seen = _Seen()
+_seen = _Interrupts()
 
 
 def note_interrupt() -> None:
-    """Take note of a KeyboardInterrupt that was caught to return a result.
+    """Record a KeyboardInterrupt that was caught to return a result.
 
     Raises
     ------
     KeyboardInterrupt
-        If another one was caught less than a second ago.
+        If another one was recorded less than a second ago.
     """
     before, _seen.moment = _seen.moment, _now()
     _seen.count += 1
-    if _seen.moment - before < _APART:
+    if _seen.moment - before < _MIN_INTERVAL:
         raise KeyboardInterrupt
 
 
 def interrupts_noted() -> int:
-    """Return how many interrupts this thread has turned into results: a loop ends where a call within it adds one."""
+    """Return the number of recorded interrupts of this thread; a loop ends if a call inside it adds one."""
     return _seen.count

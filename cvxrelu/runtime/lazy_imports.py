@@ -1,6 +1,6 @@
-"""Heavy modules that most calls do not need, imported at the first look at one of their names.
+"""Heavy modules that few calls need, imported at the first attribute access.
 
-CVXPY alone takes longer to import than a small problem to solve.
+Importing CVXPY alone takes longer than solving a small problem.
 """
 
 import importlib
@@ -10,7 +10,7 @@ __all__ = ["cp", "machine_code", "numba_kernels"]
 
 
 class _LazyModule:
-    """A module in name only; as safe to use from threads as imports are."""
+    """Proxy that imports a module on attribute access; thread-safe, as imports are."""
 
     def __init__(self, name: str) -> None:
         self._name = name

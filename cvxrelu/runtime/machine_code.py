@@ -1,4 +1,4 @@
-"""Machine code of kernels: an object file each, made by numba, cached where a folder can be written, loaded by LLVM."""
+"""Machine code of kernels: object files compiled by numba, cached in the first writable folder, loaded by LLVM."""
 
 import contextlib
 import functools
@@ -22,15 +22,15 @@ from cvxrelu.runtime.lazy_imports import numba_kernels
 if TYPE_CHECKING:
     from cvxrelu.runtime.compilation import Kernel
 
-_OWN = ("blas.py", "compilation.py", "numba_kernels.py")  # on which machine code depends, beside the kernels
-_FOLDER = "NUMBA_CACHE_DIR"  # the user's choice of a folder, as of numba's own
+_SOURCES = ("blas.py", "compilation.py", "numba_kernels.py")  # modules that machine code depends on, beside the kernels
+_FOLDER = "NUMBA_CACHE_DIR"  # as for numba's own cache
 _HASH = hashlib.sha256().digest_size
 _warned = False
 
 
 def load(kernel: "Kernel", signature: str) -> int:
-    """Return the address of a kernel's machine code, from the cache or compiled and then cached."""
-    _prepare()
+    """Return the address of a kernel's machine code, loaded from the cache or compiled and cached."""
+    _initialize_llvm()
     name, key = f"{kernel.function.__module__}.{kernel.function.__qualname__}", _key(kernel, signature)
     files = [folder / f"{name}-{key[:16]}.kernel" for folder in _folders(kernel)]
     found = next((code for code in map(_read, files) if code is not None), None)
@@ -45,15 +45,15 @@ def load(kernel: "Kernel", signature: str) -> int:
 
 
 @functools.cache
-def _prepare() -> None:
-    """Let LLVM know the machine, and the routines of BLAS by the names that machine code has for them."""
+def _initialize_llvm() -> None:
+    """Initialize LLVM for this machine and register the symbols of the BLAS routines."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     for symbol, address in addresses().items():
         llvm.add_symbol(symbol, address)
 
 
-_engines: list[Any] = []  # as long as the process lives, for what is in them is called
+_engines: list[Any] = []  # kept alive for the process, as their code is called
 
 
 def _engine() -> Any:
@@ -63,9 +63,9 @@ def _engine() -> Any:
 
 
 def _key(kernel: "Kernel", signature: str) -> str:
-    """Return a hash of all that machine code depends on."""
+    """Return a hash of everything that machine code depends on."""
     sources = {each.function.__code__.co_filename for each in kernel.callees}
-    sources |= {str(pathlib.Path(__file__).with_name(name)) for name in _OWN}
+    sources |= {str(pathlib.Path(__file__).with_name(name)) for name in _SOURCES}
     parts = [hashlib.sha256(pathlib.Path(each).read_bytes()).hexdigest() for each in sorted(sources)]
     parts += [signature, version("numba"), version("llvmlite"), sys.version]
     parts += [llvm.get_process_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()]
@@ -75,13 +75,13 @@ def _key(kernel: "Kernel", signature: str) -> str:
 
 
 def _folders(kernel: "Kernel") -> Iterator[pathlib.Path]:
-    """Yield the folders of the cache: the user's choice, or beside the package and then the user's own."""
-    chosen = os.environ.get(_FOLDER)
-    if chosen:
-        yield pathlib.Path(chosen)
+    """Yield candidate cache folders: NUMBA_CACHE_DIR if set, else beside the package, then in the user's cache."""
+    folder = os.environ.get(_FOLDER)
+    if folder:
+        yield pathlib.Path(folder)
         return
     yield pathlib.Path(kernel.function.__code__.co_filename).parent / "__pycache__"
-    with contextlib.suppress(RuntimeError):  # there is no home
+    with contextlib.suppress(RuntimeError):  # no home directory
         home = pathlib.Path.home()
         default = {"Windows": home / "AppData" / "Local", "Darwin": home / "Library" / "Caches"}
         variable = "LOCALAPPDATA" if platform.system() == "Windows" else "XDG_CACHE_HOME"
@@ -89,7 +89,7 @@ def _folders(kernel: "Kernel") -> Iterator[pathlib.Path]:
 
 
 def _read(file: pathlib.Path) -> tuple[str, bytes] | None:
-    """Return the name and the code in a file; None if it is not there, or damaged."""
+    """Return the symbol and the code in a file; None if it is missing or damaged."""
     try:
         raw = file.read_bytes()
     except OSError:
@@ -101,9 +101,9 @@ def _read(file: pathlib.Path) -> tuple[str, bytes] | None:
 
 
 def _save(files: list[pathlib.Path], symbol: str, code: bytes) -> None:
-    """Write the first of the files that can be written."""
+    """Write the first writable file."""
     contents = symbol.encode() + b"\n" + code
-    failure: OSError = OSError("there is no folder to cache them in")
+    failure: OSError = OSError("no cache folder")
     for file in files:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -121,8 +121,8 @@ def _warn(error: Exception) -> None:
     if not _warned:
         _warned = True
         warnings.warn(
-            "kernels are compiled again in each process, which takes seconds, because they cannot be cached: set the "
-            f"environment variable NUMBA_CACHE_DIR to a folder that can be written ({error})",
+            "kernels cannot be cached and are compiled again in each process, which takes seconds: set the environment "
+            f"variable NUMBA_CACHE_DIR to a writable folder ({error})",
             CompilationCacheWarning,
             stacklevel=2,
         )

@@ -1,4 +1,4 @@
-"""Memory that can still be had, asked for before large arrays are made."""
+"""Available memory, checked before large arrays are allocated."""
 
 import os
 import sys
@@ -9,17 +9,17 @@ from cvxrelu.exceptions import InsufficientMemoryError
 _MEMINFO = Path("/proc/meminfo")
 _CGROUPS = Path("/proc/self/cgroup")
 _MOUNT = Path("/sys/fs/cgroup")
-COMPILED_BYTES = 120  # for each non-zero of a CVXPY program, at least, while it is compiled
-_SMALL = 2**24  # bytes that are not worth the question
+COMPILED_BYTES = 120  # lower bound for each non-zero of a CVXPY program, during compilation
+_SMALL = 2**24  # bytes that are always assumed available
 
 
 def available_bytes() -> int:
-    """Return the bytes that can still be allocated without swapping: the least that machine and control groups leave.
+    """Return the bytes that can be allocated without swapping, on the machine and within control groups.
 
-    From Linux's MemAvailable and the limits of the control groups, of both versions, that the process is in. Elsewhere
-    the free pages, or all there are, as `os.sysconf` tells; where it does not, there is no limit.
+    On Linux, from MemAvailable and the limits of the process's control groups, versions 1 and 2. Elsewhere, the free or
+    physical pages from `os.sysconf`; without it, no limit.
     """
-    return min([_of_machine(), *_of_control_groups()])
+    return min([_available_on_machine(), *_available_in_control_groups()])
 
 
 def require(needed: float, what: str, remedy: str) -> None:
@@ -28,11 +28,11 @@ def require(needed: float, what: str, remedy: str) -> None:
     Parameters
     ----------
     needed : float
-        Bytes.
+        Bytes needed.
     what : str
-        What needs them, as the subject of a sentence.
+        Subject of the message: the object that needs them.
     remedy : str
-        What to do.
+        Advice at the end of the message.
     """
     if not fits(needed):
         free = available_bytes()
@@ -42,11 +42,11 @@ def require(needed: float, what: str, remedy: str) -> None:
 
 
 def fits(needed: float) -> bool:
-    """Return whether so many bytes are free."""
+    """Return whether ``needed`` bytes are free."""
     return needed <= _SMALL or needed <= available_bytes()
 
 
-def _of_machine() -> int:
+def _available_on_machine() -> int:
     try:
         for line in _MEMINFO.read_text().splitlines():
             name, _, value = line.partition(":")
@@ -64,13 +64,13 @@ def _of_machine() -> int:
     return sys.maxsize
 
 
-def _of_control_groups() -> list[int]:
-    """Return what each control group with a limit leaves, its file cache counted as free."""
+def _available_in_control_groups() -> list[int]:
+    """Return the free bytes of each control group with a limit, counting its file cache as free."""
     try:
         lines = _CGROUPS.read_text().splitlines()
     except OSError:
         return []
-    left = []
+    remaining = []
     for line in lines:
         _, controllers, name = line.split(":", 2)
         if controllers and "memory" not in controllers.split(","):
@@ -78,12 +78,12 @@ def _of_control_groups() -> list[int]:
         root = _MOUNT / "memory" if controllers else _MOUNT
         names = ("limit_in_bytes", "usage_in_bytes") if controllers else ("max", "current")
         group = root / name.lstrip("/")
-        # A container often sees its own group as the root, under a name that it cannot see.
+        # In a container the group is often mounted as the root, and its listed name does not exist.
         for folder in {group, *(parent for parent in group.parents if parent.is_relative_to(root)), root}:
             limit, used = (_number(folder / f"memory.{kind}") for kind in names)
             if limit is not None and used is not None:
-                left.append(max(0, limit - used + _file_cache(folder / "memory.stat")))
-    return left
+                remaining.append(max(0, limit - used + _file_cache(folder / "memory.stat")))
+    return remaining
 
 
 def _number(path: Path) -> int | None:

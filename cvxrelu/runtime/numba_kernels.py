@@ -1,4 +1,4 @@
-"""What `compilation` does with numba, where machine code is not cached: only this module imports it."""
+"""Compilation of kernels by numba, if their machine code is not cached. Only this module imports numba."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -26,50 +26,50 @@ from numba.np.arrayobj import make_array
 
 from cvxrelu.runtime.blas import symbol
 
-_INTEGER, _NUMBER = ir.IntType(32), ir.DoubleType()  # of Fortran
+_INTEGER, _NUMBER = ir.IntType(32), ir.DoubleType()  # Fortran INTEGER and DOUBLE PRECISION
 
 
 def dispatcher(function: Callable[..., Any], *, inner: bool) -> Any:
-    """Return what numba makes of a function.
+    """Return the numba dispatcher of a function.
 
-    Kernels allocate nothing and raise nothing: then numba has no references to count and no errors to pass on, and
-    their machine code needs nothing of numba's.
+    Kernels allocate nothing and raise nothing, so their machine code needs no reference counting, no error handling and
+    none of numba's run time.
 
     Parameters
     ----------
     function : callable
         The function.
     inner : bool
-        Whether it is only called by compiled functions, and never from Python.
+        Whether only compiled functions call it, never Python.
     """
-    made = numba.njit(
+    compiled_function = numba.njit(
         no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy", _nrt=False, pipeline_class=_Compiler
     )(function)
     if inner:
-        find = made.get_call_template
+        find = compiled_function.get_call_template
 
         def get_call_template(types_: Any, names: Any) -> Any:
-            # For a number that the code names, 0 say, numba would compile another version than for a variable.
+            # Numba would compile separate versions for literal arguments.
             types_ = [numba.types.unliteral(each) for each in types_]
-            with _only_to_link():
+            with _linking_only():
                 return find(types_, names)
 
-        made.get_call_template = get_call_template
-    return made
+        compiled_function.get_call_template = get_call_template
+    return compiled_function
 
 
 def machine_code(dispatcher: Any, signature: str) -> tuple[str, bytes]:
-    """Return the name of a function in machine code, and the code: an object file."""
-    with _only_to_link():
+    """Return the symbol of a compiled function and its object file."""
+    with _linking_only():
         dispatcher.compile(signature)
     (compiled,) = dispatcher.overloads.values()
     return compiled.fndesc.mangled_name, _optimized(compiled.library._final_module)
 
 
 def _optimized(module: Any) -> bytes:
-    """Return the machine code of a module: an object file.
+    """Return the machine code of a module as an object file.
 
-    LLVM unrolls no loops: kernels are as fast without, and half as much code takes half as long to compile.
+    Loop unrolling is disabled: kernels are as fast without it, and half the code compiles in half the time.
     """
     machine = cpu_target.target_context.codegen()._tm
     tuning = llvm.create_pipeline_tuning_options(speed_level=3)
@@ -91,9 +91,9 @@ _PASSES = (
 
 
 class _Compiler(CompilerBase):  # type: ignore[misc]
-    """numba's compiler without its passes for what kernels do not have: closures, array expressions, branches on types.
+    """Numba's compiler without passes that kernels do not need: closures, array expressions, branches on types.
 
-    Without its single assignments, too: a variable of a kernel has one type.
+    It also omits static single assignment: each variable of a kernel has one type.
     """
 
     def define_pipelines(self) -> list[PassManager]:
@@ -104,8 +104,8 @@ class _Compiler(CompilerBase):  # type: ignore[misc]
         return [passes]
 
 
-class _Part(JITCodeLibrary):  # type: ignore[misc]
-    """The code of a function that other functions call: LLVM optimises and compiles it with them, not by itself."""
+class _UnoptimizedLibrary(JITCodeLibrary):  # type: ignore[misc]
+    """Code of a function that LLVM optimises and compiles only once it is linked into a kernel."""
 
     def _optimize_functions(self, ll_module: Any) -> None:
         pass
@@ -123,25 +123,25 @@ class _Part(JITCodeLibrary):  # type: ignore[misc]
 
 
 @contextlib.contextmanager
-def _only_to_link() -> Iterator[None]:
-    """Let numba make no machine code of what it compiles."""
+def _linking_only() -> Iterator[None]:
+    """Make numba emit no machine code for the functions that it compiles."""
     codegen = cpu_target.target_context.codegen()
-    with global_compiler_lock:  # other threads compile before or after
-        kept = codegen._library_class, codegen.set_env
-        codegen._library_class, codegen.set_env = _Part, lambda *_: None
+    with global_compiler_lock:  # excludes compilation in other threads
+        original = codegen._library_class, codegen.set_env
+        codegen._library_class, codegen.set_env = _UnoptimizedLibrary, lambda *_: None
         try:
             yield
         finally:
-            codegen._library_class, codegen.set_env = kept
+            codegen._library_class, codegen.set_env = original
 
 
 def routine_type(name: str) -> Any:
-    """Return numba's type of a routine of `blas`."""
+    """Return the numba type of a routine of `blas`."""
     return cpu_target.typing_context.resolve_value_type(_ROUTINES[name])
 
 
 def _call(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any:
-    """Call a routine of BLAS, which takes pointers."""
+    """Emit a call of a BLAS routine, which takes pointers."""
     kind = ir.FunctionType(result, [argument.type for argument in arguments])
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, symbol(name)), arguments)
 
@@ -151,7 +151,7 @@ def _slot(builder: Any, value: Any) -> Any:
 
 
 def _lengths(context: Any, builder: Any, kind: Any, value: Any) -> tuple[Any, list[Any]]:
-    """Return where the data of an array are, and where its lengths are."""
+    """Return pointers to the data of an array and to its lengths."""
     array = make_array(kind)(context, builder, value)
     lengths = cgutils.unpack_tuple(builder, array.shape)
     return array.data, [_slot(builder, builder.trunc(length, _INTEGER)) for length in lengths]
@@ -170,7 +170,7 @@ def _inner(typingctx: Any, a: Any, b: Any) -> Any:
 
 
 def _product(transposed: bool) -> Any:
-    """Return the product of a matrix, or its transpose, and a vector; for BLAS its rows are columns."""
+    """Return the intrinsic for the product of a matrix or its transpose with a vector; BLAS is column-major."""
 
     def product(typingctx: Any, matrix: Any, vector: Any, product: Any) -> Any:
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

@@ -1,7 +1,7 @@
-"""What keeps calls in several threads apart where Python and CVXPY hold one state for all of them.
+"""Thread safety around global state of Python and CVXPY.
 
-``warnings.catch_warnings`` swaps the filters of the whole process, and CVXPY numbers its variables by a counter that
-two threads may read at once.
+``warnings.catch_warnings`` swaps the filters of the whole process, and CVXPY numbers its variables by a counter
+without a lock.
 """
 
 import contextlib
@@ -21,33 +21,30 @@ _INACCURATE = ("ignore", re.compile("Solution may be inaccurate"), UserWarning, 
 
 
 def warn(message: str, category: type[Warning], stacklevel: int) -> None:
-    """Warn as `warnings.warn` does, unless the category is silenced for this call."""
+    """Warn as `warnings.warn` does, unless the category is silenced in this context."""
     if not issubclass(category, _silenced.get()):
         warnings.warn(message, category, stacklevel=stacklevel + 1)
 
 
 def silenced(function: Callable[_Parameters, _Result], *categories: type[Warning]) -> Callable[_Parameters, _Result]:
-    """Return the function without the package's own warnings of these categories, for its calls alone."""
+    """Return a function whose calls do not issue the package's own warnings of these categories."""
 
-    def call(*arguments: _Parameters.args, **named: _Parameters.kwargs) -> _Result:
-        context = copy_context()  # what is set in it ends with it, whatever interrupts the call
+    def call(*arguments: _Parameters.args, **keywords: _Parameters.kwargs) -> _Result:
+        context = copy_context()  # discarded after the call, even if interrupted
         context.run(_silenced.set, (*_silenced.get(), *categories))
-        return context.run(function, *arguments, **named)
+        return context.run(function, *arguments, **keywords)
 
     return call
 
 
 @contextlib.contextmanager
 def cvxpy_alone() -> Iterator[None]:
-    """Be the only thread of the package in CVXPY, which does not say that its answers may be inaccurate.
-
-    How accurate an answer is, the certificate measures.
-    """
+    """Hold the lock around CVXPY and ignore its warning of inaccurate solutions, which certificates measure."""
     with _cvxpy:
         filters = cast("list[Any]", warnings.filters)
         try:
             filters.insert(0, _INACCURATE)
             yield
         finally:
-            if _INACCURATE in filters:  # the list itself: another thread may have put a copy in its place meanwhile
+            if _INACCURATE in filters:  # in this list: another thread may have replaced `warnings.filters` by a copy
                 filters.remove(_INACCURATE)

@@ -203,7 +203,7 @@ def test_kernels_are_machine_code_once(tiny):
         assert halved(module) == [0.5, 1.5]
     assert names == {"half", "halve"}
     (half,), (halve,) = (each.dispatcher.overloads.values() for each in (module.half, module.halve))
-    assert type(half.library) is type(halve.library) is numba_kernels._Part
+    assert type(half.library) is type(halve.library) is numba_kernels._UnoptimizedLibrary
     assert codegen._library_class is kept
 
 
