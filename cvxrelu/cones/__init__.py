@@ -1,1 +1,1 @@
-"""The cones of activation patterns: projections and multipliers."""
+"""Cones of activation patterns: projections and multipliers."""

@@ -1,4 +1,4 @@
-"""Multipliers g >= 0 of the cones that make the dual norm of z + Xt'g small: the ReLU dual's proof."""
+"""Multipliers g >= 0 of the cones that minimise the dual norm of z + Xt'g: the proof of dual feasibility for C-ReLU."""
 
 from collections.abc import Callable, Iterator
 
@@ -19,60 +19,60 @@ def cone_multipliers(
     Z: FloatArray,
     cones: PatternCones,
     penalty: Penalty,
-    enough: float,
+    threshold: float,
     weights: FloatArray | None,
     projector: ConeProjector | None = None,
     expired: Callable[[], bool] = lambda: False,
 ) -> sp.csr_array:
     """Return multipliers (B, n) >= 0 for the blocks Z (B, d) of the dual constraints.
 
-    They minimise the conjugate of the penalty on the cones: ||z_b + Xt_b'g_b||_2 for each block that matters
-    (a projection onto the cone), ||.||_inf for "l1", the largest feature group over all blocks together for
-    "feature_group_l1". Blocks whose norm is at most ``enough``, or at most the largest minimum found, need none.
+    They minimise the dual norm of the penalty: ||z_b + Xt_b'g_b||_2 of each relevant block (a projection onto the
+    cone), ||.||_inf for "l1", or the largest feature group over all blocks for "feature_group_l1". Blocks whose norm
+    is at most ``threshold``, or at most the largest minimum found, need no multipliers.
 
     Parameters
     ----------
     Z : ndarray of shape (B, d)
-        Left sides -X'D_i t_k and X'D_i t_k.
+        Blocks -X'D_i t_k and X'D_i t_k.
     cones : PatternCones
         The cones; block b belongs to pattern b % P.
     penalty : Penalty
-        The penalty whose dual norm is to be small.
-    enough : float
-        The norm that is small enough: lam.
+        The penalty, which defines the norm.
+    threshold : float
+        Norm that need not be reduced further: lam.
     weights : ndarray of shape (B, d) or None
-        Present weights, a start for the feature groups.
+        Current weights, which initialise the feature groups.
     projector : ConeProjector, optional
-        The caller's own, from whose last faces projections start.
+        Projector of the caller, whose last faces start the projections.
     expired : callable
-        Whether the time is up: what has been found by then is returned, a valid proof like any other.
+        Whether time is up. The multipliers found by then are returned; any g >= 0 is a valid proof.
     """
     if penalty.cone_multipliers_norm == "feature":
-        return _feature_multipliers(Z, cones, enough, weights, expired)
+        return _feature_multipliers(Z, cones, threshold, weights, expired)
     if penalty.cone_multipliers_norm == "entry":
-        return _chebyshev_multipliers(Z, cones, enough, projector, expired)
+        return _chebyshev_multipliers(Z, cones, threshold, projector, expired)
     if penalty.cone_multipliers_norm == "square":
         return _stack({b: cones.euclidean_multipliers(Z[b], b) for b in range(len(Z))}, Z, cones)
-    return cones.projection_multipliers(Z, enough, projector, expired)
+    return cones.projection_multipliers(Z, threshold, projector, expired)
 
 
 def _chebyshev_multipliers(
     Z: FloatArray,
     cones: PatternCones,
-    enough: float,
+    threshold: float,
     projector: ConeProjector | None,
     expired: Callable[[], bool],
 ) -> sp.csr_array:
-    """Minimise ||z_b + Xt_b'g_b||_inf for the blocks that decide the largest.
+    """Minimise ||z_b + Xt_b'g_b||_inf for the blocks that determine the maximum over b.
 
-    Those of the projections prove a bound too, and cost little: linear programs are solved from the largest of these
-    bounds down, until no other is larger than the largest minimum.
+    Multipliers of projections give cheap upper bounds. Linear programs are solved in decreasing order of these bounds,
+    until no remaining bound exceeds the largest minimum.
     """
-    rows = cones.projection_multipliers(Z, enough, projector, expired)
-    plain, projected = np.abs(Z).max(axis=1), np.abs(cones.shift(Z, rows)).max(axis=1)
-    bounds = np.minimum(plain, projected)
-    kept = (projected < plain).astype(np.float64)
-    worst = enough
+    rows = cones.projection_multipliers(Z, threshold, projector, expired)
+    original, projected = np.abs(Z).max(axis=1), np.abs(cones.shift(Z, rows)).max(axis=1)
+    bounds = np.minimum(original, projected)
+    kept = (projected < original).astype(np.float64)
+    worst = threshold
     solved: dict[int, FloatArray] = {}
     for b in np.argsort(-bounds).tolist():
         if bounds[b] <= worst or expired():
@@ -86,23 +86,23 @@ def _chebyshev_multipliers(
 
 
 def _feature_multipliers(
-    Z: FloatArray, cones: PatternCones, enough: float, weights: FloatArray | None, expired: Callable[[], bool]
+    Z: FloatArray, cones: PatternCones, threshold: float, weights: FloatArray | None, expired: Callable[[], bool]
 ) -> sp.csr_array:
     """Minimise max_j ||(Z + Xt'g)_{.j}|| over g >= 0."""
     best, best_rows = np.inf, sp.csr_array((len(Z), cones.X.shape[0]))
     for rows, lower, upper in _reweighted(Z, cones, weights):
         if upper < best:
             best, best_rows = upper, rows
-        if best <= max(enough, lower * (1 + _REWEIGHTED_WIDTH)) or expired():
+        if best <= max(threshold, lower * (1 + _REWEIGHTED_WIDTH)) or expired():
             break
     return best_rows
 
 
-def features_are_larger(Z: FloatArray, cones: PatternCones, enough: float) -> bool:
-    """Return whether it is shown soon that min over g >= 0 of max_j ||(Z + Xt'g)_{.j}|| is larger than ``enough``."""
+def features_are_larger(Z: FloatArray, cones: PatternCones, threshold: float) -> bool:
+    """Return whether min over g >= 0 of max_j ||(Z + Xt'g)_{.j}|| is shown to exceed ``threshold``."""
     for _, lower, upper in _reweighted(Z, cones, None):
-        if lower > enough * (1 + _REWEIGHTED_WIDTH) or upper <= enough:
-            return bool(upper > enough)
+        if lower > threshold * (1 + _REWEIGHTED_WIDTH) or upper <= threshold:
+            return bool(upper > threshold)
     return False
 
 
@@ -111,9 +111,9 @@ def _reweighted(
 ) -> Iterator[tuple[sp.csr_array, float, float]]:
     """Yield multipliers g by reweighted projections, a lower bound of the minimum, and the value at g.
 
-    For fixed eta > 0 the minimiser of sum_j eta_j ||(Z + Xt'g)_{.j}||^2 separates over blocks, and the
-    maximum over j is bounded below by that sum over sum_j eta_j ||.||. The update eta_j <- eta_j ||.||
-    is that of eta_j = ||v_{.j}|| in lam ||v_{.j}|| = min_eta lam/2 (||v_{.j}||^2 / eta + eta).
+    For fixed eta > 0 the minimisation of sum_j eta_j ||(Z + Xt'g)_{.j}||^2 separates over blocks, and this sum divided
+    by sum_j eta_j ||.|| is a lower bound of the maximum over j. The update eta_j <- eta_j ||.|| is that of
+    eta_j = ||v_{.j}|| in lam ||v_{.j}|| = min_eta lam/2 (||v_{.j}||^2 / eta + eta).
     """
     eta = np.ones(Z.shape[1])
     if weights is not None and np.any(weights):
@@ -129,7 +129,7 @@ def _reweighted(
 
 
 def _stack(rows: dict[int, FloatArray], Z: FloatArray, cones: PatternCones) -> sp.csr_array:
-    """Return the multipliers of some blocks as the rows of one sparse array (B, n)."""
+    """Return the multipliers of some blocks as rows of a sparse array (B, n)."""
     shape = (len(Z), cones.X.shape[0])
     if not rows:
         return sp.csr_array(shape)

@@ -1,7 +1,7 @@
 """Geometry of the pattern cones K_i = {w : (2 D_ji - 1) x_j'w >= 0 for all rows j}.
 
 The polar cone is K_i^o = {-Xt_i'g : g >= 0} with Xt_i = (2 D_i - I) X, so the projection of z onto K_i is
-z + Xt_i'g at the non-negative least-squares solution g: the multipliers (DESIGN: Moreau decomposition).
+z + Xt_i'g at the non-negative least-squares solution g, the multipliers (Moreau decomposition).
 """
 
 from collections.abc import Callable
@@ -22,17 +22,17 @@ from cvxrelu.patterns.packed_mask import PackedMask
 from cvxrelu.runtime.memory import require
 
 _BLOCK_BYTES = 2**25
-_REDUCED_COST = 1e-9  # of a linear program in which z has size 1
-_FAR = 1e-6  # of the norm of what is repaired: a nudge may cost that
-_SAME = 1e-15  # share of the largest singular value: rows that differ by less are the same
+_REDUCED_COST = 1e-9  # tolerance in a linear program scaled to max |z| = 1
+_FAR = 1e-6  # largest nudge, relative to the norm of the repaired point
+_RCOND = 1e-15  # relative to the largest singular value: rows that differ by less are equal
 _REFINEMENTS = 5
 
 
 class PatternCones:
     """The P cones of the patterns of X, with projections, multipliers and repairs.
 
-    Blocks are numbered ``b``; block b belongs to pattern ``b % P``. Everything is computed in float64. Where n < d,
-    projections and their multipliers are those of the part in the row space of X, the only one that a cone constrains.
+    Block b belongs to pattern ``b % P``. All computations are in float64. If n < d, projections and multipliers are
+    computed in the row space of X, as cones do not constrain the orthogonal component.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class PatternCones:
     patterns : ActivationPatterns
         The patterns of X.
     witnesses : pair of ndarrays, optional
-        What `witnesses` is to be, where it is known.
+        Known value of the attribute `witnesses`.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class PatternCones:
         self.patterns = patterns
         if isinstance(patterns.D, PackedMask):
             require(float(patterns.D.size), f"The unpacked masks of {len(patterns)} patterns", "take fewer gates")
-        self.D = np.asarray(patterns.D)  # entries are picked one by one: packed ones are unpacked
+        self.D = np.asarray(patterns.D)  # unpacked, for access to single entries
         norms = safe_row_norms(self.X)
         self._rows = np.flatnonzero(norms)
         self._norms = norms[self._rows]
@@ -63,22 +63,22 @@ class PatternCones:
 
     @cached_property
     def space(self) -> RowSpace | None:
-        """The row space of X, None where n >= d."""
+        """The row space of X; None if n >= d."""
         return RowSpace.of(self.X)
 
     @cached_property
     def witnesses(self) -> tuple[FloatArray, BoolArray]:
-        """Strict interior points (d, P) and which were found (P,), as `ActivationPatterns.witnesses` gives them.
+        """Strictly interior points (d, P) and a mask (P,) of those found: see `ActivationPatterns.witnesses`.
 
-        Where n < d, their parts in the row space: as far inside, and shorter.
+        If n < d, they are projected onto the row space, which keeps the margins and shortens the points.
         """
         if self._known is not None:
             return self._known
         points, found = self.patterns.witnesses(self.X)
         if self.space is not None:
-            parts = self.space.vectors(self.space.coordinates(points.T)).T
-            inside = strictly_inside(unit_rows(self.X), self.patterns.D, parts)
-            points[:, inside] = parts[:, inside]
+            projections = self.space.vectors(self.space.coordinates(points.T)).T
+            inside = strictly_inside(unit_rows(self.X), self.patterns.D, projections)
+            points[:, inside] = projections[:, inside]
         points.flags.writeable = found.flags.writeable = False
         return points, found
 
@@ -98,35 +98,34 @@ class PatternCones:
     def projection_multipliers(
         self,
         Z: FloatArray,
-        enough: float,
+        threshold: float,
         projector: ConeProjector | None = None,
         expired: Callable[[], bool] = lambda: False,
     ) -> sp.csr_array:
         """Return multipliers (B, n) >= 0 that make z_b + Xt_b'g_b the projections of the rows of Z (B, d).
 
-        Rows whose norm is at most ``enough`` get none; those whose projection is shown to be no longer need not be
-        exact, nor those that are left when the time is up. With a projector of the caller's they start from the tight
-        rows of its last ones.
+        Rows whose norm is at most ``threshold`` get none. Projections need not be exact once their norm is shown to be
+        at most ``threshold``, or when time is up. A projector of the caller starts them from its last tight rows.
         """
         projector = projector or self.projector(len(Z))
-        blocks = np.flatnonzero(row_norms(Z) > enough)
+        blocks = np.flatnonzero(row_norms(Z) > threshold)
         if self.space is not None:
             z = self.space.coordinates(Z[blocks])
-            rest = row_norms(Z[blocks] - self.space.vectors(z)).max(initial=0.0)
-            projector.project(blocks, z, np.sqrt(max(enough**2 - rest**2, 0.0)), expired=expired)
+            remainder = row_norms(Z[blocks] - self.space.vectors(z)).max(initial=0.0)
+            projector.project(blocks, z, np.sqrt(max(threshold**2 - remainder**2, 0.0)), expired=expired)
             return projector.multipliers(blocks, z)
-        projector.project(blocks, Z[blocks], enough, expired=expired)
+        projector.project(blocks, Z[blocks], threshold, expired=expired)
         return projector.multipliers(blocks, Z[blocks])
 
     def projector(self, n_blocks: int) -> ConeProjector:
-        """Return a new projector, which learns from its projections: one for each caller, for one thread.
+        """Return a new projector, which keeps state between projections: for one caller in one thread.
 
-        Where n < d it projects coordinates in the row space.
+        If n < d, it projects coordinates in the row space.
         """
         return ConeProjector(self.X if self.space is None else self.space.rows, self.D, n_blocks)
 
     def project(self, W: FloatArray, blocks: NDArray[np.intp]) -> FloatArray:
-        """Return the projections of the rows of W (B, d) onto the cones of the blocks (B,), which differ."""
+        """Return the projections of the rows of W (B, d) onto the cones of the distinct blocks (B,)."""
         if len(blocks) == 0:
             return W
         projector = self.projector(int(blocks.max()) + 1)
@@ -138,7 +137,7 @@ class PatternCones:
     def scaled_multipliers(self, Z: FloatArray, scale: FloatArray) -> sp.csr_array:
         """Return multipliers (B, n) >= 0 that minimise ||scale * (z_b + Xt_b'g_b)||_2 for each row z_b of Z (B, d).
 
-        They are those of projections onto the cones of the scaled rows.
+        They are the multipliers of projections onto the cones of the scaled rows.
         """
         rows: FloatArray = self.X * scale
         z: FloatArray = Z * scale
@@ -152,7 +151,7 @@ class PatternCones:
     def euclidean_multipliers(self, z: FloatArray, block: int) -> FloatArray:
         """Return g >= 0 (n,) that makes z + Xt_i'g the projection of z onto K_i, by non-negative least squares.
 
-        A solver that gives up yields zeros: any g >= 0 is a valid proof, only a weaker one.
+        Returns zeros if the solver fails: any g >= 0 is a valid, if weaker, proof.
         """
         gamma = np.zeros(self.X.shape[0])
         size = safe_norm(z)
@@ -176,8 +175,8 @@ class PatternCones:
     def chebyshev_multipliers(self, z: FloatArray, block: int) -> FloatArray:
         """Return g >= 0 (n,) that minimises ||z + Xt_i'g||_inf, by linear programs; zeros if they fail.
 
-        Few rows have multipliers: the program on some of them is solved again with those that its dual w violates,
-        Xt_i w >= 0, until there are none.
+        Row generation: few rows have non-zero multipliers, so the program on some rows is solved repeatedly, adding the
+        rows of Xt_i w >= 0 that its dual solution w violates, until there are none.
         """
         gamma = np.zeros(self.X.shape[0])
         size = np.abs(z).max()
@@ -185,7 +184,7 @@ class PatternCones:
             return gamma
         rows = self._signed_rows(block)
         largest = int(np.argmax(np.abs(z)))
-        products = rows[:, largest] * np.sign(z[largest])  # those of the w without rows
+        products = rows[:, largest] * np.sign(z[largest])  # of the dual solution without rows
         chosen = np.zeros(len(rows), dtype=bool)
         while True:
             violating = np.flatnonzero((products < -_REDUCED_COST) & ~chosen)
@@ -229,19 +228,18 @@ class PatternCones:
         return products
 
     def repair(self, W: FloatArray, blocks: NDArray[np.intp]) -> FloatArray:
-        """Return points of the cones near the rows of W (B, d), whose blocks (B,) differ.
+        """Return points of the cones near the rows of W (B, d), for distinct blocks (B,).
 
-        Those that miss their cones are projected and nudged along the witness of a strict interior: rounding keeps a
-        projection from being exactly feasible. In a non-singular cone the witness leads to a point whose products are
-        non-negative in whatever order they are summed. In a singular cone, or one so thin that the witness leads far
-        away, points whose violation is within the rounding of the products themselves are taken; zero, which is in
-        every cone, where none is found.
+        Infeasible points are projected and, as rounding leaves projections slightly infeasible, moved along a witness.
+        In a non-singular cone the result has non-negative products for every order of summation. In a singular cone, or
+        one too thin to move by a small step, points with violations within the rounding of the products are accepted;
+        zero, which is in every cone, is the fallback.
         """
-        outside = [(self._signed_rows(int(b)) @ w).min(initial=0.0) < 0.0 for w, b in zip(W, blocks, strict=True)]
+        is_outside = [(self._signed_rows(int(b)) @ w).min(initial=0.0) < 0.0 for w, b in zip(W, blocks, strict=True)]
         repaired = W.copy()
-        places = np.flatnonzero(outside)
-        for place, point in zip(places, self.project(W[places], blocks[places]), strict=True):
-            repaired[place] = self._nudge(point, int(blocks[place]), _FAR * float(np.linalg.norm(W[place])))
+        outside = np.flatnonzero(is_outside)
+        for i, point in zip(outside, self.project(W[outside], blocks[outside]), strict=True):
+            repaired[i] = self._nudge(point, int(blocks[i]), _FAR * float(np.linalg.norm(W[i])))
         return repaired
 
     def _nudge(self, point: FloatArray, block: int, far: float) -> FloatArray:
@@ -250,33 +248,33 @@ class PatternCones:
         directions, found = self.witnesses
         i = block % len(self.patterns)
         if not found[i]:
-            return self._onto_face(point, rows)
+            return self._move_onto_face(point, rows)
         step = steps_along(guard - rows @ point, rows @ directions[:, i])
         move = NUDGE * step * directions[:, i]
         if np.linalg.norm(move) > far:
-            near = self._onto_face(point, rows)
-            if near.any():
-                return near
+            on_face = self._move_onto_face(point, rows)
+            if on_face.any():
+                return on_face
         nudged = point + move
         return nudged if (rows @ nudged).min() >= 0.0 else np.zeros_like(point)
 
     def _signs(self, block: int) -> FloatArray:
         return np.where(self.D[self._rows, block % len(self.patterns)], 1.0, -1.0)
 
-    def _onto_face(self, point: FloatArray, rows: FloatArray) -> FloatArray:
-        """Return a point near this one on the rows that it violates by more than rounding; zero where there is none.
+    def _move_onto_face(self, point: FloatArray, rows: FloatArray) -> FloatArray:
+        """Project a point onto the rows that it violates by more than rounding; return zero if that fails.
 
-        Between rows that agree to ten digits and more, the cone is too thin for `ConeProjector` to see both of them.
+        Between rows that agree to ten or more digits the cone is too thin for `ConeProjector` to resolve both.
         """
         moved = point
-        met = np.zeros(len(rows), dtype=np.bool_)
+        selected = np.zeros(len(rows), dtype=np.bool_)
         for _ in range(len(point) + _REFINEMENTS):
             guard = rounding(len(point)) * np.linalg.norm(moved)
             violated = rows @ moved < -guard
             if not violated.any():
                 return moved
-            met |= violated
-            moved = moved - np.linalg.pinv(rows[met], rcond=_SAME) @ (rows[met] @ moved)
+            selected |= violated
+            moved = moved - np.linalg.pinv(rows[selected], rcond=_RCOND) @ (rows[selected] @ moved)
         return np.zeros_like(point)
 
     def _signed_rows(self, block: int) -> FloatArray:

@@ -1,4 +1,4 @@
-"""Projections onto the polyhedra {p : R p >= b} of decompositions, many at a time, each from the last one's face."""
+"""Batched projections onto the polyhedra {p : R p >= b} of decompositions, each started from the last face."""
 
 import numpy as np
 
@@ -7,12 +7,12 @@ from cvxrelu.numerics.active_set import IndexArray, on_face, project_blocks, scr
 from cvxrelu.numerics.rows import safe_row_norms
 from cvxrelu.runtime.memory import require
 
-_ACCURACY = 1e-12  # of the rows, relative to the block's size
-_PIVOTS = 40  # for each feature, before a projection is given up
+_ACCURACY = 1e-12  # violation of the rows, relative to the size of the block
+_PIVOTS = 40  # limit of pivots, for each feature
 
 
 class PolyhedronProjector:
-    """Projections onto {p : R_i p >= b_i}, where R_i are the rows x_j != 0 of norm one with the signs of pattern i.
+    """Projector onto {p : R_i p >= b_i}, where R_i holds the normalised rows x_j != 0 with the signs of pattern i.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ class PolyhedronProjector:
     D : ndarray of shape (n, B), bool
         The pattern of each block.
     offsets : ndarray of shape (n, B)
-        What (2 D_ji - 1) x_j'p must reach: at most 0 where x_j = 0.
+        Lower bounds of (2 D_ji - 1) x_j'p; at most 0 if x_j = 0.
     """
 
     def __init__(self, X: FloatArray, D: BoolArray, offsets: FloatArray) -> None:
@@ -40,12 +40,12 @@ class PolyhedronProjector:
         self._level = np.zeros((size, d))
 
     def project(self, blocks: IndexArray, x: FloatArray) -> FloatArray:
-        """Return the projections of the rows of x (B, d) onto the polyhedra of the blocks (B,), which differ.
+        """Return the projections of the rows of x (B, d) onto the polyhedra of the distinct blocks (B,).
 
-        A polyhedron that is empty, or thinner than rounding, yields a point outside it: `margins` tells.
+        For a polyhedron that is empty, or thinner than rounding, the point is outside it, with negative `margins`.
         """
-        reach = np.abs(self._offsets[blocks]).max(axis=1, initial=0.0)
-        tolerance = _ACCURACY * np.maximum(np.abs(x).max(axis=1, initial=0.0), reach)
+        largest_offset = np.abs(self._offsets[blocks]).max(axis=1, initial=0.0)
+        tolerance = _ACCURACY * np.maximum(np.abs(x).max(axis=1, initial=0.0), largest_offset)
         x = np.ascontiguousarray(x, dtype=np.float64)
         state = self._basis[blocks], self._tight[blocks], self._row[blocks], self._level[blocks]
         project_blocks(
@@ -64,18 +64,18 @@ class PolyhedronProjector:
         return p
 
     def margins(self, blocks: IndexArray, p: FloatArray) -> FloatArray:
-        """Return R p - b of the rows x_j != 0, for the rows of p (B, d): shape (B, number of such rows)."""
+        """Return R p - b for the rows p (B, d): shape (B, number of non-zero rows x_j)."""
         margins: FloatArray = (p @ self._unit_columns) * self._signs[blocks] - self._offsets[blocks]
         return margins
 
     def along_face(self, blocks: IndexArray, direction: FloatArray) -> FloatArray:
-        """Return the parts of the rows of ``direction`` (B, d) in the null spaces of the tight rows."""
+        """Return the projections of the rows of ``direction`` (B, d) onto the null spaces of the tight rows."""
         coordinates = np.matmul(self._basis[blocks], direction[:, :, None])[:, :, 0]
         coordinates[self._tight[blocks]] = 0.0
-        part: FloatArray = np.matmul(coordinates[:, None, :], self._basis[blocks])[:, 0]
-        return part
+        projected: FloatArray = np.matmul(coordinates[:, None, :], self._basis[blocks])[:, 0]
+        return projected
 
     def tight_rows(self, block: int) -> IndexArray:
-        """Return the tight rows of X of the block's last projection: linearly independent."""
+        """Return the linearly independent tight rows of X of the block's last projection."""
         rows: IndexArray = self.rows[self._row[block][self._tight[block]]]
         return rows

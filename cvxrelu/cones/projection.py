@@ -1,4 +1,4 @@
-"""Projections onto the pattern cones {p : R p >= 0}, many at a time, each started from the face of the last one.
+"""Batched projections onto the pattern cones {p : R p >= 0}, each started from the face of the last one.
 
 The dual of a projection, min over g >= 0 of 1/2 ||x + R'g||^2, is solved by the active-set method of `active_set`.
 """
@@ -15,16 +15,16 @@ from cvxrelu.numerics.rows import row_norms, safe_row_norms
 from cvxrelu.runtime.memory import require
 
 _ACCURACY = 1e-11  # of a projection, relative to its argument
-_NOISE = 1e-6  # of R'g, relative to the argument
+_NOISE = 1e-6  # norm of R'g taken as rounding, relative to the argument
 _REMEDY = "take fewer gates, or fewer columns"
 _CHUNK_BYTES = 2**25
 
 
 class ConeProjector:
-    """Projections of blocks onto the cones K_i = {p : (2 D_ji - 1) x_j'p >= 0 for all rows j}.
+    """Projector of blocks onto the cones K_i = {p : (2 D_ji - 1) x_j'p >= 0 for all rows j}.
 
-    Block b belongs to pattern ``b % P``. Of each block's last projection p of x it keeps the tight rows and their
-    basis. With it, p is the part of x in the null space, and the multipliers are minus the other coordinates.
+    Block b belongs to pattern ``b % P``. For each block it keeps the tight rows of the last projection p of x and
+    their basis: p is the component of x in the null space, and the multipliers are minus the other coordinates.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class ConeProjector:
         self.n_blocks = n_blocks
         self._shape = (n_blocks, len(X))
         d = X.shape[1]
-        self._slot = np.full(n_blocks, -1)  # place of a block in the arrays below, from its first projection on
+        self._slot = np.full(n_blocks, -1)  # index of a block in the arrays below, -1 before its first projection
         self._basis = np.empty((0, d, d))
         self._tight = np.empty((0, d), dtype=bool)
         self._row = np.empty((0, d), dtype=np.intp)
@@ -62,22 +62,26 @@ class ConeProjector:
         self,
         blocks: IndexArray,
         x: FloatArray,
-        enough: float = 0.0,
+        threshold: float = 0.0,
         max_pivots: int | None = None,
         expired: Callable[[], bool] = lambda: False,
     ) -> FloatArray:
-        """Return the projections of the rows of x (B, d) onto the cones of the blocks (B,), which differ.
+        """Return the projections of the rows of x (B, d) onto the cones of the distinct blocks (B,).
 
-        Whatever the limits, a result is x + R'g for some g >= 0: its norm is at least that of the projection.
+        With any limits, a result is x + R'g for some g >= 0, so its norm is at least that of the projection.
 
         Parameters
         ----------
-        enough : float
-            Projections that are shown to be no longer than that need not be exact.
+        blocks : ndarray of shape (B,)
+            The blocks.
+        x : ndarray of shape (B, d)
+            Points to project.
+        threshold : float
+            Norm below which a projection need not be exact.
         max_pivots : int, optional
-            Changes of the tight set that are allowed to each block, or a few more; by default 20 d.
+            Approximate limit of changes of the tight set of each block; by default 20 d.
         expired : callable
-            Whether the time is up: the blocks that are left stay as they are.
+            Whether time is up: the remaining rows are returned unchanged.
         """
         p = np.empty_like(x)
         step = max(1, _CHUNK_BYTES // (8 * (self._unit.shape[0] + self._unit.shape[1] ** 2)))
@@ -86,17 +90,17 @@ class ConeProjector:
             if expired():
                 p[start:] = x[start:]  # g = 0
                 break
-            part = slice(start, start + step)
-            p[part] = self._project(blocks[part], x[part], enough, limit)
+            chunk = slice(start, start + step)
+            p[chunk] = self._project(blocks[chunk], x[chunk], threshold, limit)
         return p
 
     def faces(self, blocks: IndexArray) -> tuple[FloatArray, BoolArray]:
-        """Return bases (B, d, d), whose rows marked by the mask (B, d) span the faces of the last projections."""
+        """Return bases (B, d, d) and a mask (B, d) of their rows that span the faces of the last projections."""
         slots = self._slot[blocks]
         return self._basis[slots], ~self._tight[slots]
 
     def multipliers(self, blocks: IndexArray, x: FloatArray) -> sp.csr_array:
-        """Return multipliers (n_blocks, n) >= 0 of the rows of X that attain the `bounds` of x."""
+        """Return the multipliers (n_blocks, n) >= 0 of the rows of X that give the `bounds` of x."""
         known = self._slot[blocks] >= 0
         blocks, x = blocks[known], x[known]
         slots = self._slot[blocks]
@@ -110,7 +114,7 @@ class ConeProjector:
         scales: FloatArray = np.maximum(-inner, 0.0) / np.maximum(self._normal_squared[blocks], TINY)
         return scales
 
-    def _project(self, blocks: IndexArray, x: FloatArray, enough: float, limit: int) -> FloatArray:
+    def _project(self, blocks: IndexArray, x: FloatArray, threshold: float, limit: int) -> FloatArray:
         slots = self._slots(blocks)
         basis, tight = self._basis[slots], self._tight[slots]
         tolerance = _ACCURACY * row_norms(x)
@@ -118,12 +122,12 @@ class ConeProjector:
         signs = np.where(active, 1.0, -1.0)
         level = np.zeros(x.shape)  # cones have b = 0
         p, gamma = on_face(x, basis, tight, level)
-        left = (gamma < -tolerance[:, None]).any(axis=1)
+        inexact = (gamma < -tolerance[:, None]).any(axis=1)
         np.maximum(gamma, 0.0, out=gamma)
         margins = ((p @ self._unit_columns) * signs).min(axis=1, initial=0.0)
-        left |= (margins < -tolerance) & (row_norms(p) > enough)
-        if left.any():
-            k = np.flatnonzero(left)
+        inexact |= (margins < -tolerance) & (row_norms(p) > threshold)
+        if inexact.any():
+            k = np.flatnonzero(inexact)
             state = basis[k], tight[k], self._row[slots[k]], level[k]
             homogeneous = np.empty((len(k), 0))
             project_blocks(
@@ -132,7 +136,7 @@ class ConeProjector:
                 homogeneous,
                 x[k],
                 tolerance[k],
-                enough,
+                threshold,
                 limit,
                 *state,
                 *scratch(*self._unit.shape),
@@ -142,7 +146,7 @@ class ConeProjector:
             self._basis[s], self._tight[s], self._row[s], _ = state
             np.maximum(gamma, 0.0, out=gamma)
         normal = p - x
-        # What is left of x that is in its cone is rounding, not R'g: scaled up, it would bound nothing.
+        # For x in its cone, p - x is rounding error, not R'g: scaled up, it would give no bound.
         noise = row_norms(normal) <= _NOISE * row_norms(x)
         normal[noise], gamma[noise] = 0.0, 0.0
         self._gamma[slots] = gamma

@@ -3,7 +3,7 @@ import numpy as np
 from cvxrelu.cones.interior import NUDGE, rounding, steps_along
 
 
-def test_steps_make_up_for_what_is_missing_on_every_row():
+def test_steps_make_up_missing_margins_on_every_row():
     rng = np.random.default_rng(0)
     missing, gains = rng.standard_normal((30, 5)), rng.uniform(0.1, 1.0, (30, 5))
     steps = steps_along(missing, gains)
@@ -12,14 +12,14 @@ def test_steps_make_up_for_what_is_missing_on_every_row():
     assert tight.any(axis=0).all()
 
 
-def test_nothing_is_missing_or_nothing_is_gained():
+def test_steps_without_missing_margins_or_gains():
     assert np.array_equal(steps_along(-np.ones((3, 2)), np.ones((3, 2))), [0.0, 0.0])
     assert np.array_equal(steps_along(np.ones((3, 2)), np.array([[0.0, 1.0], [-1.0, 2.0], [0.0, 4.0]])), [0.0, 1.0])
     assert np.array_equal(steps_along(np.ones((0, 2)), np.ones((0, 2))), [0.0, 0.0])
     assert steps_along(np.array([2.0, 3.0]), np.array([4.0, 4.0])) == 0.75  # one point
 
 
-def test_products_round_by_no_more_than_the_bound():
+def test_rounding_bound_of_inner_products():
     rng = np.random.default_rng(1)
     for d in (1, 7, 200):
         x, w = rng.standard_normal((2, 50, d)) * 10.0 ** rng.integers(-8, 8, (2, 50, d))

@@ -43,7 +43,7 @@ def test_euclidean_multipliers_give_the_projection(shape):
         gamma = cones.euclidean_multipliers(z, i)
         p = cones.shift_block(z, gamma, i)
         assert (gamma >= 0).all()
-        # Feasible and as near as the interior-point answer: the projection is unique.
+        # Feasible and as close as the interior-point solution: the projection is unique.
         assert (signed(X, patterns.D, i) @ p).min() >= -1e-12
         nearest = project(signed(X, patterns.D, i), z)
         assert np.sum((p - z) ** 2) == pytest.approx(np.sum((nearest - z) ** 2), rel=1e-8)
@@ -93,8 +93,8 @@ def test_feature_multipliers_minimise_the_largest_group():
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_feature_groups_are_larger_than_what_is_less_than_their_minimum(seed):
-    """What multipliers reach is no smaller than the minimum, and the minimum is within 1e-6 of what is found."""
+def test_features_are_larger_than_values_below_their_minimum(seed):
+    """The value found is at least the minimum, and within a relative 1e-6 of it."""
     X = make_data("tall")
     cones = PatternCones(X, cr.sample_patterns(X, 4))
     Z = np.random.default_rng(seed).standard_normal((2 * cones.D.shape[1], 3))
@@ -129,13 +129,15 @@ def test_scaled_multipliers_are_those_of_non_negative_least_squares(shape):
         assert found[b] == pytest.approx(nnls(generators, -scale * z)[1], rel=1e-8, abs=1e-10)
 
 
-def test_a_time_that_is_up_leaves_valid_multipliers():
-    """After one sweep of the reweighting, or the projections alone: non-negative, and no linear program is solved."""
+def test_expired_time_leaves_valid_multipliers():
+    """After one reweighting, or projections without linear programs, multipliers are non-negative and useful."""
     X = make_data("tall")
     cones = PatternCones(X, cr.sample_patterns(X, 4))
     Z = np.random.default_rng(5).standard_normal((2 * cones.D.shape[1], 3))
     for penalty, size in ((FeatureGroupL1(), largest_feature), (cr.L1(), largest_entry)):
-        full, cut = (cone_multipliers(Z, cones, penalty, 0.0, None, None, up) for up in (lambda: False, lambda: True))
+        full, cut = (
+            cone_multipliers(Z, cones, penalty, 0.0, None, None, expired) for expired in (lambda: False, lambda: True)
+        )
         assert (cut.data >= 0.0).all()
         assert size(cones.shift(Z, full)) < size(cones.shift(Z, cut)) <= size(Z)
 
@@ -148,7 +150,7 @@ def largest_entry(Z):
     return np.abs(Z).max()
 
 
-def test_only_blocks_that_matter_are_projected():
+def test_only_relevant_blocks_are_projected():
     X = make_data("tall")
     patterns = cr.sample_patterns(X, 6)
     cones = PatternCones(X, patterns)
@@ -174,7 +176,7 @@ def test_repair_is_exact_in_non_singular_cones(seed, shape, size):
     blocks = np.zeros((1, len(patterns), X.shape[1]))
     blocks[0, 0] = point
     assert cones.violations(blocks).max() == 0.0
-    # Summed in another order the products may not turn negative either.
+    # Products stay non-negative in another order of summation.
     assert (signed(X[:, ::-1].copy(), patterns.D, 0) @ point[::-1].copy() >= 0.0).all()
 
 
@@ -187,7 +189,7 @@ def test_repair_moves_no_further_than_the_projection_needs():
     assert np.linalg.norm(repair(cones, w, 0) - w) <= np.linalg.norm(p - w) + 1e-6
 
 
-def test_repair_leaves_points_of_the_cone_alone():
+def test_repair_keeps_feasible_points():
     X = make_data("tall")
     patterns = cr.sample_patterns(X, 3)
     w = 0.3 * patterns.G[:, 1]
@@ -202,8 +204,8 @@ def test_repair_in_singular_cones():
     np.testing.assert_allclose(repair(cones, np.array([0.5, -2.0]), 1), [0.0, 0.0], atol=1e-15)
 
 
-def test_a_projection_starts_from_the_last_ones_face(monkeypatch):
-    """The same point again needs no change of the tight rows, in the cone or on its boundary."""
+def test_projections_start_from_the_last_face(monkeypatch):
+    """Repeating a projection changes no tight rows, inside the cone or on its boundary."""
     X = make_data("tall")
     patterns = cr.sample_patterns(X, 5)
     blocks = np.arange(len(patterns))
@@ -221,28 +223,28 @@ def test_a_projection_starts_from_the_last_ones_face(monkeypatch):
     np.testing.assert_allclose(projector.project(blocks, x), first, rtol=1e-14, atol=1e-14)
 
 
-def test_projections_go_in_parts_that_fill_the_memory_they_may_use(monkeypatch):
-    """A block takes its n products with the rows and a basis of d x d; the parts change nothing."""
+def test_projections_in_chunks_of_limited_memory(monkeypatch):
+    """A block needs n products with the rows and a d x d basis; chunks do not change the result."""
     X = make_data("wide")
     patterns = cr.sample_patterns(X, 9)
     blocks, (n, d) = np.arange(len(patterns)), X.shape
     x = np.random.default_rng(0).standard_normal((len(blocks), d))
-    whole = ConeProjector(X, patterns.D, len(blocks)).project(blocks, x)
+    full = ConeProjector(X, patterns.D, len(blocks)).project(blocks, x)
     project, sizes = ConeProjector._project, []
 
-    def note(self, part, *rest):
-        sizes.append(len(part))
-        return project(self, part, *rest)
+    def note(self, chunk, *rest):
+        sizes.append(len(chunk))
+        return project(self, chunk, *rest)
 
     monkeypatch.setattr(ConeProjector, "_project", note)
     monkeypatch.setattr(cone_projection, "_CHUNK_BYTES", 2 * 8 * (n + d**2) + 7)
-    np.testing.assert_allclose(ConeProjector(X, patterns.D, len(blocks)).project(blocks, x), whole, rtol=1e-14)
+    np.testing.assert_allclose(ConeProjector(X, patterns.D, len(blocks)).project(blocks, x), full, rtol=1e-14)
     assert sizes == [2] * (len(blocks) // 2) + [1] * (len(blocks) % 2)
 
 
 @pytest.mark.parametrize(("n", "d"), [(6, 8), (40, 3), (900, 5)])
-def test_chebyshev_multipliers_are_those_of_the_whole_linear_program(n, d):
-    """Of rows that are many, zero or the same, few are looked at, and none is missed."""
+def test_chebyshev_multipliers_solve_the_full_linear_program(n, d):
+    """Row generation gives the optimum with many, zero and repeated rows."""
     rng = np.random.default_rng(n)
     X = np.column_stack([rng.standard_normal((n, d - 1)), np.ones(n)])
     X[1], X[2] = 0.0, X[3]
@@ -253,27 +255,27 @@ def test_chebyshev_multipliers_are_those_of_the_whole_linear_program(n, d):
         gamma = cones.chebyshev_multipliers(z, i)
         assert (gamma >= 0.0).all()
         rows, ones = (2.0 * patterns.D[:, i, None] - 1.0) * X, np.ones((d, 1))
-        whole = linprog(
+        full = linprog(
             np.append(np.zeros(n), 1.0),
             A_ub=np.block([[rows.T, -ones], [-rows.T, -ones]]),
             b_ub=np.concatenate([-z, z]) / np.abs(z).max(),
         )
         size = np.abs(z).max()
-        assert np.abs(cones.shift_block(z, gamma, i)).max() == pytest.approx(whole.fun * size, abs=1e-9 * size)
+        assert np.abs(cones.shift_block(z, gamma, i)).max() == pytest.approx(full.fun * size, abs=1e-9 * size)
 
 
 @pytest.mark.parametrize("x", [None, np.ones(4)])
-def test_a_linear_program_that_fails_leaves_no_multipliers(monkeypatch, x):
-    """Whatever point it ended at."""
+def test_failed_linear_program_gives_zero_multipliers(monkeypatch, x):
+    """The point returned by a failed program is ignored."""
     X = make_data("tall")
     cones = PatternCones(X, cr.sample_patterns(X, 2))
-    ended = SimpleNamespace(status=4, x=x, ineqlin=None)
-    monkeypatch.setattr("scipy.optimize.linprog", lambda *args, **options: ended)
+    failed = SimpleNamespace(status=4, x=x, ineqlin=None)
+    monkeypatch.setattr("scipy.optimize.linprog", lambda *args, **options: failed)
     np.testing.assert_array_equal(cones.chebyshev_multipliers(-cones.patterns.G[:, 0], 0), np.zeros(len(X)))
 
 
-def test_few_linear_programs_decide_the_largest_left_side(monkeypatch):
-    """Projections bound the others from above; lam_max is that of all programs."""
+def test_few_linear_programs_determine_the_largest_norm(monkeypatch):
+    """Projections bound the other programs from above; lam_max is that of all programs."""
     rng = np.random.default_rng(0)
     X = np.column_stack([rng.standard_normal((60, 4)), np.ones(60)])
     problem = cr.ConvexReLU(X, rng.standard_normal(60), cr.sample_patterns(X, 40, seed=0), 1e-3, "squared", "l1")
