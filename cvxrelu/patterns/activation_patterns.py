@@ -1,6 +1,6 @@
-"""Activation patterns 1[X g >= 0]: the masks that index every convex program of the package.
+"""Activation patterns 1[X g >= 0], the masks that index the convex programs.
 
-Notation and programs: Mishkin, Sahiner & Pilanci, ICML 2022, arXiv 2202.01331.
+Notation as in Mishkin, Sahiner & Pilanci, ICML 2022, arXiv 2202.01331.
 """
 
 import hashlib
@@ -19,31 +19,30 @@ from cvxrelu.patterns.packed_mask import Mask, PackedMask, as_stored, packed_bit
 
 BLOCK_BYTES = 2**25
 _MARGIN_TOLERANCE = 1e-9
-_TRUSTED = 1e-6  # margin of a witness that is not looked for any further: moving along it costs next to nothing
+_SUFFICIENT_MARGIN = 1e-6  # margin at which a witness is accepted without further search
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
 class ActivationPatterns:
-    """Activation patterns of a data matrix X (n, d) and, where known, the gates that made them.
+    """Activation patterns of a data matrix X (n, d) and, optionally, the gates that define them.
 
     Patterns and gates are kept exactly as given, duplicates and zero patterns included; see `unique`.
-    Instances are immutable: both arrays are read-only copies. Masks of more than 2^29 entries are held at one bit per
-    entry: ``D`` is then a `cvxrelu.patterns.packed_mask.PackedMask`, parts of which are unpacked by
-    ``D[rows, patterns]``, the whole by ``np.asarray(D)``. Products, `RFISTA` and `WorkingSet` for C-GReLU unpack
-    parts; C-ReLU, `LeastSquares` by its kernel and CVXPY programs unpack it all.
+    Instances are immutable: both arrays are read-only copies. Masks of more than 2^29 entries are stored at one bit per
+    entry: ``D`` is then a `cvxrelu.patterns.packed_mask.PackedMask`, unpacked in part by ``D[rows, patterns]`` and
+    entirely by ``np.asarray(D)``. Products, `RFISTA` and `WorkingSet` for C-GReLU unpack parts; C-ReLU, the kernel of
+    `LeastSquares` and CVXPY programs unpack the whole mask.
 
     Parameters
     ----------
     D : array_like or PackedMask of shape (n, P), bool or 0/1
         One pattern in each column.
     G : array_like of shape (d, P), optional
-        Gates: column i is a vector g with ``D[:, i] == (X @ g >= 0)``. None for masks without gates.
+        Gates: column i is a vector g with ``D[:, i] == (X @ g >= 0)``. None if unknown.
 
     Raises
     ------
     ValueError
-        If D or G is empty or not 2-D, if G holds NaN or infinite entries, or if their numbers of columns
-        differ.
+        If D or G is empty or not 2-D, if G holds NaN or infinite entries, or if their numbers of columns differ.
     TypeError
         If D holds anything but booleans or 0/1, or G anything but real numbers.
 
@@ -66,7 +65,7 @@ class ActivationPatterns:
            [1, 0]])
     >>> patterns.is_singular(X)
     array([False, False])
-    >>> cr.ActivationPatterns([[1, 0], [1, 0], [0, 1]])  # masks of your own, without gates
+    >>> cr.ActivationPatterns([[1, 0], [1, 0], [0, 1]])  # masks without gates
     ActivationPatterns(2 patterns of 3 rows, no gates)
     """
 
@@ -87,8 +86,8 @@ class ActivationPatterns:
     def from_gates(cls, X: ArrayLike, G: ArrayLike) -> Self:
         """Return the distinct patterns 1[X G >= 0] of the gates G.
 
-        The first gate of each pattern is kept, in the order of G; all-zero patterns are dropped, as their
-        neurons are inactive on every row.
+        The first gate of each pattern is kept, in the order of G. All-zero patterns are dropped, as their neurons are
+        inactive on every row.
 
         Parameters
         ----------
@@ -139,7 +138,7 @@ class ActivationPatterns:
         return self.n_patterns
 
     def __repr__(self) -> str:
-        """Return the counts, not the entries."""
+        """Return a summary."""
         gates = "no gates" if self.G is None else f"gates in {self.G.shape[0]} features"
         return f"ActivationPatterns({self.n_patterns} patterns of {self.n} rows, {gates})"
 
@@ -155,33 +154,32 @@ class ActivationPatterns:
         return ActivationPatterns(take_patterns(self.D, kept), None if self.G is None else self.G[:, kept])
 
     def witnesses(self, X: ArrayLike) -> tuple[FloatArray, BoolArray]:
-        """Return a strict interior point of each cone K_i = {w : (2 D_ji - 1) x_j'w >= 0 for all rows j}.
+        """Return a strictly interior point of each cone K_i = {w : (2 D_ji - 1) x_j'w >= 0 for all rows j}.
 
         The gate g is the witness if its products with the non-zero rows have the signs of the pattern and exceed 1e-6
-        |x_j|'|g|, whatever the scales of rows and columns. A gate on a kink has no such margin: where a product is
-        zero but for rounding, so is the row's entry in the pattern decided by rounding, and gates that were made of
-        the neurons of a solved program lie on the boundaries of their cones. It is moved away from the rows that it
-        meets; if that leads nowhere, a linear program maximises the margin m subject to (2 D_ji - 1) x_j'w >= m ||x_j||
-        and |w|_inf <= 1 (n < d: in the row space of X, in an orthonormal basis of it), and its w is a witness if the
-        margin, computed anew from w, exceeds 1e-9. The last resort, of cones thinner than that, is a gate whose
-        products have the signs of the pattern beyond rounding. Zero rows constrain nothing.
+        |x_j|'|g|, a test independent of the scales of rows and columns. Gates on the boundary of their cones, such as
+        neurons of a solved program, fail it; they are moved away from the rows with small products. If that fails, a
+        linear program maximises the margin m subject to (2 D_ji - 1) x_j'w >= m ||x_j|| and |w|_inf <= 1 (if n < d, in
+        an orthonormal basis of the row space of X), and its w is a witness if the margin, recomputed from w, exceeds
+        1e-9. For thinner cones, the gate is accepted if the signs of its products exceed rounding. Zero rows impose no
+        constraint.
 
         Parameters
         ----------
         X : array_like of shape (n, d)
-            The data that the patterns were made for.
+            The data of the patterns.
 
         Returns
         -------
         W : ndarray of shape (d, P), float64
-            Witnesses: (2 D_ji - 1) x_j'w_i > 0 in float64 for all x_j != 0; zero where none was found.
+            Witnesses: (2 D_ji - 1) x_j'w_i > 0 in float64 for all x_j != 0; zero if none was found.
         found : ndarray of shape (P,), bool
-            Whether a witness was found.
+            Mask of the patterns for which a witness was found.
 
         Raises
         ------
         ValueError
-            If X is empty, not 2-D or not finite, or has other rows or features than the patterns.
+            If X is empty, not 2-D or not finite, or does not match the shape of the patterns or gates.
         TypeError
             If X does not hold real numbers.
         """
@@ -190,7 +188,7 @@ class ActivationPatterns:
         W = np.zeros((units.shape[1], self.n_patterns))
         found = np.zeros(self.n_patterns, dtype=np.bool_)
         if self.G is not None:
-            found = strictly_inside(units, self.D, self.G, margin=_TRUSTED)
+            found = strictly_inside(units, self.D, self.G, margin=_SUFFICIENT_MARGIN)
             W[:, found] = self.G[:, found]
         missing = np.flatnonzero(~found).tolist()
         space = RowSpace.of(units) if missing else None
@@ -199,30 +197,30 @@ class ActivationPatterns:
             gate = None if self.G is None else self.G[:, i]
             if space is None:
                 w = _interior_direction(signed, gate)
-            else:  # beyond the row space a direction has no products with the rows
+            else:  # components orthogonal to the row space have no effect
                 rows = np.where(self.D[:, i : i + 1], space.rows, -space.rows)[~zero]
                 w = space.vectors(_interior_direction(rows, None if gate is None else space.coordinates(gate)))
-            # The margin of w itself: the program's own m is only accurate to its feasibility tolerance.
+            # Recomputed from w, as the program's m is only accurate to its feasibility tolerance.
             found[i] = (signed @ w).min(initial=np.inf) > max(_MARGIN_TOLERANCE, rounding(len(w)) * np.linalg.norm(w))
             W[:, i] = found[i] * w
         if self.G is not None and not found.all():
-            left = np.flatnonzero(~found)
-            left = left[strictly_inside(units, take_patterns(self.D, left), self.G[:, left])]
-            W[:, left], found[left] = self.G[:, left], True
+            remaining = np.flatnonzero(~found)
+            remaining = remaining[strictly_inside(units, take_patterns(self.D, remaining), self.G[:, remaining])]
+            W[:, remaining], found[remaining] = self.G[:, remaining], True
         return W, found
 
     def is_singular(self, X: ArrayLike) -> BoolArray:
-        """Return which patterns are singular for X: no interior point of their cone was found.
+        """Return a mask of the patterns that are singular for X: no interior point of their cone was found.
 
-        K_i - K_i = R^d, so that any u splits into v - w with v, w in K_i, iff K_i has an interior point: the
-        pattern is then non-singular. The equivalence of gated and ReLU networks holds for non-singular
-        patterns only (arXiv 2202.01331, v4). Singular: x_1 = -x_2 != 0, both active. False is proven by a
-        witness; True covers cones too thin for the margin tolerance of `witnesses`.
+        A pattern is non-singular iff K_i has an interior point; then K_i - K_i = R^d, so every u equals v - w with v, w
+        in K_i. Gated and ReLU networks are equivalent for non-singular patterns only (arXiv 2202.01331, v4). Example of
+        a singular pattern: x_1 = -x_2 != 0, both active. False is proven by a witness; True includes cones too thin for
+        the margin tolerance of `witnesses`.
 
         Parameters
         ----------
         X : array_like of shape (n, d)
-            The data that the patterns were made for.
+            The data of the patterns.
 
         Returns
         -------
@@ -231,16 +229,15 @@ class ActivationPatterns:
         Raises
         ------
         ValueError, TypeError
-            As `witnesses` does.
+            As for `witnesses`.
         """
         return ~self.witnesses(X)[1]
 
     def check_matches(self, X: ArrayLike) -> None:
-        """Raise if the patterns were made for another X.
+        """Raise ValueError if the patterns do not belong to X.
 
-        Numbers of rows are compared and, where gates are known, numbers of features and D with 1[X G >= 0].
-        Products within rounding of zero, 8 d eps ||x_j|| ||g|| with eps of the precision of X, may have
-        either sign.
+        Compares the numbers of rows and, if gates are known, the numbers of features and D with 1[X G >= 0]. Products
+        within rounding of zero, 8 d eps ||x_j|| ||g|| with eps of the precision of X, may have either sign.
 
         Parameters
         ----------
@@ -250,7 +247,7 @@ class ActivationPatterns:
         Raises
         ------
         ValueError
-            If X is empty, not 2-D or not finite, or the patterns were made for another X.
+            If X is empty, not 2-D or not finite, or does not match the patterns.
         TypeError
             If X does not hold real numbers.
         """
@@ -267,7 +264,7 @@ class ActivationPatterns:
         if differing:
             raise ValueError(
                 f"X does not match the patterns: D differs from 1[X G >= 0] at {differing} of {self.D.size} "
-                "entries, so the patterns were made for another X; make them anew with "
+                "entries, so the patterns were made for another X; recompute them with "
                 "ActivationPatterns.from_gates(X, patterns.G)"
             )
 
@@ -309,7 +306,7 @@ def unique_columns(D: ArrayLike | PackedMask) -> NDArray[np.intp]:
     bits = packed_bits(_check_mask(D))
     first: dict[bytes, int] = {}
     for i in np.flatnonzero(bits.any(axis=1)).tolist():
-        first.setdefault(hashlib.blake2b(bits[i]).digest(), i)  # the bits themselves would be held twice
+        first.setdefault(hashlib.blake2b(bits[i]).digest(), i)  # hashes need less memory than the bits
     return np.fromiter(first.values(), dtype=np.intp, count=len(first))
 
 
@@ -320,22 +317,22 @@ def _check_mask(D: ArrayLike | PackedMask) -> Mask:
 def _first_nonzero(D: Mask) -> NDArray[np.intp]:
     kept = unique_columns(D)
     if kept.size == 0:
-        raise ValueError(f"no pattern is left: all {D.shape[1]} gates are inactive on every row of X")
+        raise ValueError(f"no non-zero pattern: all {D.shape[1]} gates are inactive on every row of X")
     return kept
 
 
 def row_blocks(n: int, n_patterns: int) -> Iterator[slice]:
-    """Yield blocks of n rows whose masks of so many patterns, in floats, stay within BLOCK_BYTES."""
+    """Yield slices of n rows such that the masks of ``n_patterns`` patterns, as floats, fit in BLOCK_BYTES."""
     step = 8 * max(1, BLOCK_BYTES // (64 * n_patterns))  # whole bytes of packed masks
     for start in range(0, n, step):
         yield slice(start, start + step)
 
 
 def strictly_inside(units: FloatArray, D: Mask, G: FloatArray, margin: float = 0.0) -> BoolArray:
-    """Return which gates have products with the non-zero rows of the signs of their patterns, beyond rounding.
+    """Return a mask of the gates whose products with non-zero rows have the signs of their patterns beyond rounding.
 
-    The error of a product x'g is at most `rounding` times |x|'|g| <= ||x|| ||g||: the first bound does not depend on
-    the scales of the columns, the second, which takes half the time, is enough for most gates.
+    The error of a product x'g is at most `rounding` times |x|'|g| <= ||x|| ||g||. The first bound is independent of the
+    scales of the columns; the second takes half the time and suffices for most gates.
 
     Parameters
     ----------
@@ -346,80 +343,80 @@ def strictly_inside(units: FloatArray, D: Mask, G: FloatArray, margin: float = 0
     G : ndarray of shape (d, P)
         Their gates.
     margin : float
-        Share of |x|'|g| that products must exceed besides.
+        Fraction of |x|'|g| that products must also exceed.
 
     Returns
     -------
     ndarray of shape (P,), bool
     """
     d = units.shape[1]
-    least = max(rounding(d), margin)
+    threshold = max(rounding(d), margin)
     gates = unit_rows(G.T).T
     zero: BoolArray = np.logical_not(units.any(axis=1))
 
-    def all_beyond(columns: NDArray[np.intp], *, by_component: bool) -> BoolArray:
+    def all_above(columns: NDArray[np.intp], *, by_component: bool) -> BoolArray:
         inside = np.ones(len(columns), dtype=np.bool_)
-        chosen = gates[:, columns]
+        selected = gates[:, columns]
         for rows in row_blocks(len(units), max(1, len(columns))):
-            cosines = units[rows] @ chosen
-            errors = np.full((1, 1), least)
+            cosines = units[rows] @ selected
+            errors = np.full((1, 1), threshold)
             if by_component:
-                sizes = np.abs(units[rows]) @ np.abs(chosen)
-                errors = least * sizes + 4 * d * np.finfo(np.float64).smallest_subnormal
-            beyond = np.where(D[rows, columns], cosines, -cosines) > errors
-            beyond[zero[rows]] = True
-            inside &= beyond.all(axis=0)
+                sizes = np.abs(units[rows]) @ np.abs(selected)
+                errors = threshold * sizes + 4 * d * np.finfo(np.float64).smallest_subnormal
+            above = np.where(D[rows, columns], cosines, -cosines) > errors
+            above[zero[rows]] = True
+            inside &= above.all(axis=0)
         return inside
 
-    inside = all_beyond(np.arange(G.shape[1]), by_component=False)
-    doubtful = np.flatnonzero(~inside)
-    inside[doubtful] = all_beyond(doubtful, by_component=True)
+    inside = all_above(np.arange(G.shape[1]), by_component=False)
+    undecided = np.flatnonzero(~inside)
+    inside[undecided] = all_above(undecided, by_component=True)
     return inside
 
 
 def rounding(d: int) -> float:
-    """Return a bound of the error of a product of rounded unit vectors, with room for that of the vectors' own."""
+    """Return a bound of the error of a product of computed unit vectors, including their own rounding."""
     return float(2 * (d + 4) * np.finfo(np.float64).eps)
 
 
 def _interior_direction(signed: FloatArray, gate: FloatArray | None) -> FloatArray:
-    """Return w with positive products with the unit rows ``signed``, near the gate or else the widest direction."""
+    """Return w with positive products with the unit rows ``signed``: near the gate, or else the widest direction."""
     if gate is not None and gate.any():
         w = away_from_tight_rows(signed, unit_rows(gate[None])[0])
-        if (signed @ w).min() > _TRUSTED * np.linalg.norm(w):
+        if (signed @ w).min() > _SUFFICIENT_MARGIN * np.linalg.norm(w):
             return w
     return _widest_direction(signed)
 
 
 def away_from_tight_rows(signed: FloatArray, g: FloatArray) -> FloatArray:
-    """Return g moved along the widest direction of the rows that it meets, so far as the other rows leave room.
+    """Return g moved along the widest direction of its tight rows, as far as the other rows allow.
 
-    Zeros if those rows leave no direction: then they alone make the pattern singular.
+    Returns zeros if there is no such direction: the tight rows alone then make the pattern singular.
     """
     products = signed @ g
-    tight = products <= _TRUSTED
+    tight = products <= _SUFFICIENT_MARGIN
     away = _widest_direction(signed[tight])
     gains = signed @ away
-    least = gains[tight].min(initial=np.inf)
-    if not least > _MARGIN_TOLERANCE:
+    threshold = gains[tight].min(initial=np.inf)
+    if not threshold > _MARGIN_TOLERANCE:
         return np.zeros_like(g)
-    slower = ~tight & (gains < least)
-    step = (products[slower] / (least - gains[slower])).min(initial=1.0)
+    slower = ~tight & (gains < threshold)
+    step = (products[slower] / (threshold - gains[slower])).min(initial=1.0)
     moved: FloatArray = g + step * away
     return moved
 
 
 def _widest_direction(signed: FloatArray) -> FloatArray:
-    """Return w in the unit box that maximises the least product with the unit rows ``signed``."""
+    """Return w in the unit box that maximises the minimum product with the unit rows ``signed``."""
     d = signed.shape[1]
     rows = np.unique(signed, axis=0)
     result = scipy.optimize.linprog(
         np.append(np.zeros(d), -1.0),
         A_ub=np.column_stack([-rows, np.ones(len(rows))]),
         b_ub=np.zeros(len(rows)),
-        # The margin has no lower bound: with one, 0, HiGHS misses or fails on cones thinner than 1e-7.
+        # No lower bound of the margin: with 0, HiGHS fails on cones thinner than 1e-7.
         bounds=[(-1.0, 1.0)] * d + [(None, np.sqrt(d))],
-        # The tightest that HiGHS allows: its default, 1e-7, is wider than the cones told apart here.
+        # The smallest that HiGHS allows: its default, 1e-7, exceeds the margins to be resolved.
         options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
     )
     return np.zeros(d) if result.x is None else np.asarray(result.x[:d])

@@ -1,16 +1,15 @@
-"""The cells of a central arrangement of hyperplanes, by repeated splitting of cones that keep their extreme rays.
+"""Cells of a central arrangement of hyperplanes, by recursive splitting of cones given by their extreme rays.
 
-A hyperplane {w : e'w = 0} is called a line here, as its normal is one: +e and -e are the same.
+A hyperplane {w : e'w = 0} is called a line here, after its normal: +e and -e are the same.
 
-Each cone holds its extreme rays and the lines that still cut it. It is split by the most central of them, so that the
-lines left to a cone shrink with its size and the work is proportional to the number of cells. The new rays lie on the
-edges that the line crosses: the double description method of Motzkin, Raiffa, Thompson & Thrall (1953), as reviewed in
-Fukuda & Prodon, "Double description method revisited" (1996). Cells are the leaves of a tree and so come once each.
+Each cone stores its extreme rays and the lines that still cut it. It is split by the most central line, so that the
+remaining lines decrease with the size of the cone and the work is proportional to the number of cells. New rays lie on
+the edges that the line crosses: the double description method of Motzkin, Raiffa, Thompson & Thrall (1953), reviewed by
+Fukuda & Prodon, "Double description method revisited" (1996). Cells are the leaves of a tree, so each occurs once.
 
-What rounding can do. Rays are combinations of older rays with non-negative weights, so the cones of a level cover the
-space whatever is decided about the lines that touch them; a wrong decision, or a true one at a cone thinner than
-`RESOLUTION`, can only add a sliver or merge one with its neighbour. Leaves are candidates: whoever uses one has to
-verify its signs.
+Effects of rounding: rays are non-negative combinations of older rays, so the cones of a level cover the space however
+lines that touch them are classified. A misclassification, or a cone thinner than `RESOLUTION`, can only add a sliver or
+merge one with its neighbour. Leaves are candidates: callers must verify their signs.
 """
 
 from collections.abc import Iterator
@@ -22,11 +21,11 @@ from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray
 
-# Unit vectors closer than this are one; a product of unit vectors below it is zero. Rays are exact to a few eps times
-# the condition of the lines that define them: this leaves a factor of about 1000 for the latter.
+# Unit vectors closer than this are equal; a product of unit vectors below it is zero. Rays are accurate to a few eps
+# times the condition number of the lines that define them: this allows a condition number of about 1000.
 RESOLUTION = 2.0**-40
 
-# Coordinates of rays, in products with lines, that are held at once.
+# Coordinates of rays held at once in products with lines.
 _BATCH = 2**20
 _WORD = 64
 
@@ -35,7 +34,7 @@ IntArray = NDArray[np.intp]
 
 @dataclass
 class Leaves:
-    """Cells that no line cuts.
+    """Cells: cones that no line cuts.
 
     Attributes
     ----------
@@ -53,16 +52,16 @@ class Leaves:
 
 
 def half_of_the_cells(lines: FloatArray, basis: IntArray) -> Iterator[Leaves]:
-    """Yield the cells on the positive side of line ``basis[0]``; the others are their negatives.
+    """Yield the cells on the positive side of line ``basis[0]``; the other cells are their negatives.
 
-    Memory does not grow with the number of cells.
+    Memory is independent of the number of cells.
 
     Parameters
     ----------
     lines : ndarray of shape (N, r), float64
         Unit normals that span the space.
     basis : ndarray of shape (r,), int
-        Lines that are well-conditioned as a basis.
+        Lines that form a well-conditioned basis.
     """
     r = lines.shape[1]
     axes = np.linalg.inv(lines[basis]).T
@@ -89,7 +88,7 @@ def half_of_the_cells(lines: FloatArray, basis: IntArray) -> Iterator[Leaves]:
 
 @dataclass
 class _Cones:
-    """Cones of equal depth in the tree; the parts of all cones follow one another in flat arrays.
+    """Cones of equal depth in the tree, stored one after another in flat arrays.
 
     ``tight[i]`` has bit b if ray i lies on line ``path[:, b]`` of its cone.
     """
@@ -106,7 +105,7 @@ class _Cones:
     def orthants(
         cls, axes: FloatArray, basis: IntArray, sides: NDArray[np.bool_], others: IntArray, lines: FloatArray
     ) -> Self:
-        """Return the cones on these sides (C, r) of the basis, whose rays are +-axes."""
+        """Return the cones on the given sides (C, r) of the basis lines, whose rays are +-axes."""
         count, r = sides.shape
         rays = (np.where(sides, 1.0, -1.0)[:, :, None] * axes).reshape(-1, r)
         tight = np.zeros((r, -(-r // _WORD)), dtype=np.uint64)
@@ -123,7 +122,7 @@ class _Cones:
             np.tile(basis, (count, 1)),
             sides,
         )
-        cones.drop_lines_that_do_not_cut(lines)
+        cones.drop_uncut_lines(lines)
         return cones
 
     def __len__(self) -> int:
@@ -135,7 +134,7 @@ class _Cones:
         return int(self.n_rays @ self.n_lines)
 
     def take(self, which: IntArray) -> "_Cones":
-        """Return some of the cones."""
+        """Return a subset of the cones."""
         rays = _ranges(_starts(self.n_rays)[which], self.n_rays[which])
         cutting = _ranges(_starts(self.n_lines)[which], self.n_lines[which])
         return _Cones(
@@ -149,7 +148,7 @@ class _Cones:
         )
 
     def centres(self) -> FloatArray:
-        """Return the sum of the unit rays of each cone: a point inside."""
+        """Return the sum of the unit rays of each cone, an interior point."""
         return np.add.reduceat(self.rays, _starts(self.n_rays), axis=0)
 
     def leaves(self) -> Leaves:
@@ -161,14 +160,14 @@ class _Cones:
         """Return both parts of each cone, split by the most central of its lines."""
         count, r = len(self), lines.shape[1]
         ray_cone = np.repeat(np.arange(count), self.n_rays)
-        place = self._most_central(lines)
-        chosen = self.cutting[place]
+        index = self._most_central(lines)
+        chosen = self.cutting[index]
         heights = np.einsum("ij,ij->i", self.rays, lines[chosen][ray_cone])
         above, below = np.flatnonzero(heights > RESOLUTION), np.flatnonzero(heights < -RESOLUTION)
         on = np.flatnonzero(np.abs(heights) <= RESOLUTION)
 
-        # Edges that cross the line: an edge is on r - 2 lines at least. More pairs than edges do no harm, but pairs on
-        # the same lines, as there are many on a face, would multiply: of those one is kept.
+        # Edges that cross the line: an edge is on at least r - 2 lines. Extra pairs do no harm, but pairs on the same
+        # lines, of which a face has many, would multiply: one of each is kept.
         p, q = _pairs(above, below, ray_cone, count)
         common = self.tight[p] & self.tight[q]
         edges = np.flatnonzero(count_bits(common) >= r - 2)
@@ -193,8 +192,8 @@ class _Cones:
         order = np.argsort(part, kind="stable")
         source = source[order]
 
-        left = np.ones(len(self.cutting), dtype=np.bool_)
-        left[place] = False
+        remaining = np.ones(len(self.cutting), dtype=np.bool_)
+        remaining[index] = False
         n_lines = np.repeat(self.n_lines - 1, 2)
         starts = np.repeat(_starts(self.n_lines - 1), 2)
         path = np.column_stack([self.path, chosen])
@@ -203,23 +202,23 @@ class _Cones:
             np.vstack([self.rays, new])[source],
             tight[source],
             np.bincount(part, minlength=2 * count),
-            self.cutting[left][_ranges(starts, n_lines)],
+            self.cutting[remaining][_ranges(starts, n_lines)],
             n_lines,
             np.repeat(path, 2, axis=0),
             sides,
         )
-        parts.drop_lines_that_do_not_cut(lines)
+        parts.drop_uncut_lines(lines)
         return parts
 
     def _most_central(self, lines: FloatArray) -> IntArray:
-        """Return where in ``cutting`` the line nearest to the centre of each cone is."""
+        """Return the index in ``cutting`` of the line nearest to the centre of each cone."""
         cone = np.repeat(np.arange(len(self)), self.n_lines)
         offsets = np.abs(np.einsum("ij,ij->i", lines[self.cutting], self.centres()[cone]))
-        least = np.minimum.reduceat(offsets, _starts(self.n_lines))
-        places = np.flatnonzero(offsets == least[cone])
-        return places[np.unique(cone[places], return_index=True)[1]]
+        smallest = np.minimum.reduceat(offsets, _starts(self.n_lines))
+        indices = np.flatnonzero(offsets == smallest[cone])
+        return indices[np.unique(cone[indices], return_index=True)[1]]
 
-    def drop_lines_that_do_not_cut(self, lines: FloatArray) -> None:
+    def drop_uncut_lines(self, lines: FloatArray) -> None:
         """Keep the lines with rays on both sides."""
         if len(self.cutting) == 0:
             return
@@ -235,13 +234,13 @@ class _Cones:
 
 
 def _starts(counts: IntArray) -> IntArray:
-    """Return where each part begins in a flat array."""
+    """Return the start of each part in a flat array."""
     starts: IntArray = np.cumsum(counts) - counts
     return starts
 
 
 def _ranges(starts: IntArray, counts: IntArray) -> IntArray:
-    """Return the ranges start, ..., start + count - 1, one after another."""
+    """Return the concatenated ranges start, ..., start + count - 1."""
     ranges: IntArray = np.repeat(starts - _starts(counts), counts) + np.arange(counts.sum())
     return ranges
 
@@ -254,7 +253,7 @@ def _pairs(above: IntArray, below: IntArray, ray_cone: IntArray, count: int) -> 
 
 
 def _first_of_each(owner: IntArray, words: NDArray[np.uint64]) -> IntArray:
-    """Return where each distinct pair of an owner and a row of words is first, ascending."""
+    """Return the first index of each distinct pair of an owner and a row of words, ascending."""
     order = np.lexsort((*words.T, owner))
     differs = np.ones(len(order), dtype=np.bool_)
     differs[1:] = np.diff(owner[order]) != 0
@@ -267,7 +266,7 @@ def _bit(b: int) -> np.uint64:
 
 
 def count_bits(words: NDArray[np.uint64]) -> IntArray:
-    """Return the number of bits in each row; np.bitwise_count needs NumPy 2."""
+    """Return the number of set bits in each row; np.bitwise_count needs NumPy 2."""
     x = words - ((words >> np.uint64(1)) & np.uint64(0x5555555555555555))
     x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
     x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)

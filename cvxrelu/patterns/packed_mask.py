@@ -1,4 +1,4 @@
-"""Masks at one bit per entry, for those that are too large at one byte."""
+"""Masks at one bit per entry, for masks too large at one byte per entry."""
 
 from typing import Any, TypeAlias
 
@@ -7,15 +7,15 @@ from numpy.typing import DTypeLike, NDArray
 
 from cvxrelu._validation import BoolArray, read_only
 
-# Largest mask that patterns hold at one byte per entry.
+# Largest mask stored at one byte per entry.
 _PLAIN_BYTES = 2**29
 
 
 class PackedMask:
     """A read-only mask D of shape (n, P), at one bit per entry.
 
-    ``D[rows, patterns]`` unpacks a part: rows are a slice of step 1, patterns a slice, an index or an array of them.
-    ``np.asarray(D)`` unpacks it all.
+    ``D[rows, patterns]`` unpacks a part: rows are a slice of step 1, patterns a slice, an index or an index array.
+    ``np.asarray(D)`` unpacks the whole mask.
 
     Parameters
     ----------
@@ -46,20 +46,20 @@ class PackedMask:
 
     @property
     def nbytes(self) -> int:
-        """Memory of the bits."""
+        """Memory of the bits, in bytes."""
         return int(self.bits.nbytes)
 
     def __repr__(self) -> str:
-        """Return shape and memory, not the entries."""
+        """Return a summary of shape and memory."""
         return f"PackedMask({self.shape[1]} patterns of {self.shape[0]} rows in {self.nbytes} bytes)"
 
     def __getitem__(self, key: tuple[slice, slice | int | NDArray[np.intp]]) -> BoolArray:
-        """Return a part as an array, the rows of a pattern next to each other in memory.
+        """Return a part as an array in which the rows of a pattern are contiguous.
 
         Raises
         ------
         IndexError
-            If rows are skipped or reversed, or there are no such patterns.
+            If rows are skipped or reversed, or patterns are out of range.
         """
         rows, patterns = key
         start, stop, step = rows.indices(self.shape[0])
@@ -74,7 +74,7 @@ class PackedMask:
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         """Return all entries as an array (n, P)."""
         if copy is False:
-            raise ValueError("a PackedMask has no array to share: np.asarray(mask) unpacks it")
+            raise ValueError("a PackedMask cannot be viewed as an array without a copy: np.asarray(mask) unpacks it")
         return self[:, :].astype(np.bool_ if dtype is None else dtype, copy=False)
 
 
@@ -82,14 +82,14 @@ Mask: TypeAlias = BoolArray | PackedMask
 
 
 def as_stored(D: Mask) -> Mask:
-    """Return D read-only and as patterns hold it: packed if above 2^29 entries, else a copy in Fortran order."""
+    """Return D read-only in its stored form: packed if above 2^29 entries, else in Fortran order."""
     if D.size > _PLAIN_BYTES:
         return D if isinstance(D, PackedMask) else PackedMask(packed_bits(D), len(D))
     if isinstance(D, PackedMask):
-        plain = np.asarray(D)
-        plain.flags.writeable = False
-        return plain
-    return read_only(D, order="F")  # patterns are picked by column
+        unpacked = np.asarray(D)
+        unpacked.flags.writeable = False
+        return unpacked
+    return read_only(D, order="F")  # patterns are accessed by column
 
 
 def count_active(D: Mask) -> int:
@@ -101,10 +101,10 @@ def count_active(D: Mask) -> int:
 
 
 def take_patterns(D: Mask, index: NDArray[np.intp]) -> Mask:
-    """Return the patterns of ``index``, packed if D is."""
+    """Return the patterns in ``index``, packed if D is packed."""
     return PackedMask(D.bits[index], D.shape[0]) if isinstance(D, PackedMask) else D[:, index]
 
 
 def packed_bits(D: Mask) -> NDArray[np.uint8]:
-    """Return the bits (P, ceil(n / 8)) of the patterns: equal for equal patterns, held packed or not."""
+    """Return the bits (P, ceil(n / 8)) of the patterns, the same for packed and unpacked masks."""
     return D.bits if isinstance(D, PackedMask) else np.packbits(np.ascontiguousarray(D.T), axis=1)

@@ -1,4 +1,4 @@
-"""Random gates: dense, feature-sparse and convolutional (arXiv 2202.01331)."""
+"""Sampling of random gates: dense, feature-sparse and convolutional (arXiv 2202.01331)."""
 
 import math
 from collections.abc import Sequence
@@ -37,8 +37,8 @@ def sample_patterns(
 ) -> ActivationPatterns:
     """Return the distinct activation patterns of random gates.
 
-    ``n_gates`` is the number of gates sampled; fewer patterns remain where gates share a pattern or have
-    the all-zero pattern, which is dropped. The same seed gives the same patterns.
+    Samples ``n_gates`` gates. Duplicate and all-zero patterns are dropped, so there may be fewer patterns. The same
+    seed gives the same patterns.
 
     Parameters
     ----------
@@ -50,23 +50,22 @@ def sample_patterns(
         "dense": ``rng.standard_normal((d, n_gates))``. "sparse": Gaussians on subsets of the features.
         "convolutional": Gaussians on random patches of images, over all channels.
     seed : int or numpy.random.Generator
-        Source of randomness.
+        Seed or generator.
     bias : bool
-        Whether the last column of X is the constant of a bias. Gates are then sampled for the other
-        features and get the bias 0, or the one that ``active_proportion`` asks for.
+        Whether the last column of X is constant, for a bias. Gates are then sampled for the other features, with bias 0
+        or the bias that gives ``active_proportion``.
     active_proportion : float in (0, 1), optional
-        Share of the rows of X, to the nearest k / n with 0 < k < n, on which each gate is active; equal
-        products of several rows change it. Needs ``bias=True`` and two rows. The bias makes the gate change
-        sign half-way between the products of two rows.
+        Fraction of the rows of X on which each gate is active, rounded to k / n with 0 < k < n; ties between rows
+        change it. Needs ``bias=True`` and at least two rows. The bias puts the threshold half-way between the products
+        of two rows.
     order : int, optional
-        Of "sparse" only: each subset has at most this many features, 1 by default. With no more subsets than
-        gates, gate i has subset i modulo their number, so each has the same number of gates or one less.
-        With more subsets than gates, each gate has its own, drawn uniformly at random.
+        For "sparse": largest number of features in each subset, 1 by default. If there are at most ``n_gates`` subsets,
+        gates cycle through them; otherwise each gate has a distinct subset, drawn uniformly.
     image_shape : (height, width) or (channels, height, width), optional
-        Of "convolutional" only: each row of X, without the bias column, is an image of this shape,
-        flattened in C order. By default a square image of one channel.
+        For "convolutional": shape of the image that each row of X (without the bias column) holds in C order. By
+        default a square image of one channel.
     kernel_size : int or (height, width), optional
-        Of "convolutional" only: size of the patches, 3 by default.
+        For "convolutional": size of the patches, 3 by default.
 
     Returns
     -------
@@ -76,10 +75,10 @@ def sample_patterns(
     Raises
     ------
     ValueError
-        If X is empty, not 2-D or not finite, an argument is out of its range, does not fit X or does not
-        belong to ``kind``, or every sampled gate is inactive on all rows.
+        If X is empty, not 2-D or not finite, an argument is out of range, does not match X or does not apply to
+        ``kind``, or every sampled gate is inactive on all rows.
     TypeError
-        If X does not hold real numbers or an argument has another type.
+        If X does not hold real numbers or an argument has a wrong type.
 
     References
     ----------
@@ -104,12 +103,12 @@ def sample_patterns(
     n_gates = check_integer("n_gates", n_gates, minimum=1)
     rng = _generator(seed)
     features = _without_bias(data) if check_flag("bias", bias) else data
-    share = _check_share(active_proportion, bias, len(data))
+    fraction = _check_proportion(active_proportion, bias, len(data))
 
     d = features.shape[1]
     G = sample_gates(d, n_gates, kind, rng, order=order, image_shape=image_shape, kernel_size=kernel_size)
     if bias:
-        biases = np.zeros(n_gates) if share is None else -_thresholds(features, G, share) / float(data[0, -1])
+        biases = np.zeros(n_gates) if fraction is None else -_thresholds(features, G, fraction) / float(data[0, -1])
         G = np.vstack([G, biases])
     return ActivationPatterns.from_gates(data, G)
 
@@ -124,7 +123,7 @@ def sample_gates(
     image_shape: Sequence[int] | None = None,
     kernel_size: int | Sequence[int] | None = None,
 ) -> FloatArray:
-    """Return random gates (d, n_gates) without a bias; arguments and errors are those of `sample_patterns`."""
+    """Return random gates (d, n_gates) without a bias; arguments and errors as for `sample_patterns`."""
     kind = check_choice("kind", kind, _OPTIONS)
     for name, value in (("order", order), ("image_shape", image_shape), ("kernel_size", kernel_size)):
         if value is not None and name not in _OPTIONS[kind]:
@@ -147,36 +146,36 @@ def _generator(seed: Any) -> np.random.Generator:
 
 def _without_bias(X: FloatArray) -> FloatArray:
     if X.shape[1] < 2:
-        raise ValueError(f"X must have a feature beside the constant column of bias=True; got shape {X.shape}")
+        raise ValueError(f"with bias=True X must have a feature beside the constant column; got shape {X.shape}")
     constant = X[0, -1]
     if constant == 0.0 or (X[:, -1] != constant).any():
         low, high = X[:, -1].min(), X[:, -1].max()
         raise ValueError(
-            f"with bias=True the last column of X must be constant and not zero; got entries from {low:g} to {high:g}"
+            f"with bias=True the last column of X must be constant and non-zero; got entries from {low:g} to {high:g}"
         )
     return X[:, :-1]
 
 
-def _check_share(active_proportion: float | None, bias: bool, n: int) -> float | None:
+def _check_proportion(active_proportion: float | None, bias: bool, n: int) -> float | None:
     if active_proportion is None:
         return None
     if not bias:
-        raise ValueError(f"active_proportion needs bias=True; got active_proportion={active_proportion!r} without")
-    share = check_number("active_proportion", active_proportion, minimum=0.0, maximum=1.0, strict=True)
-    if share == 1.0:
+        raise ValueError(f"active_proportion needs bias=True; got active_proportion={active_proportion!r}")
+    fraction = check_number("active_proportion", active_proportion, minimum=0.0, maximum=1.0, strict=True)
+    if fraction == 1.0:
         raise ValueError("active_proportion must be a number > 0 and < 1; got 1.0")
     if n < 2:
-        raise ValueError("active_proportion needs an X of two rows or more; got one row")
-    return share
+        raise ValueError("active_proportion needs at least two rows of X; got one")
+    return fraction
 
 
-def _thresholds(X: FloatArray, G: FloatArray, share: float) -> FloatArray:
-    """Return the value that the share of the products X g exceeds, for each gate (P,).
+def _thresholds(X: FloatArray, G: FloatArray, fraction: float) -> FloatArray:
+    """Return the value exceeded by the given fraction of the products X g, for each gate (P,).
 
-    Half-way between two products and not on one, where rounding would decide whether that row is active.
+    It is half-way between two products, so that rounding does not decide whether a row is active.
     """
     n = X.shape[0]
-    active = min(max(round(share * n), 1), n - 1)
+    active = min(max(round(fraction * n), 1), n - 1)
     thresholds = np.empty(G.shape[1])
     step = max(1, _BLOCK_BYTES // (8 * n))
     for start in range(0, G.shape[1], step):
@@ -197,11 +196,11 @@ def _sparse_support(rng: np.random.Generator, d: int, n_gates: int, order: Any) 
     if total <= n_gates:
         subsets = [subset for size in sizes for subset in combinations(range(d), size)]
     else:
-        # Repeats are drawn again, so that no more than n_gates subsets are ever held.
+        # Rejection of repeats: never holds more than n_gates subsets.
         distinct: dict[tuple[int, ...], None] = {}
-        odds = [count / total for count in counts]
+        probabilities = [count / total for count in counts]
         while len(distinct) < n_gates:
-            size = int(rng.choice(sizes, p=odds))
+            size = int(rng.choice(sizes, p=probabilities))
             distinct[tuple(np.sort(rng.choice(d, size, replace=False)).tolist())] = None
         subsets = list(distinct)
     support = np.zeros((d, n_gates), dtype=np.bool_)
