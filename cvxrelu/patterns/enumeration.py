@@ -277,9 +277,9 @@ def _check_sizes(name: str, parts: FloatArray) -> FloatArray:
     bad = (sizes > _LARGEST) | ((sizes < _SMALLEST) & (sizes > 0.0))
     if bad.any():
         raise ValueError(
-            f"{name} of X must be zero or have a largest entry between {_SMALLEST:.1e} and {_LARGEST:.1e}; got "
-            f"{sizes[bad][0]:.1e} ({int(bad.sum())} such {name}). Scale X: patterns do not depend on the scales of rows "
-            "and columns, and gates scale inversely to columns"
+            f"X must have {name} that are zero or have a largest entry between {_SMALLEST:.1e} and {_LARGEST:.1e}; "
+            f"got {sizes[bad][0]:.1e} ({int(bad.sum())} such {name}). Scale X: patterns do not depend on the scales of "
+            "rows and columns, and gates scale inversely to columns"
         )
     return sizes
 

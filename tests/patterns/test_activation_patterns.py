@@ -17,7 +17,7 @@ masks = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=1
 
 
 def assert_strictly_inside(X, D, W):
-    """Every w_i has the signs of pattern i on all non-zero rows of X."""
+    """Check that every w_i has the signs of pattern i on all non-zero rows of X."""
     signs = np.where(D, 1.0, -1.0)
     nonzero = np.any(X != 0, axis=1)
     assert ((signs * (X @ W))[nonzero] > 0).all()
@@ -98,7 +98,7 @@ def test_unique_columns_agrees_with_numpy(D):
     np.testing.assert_array_equal(unique_columns(D), expected)
 
 
-def test_unique_columns_tells_columns_apart_beyond_the_first_byte():
+def test_unique_columns_compares_all_bytes():
     D = np.zeros((20, 3), dtype=bool)
     D[0] = True
     D[19, 1] = True
@@ -126,7 +126,7 @@ def test_unique_keeps_the_first_gate_and_drops_zero_patterns():
 
 
 def test_unique_of_zero_patterns_is_refused():
-    with pytest.raises(ValueError, match="no pattern is left: all 2 gates are inactive"):
+    with pytest.raises(ValueError, match="no non-zero pattern: all 2 gates are inactive"):
         ActivationPatterns(np.zeros((3, 2))).unique()
 
 
@@ -134,7 +134,7 @@ def test_unique_of_zero_patterns_is_refused():
 
 
 @pytest.mark.parametrize("block_bytes", [1, 400, 2**25])
-def test_from_gates_is_the_sign_of_the_products(monkeypatch, block_bytes):
+def test_from_gates_gives_the_signs_of_the_products(monkeypatch, block_bytes):
     monkeypatch.setattr(module, "BLOCK_BYTES", block_bytes)
     rng = np.random.default_rng(0)
     X, G = rng.standard_normal((30, 8)), rng.standard_normal((8, 20))
@@ -159,7 +159,7 @@ def test_from_gates_keeps_first_gates_in_order_and_drops_the_zero_pattern():
 @pytest.mark.parametrize(
     ("X", "G", "message"),
     [
-        ([[1.0, 2.0]], [[-1.0], [0.0]], "no pattern is left: all 1 gates are inactive on every row of X"),
+        ([[1.0, 2.0]], [[-1.0], [0.0]], "no non-zero pattern: all 1 gates are inactive on every row of X"),
         ([[1.0, 2.0]], [[1.0]], r"G must have one row for each feature of X; got G of shape \(1, 1\)"),
         ([1.0, 2.0], [[1.0]], "X must be a 2-D array"),
         ([[1.0]], [[np.inf]], "G must be finite"),
@@ -199,17 +199,17 @@ def test_witnesses_of_masks_without_gates_are_found_by_the_program():
 
 
 def test_the_program_maximises_the_margin_of_unit_rows():
-    # Rows e_1 and 100 e_2, both active: the widest direction of the box is (1, 1) whatever the lengths.
+    # Rows e_1 and 100 e_2, both active: the widest direction of the box is (1, 1) for all lengths.
     W, found = ActivationPatterns([[1], [1]]).witnesses([[1.0, 0.0], [0.0, 100.0]])
     assert found.all()
     np.testing.assert_allclose(W, [[1.0], [1.0]], atol=1e-9)
-    # The least of w_1 and (-3 w_1 + 4 w_2) / 5 is largest at (1/2, 1).
+    # The minimum of w_1 and (-3 w_1 + 4 w_2) / 5 is largest at (1/2, 1).
     W, found = ActivationPatterns([[1], [1]]).witnesses([[1.0, 0.0], [-3.0, 4.0]])
     assert found.all()
     np.testing.assert_allclose(W, [[0.5], [1.0]], atol=1e-9)
 
 
-def test_a_product_of_zero_makes_the_gate_no_witness_but_the_program_finds_one():
+def test_witness_of_a_gate_with_a_zero_product_is_found_by_the_program():
     X = np.array([[1.0, 0.0], [0.0, 1.0]])
     patterns = ActivationPatterns.from_gates(X, [[1.0], [0.0]])
     W, found = patterns.witnesses(X)
@@ -280,8 +280,8 @@ def test_singularity_does_not_depend_on_the_length_of_the_rows(size):
 
 
 @pytest.mark.parametrize("scales", [(1e12, 1.0, 1e-12), (1e-140, 1e140, 1.0)])
-def test_gates_are_witnesses_whatever_the_scales_of_the_columns(scales):
-    # Products are sums of terms of equal size, though tiny against the lengths of rows and gates.
+def test_gates_are_witnesses_for_all_column_scales(scales):
+    # Products are sums of terms of equal size, but tiny relative to the norms of rows and gates.
     rng = np.random.default_rng(0)
     X, G = rng.standard_normal((20, 3)), rng.standard_normal((3, 10))
     scaled = ActivationPatterns.from_gates(X * np.array(scales), G / np.array(scales)[:, None])
@@ -290,8 +290,8 @@ def test_gates_are_witnesses_whatever_the_scales_of_the_columns(scales):
     np.testing.assert_array_equal(W, scaled.G)
 
 
-def test_a_thin_cone_has_a_witness_and_one_below_the_tolerance_has_none():
-    # Row 2 is row 1 turned by the angle; opposite masks leave a sector of that angle.
+def test_cones_have_witnesses_down_to_the_tolerance():
+    # Row 2 is row 1 rotated by the angle; opposite masks leave a sector of that angle.
     for angle, singular in ((1e-6, False), (1e-8, False), (1e-10, True)):
         X = np.array([[1.0, 0.0], [1.0, angle]])
         patterns = ActivationPatterns([[1], [0]])
@@ -303,7 +303,7 @@ def test_a_thin_cone_has_a_witness_and_one_below_the_tolerance_has_none():
 @pytest.mark.parametrize(("n", "d"), [(12, 3), (60, 6), (400, 30)])
 @pytest.mark.parametrize("margin", [1e-6, 3e-8, 2e-9])
 def test_witnesses_of_thin_cones_with_many_rows(n, d, margin):
-    # Unit rows, each with this product with w, |w|_inf = 1: the margin is at least that.
+    # Unit rows with this product with w, |w|_inf = 1: a lower bound of the margin.
     rng = np.random.default_rng(5)
     for _ in range(8):
         w = rng.standard_normal(d)
@@ -319,7 +319,7 @@ def test_witnesses_of_thin_cones_with_many_rows(n, d, margin):
         assert_strictly_inside(X, D, W)
 
 
-def test_a_program_that_fails_finds_no_witness(monkeypatch):
+def test_failed_program_gives_no_witness(monkeypatch):
     class Failed:
         x = None
 
@@ -329,7 +329,7 @@ def test_a_program_that_fails_finds_no_witness(monkeypatch):
     assert (W == 0.0).all()
 
 
-def test_a_wrong_answer_of_the_program_is_no_witness(monkeypatch):
+def test_wrong_solution_of_the_program_is_no_witness(monkeypatch):
     class Wrong:
         x = np.array([-1.0, 1.0])
 
@@ -338,7 +338,7 @@ def test_a_wrong_answer_of_the_program_is_no_witness(monkeypatch):
 
 
 def interior_margin(X, mask):
-    """The largest m with (2 D_jj - 1) x_j'w >= m for all x_j != 0, |w|_2 <= 1: by CVXPY, as written."""
+    """Return the largest m with (2 D_jj - 1) x_j'w >= m for all x_j != 0 and |w|_2 <= 1, by CVXPY."""
     w, m = cp.Variable(X.shape[1]), cp.Variable()
     constraints = [cp.norm(w, 2) <= 1, m <= 1]
     constraints += [(1 if on else -1) * (x @ w) >= m for x, on in zip(X, mask, strict=True) if np.any(x)]
@@ -421,7 +421,7 @@ def test_check_matches_finds_one_wrong_entry(data_and_patterns):
         ActivationPatterns(D, patterns.G).check_matches(X)
 
 
-def test_check_matches_of_masks_without_gates_sees_only_the_rows(data_and_patterns):
+def test_check_matches_without_gates_compares_only_the_rows(data_and_patterns):
     X, patterns = data_and_patterns
     ActivationPatterns(patterns.D).check_matches(-X[:, :2])
 
@@ -432,7 +432,7 @@ def test_check_matches_accepts_either_sign_within_rounding_of_the_precision_of_x
     for on in (0, 1):
         ActivationPatterns([[on]], gate).check_matches(X)
         ActivationPatterns([[on]], gate).check_matches(X.astype(np.float32))
-    # 0.1 + 0.2 - 0.3 is 7e-9 or so in single precision: decided for double, rounding for single.
+    # 0.1 + 0.2 - 0.3 is about 7e-9 in single precision: significant in double, rounding in single.
     rounded = X.astype(np.float32).astype(np.float64)
     with pytest.raises(ValueError, match="at 1 of 1 entries"):
         ActivationPatterns([[(rounded @ gate)[0, 0] < 0]], gate).check_matches(rounded)
@@ -447,8 +447,8 @@ def test_check_matches_accepts_float32_data(data_and_patterns):
         single.check_matches(-X.astype(np.float32))
 
 
-def test_a_gate_moves_as_far_from_its_tight_rows_as_the_others_leave_room():
-    """It meets e2 and e3. What they gain, and what is left to the row that leans the other way, is then the same."""
+def test_gate_moves_from_its_tight_rows_as_far_as_others_allow():
+    """The gate is tight on e2 and e3. Their gain then equals the remaining product of the opposing row."""
     signed = module.unit_rows(np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.3, -1.0, 0.0], [1.0, 1.0, 1.0]]))
     products = signed @ module.away_from_tight_rows(signed, np.array([1.0, 0.0, 0.0]))
     assert products.min() > 0.05
@@ -461,13 +461,13 @@ def test_blocks_of_rows_are_whole_bytes_and_bounded():
 
 
 @pytest.mark.parametrize("d", [1, 10, 1000])
-def test_products_of_unit_vectors_are_not_trusted_within_their_rounding(d):
-    """d products and sums, and a few roundings of each vector: between that bound and four times it."""
+def test_rounding_bound_of_products_of_unit_vectors(d):
+    """The bound covers d products and sums and the rounding of each vector, by at most a factor of four."""
     assert (d + 2) * 2.0**-52 <= module.rounding(d) <= 4 * (d + 4) * 2.0**-52
 
 
-def test_a_gate_close_to_a_row_is_the_witness_where_the_program_finds_none(monkeypatch):
-    """Its product with the row is 1e-12 of the sizes: beyond rounding, but the program is asked first."""
+def test_gate_with_a_tiny_margin_is_the_last_resort(monkeypatch):
+    """Its relative product with the row, 1e-12, exceeds rounding, but the linear program is tried first."""
     monkeypatch.setattr(module, "_widest_direction", lambda signed: np.zeros(signed.shape[1]))
     gate = np.array([[1.0], [-1.0 + 1e-12]])
     W, found = ActivationPatterns([[1], [1]], gate).witnesses([[1.0, 1.0], [1.0, 0.0]])

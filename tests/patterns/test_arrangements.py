@@ -1,4 +1,4 @@
-"""Cells of arrangements: numbers known from combinatorics, each cell once, and bounded growth of the rays."""
+"""Cells of arrangements: known numbers of cells, no duplicates, and bounded growth of the rays."""
 
 import itertools
 import math
@@ -12,7 +12,7 @@ from cvxrelu.patterns.arrangements import half_of_the_cells
 
 
 def reflections(kind, r):
-    """Normals of the reflection arrangements: x_i = x_j; with x_i = -x_j too; with x_i = 0 too."""
+    """Return normals of a reflection arrangement: x_i = x_j, optionally with x_i = -x_j and x_i = 0."""
     eye = np.eye(r)
     pairs = list(itertools.combinations(range(r), 2))
     normals = [eye[i] - eye[j] for i, j in pairs]
@@ -28,12 +28,12 @@ def subsets(r):
 
 
 def corners(r):
-    """The points of {-1, 1}^r with a constant: cells are the threshold functions of r variables."""
+    """Return the points of {-1, 1}^r with a constant: cells are the threshold functions of r variables."""
     return np.array([(1.0, *v) for v in itertools.product([-1.0, 1.0], repeat=r)])
 
 
 def as_lines(normals):
-    """Unit normals in coordinates of their span, and r of them that are independent."""
+    """Return unit normals in coordinates of their span, and the indices of r independent ones."""
     U, s, _ = np.linalg.svd(normals, full_matrices=False)
     units = U[:, s > 1e-9]
     units /= np.linalg.norm(units, axis=1, keepdims=True)
@@ -59,8 +59,8 @@ ARRANGEMENTS = [
 ]
 
 
-def each_once(normals):
-    """Check the leaves; return their number."""
+def check_distinct(normals):
+    """Check that leaves are distinct cells; return their number."""
     lines, basis = as_lines(normals)
     signs = set()
     total = 0
@@ -78,14 +78,14 @@ def each_once(normals):
 
 @pytest.mark.parametrize(("normals", "count"), [case[1:] for case in ARRANGEMENTS], ids=[c[0] for c in ARRANGEMENTS])
 def test_known_numbers_of_cells(normals, count):
-    assert 2 * each_once(normals) == count
+    assert 2 * check_distinct(normals) == count
 
 
 @pytest.mark.parametrize("batch", [1, 1000])
 def test_batches_do_not_change_the_cells(monkeypatch, batch):
     monkeypatch.setattr(module, "_BATCH", batch)
-    assert 2 * each_once(subsets(4)) == 370
-    assert 2 * each_once(reflections("B", 4)) == 384
+    assert 2 * check_distinct(subsets(4)) == 370
+    assert 2 * check_distinct(reflections("B", 4)) == 384
 
 
 @pytest.mark.parametrize(("n", "r"), [(1, 1), (2, 2), (300, 2), (60, 3), (25, 4), (14, 5), (10, 6), (5, 5)])
@@ -102,19 +102,19 @@ def test_a_cell_with_many_facets_has_more_than_one_word_of_path():
     lines, basis = as_lines(normals)
     leaves = all_leaves(lines, basis)
     assert max(part.path.shape[1] for part in leaves) >= 150
-    # No two of them meet on a third: general position.
+    # General position.
     assert sum(len(part.witnesses) for part in leaves) == 1 + 149 + math.comb(149, 2)
 
 
-def test_lines_closer_than_the_resolution_are_one():
+def test_lines_closer_than_the_resolution_are_merged():
     for angle, count in ((1e-14, 1), (1e-10, 2)):
         lines = np.array([[1.0, 0.0], [np.cos(angle), np.sin(angle)], [0.0, 1.0]])
         total = sum(len(leaves.witnesses) for leaves in all_leaves(lines, np.array([0, 2])))
         assert total == 1 + count, angle
 
 
-def test_rays_do_not_multiply_where_lines_nearly_meet(monkeypatch):
-    # The grid of these data is 0.1: rounding splits their many common intersections into slivers.
+def test_rays_do_not_multiply_at_near_intersections(monkeypatch):
+    # Data on a grid of 0.1: rounding splits their many common intersections into slivers.
     normals = np.column_stack([load_iris().data[:20], np.ones(20)])
     most = []
     split = module._Cones.split
@@ -130,7 +130,7 @@ def test_rays_do_not_multiply_where_lines_nearly_meet(monkeypatch):
     assert max(most) < 100
 
 
-def test_the_number_of_bits():
+def test_count_bits():
     words = np.random.default_rng(0).integers(0, 2**64, size=(50, 3), dtype=np.uint64)
     words[0] = 2**64 - 1
     words[1] = 0

@@ -21,12 +21,12 @@ from tests.helpers.cases import make_data
 
 
 def columns(patterns):
-    """The patterns as a set."""
+    """Return the patterns as a set."""
     return {column.tobytes() for column in np.asarray(patterns.D).T}
 
 
 def assert_proven(X, patterns):
-    """Each pattern comes once, its gate makes it, and no product is within rounding of zero."""
+    """Check that patterns are distinct and match their gates, with no product within rounding of zero."""
     X = np.asarray(X)
     assert len(columns(patterns)) == len(patterns)
     np.testing.assert_array_equal(patterns.D, X @ patterns.G >= 0)
@@ -37,7 +37,7 @@ def assert_proven(X, patterns):
 
 
 def exact_count(X):
-    """Number of cells of the hyperplanes x_j'w = 0, in rational arithmetic: deletion and restriction."""
+    """Return the number of cells of the hyperplanes x_j'w = 0, by deletion and restriction in rational arithmetic."""
 
     def line(v):
         first = next((a for a in v if a), None)
@@ -72,7 +72,7 @@ def test_count_patterns(n, rank, count):
 
 
 @given(st.integers(1, 80), st.integers(1, 90))
-def test_count_patterns_is_the_formula(n, rank):
+def test_count_patterns_matches_the_formula(n, rank):
     assert cr.count_patterns(n, rank) == 2 * sum(math.comb(n - 1, k) for k in range(rank))
 
 
@@ -129,7 +129,7 @@ def test_all_masks_that_are_not_singular(X):
     n = len(X)
     masks = np.array(list(itertools.product([False, True], repeat=n))).T
     masks = masks[:, masks[~X.any(axis=1)].all(axis=0)]  # 1[0 >= 0] = 1
-    expected = masks[:, ~cr.ActivationPatterns(masks).is_singular(X)]  # a linear program for each
+    expected = masks[:, ~cr.ActivationPatterns(masks).is_singular(X)]  # one linear program for each
     patterns = cr.enumerate_patterns(X)
     assert_proven(X, patterns)
     assert columns(patterns) == {column.tobytes() for column in expected.T}
@@ -153,7 +153,7 @@ def test_exact_count_of_integer_data(X):
 
 
 @pytest.mark.parametrize("shape", ["tall", "wide", "collinear", "tripled"])
-def test_random_gates_find_no_other_pattern(shape):
+def test_random_gates_give_no_other_pattern(shape):
     X = make_data(shape)
     found = cr.ActivationPatterns.from_gates(X, np.random.default_rng(0).standard_normal((X.shape[1], 20_000)))
     patterns = cr.enumerate_patterns(X)
@@ -181,13 +181,13 @@ def test_zero_rows_are_always_active():
     assert columns(cr.ActivationPatterns(patterns.D[1:3])) == columns(cr.enumerate_patterns(np.eye(2)))
 
 
-def test_data_of_zeros_have_the_pattern_of_ones():
+def test_zero_data_have_the_pattern_of_ones():
     patterns = cr.enumerate_patterns(np.zeros((3, 2)))
     np.testing.assert_array_equal(patterns.D, np.ones((3, 1), dtype=bool))
     assert_proven(np.zeros((3, 2)), patterns)
 
 
-def test_the_zero_pattern_is_one_of_them_and_can_be_dropped():
+def test_zero_pattern_is_included_and_can_be_dropped():
     X = np.column_stack([[0.0, 1.0, 2.0], np.ones(3)])
     patterns = cr.enumerate_patterns(X)
     assert len(patterns) == cr.count_patterns(3, 2)
@@ -196,13 +196,13 @@ def test_the_zero_pattern_is_one_of_them_and_can_be_dropped():
     assert columns(patterns.unique()) == columns(patterns) - {np.zeros(3, dtype=bool).tobytes()}
 
 
-def test_no_zero_pattern_where_no_gate_is_inactive_on_every_row():
+def test_no_zero_pattern_if_no_gate_is_inactive_on_every_row():
     patterns = cr.enumerate_patterns([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]])
     assert patterns.D.any(axis=0).all()
     np.testing.assert_array_equal(patterns.D[0], ~patterns.D[1])
 
 
-def test_rows_that_are_parallel_up_to_rounding_are_one_line():
+def test_rows_parallel_to_rounding_are_one_line():
     X = np.array([[0.1, 0.7], [0.3, 2.1], [-0.7, -4.9], [1.0, 0.0]])
     assert 0.1 * 2.1 != 0.3 * 0.7
     patterns = cr.enumerate_patterns(X)
@@ -213,19 +213,19 @@ def test_rows_that_are_parallel_up_to_rounding_are_one_line():
 
 
 @pytest.mark.parametrize(("angle", "count"), [(1e-3, 6), (1e-6, 6), (1e-10, 6), (2.3e-16, 4)])
-def test_thin_cones_are_found_and_proven_and_those_of_rounding_are_not(angle, count):
+def test_thin_cones_are_found_unless_caused_by_rounding(angle, count):
     X = np.array([[1.0, 1.0], [1.0, 1.0 + angle], [1.0, -1.0]])
     patterns = cr.enumerate_patterns(X)
     assert len(patterns) == count
     assert_proven(X, patterns)
 
 
-# Laws: what may be done to X, and what becomes of the patterns
+# Invariance under transformations of X
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(integer_data(10, 4), st.integers(0, 2**32 - 1))
-def test_lengths_of_rows_and_scales_of_columns_do_not_matter(X, seed):
+def test_invariance_under_row_and_column_scaling(X, seed):
     rng = np.random.default_rng(seed)
     n, d = X.shape
     scaled = X * 10.0 ** rng.uniform(-3, 3, (n, 1)) * 10.0 ** rng.uniform(-60, 60, d)
@@ -245,7 +245,7 @@ def test_lengths_of_rows_far_apart():
 
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(integer_data(10, 4), st.integers(0, 2**32 - 1))
-def test_other_coordinates_have_the_same_patterns(X, seed):
+def test_invariance_under_changes_of_basis(X, seed):
     d = X.shape[1]
     turned = X @ np.random.default_rng(seed).standard_normal((d, d + 2))
     patterns = cr.enumerate_patterns(turned)
@@ -255,7 +255,7 @@ def test_other_coordinates_have_the_same_patterns(X, seed):
 
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(integer_data(8, 4), st.integers(0, 2**32 - 1))
-def test_rows_may_be_repeated_turned_round_and_permuted(X, seed):
+def test_rows_may_be_repeated_negated_and_permuted(X, seed):
     rng = np.random.default_rng(seed)
     n = len(X)
     order = np.concatenate([rng.permutation(n), rng.integers(0, n, 3)])
@@ -271,7 +271,7 @@ def test_rows_may_be_repeated_turned_round_and_permuted(X, seed):
 
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(integer_data(8, 4))
-def test_the_opposite_of_a_pattern_is_one(X):
+def test_opposite_patterns_are_included(X):
     patterns = cr.enumerate_patterns(X)
     opposite = ~np.asarray(patterns.D) | ~X.any(axis=1)[:, None]
     assert {column.tobytes() for column in opposite.T} == columns(patterns)
@@ -293,7 +293,7 @@ def test_sizes_far_from_one(scale):
     assert_proven(scale * X, patterns)
 
 
-def test_small_entries_that_are_roundings_of_zero_do_not_decide_the_scales():
+def test_rounding_errors_of_zeros_do_not_determine_the_scales():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((14, 3))
     X[2:, 1] = 0.0
@@ -309,21 +309,21 @@ def test_too_many_patterns_are_refused_with_their_number():
     X = np.random.default_rng(0).standard_normal((200, 3))
     message = (
         r"max_patterns must be at least .* 39,802 for 200 distinct lines through its rows and rank 3; got 39,801\. "
-        "Raise it, or take iter_patterns.*sample_patterns"
+        "Raise it, or use iter_patterns.*sample_patterns"
     )
     with pytest.raises(ValueError, match=message):
         cr.enumerate_patterns(X, max_patterns=39_801)
     assert len(cr.enumerate_patterns(X, max_patterns=39_802)) == 39_802
 
 
-def test_the_number_is_that_of_the_distinct_lines():
+def test_predicted_number_counts_distinct_lines():
     X = np.repeat(np.random.default_rng(0).standard_normal((8, 3)), 50, axis=0)
     X *= np.random.default_rng(1).choice([-2.0, 1.0, 3.0], (400, 1))
     assert len(cr.enumerate_patterns(X, max_patterns=58)) == cr.count_patterns(8, 3) == 58
 
 
 @pytest.mark.parametrize("n", [569, 4000])
-def test_astronomic_numbers_are_refused_at_once(n):
+def test_astronomical_numbers_are_refused_at_once(n):
     X = np.random.default_rng(0).standard_normal((n, 31))
     with pytest.raises(ValueError, match=rf"about 10\^\d+\.\d for {n} distinct lines through its rows and rank 31"):
         cr.enumerate_patterns(X)
@@ -336,8 +336,8 @@ def test_astronomic_numbers_are_refused_at_once(n):
         (np.ones(3), "X must be a 2-D array"),
         (np.ones((0, 3)), "X must not be empty"),
         ([[np.nan, 1.0]], "X must be finite"),
-        ([[1.0, 1.0], [1e-200, 0.0]], r"X must have rows of zeros.* got 1\.0e-200 \(1 such rows\)"),
-        ([[1e200, 1.0]], r"X must have columns of zeros.* got 1\.0e\+200 \(1 such columns\)"),
+        ([[1.0, 1.0], [1e-200, 0.0]], r"X must have rows that are zero.* got 1\.0e-200 \(1 such rows\)"),
+        ([[1e200, 1.0]], r"X must have columns that are zero.* got 1\.0e\+200 \(1 such columns\)"),
     ],
 )
 def test_bad_data_are_refused_at_the_call(function, X, message):
@@ -360,24 +360,24 @@ def test_bad_arguments_are_refused(call, error, message):
         call(np.eye(2))
 
 
-def test_data_of_unclear_scales_are_refused_and_not_cut_short():
+def test_data_with_ambiguous_scales_are_refused():
     rng = np.random.default_rng(0)
-    # Rows of sizes far apart hide the columns, and roundings of zeros hide the sizes of the rows.
+    # Row scales hide the column scales, and rounding errors of zeros hide the row scales.
     X = rng.integers(-2, 3, (12, 3)).astype(float)
     X[X == 0.0] = 1e-17
     unclear = [X * 10.0 ** rng.uniform(-80, 80, (12, 1))]
-    # Is the first row long, or is the first column zero in the others?
+    # Ambiguous: a long first row, or a first column that is zero in the others.
     unclear.append(np.array([[1e20, 0.0], [1.0, 1.0], [1.0, 2.0]]))
     for data in unclear:
-        with pytest.raises(ValueError, match="X must have entries whose sizes are balanced.*round the smallest"):
+        with pytest.raises(ValueError, match="X must have entries that scaling .* can balance.*round the smallest"):
             cr.enumerate_patterns(data)
     assert len(cr.enumerate_patterns([[1.0, 0.0], [1.0, 1.0], [1.0, 2.0]])) == 6
     assert len(cr.enumerate_patterns([[1e20, 0.0], [0.0, 1.0], [0.0, 2.0]])) == 4
 
 
-def test_a_wide_cell_that_the_data_do_not_confirm_is_an_error(monkeypatch):
+def test_wide_unconfirmed_cell_is_an_error(monkeypatch):
     monkeypatch.setattr(module, "strictly_inside", lambda units, D, G: np.arange(G.shape[1]) > 0)
-    with pytest.raises(ValueError, match="X must have patterns that double precision can tell"):
+    with pytest.raises(ValueError, match="X must have patterns that double precision can resolve"):
         cr.enumerate_patterns(np.eye(2))
 
 
@@ -397,7 +397,7 @@ def test_chunks_are_the_same_patterns_in_the_same_order(monkeypatch, chunk_size,
     np.testing.assert_array_equal(np.hstack([chunk.G for chunk in chunks]), patterns.G)
 
 
-def test_memory_does_not_grow_with_the_number_of_patterns():
+def test_memory_is_independent_of_the_number_of_patterns():
     X = np.random.default_rng(0).standard_normal((40, 7))
     assert cr.count_patterns(40, 7) > 7e6
     peaks = []
@@ -413,11 +413,11 @@ def test_memory_does_not_grow_with_the_number_of_patterns():
     assert max(peaks) < 1e8
 
 
-# What they are for: the global optimum
+# Global optima
 
 
 def local_optimum(X, y, lam, m, rng):
-    """A network of m neurons found by L-BFGS from a random start: its objective."""
+    """Return the objective of a network of m neurons found by L-BFGS from a random start."""
     n, d = X.shape
 
     def objective(theta):
@@ -446,7 +446,7 @@ def test_all_patterns_give_the_global_optimum(kind):
     patterns = cr.enumerate_patterns(X)
     solution = cr.solve(cr.ConvexReLU(X, y, patterns, lam=lam), tol=1e-8)
     assert solution.status == "optimal"
-    # Networks: none is better, and the best of many comes close.
+    # No trained network is better, and the best of many is close.
     values = [local_optimum(X, y, lam, 10, rng) for _ in range(40)]
     assert min(values) >= solution.lower
     assert min(values) <= 1.01 * solution.objective
@@ -456,14 +456,14 @@ def test_all_patterns_give_the_global_optimum(kind):
     U /= np.linalg.norm(U, axis=0)
     violation = np.abs(solution.dual.t[:, 0] @ np.maximum(X @ U, 0.0)).max()
     assert 0.9 * lam < violation <= lam * (1 + 1e-6)
-    # Fewer patterns are no better.
+    # A subset of patterns is not better.
     few = cr.ConvexReLU(X, y, cr.sample_patterns(X, 5), lam=lam)
     assert cr.solve(few, tol=1e-8).objective >= solution.lower
 
 
 @pytest.mark.parametrize("d", [2, 3, 5, 9])
-def test_lines_along_the_axes_are_told_apart(d):
-    """A row and its opposite are one line, which the sign of a large entry tells: never that of a zero."""
+def test_axis_aligned_lines_are_distinct(d):
+    """Opposite rows are one line, oriented by the sign of a large entry, never by that of a zero."""
     axes = np.eye(d)
     tilted = np.ones((1, d)) / np.sqrt(d)
     units = np.vstack([axes, -axes[::-1], tilted, -tilted])
@@ -475,13 +475,13 @@ def test_lines_along_the_axes_are_told_apart(d):
 @pytest.mark.parametrize(
     ("witness", "sides", "refused"),
     [
-        ([1.0, 0.0], [True, True], False),  # on the second line: on its sides as computed, but inside nothing
+        ([1.0, 0.0], [True, True], False),  # on the second line: on its computed sides, but not strictly inside
         ([-1e-14, -1.0], [True, False], False),  # a sliver on the wrong side of the first line
-        ([np.sqrt(0.5), np.sqrt(0.5)], [True, False], True),  # far from all lines: the coordinates are no good
+        ([np.sqrt(0.5), np.sqrt(0.5)], [True, False], True),  # far from all lines: the coordinates are inaccurate
     ],
 )
-def test_cells_that_the_data_do_not_confirm(monkeypatch, witness, sides, refused):
-    """Thin ones are left out, as rounding makes such slivers; others show that no cell is to be trusted."""
+def test_unconfirmed_cells(monkeypatch, witness, sides, refused):
+    """Thin unconfirmed cells are dropped as slivers caused by rounding; others raise an error."""
     X = np.diag([1.0, 2.0])
 
     def with_another(lines, basis):
@@ -491,7 +491,7 @@ def test_cells_that_the_data_do_not_confirm(monkeypatch, witness, sides, refused
 
     monkeypatch.setattr(module, "half_of_the_cells", with_another)
     if refused:
-        with pytest.raises(ValueError, match="patterns that double precision can tell"):
+        with pytest.raises(ValueError, match="patterns that double precision can resolve"):
             cr.enumerate_patterns(X)
     else:
         patterns = cr.enumerate_patterns(X)
@@ -499,16 +499,16 @@ def test_cells_that_the_data_do_not_confirm(monkeypatch, witness, sides, refused
         assert_proven(X, patterns)
 
 
-def test_factors_of_rows_and_columns_are_told_apart():
-    """Entries 2^(r_j + c_k) where there are any: the columns are divided by 2^c_k, but for one factor of all."""
+def test_row_and_column_factors_are_separated():
+    """Columns of entries 2^(r_j + c_k) are divided by 2^c_k, up to a common factor."""
     rows, columns = np.array([0, 60, -60, 25, 40]), np.array([0, -90, 35])
     X = np.ldexp(1.0, rows[:, None] + columns) * [[1, 1, 0], [0, 1, 1], [1, 1, 1], [1, 0, 1], [0, 0, 1]]
     assert np.ptp(module.column_exponents(X) - columns) == 0
 
 
 @pytest.mark.parametrize("edge", [module._SMALLEST, module._LARGEST])
-def test_sizes_at_the_ends_of_their_range(edge):
+def test_sizes_at_the_limits_of_their_range(edge):
     assert len(cr.enumerate_patterns([[edge], [-edge]])) == 2
     beyond = edge * (1.0 - 2.0**-52 if edge < 1.0 else 1.0 + 2.0**-52)
-    with pytest.raises(ValueError, match="X must have columns of zeros, or whose largest entry is between"):
+    with pytest.raises(ValueError, match="X must have columns that are zero or have a largest entry between"):
         cr.enumerate_patterns([[beyond], [-beyond]])

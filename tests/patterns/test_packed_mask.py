@@ -1,4 +1,4 @@
-"""Masks of one bit per entry: whatever is asked of them is what the plain mask answers, in less memory."""
+"""Masks of one bit per entry: the same results as unpacked masks, in less memory."""
 
 import copy
 import pickle
@@ -50,10 +50,10 @@ def test_parts_are_those_of_the_plain_mask(D, data):
     assert part.dtype == np.bool_
     np.testing.assert_array_equal(part, D[rows, patterns])
     if part.size:
-        assert part.strides[0] == 1  # the rows of a pattern are next to each other
+        assert part.strides[0] == 1  # the rows of a pattern are contiguous
 
 
-def test_a_part_needs_the_memory_of_its_rows():
+def test_unpacking_a_part_needs_the_memory_of_its_rows():
     mask = PackedMask(np.zeros((40, 20_000), dtype=np.uint8), 160_000)
     tracemalloc.start()
     try:
@@ -83,7 +83,7 @@ def test_duplicates_and_zero_patterns_are_found_in_the_bits(D):
     np.testing.assert_array_equal(unique_columns(pack(D)), unique_columns(D))
 
 
-def test_what_a_packed_mask_refuses():
+def test_packed_masks_refuse_bad_indices():
     mask = pack(np.eye(9, 3, dtype=bool))
     with pytest.raises(IndexError, match="step 1; got step 2"):
         mask[::2, :]
@@ -93,7 +93,7 @@ def test_what_a_packed_mask_refuses():
         mask.bits[0] = 0
     with pytest.raises(TypeError, match="item assignment"):
         mask[0, 0] = True
-    with pytest.raises(ValueError, match="no array to share"):
+    with pytest.raises(ValueError, match="without a copy"):
         mask.__array__(copy=False)
 
 
@@ -231,7 +231,7 @@ def test_memory_stays_far_below_a_byte_per_entry():
 
 
 def both(monkeypatch, problem):
-    """The problem with plain patterns and with packed ones."""
+    """Return the problem with plain and with packed patterns."""
     monkeypatch.setattr(module, "_PLAIN_BYTES", 0)
     patterns = cr.ActivationPatterns(problem.patterns.D, problem.patterns.G)
     assert isinstance(patterns.D, PackedMask)
@@ -262,15 +262,15 @@ def test_solutions_and_certificates_agree(monkeypatch, solver, loss, penalty, sh
     assert certificate.rel_gap <= tol
 
 
-@pytest.mark.parametrize("way", ["rows", "dense", "iterative"])
+@pytest.mark.parametrize("method", ["rows", "dense", "iterative"])
 @pytest.mark.parametrize("n_features", [3, 12])
-def test_every_newton_system_works_on_packed_masks(monkeypatch, way, n_features):
-    """The way is forced by making the others dear; above _BLOCK_FEATURES patterns are preconditioned by overlaps."""
+def test_every_newton_system_works_on_packed_masks(monkeypatch, method, n_features):
+    """The method is forced by making others expensive; above _BLOCK_FEATURES the preconditioner uses overlaps."""
     systems = "cvxrelu.solvers.working_set.newton_systems."
-    monkeypatch.setattr(systems + "_MOST_ROWS", 10_000 if way == "rows" else 0)
-    monkeypatch.setattr(systems + "_MOST_COLUMNS", 8000 if way == "dense" else 0)
+    monkeypatch.setattr(systems + "_MOST_ROWS", 10_000 if method == "rows" else 0)
+    monkeypatch.setattr(systems + "_MOST_COLUMNS", 8000 if method == "dense" else 0)
     monkeypatch.setattr(systems + "_BLOCK_FEATURES", 5)
-    if way == "dense":
+    if method == "dense":
         monkeypatch.setattr(systems + "_OVERHEAD", 1e12)
     monkeypatch.setattr("cvxrelu.problems.operator._TILE_BYTES", 20_000)
     rng = np.random.default_rng(0)
@@ -301,7 +301,7 @@ def test_solvers_that_unpack_the_mask_agree(monkeypatch, kind, solver, penalty):
     assert packed.objective == pytest.approx(plain.objective, rel=1e-6)
 
 
-def test_restricted_problems_are_plain_where_that_is_small(monkeypatch):
+def test_small_restricted_problems_are_unpacked(monkeypatch):
     _, problem = both(monkeypatch, make_problem("gated", n_gates=12))
     index = np.array([7, 2, 5])
     monkeypatch.setattr(module, "_PLAIN_BYTES", 3 * problem.n)
@@ -312,7 +312,7 @@ def test_restricted_problems_are_plain_where_that_is_small(monkeypatch):
     np.testing.assert_array_equal(few.patterns.G, problem.patterns.G[:, index])
 
 
-def test_stored_paths_are_told_by_the_entries_not_the_packing(monkeypatch):
+def test_stored_paths_are_identified_by_entries_not_packing(monkeypatch):
     made = make_problem("gated", n_gates=12)
     plain, packed = both(monkeypatch, made)
     assert path_store.fingerprint_of(plain) == path_store.fingerprint_of(packed)

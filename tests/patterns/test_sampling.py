@@ -1,4 +1,4 @@
-"""sample_patterns: supports of the gates, bias, determinism and refusals."""
+"""sample_patterns: supports of the gates, bias, determinism and refused arguments."""
 
 import math
 from collections import Counter
@@ -17,7 +17,7 @@ def X():
 
 
 def distinct_data(d, n=60):
-    """Rows on which gates of any support differ: no gate is lost as a duplicate."""
+    """Return rows on which gates with different supports differ, so that no gate is a duplicate."""
     return np.random.default_rng(8).standard_normal((n, d))
 
 
@@ -55,14 +55,14 @@ def test_same_seed_same_patterns(X, options):
     assert first.G.shape != other.G.shape or (first.G != other.G).any()
 
 
-def test_a_generator_goes_on_from_where_it_is(X):
+def test_generator_state_advances(X):
     rng = np.random.default_rng(0)
     first, second = (sample_patterns(X, 5, seed=rng) for _ in range(2))
     assert (first.G != second.G).all()
 
 
 def test_duplicates_are_dropped():
-    # Two rows have three patterns that are not zero.
+    # Two rows have three non-zero patterns.
     X = np.array([[1.0, 0.0], [0.0, 1.0]])
     patterns = sample_patterns(X, 100)
     assert sorted(map(tuple, patterns.D.T.tolist())) == [(False, True), (True, False), (True, True)]
@@ -71,7 +71,7 @@ def test_duplicates_are_dropped():
 
 def test_only_zero_patterns_are_refused():
     gate = np.random.default_rng(0).standard_normal((2, 1))
-    with pytest.raises(ValueError, match="no pattern is left: all 1 gates"):
+    with pytest.raises(ValueError, match="no non-zero pattern: all 1 gates"):
         sample_patterns(-gate.T, 1)
 
 
@@ -85,7 +85,7 @@ def test_sparse_gates_of_order_one_by_default():
 
 
 @pytest.mark.parametrize("order", [2, 3])
-def test_every_subset_has_its_share_of_the_gates(order, monkeypatch):
+def test_gates_are_spread_evenly_over_subsets(order, monkeypatch):
     sampled = {}
     monkeypatch.setattr(module.ActivationPatterns, "from_gates", lambda X, G: sampled.update(G=G))
     subsets = {s for size in range(1, order + 1) for s in combinations(range(5), size)}
@@ -110,7 +110,7 @@ def test_fewer_gates_than_subsets_have_distinct_subsets():
 
 
 def test_subsets_are_uniform_over_all_of_them():
-    # 4 + 6 subsets of 4 features: the share of pairs is 0.6, and no subset is preferred.
+    # 4 + 6 subsets of 4 features: pairs are a fraction of 0.6, and all subsets are equally likely.
     X = distinct_data(4)
     counts = Counter(supports(sample_patterns(X, 1, "sparse", seed, order=2))[0] for seed in range(2000))
     assert len(counts) == 10
@@ -135,7 +135,7 @@ def test_order_of_all_features():
 
 
 def patch(gate, shape):
-    """Bounds of the support of a gate over (channels, height, width), checked to be full in all channels."""
+    """Return the bounds of the support of a gate on (channels, height, width); check that it is a full patch."""
     image = gate.reshape(shape) != 0
     assert (image == image[0]).all()
     rows, columns = np.flatnonzero(image[0].any(axis=1)), np.flatnonzero(image[0].any(axis=0))
@@ -173,7 +173,7 @@ def with_bias(X):
 
 
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
-def test_a_bias_extends_the_gates_by_zero(X, with_bias, kind):
+def test_bias_extends_the_gates_by_zero(X, with_bias, kind):
     plain = sample_patterns(X, 30, kind)
     extended = sample_patterns(with_bias, 30, kind, bias=True)
     np.testing.assert_array_equal(extended.G, np.vstack([plain.G, np.zeros(len(plain))]))
@@ -188,32 +188,32 @@ def test_images_do_not_include_the_bias_column():
 
 
 @pytest.mark.parametrize("constant", [1.0, -0.25, 1e-3])
-@pytest.mark.parametrize("share", [0.005, 0.02, 0.1, 0.5, 0.73, 0.999])
+@pytest.mark.parametrize("fraction", [0.005, 0.02, 0.1, 0.5, 0.73, 0.999])
 @pytest.mark.parametrize("n", [39, 40])
-def test_each_gate_is_active_on_the_share(X, n, share, constant):
+def test_each_gate_is_active_on_the_fraction(X, n, fraction, constant):
     data = np.column_stack([X[:n], np.full(n, constant)])
-    patterns = sample_patterns(data, 50, bias=True, active_proportion=share)
-    assert (np.abs(patterns.D.mean(axis=0) - share) <= 1 / n).all()
-    expected = min(max(round(n * share), 1), n - 1)
+    patterns = sample_patterns(data, 50, bias=True, active_proportion=fraction)
+    assert (np.abs(patterns.D.mean(axis=0) - fraction) <= 1 / n).all()
+    expected = min(max(round(n * fraction), 1), n - 1)
     assert (patterns.D.sum(axis=0) == expected).all()
     patterns.check_matches(data)
     np.testing.assert_array_equal(patterns.witnesses(data)[0], patterns.G)
 
 
-def test_the_bias_is_a_quantile_of_the_products(X, with_bias):
+def test_bias_is_a_quantile_of_the_products(X, with_bias):
     patterns = sample_patterns(with_bias, 20, bias=True, active_proportion=0.3)
     products = np.sort(X @ patterns.G[:-1], axis=0)
     np.testing.assert_allclose(-0.25 * patterns.G[-1], (products[27] + products[28]) / 2, rtol=1e-12)
 
 
-def test_the_bias_does_not_depend_on_the_blocks(with_bias, monkeypatch):
+def test_bias_is_independent_of_the_block_size(with_bias, monkeypatch):
     whole = sample_patterns(with_bias, 20, bias=True, active_proportion=0.3)
     monkeypatch.setattr(module, "_BLOCK_BYTES", 1)
     np.testing.assert_allclose(sample_patterns(with_bias, 20, bias=True, active_proportion=0.3).G, whole.G, rtol=1e-12)
 
 
 def test_equal_products_are_active_together():
-    # Five rows equal: 0 or 1 or 5 or 6 rows can be active, and 3 of 6 cannot.
+    # Five equal rows: 0, 1, 5 or 6 rows can be active, but not 3 of 6.
     X = np.array([[1.0, 1.0]] * 5 + [[2.0, 1.0]])
     patterns = sample_patterns(X, 20, "sparse", bias=True, active_proportion=0.5)
     assert {int(k) for k in patterns.D.sum(axis=0)} <= {1, 5, 6}
@@ -256,10 +256,10 @@ def test_equal_products_are_active_together():
         ({"kind": "sparse", "order": 0}, ValueError, "order must be an integer >= 1; got 0"),
         ({"kind": "sparse", "order": 1.5}, TypeError, "order must be an integer >= 1; got 1.5"),
         ({"bias": "yes"}, TypeError, "bias must be True or False; got 'yes'"),
-        ({"bias": True}, ValueError, "last column of X must be constant and not zero; got entries from -"),
+        ({"bias": True}, ValueError, "last column of X must be constant and non-zero; got entries from -"),
         ({"X": np.eye(3, 2)[:, ::-1] * 0, "bias": True}, ValueError, "not zero; got entries from 0 to 0"),
         ({"X": np.array([[9.0, 8, 1], [7, 6, 2]]), "bias": True}, ValueError, "got entries from 1 to 2"),
-        ({"X": np.ones((3, 1)), "bias": True}, ValueError, "X must have a feature beside the constant"),
+        ({"X": np.ones((3, 1)), "bias": True}, ValueError, "with bias=True X must have a feature beside the constant"),
         (
             {"active_proportion": 0.5},
             ValueError,
@@ -273,7 +273,7 @@ def test_bad_arguments_are_refused(X, options, error, message):
 
 
 @pytest.mark.parametrize(
-    ("share", "error", "message"),
+    ("fraction", "error", "message"),
     [
         (0.0, ValueError, "active_proportion must be a finite number > 0 and <= 1; got 0.0"),
         (1.0, ValueError, "active_proportion must be a number > 0 and < 1; got 1.0"),
@@ -281,13 +281,13 @@ def test_bad_arguments_are_refused(X, options, error, message):
         ("half", TypeError, "active_proportion must be"),
     ],
 )
-def test_bad_shares_are_refused(with_bias, share, error, message):
+def test_bad_proportions_are_refused(with_bias, fraction, error, message):
     with pytest.raises(error, match=message):
-        sample_patterns(with_bias, 5, bias=True, active_proportion=share)
+        sample_patterns(with_bias, 5, bias=True, active_proportion=fraction)
 
 
-def test_a_share_of_one_row_is_refused():
-    with pytest.raises(ValueError, match="active_proportion needs an X of two rows or more"):
+def test_proportion_of_one_row_is_refused():
+    with pytest.raises(ValueError, match="active_proportion needs at least two rows of X"):
         sample_patterns([[3.0, 1.0]], 5, bias=True, active_proportion=0.5)
 
 
