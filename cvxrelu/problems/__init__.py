@@ -1,1 +1,1 @@
-"""The convex programs C-GReLU and C-ReLU, and the same as CVXPY programs."""
+"""The convex programs C-GReLU and C-ReLU, their duals and their CVXPY forms."""

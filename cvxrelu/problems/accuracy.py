@@ -1,4 +1,4 @@
-"""Predictions whose products cancel: weights that are far larger than what they predict."""
+"""Accuracy of predictions with cancellation: weights far larger than the predictions."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,14 +10,14 @@ from cvxrelu.numerics.rows import row_norms
 from cvxrelu.patterns.packed_mask import take_patterns
 from cvxrelu.problems.operator import GatedOperator
 
-_ACCURACY = 1e-11  # of predictions, relative to the targets: more than ordinary weights lose to rounding
-_LARGEST = 10**8  # products in extended precision, which take about a second
+_ACCURACY = 1e-11  # of predictions, relative to the targets; above the rounding errors of ordinary weights
+_LARGEST = 10**8  # limit of products in extended precision: about a second
 
 
 def cancelling_size(X: FloatArray, Y: FloatArray) -> float:
-    """Return the sum_i ||u_i|| above which predictions may lose more than 1e-11 of the targets to rounding.
+    """Return the sum_i ||u_i|| above which rounding errors of predictions may exceed 1e-11 of the targets.
 
-    Rounding is at most about eps max_j ||x_j|| sum_i ||u_i||.
+    The errors are at most about eps max_j ||x_j|| sum_i ||u_i||.
     """
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         size = _ACCURACY * np.abs(Y).max() / (EPS * row_norms(X).max())
@@ -25,10 +25,9 @@ def cancelling_size(X: FloatArray, Y: FloatArray) -> float:
 
 
 def accurate_forward(operator: GatedOperator, U: FloatArray, size: float) -> FloatArray:
-    """Return A u (n, c) for weights U (c, P, d), in extended precision where float64 would lose too much.
+    """Return A u (n, c) for weights U (c, P, d), in extended precision if float64 is too inaccurate.
 
-    Where sum_i ||u_i|| of an output is above ``size``, products are summed in the long double of the machine, if there
-    are at most 1e8 of them.
+    If sum_i ||u_i|| of an output exceeds ``size``, products are summed in long double, unless there are more than 1e8.
 
     Parameters
     ----------
@@ -37,7 +36,7 @@ def accurate_forward(operator: GatedOperator, U: FloatArray, size: float) -> Flo
     U : ndarray of shape (c, P, d)
         The weights.
     size : float
-        That of `cancelling_size`.
+        The value of `cancelling_size`.
 
     Returns
     -------
@@ -59,11 +58,11 @@ def accurate_forward(operator: GatedOperator, U: FloatArray, size: float) -> Flo
 
 
 def cone_shortfall(cones: PatternCones, W: FloatArray, multipliers: sp.csr_array, size: float) -> float:
-    """Return sum_b g_b'(-Xt_b w_b)_+: what multipliers g charge for weights that rounding leaves outside their cones.
+    """Return sum_b g_b'(-Xt_b w_b)_+, the cost at multipliers g of cone violations caused by rounding.
 
-    Weights in their cones to the rounding of their products may miss them by much where they are far larger than what
-    they predict, and their objective falls below the optimal value. This sum is a bound of that: by weak duality
-    objective(w) >= value(t, g) + sum_b g_b'Xt_b w_b. Zero where sum_b ||w_b|| is at most ``size``.
+    Weights far larger than the predictions, feasible only to the rounding of their products, may have an objective
+    below the optimal value. This sum bounds the difference, as by weak duality
+    objective(w) >= value(t, g) + sum_b g_b'Xt_b w_b. It is zero if sum_b ||w_b|| is at most ``size``.
 
     Parameters
     ----------
@@ -74,7 +73,7 @@ def cone_shortfall(cones: PatternCones, W: FloatArray, multipliers: sp.csr_array
     multipliers : csr_array of shape (B, n)
         g >= 0.
     size : float
-        That of `cancelling_size`.
+        The value of `cancelling_size`.
 
     Returns
     -------
@@ -83,11 +82,11 @@ def cone_shortfall(cones: PatternCones, W: FloatArray, multipliers: sp.csr_array
     norms = np.linalg.norm(W, axis=1)
     if not norms.sum() > size:
         return 0.0
-    charge = 0.0
+    shortfall = 0.0
     for b in np.flatnonzero(norms).tolist():
-        part = slice(*multipliers.indptr[b : b + 2])
-        rows, g = multipliers.indices[part], multipliers.data[part]
+        entries = slice(*multipliers.indptr[b : b + 2])
+        rows, g = multipliers.indices[entries], multipliers.data[entries]
         signs = np.where(cones.D[rows, b % len(cones.patterns)], 1.0, -1.0)
         products = signs * (cones.X[rows].astype(np.longdouble) @ W[b].astype(np.longdouble))
-        charge += float(g @ np.maximum(-products, 0.0))
-    return charge
+        shortfall += float(g @ np.maximum(-products, 0.0))
+    return shortfall

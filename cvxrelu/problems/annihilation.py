@@ -1,4 +1,4 @@
-"""Points of the dual at lam = 0: t near a given one with A't = 0 to rounding."""
+"""Dual points at lam = 0: the nearest t with A't = 0 to rounding."""
 
 from collections.abc import Callable
 
@@ -13,15 +13,15 @@ from cvxrelu.problems.operator import GatedOperator
 
 _CORRECTIONS = 10
 _REFINEMENTS = 3
-_MOST_WORK = 1e8  # of singular values: n^2 P d
-_LARGEST = 1e7  # entries of the matrix that they are of
+_MAX_SVD_WORK = 1e8  # n^2 P d
+_LARGEST = 1e7  # entries of the matrix
 
 
 def annihilated(operator: GatedOperator, loss: Loss, Y: FloatArray, t: FloatArray) -> FloatArray:
     """Return a point of the domain of F* near t (n, c) with A't = 0 to rounding, or 0 if none is found.
 
-    The least correction of t may leave the domain, which t touches where a loss is flat or linear:
-    entries that meet its boundary stay there, and the others are corrected again.
+    The minimum-norm correction may leave the domain, as t is on its boundary where the loss is flat or linear. Entries
+    that reach the boundary are fixed there, and the others corrected again.
     """
     free = np.ones(t.shape, dtype=np.bool_)
     point = t
@@ -31,14 +31,14 @@ def annihilated(operator: GatedOperator, loss: Loss, Y: FloatArray, t: FloatArra
         if _is_annihilated(operator, point):
             return point
         inside = free & (np.abs(point - moved) <= 8 * EPS * np.abs(moved).max())
-        if not inside.any() or np.array_equal(inside, free):  # nothing left to correct, or to correct otherwise
+        if not inside.any() or np.array_equal(inside, free):  # no free entries, or no new fixed ones
             break
         free = inside
     return np.zeros_like(t)
 
 
 def product_roundings(X: FloatArray, t: FloatArray) -> FloatArray:
-    """Return bounds (c, 1, d) of the rounding errors of the entries of X' D_i t_k, for every i."""
+    """Return bounds (c, 1, d) of the rounding errors of the entries of X' D_i t_k, valid for all i."""
     sums = np.abs(X).T @ np.abs(t)
     bounds: FloatArray = (len(X) + 2) * EPS * sums.T[:, None, :]
     return bounds
@@ -53,28 +53,28 @@ def _is_annihilated(operator: GatedOperator, t: FloatArray) -> bool:
 
 
 def _correction(operator: GatedOperator, t: FloatArray, free: np.ndarray) -> FloatArray:
-    """Return the smallest s on the free entries with A's = A't, in the least-squares sense, for columns of unit norm.
+    """Return the minimum-norm least-squares solution s, on the free entries, of A's = A't with unit columns of X.
 
-    By singular values where A is so small that they cost little, whatever its condition; else by LSMR.
+    Small problems use the SVD of A, which is accurate for every condition number; others use LSMR.
     """
     largest = float(np.abs(t).max())
     if largest == 0.0:
         return t
-    unit = t / largest  # squares are taken
+    unit = t / largest  # avoids overflow of squares
     norms = np.hypot.reduce(operator.X, axis=0)
     norms[norms == 0.0] = 1.0
     entries = float(len(t)) * operator.n_patterns * operator.n_features
-    small = entries <= _LARGEST and len(t) * entries <= _MOST_WORK
-    solve = (_by_singular_values if small else _by_lsmr)(operator, norms, free)
+    small = entries <= _LARGEST and len(t) * entries <= _MAX_SVD_WORK
+    solve = (_by_svd if small else _by_lsmr)(operator, norms, free)
     total = np.zeros_like(t)
-    for _ in range(_REFINEMENTS):  # one pass leaves a residue of its own tolerance
+    for _ in range(_REFINEMENTS):  # one pass leaves a residual of the size of its tolerance
         if _is_annihilated(operator, unit - total):
             break
         total += solve(operator.adjoint(unit - total) / norms)
     return largest * total
 
 
-def _by_singular_values(operator: GatedOperator, norms: FloatArray, free: np.ndarray) -> Callable[..., FloatArray]:
+def _by_svd(operator: GatedOperator, norms: FloatArray, free: np.ndarray) -> Callable[..., FloatArray]:
     """Return the map from A't / norms (c, P, d) to s (n, c)."""
     A = (np.asarray(operator.D, dtype=np.float64)[:, :, None] * (operator.X / norms)[:, None, :]).reshape(len(free), -1)
     inverses: list[FloatArray] = []
@@ -82,10 +82,10 @@ def _by_singular_values(operator: GatedOperator, norms: FloatArray, free: np.nda
         same = next((j for j in range(k) if np.array_equal(rows, free[:, j])), None)
         inverses.append(inverses[same] if same is not None else scipy.linalg.pinv(A[rows].T))
 
-    def solve(rest: FloatArray) -> FloatArray:
+    def solve(residual: FloatArray) -> FloatArray:
         s = np.zeros(free.shape)
         for k, rows in enumerate(free.T):
-            s[rows, k] = inverses[k] @ rest[k].ravel()
+            s[rows, k] = inverses[k] @ residual[k].ravel()
         return s
 
     return solve
@@ -102,8 +102,8 @@ def _by_lsmr(operator: GatedOperator, norms: FloatArray, free: np.ndarray) -> Ca
         dtype=np.float64,
     )
 
-    def solve(rest: FloatArray) -> FloatArray:
-        s: FloatArray = lsmr(At, rest.ravel(), atol=1e-15, btol=1e-15, conlim=0.0, maxiter=20 * n)[0]
+    def solve(residual: FloatArray) -> FloatArray:
+        s: FloatArray = lsmr(At, residual.ravel(), atol=1e-15, btol=1e-15, conlim=0.0, maxiter=20 * n)[0]
         return s.reshape(n, c)
 
     return solve

@@ -1,4 +1,4 @@
-"""The base class of the convex programs: validated data, objective, lam_max."""
+"""Base class of the convex programs: validated data, objective and lam_max."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
 
 def check_block_array(name: str, value: Any, shape: tuple[int, ...]) -> FloatArray:
-    """Return an array of blocks in float64, checked."""
+    """Validate an array of blocks and return it in float64."""
     array = check_numeric(name, value).astype(np.float64)
     if array.shape != shape:
         raise ValueError(f"{name} must have shape (c, P, d) = {shape}; got {array.shape}")
     return array
 
 
-# The parts of a problem, and those that each computed attribute depends on: none on lam.
+# The parts of a problem and, for each cached attribute, the parts that it depends on; none depends on lam.
 _SOURCES = {
     **{part: {part} for part in ("X", "y", "patterns", "lam", "loss", "penalty")},
     "Y": {"y"},
@@ -54,13 +54,13 @@ _SOURCES = {
     "_lam_max": {"X", "y", "patterns", "loss", "penalty"},
     "normal_data": {"X", "y", "patterns", "loss", "penalty"},
 }
-_OF_ONE_CLASS = {"row_space", "cones", "_lam_max", "normal_data"}
+_CLASS_SPECIFIC = {"row_space", "cones", "_lam_max", "normal_data"}
 _WEIGHT_ARRAYS, _REMEDY = 6, "take fewer gates"
-_SAFE_EXPONENT = 160  # of two, of the size of X and y: products of their fourth powers stay normal numbers
+_SAFE_EXPONENT = 160  # binary exponent of X and y up to which products of their fourth powers stay normal numbers
 
 
 class ConvexProblem(DualProgram):
-    """Common part of `ConvexGatedReLU` and `ConvexReLU`; see there."""
+    """Base class of `ConvexGatedReLU` and `ConvexReLU`; see there."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class ConvexProblem(DualProgram):
     loss: Loss
     penalty: Penalty
     has_cones: ClassVar[bool]  # whether blocks are pairs in the cones of their patterns
-    normal_data: Normalized[Any] | None = None  # on data of ordinary size, lam = 0: from `normalize`, for all lam
+    normal_data: Normalized[Any] | None = None  # normalized problem at lam = 0, cached by `normalize` for all lam
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -126,7 +126,7 @@ class ConvexProblem(DualProgram):
 
     @property
     def solved_columns(self) -> int:
-        """Columns that solvers work on: n where n < d and no single feature matters to the penalty; see `rotation`."""
+        """Number of columns in solvers: min(n, d) if the penalty is rotation invariant, else d; see `rotation`."""
         return min(self.n, self.d) if self.penalty.rotation_invariant or self.lam == 0.0 else self.d
 
     @cached_property
@@ -136,19 +136,19 @@ class ConvexProblem(DualProgram):
 
     @cached_property
     def operator(self) -> GatedOperator:
-        """A on (X, D) in float64: every reported figure comes from it, whatever the precision of X."""
+        """A on (X, D) in float64, used for all reported values whatever the precision of X."""
         X = self.X.astype(np.float64, copy=False)
         X.flags.writeable = False
         return GatedOperator(X, self.patterns.D)
 
     @property
     def native_operator(self) -> GatedOperator:
-        """A on (X, D) in the precision of X, for solvers to iterate with."""
+        """A on (X, D) in the precision of X, for the iterations of solvers."""
         return self.operator if self.X.dtype == np.float64 else self.operator.on_data(self.X)
 
     @cached_property
     def at_zero(self) -> tuple[FloatArray, FloatArray]:
-        """The gradient t of F at zero (n, c) and A't (c, P, d), where solvers start; the same for all lam."""
+        """The gradient t of F at zero (n, c) and A't (c, P, d), from which solvers start; independent of lam."""
         t = self.loss.gradient(np.zeros_like(self.Y), self.Y)
         products = self.operator.adjoint(t)
         t.flags.writeable = products.flags.writeable = False
@@ -161,12 +161,12 @@ class ConvexProblem(DualProgram):
 
     @cached_property
     def _cancelling_size(self) -> float:
-        """The size of weights from which on predictions lose too much to rounding; see `accuracy`."""
+        """Size of weights above which predictions in float64 are too inaccurate; see `accuracy`."""
         return cancelling_size(self.operator.X, self.Y)
 
     @cached_property
     def resolution(self) -> float:
-        """What float64 cannot tell from 0 of an objective; see `Loss.resolution`."""
+        """Objective that float64 cannot distinguish from 0; see `Loss.resolution`."""
         return self.loss.resolution(self.Y)
 
     @cached_property
@@ -183,61 +183,67 @@ class ConvexProblem(DualProgram):
 
     @cached_property
     def row_space(self) -> RowSpace | None:
-        """Coordinates in the row space of X; None where n >= d."""
+        """Coordinates in the row space of X; None if n >= d."""
         return RowSpace.of(self.operator.X)
 
     @classmethod
     def of(cls, problem: ConvexProblem) -> Self:
-        """Return the program of this class with the parts of another problem, whose validated data it shares.
+        """Return the program of this class with the data of another problem, sharing its validated arrays.
 
         Raises
         ------
         ValueError
-            If the class does not have the penalty.
+            If the class does not support the penalty.
         """
         if isinstance(problem, cls):
             return problem
         other = object.__new__(cls)
-        _ = problem.operator  # computed now, to be shared
-        other.__dict__.update({name: value for name, value in dict(vars(problem)).items() if name not in _OF_ONE_CLASS})
+        _ = problem.operator  # compute now, to share it
+        other.__dict__.update(
+            {name: value for name, value in dict(vars(problem)).items() if name not in _CLASS_SPECIFIC}
+        )
         other._check_penalty()
         return other
 
     def with_lam(self, lam: float) -> Self:
-        """Return the same problem at another regularisation strength, sharing the validated data."""
+        """Return the same problem with another regularization strength, sharing the validated data."""
         return self.replace(lam=check_number("lam", lam, minimum=0.0))
 
     def replace(self, **changes: Any) -> Self:
-        """Return the problem with other parts, which are not checked; what depends on the same ones alone is shared.
+        """Return the problem with some parts replaced, without checks; cached attributes that stay valid are shared.
 
         Parameters
         ----------
         **changes
-            Of ``X``, ``y`` (copied, to be read-only), ``patterns``, ``lam``, ``loss`` and ``penalty``, or what is
-            computed from them.
+            New values of ``X``, ``y`` (both copied, read-only), ``patterns``, ``lam``, ``loss`` or ``penalty``, or of
+            attributes computed from them.
 
         Returns
         -------
         ConvexGatedReLU or ConvexReLU
-            Of the same kind.
+            A problem of the same class.
         """
         for name in {"X", "y"} & changes.keys():
             changes[name] = read_only(changes[name])
         other = object.__new__(type(self))
-        kept = dict(vars(self))  # a copy made at once: another thread may add to it
+        cached = dict(vars(self))  # an atomic copy, as other threads may add to it
         other.__dict__.update(
-            {name: kept[name] for name, parts in _SOURCES.items() if name in kept and changes.keys().isdisjoint(parts)}
+            {
+                name: cached[name]
+                for name, parts in _SOURCES.items()
+                if name in cached and changes.keys().isdisjoint(parts)
+            }
             | changes
         )
         return other
 
     def restrict(self, index: NDArray[np.intp]) -> Self:
-        """Return the problem with the patterns of ``index`` only."""
+        """Return the problem restricted to the patterns in ``index``."""
         gates = None if self.patterns.G is None else self.patterns.G[:, index]
         return self.replace(patterns=ActivationPatterns(take_patterns(self.patterns.D, index), gates))
 
     def on_data(self, X: FloatArray, y: FloatArray, lam: float, loss: Loss) -> Self:
-        """Return the same kind of problem on data of ordinary size with the same patterns, which are not checked."""
+        """Return the same kind of problem on normalized data with the same patterns, without checks."""
         if X is self.X:
             self._share()
             return self.replace(y=y, lam=lam, loss=loss, _far=False)
@@ -246,7 +252,7 @@ class ConvexProblem(DualProgram):
         return other
 
     def _share(self) -> None:
-        """Compute what belongs to X and the patterns alone, at once: to be shared by all lam."""
+        """Compute attributes of X and the patterns now, to share them between all lam."""
         _ = self.operator
 
     @cached_property
@@ -255,13 +261,13 @@ class ConvexProblem(DualProgram):
 
     @property
     def _ordinary(self) -> Normalized[Self] | None:
-        """The problem for evaluations whose squares would leave the range of float64 here; None where they do not."""
+        """The normalized problem if squares would over- or underflow in this one; else None."""
         normal = normalize(self) if self._far else None
         return None if normal is None or normal.problem is self else normal
 
     @abstractmethod
     def blocks(self, weights: Weights) -> FloatArray:
-        """Return the weights as one float64 array of blocks, checked: (c, P, d) or (2, c, P, d)."""
+        """Validate weights and return them as one float64 array of blocks: (c, P, d) or (2, c, P, d)."""
 
     @abstractmethod
     def weights(self, blocks: FloatArray) -> Weights:
@@ -277,21 +283,21 @@ class ConvexProblem(DualProgram):
 
     @abstractmethod
     def repair(self, weights: Weights) -> Weights:
-        """Return weights in their cones, near the given ones."""
+        """Return feasible weights near the given ones."""
 
     @abstractmethod
     def shortfall(self, weights: Weights, dual: DualPoint) -> float:
-        """Return a bound of how far rounding in the cones of large weights brings the objective below its optimum."""
+        """Return a bound of how far cone violations from rounding put the objective below the optimal value."""
 
     @abstractmethod
     def program_entries(self) -> int:
-        """Return the number of non-zeros of the matrices of the program for CVXPY, for dense X."""
+        """Return the number of non-zeros of the matrices of the CVXPY program, for dense X."""
 
     @abstractmethod
     def _check_penalty(self) -> None: ...
 
     def require_memory(self) -> None:
-        """Raise InsufficientMemoryError if weights, and what is computed with them, do not fit in what is free."""
+        """Raise InsufficientMemoryError if weights and arrays of their size do not fit in the free memory."""
         shape = self._blocks_shape()
         require(_WEIGHT_ARRAYS * 8.0 * math.prod(shape), f"Weights of shape {shape} and a few more arrays", _REMEDY)
 
@@ -318,7 +324,7 @@ class ConvexProblem(DualProgram):
         return self.operator.forward(self._combined(self.blocks(weights)))
 
     def objective(self, weights: Weights) -> float:
-        """Return F(A u) + lam * Omega(u); whether the cones hold is for `violation` to say."""
+        """Return F(A u) + lam * Omega(u); feasibility is not checked, see `violation`."""
         if (ordinary := self._ordinary) is not None:
             return ordinary.value(ordinary.problem.objective(ordinary.start(weights)))
         blocks = self.blocks(weights)
@@ -327,15 +333,15 @@ class ConvexProblem(DualProgram):
         return self.loss.value(prediction, self.Y) + regulariser
 
     def gradient_point(self, weights: Weights) -> FloatArray:
-        """Return t = grad F(A u) (n, c), the dual variable that belongs to the weights."""
+        """Return t = grad F(A u) (n, c), the dual variable of the weights."""
         return self.loss.gradient(self.predict(weights), self.Y)
 
     def lam_max(self) -> float:
         """Return the smallest lam at which zero weights are optimal.
 
-        It is the dual norm of A' grad F(0), over the cones for C-ReLU (exact, but for feature_group_l1
-        with cones, where it is the upper end of an interval of relative width 1e-6). Infinite for penalties
-        that are not norms, unless the gradient vanishes.
+        It is the dual norm of A' grad F(0), over the cones for C-ReLU (exact, except for feature_group_l1 with cones:
+        the upper end of an interval of relative width 1e-6). Infinite for penalties that are not norms, unless the
+        gradient vanishes.
         """
         return self._lam_max
 
@@ -366,12 +372,12 @@ class ConvexProblem(DualProgram):
 
 
 def check_problem(value: Any) -> ConvexProblem:
-    """Return a problem; TypeError for anything else."""
+    """Return a problem unchanged; raise TypeError for anything else."""
     if not isinstance(value, ConvexProblem):
         raise TypeError(f"problem must be a ConvexGatedReLU or ConvexReLU; got {type(value).__name__}")
     return value
 
 
 def as_weights(solution_or_weights: Any) -> Any:
-    """Return the weights of a solution, or weights as they are given: not checked."""
+    """Return the weights of a solution, or weights unchanged, without checks."""
     return getattr(solution_or_weights, "weights", solution_or_weights)

@@ -1,4 +1,4 @@
-"""CVXPY's solvers: their names for tolerance and limits, and whether they can be used here."""
+"""CVXPY's solvers: their option names for tolerance and limits, and their availability."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,11 +11,11 @@ from cvxrelu.runtime.threads import cvxpy_alone
 
 @dataclass(frozen=True)
 class Backend:
-    """A CVXPY solver: its package and its own names for `tol`, `max_iter` and `time_limit`.
+    """A CVXPY solver: its package and its option names for `tol`, `max_iter` and `time_limit`.
 
-    ``floor`` is the smallest tolerance that it accepts, ``nested`` the keyword under which it takes its options,
-    if any, ``licensed`` says that it needs a licence, ``always`` holds options that are always set, ``wheels`` says for
-    which versions of Python there are wheels, if not for all.
+    ``floor`` is the smallest tolerance accepted, ``nested`` the keyword that takes a dictionary of options, if any,
+    ``licensed`` whether it needs a licence, ``always`` options that are always set, and ``wheels`` the versions of
+    Python with wheels, if not all.
     """
 
     package: str
@@ -29,7 +29,7 @@ class Backend:
     wheels: str = ""
 
     def settings(self, tol: float, limits: dict[str, Any]) -> dict[str, Any]:
-        """Return the keywords for CVXPY's solve, with ``limits`` under the solver's own names."""
+        """Return the keywords for CVXPY's solve; ``limits`` are options of the solver."""
         settings = dict.fromkeys(self.tol, max(tol, self.floor)) | limits
         return ({self.nested: settings} if self.nested is not None else settings) | self.always
 
@@ -48,7 +48,7 @@ BACKENDS = {
         "cvxopt",
         ("abstol", "reltol", "feastol"),
         "max_iters",
-        # Before CVXOPT's own choice, CVXPY looks for redundant rows by ARPACK, which breaks down on bad scales.
+        # By default CVXPY looks for redundant rows by ARPACK, which fails on badly scaled data.
         always={"kktsolver": "qr"},
     ),
     "QOCO": Backend("qoco", ("abstol", "reltol"), "max_iters"),
@@ -89,7 +89,7 @@ BACKENDS = {
 
 
 class Availability(StrEnum):
-    """Whether a solver can be used on this machine."""
+    """Availability of a solver on this machine."""
 
     OK = "ok"
     MISSING = "missing"
@@ -98,15 +98,14 @@ class Availability(StrEnum):
 
 
 def solver_names() -> list[str]:
-    """Return the CVXPY solvers that have a name here: those in the table, and all that are installed."""
+    """Return the names of the CVXPY solvers in the table and of all that are installed."""
     return sorted(set(BACKENDS) | set(cp.installed_solvers()))
 
 
 def availability(solver: str) -> Availability:
-    """Return whether a CVXPY solver can be used; those that need a licence are tried on small programs.
+    """Return the availability of a CVXPY solver; solvers that need a licence are tried on small programs.
 
-    They are tried with 3 variables and, as the licences that come with pip packages allow a few hundred, with
-    1,200.
+    These have 3 and 1,200 variables, as the licences that come with pip packages allow a few hundred.
     """
     if solver not in cp.installed_solvers():
         return Availability.MISSING
@@ -118,28 +117,22 @@ def availability(solver: str) -> Availability:
 
 
 def require_available(solver: str) -> None:
-    """Raise if a solver is known to be missing.
-
-    Raises
-    ------
-    SolverNotAvailableError
-        Naming the package to install.
-    """
+    """Raise SolverNotAvailableError, which names the package to install, if a solver is not installed."""
     if solver not in cp.installed_solvers():
         backend = BACKENDS[solver]
         compiler = f" (needs a C compiler: its wheels are for Python {backend.wheels})" if backend.wheels else ""
         installed = [name for name in BACKENDS if name in cp.installed_solvers()]
         raise SolverNotAvailableError(
-            f"solver {solver} is not installed: run 'pip install {backend.package}'{compiler}, or choose one that is "
-            f"installed: {', '.join(installed)}"
+            f"solver {solver} is not installed: run 'pip install {backend.package}'{compiler}, or choose an installed "
+            f"one: {', '.join(installed)}"
         )
 
 
 def failure_reason(solver: str) -> str | None:
-    """Return why a solver that raised cannot be used here, with the remedy; None if it can be."""
+    """Return why a solver that raised an exception is unavailable, with the remedy; None if it is available."""
     remedies = {
-        Availability.NO_LICENCE: f"solver {solver} is installed but does not run, most likely for want of a licence: "
-        "set one up, or use CLARABEL",
+        Availability.NO_LICENCE: f"solver {solver} is installed but does not run, most likely because it has no "
+        "licence: set one up, or use CLARABEL",
         Availability.SIZE_LIMITED: f"the licence of solver {solver} limits the size of programs, and this one is "
         "larger: get a full licence, or use CLARABEL",
     }
@@ -152,6 +145,6 @@ def _solves(solver: str, n: int) -> bool:
     program = cp.Problem(cp.Minimize(cp.sum_squares(x - 1) + cp.norm(x)), [x >= 0])
     try:
         program.solve(solver=solver)
-    except Exception:  # each solver raises licence errors of a class of its own
+    except Exception:  # each solver has its own class of licence errors
         return False
     return program.status in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE)

@@ -1,4 +1,4 @@
-"""C-GReLU, C-ReLU and their duals as CVXPY problems, vectorised, with ``y`` and ``lam`` as Parameters."""
+"""C-GReLU, C-ReLU and their duals as vectorised CVXPY problems, with ``y`` and ``lam`` as Parameters."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from cvxrelu.runtime.lazy_imports import cp
 from cvxrelu.runtime.memory import COMPILED_BYTES, require
 from cvxrelu.runtime.threads import cvxpy_alone
 
-# Backend of CVXPY that compiles these programs fastest: one large constant matrix, few atoms.
+# CVXPY's fastest backend for these programs: one large constant matrix, few atoms.
 CANON_BACKEND = "SCIPY"
-_BUILT_BYTES = 24  # for each non-zero of A and the cones
+_BUILT_BYTES = 24  # for each non-zero of A and of the cones
 _REMEDY = "take fewer patterns or rows, or a native solver"
 _LARGE_PROGRAM = 2 * 10**8
-_LARGEST_FEATURES = (1e8, 1e5, 1e3, 1e1)  # norms of features in the units of a solver, in the order that is tried
-_SPREAD = 8.0  # of units: below it features are of one size
-_LEAST_FEATURE = 1e-10  # of the largest: what is far less may be the rounding of zeros
+_LARGEST_FEATURES = (1e8, 1e5, 1e3, 1e1)  # largest norms of features in the units of a solver, tried in this order
+_SPREAD = 8.0  # ratio of units up to which features are of similar size
+_SMALLEST_FEATURE = 1e-10  # relative to the largest; smaller ones may be rounding errors of zeros
 
 
 class ProgramData(Protocol):
-    """What a program is made of: a `ConvexProblem`, which imports this module, as it is seen from here."""
+    """Protocol of the data of a program, implemented by `ConvexProblem`, which imports this module."""
 
     patterns: ActivationPatterns
     lam: float
@@ -51,35 +51,34 @@ class ProgramData(Protocol):
 
 
 def build_program(problem: ProgramData, form: Literal["primal", "dual"] = "primal") -> cp.Problem:
-    """Return a convex program of the problem as a `cvxpy.Problem` with named parts.
+    """Return the primal or dual program as a `cvxpy.Problem` with named parts.
 
-    Parameters ``y`` (n, c) and ``lam`` are CVXPY Parameters: give them other values and solve again without
-    recompiling. More constraints join by ``cp.Problem(prog.objective, prog.constraints + [...])``.
+    ``y`` (n, c) and ``lam`` are CVXPY Parameters: change their values and solve again without recompiling. Add
+    constraints by ``cp.Problem(prog.objective, prog.constraints + [...])``.
 
     primal
         Variables ``U`` (c P, d), or ``V`` and ``W`` (c P, d), row k P + i being block (k, i), and the prediction
         ``f`` (n, c). Constraints labelled "prediction", and "cone_V" and "cone_W" for C-ReLU: arrays (n, c P).
     dual
-        Variables ``t`` (n, c) and, for C-ReLU, the multipliers ``g`` and ``h`` (c P, n) of the cones of V and W
-        (DESIGN section 4). Its value is the optimal value of the primal.
+        Variables ``t`` (n, c) and, for C-ReLU, the multipliers ``g`` and ``h`` (c P, n) of the cones of V and W. Its
+        value is the optimal value of the primal.
 
-    Solve by CVXOPT as ``program.solve(solver="CVXOPT", kktsolver="qr")``, which `cvxrelu.solve` does:
-    without it CVXPY looks for redundant rows by ARPACK first, which may break down on bad scales
-    (``ArpackNoConvergence``).
+    With CVXOPT use ``program.solve(solver="CVXOPT", kktsolver="qr")``, as `cvxrelu.solve` does: otherwise CVXPY looks
+    for redundant rows by ARPACK, which may fail on badly scaled data (``ArpackNoConvergence``).
 
     Parameters
     ----------
     problem : ConvexGatedReLU or ConvexReLU
         The problem.
     form : {"primal", "dual"}
-        Which of the two.
+        The program to build.
 
     Raises
     ------
     ValueError
-        If ``form`` is another word.
+        If ``form`` is neither.
     InsufficientMemoryError
-        If the program would not fit in the memory that is free.
+        If the program would not fit in the free memory.
 
     Warns
     -----
@@ -99,29 +98,28 @@ def build_program(problem: ProgramData, form: Literal["primal", "dual"] = "prima
 
 @cvxpy_alone()
 def dual_solver_program(problem: ProgramData) -> cp.Problem:
-    """Return the dual program as solvers are given it: objective, dual variable and multipliers times n.
+    """Return the dual program for solvers, with objective, dual variable and multipliers scaled by n.
 
-    Constraints then hold to the solver's tolerance relative to n lam, not to lam, which may be hardly larger than it.
+    The solver's feasibility tolerance is then relative to n lam, as lam may be hardly larger than the tolerance.
     """
     n = len(problem.Y)
     return _dual(problem, cp.Constant(problem.Y), cp.Constant(n * problem.lam), n)
 
 
 def solver_units(problem: ProgramData) -> list[FloatArray]:
-    """Return the units (d,) of each feature's weights in which solvers are given the primal program.
+    """Return choices of units (d,) of each feature's weights for the primal program of solvers.
 
-    Units are powers of two. In the first ones the strength of the penalty is about 1, unless features would be huge:
-    solvers accept dual constraints that hold up to a fraction of 1, and lam may be less than that fraction. Where
-    features differ by orders of magnitude, others follow in which the largest of them are smaller, for a solver that
-    falls short in the first.
+    Units are powers of two. With the first choice the penalty has a factor of about 1, except for features that would
+    be huge: solvers satisfy dual constraints to an absolute tolerance, which may exceed lam itself. If features differ
+    by orders of magnitude, further choices bound the largest features, for solvers that fail with the first.
     """
     n, d = problem.operator.X.shape
     sizes = np.linalg.norm(problem.operator.X, axis=0)
     sizes[sizes == 0.0] = 1.0
     if not _regularised(problem):
-        if n <= d:  # in the row space of X small features may be rounding alone
+        if n <= d:  # in the row space of X, small features may be rounding errors
             return [np.ones(d)]
-        return [_powers_of_two(1.0 / np.maximum(sizes, _LEAST_FEATURE * sizes.max()))]
+        return [_powers_of_two(1.0 / np.maximum(sizes, _SMALLEST_FEATURE * sizes.max()))]
     if problem.penalty.degree is None:
         return [np.ones(d)]
     unit = np.ldexp(1.0, _exponent(problem))
@@ -131,10 +129,7 @@ def solver_units(problem: ProgramData) -> list[FloatArray]:
 
 @cvxpy_alone()
 def solver_program(problem: ProgramData, units: FloatArray) -> cp.Problem:
-    """Return the primal program as solvers are given it: the variables are the weights over units (d,).
-
-    The objective is n times that of the problem, a sum over rows.
-    """
+    """Return the primal program for solvers, with n times the objective and the weights divided by ``units`` (d,)."""
     exponent = _exponent(problem)
     strength = cp.Constant(float(np.ldexp(len(problem.Y) * problem.lam, exponent * (problem.penalty.degree or 0))))
     return _primal(problem, cp.Constant(problem.Y), strength, units, np.ldexp(units, -exponent), len(problem.Y))
@@ -145,7 +140,7 @@ def _regularised(problem: ProgramData) -> bool:
 
 
 def _exponent(problem: ProgramData) -> int:
-    """Return the power of two of the unit of weights in which n lam is about 1."""
+    """Return the exponent of two of the unit of weights in which n lam is about 1."""
     degree = problem.penalty.degree
     return 0 if degree is None or not _regularised(problem) else round(-np.log2(len(problem.Y) * problem.lam) / degree)
 
@@ -160,10 +155,10 @@ def _primal(
     y: cp.Expression,
     lam: cp.Expression,
     units: FloatArray,
-    penalised: FloatArray,
+    penalty_units: FloatArray,
     factor: float,
 ) -> cp.Problem:
-    """Return factor * F(A w) + lam * Omega(z) in variables v, with w = units * v and z = penalised * v."""
+    """Return factor * F(A w) + lam * Omega(z) in variables v, with w = units * v and z = penalty_units * v."""
     c, n_patterns = problem.Y.shape[1], len(problem.patterns)
     names = ("V", "W") if problem.has_cones else ("U",)
     variables = [cp.Variable((c * n_patterns, len(units)), name=name) for name in names]
@@ -179,27 +174,27 @@ def _primal(
             inside = cp.multiply(signs, X @ variable.T) >= 0
             constraints.append(inside.set_label(f"cone_{variable.name()}"))
     stacked = cp.vstack(variables) if len(variables) == 2 else variables[0]
-    if not (penalised == 1.0).all():
-        stacked = cp.multiply(np.tile(penalised, (stacked.shape[0], 1)), stacked)
+    if not (penalty_units == 1.0).all():
+        stacked = cp.multiply(np.tile(penalty_units, (stacked.shape[0], 1)), stacked)
     fit = problem.loss.expression(f, y)
     objective = (fit if factor == 1.0 else factor * fit) + lam * problem.penalty.expression(stacked, c)
     return cp.Problem(cp.Minimize(objective), constraints)
 
 
 def _dual(problem: ProgramData, y: cp.Expression, lam: cp.Expression, factor: float = 1.0) -> cp.Problem:
-    """Return the dual with its objective, t, multipliers and lam times a factor."""
+    """Return the dual program with objective, t, multipliers and lam scaled by ``factor``."""
     (n, c), n_patterns, X = problem.Y.shape, len(problem.patterns), problem.operator.X
     t = cp.Variable(problem.Y.shape, name="t")
     At = _expanded_matrix(X, problem.patterns.D).T
-    left = cp.vstack([cp.reshape(At @ t[:, k], (n_patterns, X.shape[1]), order="F") for k in range(c)])
+    products = cp.vstack([cp.reshape(At @ t[:, k], (n_patterns, X.shape[1]), order="F") for k in range(c)])
     constraints = []
     if problem.has_cones:
         signs = np.tile(np.where(problem.patterns.D, 1.0, -1.0).T, (c, 1))
         g, h = (cp.Variable((c * n_patterns, n), name=name) for name in "gh")
         constraints += [(g >= 0).set_label("multipliers_V"), (h >= 0).set_label("multipliers_W")]
-        argument = cp.vstack([-left + cp.multiply(signs, g) @ X, left + cp.multiply(signs, h) @ X])
+        argument = cp.vstack([-products + cp.multiply(signs, g) @ X, products + cp.multiply(signs, h) @ X])
     else:
-        argument = -left
+        argument = -products
     conjugate, domain = problem.loss.conjugate_expression(t if factor == 1.0 else t / factor, y)
     term, ball = problem.penalty.conjugate_constraints(argument, lam, c)
     if factor != 1.0:
@@ -208,13 +203,13 @@ def _dual(problem: ProgramData, y: cp.Expression, lam: cp.Expression, factor: fl
 
 
 def _expanded_matrix(X: FloatArray, D: Mask) -> sp.csc_array:
-    """Return A (n, P d) of X, sparse, column j P + i = D_i x_{.j}: what a column-major vec of U_k multiplies."""
+    """Return the sparse matrix A (n, P d) with column j P + i = D_i x_{.j}, for a column-major vec of U_k."""
     masks = np.asarray(D)
     return sp.hstack([sp.csc_array(masks * X[:, [j]]) for j in range(X.shape[1])], format="csc")
 
 
 def check_memory(problem: ProgramData, solver: str) -> None:
-    """Raise InsufficientMemoryError if the compiled program would not fit in the memory that is free."""
+    """Raise InsufficientMemoryError if the compiled program would not fit in the free memory."""
     nonzeros = problem.program_entries()
     require(COMPILED_BYTES * nonzeros, f"{solver}'s program, of about {nonzeros:.1e} non-zeros,", _REMEDY)
 
@@ -224,8 +219,8 @@ def _warn_if_large(problem: ProgramData, form: str) -> None:
     require(_BUILT_BYTES * nonzeros, f"the {form} program, of about {nonzeros:.1e} non-zeros,", _REMEDY)
     if nonzeros > _LARGE_PROGRAM:
         warnings.warn(
-            f"the {form} program will have about {nonzeros:.1e} non-zeros, {12e-9 * nonzeros:.0f} GB for its matrix "
-            "and several times that while it is compiled and factorised; fewer patterns or rows make it smaller",
+            f"the {form} program will have about {nonzeros:.1e} non-zeros: {12e-9 * nonzeros:.0f} GB for its matrix "
+            "and several times that during compilation and factorization; use fewer patterns or rows",
             ProgramSizeWarning,
             stacklevel=4,
         )

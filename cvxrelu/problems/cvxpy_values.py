@@ -11,24 +11,24 @@ from cvxrelu.runtime.lazy_imports import cp
 
 
 def read_weights(problem: ConvexProblem, program: cp.Problem) -> Weights:
-    """Return the weights that a solved primal program holds, in the shapes of ``problem``.
+    """Return the weights of a solved primal program, in the shapes of ``problem``.
 
     Parameters
     ----------
     problem : ConvexGatedReLU or ConvexReLU
-        The problem that the program was made of.
+        The problem of the program.
     program : cvxpy.Problem
-        ``problem.to_cvxpy()``, or a program of the user's with its variables, once it is solved.
+        Solved ``problem.to_cvxpy()``, or another solved program with its variables.
 
     Returns
     -------
     ndarray (c, P, d), or pair of ndarrays (c, P, d)
-        U, or (V, W), as the solver left them: not repaired into the cones.
+        U, or (V, W), as found by the solver, not repaired into the cones.
 
     Raises
     ------
     ValueError
-        If the program has no such variables, or was not solved.
+        If the program does not have these variables, or was not solved.
 
     Examples
     --------
@@ -55,26 +55,26 @@ def read_weights(problem: ConvexProblem, program: cp.Problem) -> Weights:
 
 
 def read_dual(problem: ConvexProblem, program: cp.Problem) -> tuple[FloatArray, FloatArray | None]:
-    """Return the dual variable t (n, c) and multipliers (2 c P, n) or None that a solved program holds.
+    """Return the dual variable t (n, c) and the multipliers (2 c P, n) or None of a solved program.
 
     Parameters
     ----------
     problem : ConvexGatedReLU or ConvexReLU
-        The problem that the program was made of.
+        The problem of the program.
     program : cvxpy.Problem
-        ``problem.to_cvxpy()`` or ``problem.to_cvxpy("dual")``, once it is solved.
+        Solved ``problem.to_cvxpy()`` or ``problem.to_cvxpy("dual")``.
 
     Returns
     -------
     t : ndarray of shape (n, c)
-        The dual variable, in the scale of grad F; as the solver left it, hence not always feasible.
+        The dual variable, in the scale of grad F, as found by the solver: not necessarily feasible.
     multipliers : ndarray of shape (2 c P, n), or None
-        Multipliers >= 0 of the cones, as `DualPoint` orders them; None for gated problems.
+        Multipliers >= 0 of the cones, in the order of `DualPoint`; None for gated problems.
 
     Raises
     ------
     ValueError
-        If it holds none, or not finite ones.
+        If there are no dual values, or they are not finite.
 
     Examples
     --------
@@ -88,7 +88,7 @@ def read_dual(problem: ConvexProblem, program: cp.Problem) -> tuple[FloatArray, 
     >>> t, multipliers = cr.read_dual(problem, program)
     >>> t.shape, multipliers is None
     ((8, 1), True)
-    >>> lower = problem.dual_point(t).value  # moved to feasibility: a bound, whatever the solver did
+    >>> lower = problem.dual_point(t).value  # made feasible: a valid bound for any t
     >>> lower <= cr.solve(problem).objective, bool(abs(lower - value) < 1e-6)
     (True, True)
     """
@@ -98,7 +98,7 @@ def read_dual(problem: ConvexProblem, program: cp.Problem) -> tuple[FloatArray, 
         duals = {constraint.label: constraint.dual_value for constraint in program.constraints}
         values = [duals[name] for name in ("prediction", "cone_V", "cone_W") if name in duals]
     if any(value is None or not np.isfinite(value).all() for value in values):
-        raise ValueError("program must be solved first; it holds no finite dual values")
+        raise ValueError("program must be solved first; it has no finite dual values")
     t, *multipliers = (np.asarray(value) for value in values)
     if "t" not in program.var_dict:
         t, multipliers = -t, [gamma.T for gamma in multipliers]

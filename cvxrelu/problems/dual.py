@@ -1,4 +1,4 @@
-"""The dual of a convex program: dual points, and the lower bounds that they prove."""
+"""Dual of a convex program: dual points and the lower bounds that they prove."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from cvxrelu.problems.normalization import Normalized
 from cvxrelu.problems.operator import GatedOperator
 
 _FEASIBILITY = 1e-12
-_SAFE_SIZE = 1e50  # t between its reciprocal and itself: products with X, and their squares, stay normal numbers
+_SAFE_SIZE = 1e50  # largest t, and inverse of the smallest, for which squared products with X stay normal numbers
 
 
 @dataclass(frozen=True, eq=False)
 class DualPoint:
-    """A dual feasible point: the proof of a lower bound.
+    """A dual feasible point, which proves a lower bound.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class DualPoint:
         Multipliers g >= 0 of the cones, one row for each block in the order (V or W, output, pattern).
         None for gated problems.
     value : float
-        The dual objective there: a lower bound of the optimal value.
+        Dual objective at the point: a lower bound of the optimal value.
     """
 
     t: FloatArray
@@ -62,7 +62,7 @@ class DualProgram(ABC):
     @property
     @abstractmethod
     def _ordinary(self) -> Normalized[Any] | None:
-        """The problem for evaluations whose squares would leave the range of float64 here; None where they do not."""
+        """The normalized problem if squares would over- or underflow in this one; else None."""
 
     @abstractmethod
     def conjugate_argument(
@@ -73,37 +73,37 @@ class DualProgram(ABC):
         *,
         workspace: DualWorkspace | None = None,
     ) -> tuple[FloatArray, sp.csr_array | None]:
-        """Return the argument of the penalty's conjugate at t, with the multipliers that it contains.
+        """Return the argument of the penalty's conjugate at t, and the multipliers in it.
 
-        C-GReLU: -A't. C-ReLU: -+A't + Xt'g; multipliers g that are not given are computed, with the weights
-        as a hint where their minimisation is not separable: for the blocks that decide the largest, and for all above
-        lam where they are projections. A workspace saves what was computed for the caller's last t.
+        C-GReLU: -A't. C-ReLU: -+A't + Xt'g. Multipliers g that are not given are computed for the blocks that determine
+        the dual norm or, if they are projections, for all blocks above lam; the weights initialise minimisations that
+        are not separable. A workspace caches results of the caller's last t.
         """
 
     def dual_constraint_values(
         self, t: FloatArray, workspace: DualWorkspace | None = None
     ) -> tuple[FloatArray, sp.csr_array | None]:
-        """Return the largest value of the dual constraints of each pattern (P,), and its multipliers.
+        """Return the largest dual constraint value of each pattern (P,), and the multipliers.
 
-        For penalties that add up over patterns. A pattern with a value below lam has zero weights if t is optimal. Over
-        the cones, values above lam are exact (an upper bound for "l1"), the others upper bounds.
+        Defined for penalties separable over patterns. A pattern with a value below lam has zero weights if t is
+        optimal. With cones, values above lam are exact (upper bounds for "l1"), the others upper bounds.
         """
         if not isinstance(self.penalty, PatternNorm):
-            raise TypeError(f"penalty must add up over patterns; got {self.penalty!r}")
+            raise TypeError(f"penalty must be separable over patterns; got {self.penalty!r}")
         argument, multipliers = self.conjugate_argument(t, None, workspace=workspace)
         return homogeneous(self.penalty.pattern_dual_norm, argument), multipliers
 
     def dual_objective(self, t: Any, multipliers: Any = None) -> float:
         """Return the dual objective -F*(t) - R*(argument) at t (n, c), -inf if t is not dual feasible.
 
-        Feasible means: to 1e-12 of lam, or within the rounding of the products themselves.
+        Feasibility is to a relative 1e-12 of lam, or to the rounding of the products.
 
         Parameters
         ----------
         t : array of shape (n, c) or (n,)
             The dual variable.
         multipliers : sparse or dense array of shape (2 c P, n), optional
-            Multipliers g >= 0 of the cones (C-ReLU only); by default the best ones are computed, none at lam = 0.
+            Multipliers g >= 0 of the cones (C-ReLU only); by default they are optimised, or zero at lam = 0.
 
         Returns
         -------
@@ -113,14 +113,14 @@ class DualProgram(ABC):
         Raises
         ------
         ValueError
-            If shapes do not fit, an entry is not finite, or a multiplier is negative.
+            If a shape is wrong, an entry is not finite, or a multiplier is negative.
         """
         point, gamma = self.check_dual(t), self.check_multipliers(multipliers)
         if (ordinary := self._ordinary) is not None:
             return ordinary.value(ordinary.problem.dual_objective(*ordinary.start_dual(point, gamma)))
         if gamma is None and not self.regularised:
             gamma = self._no_multipliers()
-        with np.errstate(over="ignore", invalid="ignore"):  # a t with squares that overflow is far too large
+        with np.errstate(over="ignore", invalid="ignore"):  # a t whose squares overflow is infeasible
             value = -self.loss.conjugate(point, self.Y)
             if value > -np.inf:
                 value -= self._conjugate(self.conjugate_argument(point, gamma)[0], point)
@@ -134,12 +134,12 @@ class DualProgram(ABC):
         *,
         workspace: DualWorkspace | None = None,
     ) -> DualPoint:
-        """Return a dual feasible point made from any t (n, c): the lower bound that t gives.
+        """Return a dual feasible point constructed from any t (n, c).
 
-        t is moved into the domain of F* and, for norm penalties, shrunk until the dual norm of the argument is
-        at most lam; at lam = 0 it is projected onto the null space of A', where no multipliers are needed. The
-        point t = 0, always feasible, is returned where it is better. ``t`` and ``multipliers`` are those of
-        `dual_objective`; ``weights`` only help to find multipliers, and a workspace to find them sooner.
+        t is projected onto the domain of F* and, for norm penalties, scaled so that the dual norm of the argument is at
+        most lam; at lam = 0 it is projected onto the null space of A', with zero multipliers. The point t = 0, which is
+        always feasible, is returned if it is better. ``t`` and ``multipliers`` are as in `dual_objective`; ``weights``
+        and ``workspace`` only help to compute multipliers.
         """
         point, gamma = self.check_dual(t), self.check_multipliers(multipliers)
         if (ordinary := self._ordinary) is not None:
@@ -169,12 +169,12 @@ class DualProgram(ABC):
 
     @property
     def regularised(self) -> bool:
-        """Whether there is a penalty."""
+        """Whether there is a penalty with lam > 0."""
         return self.lam > 0.0 and self.penalty.curvature != 0.0
 
     @abstractmethod
     def _no_multipliers(self) -> sp.csr_array | None:
-        """Return multipliers that are all zero, None for gated problems."""
+        """Return zero multipliers; None for gated problems."""
 
     def _adjoint(self, t: FloatArray, workspace: DualWorkspace | None) -> FloatArray:
         return self.operator.adjoint(t) if workspace is None else workspace.adjoint(self.operator, t)
@@ -192,7 +192,7 @@ class DualProgram(ABC):
         return float(np.linalg.norm(product_roundings(self.operator.X, t), axis=-1).max())
 
     def check_dual(self, t: Any) -> FloatArray:
-        """Return a dual variable as an array (n, c), checked."""
+        """Validate a dual variable and return it as an array (n, c)."""
         point = check_numeric("t", t).astype(np.float64)
         if point.shape not in {self.Y.shape, self.y.shape}:
             raise ValueError(f"t must have the shape {self.Y.shape} of the predictions; got {point.shape}")
@@ -200,4 +200,4 @@ class DualProgram(ABC):
 
     @abstractmethod
     def check_multipliers(self, multipliers: Any) -> sp.csr_array | None:
-        """Return multipliers as a sparse array (2 c P, n), checked; None for gated problems."""
+        """Validate multipliers and return them as a sparse array (2 c P, n); None for gated problems."""

@@ -12,24 +12,24 @@ from cvxrelu.problems.dual_workspace import DualWorkspace
 
 
 class ConvexGatedReLU(ConvexProblem):
-    """C-GReLU: the training of a gated-ReLU network with fixed gates, as a convex program.
+    """C-GReLU: training of a gated-ReLU network with fixed gates, as a convex program.
 
     minimise over U (c, P, d):  F(sum_i D_i X U_i) + lam * Omega(U),   F(f) = (1/n) sum_j loss(f_j, y_j).
 
-    With the default penalty, Omega(U) = sum ||U_{k,i}||_2, it has the optimal value of NC-GReLU with weight
-    decay (Mishkin, Sahiner & Pilanci 2022). Squared loss is 1/2 ||f_j - y_j||^2; the
-    paper has no 1/n, and the authors' package divides by 2 n c.
+    With the default penalty, Omega(U) = sum ||U_{k,i}||_2, it has the optimal value of NC-GReLU with weight decay
+    (Mishkin, Sahiner & Pilanci 2022). Squared loss is 1/2 ||f_j - y_j||^2; the paper has no factor 1/n, and the
+    authors' package divides by 2 n c.
 
     Parameters
     ----------
     X : array of shape (n, d)
-        Dense data; float32 and float64 are kept, integers become float64. A copy is held, read-only.
+        Dense data; float32 and float64 are kept, integers become float64. Stored as a read-only copy.
     y : array of shape (n,) or (n, c)
         Targets: real for "squared" and "huber", -1/+1 for "logistic", one-hot rows for "softmax".
     patterns : ActivationPatterns
-        Patterns of X: `sample_patterns`, or the user's own.
+        Patterns of X, such as those of `sample_patterns`.
     lam : float
-        Regularisation strength, >= 0.
+        Regularization strength, >= 0.
     loss : str or Loss
         "squared", "logistic", "softmax", "huber".
     penalty : str or Penalty
@@ -38,7 +38,7 @@ class ConvexGatedReLU(ConvexProblem):
     Raises
     ------
     TypeError, ValueError
-        With the argument, what it got and what it accepts; nothing is solved.
+        If an argument is invalid; the message names it, the accepted values and the value given.
 
     Examples
     --------
@@ -75,7 +75,7 @@ class ConvexGatedReLU(ConvexProblem):
         return 0.0
 
     def repair(self, weights: Weights) -> FloatArray:
-        """Return the weights as they are."""
+        """Return the weights unchanged."""
         return self.blocks(weights)
 
     def shortfall(self, weights: Weights, dual: DualPoint) -> float:
@@ -114,6 +114,6 @@ class ConvexGatedReLU(ConvexProblem):
         pass
 
     def check_multipliers(self, multipliers: Any) -> None:
-        """Refuse multipliers: a gated problem has no cones."""
+        """Raise ValueError if multipliers are given: a gated problem has no cones."""
         if multipliers is not None:
             raise ValueError("multipliers must be None for ConvexGatedReLU, which has no cones")

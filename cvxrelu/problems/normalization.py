@@ -1,12 +1,12 @@
-"""Every program on data of ordinary size: the same problem on X, y and lam times powers of two, and the way back.
+"""Normalization: an equivalent problem with X, y and lam scaled by powers of two, and the map back.
 
 With X = a X', Y = s Y', u = (s/a) u' and a penalty of degree k, Omega(c u) = c^k Omega(u) for c > 0,
 
     F(A u) + lam Omega(u) = s^2 (F'(A' u') + lam' Omega(u')),   lam' = s^(k-2) a^(-k) lam,
 
-where F' is the loss of `Loss.rescaled` at Y': squared itself, Huber with delta / s; the losses of labels have s = 1.
-Predictions, activations, t and the multipliers of the cones are s times those of u'; patterns and cones are the same.
-a and s are powers of two: nothing is rounded on the way there or back, unless it leaves the range of float64.
+where F' is the loss of `Loss.rescaled` at Y': squared loss itself, Huber with delta / s; classification losses have
+s = 1. Predictions, activations, t and the multipliers of the cones are s times those of u'; patterns and cones are the
+same. As a and s are powers of two, scaling is exact in both directions, unless it over- or underflows.
 """
 
 import math
@@ -23,7 +23,7 @@ from cvxrelu.penalties.base import Penalty
 
 
 class Scalable(Protocol):
-    """What is read of a convex program to bring it to data of ordinary size."""
+    """Protocol of a convex program that can be normalized."""
 
     X: FloatArray
     y: FloatArray
@@ -58,16 +58,16 @@ ProblemT = TypeVar("ProblemT", bound=Scalable)
 
 @dataclass(frozen=True, eq=False)
 class Normalized(Generic[ProblemT]):
-    """A problem, and the same one with entries of X and of real targets of root mean square about 1.
+    """A normalized problem, in which X and real targets have a root mean square of about 1, and its scaling.
 
     Attributes
     ----------
     problem : ConvexGatedReLU or ConvexReLU
-        The problem for solvers; the original itself where its data are of that size.
+        The normalized problem; the original itself if it needs no scaling.
     x_exponent : int
-        X of the original is 2^x_exponent times X of the problem.
+        X of the original is 2^x_exponent times X of the normalized problem.
     y_exponent : int
-        The same for y; 0 for losses of labels.
+        The same for y; 0 for classification losses.
     """
 
     problem: ProblemT
@@ -75,70 +75,69 @@ class Normalized(Generic[ProblemT]):
     y_exponent: int = 0
 
     def value(self, value: float) -> float:
-        """Return an objective, bound or gap of the problem in the units of the original."""
+        """Convert an objective, bound or gap to the units of the original."""
         return float(_ldexp(value, 2 * self.y_exponent))
 
     def activation(self, value: float) -> float:
-        """Return an activation of the problem in the units of the original."""
+        """Convert an activation to the units of the original."""
         return float(_ldexp(value, self.y_exponent))
 
     def weight(self, value: float) -> float:
-        """Return a norm of weights of the problem in the units of the original."""
+        """Convert a norm of weights to the units of the original."""
         return float(_ldexp(value, self.y_exponent - self.x_exponent))
 
     def lam(self, lam: float) -> float:
-        """Return a strength of a penalty that is a norm in the units of the original."""
+        """Convert the lam of a norm penalty to the units of the original."""
         return float(_ldexp(lam, self.x_exponent + self.y_exponent))
 
     def argument(self, argument: FloatArray) -> FloatArray:
-        """Return an argument of the penalty's conjugate in the units of the original."""
-        moved: FloatArray = _ldexp(argument, self.x_exponent + self.y_exponent)
-        return moved
+        """Convert an argument of the penalty's conjugate to the units of the original."""
+        scaled: FloatArray = _ldexp(argument, self.x_exponent + self.y_exponent)
+        return scaled
 
     def weights(self, weights: Weights) -> Weights:
-        """Return weights of the problem as those of the original.
+        """Convert weights to those of the original.
 
         Raises
         ------
         ValueError
-            If they leave the range of float64.
+            If they over- or underflow.
         """
         blocks = self.problem.blocks(weights)
-        moved = _ldexp(blocks, self.y_exponent - self.x_exponent)
-        if not np.isfinite(moved).all() or (blocks.any() and not moved.any()):
+        scaled = _ldexp(blocks, self.y_exponent - self.x_exponent)
+        if not np.isfinite(scaled).all() or (blocks.any() and not scaled.any()):
             raise ValueError(
-                f"the weights are about 2^{self.y_exponent - self.x_exponent}, beyond the range of float64: multiply "
-                f"X, whose entries are about 2^{self.x_exponent}, or y, by a number that makes them ordinary"
+                f"the weights are about 2^{self.y_exponent - self.x_exponent}, beyond the range of float64: rescale X, "
+                f"whose entries are about 2^{self.x_exponent}, or y"
             )
-        return self.problem.weights(moved)
+        return self.problem.weights(scaled)
 
     def start(self, weights: Weights) -> Weights:
-        """Return weights of the original as those of the problem."""
+        """Convert weights of the original to those of the normalized problem."""
         return self.problem.weights(_ldexp(self.problem.blocks(weights), self.x_exponent - self.y_exponent))
 
     def step(self, step: float) -> float:
-        """Return a step size for the problem as one for the original."""
+        """Convert a step size to the units of the original."""
         return float(_ldexp(step, -2 * self.x_exponent))
 
     def start_step(self, step: float) -> float:
-        """Return a step size for the original as one for the problem."""
+        """Convert a step size of the original to the units of the normalized problem."""
         return float(_ldexp(step, 2 * self.x_exponent))
 
     def dual(self, t: FloatArray, multipliers: sp.csr_array | None) -> tuple[FloatArray, sp.csr_array | None]:
-        """Return a dual variable and multipliers of the problem as those of the original."""
+        """Convert a dual variable and multipliers to those of the original."""
         return times_power_of_two(t, self.y_exponent), times_power_of_two(multipliers, self.y_exponent)
 
     def start_dual(self, t: FloatArray, multipliers: sp.csr_array | None) -> tuple[FloatArray, sp.csr_array | None]:
-        """Return a dual variable and multipliers of the original as those of the problem."""
+        """Convert a dual variable and multipliers of the original to those of the normalized problem."""
         return times_power_of_two(t, -self.y_exponent), times_power_of_two(multipliers, -self.y_exponent)
 
 
 def normalize(problem: ProblemT) -> Normalized[ProblemT]:
-    """Return the problem on data of ordinary size, and the exact way back; the data are shared by all lam.
+    """Scale the data of a problem by powers of two to a root mean square of about 1; the data are shared by all lam.
 
-    Sizes are root mean squares, to the nearest power of two: data that were standardised stay as they are. A loss of
-    the user's own keeps its y. All is kept for a penalty of the user's own that is no norm, and where lam' would leave
-    the range of float64.
+    Standardised data are unchanged. y is not scaled for losses without `Loss.rescaled`. The problem is returned
+    unchanged if its penalty is not homogeneous or lam' would over- or underflow.
 
     Parameters
     ----------
@@ -148,24 +147,25 @@ def normalize(problem: ProblemT) -> Normalized[ProblemT]:
     Returns
     -------
     Normalized
+        The normalized problem and the exact maps back.
     """
     degree = problem.penalty.degree
     if problem.regularised and degree is None:
         return Normalized(problem)
-    known = problem.normal_data or _scaled(problem)
-    if known is None:
+    normalized = problem.normal_data or _scaled(problem)
+    if normalized is None:
         return Normalized(problem)
-    object.__setattr__(problem, "normal_data", known)  # the same for whoever makes it
+    object.__setattr__(problem, "normal_data", normalized)  # identical in every thread
     lam = problem.lam
     if problem.regularised:
-        lam = ordinary_lam(problem.lam, problem.penalty, known.x_exponent, known.y_exponent)
-        if ordinary_lam(lam, problem.penalty, -known.x_exponent, -known.y_exponent) != problem.lam:
+        lam = ordinary_lam(problem.lam, problem.penalty, normalized.x_exponent, normalized.y_exponent)
+        if ordinary_lam(lam, problem.penalty, -normalized.x_exponent, -normalized.y_exponent) != problem.lam:
             return Normalized(problem)  # beyond the range of float64
-    return replace(known, problem=known.problem.with_lam(lam))
+    return replace(normalized, problem=normalized.problem.with_lam(lam))
 
 
 def exponents(problem: Scalable) -> tuple[int, int]:
-    """Return the powers of two nearest to the sizes of X and of y; 0 for a y that the loss cannot scale."""
+    """Return the exponents of two nearest to the sizes of X and y; 0 for y if the loss cannot be rescaled."""
     y_exponent = _exponent(problem.Y)
     if problem.loss.rescaled(math.ldexp(1.0, y_exponent)) is None:
         y_exponent = 0
@@ -173,14 +173,14 @@ def exponents(problem: Scalable) -> tuple[int, int]:
 
 
 def ordinary_lam(lam: float, penalty: Penalty, x_exponent: int, y_exponent: int) -> float:
-    """Return lam' for X and y over these powers of two, rounded where it leaves the range of float64."""
+    """Return lam' for X and y divided by these powers of two; it may over- or underflow."""
     if penalty.degree is None:
         return lam
     return float(_ldexp(lam, (penalty.degree - 2) * y_exponent - penalty.degree * x_exponent))
 
 
 def _scaled(problem: ProblemT) -> Normalized[ProblemT] | None:
-    """Return the problem on data of ordinary size, at lam = 0; None where they are."""
+    """Return the normalized problem at lam = 0; None if no scaling is needed."""
     x_exponent, y_exponent = exponents(problem)
     loss = problem.loss.rescaled(math.ldexp(1.0, y_exponent)) or problem.loss
     if x_exponent == 0 and y_exponent == 0:
@@ -191,7 +191,7 @@ def _scaled(problem: ProblemT) -> Normalized[ProblemT] | None:
 
 
 def _ldexp(value: Any, exponent: int) -> Any:
-    """Return value * 2^exponent; what leaves the range is for the caller to see."""
+    """Return value * 2^exponent; the caller checks for over- and underflow."""
     with np.errstate(over="ignore", under="ignore"):
         return np.ldexp(value, exponent)
 
@@ -208,11 +208,11 @@ def times_power_of_two(array: Any, exponent: int) -> Any:
 
 
 def _exponent(array: NDArray[Any]) -> int:
-    """Return the power of two nearest to the root mean square, on the logarithmic scale; 0 for zeros."""
+    """Return the exponent of two nearest to the root mean square in log scale; 0 for zeros."""
     largest = float(np.abs(array).max())
     if largest == 0.0:
         return 0
     exponent = math.frexp(largest)[1]
-    unit = _ldexp(array, -exponent)  # its squares neither overflow nor vanish
+    unit = _ldexp(array, -exponent)  # its squares neither over- nor underflow
     mean_square = float(np.vdot(unit, unit)) / array.size
     return exponent + round(0.5 * math.log2(mean_square))

@@ -26,34 +26,34 @@ _DIRECTIONS = 10
 
 
 class ConvexReLU(ConvexProblem):
-    """C-ReLU: the training of a ReLU network whose neurons have the given patterns, as a convex program.
+    """C-ReLU: training of a ReLU network whose neurons have the given patterns, as a convex program.
 
     minimise over V, W (c, P, d):  F(sum_i D_i X (V_i - W_i)) + lam * (Omega(V) + Omega(W))
     subject to                     (2 D_i - I) X V_{k,i} >= 0,  (2 D_i - I) X W_{k,i} >= 0.
 
-    With all patterns of X, the default penalty and c = 1 its value is that of NC-ReLU with weight decay (Pilanci
-    & Ergen 2020; Mishkin, Sahiner & Pilanci 2022); with some of them, an upper bound of it. For
-    feature_group_l1 the groups hold the entries of V and W together. The scaling is that of `ConvexGatedReLU`.
+    With all patterns of X, the default penalty and c = 1, its optimal value is that of NC-ReLU with weight decay
+    (Pilanci & Ergen 2020; Mishkin, Sahiner & Pilanci 2022); with a subset of the patterns, an upper bound of it. The
+    groups of feature_group_l1 contain entries of both V and W. The scaling is that of `ConvexGatedReLU`.
 
     Parameters
     ----------
     X : array of shape (n, d)
-        Dense data; float32 and float64 are kept, integers become float64. A copy is held, read-only.
+        Dense data; float32 and float64 are kept, integers become float64. Stored as a read-only copy.
     y : array of shape (n,) or (n, c)
         Targets: real for "squared" and "huber", -1/+1 for "logistic", one-hot rows for "softmax".
     patterns : ActivationPatterns
-        Patterns of X: `sample_patterns`, `enumerate_patterns`, or the user's own.
+        Patterns of X, such as those of `sample_patterns` or `enumerate_patterns`.
     lam : float
-        Regularisation strength, >= 0.
+        Regularization strength, >= 0.
     loss : str or Loss
         "squared", "logistic", "softmax", "huber".
     penalty : str or Penalty
-        "group_l1", "feature_group_l1", "l1", "squared_l2", "none"; the nuclear norm is not offered.
+        "group_l1", "feature_group_l1", "l1", "squared_l2", "none"; "nuclear" is not supported.
 
     Raises
     ------
     TypeError, ValueError
-        With the argument, what it got and what it accepts; nothing is solved.
+        If an argument is invalid; the message names it, the accepted values and the value given.
 
     Examples
     --------
@@ -95,12 +95,12 @@ class ConvexReLU(ConvexProblem):
         return PatternCones(self.operator.X, self.patterns)
 
     def _share(self) -> None:
-        """Compute what belongs to X and the patterns alone, at once: to be shared by all lam."""
+        """Compute attributes of X and the patterns now, to share them between all lam."""
         _ = self.cones
 
     @property
     def row_space(self) -> RowSpace | None:
-        """Coordinates in the row space of X, those of the cones; None where n >= d."""
+        """Coordinates in the row space of X, shared with the cones; None if n >= d."""
         return self.cones.space
 
     def violation(self, weights: Weights) -> float:
@@ -108,7 +108,7 @@ class ConvexReLU(ConvexProblem):
         return float(self.cones.violations(self.blocks(weights)).max())
 
     def repair(self, weights: Weights) -> tuple[FloatArray, FloatArray]:
-        """Return weights in their cones: blocks that miss them are projected, then nudged along a witness."""
+        """Return feasible weights: infeasible blocks are projected, then moved along a witness."""
         if (ordinary := self._ordinary) is not None:
             moved = ordinary.weights(ordinary.problem.repair(ordinary.start(weights)))
             return self.weights(self.blocks(moved))
@@ -119,22 +119,22 @@ class ConvexReLU(ConvexProblem):
         return self.weights(blocks)
 
     def shortfall(self, weights: Weights, dual: DualPoint) -> float:
-        """Return what the dual point's multipliers charge for cones that the weights miss by rounding."""
+        """Return the cost of cone violations from rounding at the multipliers of a dual point."""
         flat = self.blocks(weights).reshape(-1, self.d)
         multipliers = self._no_multipliers() if dual.multipliers is None else dual.multipliers
         return cone_shortfall(self.cones, flat, multipliers, self._cancelling_size)
 
     def zero_is_optimal(self) -> bool:
-        """Return whether lam is at least `lam_max`; one direction of a cone with a larger product says no."""
+        """Return whether lam is at least `lam_max`; a single direction of a cone may disprove it cheaply."""
         G = self.patterns.G
         if isinstance(self.penalty, PatternNorm) and self.penalty.scales_by_block and G is not None:
             gates = as_float64(G.T)
             units = gates / np.maximum(self.penalty.block_costs(gates), TINY)[:, None]
             products = np.abs(np.einsum("cpd,pd->cp", self.at_zero[1], units)).max(axis=0)
             largest = np.argsort(-products)[:_DIRECTIONS]
-            larger = largest[products[largest] > (1.0 + _ROUNDING) * self.lam]
-            D = take_patterns(self.patterns.D, larger)
-            if len(larger) and strictly_inside(unit_rows(self.operator.X), D, G[:, larger]).any():
+            violating = largest[products[largest] > (1.0 + _ROUNDING) * self.lam]
+            D = take_patterns(self.patterns.D, violating)
+            if len(violating) and strictly_inside(unit_rows(self.operator.X), D, G[:, violating]).any():
                 return False
         if self.penalty.cone_multipliers_norm == "feature":
             normal = self if self._ordinary is None else self._ordinary.problem
@@ -155,12 +155,12 @@ class ConvexReLU(ConvexProblem):
         Z = self._adjoint(t, workspace)
         argument = np.stack([-Z, Z]).reshape(-1, self.d)
         if multipliers is None:
-            hint = None if weights is None else self.blocks(weights).reshape(-1, self.d)
-            enough = self.lam if self.regularised else self._rounding(t)
+            start = None if weights is None else self.blocks(weights).reshape(-1, self.d)
+            threshold = self.lam if self.regularised else self._rounding(t)
             workspace = workspace or DualWorkspace()
             projector = workspace.projector(self.cones, len(argument))
             multipliers = cone_multipliers(
-                argument, self.cones, self.penalty, enough, hint, projector, workspace.expired
+                argument, self.cones, self.penalty, threshold, start, projector, workspace.expired
             )
         shifted = self.cones.shift(argument, multipliers)
         return shifted.reshape(self._blocks_shape()), multipliers

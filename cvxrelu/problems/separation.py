@@ -1,4 +1,4 @@
-"""Classes that weights separate, with nothing to keep weights small: the infimum 0 of the loss is not attained."""
+"""Separable classes without regularization: the infimum 0 of the loss is not attained."""
 
 import numpy as np
 
@@ -6,13 +6,13 @@ from cvxrelu._validation import Weights
 from cvxrelu.losses.weighted import unweighted
 from cvxrelu.problems.base import ConvexProblem
 
-_BEYOND = 1e13  # margins of 1e-10 of the largest prediction, far above rounding, have a loss of 0 at this multiple
+_LARGE = 1e13  # margins of 1e-10 of the largest prediction, far above rounding, have zero loss at this multiple
 
 
 def separates(problem: ConvexProblem, weights: Weights) -> bool:
-    """Return whether the loss of a problem without a penalty vanishes as the weights are multiplied.
+    """Return whether the loss of an unregularized problem tends to 0 along multiples of the weights.
 
-    Margins that are not far above rounding count as none.
+    Margins must be far above rounding.
     """
     if problem.regularised or not unweighted(problem.loss).of_labels:
         return False
@@ -20,14 +20,14 @@ def separates(problem: ConvexProblem, weights: Weights) -> bool:
     largest = float(np.abs(prediction).max())
     if not 0.0 < largest < np.inf:
         return False
-    return problem.loss.value(_BEYOND * (prediction / largest), problem.Y) == 0.0
+    return problem.loss.value(_LARGE * (prediction / largest), problem.Y) == 0.0
 
 
 def enlarged(problem: ConvexProblem, weights: Weights, tol: float) -> Weights:
-    """Return the least multiple by a power of two of weights that separate with a loss of tol times that of zero."""
+    """Return separating weights times the smallest power of two with a loss of at most tol times that of zero."""
     prediction = problem.predict(weights)
-    goal = tol * problem.loss.value(np.zeros_like(prediction), problem.Y)
+    threshold = tol * problem.loss.value(np.zeros_like(prediction), problem.Y)
     exponent = 0
-    while problem.loss.value(np.ldexp(prediction, exponent), problem.Y) > goal:
+    while problem.loss.value(np.ldexp(prediction, exponent), problem.Y) > threshold:
         exponent += 1
     return problem.weights(np.ldexp(problem.blocks(weights), exponent))

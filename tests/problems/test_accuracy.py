@@ -1,4 +1,4 @@
-"""Objectives of weights whose products cancel, against rational arithmetic."""
+"""Objectives of weights with cancellation, against rational arithmetic."""
 
 from fractions import Fraction
 
@@ -19,8 +19,8 @@ def squared_loss(X, D, u, y):
 
 
 @pytest.mark.parametrize("kind", [cr.ConvexGatedReLU, cr.ConvexReLU])
-def test_objectives_of_weights_that_cancel(kind):
-    """Columns that nearly depend on each other take weights of 1e7 for predictions of 1."""
+def test_objectives_of_weights_with_cancellation(kind):
+    """Nearly dependent columns need weights of 1e7 for predictions of 1."""
     rng = np.random.default_rng(3)
     X = rng.standard_normal((12, 3))
     X[:, 2] = X[:, 0] + 1e-7 * rng.standard_normal(12)
@@ -36,7 +36,7 @@ def test_objectives_of_weights_that_cancel(kind):
 
 
 @pytest.mark.parametrize(("penalty", "lam"), [("l1", 1e-22), ("group_l1", 1e-22), ("squared_l2", 1e-35)])
-def test_weights_that_miss_a_thin_cone_by_rounding(penalty, lam):
+def test_weights_outside_a_thin_cone_by_rounding(penalty, lam):
     """Rows x and -x leave the cone {x'w = 0}, where both predictions are 0 and the optimum is 1/4.
 
     Weights of 1e14 miss it by 2^-52 of their products, and predict 0.004 in place of 0: their objective is below 1/4.

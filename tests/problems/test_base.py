@@ -17,7 +17,7 @@ CLASSES = (cr.ConvexGatedReLU, cr.ConvexReLU)
 
 
 @pytest.mark.parametrize("c", [1, 3])
-def test_objective_is_the_formula(c):
+def test_objective_matches_the_formula(c):
     rng = np.random.default_rng(0)
     for kind in ("gated", "relu"):
         problem = make_problem(kind, c=c)
@@ -88,7 +88,7 @@ NORM_CASES = [
 
 
 @pytest.mark.parametrize(("kind", "loss", "penalty"), NORM_CASES)
-def test_zero_is_optimal_from_lam_max_on_and_not_below(kind, loss, penalty):
+def test_zero_is_optimal_at_lam_max_and_not_below(kind, loss, penalty):
     problem = make_problem(kind, loss, penalty, c=3 if loss == "softmax" else 1)
     lam_max = problem.lam_max()
     zero = problem.zero_weights()
@@ -212,20 +212,20 @@ def test_weights_are_checked(data):
         relu.objective((U, U[0]))
 
 
-@pytest.mark.parametrize("share", [1e-6, 0.5, 0.999, 1.001, 2.0])
+@pytest.mark.parametrize("fraction", [1e-6, 0.5, 0.999, 1.001, 2.0])
 @pytest.mark.parametrize("penalty", ["group_l1", "feature_group_l1", "l1"])
 @pytest.mark.parametrize("size", [1.0, 1e150])
-def test_zero_is_optimal_from_lam_max_on(penalty, share, size):
+def test_zero_is_optimal_from_lam_max_on(penalty, fraction, size):
     problem = make_problem("relu", penalty=penalty)
     problem = cr.ConvexReLU(problem.X, size * problem.y, problem.patterns, 1.0, penalty=problem.penalty)
-    fresh = problem.with_lam(share * problem.lam_max()).replace(penalty=problem.penalty)  # nothing known of it
-    assert fresh.zero_is_optimal() == (share > 1.0)
-    if share <= 0.5:
-        assert "_lam_max" not in vars(fresh)  # it is told without
+    uncached = problem.with_lam(fraction * problem.lam_max()).replace(penalty=problem.penalty)  # nothing cached
+    assert uncached.zero_is_optimal() == (fraction > 1.0)
+    if fraction <= 0.5:
+        assert "_lam_max" not in vars(uncached)  # not needed
 
 
 def test_zero_is_optimal_at_lam_max_itself():
-    """X'D y / n is (1, 2) and (0, 2) for the two patterns: in numbers that float64 holds, lam_max is 2."""
+    """X'D y / n is (1, 2) and (0, 2) for the two patterns, exactly in float64: lam_max is 2."""
     X, y = np.array([[1.0, 0.0], [0.0, 2.0]]), np.array([2.0, 2.0])
     D = np.array([[True, False], [False, True]])
     problem = cr.ConvexGatedReLU(X, y, cr.ActivationPatterns(D), 2.0)
@@ -241,7 +241,7 @@ def test_zero_is_optimal_at_lam_max_itself():
 
 @pytest.mark.parametrize("c", [1, 3])
 def test_program_entries_are_those_of_the_matrices(c):
-    """Of the prediction, D_i X for each pattern and output, and of the cones of V and W, (2 D_i - 1) X."""
+    """Non-zeros of D_i X for each pattern and output, and of (2 D_i - 1) X for the cones of V and W."""
     for kind in ("gated", "relu"):
         problem = make_problem(kind, shape="tripled", c=c)
         X, D = problem.X, np.asarray(problem.patterns.D)
@@ -259,7 +259,7 @@ def test_how_large_the_data_are_is_looked_at_once(data):
     assert problem.replace(X=1e200 * problem.X)._far
 
 
-def test_a_restricted_problem_has_the_patterns_that_are_named(data):
+def test_restricted_problem_has_the_given_patterns(data):
     X, y, patterns = data
     problem = cr.ConvexReLU(X, y, patterns, 0.3, "huber", "l1")
     few = problem.restrict(np.array([3, 1]))
@@ -275,27 +275,27 @@ def test_a_restricted_problem_has_the_patterns_that_are_named(data):
     ("shape", "penalty", "lam", "columns"),
     [("wide", "group_l1", 0.1, 6), ("wide", "l1", 0.1, 8), ("wide", "l1", 0.0, 6), ("tall", "group_l1", 0.1, 3)],
 )
-def test_columns_that_are_solved_for(shape, penalty, lam, columns):
-    """Those of the row space where no feature matters by itself."""
+def test_solved_columns(shape, penalty, lam, columns):
+    """The columns of the row space if the penalty is rotation invariant."""
     assert make_problem("gated", penalty=penalty, shape=shape).with_lam(lam).solved_columns == columns
 
 
 @pytest.mark.parametrize("kind", [cr.ConvexGatedReLU, cr.ConvexReLU])
-def test_a_program_of_the_other_kind_shares_data_and_operator(kind):
+def test_program_of_the_other_class_shares_data_and_operator(kind):
     X, y = np.random.default_rng(0).standard_normal((2, 9, 3)).astype(np.float32)
     problem = kind(X, y[:, 0], cr.sample_patterns(X, 5, seed=0), 0.01, "huber", "l1")
     other = {cr.ConvexGatedReLU: cr.ConvexReLU, cr.ConvexReLU: cr.ConvexGatedReLU}[kind]
-    problem.lam_max()  # what belongs to one kind alone is not handed on
-    made, fresh = other.of(problem), other(problem.X, problem.y, problem.patterns, 0.01, "huber", "l1")
+    problem.lam_max()  # attributes of one class are not shared
+    made, uncached = other.of(problem), other(problem.X, problem.y, problem.patterns, 0.01, "huber", "l1")
     assert type(made) is other
     assert made.X is problem.X
     assert made.operator is problem.operator
-    assert repr(made) == repr(fresh)
-    assert made.lam_max() == fresh.lam_max() != problem.lam_max()
+    assert repr(made) == repr(uncached)
+    assert made.lam_max() == uncached.lam_max() != problem.lam_max()
     assert kind.of(problem) is problem
 
 
-def test_a_program_of_the_other_kind_refuses_a_penalty_that_it_does_not_have():
+def test_program_of_the_other_class_refuses_unsupported_penalties():
     X = np.random.default_rng(0).standard_normal((9, 3))
     problem = cr.ConvexGatedReLU(X, X, cr.sample_patterns(X, 5, seed=0), 0.01, penalty="nuclear")
     with pytest.raises(ValueError, match="nuclear"):
@@ -303,7 +303,7 @@ def test_a_program_of_the_other_kind_refuses_a_penalty_that_it_does_not_have():
 
 
 @pytest.mark.parametrize("kind", [cr.ConvexGatedReLU, cr.ConvexReLU])
-def test_replaced_parts_leave_nothing_computed_of_the_old_ones(kind):
+def test_replacing_parts_invalidates_what_depends_on_them(kind):
     rng = np.random.default_rng(0)
     X, Z = rng.standard_normal((2, 5, 8))
     y, z = rng.standard_normal((2, 5))
@@ -324,13 +324,13 @@ def test_replaced_parts_leave_nothing_computed_of_the_old_ones(kind):
         if name == "X":
             value = {"X": Z, "patterns": cr.ActivationPatterns(problem.patterns.D)}
         parts = {**{part: getattr(problem, part) for part in changes}, **(value if name == "X" else {name: value})}
-        made, fresh = problem.replace(**(value if name == "X" else {name: value})), kind(**parts)
-        assert made.lam_max() == fresh.lam_max()
-        assert made.value_at_zero == fresh.value_at_zero
-        assert made.resolution == fresh.resolution
-        assert np.array_equal(made.at_zero[1], fresh.at_zero[1])
-        assert np.array_equal(made.row_space.rows, fresh.row_space.rows)
-        assert np.array_equal(made.Y, fresh.Y)
+        made, uncached = problem.replace(**(value if name == "X" else {name: value})), kind(**parts)
+        assert made.lam_max() == uncached.lam_max()
+        assert made.value_at_zero == uncached.value_at_zero
+        assert made.resolution == uncached.resolution
+        assert np.array_equal(made.at_zero[1], uncached.at_zero[1])
+        assert np.array_equal(made.row_space.rows, uncached.row_space.rows)
+        assert np.array_equal(made.Y, uncached.Y)
         assert not made.X.flags.writeable
         assert not made.y.flags.writeable
     assert problem.replace(lam=0.5).operator is problem.operator
@@ -339,7 +339,7 @@ def test_replaced_parts_leave_nothing_computed_of_the_old_ones(kind):
 
 
 @pytest.mark.parametrize("kind", [cr.ConvexGatedReLU, cr.ConvexReLU])
-def test_whatever_is_computed_of_a_problem_says_what_it_depends_on(kind):
-    """An attribute that `replace` does not know would be computed anew for each lam."""
+def test_cached_attributes_declare_their_dependencies(kind):
+    """Attributes unknown to `replace` would be recomputed for each lam."""
     cached = {name for cls in kind.__mro__ for name, value in vars(cls).items() if isinstance(value, cached_property)}
     assert cached <= set(base._SOURCES)

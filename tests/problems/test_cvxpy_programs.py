@@ -24,7 +24,7 @@ def test_primal_agrees_with_the_literal_program(case):
     program = literal(problem.X, problem.Y, problem.patterns.D, problem.lam, case.loss, case.penalty)
     program.problem.solve(solver="CLARABEL")
     assert solve(problem.to_cvxpy()) == pytest.approx(program.problem.value, rel=2e-6, abs=1e-7)
-    # The problem's own objective of the literal program's weights: one formula, two codes.
+    # Objective of the literal program's weights: the same formula by two implementations.
     weights = program.weights()
     blocks = np.stack(weights) if isinstance(weights, tuple) else weights
     assert problem.objective(problem.weights(blocks)) == pytest.approx(program.problem.value, rel=1e-6, abs=1e-8)
@@ -52,7 +52,7 @@ def test_programs_are_dpp(case, form):
     assert set(program.param_dict) == ({"y"} if unregularised else {"y", "lam"})
 
 
-@pytest.mark.filterwarnings("ignore:Solution may be inaccurate")  # both values are compared all the same
+@pytest.mark.filterwarnings("ignore:Solution may be inaccurate")  # values are compared in any case
 @pytest.mark.parametrize("case", CASES[::5], ids=str)
 @pytest.mark.parametrize("form", ["primal", "dual"])
 def test_new_parameters_solve_a_new_problem_without_recompiling(case, form):
@@ -66,7 +66,7 @@ def test_new_parameters_solve_a_new_problem_without_recompiling(case, form):
     if "lam" in program.param_dict:
         program.param_dict["lam"].value = 2 * problem.lam
     assert solve(program) == pytest.approx(solve(other.to_cvxpy(form)), rel=1e-6, abs=1e-8)
-    assert program.get_problem_data("CLARABEL")[1] is chain  # a compilation makes a new one
+    assert program.get_problem_data("CLARABEL")[1] is chain  # recompiling would create a new one
 
 
 def test_variables_and_constraints_are_named():
@@ -94,7 +94,7 @@ def test_row_k_P_plus_i_is_block_k_i():
     np.testing.assert_allclose(problem.predict(U), program.var_dict["f"].value, atol=1e-7)
 
 
-def test_users_add_constraints_of_their_own():
+def test_users_add_constraints():
     problem = make_problem("relu", ratio=0.01)
     program = problem.to_cvxpy()
     free = solve(program)
@@ -118,7 +118,7 @@ def test_reading_an_unsolved_program():
         cr.read_dual(problem, problem.to_cvxpy("dual"))
 
 
-def test_large_programs_are_announced_before_they_are_built(monkeypatch):
+def test_large_programs_warn_before_they_are_built(monkeypatch):
     problem = make_problem("relu")
     nonzeros = problem.d * (problem.patterns.D.sum() + 2 * problem.patterns.D.size)
     monkeypatch.setattr(programs_module, "_LARGE_PROGRAM", nonzeros - 1)
@@ -134,14 +134,14 @@ UNITS = [("group_l1", 1e-9), ("l1", 1e-9), ("feature_group_l1", 1e-9), ("squared
 
 
 @pytest.mark.parametrize("loss", ["squared", "logistic"])
-@pytest.mark.parametrize(("penalty", "share"), UNITS)
-def test_an_interior_point_keeps_dual_constraints_to_a_share_of_lam(penalty, share, loss):
-    """Columns of 1e-4 to 1e4, lam far below the solver's own tolerance: the lower bound is the dual point's."""
+@pytest.mark.parametrize(("penalty", "ratio"), UNITS)
+def test_interior_point_violates_dual_constraints_by_a_fraction_of_lam_at_most(penalty, ratio, loss):
+    """With columns of 1e-4 to 1e4 and lam far below the solver's tolerance, its dual point gives a tight bound."""
     rng = np.random.default_rng(6)
     X = rng.standard_normal((40, 3)) * [1e-4, 1.0, 1e4]
     y = X @ [1e4, -1.0, 1e-4] + rng.standard_normal(40)
     patterns = cr.sample_patterns(X, 2, seed=0)
-    problem = cr.ConvexReLU(X, np.sign(y) if loss == "logistic" else y, patterns, share, loss, penalty)
+    problem = cr.ConvexReLU(X, np.sign(y) if loss == "logistic" else y, patterns, ratio, loss, penalty)
     solution = cr.solve(problem, "CLARABEL")
     assert solution.status == "optimal"
     assert solution.certificate.rel_gap <= 1e-6

@@ -17,7 +17,7 @@ DEGREE = {"squared_l2": 2, "none": 0}
 
 
 def rescaled(problem, x=1.0, y=1.0):
-    """The problem on x X and y Y, with the lam and the loss that make it the same one."""
+    """Return the problem on x X and y Y, with the lam and the loss that make it equivalent."""
     loss, k = problem.loss, DEGREE.get(problem.penalty.name, 1)
     if loss.name in ("logistic", "softmax"):
         y = 1.0
@@ -38,14 +38,14 @@ def cases():
 
 @cache
 def build(kind, loss, penalty, ratio=0.1):
-    # Unregularised, data must not be fitted: the optimum would be zero, or not attained.
+    # Without regularization, data must not be fitted exactly: the optimum would be zero or not attained.
     shape = "tripled" if penalty == "none" else "tall"
     return make_problem(kind, loss, penalty, c=3 if loss == "softmax" else 1, shape=shape, ratio=ratio)
 
 
 @settings(max_examples=40)
 @given(st.sampled_from(cases()), POWERS, POWERS, st.integers(0, 2**32 - 1))
-def test_the_way_there_and_back_is_exact(case, x, y, seed):
+def test_scaling_and_its_inverse_are_exact(case, x, y, seed):
     problem = rescaled(build(*case), 2.0**x, 2.0**y)
     normal = normalize(problem)
     weights = random_weights(normal.problem, np.random.default_rng(seed))
@@ -61,7 +61,7 @@ def test_the_way_there_and_back_is_exact(case, x, y, seed):
 
 @settings(max_examples=40)
 @given(st.sampled_from(cases()), st.floats(-8.0, 8.0), st.floats(-8.0, 8.0))
-def test_normal_problems_are_of_ordinary_size_whatever_the_data(case, x, y):
+def test_normalized_data_have_a_size_of_about_one(case, x, y):
     problem = rescaled(build(*case), 10.0**x, 10.0**y)
     normal = normalize(problem)
     sizes = [normal.problem.X]
@@ -72,11 +72,11 @@ def test_normal_problems_are_of_ordinary_size_whatever_the_data(case, x, y):
     np.testing.assert_array_equal(np.ldexp(normal.problem.y, normal.y_exponent), problem.y)
     plain = normalize(build(*case)).problem
     ratio = 1.0 if problem.penalty.name == "none" else normal.problem.lam / plain.lam
-    assert 1 / 8.1 < ratio < 8.1  # two powers of two, of degree 2 at most
+    assert 1 / 8.1 < ratio < 8.1  # two powers of two, of degree at most 2
 
 
 @pytest.mark.parametrize("case", cases(), ids="-".join)
-def test_same_gap_and_status_whatever_the_scale(case):
+def test_gap_and_status_are_independent_of_the_scale(case):
     problem = build(*case)
     plain = cr.solve(problem)
     assert plain.status == "optimal"
@@ -88,7 +88,7 @@ def test_same_gap_and_status_whatever_the_scale(case):
         assert max(solution.lower, unit * plain.lower) <= min(solution.objective, unit * plain.objective) * (1 + 1e-12)
 
 
-def test_standardised_data_stay_as_they_are():
+def test_standardized_data_are_unchanged():
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((500, 4)), rng.standard_normal(500)
     problem = cr.ConvexReLU(X, y, cr.sample_patterns(X, 5, seed=0), 0.1)
@@ -120,7 +120,7 @@ def test_weighted_losses_keep_their_weights_to_the_last_bit(loss):
     assert big.objective(normal.weights(w)) == normal.value(normal.problem.objective(w))
 
 
-def test_records_and_callbacks_speak_of_the_original():
+def test_records_and_callbacks_use_original_units():
     problem = make_problem("gated", "squared", "group_l1")
     big = rescaled(problem, 2.0**-9, 2.0**20)
     records, plain = [], []
@@ -133,7 +133,7 @@ def test_records_and_callbacks_speak_of_the_original():
     assert [record.step for record in records] == [2.0**18 * record.step for record in plain]
 
 
-def test_a_step_of_the_users_is_in_the_units_of_the_problem():
+def test_step_of_the_user_is_in_original_units():
     problem = make_problem("gated", "squared", "squared_l2")
     big = rescaled(problem, 2.0**7, 2.0**3)
     solver = cr.RFISTA(step=1e-3, step_rule="keep")
@@ -154,19 +154,19 @@ def test_large_targets_of_the_report():
 
 
 class Count(cr.SquaredL2):
-    """A penalty of the user's that is not homogeneous, by its own word."""
+    """A user-defined penalty that does not declare a degree."""
 
     degree = None
 
 
-def test_a_penalty_of_unknown_degree_is_left_alone():
+def test_penalty_of_unknown_degree_is_not_normalized():
     problem = make_problem("gated", "squared", "squared_l2")
     other = cr.ConvexGatedReLU(1e4 * problem.X, 1e4 * problem.y, problem.patterns, 0.1, penalty=Count())
     assert normalize(other).problem is other
     assert normalize(other.with_lam(0.0)).problem is not other
 
 
-def test_no_warning_leaks():
+def test_no_warnings():
     problem = rescaled(make_problem("relu", "squared", "l1"), 1e8, 1e-8)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -188,9 +188,9 @@ def test_data_of_any_size_in_the_range_of_float64(kind, size):
     assert again.rel_gap <= 1e-6
 
 
-def test_weights_beyond_the_range_are_refused_with_a_reason():
+def test_weights_beyond_the_range_of_float64_are_refused():
     problem = rescaled(build("gated", "squared", "group_l1"), 1e-310)
-    with pytest.raises(ValueError, match="weights are about 2.* beyond the range of float64: multiply X"):
+    with pytest.raises(ValueError, match="weights are about 2.* beyond the range of float64: rescale X"):
         cr.solve(problem)
 
 

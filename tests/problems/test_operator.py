@@ -22,7 +22,7 @@ def operators(draw):
 
 @settings(max_examples=50)
 @given(operators())
-def test_forward_and_adjoint_are_those_of_the_expanded_matrix(drawn):
+def test_forward_and_adjoint_match_the_expanded_matrix(drawn):
     operator, c, rng = drawn
     n, d, P = *operator.X.shape, operator.D.shape[1]
     A = expanded(operator.X, operator.D)
@@ -33,10 +33,10 @@ def test_forward_and_adjoint_are_those_of_the_expanded_matrix(drawn):
 
 @settings(max_examples=50)
 @given(operators(), st.floats(0.0, 1.0))
-def test_patterns_of_zero_weights_add_nothing(drawn, share):
+def test_patterns_with_zero_weights_are_skipped(drawn, fraction):
     operator, c, rng = drawn
     P, d = operator.n_patterns, operator.n_features
-    U = rng.standard_normal((c, P, d)) * (rng.random((1, P, 1)) < share)
+    U = rng.standard_normal((c, P, d)) * (rng.random((1, P, 1)) < fraction)
     expected = expanded(operator.X, operator.D) @ U.reshape(c, -1).T
     np.testing.assert_allclose(operator.forward(U), expected, atol=1e-12)
 
@@ -50,13 +50,13 @@ def test_adjoint_identity(drawn):
     assert np.vdot(operator.forward(U), t) == pytest.approx(np.vdot(U, operator.adjoint(t)), abs=1e-11)
 
 
-def test_nothing_is_remembered_from_one_product_to_the_next():
+def test_products_are_independent_of_earlier_ones():
     rng = np.random.default_rng(0)
     operator = cr.GatedOperator(rng.standard_normal((9, 4)), rng.random((9, 7)) < 0.5)
     t = rng.standard_normal((9, 2))
     first = operator.adjoint(t)
     kept = first.copy()
-    first[0] = 0.0  # the caller's own
+    first[0] = 0.0  # owned by the caller
     np.testing.assert_array_equal(operator.adjoint(t), kept)
     t *= 2.0
     np.testing.assert_array_equal(operator.adjoint(t), 2.0 * kept)
@@ -83,14 +83,14 @@ def test_memory_is_bounded_by_block_and_tile():
     operator.adjoint(t)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    # The temporaries, X', a few copies of weights and predictions; the mask alone is 48 MB in float64.
+    # Temporaries, X' and a few copies of weights and predictions; the mask alone is 48 MB in float64.
     assert peak < budget + tile + 8 * (4 * P * d + 4 * n + n * d)
 
 
 @settings(max_examples=50)
 @given(operators(), st.booleans(), st.data())
-def test_taken_patterns_are_those_of_the_index(drawn, used_before, data):
-    """Also where the mask has been converted before, for indices out of order or repeated."""
+def test_restriction_to_indices(drawn, used_before, data):
+    """Indices may be unordered or repeated, and the mask may be cached."""
     operator, c, rng = drawn
     if used_before:
         operator.adjoint(np.ones((len(operator.X), c)))
@@ -110,11 +110,11 @@ def test_taken_patterns_are_those_of_the_index(drawn, used_before, data):
             np.testing.assert_allclose(one.adjoint(t), (A.T @ t).T.reshape(U.shape), atol=1e-12)
     U = rng.standard_normal((c, operator.n_patterns, operator.n_features))
     whole = expanded(operator.X, operator.D) @ U.reshape(c, -1).T
-    np.testing.assert_allclose(operator.forward(U), whole, atol=1e-12)  # left as it was
+    np.testing.assert_allclose(operator.forward(U), whole, atol=1e-12)  # unchanged
 
 
 @pytest.mark.parametrize("used_before", [True, False])
-def test_no_pattern_at_all(used_before):
+def test_operator_without_patterns(used_before):
     rng = np.random.default_rng(0)
     operator = cr.GatedOperator(rng.standard_normal((5, 3)), rng.random((5, 4)) < 0.5)
     if used_before:
@@ -125,7 +125,7 @@ def test_no_pattern_at_all(used_before):
 
 
 @pytest.mark.parametrize(("n_patterns", "n_features"), [(7, 4), (4, 7)])
-def test_astype_is_the_operator_of_the_rounded_data(n_patterns, n_features):
+def test_astype_rounds_the_data(n_patterns, n_features):
     rng = np.random.default_rng(0)
     X, D = rng.standard_normal((50, n_features)), rng.random((50, n_patterns)) < 0.5
     operator = cr.GatedOperator(X, D, block_bytes=1000)
@@ -142,25 +142,27 @@ def test_astype_is_the_operator_of_the_rounded_data(n_patterns, n_features):
 
 
 @pytest.mark.parametrize(("dtype", "rows"), [(np.float64, 5), (np.float32, 10)])
-def test_two_temporaries_of_a_block_of_rows_fill_the_bytes(dtype, rows):
+def test_two_temporaries_of_a_row_block_fill_the_memory(dtype, rows):
     operator = cr.GatedOperator(np.ones((100, 3), dtype), np.ones((100, 7), dtype=bool), block_bytes=2 * 8 * 10 * 5)
     assert list(operator.row_blocks(10)) == [slice(start, start + rows) for start in range(0, 100, rows)]
 
 
-def test_few_blocks_of_the_adjoint_leave_the_others_zero():
+def test_adjoint_with_a_small_mask_leaves_other_blocks_zero():
     rng = np.random.default_rng(0)
     X, D, t = rng.standard_normal((12, 3)), rng.random((12, 8)) < 0.5, rng.standard_normal((12, 2))
     operator = cr.GatedOperator(X, D)
     whole = operator.adjoint(t)
     for count in range(1, 16):
-        wanted = (np.arange(16) < count).reshape(2, 8)
-        some = operator.adjoint(t, wanted)
-        np.testing.assert_allclose(some[wanted], whole[wanted], rtol=1e-12)
-        assert np.any(some[~wanted]) == (count >= 2 * 3)  # the products of all cost as much as those of c d blocks
+        mask = (np.arange(16) < count).reshape(2, 8)
+        restricted = operator.adjoint(t, mask)
+        np.testing.assert_allclose(restricted[mask], whole[mask], rtol=1e-12)
+        assert np.any(restricted[~mask]) == (
+            count >= 2 * 3
+        )  # products of all blocks cost as much as those of c d blocks
 
 
 class Other(cr.GatedOperator):
-    """An operator of another class."""
+    """Another class of operators."""
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -173,8 +175,8 @@ class Other(cr.GatedOperator):
         (cr.ConvexReLU, "WorkingSet", "group_l1"),
     ],
 )
-def test_a_solve_takes_its_operators_from_the_problem(monkeypatch, kind, solver, penalty, dtype):
-    """Another class of operators is chosen in one place."""
+def test_solvers_use_the_operators_of_the_problem(monkeypatch, kind, solver, penalty, dtype):
+    """The class of operators is chosen in one place."""
     made = set()
 
     def note(self, *given):
