@@ -1,7 +1,7 @@
-"""The interface of losses F(f) = (1/n) sum_j loss(f_j, y_j): values, gradients, conjugates, CVXPY expressions.
+"""Interface of losses F(f) = (1/n) sum_j loss(f_j, y_j): values, gradients, conjugates, CVXPY expressions.
 
-Predictions f and targets Y are arrays (n, c), also for c = 1. The paper (Mishkin, Sahiner & Pilanci, ICML 2022, arXiv
-2202.01331) writes its losses without the factor 1/n; here every one has it.
+Predictions f and targets Y are arrays (n, c), also for c = 1. All losses have the factor 1/n, which the paper (Mishkin,
+Sahiner & Pilanci, ICML 2022, arXiv 2202.01331) omits.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from cvxrelu.runtime.lazy_imports import cp
 
 __all__ = ["Loss", "RowLoss"]
 
-_SAME = 2.0**-32
-_ORDINARY = 1e100  # targets between its reciprocal and itself: their squares are far from the ends of float64
-_LEAST_EXPONENT, _MOST_EXPONENT = -930, 1000  # of two, of the loss of zero: room for gaps below, for sums above
+_RELATIVE_MISS = 2.0**-32
+_ORDINARY = 1e100  # largest target, and inverse of the smallest, whose squares are safe in float64
+_MIN_EXPONENT, _MAX_EXPONENT = -930, 1000  # binary exponents of F(0), with room for small gaps and for sums
 
 
 class Loss(ABC):
     """F(f) = (1/n) sum_j loss(f_j, y_j), a smooth convex function of the predictions f (n, c).
 
-    `value` and `gradient` are computed in the precision of their arguments; `conjugate`, `project_domain`
-    and `best_scale`, from which lower bounds come, in float64.
+    `value` and `gradient` are computed in the precision of their arguments; `conjugate`, `project_domain` and
+    `best_scale`, which determine lower bounds, in float64.
 
-    Two things are offered by a class that defines the methods for them itself, and otherwise refused by name; methods
-    that a subclass inherits do not count, since it may have changed what they bound or differentiate:
+    Two features are available only for a class that defines their methods itself, and refused by name otherwise.
+    Inherited methods do not count, as a subclass may have changed what they bound or differentiate:
 
     - rigor "rounded", by `value_above`, `into_domain` and `conjugate_above`;
     - the solver WorkingSet, by `dual_term`.
@@ -47,13 +47,13 @@ class Loss(ABC):
     """
 
     name: ClassVar[str]
-    of_labels: ClassVar[bool] = False  # whether targets are classes, and the infimum 0 is not attained
-    least_outputs: ClassVar[int] = 1  # columns that targets must have
-    sums_over_entries: ClassVar[bool] = False  # whether it is a sum over the entries of f: Hessians are diagonal
+    of_labels: ClassVar[bool] = False  # whether targets are class labels, so that the infimum 0 is not attained
+    least_outputs: ClassVar[int] = 1  # minimum number of columns of targets
+    sums_over_entries: ClassVar[bool] = False  # whether it is a sum over the entries of f, with diagonal Hessians
 
     @abstractmethod
     def check_targets(self, Y: FloatArray) -> None:
-        """Raise a ValueError that says what is wrong if the loss does not accept the targets Y (n, c)."""
+        """Raise an explanatory ValueError if the loss does not accept the targets Y (n, c)."""
 
     @abstractmethod
     def value(self, f: FloatArray, Y: FloatArray) -> float:
@@ -65,7 +65,7 @@ class Loss(ABC):
 
     @abstractmethod
     def bregman(self, step: FloatArray, f: FloatArray, Y: FloatArray) -> float:
-        """Return F(f + step) - F(f) - <grad F(f), step> >= 0, with no cancellation for small steps."""
+        """Return F(f + step) - F(f) - <grad F(f), step> >= 0, without cancellation for small steps."""
 
     @abstractmethod
     def conjugate(self, t: FloatArray, Y: FloatArray) -> float:
@@ -79,28 +79,28 @@ class Loss(ABC):
     def project_domain(self, t: FloatArray, Y: FloatArray) -> FloatArray:
         """Return the point of the domain of F* nearest to t, (n, c) in float64.
 
-        Its conjugate is finite in floating point too, and so is that of any shrinking of it towards 0.
+        Its conjugate, and that of any multiple with a factor in [0, 1], must be finite in floating point too.
         """
 
     def rescaled(self, scale: float) -> Loss | None:
-        """Return the loss L with F(f; Y) = scale^2 L(f / scale; Y / scale) for every f, Y; None where there is none.
+        """Return the loss L with F(f; Y) = scale^2 L(f / scale; Y / scale) for all f and Y; None if there is none.
 
-        Losses of labels have none, and by default those of the user's own.
+        The default is None, which holds for classification losses.
         """
         return None
 
     def resolution(self, Y: FloatArray) -> float:
-        """Return what float64 cannot tell from 0 of F: that of predictions that miss real targets by 2^-32 of each.
+        """Return the F that float64 cannot distinguish from 0: for relative errors of real targets of 2^-32.
 
-        A prediction is a sum of many products of both signs, each rounded to 2^-53: 21 bits are allowed for their
-        number and for what cancels. Losses of labels have no such value; it is 0.
+        A prediction is a sum of many products of both signs, each rounded to 2^-53; 21 bits are allowed for their
+        number and for cancellation. It is 0 for classification losses.
         """
-        return 0.0 if self.rescaled(1.0) is None else self.value((1.0 + _SAME) * Y, Y)
+        return 0.0 if self.rescaled(1.0) is None else self.value((1.0 + _RELATIVE_MISS) * Y, Y)
 
     def best_scale(self, t: FloatArray, Y: FloatArray, limit: float) -> float:
         """Return a scale in [0, limit] that keeps t in the domain of F*: min(1, limit).
 
-        The squared loss has no domain to leave and returns the maximiser of -F*(scale * t) instead.
+        For the squared loss, whose domain is the whole space, it is the maximiser of -F*(scale * t).
         """
         return min(1.0, float(limit))
 
@@ -112,33 +112,33 @@ class Loss(ABC):
     def conjugate_expression(
         self, t: cp.Expression, Y: cp.Expression | FloatArray
     ) -> tuple[cp.Expression, list[cp.Constraint]]:
-        """Return F*(t) for an affine CVXPY expression t (n, c), and the constraints that are its domain.
+        """Return F*(t) for an affine CVXPY expression t (n, c), and the constraints that define its domain.
 
-        Y may be a cp.Parameter (DPP). The labels of the constraints begin with ``domain``.
+        Y may be a cp.Parameter (DPP). Labels of constraints begin with ``domain``.
         """
 
     def value_above(self, f: FloatArray, radius: FloatArray, Y: FloatArray) -> float:
-        """Return a number that F is at most at any prediction within ``radius`` of f, all (n, c) and finite.
+        """Return an upper bound of F over all predictions within ``radius`` of f, all (n, c) and finite.
 
-        It holds in exact arithmetic, whatever rounding does here: see `cvxrelu.numerics.rounding` for the tools.
+        The bound holds in exact arithmetic, in spite of rounding in its computation; see `cvxrelu.numerics.rounding`.
         """
         raise NotImplementedError(f"{self!r} has no bounds of rounding errors")
 
     def into_domain(self, t: FloatArray, Y: FloatArray) -> FloatArray:
-        """Return a point near t (n, c) that is in the domain of F* in exact arithmetic."""
+        """Return a point near t (n, c) that lies in the domain of F* in exact arithmetic."""
         raise NotImplementedError(f"{self!r} has no bounds of rounding errors")
 
     def conjugate_above(self, t: FloatArray, Y: FloatArray) -> float:
-        """Return a number that F*(t) is at most in exact arithmetic, for a t (n, c) from `into_domain`."""
+        """Return an upper bound of F*(t) that holds in exact arithmetic, for a t (n, c) from `into_domain`."""
         raise NotImplementedError(f"{self!r} has no bounds of rounding errors")
 
     def dual_term(self, Y: FloatArray) -> DualTerm | None:
-        """Return F* for the targets Y (n, c) as a Newton method on the dual sees it; None where that is not offered."""
+        """Return F* for the targets Y (n, c) as a term of Newton methods on the dual; None if not supported."""
         return None
 
 
 class RowLoss(Loss):
-    """A loss told term by term, (n, c) or (n, 1), so that `cvxrelu.Weighted` can give each row its own weight."""
+    """Base class of losses defined by terms (n, c) or (n, 1), which `cvxrelu.Weighted` can weight by rows."""
 
     @abstractmethod
     def terms(self, f: FloatArray, Y: FloatArray) -> FloatArray:
@@ -150,17 +150,17 @@ class RowLoss(Loss):
 
     @abstractmethod
     def conjugate_terms(self, t: FloatArray, Y: FloatArray) -> FloatArray:
-        """Return the terms of F*(t), infinite where t is outside the domain."""
+        """Return the terms of F*(t), infinite for entries outside the domain."""
 
     @abstractmethod
     def expression_terms(self, f: cp.Expression, Y: cp.Expression | FloatArray) -> cp.Expression:
-        """Return `terms` for CVXPY."""
+        """Return `terms` as a CVXPY expression."""
 
     @abstractmethod
     def conjugate_expression_terms(
         self, t: cp.Expression, Y: cp.Expression | FloatArray
     ) -> tuple[cp.Expression, list[cp.Constraint]]:
-        """Return `conjugate_terms` for CVXPY, and the constraints that are the domain."""
+        """Return `conjugate_terms` as a CVXPY expression, and the constraints that define the domain."""
 
     def value(self, f: FloatArray, Y: FloatArray) -> float:
         """Return F(f)."""
@@ -186,7 +186,7 @@ class RowLoss(Loss):
         return cp.sum(terms), domain
 
     def dual_term(self, Y: FloatArray) -> RowTerm | None:
-        """Return the dual term, told term by term; None where that is not offered."""
+        """Return the dual term, defined by terms; None if not supported."""
         return None
 
 
@@ -199,11 +199,11 @@ class ConjugateDerivatives:
     Attributes
     ----------
     gradient : ndarray of shape (n, c)
-        The predictions that belong to the point.
+        The predictions at the point.
     diagonal : ndarray of shape (n, c)
         Diagonal part of Q.
     coupling : ndarray of shape (n, c), or None
-        What couples the outputs; None where Q is diagonal.
+        Vectors that couple the outputs; None if Q is diagonal.
     """
 
     gradient: FloatArray
@@ -219,12 +219,12 @@ class ConjugateDerivatives:
 
 
 class DualTerm(ABC):
-    """The conjugate F* of a loss for one Y (n, c) as a Newton method on the dual sees it: derivatives, and safe steps.
+    """The conjugate F* of a loss for targets Y (n, c) in Newton methods on the dual: derivatives and safe steps.
 
-    Where F* is smooth inside its domain (squared, logistic, softmax) the method works on F* itself, and steps are bent
-    to stay inside: were they cut short where the first entry meets the boundary, one row would hold up all the others.
-    Huber's F* is a quadratic on a box; there F(f) = min_s 1/(2n) ||f - Y - s||^2 + delta/n ||s||_1 makes s one more
-    block of the proximal-point method, and the box goes away.
+    If F* is smooth in the interior of its domain (squared, logistic, softmax), the method uses F* itself. Steps are
+    damped by entry to stay inside the domain, as a common step length would let a single row stop all others. Huber's
+    F* is a quadratic on a box: with F(f) = min_s 1/(2n) ||f - Y - s||^2 + delta/n ||s||_1, s becomes another block of
+    the proximal-point method, and the box constraint disappears.
     """
 
     constant_curvature = False
@@ -235,18 +235,18 @@ class DualTerm(ABC):
 
     @abstractmethod
     def rows(self, t: FloatArray, sigma: float) -> ConjugateDerivatives:
-        """Return gradient and inverse Hessian at t (n, c) for the proximal-point parameter sigma."""
+        """Return the gradient and inverse Hessian at t (n, c) for the proximal-point parameter sigma."""
 
     def gradient(self, t: FloatArray, sigma: float) -> FloatArray:
         """Return the gradient at t."""
         return self.rows(t, sigma).gradient
 
-    def bent(self, t: FloatArray, step: FloatArray) -> FloatArray:
-        """Return a step that agrees with the given one where that is short, and never leaves the domain."""
+    def damped(self, t: FloatArray, step: FloatArray) -> FloatArray:
+        """Return a step damped by entry to stay in the domain; short steps are unchanged."""
         return step
 
     def longest_step(self, t: FloatArray, step: FloatArray) -> float:
-        """Return how much of the step may be taken inside the domain: more than all of one that was bent."""
+        """Return the largest step length inside the domain, above 1 for damped steps."""
         return np.inf
 
     def value(self, t: FloatArray, sigma: float) -> float:
@@ -254,28 +254,28 @@ class DualTerm(ABC):
         return self.loss.conjugate(t, self.Y)
 
     def bound(self, t: FloatArray, lam: float, largest: float) -> float:
-        """Return -F* at the best dual feasible multiple of a t with dual constraint values of at most ``largest``."""
+        """Return -F* at the best dual feasible multiple of t, whose dual constraint values are at most ``largest``."""
         limit = min(lam / largest if largest > 0.0 else np.inf, self.largest_multiple(t))
         return -self.loss.conjugate(self.loss.best_scale(t, self.Y, limit) * t, self.Y)
 
     def moved(self, t: FloatArray, step: FloatArray) -> FloatArray:
-        """Return t + step, on the domain's affine hull to rounding."""
+        """Return t + step, in the affine hull of the domain to rounding."""
         return t + step
 
     def largest_multiple(self, t: FloatArray) -> float:
-        """Return the largest multiple of t that is in the domain of F*, at least 1 where t is inside."""
+        """Return the largest factor that keeps the multiple of t in the domain of F*, at least 1 for t in it."""
         return np.inf
 
     def start(self, f: FloatArray) -> FloatArray:
-        """Return a point t for the predictions f (n, c), inside the domain, and centre the term there."""
+        """Return a point t inside the domain for the predictions f (n, c), and centre the term there."""
         return self.loss.gradient(f, self.Y)
 
     def recentre(self, t: FloatArray, sigma: float) -> None:  # noqa: B027
-        """Take the proximal-point step of what the term itself holds: nothing, but for Huber's."""
+        """Take the proximal-point step of the term's own block: none, except for Huber."""
 
 
 class RowTerm(DualTerm):
-    """The dual term of a loss told term by term, which `cvxrelu.Weighted` can weight."""
+    """Base class of dual terms defined by terms, which `cvxrelu.Weighted` can weight."""
 
     loss: RowLoss
 
@@ -289,37 +289,37 @@ class RowTerm(DualTerm):
 
 
 def offers_rounded(kind: type[Loss]) -> bool:
-    """Return whether a loss bounds its rounding errors."""
+    """Return whether a class of losses bounds its rounding errors."""
     return defines(kind, "value_above", "into_domain", "conjugate_above")
 
 
 def offers_dual_term(kind: type[Loss]) -> bool:
-    """Return whether a loss has a term for Newton methods on the dual."""
+    """Return whether a class of losses defines a term for Newton methods on the dual."""
     return defines(kind, "dual_term")
 
 
 def dual_term(loss: Loss, Y: FloatArray) -> DualTerm | None:
-    """Return the dual term of a loss, if its class offers one."""
+    """Return the dual term of a loss; None if its class does not define one."""
     return loss.dual_term(Y) if offers_dual_term(type(loss)) else None
 
 
-# A dual point t = grad F(f), or a projected and shrunk one, misses the boundary of the domain of F* by the
-# rounding of the few products that made it. Its conjugate is that of the point clipped into the domain,
-# which is as close to t as t is to its own exact value; anything farther out is infeasible.
+# A dual point t = grad F(f), or a projected and scaled one, may exceed the boundary of the domain of F* by the rounding
+# of a few products. Its conjugate is then that of t clipped to the domain, which is within the rounding of t itself;
+# anything farther out is infeasible.
 DOMAIN_SLACK = 4 * EPS
 
 
 def exp_excess(z: FloatArray) -> FloatArray:
-    """Return e^z - 1 - z, exact to relative rounding: by its series where the subtraction would cancel."""
+    """Return e^z - 1 - z to full relative accuracy, by its series where the subtraction would cancel."""
     series = 0.5 * z * z * (1 + z / 3 * (1 + z / 4 * (1 + z / 5 * (1 + z / 6 * (1 + z / 7)))))
-    # Beyond 700 e^z overflows: the step is far too long, and the cap is large enough to say so.
+    # e^z overflows beyond 700: the step is far too long, which the capped value still shows.
     return np.where(np.abs(z) < 0.1, series, np.expm1(np.minimum(z, 700.0)) - z)
 
 
 def require_range(loss: Loss, Y: FloatArray) -> None:
-    """Raise ValueError if the loss of zero predictions, and with it any gap, leaves the range of float64.
+    """Raise ValueError if the loss of zero predictions, and so any gap, is outside the safe range of float64.
 
-    The objective of targets of 1e-200 rounds to zero, whatever the weights: it would be "optimal" for all of them.
+    With targets of 1e-200, for example, the objective of all weights rounds to zero, so all would be "optimal".
     """
     largest = float(np.abs(Y).max())
     if largest == 0.0 or 1.0 / _ORDINARY <= largest <= _ORDINARY:
@@ -332,7 +332,7 @@ def require_range(loss: Loss, Y: FloatArray) -> None:
         else:
             value = ordinary.value(np.zeros(Y.shape), np.ldexp(Y, -exponent))
     size = math.frexp(value)[1] + 2 * exponent
-    if not (0.0 < value < math.inf and _LEAST_EXPONENT <= size <= _MOST_EXPONENT):
+    if not (0.0 < value < math.inf and _MIN_EXPONENT <= size <= _MAX_EXPONENT):
         raise ValueError(
             f"y has entries up to {largest:.1e}: their loss, {loss!r}, leaves the range of float64; multiply y, and a "
             "delta of Huber's, by a number that makes them ordinary"

@@ -21,12 +21,17 @@ __all__ = ["Huber"]
 class Huber(RowLoss):
     """F(f) = (1/n) sum_jk h(f_jk - y_jk); h(r) = r^2/2 if |r| <= delta, else delta |r| - delta^2/2.
 
-    F*(t) = n/2 ||t||_F^2 + <t, Y> where all |n t_jk| <= delta.
+    F*(t) = n/2 ||t||_F^2 + <t, Y> if all |n t_jk| <= delta.
 
     Parameters
     ----------
     delta : float > 0
-        The residual beyond which the loss grows linearly; else ValueError or TypeError.
+        Residual beyond which the loss grows linearly.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If delta is not a finite number > 0.
     """
 
     name: ClassVar[str] = "huber"
@@ -34,7 +39,7 @@ class Huber(RowLoss):
     delta: float = 1.0
 
     def __post_init__(self) -> None:
-        """Check delta."""
+        """Validate delta."""
         object.__setattr__(self, "delta", check_number("delta", self.delta, minimum=0, strict=True))
 
     def check_targets(self, Y: FloatArray) -> None:
@@ -48,18 +53,18 @@ class Huber(RowLoss):
         return terms
 
     def gradient(self, f: FloatArray, Y: FloatArray) -> FloatArray:
-        """Return f - Y, clipped to [-delta, delta], over n."""
+        """Return f - Y clipped to [-delta, delta], divided by n."""
         return np.clip(f - Y, -self.delta, self.delta) / len(Y)
 
     def bregman_terms(self, step: FloatArray, f: FloatArray, Y: FloatArray) -> FloatArray:
-        """Return m^2/2 + m b, m the step between the kinks -delta and delta, b the one beyond them."""
+        """Return m^2/2 + m b, with m the step between the kinks -delta and delta, and b the step beyond them."""
         before = f - Y
         after = before + step
         kinked = np.clip(after, -self.delta, self.delta)
         start = np.clip(before, -self.delta, self.delta)
-        # Where both ends are between the kinks the step itself is exact; their difference would cancel.
-        moved = np.where((kinked == after) & (start == before), step, kinked - start)
-        terms: FloatArray = moved * (0.5 * moved + (after - kinked))
+        # If both ends are between the kinks, use the step itself: the difference would cancel.
+        inner_step = np.where((kinked == after) & (start == before), step, kinked - start)
+        terms: FloatArray = inner_step * (0.5 * inner_step + (after - kinked))
         return terms
 
     def conjugate_terms(self, t: FloatArray, Y: FloatArray) -> FloatArray:
@@ -79,7 +84,7 @@ class Huber(RowLoss):
         return np.clip(as_float64(t), -self.delta / len(Y), self.delta / len(Y))
 
     def rescaled(self, scale: float) -> Huber | None:
-        """Return the loss with delta / scale; None where that is not a number > 0."""
+        """Return the loss with delta / scale; None if that over- or underflows."""
         delta = self.delta / scale
         return Huber(delta) if 0.0 < delta < np.inf else None
 
@@ -101,16 +106,16 @@ class Huber(RowLoss):
         return mean_above(above(inner * (sizes - 0.5 * inner), 3), len(Y))
 
     def into_domain(self, t: FloatArray, Y: FloatArray) -> FloatArray:
-        """Return t clipped to a bound of which n times is at most delta."""
-        bound = math.nextafter(self.delta / len(Y), 0.0)  # the quotient is off by half a unit at most
+        """Return t clipped to a bound b with n b <= delta."""
+        bound = math.nextafter(self.delta / len(Y), 0.0)  # the quotient has an error of at most half an ulp
         return np.clip(t, -bound, bound)
 
     def conjugate_above(self, t: FloatArray, Y: FloatArray) -> float:
-        """Return an upper bound of the conjugate of the squared loss: inside the box it is the same."""
+        """Return the bound of the squared loss, whose conjugate is the same inside the box."""
         return Squared().conjugate_above(t, Y)
 
     def dual_term(self, Y: FloatArray) -> RowTerm:
-        """Return F* with its box replaced by a block s."""
+        """Return F* with its box constraint replaced by a block s."""
         return _HuberTerm(self, Y)
 
 
@@ -123,7 +128,7 @@ class _HuberTerm(RowTerm):
         self.centre: FloatArray = np.zeros_like(Y)
 
     def rows(self, t: FloatArray, sigma: float) -> ConjugateDerivatives:
-        """Return n t + Y + s+, and 1/(n + sigma) where s+ is not zero, 1/n where it is."""
+        """Return n t + Y + s+, and 1/(n + sigma) for non-zero s+, else 1/n."""
         n = len(t)
         s = self._prox(t, sigma)
         return ConjugateDerivatives(n * t + self.Y + s, 1.0 / (n + sigma * (s != 0.0)))
@@ -135,13 +140,13 @@ class _HuberTerm(RowTerm):
         return terms
 
     def start(self, f: FloatArray) -> FloatArray:
-        """Return the gradient at f and keep the part of the residual beyond delta."""
+        """Return the gradient at f; set s to the part of the residual beyond delta."""
         residual = f - self.Y
         self.centre = residual - np.clip(residual, -self.delta, self.delta)
         return self.loss.gradient(f, self.Y)
 
     def largest_multiple(self, t: FloatArray) -> float:
-        """Return what brings the largest entry of t into the box."""
+        """Return the factor that scales the largest entry of t to the boundary of the box."""
         largest = float(np.abs(t).max())
         return self.delta / (len(t) * largest) if largest > 0.0 else np.inf
 
@@ -150,7 +155,7 @@ class _HuberTerm(RowTerm):
         self.centre = self._prox(t, sigma)
 
     def _prox(self, t: FloatArray, sigma: float) -> FloatArray:
-        moved = self.centre + sigma * t
+        shifted = self.centre + sigma * t
         threshold = sigma * self.delta / len(t)
-        shrunk: FloatArray = moved - np.clip(moved, -threshold, threshold)
+        shrunk: FloatArray = shifted - np.clip(shifted, -threshold, threshold)
         return shrunk

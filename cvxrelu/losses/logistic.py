@@ -11,7 +11,7 @@ import scipy
 
 from cvxrelu._validation import FloatArray, as_float64
 from cvxrelu.losses.base import DOMAIN_SLACK, ConjugateDerivatives, RowLoss, RowTerm, exp_excess
-from cvxrelu.losses.dual_steps import INSIDE, LEAST_OF_LABEL, LEAST_SHARE, share_taken, until_zero
+from cvxrelu.losses.dual_steps import MIN_LABEL_PROBABILITY, MIN_PROBABILITY, TO_BOUNDARY, damping, step_to_boundary
 from cvxrelu.numerics.enclosures import entropy_above, log_sum_exp_above
 from cvxrelu.runtime.lazy_imports import cp
 
@@ -51,8 +51,8 @@ class Logistic(RowLoss):
         return gradient
 
     def bregman_terms(self, step: FloatArray, f: FloatArray, Y: FloatArray) -> FloatArray:
-        """Return log(1 + E[phi(z)]), phi(z) = e^z - 1 - z, z the centred step of the two classes."""
-        p, q = scipy.special.expit(f), scipy.special.expit(-f)  # 1 - p would lose the small one
+        """Return log(1 + E[phi(z)]), phi(z) = e^z - 1 - z, with z the centred steps of the two classes."""
+        p, q = scipy.special.expit(f), scipy.special.expit(-f)  # 1 - p would cancel
         terms: FloatArray = np.log1p(p * exp_excess(q * step) + q * exp_excess(-p * step))
         return terms
 
@@ -85,13 +85,13 @@ class Logistic(RowLoss):
         return -(cp.entr(a) + cp.entr(1 - a)) / n, domain
 
     def value_above(self, f: FloatArray, radius: FloatArray, Y: FloatArray) -> float:
-        """Return an upper bound of F(f), which falls with y_jk f_jk: that product is exact."""
+        """Return an upper bound of F(f), which decreases with the exact products y_jk f_jk."""
         margins = np.nextafter((radius - Y * f).reshape(-1, 1), np.inf)
         return math.nextafter(log_sum_exp_above(margins) / len(Y), math.inf)
 
     def into_domain(self, t: FloatArray, Y: FloatArray) -> FloatArray:
         """Return t with -y_jk t_jk clipped to [0, b], n b <= 1."""
-        bound = math.nextafter(1.0 / len(Y), 0.0)  # the quotient is off by half a unit at most
+        bound = math.nextafter(1.0 / len(Y), 0.0)  # the quotient has an error of at most half an ulp
         return -Y * np.clip(-Y * t, 0.0, bound)
 
     def conjugate_above(self, t: FloatArray, Y: FloatArray) -> float:
@@ -108,23 +108,23 @@ class _LogisticTerm(RowTerm):
 
     def rows(self, t: FloatArray, sigma: float) -> ConjugateDerivatives:
         """Return -Y logit(a) and a (1 - a) / n."""
-        a = np.clip(-len(t) * self.Y * t, LEAST_SHARE, 1.0 - LEAST_OF_LABEL)
+        a = np.clip(-len(t) * self.Y * t, MIN_PROBABILITY, 1.0 - MIN_LABEL_PROBABILITY)
         return ConjugateDerivatives(-self.Y * scipy.special.logit(a), a * (1.0 - a) / len(t))
 
-    def bent(self, t: FloatArray, step: FloatArray) -> FloatArray:
-        """Return a step that leaves some of a, or of 1 - a, where it would take all."""
+    def damped(self, t: FloatArray, step: FloatArray) -> FloatArray:
+        """Return a step damped by entry to keep a inside (0, 1)."""
         a, change = -len(t) * self.Y * t, -len(t) * self.Y * step
-        left = np.where(change < 0.0, np.maximum(a, LEAST_SHARE), np.maximum(1.0 - a, LEAST_OF_LABEL))
-        bent: FloatArray = step * share_taken(left, np.abs(change))
-        return bent
+        distance = np.where(change < 0.0, np.maximum(a, MIN_PROBABILITY), np.maximum(1.0 - a, MIN_LABEL_PROBABILITY))
+        damped: FloatArray = step * damping(distance, np.abs(change))
+        return damped
 
     def longest_step(self, t: FloatArray, step: FloatArray) -> float:
-        """Keep a inside (0, 1)."""
+        """Return the largest step length with a inside (0, 1)."""
         a, change = -len(t) * self.Y * t, -len(t) * self.Y * step
-        return INSIDE * min(until_zero(a, change), until_zero(1.0 - a, -change))
+        return TO_BOUNDARY * min(step_to_boundary(a, change), step_to_boundary(1.0 - a, -change))
 
     def start(self, f: FloatArray) -> FloatArray:
-        """Return the gradient at f, moved off the boundary where it has rounded to it."""
+        """Return the gradient at f, kept off the boundary."""
         n = len(f)
         a = -n * self.Y * self.loss.gradient(f, self.Y)
         t: FloatArray = -self.Y * np.clip(a, 1e-12, 1.0 - 1e-12) / n

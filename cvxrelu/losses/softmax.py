@@ -1,4 +1,4 @@
-"""The softmax cross-entropy."""
+"""The softmax cross-entropy loss."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import scipy
 
 from cvxrelu._validation import FloatArray, as_float64
 from cvxrelu.losses.base import DOMAIN_SLACK, ConjugateDerivatives, RowLoss, RowTerm, exp_excess
-from cvxrelu.losses.dual_steps import INSIDE, LEAST_OF_LABEL, LEAST_SHARE, share_taken, until_zero
+from cvxrelu.losses.dual_steps import MIN_LABEL_PROBABILITY, MIN_PROBABILITY, TO_BOUNDARY, damping, step_to_boundary
 from cvxrelu.numerics.enclosures import entropy_above, log_sum_exp_above
 from cvxrelu.numerics.rounding import EPS, above
 from cvxrelu.runtime.lazy_imports import cp
@@ -23,7 +23,7 @@ __all__ = ["SoftmaxCrossEntropy"]
 class SoftmaxCrossEntropy(RowLoss):
     """F(f) = (1/n) sum_j log(sum_k exp(f_jk)) - <y_j, f_j> with one-hot rows y_j, c >= 2.
 
-    F*(t) = (1/n) sum_jk p log p with p = n t + Y, each row of which is in the simplex.
+    F*(t) = (1/n) sum_jk p log p with p = n t + Y, if each row of p is in the simplex.
     """
 
     name: ClassVar[str] = "softmax"
@@ -31,7 +31,7 @@ class SoftmaxCrossEntropy(RowLoss):
     least_outputs: ClassVar[int] = 2
 
     def check_targets(self, Y: FloatArray) -> None:
-        """Raise ValueError unless Y has two columns or more and one-hot rows."""
+        """Raise ValueError unless Y has at least two columns and one-hot rows."""
         accepts = "y must hold one-hot rows, one column for each of two or more classes, for loss 'softmax'"
         if Y.shape[1] < self.least_outputs:
             raise ValueError(f"{accepts}; got shape {Y.shape} (labels 0..c-1 become one-hot by np.eye(c)[y])")
@@ -42,7 +42,7 @@ class SoftmaxCrossEntropy(RowLoss):
 
     def terms(self, f: FloatArray, Y: FloatArray) -> FloatArray:
         """Return log(sum_k exp(f_jk)) - <y_j, f_j> (n, 1)."""
-        # Shifted before the logarithm: subtracting after it would cancel where the loss is small.
+        # Shift before the logarithm: subtracting afterwards would cancel for a small loss.
         margins = f - np.sum(Y * f, axis=1, keepdims=True)
         terms: FloatArray = scipy.special.logsumexp(margins, axis=1, keepdims=True)
         return terms
@@ -60,9 +60,9 @@ class SoftmaxCrossEntropy(RowLoss):
         return terms
 
     def conjugate_terms(self, t: FloatArray, Y: FloatArray) -> FloatArray:
-        """Return p log p / n, p = n t + Y; infinite in rows of p that are not in the simplex."""
+        """Return p log p / n, p = n t + Y; infinite for rows of p outside the simplex."""
         p = len(Y) * as_float64(t) + Y
-        slack = p.shape[1] * DOMAIN_SLACK  # of a sum of c entries
+        slack = p.shape[1] * DOMAIN_SLACK  # for a sum of c entries
         outside = np.any(p < -DOMAIN_SLACK, axis=1) | (np.abs(p.sum(axis=1) - 1) > slack)
         p = np.clip(p, 0.0, 1.0)
         return np.where(outside[:, None], np.inf, scipy.special.xlogy(p, p) / len(Y))
@@ -89,24 +89,24 @@ class SoftmaxCrossEntropy(RowLoss):
         return -cp.entr(p) / n, domain
 
     def value_above(self, f: FloatArray, radius: FloatArray, Y: FloatArray) -> float:
-        """Return an upper bound of F(f), which grows with the margins f_jk - <y_j, f_j> of the other classes."""
+        """Return an upper bound of F(f), which increases with the margins f_jk - <y_j, f_j> of the other classes."""
         margins = f - np.sum(Y * f, axis=1, keepdims=True)  # Y is one-hot: the sum is exact
-        of_label = np.sum(Y * radius, axis=1, keepdims=True)
-        others = _others(margins + above(radius + of_label + EPS * np.abs(margins), 3), Y)
+        label_radius = np.sum(Y * radius, axis=1, keepdims=True)
+        others = _others(margins + above(radius + label_radius + EPS * np.abs(margins), 3), Y)
         return math.nextafter(log_sum_exp_above(np.nextafter(others, np.inf)) / len(Y), math.inf)
 
     def into_domain(self, t: FloatArray, Y: FloatArray) -> FloatArray:
-        """Return the positive t of the other classes, shrunk to sums of less than 1/n, and minus those sums."""
-        bound = math.nextafter(1.0 / len(Y), 0.0)  # n * bound <= 1: the quotient is off by half a unit at most
+        """Return non-negative t of the other classes, scaled to sums below 1/n, and minus the sums for the label."""
+        bound = math.nextafter(1.0 / len(Y), 0.0)  # n * bound <= 1: the quotient has an error of at most half an ulp
         c = Y.shape[1]
-        shares = np.where(Y == 1.0, 0.0, np.maximum(t, 0.0))
-        totals = np.sum(shares, axis=1, keepdims=True)
-        shares = shares * np.minimum(1.0, (1.0 - (c + 8) * EPS) * bound / np.maximum(totals, bound / 2))
-        # Multiples of one power of 2, of which 2^52 are more than their sum: all sums are exact.
-        exponents = np.frexp(c * shares.max(axis=1, keepdims=True))[1] + 1
+        entries = np.where(Y == 1.0, 0.0, np.maximum(t, 0.0))
+        totals = np.sum(entries, axis=1, keepdims=True)
+        entries = entries * np.minimum(1.0, (1.0 - (c + 8) * EPS) * bound / np.maximum(totals, bound / 2))
+        # Multiples of a power of 2 whose 2^52-fold exceeds their sum: all sums are exact.
+        exponents = np.frexp(c * entries.max(axis=1, keepdims=True))[1] + 1
         unit = np.ldexp(1.0, np.maximum(exponents - 52, -1074))
-        shares = np.floor(shares / unit) * unit
-        point: FloatArray = np.where(Y == 1.0, -np.sum(shares, axis=1, keepdims=True), shares)
+        entries = np.floor(entries / unit) * unit
+        point: FloatArray = np.where(Y == 1.0, -np.sum(entries, axis=1, keepdims=True), entries)
         return point
 
     def conjugate_above(self, t: FloatArray, Y: FloatArray) -> float:
@@ -127,31 +127,31 @@ class _SoftmaxTerm(RowTerm):
         p = self._probabilities(t)
         return ConjugateDerivatives(np.log(p), p / n, p / np.sqrt(n))
 
-    def bent(self, t: FloatArray, step: FloatArray) -> FloatArray:
-        """Return a step that leaves some of each p where it would take all, with row sums of zero."""
+    def damped(self, t: FloatArray, step: FloatArray) -> FloatArray:
+        """Return a step damped by entry to keep p positive, with row sums of zero."""
         n = len(t)
         p, change = self._probabilities(t), n * step
-        moved = p + change * share_taken(p, np.maximum(-change, 0.0))
-        bent: FloatArray = (moved / moved.sum(axis=1, keepdims=True) - p) / n
-        return bent
+        moved = p + change * damping(p, np.maximum(-change, 0.0))
+        damped: FloatArray = (moved / moved.sum(axis=1, keepdims=True) - p) / n
+        return damped
 
     def _probabilities(self, t: FloatArray) -> FloatArray:
-        p: FloatArray = np.maximum(len(t) * t + self.Y, np.where(self.Y > 0.0, LEAST_OF_LABEL, LEAST_SHARE))
+        p: FloatArray = np.maximum(len(t) * t + self.Y, np.where(self.Y > 0.0, MIN_LABEL_PROBABILITY, MIN_PROBABILITY))
         return p
 
     def longest_step(self, t: FloatArray, step: FloatArray) -> float:
-        """Keep p positive."""
-        return INSIDE * until_zero(len(t) * t + self.Y, len(t) * step)
+        """Return the largest step length with p positive."""
+        return TO_BOUNDARY * step_to_boundary(len(t) * t + self.Y, len(t) * step)
 
     def moved(self, t: FloatArray, step: FloatArray) -> FloatArray:
-        """Return t + step with row sums that do not drift."""
+        """Return t + step with its row sums corrected."""
         n = len(t)
         p = n * (t + step) + self.Y
         moved: FloatArray = (p / p.sum(axis=1, keepdims=True) - self.Y) / n
         return moved
 
     def start(self, f: FloatArray) -> FloatArray:
-        """Return the gradient at f, moved off the boundary where it has rounded to it."""
+        """Return the gradient at f, kept off the boundary."""
         n = len(f)
         p = np.maximum(n * self.loss.gradient(f, self.Y) + self.Y, 1e-12)
         t: FloatArray = (p / p.sum(axis=1, keepdims=True) - self.Y) / n
@@ -159,17 +159,17 @@ class _SoftmaxTerm(RowTerm):
 
 
 def _others(values: FloatArray, Y: FloatArray) -> FloatArray:
-    """Return the entries (n, c - 1) of the classes that are not the label, for one-hot rows Y (n, c)."""
+    """Return the entries (n, c - 1) of the classes other than the label, for one-hot rows Y (n, c)."""
     others: FloatArray = values[Y == 0.0].reshape(len(Y), -1)
     return others
 
 
 def _project_simplex(rows: FloatArray) -> FloatArray:
     """Project each row onto {p >= 0, sum p = 1} by sorting: p = (v - theta)_+."""
-    shifted = rows - rows.max(axis=1, keepdims=True)  # same projection; the entries that survive are small
+    shifted = rows - rows.max(axis=1, keepdims=True)  # same projection, with smaller entries
     descending = -np.sort(-shifted, axis=1)
     thetas = (np.cumsum(descending, axis=1) - 1) / np.arange(1, rows.shape[1] + 1)
     support = np.count_nonzero(descending > thetas, axis=1)
     p: FloatArray = np.maximum(shifted - np.take_along_axis(thetas, support[:, None] - 1, axis=1), 0.0)
-    p /= p.sum(axis=1, keepdims=True)  # theta's rounding must not show in the row sums
+    p /= p.sum(axis=1, keepdims=True)  # removes the rounding of theta from the row sums
     return p

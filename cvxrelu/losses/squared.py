@@ -20,8 +20,7 @@ __all__ = ["Squared"]
 class Squared(Loss):
     """F(f) = 1/(2n) ||f - Y||_F^2; F*(t) = n/2 ||t||_F^2 + <t, Y>.
 
-    Half the mean over rows of the squared error summed over outputs. The authors' package (pyscnn) divides
-    by 2 n c instead of 2 n.
+    Half the mean over rows of the squared error summed over outputs. The authors' package (pyscnn) divides by 2 n c.
     """
 
     name: ClassVar[str] = "squared"
@@ -61,14 +60,11 @@ class Squared(Loss):
         return self
 
     def best_scale(self, t: FloatArray, Y: FloatArray, limit: float) -> float:
-        """Return the maximiser of -F*(scale * t) over [0, limit]: -<t, Y> / (n ||t||_F^2), clipped.
-
-        For t = 0 it is 0.
-        """
+        """Return the maximiser of -F*(scale * t) over [0, limit]: -<t, Y> / (n ||t||_F^2), clipped; 0 for t = 0."""
         largest = float(np.abs(t).max())
         if largest == 0.0:
             return 0.0
-        unit = as_float64(t) / largest  # keeps the square of a tiny t from underflowing
+        unit = as_float64(t) / largest  # avoids underflow of squares
         best = -np.sum(unit * Y) / np.sum(unit * unit) / (len(Y) * largest)
         return float(np.clip(best, 0.0, limit))
 
@@ -83,7 +79,7 @@ class Squared(Loss):
         return t.shape[0] / 2 * cp.sum_squares(t) + cp.sum(cp.multiply(Y, t)), []
 
     def value_above(self, f: FloatArray, radius: FloatArray, Y: FloatArray) -> float:
-        """Return an upper bound of 1/(2n) ||f - Y||_F^2, which grows with |f - Y|."""
+        """Return an upper bound of 1/(2n) ||f - Y||_F^2, which increases with |f - Y|."""
         sizes = above(np.abs(f - Y) + radius, 2)
         return mean_above(above(sizes * (sizes - 0.5 * sizes), 3), len(Y))
 

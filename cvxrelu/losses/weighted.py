@@ -1,4 +1,4 @@
-"""A loss with a weight for each row."""
+"""Losses with a weight for each row."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from cvxrelu.runtime.lazy_imports import cp
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Weighted(Loss):
-    """F(f) = sum_j w_j loss(f_j, y_j) / sum_j w_j: rows counted with weights, as if each were there w_j times.
+    """F(f) = sum_j w_j loss(f_j, y_j) / sum_j w_j: row j counts as if it occurred w_j times.
 
-    F*(t) = (1/n) sum_j w_j loss*(n t_j / w_j), with weights of mean one. Not for the squared loss, which needs none of
-    this: rows of X and y that are multiplied by the square roots of the weights (of mean one) have the same objective,
+    F*(t) = (1/n) sum_j w_j loss*(n t_j / w_j), with weights of mean one. The squared loss is not supported and does not
+    need it: multiplying the rows of X and y by the square roots of the weights (of mean one) gives the same objective
     and the same patterns.
 
-    Certificates hold as for the loss itself, but for ``rigor="rounded"`` and files, which do not know this one.
+    Certificates hold as for the loss itself, but ``rigor="rounded"`` and certificate files are not supported.
 
     Parameters
     ----------
     loss : str or Loss
-        "logistic", "softmax", "huber", or such a loss.
+        "logistic", "softmax", "huber", or a loss of this kind.
     weights : array_like of shape (n,)
-        A weight > 0 for each row. They are held divided by their mean.
+        A weight > 0 for each row, stored divided by their mean.
 
     Raises
     ------
     TypeError, ValueError
-        If the loss is another one; if weights are not a 1-D array of finite positive numbers.
+        If the loss is not supported, or weights are not a 1-D array of finite positive numbers.
 
     Examples
     --------
@@ -51,20 +51,20 @@ class Weighted(Loss):
     weights: FloatArray
 
     def __init__(self, loss: str | Loss, weights: Any) -> None:
-        measure = get_loss(loss)
-        if not isinstance(measure, RowLoss):
+        base = get_loss(loss)
+        if not isinstance(base, RowLoss):
             raise ValueError(
-                f"loss must be logistic, softmax or huber; got {measure!r} (for the squared loss, multiply the rows of "
+                f"loss must be logistic, softmax or huber; got {base!r} (for the squared loss, multiply the rows of "
                 "X and y by the square roots of weights of mean one)"
             )
         array = check_numeric("weights", weights).astype(np.float64)
         if array.ndim != 1 or array.min() <= 0.0:
             raise ValueError(
-                f"weights must be a 1-D array of positive numbers; got shape {array.shape}, least {array.min():g} "
-                "(leave rows of weight zero out)"
+                f"weights must be a 1-D array of positive numbers; got shape {array.shape}, minimum {array.min():g} "
+                "(omit rows of weight zero)"
             )
-        array = array / array.max()  # first: the sum of huge weights overflows
-        object.__setattr__(self, "loss", measure)
+        array = array / array.max()  # the sum of huge weights would overflow
+        object.__setattr__(self, "loss", base)
         object.__setattr__(self, "weights", read_only(array / array.mean()))
 
     def __repr__(self) -> str:
@@ -78,7 +78,7 @@ class Weighted(Loss):
         return hash(self._key())
 
     def check_targets(self, Y: FloatArray) -> None:
-        """Raise ValueError unless there is a weight for each row and the loss itself accepts Y."""
+        """Raise ValueError unless there is a weight for each row and the unweighted loss accepts Y."""
         if len(Y) != len(self.weights):
             raise ValueError(
                 f"weights must have one entry for each row of y; got {len(self.weights)} for {len(Y)} rows"
@@ -90,7 +90,7 @@ class Weighted(Loss):
         return float(np.sum(self._column(f) * self.loss.terms(f, Y))) / len(Y)
 
     def gradient(self, f: FloatArray, Y: FloatArray) -> FloatArray:
-        """Return the gradient of the loss, its rows times their weights."""
+        """Return the gradient of the loss with rows multiplied by their weights."""
         return self._column(f) * self.loss.gradient(f, Y)
 
     def bregman(self, step: FloatArray, f: FloatArray, Y: FloatArray) -> float:
@@ -98,25 +98,25 @@ class Weighted(Loss):
         return float(np.sum(self._column(f) * self.loss.bregman_terms(step, f, Y))) / len(Y)
 
     def conjugate(self, t: FloatArray, Y: FloatArray) -> float:
-        """Return the sum of w_j times the terms of the loss's conjugate at t_j / w_j."""
+        """Return the sum over rows of w_j times the conjugate terms of the loss at t_j / w_j."""
         w = self.weights[:, None]
         return float(np.sum(w * self.loss.conjugate_terms(t / w, Y)))
 
     def smoothness(self, n: int) -> float:
-        """Return that of the loss times the largest weight."""
+        """Return the smoothness of the loss times the largest weight."""
         return self.loss.smoothness(n) * float(self.weights.max())
 
     def project_domain(self, t: FloatArray, Y: FloatArray) -> FloatArray:
-        """Return t with each t_j / w_j moved into the domain of the loss."""
+        """Return t with each t_j / w_j projected onto the domain of the loss."""
         w = self.weights[:, None]
         return w * self.loss.project_domain(t / w, Y)
 
     def rescaled(self, scale: float) -> Weighted | None:
-        """Return the rescaled loss with the same weights, if there is one."""
+        """Return the rescaled loss with the same weights; None if there is none."""
         loss = self.loss.rescaled(scale)
         if not isinstance(loss, RowLoss):
             return None
-        other = object.__new__(Weighted)  # the weights to the last bit: they are not divided by their mean again
+        other = object.__new__(Weighted)  # keeps the weights to the last bit, without another division by their mean
         object.__setattr__(other, "loss", loss)
         object.__setattr__(other, "weights", self.weights)
         return other
@@ -129,12 +129,12 @@ class Weighted(Loss):
     def conjugate_expression(
         self, t: cp.Expression, Y: cp.Expression | FloatArray
     ) -> tuple[cp.Expression, list[cp.Constraint]]:
-        """Return F*(t), and the domain of the loss for t_j / w_j."""
+        """Return F*(t), and the domain constraints of the loss at t_j / w_j."""
         terms, domain = self.loss.conjugate_expression_terms(cp.multiply(1.0 / self._spread(t), t), Y)
         return cp.sum(cp.multiply(self._spread(terms), terms)), domain
 
     def dual_term(self, Y: FloatArray) -> DualTerm | None:
-        """Return the weighted dual term of the loss, if it has one."""
+        """Return the weighted dual term of the loss; None if it has none."""
         term = self.loss.dual_term(Y) if offers_dual_term(type(self.loss)) else None
         return None if term is None else _WeightedTerm(self, Y, term)
 
@@ -149,7 +149,7 @@ class Weighted(Loss):
 
 
 class _WeightedTerm(DualTerm):
-    """sum_j w_j g(t_j / w_j) for the term g of a loss without weights; Huber's block s is weighted alike."""
+    """sum_j w_j g(t_j / w_j) for the dual term g of the unweighted loss; Huber's block s is weighted likewise."""
 
     def __init__(self, loss: Weighted, Y: FloatArray, term: RowTerm) -> None:
         super().__init__(loss, Y)
@@ -157,17 +157,17 @@ class _WeightedTerm(DualTerm):
         self._term = term
 
     def rows(self, t: FloatArray, sigma: float) -> ConjugateDerivatives:
-        """Return the gradient of g, and its inverse Hessian times w."""
+        """Return the gradient of g and its inverse Hessian times w."""
         rows = self._term.rows(t / self._w, sigma)
         coupling = None if rows.coupling is None else np.sqrt(self._w) * rows.coupling
         return ConjugateDerivatives(rows.gradient, self._w * rows.diagonal, coupling)
 
-    def bent(self, t: FloatArray, step: FloatArray) -> FloatArray:
-        """Return a step that never leaves the domain."""
-        return self._w * self._term.bent(t / self._w, step / self._w)
+    def damped(self, t: FloatArray, step: FloatArray) -> FloatArray:
+        """Return a step damped to stay in the domain."""
+        return self._w * self._term.damped(t / self._w, step / self._w)
 
     def longest_step(self, t: FloatArray, step: FloatArray) -> float:
-        """Return how much of the step may be taken inside the domain: more than all of one that was bent."""
+        """Return the largest step length inside the domain, above 1 for damped steps."""
         return self._term.longest_step(t / self._w, step / self._w)
 
     def value(self, t: FloatArray, sigma: float) -> float:
@@ -175,15 +175,15 @@ class _WeightedTerm(DualTerm):
         return float(np.sum(self._w * self._term.terms(t / self._w, sigma)))
 
     def moved(self, t: FloatArray, step: FloatArray) -> FloatArray:
-        """Return t + step, on the domain's affine hull to rounding."""
+        """Return t + step, in the affine hull of the domain to rounding."""
         return self._w * self._term.moved(t / self._w, step / self._w)
 
     def largest_multiple(self, t: FloatArray) -> float:
-        """Return the largest multiple of t that is in the domain of F*, at least 1 where t is inside."""
+        """Return the largest factor that keeps the multiple of t in the domain of F*, at least 1 for t in it."""
         return self._term.largest_multiple(t / self._w)
 
     def start(self, f: FloatArray) -> FloatArray:
-        """Return a point t for the predictions f (n, c), inside the domain, and centre g there."""
+        """Return a point t inside the domain for the predictions f (n, c), and centre g there."""
         return self._w * self._term.start(f)
 
     def recentre(self, t: FloatArray, sigma: float) -> None:

@@ -1,4 +1,4 @@
-"""The interface of penalties Omega, of the regularizer lam * Omega: proximal maps, conjugates, dual norms, CVXPY.
+"""Interface of penalties Omega in the regularizer R = lam * Omega: proximal maps, conjugates, dual norms, CVXPY.
 
 Weights are arrays U (..., P, d), such as (c, P, d) or (2, c, P, d); a block is a vector U[..., i, :]. In CVXPY
 expressions the blocks are the rows of a matrix (m, d).
@@ -20,32 +20,32 @@ __all__ = ["NormPenalty", "PatternNorm", "Penalty"]
 
 
 class Penalty(ABC):
-    """A convex function Omega >= 0 of the weights, Omega(0) = 0; lam >= 0 multiplies it in the problem.
+    """A convex function Omega >= 0 of the weights with Omega(0) = 0, multiplied by lam >= 0 in the problem.
 
-    `value`, `prox` and `dual_norm` are computed in the precision of their arguments, `conjugate` in float64. The class
-    attributes say what the penalty can do: solvers ask them, and by default it can do nothing special.
+    `value`, `prox` and `dual_norm` are computed in the precision of their arguments, `conjugate` in float64. Class
+    attributes declare properties that solvers use; the defaults claim none.
 
-    Rigor "rounded" is offered by a class that defines `value_above` and `conjugate_above`, a norm `dual_norm_above`,
-    itself, and otherwise refused by name; methods that a subclass inherits do not count, since it may have changed
-    what they bound.
+    Rigor "rounded" requires a class that defines `value_above` and `conjugate_above` itself, or for norms `value_above`
+    and `dual_norm_above`, and is refused by name otherwise. Inherited methods do not count, as a subclass may have
+    changed what they bound.
 
     Attributes
     ----------
     degree : int or None
-        Omega(a U) = a^degree Omega(U) for a > 0; None where that does not hold.
+        Omega(a U) = a^degree Omega(U) for a > 0; None if not homogeneous.
     rotation_invariant : bool
         Whether Omega(U Q') = Omega(U) for Q with orthonormal columns.
     curvature : float or None
-        Omega(U) = curvature / 2 ||U||^2; None where it is no multiple of that.
+        Omega(U) = curvature / 2 ||U||^2; None if it is not of this form.
     couples_outputs : bool
-        Whether the blocks of a pattern count together, as a matrix (c, d); weights must then have shape (c, P, d).
+        Whether the blocks of a pattern are penalised jointly, as a matrix (c, d); weights must then have shape
+        (c, P, d).
     scales_by_block : bool
-        Whether Omega is a sum over blocks (over patterns, where outputs are coupled), each term of degree 1:
-        `block_costs`.
+        Whether Omega is a sum over blocks (over patterns, if outputs are coupled) of terms of degree 1: `block_costs`.
     gated_is_lower_bound : bool
-        Whether Omega(V - W) <= Omega(V, W), so that C-GReLU has at most the optimal value of C-ReLU.
+        Whether Omega(V - W) <= Omega(V, W), so that the optimal value of C-GReLU is at most that of C-ReLU.
     cone_multipliers_norm : {"block", "entry", "feature", "square"}
-        What multipliers of the cones make small: the norm of each block, its largest entry, the largest norm of a
+        Norm that multipliers of the cones minimise: that of each block, its largest entry, the largest norm of a
         feature over all blocks, or the sum of squares.
 
     Examples
@@ -83,10 +83,10 @@ class Penalty(ABC):
 
     @abstractmethod
     def conjugate(self, Z: FloatArray, lam: float) -> float:
-        """Return R*(Z) = sup_U <Z, U> - lam * Omega(U), infinite outside its domain with no tolerance."""
+        """Return R*(Z) = sup_U <Z, U> - lam * Omega(U), infinite outside its domain, without tolerance."""
 
     def block_costs(self, blocks: FloatArray) -> FloatArray:
-        """Return what each of the blocks (m, d) costs alone (m,): its norm, where there is no penalty."""
+        """Return the cost (m,) of each of the blocks (m, d) alone; by default its Euclidean norm."""
         costs: FloatArray = np.hypot.reduce(blocks, axis=1)
         return costs
 
@@ -94,8 +94,7 @@ class Penalty(ABC):
     def expression(self, U: cp.Expression, n_outputs: int) -> cp.Expression:
         """Return Omega for a CVXPY expression U (m, d) whose rows are blocks.
 
-        For the nuclear norm m = n_outputs * P and row k * P + i is block (k, i). The others ignore
-        ``n_outputs``.
+        For the nuclear norm m = n_outputs * P and row k * P + i is block (k, i). Other penalties ignore ``n_outputs``.
         """
 
     @abstractmethod
@@ -104,24 +103,23 @@ class Penalty(ABC):
     ) -> tuple[cp.Expression, list[cp.Constraint]]:
         """Return R*(Z) for an affine CVXPY expression Z (m, d), rows as in `expression`, and its constraints.
 
-        ``lam`` is a non-negative cp.Parameter, by which both are DPP. The labels of the constraints begin
-        with ``dual``.
+        ``lam`` is a non-negative cp.Parameter; both results are DPP. Labels of constraints begin with ``dual``.
         """
 
     def value_above(self, blocks: FloatArray) -> float:
-        """Return a number that Omega is at most at these weights (..., P, d), in exact arithmetic.
+        """Return an upper bound of Omega at weights (..., P, d).
 
-        It holds whatever rounding does here: see `cvxrelu.numerics.rounding` for the tools.
+        The bound holds in exact arithmetic, in spite of rounding in its computation; see `cvxrelu.numerics.rounding`.
         """
         raise NotImplementedError(f"{self!r} has no bounds of rounding errors")
 
     def conjugate_above(self, Z: FloatArray, radius: FloatArray, lam: float) -> float:
-        """Return a number that R* is at most, in exact arithmetic, at anything within ``radius`` of Z; lam > 0."""
+        """Return an upper bound, in exact arithmetic, of R* over all points within ``radius`` of Z; lam > 0."""
         raise NotImplementedError(f"{self!r} has no bounds of rounding errors")
 
 
 class NormPenalty(Penalty):
-    """A norm; R* is 0 on the ball {Z : dual_norm(Z) <= lam} and infinite outside."""
+    """Base class of norms; R* is 0 on the ball {Z : dual_norm(Z) <= lam} and infinite outside."""
 
     degree: ClassVar[int | None] = 1
 
@@ -134,20 +132,20 @@ class NormPenalty(Penalty):
         return 0.0 if self.dual_norm(as_float64(Z)) <= lam else np.inf
 
     def dual_norm_above(self, Z: FloatArray, radius: FloatArray) -> float:
-        """Return a number that the dual norm of anything within ``radius`` of Z is at most, in exact arithmetic."""
+        """Return an upper bound, in exact arithmetic, of the dual norm over all points within ``radius`` of Z."""
         raise NotImplementedError(f"{self!r} has no bounds of rounding errors")
 
     def conjugate_above(self, Z: FloatArray, radius: FloatArray, lam: float) -> float:
-        """Return 0 if the dual norm is at most lam, else infinity."""
+        """Return 0 if the bound of the dual norm is at most lam, else infinity."""
         return 0.0 if self.dual_norm_above(Z, radius) <= lam else np.inf
 
 
 class PatternNorm(NormPenalty):
-    """A norm that is a sum over patterns, and sets whole ones to zero: what working sets of patterns are made for."""
+    """Base class of norms separable over patterns that set whole patterns to zero, as working sets require."""
 
     @abstractmethod
     def pattern_dual_norm(self, Z: FloatArray) -> FloatArray:
-        """Return the dual norm of each pattern's part Z[..., i, :]: shape (P,)."""
+        """Return the dual norm of Z[..., i, :] for each pattern i: shape (P,)."""
 
     @abstractmethod
     def prox_jacobian(self, w: FloatArray, threshold: float) -> ProxJacobian:
@@ -155,12 +153,12 @@ class PatternNorm(NormPenalty):
 
 
 def offers_rounded(kind: type[Penalty]) -> bool:
-    """Return whether a penalty bounds its rounding errors."""
+    """Return whether a class of penalties bounds its rounding errors."""
     conjugate = "dual_norm_above" if issubclass(kind, NormPenalty) else "conjugate_above"
     return defines(kind, "value_above", conjugate)
 
 
 def homogeneous(norm: Callable[[FloatArray], Any], Z: FloatArray) -> Any:
-    """Return norm(Z), by a Z of unit size: the squares of tiny or huge entries would be lost."""
+    """Return norm(Z), computed on Z scaled to unit size to avoid under- and overflow of squares."""
     largest = float(np.abs(Z).max())
     return largest * norm(Z / largest) if 0.0 < largest < np.inf else norm(Z)

@@ -18,7 +18,7 @@ __all__ = ["L1", "FeatureGroupL1", "GroupL1"]
 
 
 class _SumOfGroupNorms(NormPenalty):
-    """The sum of the Euclidean norms of disjoint groups of entries."""
+    """Base class of sums of Euclidean norms of disjoint groups of entries."""
 
     @abstractmethod
     def _norms(self, U: FloatArray) -> FloatArray:
@@ -44,8 +44,8 @@ class _SumOfGroupNorms(NormPenalty):
 class GroupL1(_SumOfGroupNorms, PatternNorm):
     """Omega(U) = sum of ||u||_2 over the blocks u.
 
-    The neuron-wise penalty of the convex programs of two-layer networks with weight decay (Pilanci & Ergen
-    2020; Mishkin, Sahiner & Pilanci, ICML 2022, arXiv 2202.01331). Dual norm: the largest ||z||_2.
+    The penalty of the convex programs of two-layer networks with weight decay (Pilanci & Ergen 2020; Mishkin, Sahiner &
+    Pilanci, ICML 2022, arXiv 2202.01331). Dual norm: the largest ||z||_2.
     """
 
     name: ClassVar[str] = "group_l1"
@@ -58,7 +58,7 @@ class GroupL1(_SumOfGroupNorms, PatternNorm):
         return _largest_of_pattern(self._norms(Z))
 
     def prox_jacobian(self, w: FloatArray, threshold: float) -> ProxJacobian:
-        """Return that of the shrinkage of blocks."""
+        """Return the Jacobian of the block soft-thresholding of w."""
         return block_jacobian(w, threshold)
 
     def _norms(self, U: FloatArray) -> FloatArray:
@@ -86,10 +86,10 @@ class GroupL1(_SumOfGroupNorms, PatternNorm):
 
 @dataclass(frozen=True)
 class FeatureGroupL1(_SumOfGroupNorms):
-    """Omega(U) = sum_j ||U[..., j]||_F: one group for each feature, over all blocks and outputs together.
+    """Omega(U) = sum_j ||U[..., j]||_F: one group for each feature, over all blocks and outputs.
 
-    A feature whose group is zero is not used by the model at all. The authors' package (pyscnn) multiplies
-    its feature penalty by sqrt(d); there is no such factor here. Dual norm: the largest ||Z[..., j]||_F.
+    Features with a zero group are not used by the model. There is no factor sqrt(d), unlike in the authors' package
+    (pyscnn). Dual norm: the largest ||Z[..., j]||_F.
     """
 
     name: ClassVar[str] = "feature_group_l1"
@@ -137,7 +137,7 @@ class L1(_SumOfGroupNorms, PatternNorm):
         return _largest_of_pattern(self._norms(Z))
 
     def prox_jacobian(self, w: FloatArray, threshold: float) -> ProxJacobian:
-        """Return that of the shrinkage of entries."""
+        """Return the Jacobian of the soft-thresholding of w."""
         return entry_jacobian(w, threshold)
 
     def _norms(self, U: FloatArray) -> FloatArray:
@@ -163,13 +163,13 @@ class L1(_SumOfGroupNorms, PatternNorm):
 
 
 def _largest_of_pattern(sizes: FloatArray) -> FloatArray:
-    """Return the maximum over all axes but that of the patterns, of sizes (..., P, d)."""
+    """Return the maximum of sizes (..., P, d) over all axes but that of the patterns."""
     largest: FloatArray = sizes.max(axis=-1).reshape(-1, sizes.shape[-2]).max(axis=0)
     return largest
 
 
 def _by_feature(blocks: FloatArray) -> FloatArray:
-    """Return the groups of the features as rows."""
+    """Return the feature groups as rows."""
     return blocks.reshape(-1, blocks.shape[-1]).T
 
 

@@ -20,8 +20,8 @@ __all__ = ["Nuclear"]
 class Nuclear(PatternNorm):
     """Omega(U) = sum_i ||U[:, i, :]||_*, the sum of the singular values of each pattern's matrix (c, d).
 
-    Weight decay of a gated network with c outputs is exactly this penalty; for c = 1 it is `GroupL1`.
-    Weights must have shape (c, P, d), else ValueError. Dual norm: the largest spectral norm of a Z[:, i, :].
+    It equals weight decay of a gated network with c outputs; for c = 1 it is `GroupL1`. Weights must have shape
+    (c, P, d), else ValueError is raised. Dual norm: the largest spectral norm of a Z[:, i, :].
     """
 
     name: ClassVar[str] = "nuclear"
@@ -49,7 +49,7 @@ class Nuclear(PatternNorm):
         return sizes
 
     def prox_jacobian(self, w: FloatArray, threshold: float) -> ProxJacobian:
-        """Return that of the shrinkage of singular values."""
+        """Return the Jacobian of the singular-value thresholding of w."""
         return spectral_jacobian(w, threshold)
 
     def expression(self, U: cp.Expression, n_outputs: int) -> cp.Expression:

@@ -1,7 +1,7 @@
-"""Generalised Jacobians of the penalties' proximal maps, by their square roots: what a semismooth Newton step needs.
+"""Square roots of generalised Jacobians of the proximal maps, for semismooth Newton steps.
 
-Arrays have the shape (c, k, d): outputs, patterns, features. Each Jacobian M is symmetric, 0 <= M <= I, and acts
-within a pattern.
+Arrays have the shape (c, k, d): outputs, patterns, features. Each Jacobian M is symmetric with 0 <= M <= I, and is
+block diagonal over patterns.
 """
 
 from abc import ABC, abstractmethod
@@ -14,7 +14,7 @@ from cvxrelu._validation import BoolArray, FloatArray
 
 
 class ProxJacobian(ABC):
-    """M^(1/2) at one point."""
+    """The square root M^(1/2) of a Jacobian at a point."""
 
     @abstractmethod
     def half(self, v: FloatArray) -> FloatArray:
@@ -22,7 +22,7 @@ class ProxJacobian(ABC):
 
     @abstractmethod
     def support(self) -> BoolArray | None:
-        """Return the blocks (c, k) outside of which M is zero; None for all."""
+        """Return a mask (c, k) of the blocks outside of which M is zero; None for all blocks."""
 
     @abstractmethod
     def diagonal(self, a: FloatArray) -> FloatArray:
@@ -35,14 +35,14 @@ class ProxJacobian(ABC):
 
 @dataclass(frozen=True, eq=False)
 class GroupJacobian(ProxJacobian):
-    """Of the shrinkage of blocks: M = s (I - e e') + e e', s = 1 - threshold / ||w||, e = w / ||w||; 0 at zero blocks.
+    """Jacobian of block soft-thresholding: M = s (I - e e') + e e', s = 1 - threshold / ||w||, e = w / ||w||.
 
     Attributes
     ----------
     shrinkage : ndarray of shape (c, k)
         s, 0 for blocks that are shrunk to zero.
     directions : ndarray of shape (c, k, d)
-        e, 0 for those blocks.
+        e, 0 for these blocks.
     """
 
     shrinkage: FloatArray
@@ -56,7 +56,7 @@ class GroupJacobian(ProxJacobian):
         return halved
 
     def support(self) -> BoolArray:
-        """Return the blocks that are not shrunk to zero."""
+        """Return the mask of blocks that are not shrunk to zero."""
         used: BoolArray = self.shrinkage > 0.0
         return used
 
@@ -75,21 +75,21 @@ class GroupJacobian(ProxJacobian):
 
 @dataclass(frozen=True, eq=False)
 class EntryJacobian(ProxJacobian):
-    """Of soft thresholding: 1 for entries that survive."""
+    """Jacobian of soft-thresholding: 1 for non-zero entries of the prox, else 0."""
 
     mask: FloatArray
 
     def half(self, v: FloatArray) -> FloatArray:
-        """Return the surviving entries of v."""
+        """Return v on the non-zero entries."""
         return self.mask * v
 
     def support(self) -> BoolArray:
-        """Return the blocks with surviving entries."""
+        """Return the mask of blocks with non-zero entries."""
         used: BoolArray = np.any(self.mask, axis=-1)
         return used
 
     def diagonal(self, a: FloatArray) -> FloatArray:
-        """Return a on the surviving entries."""
+        """Return a on the non-zero entries."""
         return self.mask * a
 
     def astype(self, dtype: type[np.floating]) -> Self:
@@ -99,10 +99,10 @@ class EntryJacobian(ProxJacobian):
 
 @dataclass(frozen=True, eq=False)
 class SpectralJacobian(ProxJacobian):
-    """Of the shrinkage of singular values of each pattern's matrix (c, d) = Q diag(s) R' (Lewis & Sendov 2001).
+    """Jacobian of singular-value thresholding of each pattern's matrix (c, d) = Q diag(s) R' (Lewis & Sendov 2001).
 
-    In the bases Q and R the symmetric part of a direction is multiplied by (p_i - p_j) / (s_i - s_j), the
-    antisymmetric part by (p_i + p_j) / (s_i + s_j), what is orthogonal to R by p_i / s_i; p = (s - threshold)_+.
+    In the bases Q and R the symmetric part of a direction is multiplied by (p_i - p_j) / (s_i - s_j), the antisymmetric
+    part by (p_i + p_j) / (s_i + s_j), and components outside Q or R by p_i / s_i, with p = (s - threshold)_+.
     """
 
     left: FloatArray
@@ -112,37 +112,37 @@ class SpectralJacobian(ProxJacobian):
     outside: FloatArray
 
     def half(self, v: FloatArray) -> FloatArray:
-        """Return M^(1/2) v: the same map with the roots of the multipliers."""
+        """Return M^(1/2) v: the same map with the square roots of the multipliers."""
         matrices = v.transpose(1, 0, 2)
         Qt = self.left.transpose(0, 2, 1)
         half: FloatArray = np.zeros_like(matrices)
         inside = Qt @ matrices @ self.right.transpose(0, 2, 1)
-        turned = inside.transpose(0, 2, 1)
-        core = 0.5 * (self.symmetric * (inside + turned) + self.antisymmetric * (inside - turned))
+        transposed = inside.transpose(0, 2, 1)
+        core = 0.5 * (self.symmetric * (inside + transposed) + self.antisymmetric * (inside - transposed))
         half = self.left @ core @ self.right
         if self.right.shape[1] < self.right.shape[2]:
-            rest = Qt @ matrices - inside @ self.right
-            half = half + self.left @ (self.outside[:, :, None] * rest)
+            remainder = Qt @ matrices - inside @ self.right
+            half = half + self.left @ (self.outside[:, :, None] * remainder)
         if self.left.shape[2] < self.left.shape[1]:
-            rest = matrices @ self.right.transpose(0, 2, 1) - self.left @ inside
-            half = half + (rest * self.outside[:, None, :]) @ self.right
+            remainder = matrices @ self.right.transpose(0, 2, 1) - self.left @ inside
+            half = half + (remainder * self.outside[:, None, :]) @ self.right
         return np.ascontiguousarray(half.transpose(1, 0, 2))
 
     def support(self) -> None:
         """Return None: patterns are shrunk as a whole."""
 
     def diagonal(self, a: FloatArray) -> FloatArray:
-        """Return a, a rough estimate: M is at most the identity."""
+        """Return a, an upper estimate, as M <= I."""
         return a
 
     def astype(self, dtype: type[np.floating]) -> Self:
         """Return it in another precision."""
         parts = (self.left, self.right, self.symmetric, self.antisymmetric, self.outside)
-        return type(self)(*(part.astype(dtype) for part in parts))
+        return type(self)(*(array.astype(dtype) for array in parts))
 
 
 def block_jacobian(w: FloatArray, threshold: float) -> GroupJacobian:
-    """Return the Jacobian of the shrinkage of the blocks of w (c, k, d)."""
+    """Return the Jacobian of the block soft-thresholding of w (c, k, d)."""
     norms = np.linalg.norm(w, axis=-1)
     active = norms > threshold
     inverse = np.divide(1.0, norms, out=np.zeros_like(norms), where=active)
@@ -150,20 +150,20 @@ def block_jacobian(w: FloatArray, threshold: float) -> GroupJacobian:
 
 
 def entry_jacobian(w: FloatArray, threshold: float) -> EntryJacobian:
-    """Return the Jacobian of soft thresholding of the entries of w (c, k, d)."""
+    """Return the Jacobian of the soft-thresholding of w (c, k, d)."""
     return EntryJacobian((np.abs(w) > threshold).astype(w.dtype))
 
 
 def spectral_jacobian(w: FloatArray, threshold: float) -> SpectralJacobian:
-    """Return the Jacobian of the shrinkage of the singular values of the matrices w[:, i, :] of w (c, k, d)."""
+    """Return the Jacobian of the singular-value thresholding of the matrices w[:, i, :] of w (c, k, d)."""
     left, s, right = np.linalg.svd(w.transpose(1, 0, 2), full_matrices=False)
     p = np.maximum(s - threshold, 0.0)
-    apart = s[:, :, None] - s[:, None, :]
-    same = (s[:, :, None] + s[:, None, :] > 2.0 * threshold).astype(w.dtype)
+    gaps = s[:, :, None] - s[:, None, :]
+    equal = (s[:, :, None] + s[:, None, :] > 2.0 * threshold).astype(w.dtype)
     differences = p[:, :, None] - p[:, None, :]
-    symmetric = np.divide(differences, apart, out=same, where=np.abs(apart) > 1e-12 * s[:, :1, None])
+    symmetric = np.divide(differences, gaps, out=equal, where=np.abs(gaps) > 1e-12 * s[:, :1, None])
     sums = s[:, :, None] + s[:, None, :]
     antisymmetric = np.divide(p[:, :, None] + p[:, None, :], sums, out=np.zeros_like(sums), where=sums > 0.0)
     outside = np.divide(p, s, out=np.zeros_like(s), where=s > 0.0)
-    roots = (np.sqrt(np.clip(part, 0.0, 1.0)) for part in (symmetric, antisymmetric, outside))
+    roots = (np.sqrt(np.clip(array, 0.0, 1.0)) for array in (symmetric, antisymmetric, outside))
     return SpectralJacobian(left, right, *roots)

@@ -1,4 +1,4 @@
-"""The squared l2 norm, and no penalty."""
+"""The squared l2 norm and the zero penalty."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SquaredL2(Penalty):
         return U / (1 + float(step))
 
     def conjugate(self, Z: FloatArray, lam: float) -> float:
-        """Return ||Z||_F^2 / (2 lam); for lam = 0, 0 if Z = 0 and infinity if not."""
+        """Return ||Z||_F^2 / (2 lam); for lam = 0, 0 if Z = 0, else infinity."""
         if lam == 0:
             return _indicator_of_zero(Z)
         return float(np.sum(as_float64(Z) ** 2)) / (2 * lam)
@@ -46,7 +46,7 @@ class SquaredL2(Penalty):
     def conjugate_constraints(
         self, Z: cp.Expression, lam: cp.Parameter, n_outputs: int
     ) -> tuple[cp.Expression, list[cp.Constraint]]:
-        """Return lam/2 ||Q||_F^2 and lam Q = Z with a variable Q, which has a meaning for lam = 0 too."""
+        """Return lam/2 ||Q||_F^2 and lam Q = Z with a variable Q, which is valid for lam = 0 too."""
         Q = cp.Variable(Z.shape, name="Q")
         return lam / 2 * cp.sum_squares(Q), [(lam * Q == Z).set_label("dual_scaling")]
 
@@ -63,10 +63,10 @@ class SquaredL2(Penalty):
 
 @dataclass(frozen=True)
 class NoPenalty(Penalty):
-    """Omega(U) = 0; R*(Z) = 0 if Z = 0, infinite if not."""
+    """Omega(U) = 0; R*(Z) = 0 if Z = 0, else infinity."""
 
     name: ClassVar[str] = "none"
-    degree: ClassVar[int | None] = 1  # and any other
+    degree: ClassVar[int | None] = 1  # or any other
     rotation_invariant: ClassVar[bool] = True
     curvature: ClassVar[float | None] = 0.0
     scales_by_block: ClassVar[bool] = True
@@ -99,7 +99,7 @@ class NoPenalty(Penalty):
         return 0.0
 
     def conjugate_above(self, Z: FloatArray, radius: FloatArray, lam: float) -> float:
-        """Return 0 if Z = 0 and nothing else is within the radius, else infinity."""
+        """Return 0 if Z and the radius are 0, else infinity."""
         return _indicator_of_zero(np.abs(Z) + radius)
 
 

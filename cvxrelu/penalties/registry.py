@@ -1,4 +1,4 @@
-"""Penalties by name."""
+"""Registry of penalties by name."""
 
 from __future__ import annotations
 

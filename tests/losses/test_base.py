@@ -1,4 +1,4 @@
-"""One contract for all losses: gradients, conjugates, domains, CVXPY expressions; targets they accept."""
+"""A common contract of all losses: gradients, conjugates, domains, CVXPY expressions and accepted targets."""
 
 import dataclasses
 import math
@@ -42,7 +42,7 @@ def targets(loss, rng, n, c):
 
 
 def domain_point(loss, rng, Y):
-    """Return a point of the domain of F*, its faces included, made without the loss."""
+    """Return a point of the domain of F*, faces included, without using the loss."""
     n = len(Y)
     if loss.name == "logistic":
         return -Y * np.clip(rng.uniform(-0.5, 1.5, Y.shape), 0, 1) / n
@@ -62,7 +62,7 @@ def problem(loss, seed, scale=1.0):
 
 
 def terms(loss, f, t, Y):
-    """Return the size of the terms that Fenchel-Young adds up."""
+    """Return the size of the terms in the Fenchel-Young inequality."""
     return 1 + loss.value(f, Y) + np.sum(np.abs(t) * (np.abs(f) + np.abs(Y)))
 
 
@@ -89,9 +89,9 @@ def test_values_by_hand(loss, f, Y, expected):
 @each_loss
 @properties
 @given(seed=SEEDS, scale=SCALES)
-def test_gradient_is_that_of_the_value(loss, seed, scale):
+def test_gradient_matches_the_value(loss, seed, scale):
     _, f, Y = problem(loss, seed, scale)
-    if loss.name == "huber":  # differences across a kink of the gradient are less exact
+    if loss.name == "huber":  # differences across a kink of the gradient are less accurate
         f = np.where(np.abs(np.abs(f - Y) - loss.delta) < 1e-3, Y, f)
     step = 1e-5
     numeric = np.empty_like(f)
@@ -125,7 +125,7 @@ def test_fenchel_young_is_an_equality_at_the_gradient(loss, seed, scale):
 
 @pytest.mark.parametrize("c", [2, 50, 1000])
 @each_loss
-def test_conjugate_is_finite_at_gradients_of_many_sizes(loss, c):
+def test_conjugate_is_finite_at_gradients(loss, c):
     rng = np.random.default_rng(c)
     for n in (1, 3, 7, 49, 1000):
         Y = targets(loss, rng, n, c)
@@ -193,7 +193,7 @@ def test_project_domain_is_the_projection(loss, seed, scale):
 
 @pytest.mark.parametrize("c", [2, 3, 10, 300])
 @each_loss
-def test_projections_and_their_shrinkings_have_finite_conjugates(loss, c):
+def test_scaled_projections_have_finite_conjugates(loss, c):
     rng = np.random.default_rng(c)
     for n in (1, 3, 7, 49, 100):
         Y = targets(loss, rng, n, c)
@@ -264,7 +264,7 @@ def test_best_scale_stays_within_the_limit_and_the_domain(loss, seed, limit):
 
 @properties
 @given(seed=SEEDS, limit=st.sampled_from([0.0, 0.2, 1.0, 3.0]))
-def test_best_scale_of_the_squared_loss_is_the_best(seed, limit):
+def test_best_scale_of_the_squared_loss_is_optimal(seed, limit):
     _, f, Y = problem(Squared(), seed)
     t = Squared().gradient(f, Y)
     best = Squared().conjugate(Squared().best_scale(t, Y, limit) * t, Y)
@@ -333,7 +333,7 @@ def test_expressions_are_dpp_with_labelled_constraints(loss):
 
 
 @each_loss
-def test_a_solver_finds_the_conjugate_and_the_biconjugate(loss):
+def test_conjugate_and_biconjugate_by_cvxpy(loss):
     rng = np.random.default_rng(3)
     Y = targets(loss, rng, 4, 3)
     f = rng.standard_normal(Y.shape)
@@ -348,7 +348,7 @@ def test_a_solver_finds_the_conjugate_and_the_biconjugate(loss):
 
 
 @pytest.mark.parametrize("margin", [-1e4, -40.0, -1.0, 1.0, 40.0, 1e4])
-def test_extreme_margins_lose_nothing(margin):
+def test_extreme_margins_are_accurate(margin):
     exact = max(-margin, 0.0) + math.log1p(math.exp(-abs(margin)))
     slope = -1 / (1 + math.exp(margin)) if margin < 700 else 0.0
     assert Logistic().value(np.array([[-margin]]), np.array([[-1.0]])) == pytest.approx(exact, rel=1e-14, abs=0)
@@ -372,7 +372,7 @@ def test_precision_follows_the_arrays(loss):
 
 
 @each_loss
-def test_targets_of_its_own_kind_are_accepted_and_arguments_left_alone(loss):
+def test_valid_targets_are_accepted_and_arguments_unchanged(loss):
     rng = np.random.default_rng(0)
     Y = targets(loss, rng, 5, 3)
     f = rng.standard_normal(Y.shape)
@@ -399,7 +399,7 @@ def test_targets_of_its_own_kind_are_accepted_and_arguments_left_alone(loss):
         ("softmax", [[2, -1]], r"got \[2.0, -1.0\] in row 0"),
     ],
 )
-def test_targets_of_another_kind_are_named(loss, Y, message):
+def test_invalid_targets_are_reported(loss, Y, message):
     with pytest.raises(ValueError, match=message):
         get_loss(loss).check_targets(np.array(Y, dtype=float))
 
@@ -438,7 +438,7 @@ def test_losses_are_values(loss):
 @each_loss
 @properties
 @given(seed=SEEDS, scale=SCALES, size=st.sampled_from([1e-2, 1.0, 50.0]))
-def test_bregman_distance_is_its_definition(loss, seed, scale, size):
+def test_bregman_distance_matches_its_definition(loss, seed, scale, size):
     rng, f, Y = problem(loss, seed, scale)
     step = size * rng.standard_normal(f.shape)
     ahead, slope = loss.value(f + step, Y), float(np.vdot(loss.gradient(f, Y), step))
@@ -450,7 +450,7 @@ def test_bregman_distance_is_its_definition(loss, seed, scale, size):
 @each_loss
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_bregman_distance_of_tiny_steps_does_not_cancel(loss, dtype):
-    # Halving a tiny step quarters the distance: a difference of values would be rounding noise here.
+    # Halving a tiny step quarters the distance; a difference of values would be rounding noise.
     rng, f, Y = problem(loss, 3)
     f, Y = (0.1 * f + 0.1 * Y).astype(dtype), Y.astype(dtype)
     step = (1e-7 * (1.0 + rng.random(f.shape))).astype(dtype) * np.arange(1, f.shape[1] + 1, dtype=dtype)

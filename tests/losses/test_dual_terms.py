@@ -1,11 +1,11 @@
-"""The dual terms against finite differences of the losses and their conjugates."""
+"""Dual terms against finite differences of the losses and their conjugates."""
 
 import numpy as np
 import pytest
 
 from cvxrelu.losses import registry
 from cvxrelu.losses.base import dual_term
-from cvxrelu.losses.dual_steps import downhill
+from cvxrelu.losses.dual_steps import descent_step
 from cvxrelu.losses.registry import get_loss
 from cvxrelu.losses.weighted import Weighted
 from tests.helpers.cases import LOSSES, make_targets
@@ -17,14 +17,14 @@ each_sigma = pytest.mark.parametrize("sigma", SIGMAS)
 
 
 def draw(name, seed=0, n=9, c=3):
-    """A term, its targets, a generator, and predictions; residuals of Huber's loss are on both sides of delta."""
+    """Return a term, its targets, a generator and predictions, with Huber residuals on both sides of delta."""
     rng = np.random.default_rng(seed)
     Y = make_targets(name, np.zeros((n, 2)), c, seed)
     return dual_term(get_loss(name), Y), Y, rng, 2.0 * rng.standard_normal((n, c))
 
 
 def interior(name, Y, rng):
-    """A point inside the domain of F*, not near its boundary."""
+    """Return a point inside the domain of F*, not near its boundary."""
     n = len(Y)
     if name == "logistic":
         return -Y * rng.uniform(0.1, 0.9, Y.shape) / n
@@ -35,12 +35,12 @@ def interior(name, Y, rng):
 
 
 def tangent(name, v):
-    """The part of v along the domain."""
+    """Return the projection of v onto the affine hull of the domain."""
     return v - v.mean(axis=1, keepdims=True) if name == "softmax" else v
 
 
 def difference(function, point, direction, h=H):
-    """The central difference along a direction."""
+    """Return the central difference along a direction."""
     return (function(point + h * direction) - function(point - h * direction)) / (2 * h)
 
 
@@ -51,8 +51,8 @@ def soft(v, threshold):
 @each_sigma
 @pytest.mark.parametrize("seed", range(3))
 @each_loss
-def test_gradient_is_that_of_the_conjugate(name, seed, sigma):
-    """Huber's box is inside |n t| < delta here, and its block s is zero: then the term is F* itself."""
+def test_gradient_matches_the_conjugate(name, seed, sigma):
+    """For Huber, |n t| < delta and the block s is zero, so that the term is F* itself."""
     term, Y, rng, _ = draw(name, seed)
     t = interior(name, Y, rng)
     for _ in range(5):
@@ -64,7 +64,7 @@ def test_gradient_is_that_of_the_conjugate(name, seed, sigma):
 
 @each_sigma
 @each_loss
-def test_gradient_is_that_of_the_value(name, sigma):
+def test_gradient_matches_the_value(name, sigma):
     term, Y, rng, f = draw(name)
     term.start(f)
     t = interior(name, Y, rng)
@@ -77,12 +77,12 @@ def test_gradient_is_that_of_the_value(name, sigma):
 @pytest.mark.parametrize("largest", [0.0, 1e-3, 0.5, 30.0])
 @pytest.mark.parametrize("seed", range(3))
 @each_loss
-def test_the_bound_is_the_value_of_a_feasible_multiple(name, seed, largest):
-    """F* at a multiple m of t with m * largest <= lam: no better than the best of them, no worse than t's own."""
+def test_bound_is_the_value_of_a_feasible_multiple(name, seed, largest):
+    """The bound is -F* at a multiple m of t with m * largest <= lam, and at least that of the largest such m."""
     term, Y, rng, _ = draw(name, seed)
     t, lam = interior(name, Y, rng), 0.1
     limit = lam / largest if largest else 1e3
-    vertex = -np.vdot(t, Y) / (len(Y) * np.vdot(t, t))  # the best for the squared loss, where there is no box
+    vertex = -np.vdot(t, Y) / (len(Y) * np.vdot(t, t))  # optimal for the squared loss without a box
     multiples = np.append(np.linspace(0.0, limit, 2001), [np.clip(vertex, 0.0, limit), min(1.0, limit)])
     values = np.array([-get_loss(name).conjugate(m * t, Y) for m in multiples])
     bound = term.bound(t, lam, largest)
@@ -104,7 +104,7 @@ def test_gradient_at_the_start_is_the_prediction(name, sigma):
 @each_loss
 def test_respond_inverts_differences_of_the_gradient(name, seed, sigma):
     term, Y, rng, f = draw(name, seed)
-    term.start(f)  # where Huber's term has a block s that is not zero
+    term.start(f)  # with a non-zero block s for Huber
     t = interior(name, Y, rng)
     if name == "huber":
         assert 0 < np.count_nonzero(term.rows(t, sigma).diagonal < 0.999 / len(Y)) < Y.size
@@ -135,7 +135,7 @@ def test_respond_is_symmetric_and_positive_within_rows(name):
     assert not Q[other_rows].any()
     eigenvalues = np.linalg.eigvalsh(Q)
     assert eigenvalues[-1] <= get_loss(name).smoothness(len(Y)) * (1 + 1e-12)
-    nulls = len(Y) if name == "softmax" else 0  # a constant in each row
+    nulls = len(Y) if name == "softmax" else 0  # constants in each row
     assert np.count_nonzero(eigenvalues < 1e-12) == nulls
     assert term.constant_curvature == (name == "squared")
 
@@ -160,7 +160,7 @@ def test_huber_is_the_minimum_over_s():
 
 @each_sigma
 @pytest.mark.parametrize("size", [0.5, 3.0])
-def test_the_huber_term_is_the_dual_of_a_proximal_step_on_s(size, sigma):
+def test_huber_term_is_the_dual_of_a_proximal_step_on_s(size, sigma):
     """The term is n/2 ||t||^2 + <t, Y> + sup_s <t, s> - delta/n ||s||_1 - ||s - centre||^2 / (2 sigma)."""
     term, Y, rng, f = draw("huber")
     n, delta = len(Y), term.delta
@@ -172,7 +172,7 @@ def test_the_huber_term_is_the_dual_of_a_proximal_step_on_s(size, sigma):
         inner = np.sum(t * s) - delta / n * np.abs(s).sum() - np.sum((s - centre) ** 2) / (2 * sigma)
         return n / 2 * np.sum(t * t) + np.sum(t * Y) + inner
 
-    t = size * rng.uniform(-1.0, 1.0, Y.shape) * delta / n  # the box is gone: 3 is outside
+    t = size * rng.uniform(-1.0, 1.0, Y.shape) * delta / n  # no box constraint: 3 is outside
     for _ in range(5):
         direction = rng.standard_normal(Y.shape) / n
         expected = difference(value, t, direction, 1e-5)
@@ -180,7 +180,7 @@ def test_the_huber_term_is_the_dual_of_a_proximal_step_on_s(size, sigma):
 
 
 @each_sigma
-def test_recentre_takes_the_step_of_s_that_the_gradient_has(sigma):
+def test_recentre_takes_the_proximal_step_of_s(sigma):
     term, Y, rng, f = draw("huber")
     term.start(f)
     t = rng.uniform(-2.0, 2.0, Y.shape) * term.delta / len(Y)
@@ -193,7 +193,7 @@ def test_recentre_takes_the_step_of_s_that_the_gradient_has(sigma):
     np.testing.assert_array_equal(term.centre, kept)  # only recentre moves it
 
 
-def test_recentred_again_and_again_s_vanishes_inside_the_box():
+def test_repeated_recentring_sets_s_to_zero_inside_the_box():
     term, Y, rng, f = draw("huber")
     term.start(10 * f)
     t = interior("huber", Y, rng)
@@ -203,7 +203,7 @@ def test_recentred_again_and_again_s_vanishes_inside_the_box():
 
 
 @pytest.mark.parametrize("name", ["squared", "logistic", "softmax"])
-def test_recentre_leaves_the_others_alone(name):
+def test_recentre_changes_no_other_term(name):
     term, Y, rng, _ = draw(name)
     t = interior(name, Y, rng)
     before = term.gradient(t, 2.0)
@@ -224,8 +224,8 @@ def test_largest_multiple_ends_at_the_boundary_of_the_box(delta):
 
 
 @pytest.mark.parametrize("name", ["squared", "logistic", "softmax"])
-def test_the_others_need_no_multiple(name):
-    """Steps stay inside, so their points need no shrinking."""
+def test_other_terms_need_no_multiple(name):
+    """Steps stay inside the domain, so points need no scaling."""
     term, Y, rng, _ = draw(name)
     assert term.largest_multiple(interior(name, Y, rng)) >= 1.0
 
@@ -236,14 +236,14 @@ def test_the_others_need_no_multiple(name):
 @pytest.mark.parametrize("size", [1e-3, 1.0, 1e6])
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", ["logistic", "softmax"])
-def test_the_longest_step_stays_strictly_inside(name, seed, size):
+def test_longest_step_stays_strictly_inside(name, seed, size):
     term, Y, rng, _ = draw(name, seed)
     t = interior(name, Y, rng)
     step = size * tangent(name, rng.standard_normal(Y.shape))
-    for _ in range(30):  # again and again towards the boundary
+    for _ in range(30):  # repeatedly towards the boundary
         longest = term.longest_step(t, step)
         assert 0.0 < longest < np.inf
-        assert get_loss(name).conjugate(t + 2.0 * longest * step, Y) == np.inf  # nor is it short without need
+        assert get_loss(name).conjugate(t + 2.0 * longest * step, Y) == np.inf  # not needlessly short
         t = term.moved(t, longest * step)
         assert np.isfinite(get_loss(name).conjugate(t, Y))
         rows = term.rows(t, 1.0)
@@ -261,7 +261,7 @@ def test_steps_have_no_limit_without_a_boundary(name):
 
 
 @pytest.mark.parametrize("name", ["logistic", "softmax"])
-def test_a_step_of_zero_has_no_limit(name):
+def test_zero_step_has_no_limit(name):
     term, Y, rng, _ = draw(name)
     assert term.longest_step(interior(name, Y, rng), np.zeros_like(Y)) == np.inf
 
@@ -278,7 +278,7 @@ def test_moved_keeps_the_row_sums_of_softmax():
     term, Y, rng, _ = draw("softmax")
     t = interior("softmax", Y, rng)
     for _ in range(2000):
-        step = 1e-3 * tangent("softmax", rng.standard_normal(Y.shape)) + 1e-13  # a drift that would add up
+        step = 1e-3 * tangent("softmax", rng.standard_normal(Y.shape)) + 1e-13  # a drift that would accumulate
         t = term.moved(t, min(1.0, term.longest_step(t, step)) * step)
     np.testing.assert_allclose((len(Y) * t + Y).sum(axis=1), 1.0, atol=1e-14)
 
@@ -309,15 +309,15 @@ def test_starts_are_gradients_of_the_loss(name):
     np.testing.assert_allclose(term.start(f), get_loss(name).gradient(f, Y), rtol=1e-9)
 
 
-def test_every_loss_of_the_package_is_tested_here():
+def test_all_losses_are_tested_here():
     assert set(registry.LOSSES) == set(LOSSES)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("seed", range(3))
 @each_loss
-def test_bent_steps_stay_inside_and_short_ones_are_straight(name, seed, weighted):
-    """A step of any size, also from a point that has rounded to the boundary, has finite rows at its end."""
+def test_damped_steps_stay_inside_and_short_ones_are_unchanged(name, seed, weighted):
+    """Derivatives are finite after steps of any size, also from points rounded to the boundary."""
     _, Y, rng, _ = draw(name, seed)
     n = len(Y)
     weights = 10.0 ** rng.uniform(-4.0, 0.0, n)
@@ -325,39 +325,39 @@ def test_bent_steps_stay_inside_and_short_ones_are_straight(name, seed, weighted
     loss = get_loss(name) if np.ndim(w) == 0 else Weighted(name, weights)
     term, t = dual_term(loss, Y), w * interior(name, Y, rng)
     step = w * tangent(name, rng.standard_normal(Y.shape)) / n
-    np.testing.assert_allclose(term.bent(t, 1e-3 * step), 1e-3 * step, rtol=1e-9, atol=1e-18)
+    np.testing.assert_allclose(term.damped(t, 1e-3 * step), 1e-3 * step, rtol=1e-9, atol=1e-18)
     for size in (1.0, 1e3, 1e9):
-        bent = term.bent(t, size * step)
-        if name != "huber":  # its box has gone away
-            assert loss.conjugate(t + bent, Y) < np.inf
-        assert (bent * step >= 0.0).all() or name == "softmax"  # of a row whose sum is made zero
-        moved = term.moved(t, bent)
+        damped_step = term.damped(t, size * step)
+        if name != "huber":  # no box constraint
+            assert loss.conjugate(t + damped_step, Y) < np.inf
+        assert (damped_step * step >= 0.0).all() or name == "softmax"  # row sums are corrected to zero
+        moved = term.moved(t, damped_step)
         for _ in range(40):
-            moved = term.moved(moved, term.bent(moved, size * step))
+            moved = term.moved(moved, term.damped(moved, size * step))
             rows = term.rows(moved, 1.0)
             assert np.isfinite(rows.gradient).all()
             assert (rows.diagonal > 0.0).all()
 
 
 @each_loss
-def test_one_row_at_the_boundary_does_not_hold_up_the_others(name):
+def test_one_row_at_the_boundary_does_not_stop_the_others(name):
     _, Y, _, f = draw(name)
     term = dual_term(get_loss(name), Y)
     f[0] = -40.0 * Y[0] if name == "logistic" else 40.0 * (1.0 - Y[0])
     t = term.start(f)
     step = term.start(0.9 * f) - t
     step[0] *= -1e12
-    bent = term.bent(t, step)
-    np.testing.assert_allclose(bent[1:], step[1:], rtol=1e-6)
+    damped_step = term.damped(t, step)
+    np.testing.assert_allclose(damped_step[1:], step[1:], rtol=1e-6)
 
 
-def test_a_step_that_bends_uphill_is_taken_in_part():
-    """The entry that falls is bent nearly to nothing; the one that is left rises where the whole step falls."""
+def test_damped_ascent_directions_are_shortened():
+    """The decreasing entry is damped to almost zero; the remaining step would then be an ascent direction."""
     Y = np.ones((2, 1))
     term = dual_term(get_loss("logistic"), Y)
     t = -np.array([[1e-6], [0.5]]) / 2
     step, gradient = np.array([[0.1], [-0.1]]), np.array([[-1.0], [-0.9]])
-    assert np.vdot(gradient, step) < 0.0 < np.vdot(gradient, term.bent(t, step))
-    bent = downhill(term, t, step, gradient)
-    assert np.vdot(gradient, bent) < 0.0
-    assert np.abs(bent).max() > 1e-9
+    assert np.vdot(gradient, step) < 0.0 < np.vdot(gradient, term.damped(t, step))
+    damped_step = descent_step(term, t, step, gradient)
+    assert np.vdot(gradient, damped_step) < 0.0
+    assert np.abs(damped_step).max() > 1e-9

@@ -1,4 +1,4 @@
-"""Weights are repetition: a weighted loss on distinct rows is the loss itself on rows that are there w_j times."""
+"""Weights as repetition: a weighted loss equals the unweighted loss on rows repeated w_j times."""
 
 import cvxpy as cp
 import numpy as np
@@ -17,7 +17,7 @@ each_loss = pytest.mark.parametrize("name", LOSSES)
 
 
 def draw(name, c=3, seed=0):
-    """The weighted loss, the loss itself, targets and predictions of distinct rows."""
+    """Return the weighted loss, the unweighted loss, targets and predictions of distinct rows."""
     Y = make_targets(name, np.zeros((len(COUNTS), 2)), c, seed)
     rng = np.random.default_rng(seed)
     return cr.Weighted(LOSSES[name], COUNTS), LOSSES[name], Y, rng.standard_normal(Y.shape), rng
@@ -29,7 +29,7 @@ def repeated(rows):
 
 @pytest.mark.parametrize("size", [1e-3, 1.0, 50.0])
 @each_loss
-def test_values_and_bregman_distances_are_those_of_repeated_rows(name, size):
+def test_values_and_bregman_distances_match_repeated_rows(name, size):
     weighted, loss, Y, f, rng = draw(name)
     f, step = size * f, 0.1 * size * rng.standard_normal(f.shape)
     assert weighted.value(f, Y) == pytest.approx(loss.value(repeated(f), repeated(Y)), rel=1e-13)
@@ -38,7 +38,7 @@ def test_values_and_bregman_distances_are_those_of_repeated_rows(name, size):
 
 
 @each_loss
-def test_gradients_add_up_those_of_the_repeated_rows(name):
+def test_gradients_sum_over_repeated_rows(name):
     weighted, loss, Y, f, _ = draw(name)
     each = loss.gradient(repeated(f), repeated(Y))
     sums = np.add.reduceat(each, np.concatenate([[0], np.cumsum(COUNTS)[:-1]]), axis=0)
@@ -46,7 +46,7 @@ def test_gradients_add_up_those_of_the_repeated_rows(name):
 
 
 @each_loss
-def test_conjugates_are_those_of_dual_points_spread_over_the_repeated_rows(name):
+def test_conjugates_match_dual_points_spread_over_repeated_rows(name):
     weighted, loss, Y, f, rng = draw(name)
     t = weighted.gradient(f, Y)
     spread = repeated(t / COUNTS[:, None])
@@ -60,7 +60,7 @@ def test_conjugates_are_those_of_dual_points_spread_over_the_repeated_rows(name)
     nearest = weighted.project_domain(far, Y)
     assert weighted.conjugate(nearest, Y) < np.inf
     np.testing.assert_allclose(weighted.project_domain(nearest, Y), nearest, atol=1e-15)
-    for _ in range(20):  # the projection, by its variational inequality
+    for _ in range(20):  # variational inequality of the projection
         other = weighted.gradient(5 * rng.standard_normal(Y.shape), Y)
         assert np.sum((far - nearest) * (other - nearest)) <= 1e-13
     assert weighted.best_scale(t, Y, 0.3) == 0.3
@@ -69,7 +69,7 @@ def test_conjugates_are_those_of_dual_points_spread_over_the_repeated_rows(name)
 
 @pytest.mark.parametrize("n", [3, 21, 999])
 @each_loss
-def test_conjugates_are_finite_at_gradients_projections_and_their_shrinkings(name, n):
+def test_conjugates_are_finite_at_gradients_and_scaled_projections(name, n):
     rng = np.random.default_rng(n)
     Y = make_targets(name, np.zeros((n, 2)), 4)
     weighted = cr.Weighted(LOSSES[name], 10.0 ** rng.uniform(-8, 8, len(Y)))
@@ -81,7 +81,7 @@ def test_conjugates_are_finite_at_gradients_projections_and_their_shrinkings(nam
 
 
 @each_loss
-def test_the_gradient_is_lipschitz_with_the_largest_weight(name):
+def test_gradient_is_lipschitz_with_the_largest_weight(name):
     weighted, loss, Y, f, rng = draw(name)
     assert weighted.smoothness(9) == pytest.approx(loss.smoothness(9) * 5 / COUNTS.mean(), rel=1e-15)
     for _ in range(20):
@@ -121,7 +121,7 @@ def test_float32_is_kept(name):
 
 @pytest.mark.parametrize("sigma", [0.3, 40.0])
 @each_loss
-def test_the_dual_term_is_that_of_the_conjugate(name, sigma):
+def test_dual_term_matches_the_conjugate(name, sigma):
     weighted, _, Y, f, rng = draw(name)
     w = weighted.weights[:, None]
     term = dual_term(weighted, Y)
@@ -184,7 +184,7 @@ def test_solvers_certify_the_optimum_of_the_repeated_rows(kind, solver, c, name)
 
 
 @pytest.mark.parametrize("name", ["logistic", "huber"])
-def test_the_global_optimum_of_weighted_rows_is_that_of_repeated_ones(name):
+def test_global_optimum_of_weighted_rows_matches_repeated_rows(name):
     rng = np.random.default_rng(1)
     X = np.column_stack([rng.standard_normal(len(COUNTS)), np.ones(len(COUNTS))])
     y = make_targets(name, X, 1)[:, 0]
@@ -194,10 +194,10 @@ def test_the_global_optimum_of_weighted_rows_is_that_of_repeated_ones(name):
     assert one.objective == pytest.approx(many.objective, rel=2e-8)
 
 
-# What it is
+# Construction
 
 
-def test_weights_are_held_with_mean_one():
+def test_weights_are_stored_with_mean_one():
     weighted = cr.Weighted("logistic", [2, 1, 3])
     np.testing.assert_allclose(weighted.weights, [1.0, 0.5, 1.5])
     assert weighted == cr.Weighted(cr.Logistic(), [4.0, 2.0, 6.0])
@@ -231,7 +231,7 @@ def test_weights_must_fit_the_rows():
         cr.ConvexReLU(X, [1, -1, 1], cr.ActivationPatterns(X > 0), 0.1, cr.Weighted("logistic", [1, 2]))
 
 
-def test_rounded_certificates_and_files_say_that_they_do_not_know_it(tmp_path):
+def test_rounded_certificates_and_files_refuse_weighted_losses(tmp_path):
     one, _ = repeated_problem(cr.ConvexReLU, "logistic", 1)
     solution = cr.solve(one)
     with pytest.raises(ValueError, match="Weighted"):

@@ -1,4 +1,4 @@
-"""One contract for all penalties: prox, dual norm, conjugate, subdifferential, CVXPY expressions."""
+"""A common contract of all penalties: prox, dual norm, conjugate, subdifferential and CVXPY expressions."""
 
 import dataclasses
 
@@ -48,12 +48,12 @@ def draw(penalty, seed):
 
 
 def matrix_rows(U):
-    """Return the rows (m, d) that stand for U (c, P, d) in CVXPY."""
+    """Return the rows (m, d) that represent U (c, P, d) in CVXPY."""
     return U.reshape(-1, U.shape[-1])
 
 
 def maximiser(penalty, Z):
-    """U with <Z, U> = dual_norm(Z) * Omega(U)."""
+    """Return a U with <Z, U> = dual_norm(Z) * Omega(U)."""
     U = np.zeros_like(Z)
     if penalty.name == "group_l1":
         block = np.unravel_index(np.argmax(np.linalg.norm(Z, axis=-1)), Z.shape[:-1])
@@ -72,7 +72,7 @@ def maximiser(penalty, Z):
 
 
 def subgradient(penalty, rng, U):
-    """Return a point of dOmega(U), made without the penalty."""
+    """Return a point of dOmega(U), without using the penalty."""
     noise = rng.uniform(-1, 1, U.shape)
     if penalty.name == "squared_l2":
         return U
@@ -153,7 +153,7 @@ def test_prox_solves_its_inclusion(penalty, seed, step):
     rng, shape = draw(penalty, seed)
     U = 2 * weights(rng, shape)
     p = penalty.prox(U, step)
-    # Singular vectors are as exact as their singular value is large; all else is to the last digits.
+    # Singular vectors are accurate relative to their singular values; all else to the last digits.
     accuracy = 1e-12 if penalty.name == "nuclear" else 1e-14
     assert subdifferential_distance(penalty, p, U - p, step) <= accuracy * (step + np.linalg.norm(U))
 
@@ -192,7 +192,7 @@ def test_prox_at_zero_and_with_step_zero(penalty):
 
 
 @each_norm
-def test_prox_is_exactly_zero_from_the_dual_norm_on(penalty):
+def test_prox_is_exactly_zero_at_and_above_the_dual_norm(penalty):
     U = np.array([[[3.0, 4.0], [0.0, 1.0]]])
     assert not np.any(penalty.prox(U, penalty.dual_norm(U)))
     assert np.any(penalty.prox(U, penalty.dual_norm(U) * (1 - 1e-12)))
@@ -212,7 +212,7 @@ def test_dual_norm_by_its_definition(penalty, seed):
 @pytest.mark.parametrize("penalty", [GroupL1(), L1(), Nuclear()], ids=lambda penalty: penalty.name)
 @properties
 @given(seed=SEEDS)
-def test_pattern_dual_norms_are_those_of_the_patterns(penalty, seed):
+def test_pattern_dual_norms_match_single_patterns(penalty, seed):
     rng, shape = draw(penalty, seed)
     Z = weights(rng, shape)
     sizes = penalty.pattern_dual_norm(Z)
@@ -230,11 +230,11 @@ def test_pattern_dual_norms_by_hand(name, expected):
     np.testing.assert_allclose(get_penalty(name).pattern_dual_norm(Z), expected, rtol=1e-14)
 
 
-def test_feature_groups_do_not_add_up_over_patterns():
+def test_feature_groups_are_not_separable_over_patterns():
     X = np.random.default_rng(0).standard_normal((6, 2))
     problem = cr.ConvexGatedReLU(X, X[:, 0], cr.sample_patterns(X, 3), 0.1, penalty="feature_group_l1")
     assert not isinstance(problem.penalty, PatternNorm)
-    with pytest.raises(TypeError, match="penalty must add up over patterns; got FeatureGroupL1"):
+    with pytest.raises(TypeError, match="penalty must be separable over patterns; got FeatureGroupL1"):
         problem.dual_constraint_values(np.ones((6, 1)))
 
 
@@ -258,7 +258,7 @@ def test_fenchel_young(penalty, seed, lam):
     U, Z = weights(rng, shape), weights(rng, shape)
     assert lam * penalty.value(U) + penalty.conjugate(Z, lam) >= np.sum(Z * U) - 1e-14 * (1 + np.sum(np.abs(Z * U)))
     S = subgradient(penalty, rng, U)
-    inside = lam * (1 - 1e-12) * S  # the ball of a norm has no tolerance for rounding
+    inside = lam * (1 - 1e-12) * S  # the norm ball has no tolerance for rounding
     excess = lam * penalty.value(U) + penalty.conjugate(inside, lam) - np.sum(inside * U)
     assert abs(excess) <= 1e-11 * lam * np.sum(U * U + np.abs(U))
 
@@ -272,7 +272,7 @@ def test_conjugate_of_a_norm_is_the_indicator_of_its_ball(penalty):
 
 
 @each_norm
-def test_conjugate_of_float32_has_no_rounding_of_float32(penalty):
+def test_conjugate_of_float32_is_computed_in_float64(penalty):
     rng = np.random.default_rng(0)
     for _ in range(10):
         Z = rng.standard_normal((2, 3, 2)).astype(np.float32)
@@ -322,9 +322,9 @@ def test_distance_is_at_most_that_to_any_subgradient(penalty, seed, lam):
 @properties
 @given(seed=SEEDS, lam=st.sampled_from([0.0, 0.3, 2.0]))
 def test_distance_is_the_limit_of_the_proximal_residual(penalty, seed, lam):
-    # prox(U + h G) - U = h (G - projection of G onto lam dOmega(U)) + O(h^2): independent of its formula.
+    # prox(U + h G) - U = h (G - projection of G onto lam dOmega(U)) + O(h^2), independent of the formula.
     rng, shape = draw(penalty, seed)
-    U, G = np.round(2 * weights(rng, shape)), 2 * weights(rng, shape)  # whole numbers: zero or not small
+    U, G = np.round(2 * weights(rng, shape)), 2 * weights(rng, shape)  # integers: zero or not small
     distance = subdifferential_distance(penalty, U, G, lam)
     residuals = [np.linalg.norm(penalty.prox(U + h * G, h * lam) - U) / h for h in (2e-6, 1e-6)]
     extrapolated = 2 * residuals[1] - residuals[0]
@@ -376,7 +376,7 @@ def test_the_rank_of_the_nuclear_norm_ignores_rounding(dtype, rounding):
     G = subgradient(Nuclear(), rng, U[:, None])
     rounded = (U + rounding * rng.standard_normal(U.shape))[:, None].astype(dtype)
     assert subdifferential_distance(Nuclear(), rounded, G, 1.0) <= 10 * rounding
-    both = np.stack([rounded[:, 0], 1e-14 * rounded[:, 0]], axis=1)  # each pattern has a scale of its own
+    both = np.stack([rounded[:, 0], 1e-14 * rounded[:, 0]], axis=1)  # each pattern has its own scale
     assert subdifferential_distance(Nuclear(), both, 0 * both, 1.0) == pytest.approx(np.sqrt(2), rel=1e-6)
     visible = (U + 1e4 * rounding * rng.standard_normal(U.shape))[:, None].astype(dtype)
     assert subdifferential_distance(Nuclear(), visible, G, 1.0) > 0.1
@@ -433,7 +433,7 @@ def test_expressions_are_dpp_with_labelled_constraints(penalty):
 
 @pytest.mark.parametrize("lam", [0.7, 0.0])
 @each_penalty
-def test_a_solver_finds_the_biconjugate(penalty, lam):
+def test_biconjugate_by_cvxpy(penalty, lam):
     # sup_Z <C, Z> - R*(Z) = lam * Omega(C).
     C = np.random.default_rng(0).standard_normal((2, 3, 2))
     rows = matrix_rows(C)
@@ -444,7 +444,7 @@ def test_a_solver_finds_the_biconjugate(penalty, lam):
 
 
 @each_penalty
-def test_the_program_of_the_prox_agrees_with_it(penalty):
+def test_prox_agrees_with_cvxpy(penalty):
     U = np.random.default_rng(0).standard_normal((2, 3, 2))
     rows = matrix_rows(U)
     V, step = cp.Variable(rows.shape), cp.Parameter(nonneg=True, value=0.9)
@@ -470,7 +470,7 @@ def test_precision_follows_the_weights(penalty):
 
 
 @pytest.mark.parametrize("shape", [(2, 2, 3, 2), (3, 2)])
-def test_the_nuclear_norm_refuses_other_shapes(shape):
+def test_nuclear_norm_refuses_other_shapes(shape):
     U = np.zeros(shape)
     calls = [
         lambda: Nuclear().value(U),

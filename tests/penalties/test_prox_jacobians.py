@@ -1,4 +1,4 @@
-"""Jacobians of the proximal maps against finite differences of the maps themselves."""
+"""Jacobians of the proximal maps against finite differences."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 
 
 def kinks(name, w):
-    """The sizes at which the map has its kinks: norms, entries, singular values."""
+    """Return the thresholds at which the map has kinks: norms, entries or singular values."""
     if name == "l1":
         return np.abs(w).ravel()
     if name == "group_l1":
@@ -25,7 +25,7 @@ def kinks(name, w):
 
 
 def middle_threshold(name, w):
-    """A threshold half-way between two kinks, or below the only one: some parts vanish, some do not."""
+    """Return a threshold half-way between two kinks, or below the only one, so that some parts vanish."""
     sizes = np.sort(kinks(name, w))
     middle = len(sizes) // 2
     return 0.5 * (sizes[middle] + (sizes[middle - 1] if middle else 0.0))
@@ -36,7 +36,7 @@ def twice(jacobian, v):
 
 
 def matrix(function, shape):
-    """The matrix of a linear map of arrays of a shape."""
+    """Return the matrix of a linear map on arrays of a shape."""
     return np.array([function(e.reshape(shape)).ravel() for e in np.eye(int(np.prod(shape)))]).T
 
 
@@ -49,7 +49,7 @@ def assert_is_the_derivative(name, w, threshold, rng, atol=1e-7):
 
 
 def spectral(singular, c, d, rng):
-    """A single pattern (c, 1, d) with these singular values."""
+    """Return a single pattern (c, 1, d) with the given singular values."""
     left, right = (np.linalg.qr(rng.standard_normal((m, len(singular))))[0] for m in (c, d))
     return (left * np.array(singular) @ right.T)[:, None, :]
 
@@ -57,7 +57,7 @@ def spectral(singular, c, d, rng):
 @each_shape
 @each_penalty
 @pytest.mark.parametrize("seed", range(3))
-def test_twice_the_half_is_the_derivative_of_the_prox(name, shape, seed):
+def test_squared_half_is_the_derivative_of_the_prox(name, shape, seed):
     rng = np.random.default_rng(seed)
     w = rng.standard_normal(shape)
     sizes = kinks(name, w)
@@ -95,12 +95,12 @@ def test_nuclear_patterns_do_not_mix():
 
 @settings(max_examples=60)
 @given(st.sampled_from(NAMES), st.sampled_from(SHAPES), st.integers(0, 2**32 - 1), st.booleans())
-def test_the_half_is_symmetric_with_eigenvalues_in_0_1(name, shape, seed, low_rank):
+def test_half_is_symmetric_with_eigenvalues_in_0_1(name, shape, seed, low_rank):
     rng = np.random.default_rng(seed)
     w = rng.standard_normal(shape)
     if low_rank:
         w = np.round(w)  # ties, zeros, zero blocks
-    # No singular value of whole numbers is 0.3 or 1.05, but entries and norms may be at 1.
+    # Singular values of integers are not 0.3 or 1.05, but entries and norms may be 1.
     threshold = float(rng.choice([0.3, 1.05 if name == "nuclear" else 1.0]))
     jacobian = get_penalty(name).prox_jacobian(w, threshold)
     half = matrix(jacobian.half, shape)
@@ -118,7 +118,7 @@ def test_symmetric_where_the_threshold_is_between_equal_singular_values():
 
 @each_shape
 @pytest.mark.parametrize("name", ["group_l1", "l1"])
-def test_the_diagonal_is_that_of_the_product(name, shape):
+def test_diagonal_matches_the_product(name, shape):
     rng = np.random.default_rng(0)
     w, a = rng.standard_normal(shape), rng.uniform(0.0, 2.0, shape)
     jacobian = get_penalty(name).prox_jacobian(w, middle_threshold(name, w))
@@ -127,7 +127,7 @@ def test_the_diagonal_is_that_of_the_product(name, shape):
 
 
 @each_shape
-def test_the_diagonal_of_the_nuclear_norm_is_a_bound_for_one_number(shape):
+def test_diagonal_of_the_nuclear_norm_is_a_bound_for_constant_arguments(shape):
     rng = np.random.default_rng(0)
     w, a = rng.standard_normal(shape), np.full(shape, 0.7)
     jacobian = get_penalty("nuclear").prox_jacobian(w, middle_threshold("nuclear", w))
@@ -178,5 +178,5 @@ def test_precision(name, shape):
     np.testing.assert_allclose(single.half(v.astype(np.float32)), double.half(v), atol=1e-5)
 
 
-def test_the_penalties_that_have_one():
+def test_penalties_with_jacobians():
     assert tuple(name for name, penalty in PENALTIES.items() if issubclass(penalty, PatternNorm)) == NAMES

@@ -12,7 +12,7 @@ import numpy as np
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.losses.base import DualTerm, dual_term
-from cvxrelu.losses.dual_steps import downhill
+from cvxrelu.losses.dual_steps import descent_step
 from cvxrelu.numerics.rounding import TINY
 from cvxrelu.penalties.base import PatternNorm
 from cvxrelu.problems.base import ConvexProblem
@@ -167,7 +167,7 @@ class ProximalNewton:
             self.n_steps += 1
             jacobian = penalty.prox_jacobian(np.ascontiguousarray(w[:, active]), sigma * problem.lam)
             step = self._systems.direction(NewtonStep(active, jacobian, rows, sigma, gradient))
-            step = downhill(self.term, self.t, step, gradient)
+            step = descent_step(self.term, self.t, step, gradient)
             change = operator.adjoint(step)
             length = self._search(u - sigma * Z, sigma * change, step)
             if length == 0.0:

@@ -14,7 +14,7 @@ from scipy.linalg import blas, lapack
 from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.cones.projection import ConeProjector
 from cvxrelu.losses.base import DualTerm
-from cvxrelu.losses.dual_steps import downhill
+from cvxrelu.losses.dual_steps import descent_step
 from cvxrelu.numerics.active_set import IndexArray
 from cvxrelu.numerics.rounding import TINY
 from cvxrelu.numerics.rows import row_norms
@@ -260,7 +260,7 @@ class ConeNewton:
         minimal to rounding: CONVERGED.
         """
         step = -blocks.solve(point.active, *self._roots(blocks, point), point.response, point.gradient)
-        step = downhill(self.term, point.t, step, point.gradient)
+        step = descent_step(self.term, point.t, step, point.gradient)
         change = blocks.adjoint(step)
 
         def moved(length: float) -> Evaluation:
