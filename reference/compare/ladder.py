@@ -30,7 +30,7 @@ _POLL = 0.02
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _NOTE = 200  # characters
-_REFUSED = " cannot take "
+_REFUSED = " does not support "
 _TOO_LARGE = "limits the size of programs"
 
 

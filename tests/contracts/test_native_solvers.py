@@ -52,7 +52,7 @@ def test_float32_ends_at_its_attainable_accuracy_and_says_so(loss):
         loss,
     )
     assert cr.solve(single, "RFISTA", tol=1e-4).status == "optimal"
-    with pytest.warns(cr.ConvergenceWarning, match="The precision of X, float32, limits the gap: pass X in float64"):
+    with pytest.warns(cr.ConvergenceWarning, match="X is float32, which limits the gap: pass X in float64"):
         stalled = cr.solve(single, cr.RFISTA(max_iter=10**6), tol=1e-13)
     assert stalled.status == "stalled"
     assert stalled.n_iter < 10**5
@@ -70,7 +70,7 @@ def test_float32_ends_on_working_sets_too(kind):
     }[kind]
     problem = cls(X, y, cr.sample_patterns(X, 60))
     problem = problem.with_lam(0.1 * problem.lam_max())
-    with pytest.warns(cr.ConvergenceWarning, match="The precision of X, float32, limits the gap: pass X in float64"):
+    with pytest.warns(cr.ConvergenceWarning, match="X is float32, which limits the gap: pass X in float64"):
         solution = cr.solve(problem, solver, tol=1e-14)
     assert solution.status == "stalled"
     assert solution.n_iter < 10**5

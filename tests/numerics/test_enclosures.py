@@ -22,7 +22,7 @@ def digits():
 
 
 def values(function, x):
-    """The bounds and exact arguments, as decimals."""
+    """Return exact arguments and their bounds, as decimals."""
     bounds = function(np.asarray(x, dtype=float))
     return [(Decimal(a), Decimal(b)) for a, b in zip(np.asarray(x).tolist(), bounds.tolist(), strict=True)]
 
@@ -52,7 +52,7 @@ def test_log1p():
         assert exact <= bound <= exact * (1 + Decimal("3e-11")) + 16 * TINY
 
 
-def test_a_wrong_logarithm_of_the_library_cannot_make_a_wrong_bound(monkeypatch):
+def test_bounds_hold_for_a_wrong_library_logarithm(monkeypatch):
     x = np.random.default_rng(0).uniform(0.1, 10.0, 100)
     exact = [Decimal(number).ln() for number in x.tolist()]
     for error in (-1.0, -1e-9, 1e-9, 1.0):
@@ -78,7 +78,7 @@ def test_log_sum_exp(seed, scale, k):
         assert exact - digits <= Decimal(log_sum_exp_above(margins)) <= exact * (1 + Decimal("1e-10")) + digits
 
 
-def test_small_losses_keep_their_relative_accuracy():
+def test_small_losses_are_relatively_accurate():
     for size in (5.0, 8.0, 12.0, 40.0, 300.0):
         margins = np.array([[-size, -size - 1.0], [-size - 2.0, -2e4]])
         with localcontext() as context:
@@ -87,10 +87,10 @@ def test_small_losses_keep_their_relative_accuracy():
             assert exact <= Decimal(log_sum_exp_above(margins)) <= exact * (1 + Decimal("1e-10"))
 
 
-def exact_entropy(shares, n):
+def exact_entropy(fractions, n):
     total = Decimal(0)
-    for row in shares.tolist():
-        a = [n * Decimal(share) for share in row]
+    for row in fractions.tolist():
+        a = [n * Decimal(fraction) for fraction in row]
         rest = 1 - sum(a)
         total += rest * rest.ln() + sum(x * x.ln() for x in a if x > 0)
     return total
@@ -100,25 +100,25 @@ def exact_entropy(shares, n):
 @given(st.integers(0, 2**32 - 1), st.integers(1, 2000), st.integers(1, 4), st.sampled_from([1.0, 1e-4, 1e-9, 1e-30]))
 def test_entropy(seed, n, k, size):
     rng = np.random.default_rng(seed)
-    shares = np.floor(2.0**40 * rng.dirichlet(np.ones(k + 1), 6)[:, :k] * (1 - 1e-6)) * 2.0**-40 * size / n
-    shares = np.float64(2.0**-52) * np.floor(shares * 2.0**52) if size == 1.0 else shares[:, :1]
-    shares[0] = 0.0
+    fractions = np.floor(2.0**40 * rng.dirichlet(np.ones(k + 1), 6)[:, :k] * (1 - 1e-6)) * 2.0**-40 * size / n
+    fractions = np.float64(2.0**-52) * np.floor(fractions * 2.0**52) if size == 1.0 else fractions[:, :1]
+    fractions[0] = 0.0
     with localcontext() as context:
         context.prec = 60
-        exact = exact_entropy(shares, n)
-        assert exact <= Decimal(entropy_above(shares, n)) <= exact + abs(exact) * Decimal("1e-11") + 1000 * TINY
+        exact = exact_entropy(fractions, n)
+        assert exact <= Decimal(entropy_above(fractions, n)) <= exact + abs(exact) * Decimal("1e-11") + 1000 * TINY
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 64, 569])
-def test_entropy_at_the_end_of_its_domain(n):
-    shares = np.full((3, 1), np.nextafter(1.0 / n, 0.0))
-    exact = exact_entropy(shares, n)
-    assert exact <= Decimal(entropy_above(shares, n)) <= exact + 1000 * EPS
+def test_entropy_at_the_boundary_of_its_domain(n):
+    fractions = np.full((3, 1), np.nextafter(1.0 / n, 0.0))
+    exact = exact_entropy(fractions, n)
+    assert exact <= Decimal(entropy_above(fractions, n)) <= exact + 1000 * EPS
 
 
-def test_what_is_left_of_a_row_keeps_its_relative_accuracy():
-    """(1 - s) log(1 - s) loses the s^4 / 4 of the series, and roundings, where that is less than those of 1 - s."""
-    shares = np.concatenate([10.0 ** np.random.default_rng(0).uniform(-12, -3, 300), [0.0, 0.25, 0.9]])
-    for s, bound in values(lambda totals: rest_terms(totals, 1), shares):
+def test_rest_terms_are_relatively_accurate():
+    """The error is that of the series, s^4 / 4, plus rounding, if smaller than the rounding of 1 - s."""
+    fractions = np.concatenate([10.0 ** np.random.default_rng(0).uniform(-12, -3, 300), [0.0, 0.25, 0.9]])
+    for s, bound in values(lambda totals: rest_terms(totals, 1), fractions):
         exact = (1 - s) * (1 - s).ln()
         assert exact <= bound <= exact + s * min(s**3 / 2 + 32 * EPS, 32 * EPS / max(s, TINY)) + 2 * TINY

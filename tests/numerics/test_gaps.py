@@ -22,17 +22,17 @@ def test_relative_gap(lower, upper, gap):
     assert relative_gap(lower, upper) == gap
 
 
-def test_bounds_contradict_each_other_beyond_rounding_only():
+def test_bounds_contradict_only_beyond_rounding():
     assert not contradict(1.0, 2.0, 0.0)
     assert not contradict(1.0 + 5e-10, 1.0, 0.0)
     assert contradict(1.0 + 5e-9, 1.0, 0.0)
-    assert not contradict(5e-9, 0.0, 10.0)  # near zero rounding is that of the terms
+    assert not contradict(5e-9, 0.0, 10.0)  # near zero, rounding is relative to the terms
     assert contradict(5e-8, 0.0, 10.0)
     assert contradict(np.nextafter(1.0, 2.0), 1.0, np.inf, rounding=0.0)
     assert not contradict(np.nan, 1.0, 1.0)
 
 
-def test_the_lower_bound_is_at_most_the_upper_one():
+def test_lower_bound_is_clipped_to_the_upper_one():
     assert check_bounds(1.0, 2.0, 1.0, "it") == 1.0
     assert check_bounds(1.0 + 1e-12, 1.0, 1.0, "it") == 1.0
     with pytest.raises(cr.CertificateError, match=r"lower bound 1\.1 exceeds upper bound 1\.0 of the network: please"):

@@ -71,7 +71,7 @@ def test_singular_values(seed, c, d, scale, dependent):
 
 
 @pytest.mark.parametrize("part", [0, 1, 2])
-def test_wrong_factors_cannot_make_wrong_singular_values(monkeypatch, part):
+def test_bounds_hold_for_wrong_factors(monkeypatch, part):
     matrix = np.random.default_rng(0).standard_normal((1, 2, 4))
     factors = list(np.linalg.svd(matrix, full_matrices=False))
     factors[part] = 0.9 * factors[part]
@@ -82,7 +82,7 @@ def test_wrong_factors_cannot_make_wrong_singular_values(monkeypatch, part):
     assert exact[1] <= total[0]
 
 
-def test_what_overflowed_is_not_bounded():
+def test_overflow_gives_infinite_bounds():
     largest, total = singular_values_above(np.array([[[np.inf, 1.0]], [[np.nan, 1.0]]]))
     assert np.all(largest == np.inf)
     assert np.all(total == np.inf)

@@ -1,4 +1,4 @@
-"""Kernels: compiled at their first call, in any environment, once."""
+"""Kernels: compiled once, at their first call, in any environment."""
 
 import importlib
 import os
@@ -57,7 +57,7 @@ HOMES = {"HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR"}
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
-    """A module of kernels that are not compiled yet, and a folder to cache them in."""
+    """Return a loader of a module of uncompiled kernels, and its cache folder."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(folder))
     monkeypatch.setenv("XDG_CACHE_HOME", os.devnull)
@@ -87,7 +87,7 @@ def cached(folder):
 
 @pytest.fixture
 def no_compiler(monkeypatch):
-    """Take numba away."""
+    """Return a function that disables the compiler."""
 
     def refuse(*_):
         raise AssertionError("compiled though it is cached")
@@ -95,7 +95,7 @@ def no_compiler(monkeypatch):
     return lambda: monkeypatch.setattr(numba_kernels, "machine_code", refuse)
 
 
-def test_a_kernel_is_loaded_from_the_cache(tiny, no_compiler):
+def test_kernels_are_loaded_from_the_cache(tiny, no_compiler):
     load, folder = tiny
     assert halved(load()) == [0.5, 1.5]
     before = cached(folder).stat()
@@ -104,13 +104,13 @@ def test_a_kernel_is_loaded_from_the_cache(tiny, no_compiler):
     assert cached(folder).stat().st_mtime_ns == before.st_mtime_ns
 
 
-def test_numba_is_not_imported_where_kernels_are_cached(tmp_path):
+def test_numba_is_not_imported_if_kernels_are_cached(tmp_path):
     code = SOLVES.replace("import sys\n", "import sys\nsys.argv = []\n") + "print('numba' in sys.modules)"
     environment = {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(PACKAGE.parent)}
     assert [run(["-c", code], environment)[-1] for _ in range(2)] == ["True", "False"]
 
 
-def test_a_change_in_a_kernel_that_is_called_is_noticed(tiny, tmp_path, monkeypatch):
+def test_changes_of_called_kernels_invalidate_the_cache(tiny, tmp_path, monkeypatch):
     load, _ = tiny
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
@@ -135,7 +135,7 @@ def test_other_types_are_refused(tiny):
 
 
 @pytest.mark.parametrize("content", [b"", b"something else", None])
-def test_files_of_the_cache_that_cannot_be_read_are_replaced(tiny, no_compiler, content):
+def test_damaged_cache_files_are_replaced(tiny, no_compiler, content):
     load, folder = tiny
     halved(load())
     file = cached(folder)
@@ -145,7 +145,7 @@ def test_files_of_the_cache_that_cannot_be_read_are_replaced(tiny, no_compiler, 
     assert halved(load()) == [0.5, 1.5]
 
 
-def test_another_processor_compiles_anew(tiny, monkeypatch):
+def test_other_processors_recompile(tiny, monkeypatch):
     load, folder = tiny
     halved(load())
     monkeypatch.setattr(machine_code.llvm, "get_host_cpu_name", lambda: "another")
@@ -153,7 +153,7 @@ def test_another_processor_compiles_anew(tiny, monkeypatch):
     assert len(list(folder.iterdir())) == 2
 
 
-def test_one_warning_where_no_folder_can_be_written(tiny, tmp_path, monkeypatch):
+def test_one_warning_if_no_folder_is_writable(tiny, tmp_path, monkeypatch):
     load, _ = tiny
     monkeypatch.setenv("NUMBA_CACHE_DIR", os.devnull)
     (tmp_path / "__pycache__").write_text("a file where a folder would be")
@@ -163,7 +163,7 @@ def test_one_warning_where_no_folder_can_be_written(tiny, tmp_path, monkeypatch)
     assert len(caught) == 1
 
 
-def test_a_folder_may_fill_up_after_the_import(tiny, monkeypatch):
+def test_full_cache_folder_warns(tiny, monkeypatch):
     load, folder = tiny
 
     def full(*_):
@@ -185,8 +185,8 @@ def test_first_calls_from_threads(tiny):
     assert len(module.halve.dispatcher.signatures) == len(module.half.dispatcher.signatures) == 1
 
 
-def test_kernels_are_machine_code_once(tiny):
-    """What a kernel calls is linked into its code, and not compiled by itself, nor by numba."""
+def test_callees_are_not_compiled_separately(tiny):
+    """Callees of a kernel are linked into its code, not compiled separately or by numba."""
     module = tiny[0]()
     names = set()
 
@@ -207,7 +207,7 @@ def test_kernels_are_machine_code_once(tiny):
     assert codegen._library_class is kept
 
 
-def test_numba_is_as_it_was_when_a_kernel_cannot_be_compiled(tiny, tmp_path):
+def test_numba_is_restored_after_a_failed_compilation(tiny, tmp_path):
     (tmp_path / "tiny.py").write_text(TINY.replace("0.5 * x", "no_such_name * x"))
     codegen = cpu_target.target_context.codegen()
     kept = codegen._library_class
@@ -217,14 +217,14 @@ def test_numba_is_as_it_was_when_a_kernel_cannot_be_compiled(tiny, tmp_path):
     assert codegen._library_class is kept
 
 
-def test_numba_may_be_turned_off(tiny, monkeypatch):
+def test_numba_can_be_disabled(tiny, monkeypatch):
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     assert halved(tiny[0]()) == [0.5, 1.5]
 
 
 @pytest.fixture
 def slow_compilation(monkeypatch):
-    """Compilation that takes an hour, of the clock and of nothing else."""
+    """Make compilation take an hour of clock time."""
     project_blocks.compile()
     cone_stack.ConeStack.compile()
     hours = []
@@ -243,7 +243,7 @@ def slow_compilation(monkeypatch):
     return hours
 
 
-def test_time_limits_start_when_kernels_are_compiled(slow_compilation):
+def test_time_limits_exclude_compilation(slow_compilation):
     X = np.random.default_rng(0).standard_normal((12, 3))
     y = np.abs(X[:, 0])
     problem = cr.ConvexReLU(X, y, cr.sample_patterns(X, 4, seed=0), lam=0.01)
@@ -254,7 +254,7 @@ def test_time_limits_start_when_kernels_are_compiled(slow_compilation):
     assert slow_compilation == ["project_blocks", "_search"]
 
 
-def test_a_gated_solve_compiles_nothing(slow_compilation):
+def test_gated_solves_need_no_compilation(slow_compilation):
     X = np.random.default_rng(0).standard_normal((12, 3))
     problem = cr.ConvexGatedReLU(X, X[:, 0], cr.sample_patterns(X, 4, seed=0), lam=0.01)
     assert cr.solve(problem, time_limit=1800.0).status == "optimal"
@@ -262,7 +262,7 @@ def test_a_gated_solve_compiles_nothing(slow_compilation):
 
 
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-# What root's tests import may be in folders that only root may read; nobody may read all here, and write nothing.
+# Root's test dependencies may be unreadable for others; here the user "nobody" can read everything and write nothing.
 READING = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
 
 
@@ -277,7 +277,7 @@ def run(arguments, environment, *, prefix=()):
 
 
 def uncached(tmp_path):
-    """A copy of the package beside which nothing can be cached, by no user: the environment to run it in."""
+    """Return the environment of a copy of the package beside which no user can write a cache."""
     copy = tmp_path / "site" / "cvxrelu"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     for folder in (copy, *(path for path in copy.rglob("*") if path.is_dir())):
@@ -293,11 +293,11 @@ def check_solves(lines):
 
 
 @pytest.mark.parametrize("more", [(), pytest.param(("global",), marks=pytest.mark.slow)])
-def test_solves_where_nothing_can_be_cached(tmp_path, more):
+def test_solves_without_a_writable_cache(tmp_path, more):
     check_solves(run(["-c", SOLVES, *more], uncached(tmp_path)))
 
 
-def test_info_where_nothing_can_be_cached(tmp_path):
+def test_info_without_a_writable_cache(tmp_path):
     assert any("numba" in line for line in run(["-m", "cvxrelu", "info"], uncached(tmp_path)))
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C at any point of a call: a valid best point or KeyboardInterrupt, and nothing spoilt that is used again."""
+"""Ctrl-C at any point of a call: a valid best point or KeyboardInterrupt, and objects that stay usable."""
 
 import itertools
 import threading
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::cvxrelu.exceptions.ConvergenceW
 
 
 def points(call, number, opcodes=False):
-    """Yield the results of the call interrupted at points that are spread evenly over it, None where it raised."""
+    """Yield the results of a call interrupted at evenly spread points; None if it raised."""
     _, total = run_traced(call, opcodes=opcodes)
     for at in np.unique(np.linspace(1, total, number).astype(int)).tolist():
         interrupts._seen.moment = -np.inf  # a new session
@@ -30,7 +30,7 @@ def points(call, number, opcodes=False):
 
 
 def assert_valid(problem, solution, best, tol):
-    """The weights are feasible and have the objective that is said, and the bounds are those of the program."""
+    """Check that the weights are feasible with the reported objective, and that the bounds are valid."""
     rounding = 1e-9 * max(1.0, abs(best))
     assert solution.status in ("optimal", "interrupted"), solution
     assert (solution.status == "optimal") == (solution.certificate.rel_gap <= tol), solution
@@ -77,7 +77,7 @@ def check_solver(kind, loss, penalty, solver, number, opcodes):
         if solution is not None:
             statuses.add(str(solution.status))
             assert_valid(problem, solution, best, tol)
-    assert same_weights(solve().weights, expected.weights)  # the problem is as good as new
+    assert same_weights(solve().weights, expected.weights)  # the problem is unaffected
     assert same_weights(cr.certify(problem, expected).weights, expected.weights)
     return statuses
 
@@ -97,20 +97,20 @@ def test_solvers_at_bytecodes(kind, loss, penalty, solver):
 
 
 def stall(self, problem, start, limits):
-    """A native solver that ends at once, far from the optimum."""
+    """Run of a native solver that ends at once, far from the optimum."""
     status = Status.STALLED
     return SolverResult(weights=problem.zero_weights(), status=status, solver_status="none", n_iter=0, solve_time=0.0)
 
 
 @pytest.fixture
 def slow_fingers(monkeypatch):
-    """Each Ctrl-C comes later than a second after the one before."""
+    """Make each Ctrl-C come more than a second after the last."""
     moments = itertools.count(0.0, 2.0)
     monkeypatch.setattr(interrupts, "_now", lambda: next(moments))
 
 
 def interrupt_certificates(monkeypatch, *numbers):
-    """Press Ctrl-C at the end of these certificates, and return the list of those that were finished."""
+    """Press Ctrl-C at the end of the given certificates; return the list of finished ones."""
     certify_solved, begun, finished = progress.certify_solved, itertools.count(1), []
 
     def certify(*arguments):
@@ -124,8 +124,8 @@ def interrupt_certificates(monkeypatch, *numbers):
     return finished
 
 
-def test_hand_over_to_another_solver(monkeypatch):
-    """From the end of the first certificate on no Ctrl-C is raised, but in the last lines that hand over the answer."""
+def test_interrupts_between_solvers(monkeypatch):
+    """After the first certificate no Ctrl-C is raised, except in the last lines that return the solution."""
     problem = make_problem("relu", n_gates=4)
     best = cr.solve(problem, tol=1e-7).objective
     monkeypatch.setattr(cr.WorkingSet, "run", stall)
@@ -141,12 +141,12 @@ def test_hand_over_to_another_solver(monkeypatch):
         if solution is not None:
             assert_valid(problem, solution, best, 1e-6)
             statuses.add(str(solution.status))
-    assert "interrupted" in statuses  # that of the first solver, which was certified
+    assert "interrupted" in statuses  # of the first solver, which was certified
 
 
 @pytest.mark.parametrize("kind", ["gated", "relu"])
 @pytest.mark.parametrize("tol", [1e-6, 1e-12], ids=["optimal", "short_of_tol"])
-def test_an_interrupted_certificate_is_begun_anew(monkeypatch, slow_fingers, kind, tol):
+def test_interrupted_certificates_are_restarted(monkeypatch, slow_fingers, kind, tol):
     problem = make_problem(kind)
     expected = cr.solve(problem, "WorkingSet", tol=tol, max_iter=8)
     finished = interrupt_certificates(monkeypatch, 1)
@@ -166,7 +166,7 @@ def test_an_interrupted_certificate_of_a_second_solver(monkeypatch, slow_fingers
     solution = cr.solve(problem)
     assert (solution.solver, solution.status) == ("CLARABEL", "optimal")
     assert solution.objective == pytest.approx(expected.objective, rel=2e-6)
-    interrupt_certificates(monkeypatch, 2, 3)  # again, in that which was begun anew
+    interrupt_certificates(monkeypatch, 2, 3)  # again, in the restarted certificate
     with pytest.warns(ConvergenceWarning, match="Ctrl-C"):
         solution = cr.solve(problem)
     assert (solution.solver, solution.status) == ("WorkingSet", "interrupted")
@@ -176,7 +176,7 @@ def test_an_interrupted_certificate_of_a_second_solver(monkeypatch, slow_fingers
     assert (solution.objective, solution.lower) == (zero.upper, zero.lower)
 
 
-def test_no_certificate_at_all_is_a_keyboard_interrupt(monkeypatch, slow_fingers):
+def test_interrupt_before_any_certificate_is_raised(monkeypatch, slow_fingers):
     problem = make_problem("relu")
     interrupt_certificates(monkeypatch, 1, 2)
     with pytest.raises(KeyboardInterrupt):
@@ -238,7 +238,7 @@ def test_paths(kind, tmp_path):
     runs = points(lambda: cr.regularization_path(problem, n_lams=4, eps=0.1, tol=1e-3, save_to=tmp_path), 40)
     for path in runs:
         for file in tmp_path.iterdir():
-            assert file.suffix == ".npz"  # whole
+            assert file.suffix == ".npz"  # complete
             file.unlink()
         if path is None:
             continue
@@ -282,7 +282,7 @@ def test_estimators(estimator):
 
 
 def interrupted_solve(problem, at=2):
-    """Solve with a Ctrl-C at the first looks at the gap from the ``at``-th on."""
+    """Solve with a Ctrl-C at each gap check from the ``at``-th on."""
     seen = []
 
     def callback(record):
@@ -313,12 +313,12 @@ def test_the_second_interrupt_within_a_second_is_raised(monkeypatch):
         assert interrupted_solve(problem).status == "interrupted"
 
 
-def test_threads_have_interrupts_of_their_own():
+def test_interrupts_are_counted_by_thread():
     problem = make_problem("relu", n_gates=16)
     start = threading.Barrier(4)
 
     def work(_):
-        start.wait()  # so that no thread has two of them
+        start.wait()  # so that no thread gets two of them
         return interrupted_solve(problem)
 
     with ThreadPoolExecutor(4) as pool:
@@ -328,7 +328,7 @@ def test_threads_have_interrupts_of_their_own():
 
 @pytest.mark.parametrize("presses", [1, 2])
 def test_two_interrupts_end_a_search_over_parameters(monkeypatch, presses):
-    """One ends the fit that it meets, with a warning, and the search goes on; two within a second end the search."""
+    """One ends the current fit, with a warning, and the search continues; two within a second end the search."""
     X, y = small_data(30)
     run, left = cr.WorkingSet.run, [presses]
 

@@ -1,4 +1,4 @@
-"""What needs more memory than is free is refused before it is made, with the remedy."""
+"""Requests for more memory than is free are refused before allocation, with a remedy."""
 
 import os
 
@@ -17,7 +17,7 @@ MIB = 2**20
 
 @pytest.fixture
 def free(monkeypatch):
-    """Set the bytes that are free, and count every byte."""
+    """Return a function that sets the number of free bytes, and check even small arrays."""
 
     def set_free(count):
         monkeypatch.setattr(memory, "_SMALL", 0)
@@ -34,7 +34,7 @@ def make(kind="relu", n=40, d=20, n_gates=30, loss="squared", penalty="group_l1"
     return cls(X, Y, cr.sample_patterns(X, n_gates, seed=0), lam, loss, penalty)
 
 
-def test_the_error_is_of_both_kinds_and_says_what_to_do(free):
+def test_error_has_both_types_and_names_the_remedy(free):
     free(3 * MIB)
     memory.require(3 * MIB, "it", "do less")
     with pytest.raises(
@@ -50,7 +50,7 @@ def test_small_arrays_are_never_refused(monkeypatch):
     memory.require(MIB, "it", "do less")
 
 
-def test_what_is_free_is_at_most_what_the_machine_has():
+def test_free_memory_is_at_most_that_of_the_machine():
     free_bytes = memory.available_bytes()
     assert free_bytes > 0
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
@@ -65,7 +65,7 @@ def write(folder, **files):
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """A machine with 1000 MiB available, and folders for its control groups."""
+    """Simulate a machine with 1000 MiB available, and folders for its control groups."""
     (tmp_path / "meminfo").write_text("MemTotal: 9999999 kB\nMemFree: 1 kB\nMemAvailable: 1024000 kB\n")
     monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
     monkeypatch.setattr(memory, "_CGROUPS", tmp_path / "cgroup")
@@ -82,14 +82,14 @@ def test_limits_of_control_groups_of_version_2(machine):
     outer, inner = machine / "mount" / "outer", machine / "mount" / "outer" / "inner"
     write(outer, max=f"{500 * MIB}\n", current=f"{200 * MIB}\n", stat=f"anon 1\ninactive_file {50 * MIB}\n")
     write(inner, max="max\n", current=f"{100 * MIB}\n")
-    assert memory.available_bytes() == 350 * MIB  # the cache can be had
+    assert memory.available_bytes() == 350 * MIB  # the file cache counts as free
     write(inner, max=f"{110 * MIB}\n")
     assert memory.available_bytes() == 10 * MIB
     write(inner, max=f"{50 * MIB}\n")
     assert memory.available_bytes() == 0
 
 
-def test_limits_of_control_groups_of_version_1_under_a_name_that_is_not_seen(machine):
+def test_limits_of_control_groups_of_version_1_with_a_hidden_name(machine):
     (machine / "cgroup").write_text("5:cpu,cpuacct:/docker/abc\n4:memory:/docker/abc\n0::/elsewhere\n")
     root = machine / "mount" / "memory"
     write(
@@ -113,10 +113,10 @@ def test_other_systems(machine, monkeypatch):
     monkeypatch.setattr(os, "sysconf", sysconf)
     assert memory.available_bytes() == 409_600
     pages.clear()
-    assert memory.available_bytes() > 2**60  # nothing is known
+    assert memory.available_bytes() > 2**60  # no information
 
 
-def test_auto_takes_the_solver_that_fits(free):
+def test_auto_chooses_a_solver_that_fits(free):
     problem = make()
     blocks, n = 2 * len(problem.patterns), problem.n
     bases, multipliers = 8 * blocks * problem.d**2, 2 * 8 * n * blocks
@@ -132,7 +132,7 @@ def test_auto_takes_the_solver_that_fits(free):
     assert type(first_able(problem)).__name__ == "WorkingSet"
 
 
-def test_a_solver_that_is_asked_for_refuses_what_does_not_fit(free):
+def test_named_solvers_refuse_problems_that_do_not_fit(free):
     problem = make()
     free(8 * 2 * len(problem.patterns) * problem.d**2 - 1)
     with pytest.raises(cr.InsufficientMemoryError, match="WorkingSet, with a basis of 20 x 20 for each of"):
@@ -150,7 +150,7 @@ def test_a_solver_that_is_asked_for_refuses_what_does_not_fit(free):
         problem.to_cvxpy()
 
 
-def test_wide_data_need_what_their_rows_need(free):
+def test_wide_data_need_the_memory_of_their_row_space(free):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((10, 300))
     problem = cr.ConvexReLU(X, X[:, 0], cr.sample_patterns(X, 20, seed=0), lam=0.1)
@@ -175,12 +175,12 @@ def test_projectors_refuse_bases_that_do_not_fit(free):
     projector.project(np.arange(2), W[:2])
     with pytest.raises(cr.InsufficientMemoryError, match="A basis of 20 x 20 for each of 3 cones"):
         projector.project(np.arange(3), W)
-    assert np.isfinite(projector.project(np.arange(2), W[:2])).all()  # as it was
+    assert np.isfinite(projector.project(np.arange(2), W[:2])).all()  # unchanged
     with pytest.raises(cr.InsufficientMemoryError, match="3 polyhedra"):
         PolyhedronProjector(problem.X, problem.patterns.D[:, :3], np.zeros((problem.n, 3)))
 
 
-def test_least_squares_does_without_the_kernel(free):
+def test_least_squares_without_memory_for_the_kernel(free):
     problem = make("gated", penalty="squared_l2")
     by_kernel = cr.solve(problem, "LeastSquares")
     assert by_kernel.solver_status.endswith("kernel")

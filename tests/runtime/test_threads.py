@@ -1,4 +1,4 @@
-"""Everything public may be called from threads: the same bits as one after another, whatever was done before."""
+"""Thread safety of the public interface: the same bits as sequential calls, whatever was done before."""
 
 import itertools
 import sys
@@ -34,7 +34,7 @@ def switch_at_each_chance(switch_often):
 
 
 def bits(value):
-    """Return what a result is to the last bit, seconds apart."""
+    """Return the content of a result to the last bit, without times."""
     if isinstance(value, np.ndarray):
         return value.dtype.str, value.shape, value.tobytes()
     if sp.issparse(value):
@@ -51,7 +51,7 @@ def bits(value):
 
 
 def assert_same_from_threads(function, arguments, repeats=1, expected=None):
-    """Call the function once for each argument in turn, then from threads that start at once."""
+    """Compare sequential calls for each argument with calls from threads that start together."""
     arguments = list(arguments)
     if expected is None:
         expected = [bits(function(argument)) for argument in arguments]
@@ -59,14 +59,14 @@ def assert_same_from_threads(function, arguments, repeats=1, expected=None):
 
     def work(first):
         start.wait()
-        places = [(first + i) % len(arguments) for i in range(-(-repeats * len(arguments) // WORKERS))]
-        return [(place, bits(function(arguments[place]))) for place in places]
+        indices = [(first + i) % len(arguments) for i in range(-(-repeats * len(arguments) // WORKERS))]
+        return [(index, bits(function(arguments[index]))) for index in indices]
 
     with ThreadPoolExecutor(WORKERS) as pool:
         found = list(itertools.chain.from_iterable(pool.map(work, range(WORKERS))))
-    assert {place for place, _ in found} == set(range(len(arguments)))
-    for place, result in found:
-        assert result == expected[place], place
+    assert {index for index, _ in found} == set(range(len(arguments)))
+    for index, result in found:
+        assert result == expected[index], index
 
 
 @pytest.mark.usefixtures("switch_at_each_chance")
@@ -77,13 +77,13 @@ def test_products_of_one_operator(n, d, P):
     ts, Us = rng.standard_normal((6, n, 1)), rng.standard_normal((6, 1, P, d))
     fresh = [bits(cr.GatedOperator(X, D).adjoint(t)) for t in ts], [bits(cr.GatedOperator(X, D).forward(U)) for U in Us]
     for name, arguments, expected in zip(("adjoint", "forward"), (ts, Us), fresh, strict=True):
-        for _ in range(2):  # an operator that nobody has used, each time
+        for _ in range(2):  # a new operator each time
             operator = cr.GatedOperator(X, D)
             assert_same_from_threads(getattr(operator, name), arguments, 4, expected)
 
 
 def fresh(case_or_problem):
-    """Return a problem that has not been used."""
+    """Return a new problem without cached attributes."""
     problem = case_or_problem if isinstance(case_or_problem, cr.ConvexReLU | cr.ConvexGatedReLU) else None
     problem = case_or_problem.build() if problem is None else problem
     return type(problem)(problem.X, problem.y, problem.patterns, problem.lam, problem.loss, problem.penalty)
@@ -101,7 +101,7 @@ def test_certificates_of_one_problem(case):
 
 
 @pytest.mark.parametrize("case", list(all_cases())[1::9], ids=str)
-def test_a_certificate_does_not_depend_on_what_was_done_before(case):
+def test_certificates_are_independent_of_earlier_calls(case):
     used = fresh(case)
     solution = cr.solve(used, tol=1e-2)
     weights = random_weights(used, np.random.default_rng(0))
@@ -146,7 +146,7 @@ def make_regression(n=24, d=2, seed=0):
     return X, np.abs(X[:, 0]) - X[:, 1] + 0.1 * rng.standard_normal(n)
 
 
-@pytest.mark.parametrize("d", [1, pytest.param(2, marks=pytest.mark.slow)])  # by an exact search; branch and bound
+@pytest.mark.parametrize("d", [1, pytest.param(2, marks=pytest.mark.slow)])  # exact search; branch and bound
 def test_global_searches(d):
     X, y = make_regression(10, 2)
     X = X[:, [0, 2] if d == 1 else [0, 1, 2]]
@@ -202,7 +202,7 @@ def test_estimators(estimator):
     assert_same_from_threads(lambda rows: fitted.predict(X[:rows]), [20, 40, 60], 5)
 
 
-def test_warnings_are_silenced_in_their_own_thread_alone():
+def test_warnings_are_silenced_in_one_thread_only():
     ready, done = threading.Event(), threading.Event()
 
     def long_call():
@@ -223,7 +223,7 @@ def test_warnings_are_silenced_in_their_own_thread_alone():
         warn("heard again", ConvergenceWarning, stacklevel=1)
 
 
-def test_other_warnings_are_heard_in_silenced_calls():
+def test_other_warnings_are_issued_in_silenced_calls():
     def call():
         warn("of another kind", cr.UnsupportedOptionWarning, stacklevel=1)
 
@@ -231,8 +231,8 @@ def test_other_warnings_are_heard_in_silenced_calls():
         silenced(call, ConvergenceWarning)()
 
 
-def test_filters_that_change_meanwhile_are_kept():
-    """CVXPY's warning is silenced while the package is in it; nothing is left of that, nor undone by it."""
+def test_concurrent_changes_of_filters_are_kept():
+    """CVXPY's warning is silenced during its calls only, and other changes of filters are kept."""
     inside, swapped = threading.Event(), threading.Event()
 
     def solve():
