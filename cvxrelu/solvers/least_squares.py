@@ -1,4 +1,4 @@
-"""Squared loss without a penalty or with the squared l2 one: linear least squares, exactly."""
+"""Squared loss with no penalty or the squared l2 penalty: linear least squares."""
 
 import math
 import time
@@ -18,41 +18,41 @@ from cvxrelu.runtime.memory import fits
 from cvxrelu.solvers.interface import Limits, SolverResult
 from cvxrelu.status import Status
 
-_KERNELS = 3  # matrices of n x n at a time
-_MOST_WORK, _LARGEST = 1e10, 1e7  # of an orthogonal factor: operations, entries
-_MOST_TRIANGLE_WORK = 5e10  # of the triangle alone
-_WELL_CONDITIONED = 1e-8  # least to largest eigenvalue of the kernel
-_SHARE = 0.1  # of tol
-_FACTORS = 4  # arrays of A's size, with it
-_WORTHWHILE = 0.5  # of the gap, what a refinement leaves
+_KERNELS = 3  # n x n matrices held at a time
+_MOST_WORK, _LARGEST = 1e10, 1e7  # limits of an orthogonal factorization: operations, entries
+_MOST_TRIANGLE_WORK = 5e10  # limit for the triangle alone
+_WELL_CONDITIONED = 1e-8  # smallest over largest eigenvalue of the kernel
+_GAP_FRACTION = 0.1  # of tol
+_FACTORS = 4  # arrays of the size of A held at a time
+_MIN_IMPROVEMENT = 0.5  # factor by which a refinement must reduce the gap
 
 
 @dataclass(frozen=True)
-class _Answer:
-    """Weights, how they were found, t where it is known better than from them, and whether the gap is small enough."""
+class _Candidate:
+    """Weights with their method, a t more accurate than the gradient there, if any, and whether the gap is small."""
 
     weights: FloatArray
-    way: str
+    method: str
     t: FloatArray | None = None
-    sound: bool = True
+    accurate: bool = True
     n_iter: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeastSquares:
-    """Least squares for C-GReLU with squared loss, and no penalty (or lam = 0) or squared l2.
+    """Least-squares solver for C-GReLU with squared loss and no penalty (or lam = 0) or squared l2.
 
-    With at most ``dense_rows`` rows, and where that fits in memory: the kernel A A' = (X X') o (D D') of size n x n and
-    its eigenvalues or Cholesky factor, in n^2 numbers. It has the square of A's condition number: where that is seen to
-    spoil the answer, an orthogonal factor of A itself, if A is small, and the dual variable from the same factor. Else:
-    SciPy's LSMR on the operator, with damping sqrt(lam n), refined. At lam = 0 the solution of least norm.
+    With at most ``dense_rows`` rows, if it fits in memory, forms the n x n kernel A A' = (X X') o (D D') and takes its
+    eigenvalues or Cholesky factor. The kernel squares the condition number of A: if that makes the solution inaccurate
+    and A is small, uses an orthogonal factorization of A itself, also for the dual variable. Otherwise runs SciPy's
+    LSMR on the operator, with damping sqrt(lam n) and refinement. At lam = 0 it returns the minimum-norm solution.
 
     Parameters
     ----------
     dense_rows : int
         Largest n for which the kernel is formed.
     max_iter : int
-        Iteration limit of LSMR, where `cvxrelu.solve` is given none.
+        Iteration limit of LSMR, if `cvxrelu.solve` is given none.
 
     Examples
     --------
@@ -85,32 +85,32 @@ class LeastSquares:
             )
 
     def run(self, problem: ConvexProblem, start: Weights | None, limits: Limits) -> SolverResult:
-        """Solve the problem; a start is of no use here. See `cvxrelu.solve`."""
+        """Solve the problem; ``start`` is ignored. See `cvxrelu.solve`."""
         self.check_problem(problem)
         started = time.perf_counter()
         damping = problem.n * problem.lam * (problem.penalty.curvature or 0.0)
         dense = problem.n <= self.dense_rows and fits(_KERNELS * 8.0 * problem.n**2)
         small = _is_small(problem)
-        answer = _by_kernel(problem, damping, limits.tol) if dense else None
-        if answer is None and not (small and (dense or damping == 0.0)):
-            answer = _by_lsmr(problem, damping, limits)
-        if answer is None or (small and not answer.sound):
-            answer = _by_orthogonal_factor(problem, damping)
+        candidate = _by_kernel(problem, damping, limits.tol) if dense else None
+        if candidate is None and not (small and (dense or damping == 0.0)):
+            candidate = _by_lsmr(problem, damping, limits)
+        if candidate is None or (small and not candidate.accurate):
+            candidate = _by_orthogonal_factor(problem, damping)
         return SolverResult(
-            weights=answer.weights,
-            t=answer.t,
-            status=Status.MAX_ITER if answer.n_iter >= limits.max_iter > 1 else Status.INACCURATE,
-            solver_status=f"LeastSquares: {answer.way}",
-            n_iter=answer.n_iter,
+            weights=candidate.weights,
+            t=candidate.t,
+            status=Status.MAX_ITER if candidate.n_iter >= limits.max_iter > 1 else Status.INACCURATE,
+            solver_status=f"LeastSquares: {candidate.method}",
+            n_iter=candidate.n_iter,
             solve_time=time.perf_counter() - started,
         )
 
 
-def _by_kernel(problem: ConvexProblem, damping: float, tol: float) -> _Answer | None:
-    """Return A'a with (A A' + damping I) a = Y, in the least-squares sense where that is singular; None if it is not.
+def _by_kernel(problem: ConvexProblem, damping: float, tol: float) -> _Candidate | None:
+    """Return A'a for (A A' + damping I) a = Y, by least squares if singular; None if the factorization fails.
 
-    With damping it is sound where the duality gap is small; else t is -lam a, which the rounding of rows of large
-    entries does not spoil. Without damping it is sound where A has full rank by far.
+    With damping it is accurate if the duality gap is small; otherwise t is -lam a, which is insensitive to the rounding
+    of rows with large entries. Without damping it is accurate if A is well conditioned, of full rank.
     """
     X, D = problem.operator.X, np.asarray(problem.patterns.D, dtype=np.float64)
     kernel = (X @ X.T) * (D @ D.T)
@@ -121,48 +121,48 @@ def _by_kernel(problem: ConvexProblem, damping: float, tol: float) -> _Answer | 
         except np.linalg.LinAlgError:
             return None
         weights = problem.operator.adjoint(dual)
-        goal = _SHARE * tol * problem.objective(weights)
-        sound = _gap(problem, weights, problem.gradient_point(weights)) <= goal
-        return _Answer(weights, "kernel", None if sound else -problem.lam * dual, sound)
+        threshold = _GAP_FRACTION * tol * problem.objective(weights)
+        accurate = _gap(problem, weights, problem.gradient_point(weights)) <= threshold
+        return _Candidate(weights, "kernel", None if accurate else -problem.lam * dual, accurate)
     values, vectors = scipy.linalg.eigh(kernel, overwrite_a=True)
     kept = values > problem.n * np.finfo(np.float64).eps * max(values[-1], 0.0)
-    sound = values[max(problem.n - len(problem.patterns) * problem.d, 0)] >= _WELL_CONDITIONED * values[-1]
+    accurate = values[max(problem.n - len(problem.patterns) * problem.d, 0)] >= _WELL_CONDITIONED * values[-1]
     dual = vectors[:, kept] @ ((vectors[:, kept].T @ problem.Y) / values[kept, None])
-    return _Answer(problem.operator.adjoint(dual), "kernel", None, bool(sound))
+    return _Candidate(problem.operator.adjoint(dual), "kernel", None, bool(accurate))
 
 
 def _is_small(problem: ConvexProblem) -> bool:
-    """Return whether an orthogonal factor of A, with the damping below or beside it, is cheap."""
+    """Return whether an orthogonal factorization of A, extended by the damping, is cheap."""
     columns = len(problem.patterns) * problem.d
-    short, both = min(problem.n, columns), float(problem.n + columns)
-    return both * short**2 <= _MOST_WORK and both * short <= _LARGEST and fits(_FACTORS * 8.0 * both * short)
+    smaller, total = min(problem.n, columns), float(problem.n + columns)
+    return total * smaller**2 <= _MOST_WORK and total * smaller <= _LARGEST and fits(_FACTORS * 8.0 * total * smaller)
 
 
-def _by_orthogonal_factor(problem: ConvexProblem, damping: float) -> _Answer:
-    """Return the solution from A itself: the one place where a native solver makes that matrix.
+def _by_orthogonal_factor(problem: ConvexProblem, damping: float) -> _Candidate:
+    """Return the solution from A itself, a matrix that no other native method forms.
 
-    Rows of A of very different size cost no accuracy: they are columns of A', or the largest come first among the rows
-    and columns are pivoted (Cox & Higham, "Stability of Householder QR factorization for weighted least squares
-    problems", 1998).
+    It is accurate for rows of A of very different size: these are columns of A', or rows are sorted by decreasing size
+    and columns pivoted (Cox & Higham, "Stability of Householder QR factorization for weighted least squares problems",
+    1998).
     """
     X, D = problem.operator.X, np.asarray(problem.patterns.D, dtype=np.float64)
     A = (D[:, :, None] * X[:, None, :]).reshape(problem.n, -1)
     if math.sqrt(damping) <= np.finfo(np.float64).eps * np.abs(A).max():
-        return _Answer(_blocks(problem, _undamped(A, problem.Y)), "orthogonal factor")
-    blocks, t = (_of_least_norm if A.shape[0] <= A.shape[1] else _of_least_residual)(A, damping, problem.Y)
-    return _Answer(_blocks(problem, blocks), "orthogonal factor", t)
+        return _Candidate(_blocks(problem, _undamped(A, problem.Y)), "orthogonal factor")
+    blocks, t = (_min_norm if A.shape[0] <= A.shape[1] else _min_residual)(A, damping, problem.Y)
+    return _Candidate(_blocks(problem, blocks), "orthogonal factor", t)
 
 
-def _of_least_norm(A: FloatArray, damping: float, Y: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return u (P d, c) and t (n, c), from the least z = [u; sqrt(damping) a] with [A, sqrt(damping) I] z = Y."""
+def _min_norm(A: FloatArray, damping: float, Y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return u (P d, c) and t (n, c) from the minimum-norm z = [u; sqrt(damping) a] with [A, sqrt(damping) I] z = Y."""
     n, columns = A.shape
     Q, R = scipy.linalg.qr(np.vstack([A.T, math.sqrt(damping) * np.eye(n)]), mode="economic", overwrite_a=True)
     z = Q @ scipy.linalg.solve_triangular(R, Y, trans="T")
     return z[:columns], -(math.sqrt(damping) / n) * z[columns:]
 
 
-def _of_least_residual(A: FloatArray, damping: float, Y: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return u (P d, c) and t (n, c), from the least residual of [A; sqrt(damping) I] u = [Y; 0]."""
+def _min_residual(A: FloatArray, damping: float, Y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return u (P d, c) and t (n, c) from the least-squares solution of [A; sqrt(damping) I] u = [Y; 0]."""
     n, columns = A.shape
     stacked = np.vstack([A, math.sqrt(damping) * np.eye(columns)])
     order = _largest_first(stacked)
@@ -171,26 +171,28 @@ def _of_least_residual(A: FloatArray, damping: float, Y: FloatArray) -> tuple[Fl
     coefficients = Q.T @ target
     u = np.empty((columns, Y.shape[1]))
     u[pivots] = scipy.linalg.solve_triangular(R, coefficients)
-    rest = target - Q @ coefficients
-    rest -= Q @ (Q.T @ rest)
-    residual = np.empty_like(rest)
-    residual[order] = rest
+    sorted_residual = target - Q @ coefficients
+    sorted_residual -= Q @ (Q.T @ sorted_residual)
+    residual = np.empty_like(sorted_residual)
+    residual[order] = sorted_residual
     return u, -residual[:n] / n
 
 
 def _undamped(A: FloatArray, Y: FloatArray) -> FloatArray:
-    """Return u (P d, c) of least norm, and what is left of rows that can be fitted, corrected for columns of unit size.
+    """Return the minimum-norm u (P d, c), with its residual corrected by a fit with columns of unit size.
 
-    The correction is small beside u, but not in the columns that no large row reaches.
+    The correction is small relative to u, except in columns that are zero in all large rows.
     """
     order, cond = _largest_first(A), max(A.shape) * np.finfo(np.float64).eps
     u = scipy.linalg.lstsq(A[order], Y[order], cond=cond, lapack_driver="gelsy")[0]
     sizes = np.abs(A).max(axis=0)
     sizes[sizes == 0.0] = 1.0
-    scaled, rest = A / sizes, Y - A @ u
+    scaled, residual = A / sizes, Y - A @ u
     order = _largest_first(scaled)
-    correction = scipy.linalg.lstsq(scaled[order], rest[order], cond=cond, lapack_driver="gelsy")[0] / sizes[:, None]
-    better = np.linalg.norm(rest - A @ correction, axis=0) < np.linalg.norm(rest, axis=0)
+    correction = (
+        scipy.linalg.lstsq(scaled[order], residual[order], cond=cond, lapack_driver="gelsy")[0] / sizes[:, None]
+    )
+    better = np.linalg.norm(residual - A @ correction, axis=0) < np.linalg.norm(residual, axis=0)
     solved: FloatArray = u + np.where(better, correction, 0.0)
     return solved
 
@@ -199,30 +201,30 @@ def _largest_first(A: FloatArray) -> NDArray[np.intp]:
     return np.argsort(-np.abs(A).max(axis=1), kind="stable")
 
 
-def _by_lsmr(problem: ConvexProblem, damping: float, limits: Limits) -> _Answer:
-    """Return LSMR's solution; with damping, corrected by LSMR with a preconditioner where the gap is not small.
+def _by_lsmr(problem: ConvexProblem, damping: float, limits: Limits) -> _Candidate:
+    """Return the LSMR solution; with damping, refined by preconditioned LSMR until the gap is small.
 
-    The residual of [A; sqrt(damping) I] and [Y; 0] is moved by each correction, and not computed from the weights anew,
-    where it would be spoilt by the rounding of rows of large entries.
+    Each correction updates the residual of [A; sqrt(damping) I] and [Y; 0]: recomputing it from the weights would be
+    inaccurate by the rounding of rows with large entries.
     """
-    accuracy = min(1e-8, limits.tol)
+    lsmr_tol = min(1e-8, limits.tol)
 
     def solve(A: LinearOperator, targets: FloatArray, damp: float = 0.0) -> tuple[FloatArray, int]:
         answers = [
-            lsmr(A, target, damp=damp, atol=accuracy, btol=accuracy, conlim=0.0, maxiter=limits.max_iter)
+            lsmr(A, target, damp=damp, atol=lsmr_tol, btol=lsmr_tol, conlim=0.0, maxiter=limits.max_iter)
             for target in targets.T
         ]
-        return np.stack([answer[0] for answer in answers], axis=1), max(answer[2] for answer in answers)
+        return np.stack([candidate[0] for candidate in answers], axis=1), max(candidate[2] for candidate in answers)
 
     u, n_iter = solve(_stacked(problem, None), problem.Y, math.sqrt(damping))
-    best = _Answer(_blocks(problem, u), "LSMR", n_iter=n_iter)
+    best = _Candidate(_blocks(problem, u), "LSMR", n_iter=n_iter)
     if damping == 0.0:
         return best
     t = problem.gradient_point(best.weights)
-    goal = _SHARE * limits.tol * problem.objective(best.weights)
-    least = _gap(problem, best.weights, t)
-    if least <= goal or (R := _triangle(problem, damping)) is None:
-        return replace(best, sound=least <= goal)
+    threshold = _GAP_FRACTION * limits.tol * problem.objective(best.weights)
+    smallest = _gap(problem, best.weights, t)
+    if smallest <= threshold or (R := _triangle(problem, damping)) is None:
+        return replace(best, accurate=smallest <= threshold)
     A = _stacked(problem, math.sqrt(damping))
     inverse = LinearOperator(
         R.shape,
@@ -231,21 +233,21 @@ def _by_lsmr(problem: ConvexProblem, damping: float, limits: Limits) -> _Answer:
         dtype=np.float64,
     )
     residual = np.vstack([-problem.n * t, -math.sqrt(damping) * u])
-    while least > goal and n_iter < limits.max_iter:
+    while smallest > threshold and n_iter < limits.max_iter:
         correction, more = solve(A @ inverse, residual)
         correction = inverse.matmat(correction)
         u, n_iter = u + correction, n_iter + more
         residual -= A.matmat(correction)
         weights, t = _blocks(problem, u), -residual[: problem.n] / problem.n
         gap = _gap(problem, weights, t)
-        if gap > _WORTHWHILE * least:
+        if gap > _MIN_IMPROVEMENT * smallest:
             break
-        best, least = _Answer(weights, "LSMR, preconditioned", t, n_iter=n_iter), gap
-    return replace(best, sound=least <= goal)
+        best, smallest = _Candidate(weights, "LSMR, preconditioned", t, n_iter=n_iter), gap
+    return replace(best, accurate=smallest <= threshold)
 
 
 def _triangle(problem: ConvexProblem, damping: float) -> FloatArray | None:
-    """Return R with R'R = A'A + damping I, of a QR factorisation by blocks of rows; None where that is much work."""
+    """Return R with R'R = A'A + damping I, by QR factorization of row blocks; None if too expensive or singular."""
     X, D, columns = problem.operator.X, np.asarray(problem.patterns.D), len(problem.patterns) * problem.d
     if 4.0 * problem.n * columns**2 > _MOST_TRIANGLE_WORK or not fits(_FACTORS * 8.0 * 2.0 * columns**2):
         return None
@@ -259,7 +261,7 @@ def _triangle(problem: ConvexProblem, damping: float) -> FloatArray | None:
 
 
 def _stacked(problem: ConvexProblem, damping: float | None) -> LinearOperator:
-    """Return A for one output, with damping times the identity below it, if any."""
+    """Return A for one output, with damping times the identity stacked below it, if given."""
     shape, n = (1, len(problem.patterns), problem.d), problem.n
     columns = math.prod(shape)
 
@@ -277,10 +279,12 @@ def _stacked(problem: ConvexProblem, damping: float | None) -> LinearOperator:
 
 
 def _gap(problem: ConvexProblem, weights: FloatArray, t: FloatArray) -> float:
-    """Return the duality gap of weights and t, with damping: a sum of squares, without cancellation."""
-    slope = problem.operator.adjoint(t) + problem.lam * weights
-    rest = t - problem.gradient_point(weights)
-    return float(np.vdot(slope, slope)) / (2.0 * problem.lam) + 0.5 * problem.n * float(np.vdot(rest, rest))
+    """Return the duality gap of weights and t with damping, a sum of squares without cancellation."""
+    gradient = problem.operator.adjoint(t) + problem.lam * weights
+    residual = t - problem.gradient_point(weights)
+    return float(np.vdot(gradient, gradient)) / (2.0 * problem.lam) + 0.5 * problem.n * float(
+        np.vdot(residual, residual)
+    )
 
 
 def _blocks(problem: ConvexProblem, u: FloatArray) -> FloatArray:

@@ -1,4 +1,4 @@
-"""LeastSquares where rows, columns or targets are of very different size: the gap of ordinary data."""
+"""LeastSquares with rows, columns or targets of very different size: gaps as small as for well-scaled data."""
 
 import itertools
 import warnings
@@ -75,7 +75,7 @@ def test_without_penalty(case, size, c):
 
 
 @pytest.mark.parametrize("case", ["plain", "row", "target", "entry", "columns"])
-def test_rows_that_can_be_fitted_are(case):
+def test_fittable_rows_are_fitted(case):
     problem = make_problem(case, SIZES[1], 3, 0.0, "none")
     solution = cr.solve(problem, "LeastSquares")
     assert solution.status == "optimal"
@@ -95,8 +95,8 @@ def test_clarabel_agrees(case, lam):
 
 
 @pytest.mark.parametrize("lam", [1e-20, 1e-40])
-def test_a_penalty_that_rounds_to_none(lam):
-    """The weights are those without a penalty; a bound above zero would need A't = 0 to less than rounding."""
+def test_negligible_penalty(lam):
+    """The weights equal those without a penalty; a positive bound would need A't = 0 below rounding."""
     free = cr.solve(make_problem("plain", SIZES[0], 1, 0.0, "none"), "LeastSquares")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", cr.ConvergenceWarning)
@@ -105,7 +105,7 @@ def test_a_penalty_that_rounds_to_none(lam):
     assert solution.objective == pytest.approx(free.objective, rel=1e-12)
 
 
-def test_ordinary_data_keep_to_the_kernel():
+def test_well_scaled_data_use_the_kernel():
     for lam in (1e-1, 1e-4):
         solution = cr.solve(make_problem("plain", SIZES[2], 3, lam), "LeastSquares")
         assert solution.solver_status == "LeastSquares: kernel"
