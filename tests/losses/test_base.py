@@ -454,9 +454,9 @@ def test_bregman_distance_of_tiny_steps_does_not_cancel(loss, dtype):
     rng, f, Y = problem(loss, 3)
     f, Y = (0.1 * f + 0.1 * Y).astype(dtype), Y.astype(dtype)
     step = (1e-7 * (1.0 + rng.random(f.shape))).astype(dtype) * np.arange(1, f.shape[1] + 1, dtype=dtype)
-    whole, half = loss.bregman(step, f, Y), loss.bregman(0.5 * step, f, Y)
-    assert whole > 0.0 or (loss.name == "huber" and (np.abs(f - Y) > loss.delta).all())
-    assert half == pytest.approx(0.25 * whole, rel=1e-5)
+    full, half = loss.bregman(step, f, Y), loss.bregman(0.5 * step, f, Y)
+    assert full > 0.0 or (loss.name == "huber" and (np.abs(f - Y) > loss.delta).all())
+    assert half == pytest.approx(0.25 * full, rel=1e-5)
 
 
 @each_loss

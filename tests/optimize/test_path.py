@@ -234,10 +234,10 @@ def test_interrupted_path_resumes_from_its_folder(kind, tmp_path, solved):
     assert [point.solver_status == "loaded" for point in seen] == [True] * 3 + [False] * 2
     assert second.complete
     np.testing.assert_allclose(second.objectives[:3], first.objectives, rtol=1e-12)
-    whole = regularization_path(problem, lams, solver=SOLVER[kind])
-    gaps = (whole.objectives - whole.lowers) + (second.objectives - second.lowers)
-    assert (np.abs(whole.objectives - second.objectives) <= gaps + 1e-14).all()
-    assert second.status == whole.status == ("optimal",) * 5
+    complete = regularization_path(problem, lams, solver=SOLVER[kind])
+    gaps = (complete.objectives - complete.lowers) + (second.objectives - second.lowers)
+    assert (np.abs(complete.objectives - second.objectives) <= gaps + 1e-14).all()
+    assert second.status == complete.status == ("optimal",) * 5
     assert second.gaps.max() <= 1e-4
 
 

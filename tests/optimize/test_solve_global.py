@@ -34,9 +34,9 @@ def targets(X, loss, seed=0):
 
 
 def largest_lam(X, y, loss):
-    measure = {"squared": cr.Squared(), "logistic": cr.Logistic(), "huber": cr.Huber(0.5)}[loss]
-    t = measure.gradient(np.zeros((len(X), 1)), y[:, None])
-    return measure, cr.find_neuron(X, t[:, 0]).value
+    loss_function = {"squared": cr.Squared(), "logistic": cr.Logistic(), "huber": cr.Huber(0.5)}[loss]
+    t = loss_function.gradient(np.zeros((len(X), 1)), y[:, None])
+    return loss_function, cr.find_neuron(X, t[:, 0]).value
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -46,11 +46,11 @@ def largest_lam(X, y, loss):
 def test_global_optimum_is_that_of_all_patterns_by_clarabel(name, loss, ratio):
     X = TINY[name]
     y = targets(X, loss)
-    measure, lam_max = largest_lam(X, y, loss)
+    loss_function, lam_max = largest_lam(X, y, loss)
     lam = ratio * lam_max
-    every = cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam, measure)
+    every = cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam, loss_function)
     brute = cr.solve(every, "CLARABEL", tol=1e-7)
-    solution = cr.solve_global(X, y, lam, measure)
+    solution = cr.solve_global(X, y, lam, loss_function)
     assert solution.status == "optimal"
     assert solution.certificate.scope == "global"
     assert solution.certificate.rel_gap <= 1e-6
@@ -58,10 +58,10 @@ def test_global_optimum_is_that_of_all_patterns_by_clarabel(name, loss, ratio):
     assert solution.lower <= brute.objective * (1 + 1e-12)
     assert brute.lower <= solution.objective * (1 + 1e-12)
     network = solution.network()
-    assert network.objective(X, y, lam, measure) == pytest.approx(solution.objective, rel=1e-9)
+    assert network.objective(X, y, lam, loss_function) == pytest.approx(solution.objective, rel=1e-9)
     # The dual point is feasible for every pattern, as scope "global" claims.
     assert every.dual_constraint_values(solution.dual.t)[0].max() <= lam * (1 + 1e-9)
-    assert solution.lower == pytest.approx(-measure.conjugate(solution.dual.t, y[:, None]), rel=1e-12)
+    assert solution.lower == pytest.approx(-loss_function.conjugate(solution.dual.t, y[:, None]), rel=1e-12)
 
 
 def test_zero_data_and_zero_targets():

@@ -185,14 +185,14 @@ def test_products_are_those_of_the_plain_mask(D, block_bytes, tile_bytes, data):
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     X, t = rng.standard_normal((n, d)), rng.standard_normal((n, c))
     U = rng.standard_normal((c, P, d)) * (rng.random((c, P, 1)) < 0.7)
-    wanted = rng.random((c, P)) < 0.3
+    blocks = rng.random((c, P)) < 0.3
     index = rng.integers(0, P, size=data.draw(st.integers(1, 8)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cvxrelu.problems.operator._TILE_BYTES", tile_bytes)
         for dtype in (np.float64, np.float32):
             plain, packed = (cr.GatedOperator(X, mask, block_bytes).astype(dtype) for mask in (D, pack(D)))
             atol = 1e-12 if dtype == np.float64 else 1e-4
-            np.testing.assert_allclose(packed.adjoint(t, wanted), plain.adjoint(t, wanted), atol=atol)
+            np.testing.assert_allclose(packed.adjoint(t, blocks), plain.adjoint(t, blocks), atol=atol)
             np.testing.assert_allclose(packed.adjoint(t), plain.adjoint(t), atol=atol)
             np.testing.assert_allclose(packed.forward(U), plain.forward(U), atol=atol)
             part = packed.take(index)

@@ -158,10 +158,10 @@ def patch(gate, shape):
 def test_convolutional_gates_fill_a_patch_of_all_channels(image_shape, kernel_size, shape, kernel):
     X = distinct_data(math.prod(shape))
     patterns = sample_patterns(X, 150, "convolutional", image_shape=image_shape, kernel_size=kernel_size)
-    places = [patch(gate, shape) for gate in patterns.G.T]
-    assert {place[2:] for place in places} == {kernel}
+    patches = [patch(gate, shape) for gate in patterns.G.T]
+    assert {bounds[2:] for bounds in patches} == {kernel}
     tops, lefts = range(shape[1] - kernel[0] + 1), range(shape[2] - kernel[1] + 1)
-    assert {place[:2] for place in places} == {(top, left) for top in tops for left in lefts}
+    assert {bounds[:2] for bounds in patches} == {(top, left) for top in tops for left in lefts}
 
 
 # Bias
@@ -207,9 +207,11 @@ def test_bias_is_a_quantile_of_the_products(X, with_bias):
 
 
 def test_bias_is_independent_of_the_block_size(with_bias, monkeypatch):
-    whole = sample_patterns(with_bias, 20, bias=True, active_proportion=0.3)
+    unblocked = sample_patterns(with_bias, 20, bias=True, active_proportion=0.3)
     monkeypatch.setattr(module, "_BLOCK_BYTES", 1)
-    np.testing.assert_allclose(sample_patterns(with_bias, 20, bias=True, active_proportion=0.3).G, whole.G, rtol=1e-12)
+    np.testing.assert_allclose(
+        sample_patterns(with_bias, 20, bias=True, active_proportion=0.3).G, unblocked.G, rtol=1e-12
+    )
 
 
 def test_equal_products_are_active_together():

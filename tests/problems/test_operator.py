@@ -109,8 +109,8 @@ def test_restriction_to_indices(drawn, used_before, data):
             np.testing.assert_allclose(one.forward(U), A @ U.reshape(c, -1).T, atol=1e-12)
             np.testing.assert_allclose(one.adjoint(t), (A.T @ t).T.reshape(U.shape), atol=1e-12)
     U = rng.standard_normal((c, operator.n_patterns, operator.n_features))
-    whole = expanded(operator.X, operator.D) @ U.reshape(c, -1).T
-    np.testing.assert_allclose(operator.forward(U), whole, atol=1e-12)  # unchanged
+    complete = expanded(operator.X, operator.D) @ U.reshape(c, -1).T
+    np.testing.assert_allclose(operator.forward(U), complete, atol=1e-12)  # unchanged
 
 
 @pytest.mark.parametrize("used_before", [True, False])
@@ -151,11 +151,11 @@ def test_adjoint_with_a_small_mask_leaves_other_blocks_zero():
     rng = np.random.default_rng(0)
     X, D, t = rng.standard_normal((12, 3)), rng.random((12, 8)) < 0.5, rng.standard_normal((12, 2))
     operator = cr.GatedOperator(X, D)
-    whole = operator.adjoint(t)
+    complete = operator.adjoint(t)
     for count in range(1, 16):
         mask = (np.arange(16) < count).reshape(2, 8)
         restricted = operator.adjoint(t, mask)
-        np.testing.assert_allclose(restricted[mask], whole[mask], rtol=1e-12)
+        np.testing.assert_allclose(restricted[mask], complete[mask], rtol=1e-12)
         assert np.any(restricted[~mask]) == (
             count >= 2 * 3
         )  # products of all blocks cost as much as those of c d blocks
