@@ -215,7 +215,7 @@ def test_weights_are_stored_with_mean_one():
     ("arguments", "message"),
     [
         (("squared", [1.0]), r"loss must be logistic, softmax or huber; got Squared\(\).*square roots"),
-        (("logistic", [1.0, 0.0]), r"weights must be .* positive numbers; got .* least 0 \(leave rows"),
+        (("logistic", [1.0, 0.0]), r"weights must be .* positive numbers; got .* minimum 0 \(omit rows"),
         (("logistic", [[1.0]]), r"weights must be a 1-D array of positive numbers; got shape \(1, 1\)"),
         (("logistic", [1.0, np.nan]), "weights must be finite"),
     ],
