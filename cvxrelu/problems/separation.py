@@ -10,7 +10,7 @@ _LARGE = 1e13  # margins of 1e-10 of the largest prediction, far above rounding,
 
 
 def separates(problem: ConvexProblem, weights: Weights) -> bool:
-    """Return whether the loss of an unregularized problem tends to 0 along multiples of the weights.
+    """Return whether the loss of an unregularised problem tends to 0 along multiples of the weights.
 
     Margins must be far above rounding.
     """
