@@ -163,7 +163,7 @@ class PatternCones:
         generators = (self._signs(block)[:, None] * rows).T
         lengths = np.linalg.norm(generators, axis=0)
         used = lengths > 0.0
-        if not used.any():  # SciPy's nnls frees memory twice
+        if not used.any():  # SciPy's nnls would free memory twice
             return gamma
         try:
             solution, _ = scipy.optimize.nnls(generators[:, used] / lengths[used], target)

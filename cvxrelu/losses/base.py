@@ -334,6 +334,6 @@ def require_range(loss: Loss, Y: FloatArray) -> None:
     size = math.frexp(value)[1] + 2 * exponent
     if not (0.0 < value < math.inf and _MIN_EXPONENT <= size <= _MAX_EXPONENT):
         raise ValueError(
-            f"y has entries up to {largest:.1e}: their loss, {loss!r}, leaves the range of float64; multiply y, and a "
-            "delta of Huber's, by a number that makes them ordinary"
+            f"y has entries up to {largest:.1e}, for which {loss!r} leaves the range of float64; multiply y, and the "
+            "delta of Huber, by a constant"
         )

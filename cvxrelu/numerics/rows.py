@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray, as_float64
 
-_SAFE = 1e140  # norms between its reciprocal and itself: no square leaves the range of float64
+_SAFE = 1e140  # largest norm, and inverse of the smallest, whose square neither over- nor underflows
 
 
 def row_norms(x: FloatArray) -> FloatArray:
@@ -19,7 +19,7 @@ def row_norms(x: FloatArray) -> FloatArray:
 
 
 def safe_row_norms(x: FloatArray) -> FloatArray:
-    """Return the Euclidean norms of the rows of x, also where their squares leave the range of float64."""
+    """Return the Euclidean norms of the rows of x, avoiding over- and underflow of squares."""
     with np.errstate(over="ignore", under="ignore"):
         norms: FloatArray = np.linalg.norm(x, axis=1)
     far = ~((norms > 1.0 / _SAFE) & (norms < _SAFE))
@@ -29,7 +29,7 @@ def safe_row_norms(x: FloatArray) -> FloatArray:
 
 
 def safe_norm(x: FloatArray) -> float:
-    """Return the Euclidean norm of a vector, also where its square leaves the range of float64."""
+    """Return the Euclidean norm of a vector, avoiding over- and underflow of its square."""
     with np.errstate(over="ignore", under="ignore"):
         norm = float(np.linalg.norm(x))
     return norm if 1.0 / _SAFE < norm < _SAFE else float(safe_row_norms(x[None])[0])

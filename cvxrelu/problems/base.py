@@ -302,14 +302,14 @@ class ConvexProblem(DualProgram):
         require(_WEIGHT_ARRAYS * 8.0 * math.prod(shape), f"Weights of shape {shape} and a few more arrays", _REMEDY)
 
     def require_range(self) -> None:
-        """Raise ValueError if the objective, or lam beside data of ordinary size, leaves the range of float64."""
+        """Raise ValueError if the objective, or lam after normalization of the data, leaves the range of float64."""
         require_range(self.loss, self.Y)
         if self._far and self.regularised:
             lam = ordinary_lam(self.lam, self.penalty, *exponents(self))
             if lam < min(self.lam, float(np.finfo(np.float64).tiny)):
                 raise ValueError(
-                    f"lam = {self.lam:g} is {lam:g} for X and y of ordinary size, beyond the range of float64: "
-                    "multiply X or y by a number that makes them ordinary, or take lam = 0"
+                    f"lam = {self.lam:g} is {lam:g} for normalized X and y, beyond the range of float64: rescale X or "
+                    "y, or use lam = 0"
                 )
 
     def zero_weights(self) -> Weights:

@@ -141,9 +141,9 @@ def test_columns_of_any_size_are_solved(kind, loss, size):
 @pytest.mark.parametrize("loss", ["squared", "logistic"])
 def test_a_lam_that_vanishes_beside_the_data_is_refused(kind, loss):
     problem = make_problem(kind, loss, "squared_l2", x=1e200, lam=0.1)
-    with pytest.raises(ValueError, match="lam = 0.1 is 0 for X and y of ordinary size"):
+    with pytest.raises(ValueError, match="lam = 0.1 is 0 for normalized X and y"):
         cr.solve(problem)
-    with pytest.raises(ValueError, match="lam = 0.1 is 0 for X and y of ordinary size"):
+    with pytest.raises(ValueError, match="lam = 0.1 is 0 for normalized X and y"):
         cr.certify(problem, problem.zero_weights())
 
 
