@@ -1,4 +1,4 @@
-"""Data that several files use."""
+"""Shared fixtures."""
 
 import pytest
 

@@ -23,7 +23,7 @@ CLASSES = (cr.ConvexGatedReLU, cr.ConvexReLU)
 @settings(max_examples=60)
 @given(st.sampled_from(CASES), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1e-4, 0.03, 0.9, 3.0]))
 def test_weak_duality(case, seed, ratio):
-    """Any dual point, moved to feasibility, is below any feasible primal point."""
+    """The value of any dual point made feasible is at most the objective of any feasible primal point."""
     rng = np.random.default_rng(seed)
     problem = make_problem(case.kind, case.loss, case.penalty, shape=case.shape, c=case.c, ratio=ratio)
     weights = random_weights(problem, rng)
@@ -47,13 +47,13 @@ def test_any_multipliers_give_a_valid_bound(case, seed):
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.penalty != "none"], ids=str)
-def test_solved_dual_points_are_feasible_and_no_larger_ones_are(case):
+def test_solved_dual_points_are_feasible_and_maximal(case):
     problem = case.build()
     solution = cr.solve(problem)
     point = solution.dual
     assert problem.dual_objective(point.t, point.multipliers) == pytest.approx(point.value, rel=1e-9, abs=1e-12)
     if case.penalty != "squared_l2":
-        # At an optimum some left side equals lam: a larger t is infeasible, whatever the multipliers.
+        # At an optimum some dual constraint is active: a larger t is infeasible for all multipliers.
         assert problem.dual_objective(1.001 * point.t) == -np.inf
 
 
@@ -69,9 +69,9 @@ def test_dual_objective_of_an_infeasible_point(data):
     ("kind", "penalty"), [("gated", name) for name in GATED_PENALTIES] + [("relu", name) for name in RELU_PENALTIES]
 )
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.filterwarnings("ignore::cvxrelu.ConvergenceWarning")  # the solver is to give a feasible point
+@pytest.mark.filterwarnings("ignore::cvxrelu.ConvergenceWarning")  # only a feasible point is needed
 def test_dual_points_of_any_size_give_valid_bounds(kind, loss, penalty):
-    """No product underflows to a false proof, none overflows with a warning."""
+    """Products neither underflow to a false proof nor overflow with a warning."""
     problem = make_problem(kind, loss, penalty, shape="tripled", c=3)
     t = np.random.default_rng(0).standard_normal(problem.Y.shape)
     for each in (problem, problem.with_lam(0.0)):
@@ -99,8 +99,8 @@ def test_dual_arguments_are_checked(data):
         cr.ConvexGatedReLU(*data).dual_objective(t, np.zeros((10, 12)))
 
 
-def test_zero_bounds_a_loss_by_its_own_minimum():
-    """Any prediction costs at least 1, which is -F*(0); a dual point that proves less is not returned."""
+def test_zero_dual_point_bounds_a_loss_by_its_minimum():
+    """Every prediction has a loss of at least 1 = -F*(0); a dual point with a smaller value is not returned."""
 
     class Raised(cr.Squared):
         def value(self, f, Y):
@@ -117,7 +117,7 @@ def test_zero_bounds_a_loss_by_its_own_minimum():
 
 
 @pytest.mark.parametrize("lam", [0.0, 1e-3])
-def test_the_zero_dual_point_is_itself(data, lam):
+def test_zero_dual_point_is_unchanged(data, lam):
     point = cr.ConvexReLU(*data, lam=lam).dual_point(np.zeros(12))
     assert not point.t.any()
     assert point.value == 0.0

@@ -1,4 +1,4 @@
-"""What only C-ReLU has: cones."""
+"""Cones and penalties of ConvexReLU."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import cvxrelu as cr
 from tests.helpers.cases import make_problem
 
 
-def test_violation_is_the_largest_miss():
+def test_violation_is_the_largest_one():
     problem = make_problem("relu")
     rng = np.random.default_rng(0)
     V, W = rng.standard_normal((2, *problem.zero_weights()[0].shape))
@@ -18,6 +18,6 @@ def test_violation_is_the_largest_miss():
     assert problem.violation(problem.zero_weights()) == 0.0
 
 
-def test_nuclear_is_for_gated_problems(data):
+def test_nuclear_norm_is_for_gated_problems_only(data):
     with pytest.raises(ValueError, match="'nuclear' is for ConvexGatedReLU"):
         cr.ConvexReLU(*data, penalty="nuclear")
