@@ -151,7 +151,7 @@ def test_warm_start_saves_iterations():
     cold = cr.solve(problem, "RFISTA")
     warm = cr.solve(problem, "RFISTA", start=cold.weights)
     assert warm.n_iter < 0.2 * cold.n_iter
-    with pytest.warns(cr.UnsupportedOptionWarning, match="CLARABEL cannot start"):
+    with pytest.warns(cr.UnsupportedOptionWarning, match="CLARABEL does not support warm starts"):
         cr.solve(problem, "CLARABEL", start=cold.weights)
 
 

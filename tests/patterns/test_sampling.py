@@ -259,7 +259,7 @@ def test_equal_products_are_active_together():
         ({"kind": "sparse", "order": 1.5}, TypeError, "order must be an integer >= 1; got 1.5"),
         ({"bias": "yes"}, TypeError, "bias must be True or False; got 'yes'"),
         ({"bias": True}, ValueError, "last column of X must be constant and non-zero; got entries from -"),
-        ({"X": np.eye(3, 2)[:, ::-1] * 0, "bias": True}, ValueError, "not zero; got entries from 0 to 0"),
+        ({"X": np.eye(3, 2)[:, ::-1] * 0, "bias": True}, ValueError, "non-zero; got entries from 0 to 0"),
         ({"X": np.array([[9.0, 8, 1], [7, 6, 2]]), "bias": True}, ValueError, "got entries from 1 to 2"),
         ({"X": np.ones((3, 1)), "bias": True}, ValueError, "with bias=True X must have a feature beside the constant"),
         (
