@@ -90,7 +90,9 @@ class _Run:
             if tolerances == previous or (previous is not None and remaining is not None and remaining <= 0.0):
                 return
             previous = tolerances
-            limits = _limits(self.solver, self.backend, self.max_iter, None if remaining is None else max(remaining, _MIN_TIME))
+            limits = _limits(
+                self.solver, self.backend, self.max_iter, None if remaining is None else max(remaining, _MIN_TIME)
+            )
             settings = self.backend.settings(fraction * self.tol, limits) | self.options
             failure = _run(program, self.solver, self.verbose, settings)
             result = _read(self.problem, program, units, failure, self.tol, compile_time)
