@@ -38,7 +38,7 @@ def separable(form=cr.ConvexReLU, loss="logistic", lam=0.0, penalty="none", scal
 def test_an_optimum_that_is_not_attained_ends_the_solve(form, solver, loss, scale):
     """At once, with a loss of tol times that of zero, and its own status and words."""
     problem = separable(form, loss, scale=scale)
-    with pytest.warns(cr.ConvergenceWarning, match="infimum 0 of the loss is not attained.*Take lam > 0"):
+    with pytest.warns(cr.ConvergenceWarning, match="infimum 0 of the loss is not attained.*Set lam > 0"):
         solution = cr.solve(problem, solver, tol=1e-6)
     assert solution.status == "unattained"
     assert len(solution.attempts) == 1
