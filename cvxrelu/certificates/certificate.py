@@ -1,5 +1,6 @@
 """Certificates of optimality: two bounds recomputed from weights and data, trusting no solver."""
 
+import math
 import os
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -12,6 +13,7 @@ from cvxrelu.certificates.rounded_bounds import check_known, feasible_dual, into
 from cvxrelu.certificates.writer import encode_certificate, write_certificate
 from cvxrelu.numerics.gaps import ROUNDING, check_bounds, relative_gap
 from cvxrelu.numerics.rounding import check_arithmetic
+from cvxrelu.penalties.base import PatternNorm
 from cvxrelu.pricing.neuron_problem import NeuronBound
 from cvxrelu.problems.base import ConvexProblem, as_weights
 from cvxrelu.problems.dual import DualPoint
@@ -19,6 +21,7 @@ from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.normalization import Normalized, normalize
 from cvxrelu.problems.relu import ConvexReLU
 
+_PART_BYTES = 2**25
 _LARGEST = 1e152  # of a gradient: sums of squares of it and its like are finite
 _RIGORS = {
     "floating_point": "computed in float64, exact to the rounding of the products",
@@ -330,6 +333,7 @@ def _certify(
     problem.require_memory()
     violation = problem.violation(weights)
     feasible = problem.repair(weights)
+    del weights  # of one more array of their size, where nothing else refers to them
     if rounded:
         feasible = into_cones(problem, feasible)
     upper = objective_above(problem, feasible) if rounded else problem.objective(feasible)
@@ -338,6 +342,8 @@ def _certify(
     if rounded and not (np.isfinite(upper) and np.linalg.norm(workspace.adjoint(problem.operator, t)) <= _LARGEST):
         raise ValueError("weights are too large: their objective, or the square of its gradient, overflows float64")
     argument, multipliers = problem.conjugate_argument(t, None, feasible, workspace=workspace)
+    kkt_residual = _kkt_residual(problem, feasible, argument, multipliers)
+    del argument  # as large as the weights
     points = [problem.dual_point(t, multipliers, workspace=workspace)]
     for dual in duals:
         points.append(problem.dual_point(dual.t, weights=feasible, workspace=workspace))
@@ -354,7 +360,7 @@ def _certify(
         lower=lower,
         upper=upper,
         max_violation=violation,
-        kkt_residual=_kkt_residual(problem, feasible, argument, multipliers),
+        kkt_residual=kkt_residual,
         weights=feasible,
         dual=best,
         problem=problem,
@@ -386,10 +392,21 @@ def count_active(problem: ConvexProblem, weights: Weights) -> int:
 
 
 def _kkt_residual(problem: ConvexProblem, weights: Weights, argument: FloatArray, multipliers: Any) -> float:
-    blocks = problem.blocks(weights)
-    # Continuous in the weights, unlike the distance to the subdifferential, which jumps at zeros.
-    stationarity = float(np.linalg.norm(blocks - problem.penalty.prox(blocks + argument, problem.lam)))
-    if not isinstance(problem, ConvexReLU):
-        return stationarity
-    complementarity = problem.cones.activations(blocks.reshape(-1, problem.d), multipliers)
-    return max(stationarity, float(np.abs(complementarity).max()))
+    """Return the distance to a step of the prox, continuous in the weights, or the largest complementarity.
+
+    The argument is used up.
+    """
+    blocks = problem.blocks(weights)  # a copy
+    complementarity = 0.0
+    if isinstance(problem, ConvexReLU):
+        products = problem.cones.activations(blocks.reshape(-1, problem.d), multipliers)
+        complementarity = float(np.abs(products).max())
+    argument += blocks  # in place and in parts: all of these are as large as the weights
+    n_patterns = len(problem.patterns)
+    n_parts = math.ceil(blocks.nbytes / _PART_BYTES) if isinstance(problem.penalty, PatternNorm) else 1
+    step = math.ceil(n_patterns / n_parts)
+    distances = []
+    for start in range(0, n_patterns, step):
+        part = (..., slice(start, start + step), slice(None))
+        distances.append(float(np.linalg.norm(blocks[part] - problem.penalty.prox(argument[part], problem.lam))))
+    return max(math.hypot(*distances), complementarity)

@@ -110,8 +110,10 @@ class PatternCones:
         projector = projector or self.projector(len(Z))
         blocks = np.flatnonzero(row_norms(Z) > threshold)
         if self.space is not None:
-            z = self.space.coordinates(Z[blocks])
-            remainder = row_norms(Z[blocks] - self.space.vectors(z)).max(initial=0.0)
+            longer = Z if len(blocks) == len(Z) else Z[blocks]
+            z = self.space.coordinates(longer)
+            beyond = self.space.vectors(z)
+            remainder = row_norms(np.subtract(longer, beyond, out=beyond)).max(initial=0.0)
             projector.project(blocks, z, np.sqrt(max(threshold**2 - remainder**2, 0.0)), expired=expired)
             return projector.multipliers(blocks, z)
         projector.project(blocks, Z[blocks], threshold, expired=expired)
@@ -215,17 +217,26 @@ class PatternCones:
 
     def shift(self, Z: FloatArray, multipliers: sp.csr_array) -> FloatArray:
         """Return z_b + Xt_i'g_b for each row b of Z (B, d) and of ``multipliers`` (B, n)."""
-        entries = multipliers.tocoo()
-        b, j = entries.coords
-        signs = np.where(self.D[j, b % len(self.patterns)], 1.0, -1.0)
-        signed = sp.csr_array((entries.data * signs, (b, j)), shape=multipliers.shape)
-        shifted: FloatArray = Z + signed @ self.X
+        shifted: FloatArray = self._signed(multipliers) @ self.X
+        shifted += Z
         return shifted
 
     def activations(self, W: FloatArray, multipliers: sp.csr_array) -> FloatArray:
         """Return g_b' Xt_i w_b, the complementarity of each row b of W (B, d): shape (B,)."""
-        products: FloatArray = np.sum(self.shift(np.zeros_like(W), multipliers) * W, axis=1)
+        signed = self._signed(multipliers)
+        products = np.empty(len(W))
+        step = max(1, _BLOCK_BYTES // W[:1].nbytes)
+        for start in range(0, len(W), step):
+            part = slice(start, start + step)
+            products[part] = np.sum((signed[part] @ self.X) * W[part], axis=1)
         return products
+
+    def _signed(self, multipliers: sp.csr_array) -> sp.csr_array:
+        """Return multipliers (B, n) with the signs of the rows in the cones of the blocks."""
+        entries = multipliers.tocoo()
+        b, j = entries.coords
+        signs = np.where(self.D[j, b % len(self.patterns)], 1.0, -1.0)
+        return sp.csr_array((entries.data * signs, (b, j)), shape=multipliers.shape)
 
     def repair(self, W: FloatArray, blocks: NDArray[np.intp]) -> FloatArray:
         """Return points of the cones near the rows of W (B, d), for distinct blocks (B,).

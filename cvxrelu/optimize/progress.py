@@ -2,6 +2,7 @@
 
 import time as clock
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 from cvxrelu._validation import Weights
@@ -169,9 +170,10 @@ class Progress:
         zero = self.problem.zero_weights()
         if certificate.upper > self.problem.objective(zero):  # for example after a costly repair
             certificate = certify_solved(self.problem, zero, certificate.dual, self._limited(None))
-        best = self._best or _Best(certificate, result, solver, certificate)
+        kept = replace(result, weights=certificate.weights, workspace=None)  # which refers to this object
+        best = self._best or _Best(certificate, kept, solver, certificate)
         if certificate.upper < best.certificate.upper:
-            best = best._replace(certificate=certificate, result=result, solver=solver)
+            best = best._replace(certificate=certificate, result=kept, solver=solver)
         if certificate.lower > best.dual.lower:
             best = best._replace(dual=certificate)
         self._best = best

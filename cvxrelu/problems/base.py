@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     import cvxpy as cp
 
 
-def check_block_array(name: str, value: Any, shape: tuple[int, ...]) -> FloatArray:
-    """Validate an array of blocks and return it in float64."""
-    array = check_numeric(name, value).astype(np.float64)
+def check_block_array(name: str, value: Any, shape: tuple[int, ...], *, copy: bool = True) -> FloatArray:
+    """Return an array of blocks in float64, checked; a copy, unless that is not needed."""
+    array = check_numeric(name, value).astype(np.float64, copy=copy)
     if array.shape != shape:
         raise ValueError(f"{name} must have shape (c, P, d) = {shape}; got {array.shape}")
     return array

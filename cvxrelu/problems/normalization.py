@@ -191,7 +191,9 @@ def _scaled(problem: ProblemT) -> Normalized[ProblemT] | None:
 
 
 def _ldexp(value: Any, exponent: int) -> Any:
-    """Return value * 2^exponent; the caller checks for over- and underflow."""
+    """Return value * 2^exponent, the value itself for 0; what leaves the range is for the caller to see."""
+    if exponent == 0:
+        return value
     with np.errstate(over="ignore", under="ignore"):
         return np.ldexp(value, exponent)
 

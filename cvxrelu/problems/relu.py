@@ -1,5 +1,6 @@
 """The ReLU program with cone constraints, C-ReLU."""
 
+import math
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +23,7 @@ from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.dual_workspace import DualWorkspace
 
 _ROUNDING = 1e-9
+_PART_BYTES = 2**25
 _DIRECTIONS = 10
 
 
@@ -83,7 +85,8 @@ class ConvexReLU(ConvexProblem):
                 f"got {type(weights).__name__}"
             )
         shape = self._blocks_shape()[1:]
-        return np.stack([check_block_array(name, part, shape) for name, part in zip("VW", weights, strict=True)])
+        parts = zip("VW", weights, strict=True)
+        return np.stack([check_block_array(name, part, shape, copy=False) for name, part in parts])
 
     def weights(self, blocks: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return (V, W)."""
@@ -112,10 +115,12 @@ class ConvexReLU(ConvexProblem):
         if (ordinary := self._ordinary) is not None:
             moved = ordinary.weights(ordinary.problem.repair(ordinary.start(weights)))
             return self.weights(self.blocks(moved))
-        blocks = self.blocks(weights).copy()
+        blocks = self.blocks(weights)
         flat = blocks.reshape(-1, self.d)
         outside = np.flatnonzero(self.cones.violations(blocks).ravel() > 0.0)
-        flat[outside] = self.cones.repair(flat[outside], outside)
+        n_parts = max(1, math.ceil(8 * self.d * len(outside) / _PART_BYTES))  # repairs hold several copies
+        for part in np.array_split(outside, n_parts):
+            flat[part] = self.cones.repair(flat[part], part)
         return self.weights(blocks)
 
     def shortfall(self, weights: Weights, dual: DualPoint) -> float:
@@ -155,15 +160,17 @@ class ConvexReLU(ConvexProblem):
         Z = self._adjoint(t, workspace)
         argument = np.stack([-Z, Z]).reshape(-1, self.d)
         if multipliers is None:
-            start = None if weights is None else self.blocks(weights).reshape(-1, self.d)
+            start = None
+            if weights is not None and self.penalty.cone_multipliers_norm == "feature":
+                start = self.blocks(weights).reshape(-1, self.d)
             threshold = self.lam if self.regularised else self._rounding(t)
             workspace = workspace or DualWorkspace()
             projector = workspace.projector(self.cones, len(argument))
             multipliers = cone_multipliers(
                 argument, self.cones, self.penalty, threshold, start, projector, workspace.expired
             )
-        shifted = self.cones.shift(argument, multipliers)
-        return shifted.reshape(self._blocks_shape()), multipliers
+        argument = self.cones.shift(argument, multipliers)
+        return argument.reshape(self._blocks_shape()), multipliers
 
     def _combined(self, blocks: FloatArray) -> FloatArray:
         difference: FloatArray = blocks[0] - blocks[1]
