@@ -115,7 +115,7 @@ class ConvexReLU(ConvexProblem):
         if (ordinary := self._ordinary) is not None:
             moved = ordinary.weights(ordinary.problem.repair(ordinary.start(weights)))
             return self.weights(self.blocks(moved))
-        blocks = self.blocks(weights)
+        blocks = np.ascontiguousarray(self.blocks(weights))  # so that flat is a view
         flat = blocks.reshape(-1, self.d)
         outside = np.flatnonzero(self.cones.violations(blocks).ravel() > 0.0)
         n_parts = max(1, math.ceil(8 * self.d * len(outside) / _PART_BYTES))  # repairs hold several copies

@@ -343,3 +343,14 @@ def test_cached_attributes_declare_their_dependencies(kind):
     """Attributes unknown to `replace` would be recomputed for each lam."""
     cached = {name for cls in kind.__mro__ for name, value in vars(cls).items() if isinstance(value, cached_property)}
     assert cached <= set(base._SOURCES)
+
+
+def test_repair_of_weights_in_fortran_order():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((12, 3))
+    problem = cr.ConvexReLU(X, rng.standard_normal(12), cr.sample_patterns(X, 8, seed=0), 0.1)
+    V, W = rng.standard_normal((2, 1, len(problem.patterns), 3))
+    repaired = problem.repair((np.asfortranarray(V), np.asfortranarray(W)))
+    assert problem.violation((V, W)) > 0.1
+    assert problem.violation(repaired) <= 1e-12
+    np.testing.assert_array_equal(repaired, problem.repair((V, W)))
