@@ -83,7 +83,8 @@ def minimum_norm(problem: ConvexProblem, solver: str = "CLARABEL", tol: float = 
     ValueError
         If the loss is not squared, the penalty is not a norm, or the correction has no decomposition.
     SolverError
-        If the solver found no point: with singular patterns C-ReLU may not attain the least-squares prediction.
+        If the solver is not available, or found no point: with singular patterns C-ReLU may not attain the
+        least-squares prediction.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Certificates of optimality: two bounds recomputed from weights and data, trusting no solver."""
+"""Certificates of optimality: both bounds are recomputed from weights and data, without trusting a solver."""
 
 import math
 import os
@@ -22,10 +22,10 @@ from cvxrelu.problems.normalization import Normalized, normalize
 from cvxrelu.problems.relu import ConvexReLU
 
 _PART_BYTES = 2**25
-_LARGEST = 1e152  # of a gradient: sums of squares of it and its like are finite
+_LARGEST = 1e152  # largest norm of a gradient: sums of squares of this size are finite
 _RIGORS = {
     "floating_point": "computed in float64, exact to the rounding of the products",
-    "rounded": "both bounds hold in spite of all rounding errors, for the data as they are in float64",
+    "rounded": "both bounds hold in spite of all rounding errors, for the data as stored in float64",
 }
 _SCOPES = {
     "patterns": "optimal among networks whose neurons have the given patterns",
@@ -36,35 +36,35 @@ Rigor = Literal["floating_point", "rounded"]
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """Proven bounds around the optimal value of a convex program, and the point that attains the upper one.
+    """Proven bounds on the optimal value of a convex program, with the primal and dual points that attain them.
 
     Attributes
     ----------
     lower : float
-        Dual objective at the dual feasible point ``dual``: no weights with these patterns are better.
+        Dual objective at the feasible dual point ``dual``: no weights in ``scope`` have a smaller objective.
     upper : float
-        Objective of the feasible point ``weights``, in the units of the problem's objective. For weights so large that
-        they are in their cones to rounding only, plus what the dual point's multipliers charge for that.
+        Objective of the feasible point ``weights``. For weights so large that they are in their cones to rounding only,
+        it includes the charge of the dual point's multipliers for that rounding.
     max_violation : float
-        Largest violation of a cone by the weights that were given, in units of activation: what was repaired.
+        Largest violation of a cone by the given weights before their repair, in units of activation.
     kkt_residual : float
-        Of ``weights``: the larger of the natural residual ||u - prox_R(u + s)||, s = -grad plus the cones'
-        multipliers' part, and the complementarity of those multipliers, on data of ordinary size
-        (`cvxrelu.problems.normalization`). Zero if and only if optimal.
+        The larger of two residuals at ``weights``, on normalised data (`cvxrelu.problems.normalization`): the natural
+        residual ||u - prox_R(u + s)||, where s is the negative gradient plus the term of the cone multipliers, and the
+        complementarity of these multipliers. Zero if and only if optimal.
     scope : str
         What the lower bound holds for. "patterns": all networks whose neurons have the problem's patterns. "global"
         (from `cvxrelu.solve_global` and `cvxrelu.certify_network`): all two-layer ReLU networks, of any width.
     rigor : str
-        "floating_point": computed in float64, exact to the rounding of the products. "rounded": bounds of all
-        rounding errors are in ``lower`` and ``upper``, and ``weights`` and ``dual`` are feasible in exact arithmetic.
+        "floating_point": computed in float64, exact to the rounding of the products. "rounded": ``lower`` and ``upper``
+        account for all rounding errors, and ``weights`` and ``dual`` are feasible in exact arithmetic.
     weights : ndarray or pair of ndarrays
         The feasible (repaired) weights.
     dual : DualPoint
         The proof of ``lower``.
     problem : ConvexGatedReLU or ConvexReLU
-        What it is a certificate of.
+        The certified problem.
     proof : NeuronBound or None
-        For scope "global": how it was proven that no neuron violates the dual constraint at ``dual``.
+        For scope "global": the proof that no neuron violates the dual constraint at ``dual``.
 
     Examples
     --------
@@ -93,7 +93,7 @@ class Certificate:
 
     @property
     def gap(self) -> float:
-        """Upper less lower bound: how far from optimal the weights can be at most."""
+        """``upper`` minus ``lower``: the largest possible suboptimality of the weights."""
         return self.upper - self.lower
 
     @property
@@ -102,46 +102,46 @@ class Certificate:
         return relative_gap(self.lower, self.upper)
 
     def within(self, tol: float) -> bool:
-        """Return whether the relative gap is at most tol, or the gap is one that float64 cannot tell from zero.
+        """Return whether the relative gap is at most tol, or the gap is indistinguishable from zero in float64.
 
-        Where the data are fitted exactly the optimal value is 0, and no computed objective is relatively near it: a gap
-        counts as zero below that of predictions that miss real targets by 2^-32 of each, 5e-20 of the objective at zero
-        for squared loss.
+        If the data are fitted exactly, the optimal value is 0 and no computed objective is relatively close to it. So a
+        gap counts as zero below that of predictions whose relative error is 2^-32 each: for squared loss, 5e-20 of the
+        objective at zero.
         """
         return self.rel_gap <= tol or self.gap <= self.problem.resolution
 
     @property
     def n_active(self) -> int:
-        """Number of non-zero blocks: the neurons of the network."""
+        """Number of non-zero blocks, the neurons of the network."""
         return count_active(self.problem, self.weights)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write the certificate to one file that `load_certificate` and the stand-alone checker read.
+        """Write the certificate to a file that `load_certificate` and the stand-alone checker read.
 
-        An npz without pickled objects that holds all of the proof but not the data, only their hash; see
-        certificate_format.md. It is written only if the checker verifies it: bounds that were carried over to other
-        weights, or to other data, are refused.
+        The file is an npz without pickled objects that holds the whole proof but only a hash of the data; see
+        certificate_format.md. It is written only if the checker verifies it: bounds carried over to other weights or
+        data are rejected.
 
-        Of scope "global" it holds a proof that no neuron violates the dual constraint: the multipliers of a relaxation,
-        or else cones: those that the last search of `solve_global` or `certify_network` has kept, or if there are none
-        (of rank 2, where limits ended a search, or of too many) those of another search. The dual point and ``lower``
-        in the file are less by about 1e-10, relatively: the room that the proof needs.
+        For scope "global" the file also proves that no neuron violates the dual constraint, by the multipliers of a
+        relaxation or by cones. These are the ones kept by the last search of `solve_global` or `certify_network`; if it
+        kept none (rank 2, a search ended by limits, or too many cones), another search is run. The proof needs a
+        margin: dual point and ``lower`` in the file are smaller by about 1e-10, relatively.
 
         Parameters
         ----------
         path : str or path
-            The file, written under exactly this name.
+            The file; no extension is added.
         overwrite : bool
-            Whether to replace a file that is there.
+            Whether to replace an existing file.
 
         Raises
         ------
         FileExistsError
-            If the file is there and ``overwrite`` is False.
+            If the file exists and ``overwrite`` is False.
         RejectedCertificate
-            If the bounds are not those of weights and dual point.
+            If weights and dual point do not prove the bounds.
         ValueError
-            If loss or penalty are the user's own, which the checker does not know; for scope "global", if no proof is
+            If loss or penalty are user-defined, which the checker does not know; for scope "global", if no proof is
             found.
 
         Examples
@@ -196,18 +196,18 @@ class Certificate:
 def certify(
     problem: ConvexProblem, solution_or_weights: Any, dual: Any = None, rigor: Rigor = "floating_point"
 ) -> Certificate:
-    """Return proven bounds around the optimal value, from weights and data alone.
+    """Return proven bounds on the optimal value, from weights and data alone.
 
-    The weights are first repaired into their cones; the upper bound is the objective of the repaired point. The
-    lower bound is the best of the dual feasible points made from the gradient at the weights and from the dual
-    variables offered; what is offered is moved to feasibility first, so that nothing is taken on trust.
+    The weights are first repaired into their cones; the upper bound is the objective of the repaired point. The lower
+    bound is the best over the feasible dual points made from the gradient at the weights and from the given dual
+    variables. Dual variables are made feasible first, so none is trusted.
 
-    With rigor "rounded" the bounds hold in exact arithmetic, for the data as they are in float64, whatever rounding
-    did: errors are bounded a priori (Jeannerod & Rump 2013; Rump 2012; `cvxrelu.numerics.rounding` has assumptions and
-    sources), exponentials and logarithms too (`cvxrelu.numerics.enclosures`). Blocks whose cone constraints cannot be
-    proven are moved along a witness of their cone, or else replaced by zero; the dual point is shrunk by as much as the
-    errors need. On ordinary data that costs less than 1e-9 of the value. Where lam = 0 or the penalty is "none", no
-    dual point but zero is proven feasible: ``lower`` is then 0.
+    With rigor "rounded" the bounds hold in exact arithmetic for the data as stored in float64: rounding errors are
+    bounded a priori (Jeannerod & Rump 2013; Rump 2012; `cvxrelu.numerics.rounding` has assumptions and sources),
+    including those of exponentials and logarithms (`cvxrelu.numerics.enclosures`). Blocks whose cone constraints cannot
+    be proven are moved along a witness of their cone, or else replaced by zero; the dual point is shrunk to absorb the
+    errors. On ordinary data this costs less than 1e-9 of the value. If lam = 0 or the penalty is "none", only the zero
+    dual point is proven feasible, and ``lower`` is 0.
 
     Parameters
     ----------
@@ -216,24 +216,24 @@ def certify(
     solution_or_weights : Solution, or weights
         Weights U (c, P, d), or the pair (V, W), each (c, P, d); or a solution that holds them.
     dual : DualPoint, or array of shape (n, c), optional
-        Another dual variable to try, feasible or not, besides that of a solution.
+        A further dual variable to try, feasible or not, besides that of a solution.
     rigor : str
         "floating_point" or "rounded".
 
     Returns
     -------
     Certificate
-        Both bounds, with the weights and the dual point that prove them.
+        Both bounds, with the weights and the dual point that attain them.
 
     Raises
     ------
     TypeError, ValueError
-        If weights or dual variable do not fit the problem or are not finite, if ``rigor`` is unknown; if for
-        "rounded" the objective overflows, or loss or penalty do not bound their rounding errors; else if the objective
-        of zero leaves the range of float64.
+        If weights or dual variable do not fit the problem or are not finite, if ``rigor`` is unknown, or if the
+        objective of the weights overflows; for "rounded", if loss or penalty do not bound their rounding errors; for
+        "floating_point", if the objective of zero is outside the range of float64.
     CertificateError
-        If the bounds contradict each other (of "floating_point": by more than rounding), which would be a bug; if for
-        "rounded" the processor does not round to nearest, or flushes subnormal numbers to zero.
+        If the bounds contradict each other (for "floating_point", by more than rounding), which would be a bug; for
+        "rounded", if the processor does not round to nearest or flushes subnormal numbers to zero.
 
     Examples
     --------
@@ -262,23 +262,23 @@ def certify(
         problem.require_range()
     weights = as_weights(solution_or_weights)
     offered = [each for each in (dual, getattr(solution_or_weights, "dual", None)) if each is not None]
-    return _by_normal(problem, weights, offered, rounded, DualWorkspace())
+    return _certify_normalized(problem, weights, offered, rounded, DualWorkspace())
 
 
 def certify_solved(
     problem: ConvexProblem, weights: Weights, dual: DualPoint | None, workspace: DualWorkspace | None
 ) -> Certificate:
-    """Return what `certify` does, sooner: projections start from the faces that the solver's workspace knows."""
-    return _by_normal(problem, weights, [] if dual is None else [dual], False, workspace or DualWorkspace())
+    """Return the certificate of `certify`, with projections warm-started from the faces in the solver's workspace."""
+    return _certify_normalized(problem, weights, [] if dual is None else [dual], False, workspace or DualWorkspace())
 
 
-def _by_normal(
+def _certify_normalized(
     problem: ConvexProblem, weights: Weights, offered: list[Any], rounded: bool, workspace: DualWorkspace
 ) -> Certificate:
-    """Return the certificate of a problem by that of its normalised one.
+    """Certify the normalised problem, and return the certificate in the units of the original one.
 
-    Both bounds are computed on normalised data, whose squares neither overflow nor vanish: those of the original times
-    powers of two, to the last bit.
+    Squares of normalised data neither overflow nor underflow, and they are the original ones times powers of two, to
+    the last bit.
     """
     normal = normalize(problem)
     if rounded and not _is_exact(normal, problem, problem.blocks(weights)):
@@ -288,11 +288,11 @@ def _by_normal(
         known = problem.check_multipliers(getattr(each, "multipliers", None))
         t, known = normal.start_dual(problem.check_dual(getattr(each, "t", each)), known)
         duals.append(DualPoint(t, known, float("nan")))
-    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused, or proves nothing
+    with np.errstate(over="ignore", invalid="ignore"):  # overflow is rejected, or proves nothing
         made = _certify(normal.problem, normal.start(weights), duals, rounded, workspace)
         t, multipliers = normal.dual(made.dual.t, made.dual.multipliers)
         lower, upper = normal.value(made.lower), normal.value(made.upper)
-        if rounded:  # where the way back is not exact
+        if rounded:  # the conversion to original units may round
             lower, upper = _below(normal, made.lower), -_below(normal, -made.upper)
     if not np.isfinite(upper):
         raise ValueError("the objective of the weights overflows float64")
@@ -308,7 +308,7 @@ def _by_normal(
 
 
 def _is_exact(normal: Normalized[ConvexProblem], problem: ConvexProblem, blocks: FloatArray) -> bool:
-    """Return whether nothing is rounded on the way to normalised data and weights."""
+    """Return whether data and weights are normalised without rounding."""
     there = normal.problem
     same = np.array_equal(np.ldexp(there.X, normal.x_exponent), problem.X)
     same = same and np.array_equal(np.ldexp(there.Y, normal.y_exponent), problem.Y)
@@ -318,7 +318,7 @@ def _is_exact(normal: Normalized[ConvexProblem], problem: ConvexProblem, blocks:
 
 
 def _below(normal: Normalized[ConvexProblem], value: float) -> float:
-    """Return the value in the units of the original, or the next number below where it is rounded."""
+    """Return the value in original units, or the next smaller number if the conversion rounds."""
     moved = normal.value(value)
     return moved if np.ldexp(moved, -2 * normal.y_exponent) <= value else float(np.nextafter(moved, -np.inf))
 
@@ -369,7 +369,7 @@ def _certify(
 
 
 def with_dual_point(certificate: Certificate, dual: DualPoint, **changes: Any) -> Certificate:
-    """Return the certificate of the same weights with another feasible dual point, and whatever else changes.
+    """Return the certificate of the same weights with another feasible dual point and other changes.
 
     Raises
     ------
@@ -392,16 +392,16 @@ def count_active(problem: ConvexProblem, weights: Weights) -> int:
 
 
 def _kkt_residual(problem: ConvexProblem, weights: Weights, argument: FloatArray, multipliers: Any) -> float:
-    """Return the distance to a step of the prox, continuous in the weights, or the largest complementarity.
+    """Return the larger of the distance to a prox step, continuous in the weights, and the complementarity.
 
-    The argument is used up.
+    The argument is overwritten.
     """
     blocks = problem.blocks(weights)  # a copy
     complementarity = 0.0
     if isinstance(problem, ConvexReLU):
         products = problem.cones.activations(blocks.reshape(-1, problem.d), multipliers)
         complementarity = float(np.abs(products).max())
-    argument += blocks  # in place and in parts: all of these are as large as the weights
+    argument += blocks  # in place and in parts, as each of these arrays is as large as the weights
     n_patterns = len(problem.patterns)
     n_parts = math.ceil(blocks.nbytes / _PART_BYTES) if isinstance(problem.penalty, PatternNorm) else 1
     step = math.ceil(n_patterns / n_parts)

@@ -1,4 +1,4 @@
-"""Certificates read from files, which `cvxrelu.certificates.checker` verifies on its own; see certificate_format.md."""
+"""Certificates read from files, verified by `cvxrelu.certificates.checker` alone; see certificate_format.md."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from cvxrelu.problems.dual import DualPoint
 
 @dataclass(frozen=True, eq=False)
 class PortableCertificate:
-    """A certificate read from a file: claims, and what proves them, but not the data.
+    """A certificate read from a file: claims and their proof, without the data.
 
-    Its file was found to be sound; the claims are only claims until `verify` has derived both bounds from the data.
-    To go on from it, build the problem anew: ``ConvexReLU(X, y, loaded.patterns, loaded.lam, loaded.loss,
-    loaded.penalty)``, or ConvexGatedReLU for kind "gated".
+    The file is well-formed, but its bounds are only claims until `verify` has derived both from the data. To reuse it,
+    rebuild the problem: ``ConvexReLU(X, y, loaded.patterns, loaded.lam, loaded.loss, loaded.penalty)``, or
+    ConvexGatedReLU for kind "gated".
 
     Attributes
     ----------
@@ -47,20 +47,20 @@ class PortableCertificate:
         y : array of shape (n,) or (n, c)
             The targets.
         exact : bool
-            Derive them in rational arithmetic too: scope "patterns", squared and Huber loss, lam > 0, penalties
-            "group_l1", "l1", "feature_group_l1" and "squared_l2", n d c P at most 10^6.
+            Whether to derive the bounds in rational arithmetic too: for scope "patterns", squared and Huber loss,
+            lam > 0, penalties "group_l1", "l1", "feature_group_l1" and "squared_l2", and n d c P at most 10^6.
 
         Returns
         -------
         Verdict
-            The checker's own bounds, beside the claimed ones.
+            The bounds derived by the checker, and the claimed ones.
 
         Raises
         ------
         RejectedCertificate
-            If data, lam, loss or penalty are not those of the certificate, or it does not prove its claims.
+            If X or y are not those of the certificate, or it does not prove its claims.
         TypeError, ValueError
-            If X and y are no data at all, or an exact check is out of reach.
+            If X or y are invalid arrays, or an exact check is not available.
         """
         data = check_matrix("X", X)
         return check(self.contents, data, check_targets(y, len(data)), exact)
@@ -77,12 +77,12 @@ class PortableCertificate:
 
     @property
     def proof(self) -> str | None:
-        """For scope "global": how no neuron is proven to violate the dual constraint, "cones" or "relaxation"."""
+        """For scope "global": the proof that no neuron violates the dual constraint, "cones" or "relaxation"."""
         return self.contents.header.get("proof")
 
     @property
     def rigor(self) -> str:
-        """How the bounds were computed."""
+        """How the bounds were computed: "floating_point" or "rounded"."""
         return str(self.contents.header["rigor"])
 
     @property
@@ -113,17 +113,17 @@ class PortableCertificate:
 
     @property
     def gap(self) -> float:
-        """Upper less lower bound, as claimed."""
+        """Claimed upper minus claimed lower bound."""
         return self.upper - self.lower
 
     @property
     def info(self) -> dict[str, Any]:
-        """What nothing depends on and `verify` does not check: versions, time, max_violation, kkt_residual."""
+        """Informative entries that `verify` does not check: versions, time, max_violation, kkt_residual."""
         return dict(self.contents.header["info"])
 
     @cached_property
     def patterns(self) -> ActivationPatterns:
-        """The activation patterns, with their gates where known."""
+        """The activation patterns, with their gates if known."""
         header, arrays = self.contents.header, self.contents.arrays
         return ActivationPatterns(PackedMask(arrays["patterns"], header["n"]), arrays.get("gates"))
 
@@ -170,14 +170,14 @@ def load_certificate(path: str | os.PathLike[str]) -> PortableCertificate:
     Returns
     -------
     PortableCertificate
-        What the file claims; `PortableCertificate.verify` derives it from the data.
+        The claims of the file; `PortableCertificate.verify` verifies them on the data.
 
     Raises
     ------
     OSError
         If the file cannot be read.
     RejectedCertificate
-        If it is damaged, of an unknown version, or no certificate.
+        If the file is damaged, of an unknown version, or not a certificate.
 
     Examples
     --------

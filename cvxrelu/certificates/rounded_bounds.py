@@ -1,4 +1,4 @@
-"""Bounds of a convex program that hold in spite of rounding: for its data as they are in float64.
+"""Bounds on the optimal value of a convex program that hold in spite of rounding, for the data as stored in float64.
 
 Weights are first moved into their cones in exact arithmetic, then their objective is bounded from above; a dual point
 is shrunk until it is feasible in exact arithmetic, then its dual objective is bounded from below.
@@ -23,7 +23,7 @@ from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.relu import ConvexReLU
 
-_ATTEMPTS = 5
+_MAX_ATTEMPTS = 5
 _BLOCK_BYTES = 2**25
 
 
@@ -39,10 +39,10 @@ def check_known(problem: ConvexProblem) -> None:
 
 
 def into_cones(problem: ConvexProblem, weights: Weights) -> Weights:
-    """Return weights that are in their cones in exact arithmetic; those of gated problems as they are.
+    """Return weights that are in their cones in exact arithmetic; gated weights are returned unchanged.
 
-    Where the products with the rows of X do not exceed the bounds of their rounding errors, a block is moved along the
-    witness of its cone. It is replaced by zero if that does not lead to a proof.
+    A block is moved along the witness of its cone if its products with the rows of X do not exceed the bounds on their
+    rounding errors, and replaced by zero if that does not prove feasibility.
     """
     if not isinstance(problem, ConvexReLU):
         return weights
@@ -59,39 +59,39 @@ def into_cones(problem: ConvexProblem, weights: Weights) -> Weights:
 
 def _into_cones(cones: PatternCones, W: FloatArray, blocks: NDArray[np.intp]) -> FloatArray:
     products, radius = _signed_products(cones, W, blocks)
-    places = np.flatnonzero(~np.all(products >= radius, axis=0))
-    if len(places) == 0:
+    unproven = np.flatnonzero(~np.all(products >= radius, axis=0))
+    if len(unproven) == 0:
         return W
-    G = cones.witnesses[0][:, blocks[places] % len(cones.patterns)].T  # zero where there is none
-    gains, gain_radius = _signed_products(cones, G, blocks[places])
-    missing = 4.0 * radius[:, places] - products[:, places]
-    moved = W[places] + steps_along(missing, gains - 4.0 * gain_radius)[:, None] * G
-    products, radius = _signed_products(cones, moved, blocks[places])
+    G = cones.witnesses[0][:, blocks[unproven] % len(cones.patterns)].T  # zero if there is none
+    gains, gain_radius = _signed_products(cones, G, blocks[unproven])
+    missing = 4.0 * radius[:, unproven] - products[:, unproven]
+    moved = W[unproven] + steps_along(missing, gains - 4.0 * gain_radius)[:, None] * G
+    products, radius = _signed_products(cones, moved, blocks[unproven])
     proven = np.all(products >= radius, axis=0)
     result = W.copy()
-    result[places] = np.where(proven[:, None], moved, 0.0)
+    result[unproven] = np.where(proven[:, None], moved, 0.0)
     return result
 
 
 def _signed_products(cones: PatternCones, W: FloatArray, blocks: NDArray[np.intp]) -> tuple[FloatArray, FloatArray]:
-    """Return (2 D_ji - 1) x_j'w for each row w of W (m, d), shape (n, m), and bounds of the rounding errors."""
+    """Return (2 D_ji - 1) x_j'w for each row w of W (m, d), shape (n, m), and bounds on the rounding errors."""
     signs = np.where(cones.D[:, blocks % len(cones.patterns)], 1.0, -1.0)
     sizes = np.abs(cones.X) @ np.abs(W.T)
     radius = dot_radius(sizes, W.shape[1])
     vanishing = sizes == 0.0
-    if vanishing.any():  # rows without a common entry, or underflow: only the former are exact
+    if vanishing.any():  # disjoint supports, or underflow: only the former are exact
         common = (cones.X != 0.0).astype(np.float64) @ (W.T != 0.0).astype(np.float64)
         radius[vanishing & (common == 0.0)] = 0.0
     return signs * (cones.X @ W.T), radius
 
 
 def objective_above(problem: ConvexProblem, weights: Weights) -> float:
-    """Return an upper bound of the objective of weights in their cones; infinite if something overflows."""
+    """Return an upper bound on the objective of weights in their cones; infinite on overflow."""
     with np.errstate(over="ignore", invalid="ignore"):
         blocks = problem.blocks(weights)
         by_output = blocks.reshape(-1, problem.n_outputs, len(problem.patterns), problem.d)
         n_used = int(np.any(by_output, axis=3).sum(axis=(0, 2)).max())
-        # Larger than the sums over the active patterns of each row, and no product of the size of theirs is needed.
+        # Bounds the sums over the active patterns of each row, without a product of their size.
         sizes = np.abs(problem.operator.X) @ np.abs(by_output).sum(axis=(0, 2)).T
         radius = dot_radius(sizes, n_used + problem.d + 1, (n_used + 1) * problem.d)
         prediction = problem.predict(weights)
@@ -104,10 +104,10 @@ def objective_above(problem: ConvexProblem, weights: Weights) -> float:
 
 
 def feasible_dual(problem: ConvexProblem, point: DualPoint) -> DualPoint:
-    """Return a dual point near the given one that is feasible in exact arithmetic, with a bound of its value.
+    """Return a dual point near the given one that is feasible in exact arithmetic, with a lower bound on its value.
 
-    The zero point, with value 0, where no better one is proven; always where lam = 0 or the penalty is "none": no
-    other numbers of float64 can be trusted to meet A't = 0 exactly.
+    Returns the zero point, with value 0, if no better one is proven; always so if lam = 0 or the penalty is "none", as
+    no other point in float64 can be proven to satisfy A't = 0 exactly.
     """
     candidate = None
     if problem.regularised:
@@ -125,7 +125,7 @@ def _feasible_dual(problem: ConvexProblem, t: FloatArray, multipliers: sp.csr_ar
         radius = _argument_radius(problem, t, multipliers)
         excess = penalty.dual_norm_above(np.zeros_like(radius), radius) / lam
         scale = 1.0 / (1.0 + 2.0 * excess + 2.0**-48)
-    for _ in range(_ATTEMPTS):
+    for _ in range(_MAX_ATTEMPTS):
         shrunk = problem.loss.into_domain(scale * t, problem.Y)
         gamma = None if multipliers is None else multipliers * scale
         argument, _ = problem.conjugate_argument(shrunk, gamma)
@@ -142,10 +142,10 @@ def _feasible_dual(problem: ConvexProblem, t: FloatArray, multipliers: sp.csr_ar
 
 
 def _argument_radius(problem: ConvexProblem, t: FloatArray, multipliers: sp.csr_array | None) -> FloatArray:
-    """Return bounds of the rounding errors of the argument of the penalty's conjugate at t, in its shape."""
+    """Return bounds on the rounding errors of the argument of the penalty's conjugate at t, in its shape."""
     X = np.abs(problem.operator.X)
     shape = problem.blocks(problem.zero_weights()).shape
-    # Sums over all rows, larger than those over the active rows of a pattern.
+    # Sums over all rows bound those over the active rows of a pattern.
     sizes = np.broadcast_to((np.abs(t).T @ X)[:, None, :], shape)
     length = problem.n
     if multipliers is not None:

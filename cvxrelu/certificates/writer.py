@@ -1,4 +1,4 @@
-"""Certificates written to files."""
+"""Write certificates to files."""
 
 import os
 from dataclasses import replace
@@ -46,35 +46,35 @@ def encode_certificate(
     Raises
     ------
     ValueError
-        If loss or penalty are the user's own; for scope "global", if no proof is found.
+        If loss or penalty are user-defined; for scope "global", if no proof is found.
     """
     if not _is_known(problem):
         raise ValueError(
-            "loss and penalty must be the package's own to be saved: the checker knows no others; "
+            "loss and penalty of a saved certificate must be the package's own, the only ones the checker knows; "
             f"got {problem.loss!r} and {problem.penalty!r}"
         )
     header: dict[str, Any] = {"scope": scope}
     arrays = _primal_arrays(problem, weights)
     if scope == "global":
-        header["proof"], share, members = _proof(problem, dual, proof)
+        header["proof"], factor, members = _proof(problem, dual, proof)
         arrays |= members
         conjugate = problem.loss.conjugate
-        lower -= max(0.0, conjugate(share * dual.t, problem.Y) - conjugate(dual.t, problem.Y))
-        dual = replace(dual, t=share * dual.t)
+        lower -= max(0.0, conjugate(factor * dual.t, problem.Y) - conjugate(dual.t, problem.Y))
+        dual = replace(dual, t=factor * dual.t)
     arrays |= _dual_arrays(dual)
-    header |= {"rigor": rigor, **_facts(problem), "lower": float(lower), "upper": float(upper)}
+    header |= {"rigor": rigor, **_description(problem), "lower": float(lower), "upper": float(upper)}
     return pack(_header(problem, header, residuals), arrays)
 
 
 def _is_known(problem: ConvexProblem) -> bool:
-    """Return whether loss and penalty are those that the checker means by their names."""
+    """Return whether the checker knows loss and penalty by their names."""
     loss, penalty = problem.loss, problem.penalty
     own = type(loss) is LOSSES.get(loss.name) and type(penalty) is PENALTIES.get(penalty.name)
     return own and loss.name in checker.LOSSES and penalty.name in checker.PENALTIES
 
 
 def _primal_arrays(problem: ConvexProblem, weights: Weights) -> dict[str, NDArray[Any]]:
-    """Return patterns, gates and the non-zero blocks."""
+    """Return the arrays of patterns, gates and non-zero blocks."""
     blocks = problem.blocks(weights).reshape(-1, problem.d)
     used = np.flatnonzero(blocks.any(axis=1))
     arrays = {
@@ -86,7 +86,7 @@ def _primal_arrays(problem: ConvexProblem, weights: Weights) -> dict[str, NDArra
 
 
 def _dual_arrays(dual: DualPoint) -> dict[str, NDArray[Any]]:
-    """Return the dual variable, and the multipliers of the cones."""
+    """Return the arrays of the dual variable and the cone multipliers."""
     arrays = {"t": np.asarray(dual.t, dtype="<f8")}
     if dual.multipliers is not None:
         multipliers = sp.csr_array(dual.multipliers, copy=True)
@@ -98,8 +98,8 @@ def _dual_arrays(dual: DualPoint) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _facts(problem: ConvexProblem) -> dict[str, Any]:
-    """Return what the header says of the problem."""
+def _description(problem: ConvexProblem) -> dict[str, Any]:
+    """Return the header's description of the problem."""
     return {
         "n": problem.n,
         "d": problem.d,
@@ -113,7 +113,7 @@ def _facts(problem: ConvexProblem) -> dict[str, Any]:
 
 
 def _header(problem: ConvexProblem, claims: dict[str, Any], residuals: dict[str, float]) -> dict[str, Any]:
-    """Return the header of the file, in the order in which it is written."""
+    """Return the header of the file; its order is that of the file."""
     X, Y = canonical_data(problem.X, problem.y)
     return {
         "format": "cvxrelu certificate",
@@ -133,7 +133,7 @@ def _header(problem: ConvexProblem, claims: dict[str, Any], residuals: dict[str,
 def _proof(
     problem: ConvexProblem, dual: DualPoint, bound: NeuronBound | None
 ) -> tuple[str, float, dict[str, NDArray[Any]]]:
-    """Return the kind of proof, what the dual point is to be multiplied by for it, and its members."""
+    """Return the kind of proof, the factor by which it scales the dual point, and its arrays."""
     X, t, lam = problem.X, dual.t[:, 0], problem.lam
     if bound is None or bound.method != "relaxation":
         return "cones", *cone_proof(X, t, lam, None if bound is None else bound.cones)

@@ -1,4 +1,4 @@
-"""The cone decompositions of one block as CVXPY programs, compiled once and solved for block after block."""
+"""Cone decompositions of single blocks as CVXPY programs, compiled once and solved block by block."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +23,7 @@ def _absolute_values(v: Any, w: Any) -> Any:
     return cp.norm1(v) + cp.norm1(w)
 
 
-def _nothing(v: Any, w: Any) -> Any:
+def _zero(v: Any, w: Any) -> Any:
     return cp.Constant(0.0)
 
 
@@ -31,12 +31,12 @@ OBJECTIVES: dict[str, Callable[[Any, Any], Any]] = {
     "socp": _norms,
     "l2": _squares,
     "l1": _absolute_values,
-    "feasible": _nothing,
+    "feasible": _zero,
 }
 
 
 class BlockProgram:
-    """The least OBJECTIVES[method](u + w, w) over w with (2 D_j - 1) x_j'w >= max(0, -(2 D_j - 1) x_j'u) for all j.
+    """Minimise OBJECTIVES[method](u + w, w) over w with (2 D_j - 1) x_j'w >= max(0, -(2 D_j - 1) x_j'u) for all j.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class BlockProgram:
         self._u = cp.Parameter(X.shape[1], name="u")
         self._signs = cp.Parameter(len(self._rows), name="signs")
         self._offsets = cp.Parameter(len(self._rows), nonneg=True, name="offsets")
-        products = cp.Variable(len(self._rows))  # of their own: parameters times all of X would take long to compile
+        products = cp.Variable(len(self._rows))  # a variable, as parameters times all of X are slow to compile
         self._program = cp.Problem(
             cp.Minimize(OBJECTIVES[method](self._u + self._w, self._w)),
             [
@@ -69,7 +69,7 @@ class BlockProgram:
 
     @cvxpy_alone()
     def solve(self, u: FloatArray, signs: FloatArray, offsets: FloatArray) -> FloatArray:
-        """Return the solver's w (d,) for one block; zeros where it has none, which a projection makes feasible."""
+        """Return the solver's w (d,) for one block, or zeros if it has none; a projection makes either feasible."""
         self._u.value = u
         self._signs.value = signs[self._rows]
         self._offsets.value = offsets[self._rows] / self._norms

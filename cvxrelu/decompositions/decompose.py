@@ -1,4 +1,4 @@
-"""Cone decompositions: gated weights u split into v - w with v and w in the cones of their patterns."""
+"""Cone decompositions: split gated weights u into v - w with v and w in the cones of their patterns."""
 
 import warnings
 from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ from cvxrelu.exceptions import UnsupportedOptionWarning
 from cvxrelu.numerics.active_set import IndexArray
 from cvxrelu.numerics.rows import row_norms
 from cvxrelu.problems.base import ConvexProblem, as_weights, check_problem
-from cvxrelu.problems.cvxpy_backends import solver_names
+from cvxrelu.problems.cvxpy_backends import require_available, solver_names
 
 METHODS = ("socp", "l2", "l1", "feasible", "pinv", "witness", "approximate")
 _NATIVE = {"socp": least_norm_split, "l2": least_squares_split}
@@ -30,12 +30,12 @@ _CHUNK_BYTES = 2**23
 
 @dataclass(frozen=True, eq=False)
 class Decomposition:
-    """Decomposition of blocks.
+    """Cone decomposition of gated weights.
 
     Attributes
     ----------
     V, W : ndarray of shape (c, P, d)
-        In their cones, V - W = U; both zero in blocks that were not decomposed.
+        Weights in their cones with V - W = U; both zero in blocks without a decomposition.
     failed : ndarray of shape (c, P), bool
         Blocks for which no decomposition was found: their pattern is singular.
     """
@@ -56,8 +56,9 @@ def decompose(
 ) -> tuple[FloatArray, FloatArray]:
     """Split gated weights U into V - W with all blocks of V and W in the cones of their patterns.
 
-    The ReLU network of (V, W) has the predictions of the gated one of U. Every method ends feasible: what misses its
-    cone by the accuracy of a solver is projected, and moved along a witness of the cone's interior beyond rounding.
+    The ReLU network of (V, W) has the predictions of the gated network of U. The result of every method is feasible:
+    blocks that miss their cone by a solver's tolerance are projected, then moved along an interior witness of the cone
+    by more than rounding.
 
     Parameters
     ----------
@@ -73,31 +74,32 @@ def decompose(
         - "l1": least ||v||_1 + ||w||_1 (CD-L1), by CVXPY.
         - "feasible": any decomposition (CD-F), by CVXPY.
         - "pinv": w = pinv(Xt) (Xt u)_-; needs X of full row rank.
-        - "witness": w = t g for a g inside the cone, the gate where it is, with the least t. No program is solved.
+        - "witness": w = t g with the least t, for a g in the interior of the cone: the gate if it is. No program is
+          solved.
         - "approximate": CD-A, penalised violations by accelerated gradient steps for all blocks at once; pass an
-          `ApproximateDecomposition` for other settings than the paper's.
+          `ApproximateDecomposition` for settings other than the paper's.
     solver : str
-        "auto": native where there is one, else CLARABEL. Or a CVXPY solver's name, for "socp", "l2", "l1", "feasible":
-        one program, compiled once and solved block by block.
+        "auto": the native method if there is one, else CLARABEL. Or the name of a CVXPY solver, for "socp", "l2", "l1",
+        "feasible": one program, compiled once and solved block by block.
     start : pair of ndarrays (V, W), optional
-        Where "approximate" starts; W is used. The other methods cannot, and warn.
+        Initial point of "approximate", which uses W. Other methods ignore it with a warning.
     verbose : bool
-        Show progress.
+        Whether to show progress.
 
     Returns
     -------
     V : ndarray of shape (c, P, d)
         Blocks v = u + w: violation exactly 0 in cones with interior, within rounding in others.
     W : ndarray of shape (c, P, d)
-        Blocks w, the same; V - W = U to rounding.
+        Blocks w, feasible likewise; V - W = U to rounding.
 
     Raises
     ------
     TypeError, ValueError
-        If arguments do not fit; if "pinv" is asked for and X is not of full row rank; if a block has no decomposition:
-        its pattern is singular, K - K is not R^d. The message lists such patterns.
+        If an argument is invalid; if method is "pinv" and X does not have full row rank; if a block has no
+        decomposition, as its pattern is singular: K - K is not R^d. The message lists such patterns.
     SolverNotAvailableError
-        If the solver is not installed.
+        If the solver is not installed or has no licence.
 
     References
     ----------
@@ -123,8 +125,8 @@ def decompose(
         patterns = np.flatnonzero(result.failed.any(axis=0))
         listed = ", ".join(map(str, patterns[:10])) + (", ..." if len(patterns) > 10 else "")
         raise ValueError(
-            f"U has {int(result.failed.sum())} block(s) that are no difference of two points of their cones: patterns "
-            f"{listed} are singular; leave them out (patterns.is_singular(X) tells) or decompose the others"
+            f"U has {int(result.failed.sum())} block(s) that are not a difference of two points of their cones: "
+            f"patterns {listed} are singular; leave them out (patterns.is_singular(X) finds them)"
         )
     return result.V, result.W
 
@@ -148,11 +150,11 @@ def split(
     first = _check_start(problem, start, name)
     sizes = np.ones(len(flat))
     largest = np.abs(flat[used]).max(axis=1, initial=0.0)
-    sizes[used] = row_norms(flat[used] / largest[:, None]) * largest  # squares of tiny or huge entries leave float64
+    sizes[used] = row_norms(flat[used] / largest[:, None]) * largest  # squares of such entries may overflow
     V, W, failed = np.zeros_like(flat), np.zeros_like(flat), np.zeros(len(flat), dtype=np.bool_)
     splitter = _Splitter(problem, np.unique(used % P), name, settings, program)
     chunks = list(chunks_of(used, problem.n, splitter.inner.shape[1]))
-    for chunk in _shown(chunks) if verbose else chunks:
+    for chunk in _with_progress(chunks) if verbose else chunks:
         scale = sizes[chunk, None]
         start_here = np.zeros((len(chunk), d)) if first is None else first.reshape(-1, d)[chunk] / scale
         v, w, missed = splitter.split(flat[chunk] / scale, chunk % P, start_here)
@@ -164,8 +166,8 @@ def split(
 def supporting_rows(problem: ConvexProblem, U: FloatArray) -> dict[tuple[int, int], IndexArray]:
     """Return for each non-zero block (k, i) of U (c, P, d) the rows J of X that support its shortest w.
 
-    The shortest w with w and w + u in K_i is pinv(Xt_J) max(0, -Xt_J u), J the linearly independent tight rows: none
-    if u is in K_i. Of a block that has no decomposition they mean nothing.
+    The shortest w with w and w + u in K_i is pinv(Xt_J) max(0, -Xt_J u), where J are linearly independent tight rows,
+    none if u is in K_i. J is meaningless for a block without a decomposition.
     """
     _, P, d = U.shape
     X, space = problem.operator.X, problem.row_space
@@ -180,17 +182,17 @@ def supporting_rows(problem: ConvexProblem, U: FloatArray) -> dict[tuple[int, in
         products = np.where(active, 1.0, -1.0) * (X @ units.T)
         projector = PolyhedronProjector(X, active, np.maximum(-products, 0.0))
         shortest_split(projector, units)
-        for place, block in enumerate(chunk.tolist()):
-            found[divmod(block, P)] = projector.tight_rows(place)
+        for index, block in enumerate(chunk.tolist()):
+            found[divmod(block, P)] = projector.tight_rows(index)
     return found
 
 
 def check_gated_weights(problem: ConvexProblem, U: Any) -> FloatArray:
-    """Return U as a float64 array (c, P, d); a gated Solution stands for its weights."""
+    """Return U, or the weights of a gated Solution, as a float64 array (c, P, d)."""
     check_problem(problem)
     weights = as_weights(U)
     if isinstance(weights, tuple):
-        raise TypeError("U must be gated weights of shape (c, P, d); got a pair (V, W), which is decomposed already")
+        raise TypeError("U must be gated weights of shape (c, P, d); got a pair (V, W), which is already decomposed")
     blocks = check_numeric("U", weights).astype(np.float64)
     shape = (problem.n_outputs, len(problem.patterns), problem.d)
     if blocks.shape != shape:
@@ -199,10 +201,10 @@ def check_gated_weights(problem: ConvexProblem, U: Any) -> FloatArray:
 
 
 class _Splitter:
-    """One method on the blocks of some patterns of a problem.
+    """One decomposition method for the blocks of some patterns of a problem.
 
-    Where n < d all methods but "l1" work on ``inner``: X in coordinates of its row space, and zeros in the one of the
-    part of the block beyond it. Their solutions have no other part.
+    If n < d, all methods but "l1" work on ``inner``: X in coordinates of its row space, and a zero column for the
+    block's component orthogonal to it. Solutions lie in the span of both.
     """
 
     def __init__(
@@ -222,16 +224,17 @@ class _Splitter:
         self.inner = self.X if self.space is None else np.pad(self.space.rows, ((0, 0), (0, 1)))
         self.program = None if solver is None else BlockProgram(self.inner, method, solver)
         self.inverse = _pseudo_inverse(self.inner) if method == "pinv" else None
-        self.place = np.zeros(len(problem.patterns), dtype=np.intp)
-        self.place[patterns] = np.arange(len(patterns))
+        self.index = np.zeros(len(problem.patterns), dtype=np.intp)
+        self.index[patterns] = np.arange(len(patterns))
         if len(patterns):
             self.witnesses, self.found = problem.restrict(patterns).patterns.witnesses(self.X)
 
     def split(self, U: FloatArray, patterns: IndexArray, start: FloatArray) -> tuple[FloatArray, FloatArray, BoolArray]:
-        """Return v, w (B, d) and whether none was found, for blocks U (B, d) of norm one."""
+        """Return v, w (B, d) and a mask of failed blocks, for blocks U (B, d) of norm one."""
         active = self.D[:, patterns]
         signs = np.where(active, 1.0, -1.0)
-        witnesses, found = self.witnesses[:, self.place[patterns]].T, self.found[self.place[patterns]]
+        index = self.index[patterns]
+        witnesses, found = self.witnesses[:, index].T, self.found[index]
         products, gains = signs * (self.X @ U.T), signs * (self.X @ witnesses.T)
         if self.space is None:
             w = self._split(U, start, witnesses, active, signs, gains)
@@ -250,11 +253,11 @@ class _Splitter:
                 gains,
             )
             w = self.space.vectors(w[:, :-1]) + w[:, -1:] * beyond
-        if self.method in ("socp", "l1"):  # u in K, or -u, is its own best decomposition
+        if self.method in ("socp", "l1"):  # if u or -u is in K, the optimal decomposition is trivial
             inside = (products >= 0.0).all(axis=0)
             opposite = (products <= 0.0).all(axis=0) & ~inside
             w[inside], w[opposite] = 0.0, -U[opposite]
-        return self._feasible(U, w, signs, witnesses, gains, found)
+        return self._make_feasible(U, w, signs, witnesses, gains, found)
 
     def _split(
         self,
@@ -265,7 +268,7 @@ class _Splitter:
         signs: FloatArray,
         gains: FloatArray,
     ) -> FloatArray:
-        """Return w for the blocks U, in the coordinates of ``inner``, within rounding of their polyhedra."""
+        """Return w for the blocks U in the coordinates of ``inner``, feasible to rounding."""
         offsets = np.maximum(-signs * (self.inner @ U.T), 0.0)
         if self.program is not None:
             w = np.stack([self.program.solve(u, s, o) for u, s, o in zip(U, signs.T, offsets.T, strict=True)])
@@ -277,10 +280,10 @@ class _Splitter:
             w = self.settings.split(self.inner, active, U, start)
         else:
             w = _NATIVE[self.method](PolyhedronProjector(self.inner, active, offsets), U)
-        return self._nearest(w, active, signs, offsets)
+        return self._project_onto(w, active, signs, offsets)
 
-    def _nearest(self, w: FloatArray, active: BoolArray, signs: FloatArray, offsets: FloatArray) -> FloatArray:
-        """Return w with the blocks that miss their polyhedra by more than rounding projected onto them."""
+    def _project_onto(self, w: FloatArray, active: BoolArray, signs: FloatArray, offsets: FloatArray) -> FloatArray:
+        """Project those blocks of w that violate their constraints by more than rounding."""
         margins = signs * (self.inner @ w.T) - offsets
         guard = self._guard(w, w)
         outside = np.flatnonzero((margins < -guard).any(axis=0) & np.isfinite(w).all(axis=1))
@@ -290,7 +293,7 @@ class _Splitter:
             w[outside] = projector.project(np.arange(len(outside)), w[outside])
         return w
 
-    def _feasible(
+    def _make_feasible(
         self,
         U: FloatArray,
         w: FloatArray,
@@ -299,7 +302,7 @@ class _Splitter:
         gains: FloatArray,
         found: BoolArray,
     ) -> tuple[FloatArray, FloatArray, BoolArray]:
-        """Return v and w moved along the witness together until their margins exceed rounding, and which are not."""
+        """Return v and w moved along the witness until their margins exceed rounding, and a mask of failures."""
         v = w + U
         guard = self._guard(w, v)
         need = np.zeros(len(U))
@@ -310,13 +313,13 @@ class _Splitter:
         w = w + NUDGE * need[:, None] * witnesses
         v = w + U
         worst = np.minimum(signs * (self.X @ w.T), signs * (self.X @ v.T))
-        # In a cone without interior the products of exact points round to either side of zero.
+        # In a cone without interior, the products of feasible points round to either side of zero.
         good: BoolArray = np.all(worst >= np.where(found, 0.0, -guard), axis=0)
         v[~good], w[~good] = 0.0, 0.0
         return v, w, ~good
 
     def _guard(self, w: FloatArray, v: FloatArray) -> FloatArray:
-        """Return the rounding of the products of w and v with the rows of X: shape (n, B)."""
+        """Return bounds (n, B) on the rounding of the products of w and v with the rows of X."""
         size = np.maximum(row_norms(w), row_norms(v))
         guard: FloatArray = rounding(w.shape[1]) * self.row_norms[:, None] * size
         return guard
@@ -330,18 +333,19 @@ def check_method(method: Any) -> tuple[str, ApproximateDecomposition]:
 
 
 def _check_solver(method: str, solver: Any) -> str | None:
-    """Return the CVXPY solver that is to solve the blocks, None for the native methods."""
+    """Return the name of the CVXPY solver for the blocks, or None for a native method."""
     is_auto = isinstance(solver, str) and solver.lower() == "auto"
-    name = check_solver(solver, ["auto"] if is_auto else ["auto", *solver_names()])  # CVXPY, which tells them, is slow
+    name = check_solver(solver, ["auto"] if is_auto else ["auto", *solver_names()])  # importing CVXPY is slow
     if method not in OBJECTIVES:
         if name != "auto":
             raise ValueError(
-                f"method {method!r} solves no CVXPY program: solver must be 'auto'; got {solver!r}. "
-                f"Those with programs: {', '.join(OBJECTIVES)}"
+                f"solver must be 'auto' for method {method!r}, which solves no CVXPY program; got {solver!r}. "
+                f"Methods with programs: {', '.join(OBJECTIVES)}"
             )
         return None
     if name == "auto":
         return None if method in _NATIVE else "CLARABEL"
+    require_available(name)
     return name
 
 
@@ -361,21 +365,21 @@ def _pseudo_inverse(X: FloatArray) -> FloatArray:
     if rank < len(X):
         raise ValueError(
             f"method 'pinv' needs X of full row rank; got rank {rank} for {len(X)} rows. "
-            "'socp' and 'witness' need no rank"
+            "'socp' and 'witness' work for any rank"
         )
     inverse: FloatArray = np.linalg.pinv(X)
     return inverse
 
 
-def _shown(chunks: list[IndexArray]) -> Iterable[IndexArray]:
-    """Return the chunks, with a bar that shows how far they are."""
+def _with_progress(chunks: list[IndexArray]) -> Iterable[IndexArray]:
+    """Return the chunks with a progress bar."""
     from rich.progress import track
 
     return track(chunks, "decomposing")
 
 
 def chunks_of(used: IndexArray, n: int, d: int) -> Iterator[IndexArray]:
-    """Yield parts of the patterns used whose arrays stay within _CHUNK_BYTES."""
+    """Yield chunks of the block indices whose arrays stay within _CHUNK_BYTES."""
     step = max(1, _CHUNK_BYTES // (16 * (n + d**2)))
     for start in range(0, len(used), step):
         yield used[start : start + step]

@@ -1,4 +1,4 @@
-"""Splits of single blocks: w with R w >= 0 and R (w + u) >= 0, many blocks at a time, by each native method.
+"""Native decompositions of many blocks at a time: w with R w >= 0 and R (w + u) >= 0.
 
 Both conditions are R w >= b with b = max(0, -R u). All methods return w (B, d); v is w + u.
 """
@@ -12,24 +12,24 @@ from cvxrelu.cones.polyhedron_projection import PolyhedronProjector
 from cvxrelu.numerics.rounding import TINY
 from cvxrelu.numerics.rows import row_norms
 
-_SEARCHES = 60
+_MAX_SEARCHES = 60
 _BISECTIONS = 60
-_SETTLED = 1e-13  # of the weight theta
+_THETA_TOL = 1e-13
 
 
 @dataclass(frozen=True, kw_only=True)
 class ApproximateDecomposition:
     """CD-A: minimise over w, for each block, 1/2 ||(-R w)_+||^2 + 1/2 ||(-R (w + u))_+||^2 + rho ||w||.
 
-    By accelerated proximal gradient steps from zero, all blocks at a time, with the gradient restart of each (Mishkin,
-    Sahiner & Pilanci 2022; their setting is rho = 1e-10). R are the signed rows of X as they are.
+    By accelerated proximal gradient steps from zero, for all blocks at a time, with gradient restarts per block
+    (Mishkin, Sahiner & Pilanci 2022, who use rho = 1e-10). R are the signed rows of X, not normalised.
 
     Parameters
     ----------
     rho : float
-        Weight of the norm: feasible only as it goes to zero, so what is left is repaired.
+        Weight of the norm. Solutions are feasible only in the limit rho -> 0, so they are repaired.
     tol : float
-        A block is done when its gradient mapping is at most that times the first one.
+        Tolerance of each block's gradient mapping, relative to the first one.
     max_iter : int
         Iteration limit.
 
@@ -62,23 +62,23 @@ class ApproximateDecomposition:
         need = -signs * (U @ X.T)
         step = 1.0 / max(2.0 * float(np.linalg.norm(X, 2)) ** 2, TINY)
         found = start.copy()
-        left, w, y, momentum, enough = np.arange(len(U)), start, start, np.ones(len(U)), np.full(len(U), -1.0)
+        running, w, y, momentum, threshold = np.arange(len(U)), start, start, np.ones(len(U)), np.full(len(U), -1.0)
         for _ in range(self.max_iter):
             products = signs * (y @ X.T)
             short = np.maximum(-products, 0.0) + np.maximum(need - products, 0.0)
             moved = _shrink(y + step * ((signs * short) @ X), step * self.rho)
             mapping = row_norms(moved - y) / step
-            enough = np.where(enough < 0.0, np.maximum(self.tol * mapping, TINY), enough)
+            threshold = np.where(threshold < 0.0, np.maximum(self.tol * mapping, TINY), threshold)
             restart = np.einsum("ij,ij->i", y - moved, moved - w) > 0.0
             before = np.where(restart, 1.0, momentum)
             momentum = (1.0 + np.sqrt(1.0 + 4.0 * before**2)) / 2.0
             y = moved + np.where(restart, 0.0, (before - 1.0) / momentum)[:, None] * (moved - w)
-            w = found[left] = moved
-            stay = mapping > enough
-            if not stay.all():
-                left, signs, need = left[stay], signs[stay], need[stay]
-                w, y, momentum, enough = w[stay], y[stay], momentum[stay], enough[stay]
-            if not len(left):
+            w = found[running] = moved
+            keep = mapping > threshold
+            if not keep.all():
+                running, signs, need = running[keep], signs[keep], need[keep]
+                w, y, momentum, threshold = w[keep], y[keep], momentum[keep], threshold[keep]
+            if not len(running):
                 break
         return found
 
@@ -89,7 +89,7 @@ def least_squares_split(projector: PolyhedronProjector, U: FloatArray) -> FloatA
 
 
 def shortest_split(projector: PolyhedronProjector, U: FloatArray) -> FloatArray:
-    """Return w (B, d) that minimises ||w||: the projection of zero. Its tight rows support it."""
+    """Return w (B, d) that minimises ||w||, the projection of zero, which the projector's tight rows support."""
     return projector.project(np.arange(len(U)), np.zeros_like(U))
 
 
@@ -99,31 +99,31 @@ def least_norm_split(projector: PolyhedronProjector, U: FloatArray) -> FloatArra
     The solution is the projection w(theta) of -theta u for one theta in [0, 1]: its optimality condition,
     w / ||w|| + (w + u) / ||w + u|| = R'g, is that of the projection with theta = ||w|| / (||w|| + ||w + u||).
     As theta grows, ||w|| grows and ||w + u|| falls along a convex curve, so their sum has its minimum where
-    theta (||w|| + ||w + u||) - ||w|| changes its sign. w(theta) is linear while the tight rows stay: the change is
-    found on the face of the last projection, and is right if the next projection, from there, has the same face.
+    theta (||w|| + ||w + u||) - ||w|| changes its sign. w(theta) is linear while the tight rows stay the same, so the
+    root is computed on the face of the last projection, and is exact if the next projection there has the same face.
     """
     w = np.zeros_like(U)
-    left = np.arange(len(U))
+    running = np.arange(len(U))
     low, high, theta = np.zeros(len(U)), np.ones(len(U)), np.full(len(U), 0.5)
-    for _ in range(_SEARCHES):
-        u = U[left]
-        w[left] = projector.project(left, -theta[left, None] * u)
-        sign = _balance(theta[left], row_norms(w[left]), row_norms(w[left] + u))
-        low[left] = np.where(sign < 0.0, theta[left], low[left])
-        high[left] = np.where(sign < 0.0, high[left], theta[left])
-        slope = -projector.along_face(left, u)
-        following = _crossing(theta[left], w[left], slope, u, low[left], high[left])
-        settled = np.abs(following - theta[left]) <= _SETTLED
-        theta[left] = following
-        left = left[~settled]
-        if not len(left):
+    for _ in range(_MAX_SEARCHES):
+        u = U[running]
+        w[running] = projector.project(running, -theta[running, None] * u)
+        sign = _balance(theta[running], row_norms(w[running]), row_norms(w[running] + u))
+        low[running] = np.where(sign < 0.0, theta[running], low[running])
+        high[running] = np.where(sign < 0.0, high[running], theta[running])
+        slope = -projector.along_face(running, u)
+        following = _crossing(theta[running], w[running], slope, u, low[running], high[running])
+        settled = np.abs(following - theta[running]) <= _THETA_TOL
+        theta[running] = following
+        running = running[~settled]
+        if not len(running):
             break
     return w
 
 
-def _balance(theta: FloatArray, of_w: FloatArray, of_v: FloatArray) -> FloatArray:
-    """Return what is negative while the sum of norms falls with theta, and positive where it grows."""
-    balance: FloatArray = theta * (of_w + of_v) - of_w
+def _balance(theta: FloatArray, norm_w: FloatArray, norm_v: FloatArray) -> FloatArray:
+    """Return a number with the sign of the derivative of the sum of norms with respect to theta."""
+    balance: FloatArray = theta * (norm_w + norm_v) - norm_w
     return balance
 
 
@@ -132,7 +132,7 @@ def _crossing(
 ) -> FloatArray:
     """Return where the balance changes its sign on the line w + (theta' - theta) slope, between low and high.
 
-    If it does not in there, the face ends before: the middle.
+    Without a change of sign between them the face ends before it, and the midpoint is returned.
     """
     v = w + u
     ww, vv, ss = (np.einsum("ij,ij->i", a, a) for a in (w, v, slope))
@@ -141,13 +141,13 @@ def _crossing(
     for _ in range(_BISECTIONS):
         middle = 0.5 * (first + last)
         step = middle - theta
-        of_w = np.sqrt(np.maximum(ww + 2.0 * step * ws + step**2 * ss, 0.0))
-        of_v = np.sqrt(np.maximum(vv + 2.0 * step * vs + step**2 * ss, 0.0))
-        falls = _balance(middle, of_w, of_v) < 0.0
+        norm_w = np.sqrt(np.maximum(ww + 2.0 * step * ws + step**2 * ss, 0.0))
+        norm_v = np.sqrt(np.maximum(vv + 2.0 * step * vs + step**2 * ss, 0.0))
+        falls = _balance(middle, norm_w, norm_v) < 0.0
         first, last = np.where(falls, middle, first), np.where(falls, last, middle)
     width = high - low
-    at_far_end = np.where(theta > low, last - low, high - first) <= _SETTLED
-    crossing: FloatArray = np.where(at_far_end & (width > _SETTLED), 0.5 * (low + high), 0.5 * (first + last))
+    at_far_end = np.where(theta > low, last - low, high - first) <= _THETA_TOL
+    crossing: FloatArray = np.where(at_far_end & (width > _THETA_TOL), 0.5 * (low + high), 0.5 * (first + last))
     return crossing
 
 

@@ -1,4 +1,4 @@
-"""The base class of all estimators."""
+"""Base class of all estimators."""
 
 # mypy: disallow-subclassing-any=False
 # (scikit-learn has no types)
@@ -23,7 +23,7 @@ GateKind = Literal["dense", "sparse", "convolutional"]
 
 
 class ConvexNetworkEstimator(BaseEstimator):
-    """What all estimators share: checked parameters, training, and what is known after it."""
+    """Base class of all estimators: validation of parameters, and fitted attributes."""
 
     _relu: ClassVar[bool]
     _standardize_targets: ClassVar[bool]
@@ -32,22 +32,22 @@ class ConvexNetworkEstimator(BaseEstimator):
     certificate_: Certificate
 
     def _loss(self) -> Loss:
-        """Return the loss that the parameters name."""
+        """Return the loss that the parameters specify."""
         raise NotImplementedError
 
     def _read(self, X: Any, y: Any, sample_weight: Any) -> tuple[FloatArray, FloatArray, FloatArray | None]:
-        """Return data (n, d), targets as the loss takes them and weights, checked."""
+        """Validate data (n, d), targets and weights; return them with targets encoded for the loss."""
         raise NotImplementedError
 
-    def _plan(self) -> FitSettings:
-        """Return the parameters, checked."""
+    def _settings(self) -> FitSettings:
+        """Return the validated parameters."""
         patterns = check_choice("patterns", self.patterns, ("sampled", "enumerate", "generate"))
         if patterns == "generate":
             if not self._relu:
                 raise ValueError("patterns must be 'sampled' or 'enumerate' for gated networks; got 'generate'")
             if self.solver != "auto" or self.max_iter is not None:
                 raise ValueError(
-                    "solver and max_iter must be left as they are for patterns='generate', which time_limit limits; "
+                    "solver and max_iter must have their defaults for patterns='generate', which time_limit limits; "
                     f"got solver={self.solver!r}, max_iter={self.max_iter!r}"
                 )
         if self.gate_options is not None and not isinstance(self.gate_options, Mapping):
@@ -75,9 +75,9 @@ class ConvexNetworkEstimator(BaseEstimator):
             verbose=bool(self.verbose),
         )
 
-    def _keep(self, training: Fit, solution: Solution) -> None:
-        """Set what is known after training, all at once: an interrupt leaves no mixture of two trainings."""
-        network, certificate = training.network(solution), training.certificate(solution)
+    def _keep(self, fit: Fit, solution: Solution) -> None:
+        """Set the fitted attributes, all at once: an interrupt leaves no mixture of two fits."""
+        network, certificate = fit.network(solution), fit.certificate(solution)
         self.__dict__.update(
             network_=network,
             certificate_=certificate,

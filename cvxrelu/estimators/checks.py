@@ -1,4 +1,4 @@
-"""Checks of parameters and results of estimators."""
+"""Validation of the parameters and results of estimators."""
 
 # mypy: disallow-subclassing-any=False
 # (scikit-learn has no types)
@@ -19,11 +19,11 @@ _FAR = 400  # of exponents of two
 
 
 class EstimatorConvergenceWarning(ConvergenceWarning, sklearn.exceptions.ConvergenceWarning):
-    """A ConvergenceWarning that filters of scikit-learn's class catch too."""
+    """A ConvergenceWarning that is also scikit-learn's, so that filters of either class apply."""
 
 
 def check_alpha(alpha: Any, patterns: str) -> float:
-    """Return alpha >= 0, or > 0 where the patterns need it."""
+    """Return alpha >= 0, or > 0 for patterns="generate"."""
     return check_number("alpha", alpha, minimum=0.0, strict=patterns == "generate")
 
 
@@ -31,13 +31,13 @@ def check_outputs(targets: FloatArray, patterns: str) -> None:
     """Raise ValueError for several outputs and patterns="generate"."""
     if patterns == "generate" and targets.ndim == 2 and targets.shape[1] > 1:
         raise ValueError(
-            f"patterns='generate' needs one output, there is no global bound for more; got {targets.shape[1]}: take "
+            f"patterns='generate' needs one output, as there is no global bound for more; got {targets.shape[1]}: use "
             "'sampled', or one estimator for each output"
         )
 
 
 def check_weights(sample_weight: Any, X: FloatArray) -> FloatArray | None:
-    """Return sample weights >= 0, not all zero, as float64; None for none."""
+    """Return sample weights >= 0, not all zero, as float64; None if not given."""
     if sample_weight is None:
         return None
     weights: FloatArray = _check_sample_weight(sample_weight, X, dtype=np.float64)
@@ -52,6 +52,6 @@ def check_weights(sample_weight: Any, X: FloatArray) -> FloatArray | None:
 
 
 def shortfall(certificate: Certificate, solution: Solution, tol: float) -> str:
-    """Say by how much a fit misses tol, and what to do."""
+    """Return a message that states how far a fit is from tol, with advice."""
     status = Status.STALLED if solution.status is Status.OPTIMAL else solution.status
     return f"a certified relative gap of {certificate.rel_gap:.2e}, above tol = {tol:.2e}. {status.advice}"

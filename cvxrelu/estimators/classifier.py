@@ -1,4 +1,4 @@
-"""The base class of classifiers."""
+"""Base class of classifiers."""
 
 # mypy: disallow-subclassing-any=False, disallow-untyped-decorators=False
 # (scikit-learn has no types)
@@ -30,7 +30,7 @@ def _has_probabilities(estimator: Any) -> bool:
 
 
 class NetworkClassifier(ClassifierMixin, ConvexNetworkEstimator):
-    """What the classifiers share."""
+    """Base class of classifiers."""
 
     _standardize_targets = False
 
@@ -41,7 +41,7 @@ class NetworkClassifier(ClassifierMixin, ConvexNetworkEstimator):
         return get_loss(check_choice("loss", self.loss, choices))
 
     def _read(self, X: Any, y: Any, sample_weight: Any) -> tuple[FloatArray, FloatArray, FloatArray | None]:
-        """Return data, targets as the loss takes them and weights; set the classes, those of positive weight."""
+        """Return data, targets encoded for the loss and weights; set the classes, those of positive weight."""
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
         weights = check_weights(sample_weight, X)
@@ -49,7 +49,7 @@ class NetworkClassifier(ClassifierMixin, ConvexNetworkEstimator):
         k = len(self.classes_)
         if k < 2:
             raise ValueError(
-                f"y must hold two classes or more, on rows of positive weight; got one class, {self.classes_[0]!r}"
+                f"y must hold at least two classes on rows of positive weight; got one class, {self.classes_[0]!r}"
             )
         hot = (y[:, None] == self.classes_).astype(np.float64)
         if self._loss().least_outputs > 1:
@@ -58,7 +58,7 @@ class NetworkClassifier(ClassifierMixin, ConvexNetworkEstimator):
         return X, signs[:, 1] if k == 2 else signs, weights
 
     def decision_function(self, X: Any) -> FloatArray:
-        """Return the network's outputs: the larger, the more of the class.
+        """Return the network's outputs as scores of the classes, the larger the more likely.
 
         Parameters
         ----------
@@ -68,14 +68,15 @@ class NetworkClassifier(ClassifierMixin, ConvexNetworkEstimator):
         Returns
         -------
         ndarray of shape (n,) or (n, c)
-            Of two classes, one number, positive for the second: the output, or for "softmax" the difference of the two.
+            For two classes, one score per row, positive for the second class: the output, or for "softmax" the
+            difference of the two outputs.
         """
         output = self._output(X)
         two = output.ndim == 2 and output.shape[1] == 2
         return output[:, 1] - output[:, 0] if two else output
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Return the class of the largest output, or that of the sign of the one output.
+        """Return the class of the largest output, or for one output the class of its sign.
 
         Parameters
         ----------
@@ -85,7 +86,7 @@ class NetworkClassifier(ClassifierMixin, ConvexNetworkEstimator):
         Returns
         -------
         ndarray of shape (n,)
-            Labels, as they were in `fit`.
+            Labels, as given to `fit`.
         """
         scores = self.decision_function(X)
         ranks = (scores > 0.0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)
@@ -94,7 +95,7 @@ class NetworkClassifier(ClassifierMixin, ConvexNetworkEstimator):
 
     @available_if(_has_probabilities)
     def predict_proba(self, X: Any) -> FloatArray:
-        """Return the probabilities of the classes; only for "logistic" and "softmax", which have them.
+        """Return the probabilities of the classes; only for losses that define them, "logistic" and "softmax".
 
         Parameters
         ----------
@@ -104,8 +105,8 @@ class NetworkClassifier(ClassifierMixin, ConvexNetworkEstimator):
         Returns
         -------
         ndarray of shape (n, k)
-            Rows add up to one. Of more than two classes and "logistic", the k probabilities of one class against the
-            rest, divided by their sum.
+            Rows sum to one. For "logistic" and more than two classes, the k one-vs-rest probabilities divided by their
+            sum.
         """
         scores = self.decision_function(X)
         if scores.ndim == 1:

@@ -1,4 +1,4 @@
-"""Estimators for scikit-learn that choose alpha by cross-validation along regularisation paths."""
+"""scikit-learn estimators that choose alpha by cross-validation along regularisation paths."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,18 +24,18 @@ from cvxrelu.optimize.solution import Solution
 from cvxrelu.runtime.threads import warn
 from cvxrelu.solvers.interface import NativeSolver
 
-_TIE = 1e-12  # of scores: means of equal scores, up to their rounding
+_TIE_TOL = 1e-12  # relative: mean scores this close are equal to rounding
 
 
 class PathFit(ConvexNetworkEstimator):
-    """`fit` of the estimators that choose alpha."""
+    """Base class of the estimators that choose alpha."""
 
     def _score(self, network: Network, X: FloatArray, y: NDArray[Any], weights: FloatArray | None) -> float:
-        """Return the score of a network on held-out rows: the larger, the better."""
+        """Return the score of a network on held-out rows; larger is better."""
         raise NotImplementedError
 
     def _keep_scores(self, scores: FloatArray) -> None:
-        """Set the attribute that holds the scores (alphas, folds)."""
+        """Set the attribute for the scores (alphas, folds)."""
         raise NotImplementedError
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None) -> Self:
@@ -44,11 +44,11 @@ class PathFit(ConvexNetworkEstimator):
         Parameters
         ----------
         X : array_like of shape (n, d)
-            As in `ConvexReLURegressor.fit`.
-        y : array_like of shape (n,) or (n, c)
-            The same.
+            Features; dense.
+        y : array_like of shape (n,), or (n, c) for regressors
+            Targets: numbers for regressors, labels of any kind for classifiers.
         sample_weight : array_like of shape (n,), optional
-            The same. Weights count in training and in the scores.
+            Weights >= 0, used in training and in the scores.
         groups : array_like of shape (n,), optional
             Groups of the rows, for splitters that use them.
 
@@ -59,22 +59,22 @@ class PathFit(ConvexNetworkEstimator):
         Raises
         ------
         TypeError, ValueError
-            If data or a parameter are not understood.
+            If data or a parameter are invalid.
         SolverError
-            If the solver is not installed or cannot take the problem.
+            If the solver is not installed or cannot solve the problem.
         KeyboardInterrupt
             On Ctrl-C before all folds are scored.
 
         Warns
         -----
         ConvergenceWarning
-            Once, if certified relative gaps are above tol: of the network, or of points of the folds' paths.
+            Once, if the certified relative gap of the network, or of points on the folds' paths, is above tol.
         """
-        plan = self._plan()
+        settings = self._settings()
         data, targets, weights = self._read(X, y, sample_weight)
-        check_outputs(targets, plan.patterns)
-        training = Fit(plan, data, targets, weights)
-        alphas = self._grid(training)
+        check_outputs(targets, settings.patterns)
+        fit = Fit(settings, data, targets, weights)
+        alphas = self._grid(fit)
         one_standard_error = check_flag("one_standard_error", self.one_standard_error)
         splits = list(check_cv(self.cv, y, classifier=is_classifier(self)).split(data, y, groups))
         if one_standard_error and len(splits) < 2:
@@ -83,47 +83,47 @@ class PathFit(ConvexNetworkEstimator):
             raise ValueError("sample_weight must not be zero on all rows of a fold")
         paths = Parallel(n_jobs=self.n_jobs)(
             delayed(_train_path)(
-                _with_share(plan, training.time_left(), 1 + -(-len(splits) // effective_n_jobs(self.n_jobs))),
+                _with_time_limit(settings, fit.time_left(), 1 + -(-len(splits) // effective_n_jobs(self.n_jobs))),
                 data[rows],
                 targets[rows],
-                _taken(weights, rows),
+                _take(weights, rows),
                 alphas,
             )
             for rows, _ in splits
         )
         scores = np.full((len(alphas), len(splits)), np.nan)
         for fold, ((networks, _), (_, rows)) in enumerate(zip(paths, splits, strict=True)):
-            held_out = data[rows], _taken(np.asarray(y), rows), _taken(weights, rows)
+            held_out = data[rows], _take(np.asarray(y), rows), _take(weights, rows)
             scores[: len(networks), fold] = [self._score(network, *held_out) for network in networks]
         reached = min(len(networks) for networks, _ in paths)
         best = choose(scores[:reached], one_standard_error)
         self.alphas_, self.alpha_ = alphas, float(alphas[best])
         self._keep_scores(scores)
-        solution = training.solve(self.alpha_)
-        self._keep(training, solution)
-        self._warn_of_gaps(plan.tol, solution, np.concatenate([gaps for _, gaps in paths]), len(alphas) - reached)
+        solution = fit.solve(self.alpha_)
+        self._keep(fit, solution)
+        self._warn_of_gaps(settings.tol, solution, np.concatenate([gaps for _, gaps in paths]), len(alphas) - reached)
         return self
 
-    def _grid(self, training: Fit) -> FloatArray:
+    def _grid(self, fit: Fit) -> FloatArray:
         """Return the alphas, descending."""
         if not isinstance(self.alphas, Integral):
             given = check_numeric("alphas", self.alphas).astype(np.float64)
             if given.ndim != 1:
-                raise ValueError(f"alphas must be a 1-D array of numbers, or how many; got shape {given.shape}")
+                raise ValueError(f"alphas must be a 1-D array of numbers, or their number; got shape {given.shape}")
             alphas: FloatArray = np.unique(given)[::-1]
             if alphas[-1] <= 0.0:
-                raise ValueError(f"alphas must be positive numbers, or how many there are to be; got {alphas[-1]:g}")
+                raise ValueError(f"alphas must be positive numbers, or their number; got {alphas[-1]:g}")
             return alphas
         count = check_integer("alphas", self.alphas, minimum=1)
         eps = check_number("eps", self.eps, minimum=0.0, strict=True)
         if eps >= 1.0:
             raise ValueError(f"eps must be a number in (0, 1); got {eps!r}")
-        largest = training.problem(1.0).lam_max() or 1.0  # targets that are all zero: any will do
+        largest = fit.problem(1.0).lam_max() or 1.0  # 0 if all targets are: any grid will do
         grid: FloatArray = largest * np.geomspace(1.0, eps, count)
         return grid
 
     def _warn_of_gaps(self, tol: float, solution: Solution, gaps: FloatArray, left_out: int) -> None:
-        """Warn, once, of the network and of points of the folds' paths that missed tol, or were not reached."""
+        """Warn once if the network or points of the folds' paths missed tol, or if points were not reached."""
         missed = gaps[gaps > tol]
         ended = []
         if not self.certificate_.within(tol):
@@ -131,39 +131,39 @@ class PathFit(ConvexNetworkEstimator):
         if len(missed):
             ended.append(
                 f"{len(missed)} of {len(gaps)} points of the folds' paths at certified relative gaps above tol = "
-                f"{tol:.2e}, the largest {missed.max():.2e}: raise tol, or the limits"
+                f"{tol:.2e}, the largest {missed.max():.2e}: raise tol or the limits."
             )
         if left_out:
-            ended.append(f"the {left_out} smallest alphas not chosen from, which time_limit left out in some fold")
+            ended.append(f"the {left_out} smallest alphas not considered, as time_limit ended the path of a fold.")
         if ended:
             warn(f"{type(self).__name__} ended with {' And '.join(ended)}", EstimatorConvergenceWarning, stacklevel=3)
 
 
 def _train_path(
-    plan: FitSettings, X: FloatArray, Y: FloatArray, weights: FloatArray | None, alphas: FloatArray
+    settings: FitSettings, X: FloatArray, Y: FloatArray, weights: FloatArray | None, alphas: FloatArray
 ) -> tuple[list[Network], FloatArray]:
     """Return the networks of a fold's path and their certified relative gaps."""
-    training = Fit(plan, X, Y, weights)
-    solutions = training.path(alphas)
+    fit = Fit(settings, X, Y, weights)
+    solutions = fit.path(alphas)
     gaps = np.array([solution.certificate.rel_gap for solution in solutions])
-    return [training.network(solution) for solution in solutions], gaps
+    return [fit.network(solution) for solution in solutions], gaps
 
 
-def _with_share(plan: FitSettings, time_left: float | None, rounds: int) -> FitSettings:
-    """Return the plan of a fold, with its share of the time that is left: each round of folds, and the end, has one."""
-    return plan if time_left is None else replace(plan, time_limit=time_left / rounds)
+def _with_time_limit(settings: FitSettings, time_left: float | None, rounds: int) -> FitSettings:
+    """Return the settings of a fold, limited to its fraction of the remaining time; the final fit gets one too."""
+    return settings if time_left is None else replace(settings, time_limit=time_left / rounds)
 
 
-def _taken(values: NDArray[Any] | None, rows: NDArray[np.intp]) -> Any:
+def _take(values: NDArray[Any] | None, rows: NDArray[np.intp]) -> Any:
     return None if values is None else values[rows]
 
 
 def choose(scores: FloatArray, one_standard_error: bool) -> int:
-    """Return the first row of scores (alphas, folds) with the best mean, or within a standard error of it."""
+    """Return the first row of scores (alphas, folds) whose mean is the best, or within a standard error of it."""
     means = scores.mean(axis=1)
     if not np.isfinite(means).all():
         raise ValueError(f"scores must be finite; got {means[~np.isfinite(means)][0]} as the mean over the folds")
-    best = int(np.argmax(means >= means.max() - _TIE * abs(means.max())))
+    best = int(np.argmax(means >= means.max() - _TIE_TOL * abs(means.max())))
     if not one_standard_error:
         return best
     error = scores[best].std(ddof=1) / np.sqrt(scores.shape[1])
@@ -290,33 +290,33 @@ class ConvexReLURegressorCV(_PathRegressor):
                                    f = sum_i D_i X (V_i - W_i)
     subject to                     (2 D_i - I) X V_{k,i} >= 0,  (2 D_i - I) X W_{k,i} >= 0,
 
-    as in `ConvexReLURegressor`. Other parameters, attributes and notes are those of `ConvexReLURegressor`. In each fold
-    the rows that are trained on are standardised anew, with the same gates, and the alphas are solved in descending
-    order, each started from the one before and certified to ``tol``.
+    as in `ConvexReLURegressor`, which documents the other parameters, attributes and notes. In each fold the training
+    rows are standardised anew, with the same gates, and the alphas are solved in descending order, each started from
+    the previous solution and certified to ``tol``.
 
     Parameters
     ----------
     alphas : int or array_like
-        Numbers > 0, or how many: then evenly spaced in their logarithm, from the least alpha at which the network (of
-        the sampled or enumerated patterns) is zero down to ``eps`` times that.
+        Positive numbers, or the number of alphas: then a geometric grid from the smallest alpha at which the network
+        (of the sampled or enumerated patterns) is zero down to ``eps`` times that.
     eps : float in (0, 1)
-        See there.
+        Ratio of the smallest to the largest alpha of the grid.
     cv : int, splitter or iterable, optional
-        As in scikit-learn: by default five folds.
+        As in scikit-learn; five folds by default.
     one_standard_error : bool
-        Choose the largest alpha whose mean score is within one standard error of the best, not the best.
+        Whether to choose the largest alpha whose mean score is within one standard error of the best.
     n_jobs : int, optional
-        Folds at a time, by joblib.
+        Number of folds trained in parallel by joblib.
 
     Attributes
     ----------
     alpha_ : float
-        The alpha chosen: of equal scores the largest.
+        The chosen alpha, the largest among equal scores.
     alphas_ : ndarray of shape (m,)
-        All of them, descending.
+        All alphas, descending.
     mse_path_ : ndarray of shape (m, folds)
-        Mean squared errors on the rows held out, weighted by ``sample_weight``. NaN where ``time_limit``, which is of
-        the whole `fit`, left an alpha out: ``alpha_`` is one of those that all folds reached.
+        Mean squared errors on the held-out rows, weighted by ``sample_weight``. NaN for alphas not reached within
+        ``time_limit``, which limits the whole `fit`: ``alpha_`` is one that all folds reached.
 
     See Also
     --------
@@ -343,7 +343,7 @@ class GatedReLURegressorCV(_PathRegressor):
     minimise over U (c, P, d):  sum_j w_j loss(f_j, y_j) / sum_j w_j + alpha * sum_{k,i} ||U_{k,i}||,
                                 f = sum_i D_i X U_i
 
-    as in `GatedReLURegressor`. Parameters and attributes of the choice are those of `ConvexReLURegressorCV`.
+    as in `GatedReLURegressor`. The parameters and attributes of cross-validation are those of `ConvexReLURegressorCV`.
 
     See Also
     --------
@@ -370,18 +370,18 @@ class ConvexReLUClassifierCV(_PathClassifier):
                                    f = sum_i D_i X (V_i - W_i)
     subject to                     (2 D_i - I) X V_{k,i} >= 0,  (2 D_i - I) X W_{k,i} >= 0,
 
-    as in `ConvexReLUClassifier`. Parameters and attributes of the choice are those of `ConvexReLURegressorCV` but for
-    what follows; folds are stratified by default.
+    as in `ConvexReLUClassifier`. The parameters and attributes of cross-validation are those of
+    `ConvexReLURegressorCV` except those below; folds are stratified by default.
 
     Parameters
     ----------
     scoring : str or callable, optional
-        What is to be largest on the rows held out, as in scikit-learn; by default the accuracy.
+        Score to maximise on the held-out rows, as in scikit-learn; accuracy by default.
 
     Attributes
     ----------
     scores_ : ndarray of shape (m, folds)
-        The scores on the rows held out, weighted by ``sample_weight``; NaN where ``time_limit`` left an alpha out.
+        Scores on the held-out rows, weighted by ``sample_weight``; NaN for alphas not reached within ``time_limit``.
 
     See Also
     --------
@@ -408,7 +408,8 @@ class GatedReLUClassifierCV(_PathClassifier):
     minimise over U (c, P, d):  sum_j w_j loss(f_j, y_j) / sum_j w_j + alpha * sum_{k,i} ||U_{k,i}||,
                                 f = sum_i D_i X U_i
 
-    as in `GatedReLUClassifier`. Parameters and attributes of the choice are those of `ConvexReLUClassifierCV`.
+    as in `GatedReLUClassifier`. The parameters and attributes of cross-validation are those of
+    `ConvexReLUClassifierCV`.
 
     See Also
     --------

@@ -1,4 +1,4 @@
-"""The base class of regressors."""
+"""Base class of regressors."""
 
 # mypy: disallow-subclassing-any=False
 # (scikit-learn has no types)
@@ -18,7 +18,7 @@ from cvxrelu.losses.registry import LOSSES, get_loss
 
 
 class NetworkRegressor(RegressorMixin, ConvexNetworkEstimator):
-    """What the regressors share."""
+    """Base class of regressors."""
 
     _standardize_targets = True
 
@@ -28,7 +28,7 @@ class NetworkRegressor(RegressorMixin, ConvexNetworkEstimator):
         return Huber(self.delta) if name == Huber.name else get_loss(name)
 
     def _read(self, X: Any, y: Any, sample_weight: Any) -> tuple[FloatArray, FloatArray, FloatArray | None]:
-        """Return data, targets (n,) or (n, c) and weights, checked."""
+        """Return validated data, targets (n,) or (n, c) and weights."""
         X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
         return X, np.asarray(y, dtype=np.float64), check_weights(sample_weight, X)
 
@@ -43,7 +43,7 @@ class NetworkRegressor(RegressorMixin, ConvexNetworkEstimator):
         Returns
         -------
         ndarray of shape (n,) or (n, c)
-            As y was in `fit`.
+            Predictions, of the shape of y in `fit`.
         """
         return self._output(X)
 

@@ -1,4 +1,4 @@
-"""Estimators for scikit-learn: two-layer networks trained to certified optimality on data as they come."""
+"""scikit-learn estimators: two-layer networks trained to certified optimality on raw data."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -14,7 +14,7 @@ from cvxrelu.solvers.interface import NativeSolver
 
 
 class SingleFit(ConvexNetworkEstimator):
-    """`fit` of the estimators with one alpha."""
+    """Base class of the estimators with a given alpha."""
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train the network.
@@ -26,7 +26,7 @@ class SingleFit(ConvexNetworkEstimator):
         y : array_like of shape (n,), or (n, c) for regressors
             Targets: numbers for regressors, labels of any kind for classifiers.
         sample_weight : array_like of shape (n,), optional
-            Weights >= 0. They are as good as repeated rows; rows of weight zero are left out.
+            Weights >= 0. Integer weights are equivalent to repeated rows; rows of weight zero are left out.
 
         Returns
         -------
@@ -35,27 +35,27 @@ class SingleFit(ConvexNetworkEstimator):
         Raises
         ------
         TypeError, ValueError
-            If data or a parameter are not understood; nothing is solved.
+            If data or a parameter are invalid.
         SolverError
-            If the solver is not installed or cannot take the problem.
+            If the solver is not installed or cannot solve the problem.
 
         Warns
         -----
         ConvergenceWarning
-            If the certified relative gap is above tol, with gap, tolerance and advice: after Ctrl-C too, which ends
-            the training with the best network so far. The second Ctrl-C within a second is raised.
+            If the certified relative gap is above tol, with gap, tolerance and advice. Ctrl-C ends the training with
+            the best network so far and this warning; a second Ctrl-C within a second raises KeyboardInterrupt.
         """
-        plan = self._plan()
-        alpha = check_alpha(self.alpha, plan.patterns)
+        settings = self._settings()
+        alpha = check_alpha(self.alpha, settings.patterns)
         data, targets, weights = self._read(X, y, sample_weight)
-        check_outputs(targets, plan.patterns)
-        training = Fit(plan, data, targets, weights)
+        check_outputs(targets, settings.patterns)
+        fit = Fit(settings, data, targets, weights)
         previous = getattr(self, "certificate_", None) if check_flag("warm_start", self.warm_start) else None
-        solution = training.solve(alpha, previous)
-        self._keep(training, solution)
-        if not self.certificate_.within(plan.tol):
+        solution = fit.solve(alpha, previous)
+        self._keep(fit, solution)
+        if not self.certificate_.within(settings.tol):
             warn(
-                f"{type(self).__name__} ended with {shortfall(self.certificate_, solution, plan.tol)}",
+                f"{type(self).__name__} ended with {shortfall(self.certificate_, solution, settings.tol)}",
                 EstimatorConvergenceWarning,
                 stacklevel=2,
             )
@@ -145,67 +145,67 @@ class ConvexReLURegressor(_SingleRegressor):
                                    f = sum_i D_i X (V_i - W_i)
     subject to                     (2 D_i - I) X V_{k,i} >= 0,  (2 D_i - I) X W_{k,i} >= 0,
 
-    on standardised X and y, w the sample weights: `cvxrelu.ConvexReLU` with lam = alpha, whose optimum is that of the
-    network with weight decay alpha/2 (||W1||^2 + ||w2||^2) among all networks whose neurons have the patterns D.
-    Squared loss is 1/2 ||f_j - y_j||^2.
+    on standardised X and y with sample weights w. This is `cvxrelu.ConvexReLU` with lam = alpha: its optimum is that of
+    weight decay alpha/2 (||W1||^2 + ||w2||^2) over all networks whose neurons have the patterns D. Squared loss is
+    1/2 ||f_j - y_j||^2.
 
     Parameters
     ----------
     alpha : float >= 0
         Strength of the weight decay, for standardised data (> 0 for patterns="generate").
     n_gates : int
-        Number of random gates, whose patterns are used; of "generate", those that it starts from.
+        Number of random gates whose patterns are used; for "generate", the initial ones.
     gate_kind : {"dense", "sparse", "convolutional"}
-        Kind of the gates, as in `cvxrelu.sample_patterns`, but for the bias: each gate has a Gaussian one.
+        Kind of the gates, as in `cvxrelu.sample_patterns`; with ``fit_intercept`` each gate also has a Gaussian bias.
     gate_options : dict, optional
         ``order`` of "sparse"; ``image_shape`` and ``kernel_size`` of "convolutional".
     patterns : {"sampled", "enumerate", "generate"}
-        "sampled": those of random gates. "enumerate": all patterns of X, where rank and rows are few (three features
-        with the bias and a hundred rows, say). "generate": column generation (`cvxrelu.solve_global`): the certificate
-        is of scope "global", over networks of any width, and proven to ``tol`` where the rank of X is at most about 8.
-        One output only.
+        "sampled": the patterns of random gates. "enumerate": all patterns of X, for few rows of low rank (such as a
+        hundred rows of three columns, bias included). "generate": column generation (`cvxrelu.solve_global`); the
+        certificate has scope "global", over networks of any width, and is proven to ``tol`` if the rank of X is at most
+        about 8. One output only.
     loss : str
-        "squared", "huber", or any other loss of real targets, by its name.
+        "squared", "huber", or the name of any other loss of real targets.
     delta : float > 0
-        Of "huber": the residual, in standard deviations of y, beyond which the loss is linear (if ``standardize``).
+        For "huber", the residual beyond which the loss is linear, in standard deviations of y if ``standardize``.
     fit_intercept : bool
-        Whether X gets a column of ones: a bias for each neuron, penalised like its other weights.
+        Whether to append a column of ones to X: a bias for each neuron, penalised like its other weights.
     standardize : bool
-        Whether features and targets are divided by their standard deviations and, with ``fit_intercept``, centred. The
-        targets' mean is given back by a neuron that is one everywhere. Sample weights count in both.
+        Whether to divide features and targets by their standard deviations and, with ``fit_intercept``, centre them;
+        a constant neuron restores the mean of the targets. Statistics are weighted by ``sample_weight``.
     solver : str or native solver
         As in `cvxrelu.solve`.
     tol : float
-        Relative certified gap that is asked for: (upper - lower) <= tol * |upper|.
+        Certified relative gap at which training stops: (upper - lower) <= tol * |upper|.
     max_iter : int, optional
         Limit of the solver's iterations.
     time_limit : float, optional
-        Limit of the seconds of `fit`, without those of compilation at a first call.
+        Limit of `fit` in seconds, excluding compilation at a first call.
     random_state : int, RandomState or None
-        Seeds the gates and nothing else: the same int, the same gates, whatever the rows.
+        Seed of the gates only: equal ints give equal gates, whatever the rows.
     warm_start : bool
-        Whether `fit` starts from the last fit, where gates are the same (an int ``random_state``): the neurons of
-        those gates, or for "generate" the patterns.
+        Whether `fit` starts from the previous fit: from the neurons whose gates are the same (an int ``random_state``),
+        or for "generate" from its patterns.
     verbose : bool
-        Print each check of the gap.
+        Whether to print each check of the gap.
 
     Attributes
     ----------
     network_ : ReLUNetwork
-        The network for raw data, a column of ones appended to them if ``fit_intercept``.
+        The network for raw data, with a column of ones appended if ``fit_intercept``.
     certificate_ : Certificate
-        Bounds of the optimum of the problem above: on the rows given, standardised, those of weight zero left out.
-        ``certificate_.problem`` holds them.
+        Bounds on the optimal value of the problem above on the given rows, standardised, without those of weight zero.
+        ``certificate_.problem`` holds these rows.
     objective_, lower_bound_, dual_gap_ : float
         Upper and lower bound of that certificate, and their difference.
     n_iter_ : int or None
-        Iterations; None where the solver does not say.
+        Number of iterations; None if the solver does not report it.
     n_neurons_ : int
-        Number of neurons of ``network_``, with the one for the mean of y.
+        Number of neurons of ``network_``, including the one for the mean of y.
     n_features_in_ : int
         Number d of features.
     feature_names_in_ : ndarray of shape (d,)
-        Their names, where X has names that are strings.
+        Names of the features, if X has names that are strings.
 
     See Also
     --------
@@ -214,9 +214,9 @@ class ConvexReLURegressor(_SingleRegressor):
 
     Notes
     -----
-    Equal rows are merged and their weights added before the solve, and rows sorted: a fit does not depend on the order
-    of the rows, and integer weights give the fit of repeated rows to the last bit. The certificate is made anew on the
-    rows given. Computed in float64, whatever the precision of X.
+    Before the solve, equal rows are merged, their weights added, and rows sorted: a fit does not depend on the order of
+    the rows, and integer weights give the fit of repeated rows to the last bit. The certificate is recomputed on the
+    given rows. All computations are in float64.
 
     References
     ----------
@@ -244,9 +244,9 @@ class GatedReLURegressor(_SingleRegressor):
     minimise over U (c, P, d):  sum_j w_j loss(f_j, y_j) / sum_j w_j + alpha * sum_{k,i} ||U_{k,i}||,
                                 f = sum_i D_i X U_i
 
-    on standardised X and y, w the sample weights: `cvxrelu.ConvexGatedReLU` with lam = alpha. The gates stay as they
-    are drawn: there are no cones, and patterns cannot be generated. Parameters, attributes, notes and errors are else
-    those of `ConvexReLURegressor`; ``network_`` is a `GatedReLUNetwork`.
+    on standardised X and y with sample weights w: `cvxrelu.ConvexGatedReLU` with lam = alpha. The gates are fixed, so
+    there are no cones and patterns cannot be generated. Parameters, attributes, notes and errors are otherwise those of
+    `ConvexReLURegressor`; ``network_`` is a `GatedReLUNetwork`.
 
     See Also
     --------
@@ -273,21 +273,21 @@ class ConvexReLUClassifier(_SingleClassifier):
                                    f = sum_i D_i X (V_i - W_i)
     subject to                     (2 D_i - I) X V_{k,i} >= 0,  (2 D_i - I) X W_{k,i} >= 0,
 
-    on standardised X, w the sample weights: `cvxrelu.ConvexReLU` with lam = alpha. Parameters, attributes, notes and
-    errors are those of `ConvexReLURegressor` but for what follows.
+    on standardised X with sample weights w: `cvxrelu.ConvexReLU` with lam = alpha. Parameters, attributes, notes and
+    errors are those of `ConvexReLURegressor` except those below.
 
     Parameters
     ----------
     loss : str
-        "logistic": log(1 + exp(-y f)) with y = +1 for the class and -1 for the rest; of two classes one output, of
-        more the sum over one output each. "softmax": cross-entropy, one output for each class; for ReLU networks by
+        "logistic": log(1 + exp(-y f)) with y = +1 for the class and -1 for the rest; one output for two classes, else
+        the sum over one output per class. "softmax": cross-entropy, one output per class; for ReLU networks solved by
         CVXPY's solvers, far slower. "squared": 1/2 (f - y)^2 with the y of "logistic"; it has no probabilities.
-        Or any other loss of labels, by its name.
+        Or the name of any other loss of labels.
 
     Attributes
     ----------
     classes_ : ndarray of shape (k,)
-        The labels, sorted; those of rows of positive weight.
+        The sorted labels of rows of positive weight.
 
     See Also
     --------
@@ -314,9 +314,9 @@ class GatedReLUClassifier(_SingleClassifier):
     minimise over U (c, P, d):  sum_j w_j loss(f_j, y_j) / sum_j w_j + alpha * sum_{k,i} ||U_{k,i}||,
                                 f = sum_i D_i X U_i
 
-    on standardised X, w the sample weights: `cvxrelu.ConvexGatedReLU` with lam = alpha. Parameters, attributes, notes
-    and errors are those of `GatedReLURegressor` and, for loss and classes, `ConvexReLUClassifier`; "softmax" is as fast
-    as the others here.
+    on standardised X with sample weights w: `cvxrelu.ConvexGatedReLU` with lam = alpha. Parameters, attributes, notes
+    and errors are those of `GatedReLURegressor` and, for loss and classes, `ConvexReLUClassifier`; "softmax" is solved
+    natively, as fast as the other losses.
 
     See Also
     --------

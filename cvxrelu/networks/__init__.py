@@ -1,1 +1,1 @@
-"""Two-layer networks, and their way to and from the convex programs and files."""
+"""Two-layer networks, and their conversion to and from convex weights and files."""

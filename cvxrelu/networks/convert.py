@@ -1,4 +1,4 @@
-"""The exact maps between networks and the weights of the convex programs."""
+"""Exact maps between networks and the weights of the convex programs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from cvxrelu.problems.relu import ConvexReLU
 
 
 def to_network(problem: ConvexProblem, weights: Weights) -> Network:
-    """Return the network of the convex program's weights; zero blocks vanish.
+    """Return the network of the convex program's weights; zero blocks are dropped.
 
-    A block v becomes the neuron (v / sqrt||v||, +sqrt||v||), a block of W the one with the opposite second
-    layer (Pilanci & Ergen 2020; DESIGN section 3). Under "nuclear", the block U_i (d, c) becomes one neuron for
-    each singular value s above rounding: (sqrt(s) a, sqrt(s) b'). For group_l1 and nuclear the network's objective
-    with weight decay is the convex one, to rounding, when the blocks are in their cones.
+    A block v becomes the neuron (v / sqrt||v||, +sqrt||v||), a block of W the neuron with the negated second layer
+    (Pilanci & Ergen 2020). Under "nuclear", the block U_i (d, c) becomes one neuron for each singular value s above
+    rounding: (sqrt(s) a, sqrt(s) b'). For group_l1 and nuclear the network's objective with weight decay equals the
+    convex one, to rounding, if the blocks are in their cones.
 
     Parameters
     ----------
@@ -36,8 +36,8 @@ def to_network(problem: ConvexProblem, weights: Weights) -> Network:
     Raises
     ------
     ValueError
-        If the weights do not fit, or a gated problem's patterns hold no gates (a mask alone says
-        nothing about new data).
+        If the weights have the wrong shape, or a gated problem's patterns have no gates: a mask alone does not define
+        predictions on new data.
 
     Examples
     --------
@@ -59,38 +59,38 @@ def to_network(problem: ConvexProblem, weights: Weights) -> Network:
         signs = np.where(used < len(problem.patterns), 1.0, -1.0)
         return ReLUNetwork(W1, _match_targets(w2 * signs[:, None], problem))
     if problem.patterns.G is None:
-        raise ValueError("patterns.G must be given to make a GatedReLUNetwork; these patterns are masks only")
+        raise ValueError("patterns must have gates to make a GatedReLUNetwork; these are masks only")
     neurons = _singular_neurons if problem.penalty.couples_outputs else _one_output_neurons
     W1, w2, used = neurons(blocks)
     return GatedReLUNetwork(problem.patterns.G[:, used], W1, _match_targets(w2, problem))
 
 
 def to_convex(network: Network, X: FloatArray) -> tuple[ActivationPatterns, Weights]:
-    """Return the patterns of a network's neurons on X, and the convex weights with the same predictions there.
+    """Return the patterns of a network's neurons on X, and the convex weights with the same predictions on X.
 
-    A ReLU neuron (a, b) becomes the block |b_k| a in the pattern of a, in V where b_k > 0, in W where b_k < 0; a
-    gated one the block b_k a in the pattern of its gate. Blocks of equal place add up: the convex objective with
-    group_l1 is at most that of the network, where each neuron feeds one output (with gated neurons that feed
-    several, the one with nuclear is).
+    A ReLU neuron (a, b) becomes the block |b_k| a in the pattern of a, in V if b_k > 0, in W if b_k < 0; a gated neuron
+    becomes the block b_k a in the pattern of its gate. Blocks of equal pattern, output and sign are summed. The convex
+    objective with group_l1 is at most that of the network if each neuron feeds one output; for gated neurons that feed
+    several outputs, the one with nuclear is.
 
     Parameters
     ----------
     network : ReLUNetwork or GatedReLUNetwork
-        The network, with at least one neuron that is active on some row.
+        A network with at least one neuron that is active on some row.
     X : array of shape (n, d)
-        The data that the patterns are taken on.
+        The data that define the patterns.
 
     Returns
     -------
     patterns : ActivationPatterns
         The distinct patterns on X of the neurons that are active on some row, with their gates.
     weights : ndarray (c, P, d), or pair of ndarrays (c, P, d)
-        U of a gated network, or (V, W).
+        U for a gated network, else (V, W).
 
     Raises
     ------
     ValueError
-        If X does not fit, or no neuron is active on any row.
+        If X has the wrong shape, or no neuron is active on any row.
 
     Examples
     --------
@@ -114,14 +114,14 @@ def to_convex(network: Network, X: FloatArray) -> tuple[ActivationPatterns, Weig
     gates = network.G if isinstance(network, GatedReLUNetwork) else network.W1.T
     active = rows @ gates >= 0.0
     if not active.any():
-        raise ValueError("network must have a neuron that is active on some row of X; it has none")
+        raise ValueError("network must have a neuron that is active on some row of X; got none")
     first = unique_columns(active)
     distinct = active[:, first]
     patterns = ActivationPatterns(distinct, gates[:, first])
-    place = {column.tobytes(): i for i, column in enumerate(distinct.T)}
-    index = np.array([place.get(column.tobytes(), -1) for column in active.T])
-    W1, w2 = network.W1.astype(np.float64), as_columns(network.w2).astype(np.float64)  # their products are blocks
-    kept = index >= 0  # a neuron that is active nowhere has no pattern, and no part in the predictions
+    position = {column.tobytes(): i for i, column in enumerate(distinct.T)}
+    index = np.array([position.get(column.tobytes(), -1) for column in active.T])
+    W1, w2 = network.W1.astype(np.float64), as_columns(network.w2).astype(np.float64)  # products in float64
+    kept = index >= 0  # a neuron that is never active has no pattern and does not contribute to predictions
     positive, negative = (
         _scatter(index[kept], np.maximum(sign * w2[kept], 0.0), W1[kept], len(patterns)) for sign in (1.0, -1.0)
     )
@@ -133,8 +133,8 @@ def to_convex(network: Network, X: FloatArray) -> tuple[ActivationPatterns, Weig
 def balance(network: ReLUNetwork) -> ReLUNetwork:
     """Return the network with the same predictions and ||W1_i|| = ||w2_i|| for each neuron i.
 
-    (s W1_i, w2_i / s) predicts the same for every s > 0, and this choice has the least weight decay: the objective
-    never rises. A neuron with a zero layer predicts zero and becomes zero in both.
+    (s W1_i, w2_i / s) has the same predictions for every s > 0, and this choice minimises the weight decay: the
+    objective never rises. A neuron with a zero layer predicts zero and becomes zero in both.
     """
     (first, sizes1), (second, sizes2) = directions(network.W1), directions(as_columns(network.w2))
     roots = np.sqrt(sizes1) * np.sqrt(sizes2)

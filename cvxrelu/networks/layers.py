@@ -1,6 +1,6 @@
-"""The arrays of a network with biases, as other libraries hold them.
+"""Layers of a network with biases, as in other libraries.
 
-In this package's own networks a bias is the weight of a column of ones, the last of X.
+In this package's networks a bias is the weight of a column of ones, the last of X.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def as_columns(w2: FloatArray) -> FloatArray:
 
 
 def one_axis(w2: FloatArray) -> FloatArray:
-    """Return a second layer (m, c) as (m,) where it has one output."""
+    """Return a second layer (m, c) as (m,) if it has one output."""
     return w2[:, 0] if w2.shape[1] == 1 else w2
 
 
@@ -28,11 +28,11 @@ class Layers:
     Attributes
     ----------
     W1, b1 : arrays of shape (m, d) and (m,)
-        Hidden layer; None for a bias that does not exist.
+        Hidden layer; None for an absent bias.
     w2, b2 : arrays of shape (m,) or (m, c), and (c,)
         Output layer.
     G, g0 : arrays of shape (d, m) and (m,), optional
-        Gates: a neuron is W1_i x + b1_i where x'g_i + g0_i >= 0.
+        Gates: a neuron is W1_i x + b1_i if x'g_i + g0_i >= 0, else 0.
     """
 
     W1: Any
@@ -44,5 +44,5 @@ class Layers:
 
     @property
     def biased(self) -> bool:
-        """Whether there is a bias, even one of zero."""
+        """Whether any bias is present, even if zero."""
         return any(bias is not None for bias in (self.b1, self.b2, self.g0))

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 def without_biases(layers: Layers) -> Network:
     """Return the float64 network with the same predictions, on X with a column of ones appended if it is biased.
 
-    The hidden bias b1 (m,) is the weight of that column. An output bias b2 is carried by one more neuron for each
-    output where it is not zero, active on every row: its weights are sqrt|b2| on the column of ones and
-    sqrt|b2| sign(b2) behind it.
+    The hidden bias b1 (m,) becomes the weight of that column. Each non-zero output bias b2 becomes a neuron that is
+    active on every row, with first-layer weight sqrt|b2| on the column of ones and second-layer weight
+    sqrt|b2| sign(b2).
 
     Raises
     ------
     TypeError, ValueError
-        If shapes do not fit or an entry is not a finite number.
+        If shapes do not match or an entry is not a finite number.
     """
     plain = ReLUNetwork(_as_float64(layers.W1), _as_float64(layers.w2))
     m, d = plain.W1.shape
@@ -76,7 +76,7 @@ _ARRAYS = ("W1", "b1", "w2", "b2")
 def load_network(path: str | os.PathLike[str]) -> Network:
     """Return the network of a file written by `ReLUNetwork.save` or `GatedReLUNetwork.save`, equal to the bit.
 
-    The file holds no pickled objects: loading one runs no code of it.
+    The file holds no pickled objects, so loading runs no code from it.
 
     Parameters
     ----------
@@ -86,14 +86,14 @@ def load_network(path: str | os.PathLike[str]) -> Network:
     Returns
     -------
     ReLUNetwork or GatedReLUNetwork
-        With arrays of the dtypes, float32 or float64, that were saved.
+        The network, with arrays of the saved dtypes, float32 or float64.
 
     Raises
     ------
     OSError
         If the file cannot be read.
     ValueError
-        If it is no file of a network, damaged, changed, or of a newer version than this package reads.
+        If the file is not that of a network, damaged, changed, or of a version newer than this package reads.
 
     Examples
     --------
@@ -117,33 +117,33 @@ def load_network(path: str | os.PathLike[str]) -> Network:
 
 
 def from_torch(network: Any) -> Network:
-    """Return a two-layer network of PyTorch as a network without biases.
+    """Return a two-layer PyTorch network as a network without biases.
 
-    If it has a bias, even one of zero, the network returned takes X with a column of ones appended: the hidden bias
-    is the weight of that column, and an output bias b2, where it is not zero, one more neuron that is active on every
-    row, with the weight sqrt|b2| on that column and sqrt|b2| sign(b2) behind it. Predictions are the same to rounding.
+    If it has a bias, even if zero, the returned network takes X with a column of ones appended: the hidden bias is the
+    weight of that column, and each non-zero output bias b2 a neuron that is active on every row, with first-layer
+    weight sqrt|b2| on that column and second-layer weight sqrt|b2| sign(b2). Predictions are the same to rounding.
 
     Parameters
     ----------
-    network : torch.nn.Sequential(Linear, ReLU, Linear), or what `GatedReLUNetwork.to_torch` returned
-        With biases or without, of any floating dtype. PyTorch is not imported: its objects are known by their
+    network : torch.nn.Sequential(Linear, ReLU, Linear), or the result of `GatedReLUNetwork.to_torch`
+        With or without biases, of any floating dtype. PyTorch is not imported: modules are recognised by their
         attributes.
 
     Returns
     -------
     ReLUNetwork or GatedReLUNetwork
-        In float64, which holds the weights exactly. With one output, w2 has shape (m,).
+        The network in float64, which holds the weights exactly. With one output, w2 has shape (m,).
 
     Raises
     ------
     TypeError
-        If ``network`` is no module of PyTorch.
+        If ``network`` is not a PyTorch module.
     ValueError
         If it has other layers, or an entry is not finite.
 
     See Also
     --------
-    certify_network : Takes such modules as they are, and appends the column itself.
+    certify_network : Takes such modules directly, and appends the column itself.
 
     Examples
     --------
@@ -166,26 +166,26 @@ def from_torch(network: Any) -> Network:
 
 
 def from_sklearn(network: Any) -> ReLUNetwork:
-    """Return a multilayer perceptron of scikit-learn as a ReLU network, the one in front of its output activation.
+    """Return a scikit-learn multilayer perceptron as a ReLU network, without its output activation.
 
-    The network returned takes X with a column of ones appended, the biases being weights of that column as in
-    `from_torch`. For MLPRegressor it predicts what ``predict`` does, to rounding; for MLPClassifier the log odds of
-    ``classes_[1]``, or one logit a class, whose softmax is ``predict_proba``.
+    The returned network takes X with a column of ones appended, whose weights are the biases as in `from_torch`. For
+    MLPRegressor its predictions are those of ``predict``, to rounding; for MLPClassifier the log odds of
+    ``classes_[1]``, or one logit per class, whose softmax is ``predict_proba``.
 
     Parameters
     ----------
     network : MLPRegressor or MLPClassifier
-        Fitted, with activation 'relu' and one hidden layer.
+        Fitted estimator with activation 'relu' and one hidden layer.
 
     Returns
     -------
     ReLUNetwork
-        In float64. With one output, w2 has shape (m,).
+        The network in float64. With one output, w2 has shape (m,).
 
     Raises
     ------
     TypeError
-        If ``network`` is no such estimator.
+        If ``network`` is not such an estimator.
     ValueError
         If it is not fitted, or has other layers or activations.
 
@@ -208,30 +208,31 @@ def from_sklearn(network: Any) -> ReLUNetwork:
 
 
 def from_onnx(model: str | os.PathLike[str] | ModelProto) -> Network:
-    """Return the network of an ONNX model: what `ReLUNetwork.to_onnx` wrote, or another graph of Gemm, Relu, Gemm.
+    """Return the network of an ONNX model written by `ReLUNetwork.to_onnx`, or of any graph of Gemm, Relu, Gemm.
 
-    If the model has a bias, the network returned takes X with a column of ones appended, as that of `from_torch`.
-    To certify an exported model, certify this network: a certificate of the network before the export says nothing
-    of weights that were rounded to float32.
+    If the model has a bias, the returned network takes X with a column of ones appended, as in `from_torch`. To certify
+    an exported model, certify this network: a certificate from before the export does not hold for weights rounded to
+    float32.
 
     Parameters
     ----------
     model : str, path-like or onnx.ModelProto
-        A file, or the model. Its weights must be initializers; PyTorch exports a Sequential(Linear, ReLU, Linear) so.
+        A file, or the model. Its weights must be initializers, as in PyTorch's export of a
+        Sequential(Linear, ReLU, Linear).
 
     Returns
     -------
     ReLUNetwork or GatedReLUNetwork
-        In float64, which holds the weights exactly. With one output, w2 has shape (m,).
+        The network in float64, which holds the weights exactly. With one output, w2 has shape (m,).
 
     Raises
     ------
     ModuleNotFoundError
-        If onnx is not installed: it is the extra ``cvxrelu[onnx]``.
+        If onnx, the extra ``cvxrelu[onnx]``, is not installed.
     OSError
         If the file cannot be read.
     TypeError, ValueError
-        If it is no model, has other layers, or an entry is not finite.
+        If it is not a model, has other layers, or an entry is not finite.
 
     Examples
     --------
@@ -250,27 +251,25 @@ def from_onnx(model: str | os.PathLike[str] | ModelProto) -> Network:
 
 
 def read_network(network: Any, X: FloatArray, loss: str) -> tuple[Network, FloatArray]:
-    """Return a network without biases and the float64 X (n, d) or (n, d + 1) for it to predict what the given one does.
+    """Return an equivalent network without biases, and its float64 data X (n, d) or (n, d + 1).
 
-    If the given network comes with a bias, even one of zero, a column of ones is appended to X, and biases become
-    weights of that column: see `without_biases`. If it has none and one column more than X, that is a column of ones,
-    too.
+    If the given network has a bias, even if zero, a column of ones is appended to X, whose weights are the biases; see
+    `without_biases`. A column of ones is also appended if a network without biases takes one column more than X has.
 
     Parameters
     ----------
     network : ReLUNetwork, GatedReLUNetwork, tuple, mapping, torch module, MLPRegressor or MLPClassifier
-        As in `cvxrelu.certify_network`. PyTorch and scikit-learn are not imported: their objects are known by their
-        attributes.
+        As in `cvxrelu.certify_network`. PyTorch and scikit-learn are not imported: their objects are recognised by
+        their attributes.
     X : array of shape (n, d)
         The data, without the column of ones.
     loss : str
-        Name of the loss: a classifier of scikit-learn must have been trained by it, as the network is what stands
-        before its output activation.
+        Name of the loss. It must be that of a scikit-learn classifier's training, as the output activation is dropped.
 
     Raises
     ------
     TypeError, ValueError
-        If the network is of another kind, has other layers, or does not fit X.
+        If the network is of another kind, has other layers, or does not match X.
     """
     layers = _layers(network, loss)
     plain = without_biases(layers)
@@ -313,7 +312,7 @@ def _check_names(arrays: Mapping[str, Any], source: object) -> None:
     if not {"W1", "w2"} <= set(arrays) <= set(_ARRAYS):
         raise ValueError(
             f"{source} must hold arrays W1 (m, d) and w2 (m,) or (m, c), and b1 (m,) and b2 (c,) if there are biases; "
-            f"it holds {', '.join(sorted(map(str, arrays))) or 'none'}"
+            f"got {', '.join(sorted(map(str, arrays))) or 'none'}"
         )
 
 
@@ -321,22 +320,22 @@ _PICKLES = (".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
 
 
 def read_network_file(path: Path) -> Any:
-    """Return the network of a file, as `certify_network` takes it.
+    """Return the network of a file in a form that `certify_network` accepts.
 
     Raises
     ------
     OSError
-        If it cannot be read.
+        If the file cannot be read.
     ValueError
-        If it holds no network, with what is accepted.
+        If it holds no network; the message lists what is accepted.
     """
     suffix = path.suffix.lower()
     if suffix in _PICKLES:
         path.open("rb").close()
         raise ValueError(
-            f"{path} may be a pickle, which runs whatever code is in it, and is not opened; in Python, write the "
-            "network by cvxrelu.from_torch(model).save('network.npz') (of scikit-learn: from_sklearn), or its arrays "
-            "by numpy.savez('network.npz', W1=..., b1=..., w2=..., b2=...), W1 of shape (m, d) and w2 of shape (m,)"
+            f"{path} may be a pickle, which can run any code, and is not opened; in Python, save the network by "
+            "cvxrelu.from_torch(model).save('network.npz') (for scikit-learn: from_sklearn), or its arrays by "
+            "numpy.savez('network.npz', W1=..., b1=..., w2=..., b2=...), W1 of shape (m, d) and w2 of shape (m,)"
         )
     if suffix == ".onnx":
         return from_onnx(path)
@@ -349,12 +348,12 @@ def read_network_file(path: Path) -> Any:
 
 
 def _plain_arrays(path: Path) -> dict[str, Any] | None:
-    """Return W1, w2, b1, b2 of an npz file that someone else wrote; None where it is not such a file."""
-    with path.open("rb") as file:  # numpy leaves a file open that it cannot read
+    """Return W1, w2, b1, b2 of an npz file of plain arrays; None if it is another kind of file."""
+    with path.open("rb") as file:  # NumPy does not close a file that it cannot read
         try:
             archive = np.load(file, allow_pickle=False)
             arrays = {name: archive[name] for name in archive.files}
-        except Exception:  # whatever NumPy raises on files of another kind: for `load_network` to name
+        except Exception:  # NumPy raises many kinds; `load_network` then reports the error
             return None
     if "header" in arrays:
         return None

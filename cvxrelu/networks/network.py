@@ -34,7 +34,7 @@ _DTYPES = ("float32", "float64")
 
 
 class TwoLayerNetwork(ABC):
-    """What both kinds of networks share: all but the activation."""
+    """Base class of two-layer networks; subclasses define the activation."""
 
     W1: FloatArray
     w2: FloatArray
@@ -49,23 +49,23 @@ class TwoLayerNetwork(ABC):
         """Return the activations of the neurons (n, m) on the rows of X (n, d)."""
 
     def predict(self, X: FloatArray) -> FloatArray:
-        """Return the predictions on the rows of X (n, d): (n,) or (n, c), as w2 has one axis or two."""
+        """Return the predictions on the rows of X (n, d), of shape (n,) or (n, c) as w2 has one axis or two."""
         prediction: FloatArray = self.hidden(X) @ self.w2
         return prediction
 
     def objective(self, X: FloatArray, y: FloatArray, lam: float, loss: str | Loss = "squared") -> float:
         """Return F(h(X)) + lam/2 (||W1||_F^2 + ||w2||_F^2), the non-convex objective (NC-ReLU, NC-GReLU)."""
         lam = check_number("lam", lam, minimum=0.0)
-        measure = get_loss(loss)
+        loss = get_loss(loss)
         prediction = self.predict(X)
         targets = check_targets(y, len(prediction))
         prediction = prediction.reshape(len(prediction), -1)
         if prediction.shape != targets.shape:
-            raise ValueError(f"y must have {prediction.shape[1]} columns, one an output; got {targets.shape[1]}")
-        measure.check_targets(targets)
-        # Squared in float64, whatever the weights are: certificates compare this.
+            raise ValueError(f"y must have {prediction.shape[1]} columns, one per output; got {targets.shape[1]}")
+        loss.check_targets(targets)
+        # Squares in float64 for any dtype of the weights, as certificates compare this value.
         decay = 0.5 * lam * sum(float(np.sum(np.square(layer, dtype=np.float64))) for layer in (self.W1, self.w2))
-        return measure.value(prediction, targets) + decay
+        return loss.value(prediction, targets) + decay
 
     def layers(self, bias: bool = False, dtype: str | None = None) -> Layers:
         """Return the layers in a dtype, with the weights of the last column as biases if ``bias`` is true.
@@ -75,30 +75,30 @@ class TwoLayerNetwork(ABC):
         bias : bool
             Whether the last column that the network takes is a column of ones.
         dtype : {"float32", "float64"}, optional
-            Of all arrays; by default that of the network.
+            Dtype of all arrays; by default that of the network.
 
         Returns
         -------
         Layers
-            Arrays ``W1`` (m, d), ``b1`` (m,) or None, ``w2`` (m, c) and, of a gated network, ``G`` (d, m) and ``g0``
+            Arrays ``W1`` (m, d), ``b1`` (m,) or None, ``w2`` (m, c) and, for a gated network, ``G`` (d, m) and ``g0``
             (m,) or None.
 
         Raises
         ------
         TypeError, ValueError
-            If an argument is something else, the network has one column only, or its weights leave the range of
-            float32.
+            If an argument has another type or value, ``bias`` is True for a network with one column, or the weights
+            overflow float32.
         """
         W1, w2, G = self.W1, as_columns(self.w2), self._gates
-        own = np.result_type(W1, w2, *([] if G is None else [G]))
-        kind = own if dtype is None else np.dtype(check_choice("dtype", dtype, _DTYPES))
+        default = np.result_type(W1, w2, *([] if G is None else [G]))
+        kind = default if dtype is None else np.dtype(check_choice("dtype", dtype, _DTYPES))
         W1, w2 = _cast("W1", W1, kind), _cast("w2", w2, kind)
         G = None if G is None else _cast("G", G, kind)
         if not check_flag("bias", bias):
             return Layers(W1, None, w2, None, G)
         d = W1.shape[1] - 1
         if d < 1:
-            raise ValueError("bias must be False for a network whose only column would be that of the bias; got True")
+            raise ValueError("bias must be False for a network with a single column; got True")
         return Layers(W1[:, :d], W1[:, d], w2, None, *((None, None) if G is None else (G[:d], G[d])))
 
     @property
@@ -109,29 +109,29 @@ class TwoLayerNetwork(ABC):
         """Write the network to a file that `load_network` reads, exact to the bit.
 
         The file is an npz without pickled objects: the arrays, a JSON header with format, version and kind, and a hash
-        of all of it. It is written in full or not at all. Data and certificates are not in it.
+        of both. It is written atomically. It does not contain data or certificates.
 
         Parameters
         ----------
         path : str or path-like
-            The file, by custom ``.npz``; no ending is added.
+            The file, usually ``.npz``; no extension is added.
         overwrite : bool
-            Whether to replace a file that is there.
+            Whether to replace an existing file.
 
         Raises
         ------
         FileExistsError
-            If the file is there and ``overwrite`` is False.
+            If the file exists and ``overwrite`` is False.
         OSError
             If it cannot be written.
         """
         write_npz(Layers(self.W1, None, self.w2, None, self._gates), path, overwrite)
 
     def to_torch(self, *, bias: bool = False, dtype: str | None = None) -> torch.nn.Module:
-        """Return the network as a module of PyTorch, with predictions (n, c), also for one output.
+        """Return the network as a PyTorch module with predictions (n, c), also for one output.
 
-        The weights are copied and can be trained on; gates are buffers. Another dtype rounds the weights, which makes
-        another network: a certificate of this one does not hold for it. It gets its own by `certify_network`.
+        The weights are copied and trainable; gates are buffers. Conversion to another dtype rounds the weights, which
+        gives another network: certificates of this one do not hold for it, but `certify_network` makes one.
 
         Parameters
         ----------
@@ -139,24 +139,24 @@ class TwoLayerNetwork(ABC):
             Whether the last column that the network takes is a column of ones. Its weights then become the bias of
             the first layer, and the module takes the features without that column.
         dtype : {"float32", "float64"}, optional
-            Of the module; by default that of the network.
+            Dtype of the module; by default that of the network.
 
         Returns
         -------
         torch.nn.Module
-            ``Sequential(Linear, ReLU, Linear)``; of a gated network, a
+            ``Sequential(Linear, ReLU, Linear)``; for a gated network, a
             `cvxrelu.networks.formats.torch_modules.GatedReLU`.
 
         Raises
         ------
         ModuleNotFoundError
-            If PyTorch is not installed: it is the extra ``cvxrelu[torch]``.
+            If PyTorch, the extra ``cvxrelu[torch]``, is not installed.
         TypeError, ValueError
-            If an argument is something else, or the weights leave the range of float32.
+            If an argument has another type or value, or the weights overflow float32.
 
         Notes
         -----
-        A row with x'g_i = 0 to rounding may switch a gated neuron by the order in which a library adds up.
+        If x'g_i = 0 to rounding, a library's order of summation may decide whether a gated neuron is active.
         """
         return write_torch(self.layers(bias, dtype))
 
@@ -168,7 +168,7 @@ class TwoLayerNetwork(ABC):
         dtype: str | None = None,
         overwrite: bool = False,
     ) -> onnx.ModelProto:
-        """Return the network as a model of ONNX, checked by onnx, and write it to a file if one is named.
+        """Return the network as an ONNX model, checked by onnx, and write it to a file if a path is given.
 
         The graph is Gemm, Relu, Gemm; with gates Gemm, GreaterOrEqual, Gemm, Where, Gemm. Its input ``X`` has the
         shape (n, d), its output ``prediction`` (n, c), also for one output; n is free. Operator set 13.
@@ -176,13 +176,13 @@ class TwoLayerNetwork(ABC):
         Parameters
         ----------
         path : str or path-like, optional
-            The file, by custom ``.onnx``; written in full or not at all.
+            The file, usually ``.onnx``; written atomically.
         bias : bool
             As in `to_torch`.
         dtype : {"float32", "float64"}, optional
-            As in `to_torch`. Another dtype makes another network, which `from_onnx` reads for its own certificate.
+            As in `to_torch`. To certify a model of another dtype, read it with `from_onnx`.
         overwrite : bool
-            Whether to replace a file that is there.
+            Whether to replace an existing file.
 
         Returns
         -------
@@ -191,13 +191,13 @@ class TwoLayerNetwork(ABC):
         Raises
         ------
         ModuleNotFoundError
-            If onnx is not installed: it is the extra ``cvxrelu[onnx]``.
+            If onnx, the extra ``cvxrelu[onnx]``, is not installed.
         FileExistsError
-            If the file is there and ``overwrite`` is False.
+            If the file exists and ``overwrite`` is False.
         OSError
             If it cannot be written.
         TypeError, ValueError
-            If an argument is something else, or the weights leave the range of float32.
+            If an argument has another type or value, or the weights overflow float32.
         """
         return write_onnx(self.layers(bias, dtype), path, overwrite)
 
@@ -206,7 +206,7 @@ class TwoLayerNetwork(ABC):
 class ReLUNetwork(TwoLayerNetwork):
     """A two-layer ReLU network: h(x) = sum_i (x'W1_i)_+ w2_i.
 
-    A bias is the weight of the constant column of X. No neurons (m = 0) is the zero network.
+    A bias is the weight of a constant column of X. Without neurons (m = 0) it is the zero network.
 
     Parameters
     ----------
@@ -281,7 +281,7 @@ class GatedReLUNetwork(TwoLayerNetwork):
         W1, w2 = _check_layers(self.W1, self.w2)
         gates = np.asarray(self.G)
         if gates.shape != W1.T.shape:
-            raise ValueError(f"G must have shape (d, m) = {W1.T.shape}, one gate a neuron; got {gates.shape}")
+            raise ValueError(f"G must have shape (d, m) = {W1.T.shape}, one gate per neuron; got {gates.shape}")
         object.__setattr__(self, "G", read_only(_check_array("G", gates)))
         object.__setattr__(self, "W1", W1)
         object.__setattr__(self, "w2", w2)
@@ -307,14 +307,14 @@ def _check_layers(W1: FloatArray, w2: FloatArray) -> tuple[FloatArray, FloatArra
 
 
 def _check_array(name: str, array: FloatArray) -> FloatArray:
-    """Return an array, also one without entries, as `check_numeric` does."""
+    """Return an array as `check_numeric` does, but allow empty ones."""
     if array.size:
         return check_numeric(name, array)
     return array if array.dtype == np.float32 else array.astype(np.float64)
 
 
 def check_rows(X: FloatArray, d: int) -> FloatArray:
-    """Return X (n, d), checked to have the d columns of a network."""
+    """Return X (n, d) if it has the d columns of a network, else raise ValueError."""
     rows = check_matrix("X", X)
     if rows.shape[1] != d:
         raise ValueError(f"X must have the {d} columns that the network was trained on; got {rows.shape[1]}")
@@ -324,7 +324,7 @@ def check_rows(X: FloatArray, d: int) -> FloatArray:
 def _cast(name: str, array: FloatArray, dtype: Any) -> FloatArray:
     with np.errstate(over="ignore"):
         cast: FloatArray = array.astype(dtype)
-    # A gate that vanishes would be active everywhere.
+    # A gate that underflows to zero would be active everywhere.
     lost = ~np.isfinite(cast) | ((name == "G") & (array != 0.0) & ~cast.any(axis=0))
     if lost.any():
         raise ValueError(

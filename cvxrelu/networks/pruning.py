@@ -1,4 +1,4 @@
-"""Pruning: the same predictions and no larger a penalty, with as few blocks as their predictions have dimensions."""
+"""Prune weights to linearly independent block predictions, without a change of predictions or a larger penalty."""
 
 from typing import Any
 
@@ -13,52 +13,52 @@ from cvxrelu.problems.base import ConvexProblem, as_weights, check_problem
 from cvxrelu.problems.relu import ConvexReLU
 
 _DEPENDENT = 1e-12  # repairs and projections leave parallel blocks of a thin cone parallel to 1e-14
-_NOISE = 1e-14  # smaller entries of a unit null vector are rounding, and no direction to step along
-_FLAT = 1e-12  # below this slope of a unit vector, over the norm of the prices, the penalty is the same along it
-_ROUNDING = 1e-11  # allowed to the penalty, and to the prediction over the sum of the sizes of its parts
+_NOISE = 1e-14  # smaller entries of a unit null vector are rounding errors
+_FLAT = 1e-12  # slopes of the penalty along a unit vector, relative to the norm of the prices, that count as zero
+_ROUNDING = 1e-11  # relative tolerance of the penalty, and of the prediction relative to the sum of its parts' sizes
 
 
 def prune(problem: ConvexProblem, solution_or_weights: Any) -> Weights:
-    """Return weights with the same predictions, no larger a penalty, and linearly independent block predictions.
+    """Return weights with the same predictions, no larger penalty, and linearly independent block predictions.
 
-    A block u_b of output k in pattern i adds D_i X u_b to the predictions (of W: its negative). While these vectors
-    are linearly dependent, sum_b beta_b D_i X u_b = 0, the blocks can be scaled to (1 - t beta_b) u_b: the prediction
-    stays; with the sign of beta for which sum_b beta_b Omega(u_b) >= 0 the penalty does not grow; and the least t > 0
-    that makes a factor zero removes a block. The factors are >= 0, so blocks stay in their cones. At most n blocks
-    are left for each output (of all of them under "nuclear": n c, and n c neurons), however many there were, and an
+    A block u_b of output k in pattern i adds D_i X u_b to the predictions (a block of W subtracts it). While these
+    vectors are linearly dependent, sum_b beta_b D_i X u_b = 0, the blocks can be scaled to (1 - t beta_b) u_b without a
+    change of the prediction. With the sign of beta for which sum_b beta_b Omega(u_b) >= 0 the penalty does not grow,
+    and the smallest t > 0 that makes a factor zero removes a block. The factors are >= 0, so blocks stay in their
+    cones. At most n blocks remain for each output (under "nuclear", n c blocks and n c neurons in total), and an
     optimal point stays optimal. Blocks that predict zero are dropped. Weights with nothing to prune are returned
     unchanged.
 
-    ``cr.to_network(problem, cr.prune(problem, solution))`` is the smallest network that is found in this way: no
-    neuron of it can be removed by scaling the others. Another optimal point may have fewer neurons still.
+    No neuron of the network ``cr.to_network(problem, cr.prune(problem, solution))`` can be removed by scaling the
+    others, but another optimal point may have fewer neurons.
 
-    Linear dependence is meant to rounding: of the block predictions, scaled to unit norm, pivoted QR finds the rank,
-    with pivots below 1e-12 times the first counted as zero. Predictions move by less than 1e-11 of the sum of the
-    sizes of the block predictions, most often by 1e-15; a step that would move them further is not taken.
+    The rank of the block predictions, scaled to unit norm, is determined by pivoted QR, with pivots below 1e-12 times
+    the first counted as zero. Predictions change by less than 1e-11 of the sum of the sizes of the block predictions,
+    mostly by 1e-15; a step that would change them more is not taken.
 
     Parameters
     ----------
     problem : ConvexGatedReLU or ConvexReLU
         The problem, with penalty "group_l1", "l1", "nuclear" or "none".
     solution_or_weights : Solution, or weights
-        Weights U (c, P, d), or the pair (V, W), each (c, P, d); or a solution that holds them. Weights that miss
-        their cones are repaired first, as in `cvxrelu.certify`.
+        Weights U (c, P, d), or the pair (V, W), each (c, P, d); or a solution that holds them. Weights outside their
+        cones are repaired first, as in `cvxrelu.certify`.
 
     Returns
     -------
     ndarray (c, P, d), or pair of ndarrays (c, P, d)
-        The pruned weights, of the same shape. A solution's own gap holds for them too; `cvxrelu.certify` proves it.
+        The pruned weights, of the same shape. The solution's gap holds for them too; `cvxrelu.certify` proves it.
 
     Raises
     ------
     TypeError, ValueError
-        If the problem or the weights are not understood, or the penalty is another one: it does not add up over
-        blocks that are scaled one by one.
+        If the problem or the weights are invalid, or the penalty is another one, which is not a sum of terms
+        proportional to the scale of each block.
 
     References
     ----------
-    Mishkin & Pilanci, "Optimal Sets and Solution Paths of ReLU Networks", ICML 2023, arXiv 2306.00119, whose pruning
-    algorithm this is, for points that are not optimal too.
+    Mishkin & Pilanci, "Optimal Sets and Solution Paths of ReLU Networks", ICML 2023, arXiv 2306.00119: the pruning
+    algorithm, here also for points that are not optimal.
 
     Examples
     --------
@@ -78,8 +78,8 @@ def prune(problem: ConvexProblem, solution_or_weights: Any) -> Weights:
     if not problem.penalty.scales_by_block:
         accepted = ", ".join(repr(name) for name, kind in PENALTIES.items() if kind.scales_by_block)
         raise ValueError(
-            f"penalty must be one of {accepted} to prune, a sum over blocks that grows in "
-            f"proportion to each; got {problem.penalty.name!r}"
+            f"penalty must be one of {accepted} to prune, a sum of terms proportional to the scale of each block; "
+            f"got {problem.penalty.name!r}"
         )
     weights = as_weights(solution_or_weights)
     blocks = problem.blocks(problem.repair(weights)).copy()
@@ -103,9 +103,9 @@ def _prune_vectors(problem: ConvexProblem, blocks: FloatArray) -> None:
 
 
 def _prune_matrices(problem: ConvexProblem, U: FloatArray) -> None:
-    """Prune the matrices U[:, i, :] in place, then the rank-one terms of those that are left.
+    """Prune the matrices U[:, i, :] in place, then the rank-one terms of the remaining ones.
 
-    By the triangle inequality the nuclear norm of scaled terms is at most the sum of their singular values.
+    By the triangle inequality the nuclear norm of the scaled terms is at most the sum of their singular values.
     """
     used = np.any(U, axis=(0, 2)).nonzero()[0]
     costs = np.linalg.svd(U[:, used].transpose(1, 0, 2), compute_uv=False).sum(axis=1)
@@ -124,7 +124,7 @@ def _prune_matrices(problem: ConvexProblem, U: FloatArray) -> None:
 
 
 def _predictions(problem: ConvexProblem, vectors: FloatArray, pattern: NDArray[np.intp]) -> FloatArray:
-    """Return D_i X u (m, q n) for u (q, m, d) in the patterns (m,); those within rounding of zero are zero."""
+    """Return D_i X u (m, q n) for u (q, m, d) in the patterns (m,), set to zero if within rounding of it."""
     X, mask = problem.operator.X, problem.patterns.D[:, pattern].T
     products: FloatArray = (vectors @ X.T) * mask
     rounding = (problem.d + 2) * EPS * ((np.abs(vectors) @ np.abs(X).T) * mask)
@@ -137,8 +137,8 @@ def _predictions(problem: ConvexProblem, vectors: FloatArray, pattern: NDArray[n
 def _factors(predictions: FloatArray, costs: FloatArray) -> FloatArray:
     """Return factors (m,) >= 0 of blocks with these predictions (m, N) and penalties (m,).
 
-    With f_b a prediction of unit norm and a_b its size, the point a >= 0 moves within {a : sum_b a_b f_b = f, a >= 0}
-    to a vertex, and sum_b a_b costs_b does not grow.
+    With f_b the prediction scaled to unit norm and a_b its size, the sizes move within {a >= 0 : sum_b a_b f_b = f} to
+    a vertex, without an increase of sum_b a_b costs_b.
     """
     before = np.hypot.reduce(predictions, axis=1)
     kept = np.flatnonzero(before > 0.0)
@@ -146,11 +146,11 @@ def _factors(predictions: FloatArray, costs: FloatArray) -> FloatArray:
     sizes = before[kept]
     active = np.arange(len(kept))
     while len(active):
-        some = active[: 2 * units.shape[1]]  # more would have the same rank and make all products longer
-        moved = _to_vertex(_null_vectors(units[some]), sizes[some], prices[some])
-        if np.all(moved > 0.0) or not _is_as_good(units[some], prices[some], sizes[some], moved):
+        batch = active[: 2 * units.shape[1]]  # more would have the same rank but need longer products
+        moved = _to_vertex(_null_vectors(units[batch]), sizes[batch], prices[batch])
+        if np.all(moved > 0.0) or not _is_as_good(units[batch], prices[batch], sizes[batch], moved):
             break
-        sizes[some] = moved
+        sizes[batch] = moved
         active = active[sizes[active] > 0.0]
     factors: FloatArray = np.zeros_like(before)
     factors[kept] = sizes / before[kept]
@@ -167,11 +167,11 @@ def _null_vectors(units: FloatArray) -> FloatArray:
 
 
 def _to_vertex(null: FloatArray, sizes: FloatArray, prices: FloatArray) -> FloatArray:
-    """Return sizes (m,) with an entry more at zero for each null vector (k, m) of orthonormal rows.
+    """Return sizes (m,) with one more zero for each of the orthonormal null vectors (k, m).
 
-    Each step is along the projection of the prices, on which the penalty falls the fastest; where that is zero, as at
-    an optimal point, along any of the rows. After each step a reflection of the rows makes the others zero where the
-    step ended: no pivot is divided by, and they stay orthonormal.
+    Each step is along the projection of the prices, in which the penalty decreases fastest, or along any null vector if
+    that is zero, as at an optimal point. After each step a reflection makes the remaining null vectors vanish at the
+    new zero: they stay orthonormal, and there is no division by a pivot.
     """
     sizes = sizes.copy()
     while len(null):
@@ -197,7 +197,7 @@ def _to_vertex(null: FloatArray, sizes: FloatArray, prices: FloatArray) -> Float
 
 
 def _is_as_good(units: FloatArray, prices: FloatArray, before: FloatArray, after: FloatArray) -> bool:
-    """Return whether prediction and penalty of the sizes after are those before, or a smaller penalty, to rounding."""
+    """Return whether the prediction is unchanged and the penalty not larger, both to rounding."""
     drift = np.linalg.norm((after - before) @ units)
     cheaper = prices @ after <= (1.0 + _ROUNDING) * (prices @ before)
     return bool(cheaper and drift <= _ROUNDING * before.sum())

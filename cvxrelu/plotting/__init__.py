@@ -1,4 +1,4 @@
-"""Figures; needs matplotlib, the optional extra ``plot``. Each function returns the Axes that it drew on."""
+"""Figures; need matplotlib, the optional extra ``plot``. Each function returns the Axes that it draws on."""
 
 from cvxrelu.plotting.certificates import plot_certificates
 from cvxrelu.plotting.gap import plot_gap

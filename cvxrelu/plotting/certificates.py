@@ -1,4 +1,4 @@
-"""Certificates as intervals."""
+"""Plot certificates as intervals."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ _HEIGHT = 0.28
 
 
 def plot_certificates(certificates: AnyCertificate | Mapping[str, AnyCertificate], ax: Axes | None = None) -> Axes:
-    """Draw certificates as intervals that hold the optimal value: from the lower bound to the objective.
+    """Draw certificates as intervals that contain the optimal value, from the lower bound to the objective.
 
     Parameters
     ----------
     certificates : Certificate, NetworkCertificate or PortableCertificate, or mapping of str to these
-        What to draw, one below the other, by label. Bounds of a `PortableCertificate` are what its file claims: verify
-        it first.
+        Certificates by label, drawn one below the other. The bounds of a `PortableCertificate` are those its file
+        claims: verify it first.
     ax : matplotlib Axes, optional
-        Where to draw; by default a new figure of pyplot.
+        Axes to draw on; by default those of a new pyplot figure.
 
     Returns
     -------
     matplotlib Axes
-        With a bar for each interval, and its relative gap and scope beside it. The better network that a
-        `NetworkCertificate` may hold is a diamond.
+        With a bar for each interval, labelled by its relative gap and scope. A diamond marks the improved network of a
+        `NetworkCertificate`, if any.
 
     Raises
     ------
     TypeError, ValueError
-        If ``certificates`` is something else, or an empty mapping.
+        If ``certificates`` has another type or is an empty mapping.
     ModuleNotFoundError
         If matplotlib is not installed.
     """
@@ -49,13 +49,13 @@ def plot_certificates(certificates: AnyCertificate | Mapping[str, AnyCertificate
     ax = need_axes(ax)
     lowers = np.array([each.lower for each in found.values()])
     uppers = np.array([each.upper for each in found.values()])
-    places = np.arange(len(found))
-    ax.barh(places, uppers - lowers, _HEIGHT, left=lowers, color=BLUE, alpha=0.3, label="the optimum is in here")
+    positions, reach = np.arange(len(found)), 0.75 * _HEIGHT
+    ax.barh(positions, uppers - lowers, _HEIGHT, left=lowers, color=BLUE, alpha=0.3, label="contains the optimum")
     for values, color, label in ((lowers, BLUE, "lower bound"), (uppers, RED, "objective, upper bound")):
-        ax.vlines(values, places - 0.75 * _HEIGHT, places + 0.75 * _HEIGHT, color=color, linewidth=2.2, label=label)
+        ax.vlines(values, positions - reach, positions + reach, color=color, linewidth=2.2, label=label)
     improved = {
-        place: each.improved_objective
-        for place, each in enumerate(found.values())
+        position: each.improved_objective
+        for position, each in enumerate(found.values())
         if isinstance(each, NetworkCertificate) and each.improved_objective is not None
     }
     if improved:
@@ -69,10 +69,10 @@ def plot_certificates(certificates: AnyCertificate | Mapping[str, AnyCertificate
             label="better network found",
         )
     left, right = lowers.min(), np.concatenate([uppers, list(improved.values())]).max()
-    # Intervals that are points need room, too.
+    # Keep a margin for intervals of zero length.
     margin = max(0.08 * (right - left), 0.02 * max(abs(left), abs(right)), TINY)
     ax.set(xlim=(left - margin, right + margin), ylim=(len(found) - 0.4, -0.6), xlabel="objective")
-    ax.set_yticks(places, [f"{label}\n{_summary(each)}".strip() for label, each in found.items()])
+    ax.set_yticks(positions, [f"{label}\n{_summary(each)}".strip() for label, each in found.items()])
     ax.tick_params(axis="y", length=0)
     ax.locator_params(axis="x", nbins=6)
     ax.grid(axis="x", alpha=0.3)

@@ -1,4 +1,4 @@
-"""The certified gap against time."""
+"""Plot the certified gap against time."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
 
 
 def plot_gap(solutions: Solution | Mapping[str, Solution], ax: Axes | None = None) -> Axes:
-    """Draw the certified relative gap of each solver's best point against the seconds it took.
+    """Draw the certified relative gap of each solver's best point against time.
 
-    The gap is (upper - lower) / |upper|, in the units of ``tol``, at each check in ``history``; below 2.2e-16 it is
-    drawn there. CVXPY's solvers do not show their iterations: they have a point for each run.
+    The gap is (upper - lower) / |upper|, comparable to ``tol``, at each check in ``history``, clipped to at least
+    2.2e-16. CVXPY's solvers do not expose their iterations and have a point for each run.
 
     Parameters
     ----------
     solutions : Solution, or mapping of str to Solution
-        What to draw, by the label of its line; one alone is labelled by its solver.
+        Solutions by label; a single one is labelled by its solver.
     ax : matplotlib Axes, optional
-        Where to draw; by default a new figure of pyplot.
+        Axes to draw on; by default those of a new pyplot figure.
 
     Returns
     -------
     matplotlib Axes
-        With a line of steps for each solution, over logarithmic axes.
+        With a step line for each solution on logarithmic axes.
 
     Raises
     ------
     TypeError, ValueError
-        If ``solutions`` is something else, or one of them has no history.
+        If ``solutions`` has another type or is an empty mapping, or a solution has no history.
     ModuleNotFoundError
         If matplotlib is not installed.
     """

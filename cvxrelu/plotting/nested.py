@@ -1,4 +1,4 @@
-"""Optimal values on growing sets of patterns."""
+"""Plot certified intervals on growing sets of patterns."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ _COLORS = {"gated ReLU": BLUE, "ReLU": RED}
 
 
 def plot_nested_values(result: NestedValues, ax: Axes | None = None) -> Axes:
-    """Draw the certified intervals of `cvxrelu.nested_values` over the number of patterns.
+    """Draw the certified intervals of `cvxrelu.nested_values` against the number of patterns.
 
     Parameters
     ----------
     result : NestedValues
-        What to draw: at least one finished size.
+        Result with at least one finished size.
     ax : matplotlib Axes, optional
-        Where to draw; by default a new figure of pyplot.
+        Axes to draw on; by default those of a new pyplot figure.
 
     Returns
     -------
     matplotlib Axes
-        With one line for each value, its upper bound, and the interval below it filled.
+        With lines for the upper and lower bounds of both values, and the intervals between them filled.
 
     Raises
     ------
     TypeError, ValueError
-        If ``result`` is something else, or has no finished size.
+        If ``result`` is not a NestedValues or has no finished size.
     ModuleNotFoundError
         If matplotlib is not installed.
     """
     if not isinstance(result, NestedValues):
         raise TypeError(f"result must be a NestedValues; got {type(result).__name__}")
     if not len(result):
-        raise ValueError("result must have a finished size; it has none")
+        raise ValueError("result must have at least one finished size; got none")
     ax = need_axes(ax)
     from matplotlib.ticker import LogLocator, StrMethodFormatter
 

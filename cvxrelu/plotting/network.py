@@ -1,4 +1,4 @@
-"""Networks of one or two features: data, prediction, activation regions and neurons."""
+"""Plot networks of one or two features: data, prediction, activation regions and neurons."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _POINTS_1D, _POINTS_2D = 600, 200
-_ROOM = 0.12  # on each side of the data, as a share of its range
-_ARROW = 0.11  # the longest arrow, as a share of the diagonal
+_MARGIN = 0.12  # on each side of the data, as a fraction of its range
+_ARROW = 0.11  # the longest arrow, as a fraction of the diagonal
 _POSITIVE, _NEGATIVE = "neuron of positive output weight", "neuron of negative output weight"
-_SMALLEST = 1e-3  # size of a neuron, as a share of the largest, below which it is not drawn
+_SMALLEST = 1e-3  # smallest neuron drawn, as a fraction of the largest
 
 
 def plot_network(
@@ -28,35 +28,35 @@ def plot_network(
 ) -> Axes:
     """Draw a network of one or two features, its neurons, and the regions in which it is linear.
 
-    A neuron i is drawn where it turns on: in 1-D a triangle on the prediction, at its kink, that points to its active
-    side; in 2-D a line with an arrow to its active side, at right angles, the longer the larger ||W1_i|| |w2_i|. (Of a
-    gated network, the kink and the line are those of the gate.) Neurons that raise the prediction are blue, those that
-    lower it red. Between the lines the network is linear: these are its activation regions. Neurons that turn on
-    nowhere near the data are not drawn.
+    Neuron i is drawn at its activation boundary: in 1-D a triangle on the prediction at its kink, pointing to the
+    active side; in 2-D a line with an orthogonal arrow to the active side, the longer the larger ||W1_i|| |w2_i|. For a
+    gated network the boundary is that of the gate. Neurons of positive output weight are blue, those of negative output
+    weight red. The network is linear in the activation regions between the lines. Boundaries outside the drawn area are
+    omitted.
 
     Parameters
     ----------
     network : ReLUNetwork or GatedReLUNetwork
-        The network, of one output.
+        A network of one output.
     X : array_like of shape (n, d)
-        Data of one or two features, and as its last column, if the network has biases, a constant other than zero.
+        Data of one or two features, followed by a non-zero constant column if the network has biases.
     y : array_like of shape (n,)
         Targets.
     patterns : ActivationPatterns, optional
-        Patterns with gates: the lines on which they change are drawn in grey, used by a neuron or not.
+        Patterns with gates, whose boundaries are drawn in grey, whether or not a neuron uses them.
     ax : matplotlib Axes, optional
-        Where to draw; by default a new figure of pyplot.
+        Axes to draw on; by default those of a new pyplot figure.
 
     Returns
     -------
     matplotlib Axes
-        In 2-D with the prediction as filled contours and the targets as points in the same colours, whose bar is added
-        to the figure.
+        In 2-D with the prediction as filled contours and the targets as points in the same colours; a colour bar is
+        added to the figure.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is something else, the network does not fit X, X has more features than two, or the patterns have
+        If an argument has another type, the network does not fit X, X has more than two features, or the patterns have
         no gates.
     ModuleNotFoundError
         If matplotlib is not installed.
@@ -66,13 +66,13 @@ def plot_network(
     data = check_matrix("X", X).astype(np.float64)
     targets = check_targets(y, len(data))
     if targets.shape[1] != 1 or as_columns(network.w2).shape[1] != 1:
-        raise ValueError("network and y must have one output to be drawn; draw outputs one by one")
+        raise ValueError("network and y must have one output; draw several outputs one by one")
     if patterns is not None and not isinstance(patterns, ActivationPatterns):
         raise TypeError(f"patterns must be an ActivationPatterns; got {type(patterns).__name__}")
     gates: FloatArray = np.empty((data.shape[1], 0))
     if patterns is not None:
         if patterns.G is None:
-            raise ValueError("patterns must have gates to be drawn as lines; these are masks only")
+            raise ValueError("patterns must have gates, which define the lines; got masks only")
         if len(patterns.G) != data.shape[1]:
             raise ValueError(f"patterns must be of X, of {data.shape[1]} columns; got gates of {len(patterns.G)}")
         gates = patterns.G
@@ -85,13 +85,13 @@ def plot_network(
 
 
 def _features(data: FloatArray) -> tuple[int, FloatArray]:
-    """Return the number of features of X, 1 or 2, and what follows them in each row: a constant or nothing."""
+    """Return the number of features of X, 1 or 2, and the constant that follows them in each row, if any."""
     d = data.shape[1]
     has_bias = d > 1 and data[0, -1] != 0.0 and bool(np.ptp(data[:, -1]) == 0.0)
     n_features = d - 1 if has_bias else d
     if n_features > 2:
         raise ValueError(
-            f"X must have one or two features, and perhaps a constant as its last column; got {n_features} features"
+            f"X must have one or two features, optionally followed by a constant column; got {n_features} features"
         )
     return n_features, data[0, n_features:]
 
@@ -102,7 +102,7 @@ def _rows(points: FloatArray, constant: FloatArray) -> FloatArray:
 
 
 def _boundaries(network: Network) -> tuple[FloatArray, NDArray[np.intp]]:
-    """Return the normals (m, d) of the neurons' lines, on their active sides, and which neurons are worth drawing."""
+    """Return the normals (m, d) of the activation boundaries, pointing to the active side, and the neurons to draw."""
     normals = network.G.T if isinstance(network, GatedReLUNetwork) else network.W1
     sizes = _sizes(network)
     return normals, np.flatnonzero(sizes > _SMALLEST * sizes.max(initial=0.0))
@@ -117,19 +117,19 @@ def _draw_line(
     ax: Axes, network: Network, data: FloatArray, constant: FloatArray, targets: FloatArray, gates: FloatArray
 ) -> None:
     low, high = data.min(), data.max()
-    room = _ROOM * (high - low) or 1.0
-    low, high = low - room, high + room
+    margin = _MARGIN * (high - low) or 1.0
+    low, high = low - margin, high + margin
     normals, drawn = _boundaries(network)
     kinks, slopes = _kinks(normals, constant)
     x = np.linspace(low, high, _POINTS_1D)
     inside = drawn[(kinks[drawn] > low) & (kinks[drawn] < high)]
-    # On both sides of each kink: a gated network jumps there.
+    # Points on both sides of each kink, where a gated network jumps.
     x = np.sort(
         np.concatenate([x, np.nextafter(kinks[inside], -np.inf), kinks[inside], np.nextafter(kinks[inside], np.inf)])
     )
-    for place in _kinks(gates.T, constant)[0]:
-        if low < place < high:
-            ax.axvline(place, color="0.6", linewidth=0.6, alpha=0.6, zorder=0.5)
+    for kink in _kinks(gates.T, constant)[0]:
+        if low < kink < high:
+            ax.axvline(kink, color="0.6", linewidth=0.6, alpha=0.6, zorder=0.5)
     ax.scatter(data[:, 0], targets, s=16, color="0.25", alpha=0.7, linewidth=0.0, label="data", zorder=2)
     ax.plot(x, network.predict(_rows(x[:, None], constant)), color="black", linewidth=1.8, label="prediction", zorder=3)
     signs = as_columns(network.w2)[:, 0]
@@ -156,7 +156,7 @@ def _draw_line(
 
 
 def _kinks(normals: FloatArray, constant: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return where the neurons of one feature turn on or off, NaN for those that never do, and their slopes."""
+    """Return the kinks of neurons of one feature, NaN for those without one, and their slopes."""
     slopes = normals[:, 0]
     shifts = normals[:, 1] * constant[0] if len(constant) else np.zeros(len(normals))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -170,8 +170,8 @@ def _draw_plane(
     from matplotlib.ticker import MaxNLocator
 
     low, high = data.min(axis=0), data.max(axis=0)
-    room = np.where(high > low, _ROOM * (high - low), 1.0)
-    low, high = low - room, high + room
+    margin = np.where(high > low, _MARGIN * (high - low), 1.0)
+    low, high = low - margin, high + margin
     first, second = (np.linspace(a, b, _POINTS_2D) for a, b in zip(low, high, strict=True))
     grid = np.stack(np.meshgrid(first, second), axis=-1)
     values = network.predict(_rows(grid.reshape(-1, 2), constant)).reshape(grid.shape[:2])
@@ -204,7 +204,7 @@ def _draw_plane(
 def _draw_boundary(
     ax: Axes, normal: FloatArray, constant: FloatArray, low: FloatArray, high: FloatArray, **style: Any
 ) -> FloatArray | None:
-    """Draw the line on which the product with a row of X is zero; return the middle of its part inside, if any."""
+    """Draw the line normal'x = 0 inside the axes and return its midpoint; None if it misses them."""
     ends = _segment(normal, constant, low, high)
     if ends is None:
         return None

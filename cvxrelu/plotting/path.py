@@ -1,4 +1,4 @@
-"""A regularisation path: neurons and score against lam."""
+"""Plot a regularisation path: active neurons and score against lam."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ if TYPE_CHECKING:
 def plot_path(
     path: Path, scores: Any = None, ax: Axes | None = None, *, score_label: str = "test score (higher is better)"
 ) -> Axes:
-    """Draw the number of active neurons of each point of a path against lam, and a score beside it.
+    """Draw the number of active neurons along a path against lam, optionally with a score.
 
     Parameters
     ----------
     path : Path
-        Of `cvxrelu.regularization_path`: at least one finished point.
+        Result of `cvxrelu.regularization_path` with at least one finished point.
     scores : array_like of shape (k,), optional
-        A score of each point, the higher the better, such as the accuracy on test data.
+        Score of each point, the higher the better, such as the accuracy on test data.
     ax : matplotlib Axes, optional
-        Where to draw; by default a new figure of pyplot.
+        Axes to draw on; by default those of a new pyplot figure.
     score_label : str
-        What the scores are: the label of their axis.
+        Label of the axis of the scores.
 
     Returns
     -------
     matplotlib Axes
-        Those of the neurons, over a logarithmic axis on which lam falls to the right. Hollow markers are points whose
-        certified gap missed the tolerance. Scores have an axis of their own on the right, and their best is marked.
+        The axes of the neurons, with lam decreasing to the right on a logarithmic axis. Hollow markers are points whose
+        certified gap exceeds the tolerance. Scores have their own axis on the right, with the best one marked.
 
     Raises
     ------
     TypeError, ValueError
-        If ``path`` is something else or has no point, or the scores do not fit.
+        If ``path`` is not a Path or has no point, or the scores have the wrong shape.
     ModuleNotFoundError
         If matplotlib is not installed.
     """
     if not isinstance(path, Path):
         raise TypeError(f"path must be a Path, from regularization_path; got {type(path).__name__}")
     if not len(path):
-        raise ValueError("path must have a finished point; it has none")
+        raise ValueError("path must have at least one finished point; got none")
     if scores is not None:
         scores = check_numeric("scores", scores)
         if scores.shape != (len(path),):

@@ -1,4 +1,4 @@
-"""Performance profiles of solvers."""
+"""Plot performance profiles of solvers."""
 
 from __future__ import annotations
 
@@ -17,26 +17,25 @@ if TYPE_CHECKING:
 
 
 def plot_performance_profile(seconds: pd.DataFrame | Mapping[str, Any], ax: Axes | None = None) -> Axes:
-    """Draw the share of instances that each solver solved within a factor of the fastest solver's time.
+    """Draw the fraction of instances that each solver solved within a factor of the fastest solver's time.
 
     Parameters
     ----------
     seconds : DataFrame, or mapping of str to array_like of shape (k,)
-        Seconds > 0 in which each solver (a column, or a key) solved each of k instances (the rows); infinite or NaN
-        where it did not.
+        Times > 0 of each solver (column or key) on each of k instances (rows); infinite or NaN if unsolved.
     ax : matplotlib Axes, optional
-        Where to draw; by default a new figure of pyplot.
+        Axes to draw on; by default those of a new pyplot figure.
 
     Returns
     -------
     matplotlib Axes
-        With a line of steps for each solver: at 1 the share of the instances on which it was the fastest, on the right
-        the share that it solved at all. Instances that no solver solved count.
+        With a step line for each solver: at 1 the fraction of instances on which it was the fastest, at the right end
+        the fraction it solved at all. Instances that no solver solved count.
 
     Raises
     ------
     TypeError, ValueError
-        If ``seconds`` is something else, is empty, has columns of several lengths, or a number that is not > 0.
+        If ``seconds`` has another type, is empty, has columns of different lengths, or a number that is not > 0.
     ModuleNotFoundError
         If matplotlib is not installed.
 
@@ -52,13 +51,13 @@ def plot_performance_profile(seconds: pd.DataFrame | Mapping[str, Any], ax: Axes
     right = 1.3 * max(float(finite.max(initial=1.0)), 2.0)
     for solver, column, style in zip(solvers, ratios.T, line_styles(len(solvers)), strict=True):
         steps = np.sort(column[np.isfinite(column)])
-        shares = np.arange(1, len(steps) + 1) / len(column)
+        fractions = np.arange(1, len(steps) + 1) / len(column)
         x = np.concatenate([[1.0], steps, [right]])
-        y = np.concatenate([[0.0], shares, [shares[-1] if len(shares) else 0.0]])
+        y = np.concatenate([[0.0], fractions, [fractions[-1] if len(fractions) else 0.0]])
         ax.plot(x, y, drawstyle="steps-post", label=solver, **style | {"marker": ""})
     ax.set(xlim=(1.0, right), ylim=(-0.02, 1.02))
     log_x_axis(ax)
-    ax.set(xlabel="time / fastest time", ylabel="share of instances solved")
+    ax.set(xlabel="time / fastest time", ylabel="fraction of instances solved")
     ax.grid(alpha=0.3)
     ax.legend(loc="lower right")
     return ax
@@ -66,7 +65,7 @@ def plot_performance_profile(seconds: pd.DataFrame | Mapping[str, Any], ax: Axes
 
 def _checked(seconds: Any) -> tuple[list[str], FloatArray]:
     """Return the solvers' names and their times (k, solvers), infinite where unsolved."""
-    pandas = sys.modules.get("pandas")  # not imported: no table of it, then
+    pandas = sys.modules.get("pandas")  # if not imported, there can be no DataFrame
     if not (isinstance(seconds, Mapping) or (pandas is not None and isinstance(seconds, pandas.DataFrame))):
         raise TypeError(
             "seconds must be a DataFrame with a column for each solver, or a mapping of solvers to times; "
@@ -76,7 +75,7 @@ def _checked(seconds: Any) -> tuple[list[str], FloatArray]:
     lengths = {column.shape for column in columns.values()}
     if len(lengths) != 1 or any(len(shape) != 1 or shape[0] == 0 for shape in lengths):
         found = ", ".join(f"{name!r} {column.shape}" for name, column in columns.items()) or "none"
-        raise ValueError(f"seconds must have a time of each solver for each instance; got shapes {found}")
+        raise ValueError(f"seconds must have one time per solver and instance; got shapes {found}")
     try:
         times = np.column_stack([column.astype(np.float64) for column in columns.values()])
     except (TypeError, ValueError) as error:

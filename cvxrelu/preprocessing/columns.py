@@ -1,4 +1,4 @@
-"""Columns of X scaled to norm one for the solve, and the exact way back for weights, gates and networks."""
+"""Scale the columns of X to norm one, and map weights, gates and networks back exactly."""
 
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
@@ -15,7 +15,7 @@ ProblemT = TypeVar("ProblemT", bound=ConvexProblem)
 
 @dataclass(frozen=True, eq=False)
 class ColumnScaling:
-    """Division of the columns of X by positive numbers: the l2 norms of the training data, without centring.
+    """Scaling of the columns of X by positive divisors, such as their l2 norms on the training data, without centring.
 
     With X_s = X / scale, a weight w_s of the scaled problem is w = w_s / scale of the original one, and a gate g
     is g_s = g * scale. Row by row x'w = x_s'w_s and x'g = x_s'g_s, so that
@@ -23,18 +23,18 @@ class ColumnScaling:
     - predictions are the same, on the training data and on new data,
     - patterns are the same, and cones map onto each other: (2 D_i - I) X_s w_s >= 0 iff (2 D_i - I) X w >= 0.
 
-    The penalty acts on the scaled weights: the scaled problem is a different one. Its lam_max, optimum and
-    certificate are its own, and say nothing of the original problem at the same lam. A network that is mapped back
-    has the predictions of the scaled one, not its weight decay.
+    The penalty acts on the scaled weights, so the scaled problem is a different one: its lam_max, optimum and
+    certificate do not apply to the original problem at the same lam. A network that is mapped back has the predictions
+    of the scaled one, but another weight decay.
 
-    All of it holds to rounding. Where a product x'g is zero to rounding, the scaled gate, or the one mapped back,
-    may fall on the other side: problems keep their masks D, but a gated network may have that neuron switched there.
-    Zero rows are safe, and scales that are powers of two round nothing.
+    Everything holds to rounding. If a product x'g is zero to rounding, the sign of the scaled gate, or of the one
+    mapped back, may differ: problems keep their masks D, but a gated network may switch that neuron on that row. Zero
+    rows are unaffected, and scaling by powers of two is exact.
 
     Parameters
     ----------
     scale : array_like of shape (d,)
-        What each column is divided by, > 0. A float64 copy is held, read-only.
+        Divisor > 0 of each column; stored as a read-only float64 copy.
 
     Raises
     ------
@@ -75,7 +75,7 @@ class ColumnScaling:
 
     @classmethod
     def fit(cls, X: Any) -> Self:
-        """Return the scaling by the l2 norms of the columns of X; zero columns stay as they are.
+        """Return the scaling by the l2 norms of the columns of X; zero columns are not scaled.
 
         Parameters
         ----------
@@ -92,19 +92,19 @@ class ColumnScaling:
             If X is not a finite, non-empty 2-D array of real numbers.
         """
         data = check_matrix("X", X).astype(np.float64)
-        # Divided first: the squares of tiny or huge entries would under- or overflow.
+        # Divide first, as the squares of tiny or huge entries under- or overflow.
         largest = np.abs(data).max(axis=0)
         largest[largest == 0.0] = 1.0
         norms = largest * np.linalg.norm(data / largest, axis=0)
         return cls(np.where(norms > 0.0, norms, 1.0))
 
     def transform(self, X: Any) -> FloatArray:
-        """Return X / scale, as float32 where X is float32, else as float64.
+        """Return X / scale, as float32 if X is float32, else as float64.
 
         Parameters
         ----------
         X : array_like of shape (n, d)
-            Training data or new data.
+            Training or new data.
 
         Returns
         -------
@@ -121,10 +121,10 @@ class ColumnScaling:
         return (data / self.scale).astype(data.dtype)
 
     def problem(self, problem: ProblemT) -> ProblemT:
-        """Return the problem on X / scale: masks, y, lam, loss and penalty as they are, gates G * scale.
+        """Return the problem on X / scale, with gates G * scale and the same masks, y, lam, loss and penalty.
 
-        Masks that were computed as 1[X G >= 0] match the scaled data, underflow aside: the product x'g is off by at
-        most d eps |x|'|g|, which scaling does not change, and which is at most d eps ||x_s|| ||g_s||.
+        Masks computed as 1[X G >= 0] match the scaled data, underflow aside: the rounding error of x'g is at most
+        d eps |x|'|g|, which scaling does not change, and which is at most d eps ||x_s|| ||g_s||.
 
         Parameters
         ----------
@@ -134,15 +134,15 @@ class ColumnScaling:
         Returns
         -------
         ConvexGatedReLU or ConvexReLU
-            Of the same kind.
+            A problem of the same kind.
 
         Raises
         ------
         TypeError
             If ``problem`` is not a problem.
         ValueError
-            If its X has another number of columns, or its masks differ from 1[X G >= 0] by more than that rounding:
-            columns of very different sizes can hide it before they are scaled.
+            If its X has another number of columns, or its masks differ from 1[X G >= 0] by more than that rounding,
+            which columns of very different sizes can hide before they are scaled.
         """
         check_problem(problem)
         data = self.transform(problem.X)
@@ -151,7 +151,7 @@ class ColumnScaling:
         return type(problem)(data, problem.y, patterns, problem.lam, problem.loss, problem.penalty)
 
     def weights(self, weights: Weights) -> Weights:
-        """Return the weights of the original problem with the predictions of those of the scaled one.
+        """Return the weights of the original problem with the predictions of the given weights of the scaled one.
 
         Parameters
         ----------
@@ -184,7 +184,7 @@ class ColumnScaling:
         Returns
         -------
         ReLUNetwork or GatedReLUNetwork
-            Of the same kind.
+            A network of the same kind.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Training rows as estimators take them: equal rows merged, features and targets standardised, and the way back."""
+"""Training rows of estimators: equal rows merged, features and targets standardised, and the inverse maps."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -16,9 +16,10 @@ _FAR = 400  # of exponents of two: squares beyond are near the ends of float64
 
 @dataclass(frozen=True, eq=False)
 class MergedRows:
-    """The distinct rows of (X, Y), each with the sum of the weights of its copies, in an order of their own.
+    """The distinct rows of (X, Y), sorted, each with the total weight of its copies.
 
-    A fit on them does not depend on the order of the rows given, and weights are repetition to the last bit.
+    A fit on them does not depend on the order of the given rows, and integer weights are equivalent to repeated rows to
+    the last bit.
 
     Attributes
     ----------
@@ -27,39 +28,39 @@ class MergedRows:
     Y : ndarray of shape (m, c)
         Targets.
     weights : ndarray of shape (m,)
-        Weights.
-    place : ndarray of shape (n,)
-        Which of them each row given is.
+        Total weights.
+    index : ndarray of shape (n,)
+        Index of the merged row of each given row.
     """
 
     X: FloatArray
     Y: FloatArray
     weights: FloatArray
-    place: NDArray[np.intp]
+    index: NDArray[np.intp]
 
     @classmethod
     def of(cls, X: FloatArray, Y: FloatArray, weights: FloatArray) -> Self:
         """Return the merged rows of X (n, d), Y (n, c) and weights (n,)."""
         table = np.ascontiguousarray(np.column_stack([X, Y]) + 0.0)  # -0.0 becomes 0.0
         keys = table.view(np.dtype((np.void, table.dtype.itemsize * table.shape[1])))[:, 0]
-        _, first, place = np.unique(keys, return_index=True, return_inverse=True)
-        place = place.reshape(-1)
-        totals = np.bincount(place, weights).astype(np.float64)
-        return cls(X[first], Y[first], totals, place)
+        _, first, index = np.unique(keys, return_index=True, return_inverse=True)
+        index = index.reshape(-1)
+        totals = np.bincount(index, weights).astype(np.float64)
+        return cls(X[first], Y[first], totals, index)
 
 
 @dataclass(frozen=True, eq=False)
 class Standardization:
-    """Features (X - mean) / scale, with a column of ones for the bias, and targets alike.
+    """Standardisation (X - mean) / scale of features, with a column of ones for the bias, and of targets.
 
     Attributes
     ----------
     x_mean, x_scale : ndarray of shape (d,)
-        Of the features.
+        Mean and scale of the features.
     y_mean, y_scale : ndarray of shape (c,)
-        Of the targets.
+        Mean and scale of the targets.
     bias : bool
-        Whether there is a column of ones.
+        Whether a column of ones is appended.
     """
 
     x_mean: FloatArray
@@ -70,7 +71,7 @@ class Standardization:
 
     @classmethod
     def fit(cls, rows: MergedRows, *, bias: bool, features: bool, targets: bool) -> Self:
-        """Return the weighted means and standard deviations of what is to be standardised; means only with a bias.
+        """Return the standardisation by weighted means and standard deviations; columns are centred only with a bias.
 
         Raises
         ------
@@ -82,18 +83,18 @@ class Standardization:
         return cls(x_mean, x_scale, y_mean, y_scale, bias)
 
     def features(self, X: FloatArray) -> FloatArray:
-        """Return the features (n, d), or (n, d + 1) with the bias, of raw ones."""
+        """Return the standardised features (n, d), or (n, d + 1) with the bias."""
         data = (X - self.x_mean) / self.x_scale
         return with_bias(data) if self.bias else data
 
     def targets(self, Y: FloatArray) -> FloatArray:
-        """Return the targets (n, c) of raw ones."""
+        """Return the standardised targets (n, c)."""
         return (Y - self.y_mean) / self.y_scale
 
     def network(self, network: Network) -> Network:
-        """Return the network for raw data, with a bias column if there is one, that predicts raw targets.
+        """Return the network for raw data, including the bias column if there is one, that predicts raw targets.
 
-        Means of the targets are carried by one more neuron, the last, which is one everywhere.
+        An additional last neuron with constant activation 1 carries the means of the targets.
         """
         W1 = self._raw(network.W1)
         w2 = network.w2 * (self.y_scale if network.w2.ndim == 2 else self.y_scale[0])
@@ -107,7 +108,7 @@ class Standardization:
         return ReLUNetwork(W1, w2) if G is None else GatedReLUNetwork(G.T, W1, w2)
 
     def standardized(self, network: Network) -> Network:
-        """Return the network for standardised data that `network` made the given one of, to rounding.
+        """Return the network for standardised data that `network` maps to the given one, to rounding.
 
         Raises
         ------
@@ -126,14 +127,14 @@ class Standardization:
         return ReLUNetwork(W1, w2) if G is None else GatedReLUNetwork(self._standardized(G).T, W1, w2)
 
     def _standardized(self, rows: FloatArray) -> FloatArray:
-        """Return first layers or gates, one a row, of raw data as those of standardised data."""
+        """Map first-layer weights or gates (rows) for raw data to those for standardised data."""
         if not self.bias:
             return rows * self.x_scale
         raw = rows[:, :-1]
         return np.column_stack([raw * self.x_scale, rows[:, -1] + raw @ self.x_mean])
 
     def _raw(self, rows: FloatArray) -> FloatArray:
-        """Return first layers or gates, one a row, of standardised data as those of raw data."""
+        """Map first-layer weights or gates (rows) for standardised data to those for raw data."""
         if not self.bias:
             return rows / self.x_scale
         raw = rows[:, :-1] / self.x_scale
@@ -141,17 +142,17 @@ class Standardization:
 
 
 def with_bias(X: FloatArray) -> FloatArray:
-    """Return X with a column of ones as its last."""
+    """Return X with a column of ones appended."""
     return np.column_stack([X, np.ones(len(X))])
 
 
 def _moments(
-    name: str, data: FloatArray, weights: FloatArray, wanted: bool, centred: bool
+    name: str, data: FloatArray, weights: FloatArray, scaled: bool, centred: bool
 ) -> tuple[FloatArray, FloatArray]:
-    """Return what is subtracted from the columns, and what they are divided by."""
-    if not wanted:
+    """Return the means subtracted from the columns and the scales that divide them; 0 and 1 if not ``scaled``."""
+    if not scaled:
         return np.zeros(data.shape[1]), np.ones(data.shape[1])
-    exponents = _far_exponents(data)  # variances neither overflow nor vanish, and mean nothing else
+    exponents = _far_exponents(data)  # so that variances neither overflow nor underflow
     scaler = StandardScaler().fit(np.ldexp(data, -exponents), sample_weight=weights)
     with np.errstate(over="ignore", under="ignore"):
         mean, scale = np.ldexp(scaler.mean_, exponents), np.ldexp(scaler.scale_, exponents)

@@ -1,1 +1,1 @@
-"""The neuron that violates the dual constraint most: search, bounds and proofs."""
+"""Pricing, the search for the neuron that violates the dual constraint most: local search, bounds and proofs."""

@@ -1,4 +1,4 @@
-"""Proven upper bounds of max over ||u|| <= 1 of |t'(Xu)_+|, by the cheapest method that is in reach."""
+"""Proven upper bounds on max over ||u|| <= 1 of |t'(Xu)_+|, by the cheapest applicable method."""
 
 import numpy as np
 
@@ -14,18 +14,18 @@ from cvxrelu.problems.dual import DualPoint
 
 EXACT_RANK = 2
 _NO_LIMIT = 10**9
-LOOSER = (3.0, 1.3, 1.03)  # times the largest value found: what is proven before the target itself
-SEARCH_RANK = 12  # 2^r orthants to start from, and about 5 times as many cones for each dimension
+LOOSER = (3.0, 1.3, 1.03)  # targets proven first, as multiples of the largest value found
+SEARCH_RANK = 12  # the search starts from 2^r orthants, and needs about 5 times as many cones per dimension
 
 
 def compile_search(rank: int) -> None:
-    """Compile what `bound_neurons` needs for data of a rank, before a limit of time starts."""
+    """Compile the kernels that `bound_neurons` needs for data of a given rank, before a time limit starts."""
     if EXACT_RANK < rank <= SEARCH_RANK:
         ConeStack.compile()
 
 
 def feasible_multiple(loss: Loss, Y: FloatArray, lam: float, t: FloatArray, upper: float) -> DualPoint:
-    """Return the best feasible multiple of t (n,), in the domain of F*, if the maximum at t is at most ``upper``."""
+    """Return the best feasible multiple of t (n,), in the domain of F*, given that the maximum is at most ``upper``."""
     point = loss.best_scale(t[:, None], Y, lam / upper if upper > 0.0 else np.inf) * t[:, None]
     return DualPoint(point, None, 0.0 - loss.conjugate(point, Y))
 
@@ -40,33 +40,33 @@ def bound_neurons(
     max_nodes: int | None = None,
     keep_tree: bool = False,
 ) -> NeuronBound:
-    """Return a bound that is at most ``target``, or a little above the maximum if that is larger, if time suffices.
+    """Return a bound of at most ``target``, or slightly above the maximum if that is larger; weaker ones at a limit.
 
     Parameters
     ----------
     X : ndarray of shape (n, d)
         The data, of rank at most `SEARCH_RANK`.
-    lines : Lines
+    lines : RowLines
         The lines of its rows.
     t : ndarray of shape (n,)
         The dual variable.
     target : float
-        What is to be proven, > 0.
+        The bound to prove, > 0.
     deadline : float
-        When to stop, as a time of `time.perf_counter`.
+        Time of `time.perf_counter` at which to stop.
     max_nodes : int, optional
-        The same, as a number of cones of branch and bound.
+        Number of cones of branch and bound at which to stop.
     keep_tree : bool
-        Whether to keep the cones of branch and bound, for a proof that is written to a file.
+        Whether to keep the cones of branch and bound, for a proof written to a file.
     """
     if lines.rank == 0:
         return NeuronBound(0.0, "exact", np.eye(1, X.shape[1]))
     if lines.rank <= EXACT_RANK:
-        # In the plane of the lines: what rows are off it counts in full.
+        # Project the rows onto the plane of the lines, and add the residuals in full.
         plane = X @ lines.basis
         upper, U = exact_maximum(plane, t)
-        off = float(np.abs(t) @ row_norms(X - plane @ lines.basis.T))
-        return NeuronBound(upper + off, "exact", U @ lines.basis.T)
+        residual = float(np.abs(t) @ row_norms(X - plane @ lines.basis.T))
+        return NeuronBound(upper + residual, "exact", U @ lines.basis.T)
     rng = np.random.default_rng(0)
     parts: list[Search] = []
     for sign in (1.0, -1.0):
@@ -78,9 +78,9 @@ def bound_neurons(
             return reached / np.linalg.norm(reached)
 
         reached = max((part.upper for part in parts), default=target)
-        left = _NO_LIMIT if max_nodes is None else max_nodes - sum(part.n_nodes for part in parts)
+        nodes_left = _NO_LIMIT if max_nodes is None else max_nodes - sum(part.n_nodes for part in parts)
         form = lines.form(signed)
-        parts.append(search(form, reached, ascend, max_nodes=left, deadline=deadline, keep_tree=keep_tree))
+        parts.append(search(form, reached, ascend, max_nodes=nodes_left, deadline=deadline, keep_tree=keep_tree))
     plus, minus = (part.tree for part in parts)
     return NeuronBound(
         upper=max(part.upper for part in parts),

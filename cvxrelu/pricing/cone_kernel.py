@@ -1,15 +1,15 @@
-"""The bound of one cone in branch and bound: a least squares problem with bounds, solved by an active-set method.
+"""The bound of one cone in branch and bound: a least-squares problem with bounds, solved by an active-set method.
 
-f(u) = sum_j a_j q_j + sum_k t_k (e_k'u)_+ is to be bounded for u = sum_j a_j v_j, a >= 0, in the unit ball, with unit
-rays v_j and t < 0. For c in [0, 1] and any x with
+The task is to bound f(u) = sum_j a_j q_j + sum_k t_k (e_k'u)_+ over u = sum_j a_j v_j, a >= 0, in the unit ball, with
+unit rays v_j and t < 0. For c in [0, 1] and any x with
 
     g_j = v_j'x - q_j - sum_k c_k t_k e_k'v_j >= 0   for all j
 
-f(u) <= x'u <= ||x||. The shortest x is x = w + sum_k c_k t_k e_k + P g with a constant w and the inverse P of the
-matrix of the rays, so that variables c in [0, 1] and g >= 0 are left. Of P the proof makes no use: violations of g >= 0
-that rounding leaves, computed anew from x and c, are made good by a multiple of s with v_j's >= 1.
+f(u) <= x'u <= ||x||. Such x are x = w + sum_k c_k t_k e_k + P g with a constant w and the inverse P of the matrix of
+the rays, so ||x|| is minimised over c in [0, 1] and g >= 0. The proof does not use P: violations of g >= 0 by rounding,
+recomputed from x and c, are compensated by a multiple of an s with v_j's >= 1.
 
-The kernel is in loops: array expressions take ten times as long to compile.
+The kernel is written in loops, as array expressions take ten times as long to compile.
 """
 
 import numpy as np
@@ -18,29 +18,29 @@ from cvxrelu.runtime.compilation import kernel
 
 _SWEEPS = 3
 _PIVOTS = 100
-_DEPENDENT = 1e-11  # share of a column that is left off the span of others when it counts as in it
+_DEPENDENT = 1e-11  # a column this close to the span of others, relatively, counts as dependent
 _GRADIENT = 1e-13  # cosine of x and a column that counts as zero
-_THIN = 1e-12  # a pivot in the inversion of the rays that is next to nothing
+_SMALL_PIVOT = 1e-12  # smallest pivot in the inversion of the rays
 
 
 @kernel()
 def bound_cone(V, q, Z, e, t, m, limit, x, c, u, matrices, vectors, indices):  # type: ignore[no-untyped-def]
-    """Return a bound of f on a cone, the least or one that is at most ``limit``.
+    """Return a bound on f over a cone: the smallest, or one that is at most ``limit``.
 
     Parameters
     ----------
     V : ndarray of shape (r, r)
         The rays v_j in rows.
     q : ndarray of shape (r,)
-        What is linear, at the rays.
+        The linear part of f at the rays.
     Z, e, t : ndarrays of shape (>= m, r), (>= m, r), (>= m,)
         e_k'v_j, e_k and t_k < 0 of the m lines.
     x, c : ndarrays of shape (r,) and (>= m,)
-        Where to start; replaced by what proves the bound, or would with smaller q.
+        Initial values; overwritten by a proof of the bound, up to violations.
     u : ndarray of shape (r,)
-        Replaced by coefficients a >= 0 of a point of the cone where f is large, zero if there is none.
+        Overwritten by coefficients a >= 0 of a point of the cone where f is large, zero if there is none.
     matrices, vectors, indices : ndarrays of shape (4, r, r), (6, r), (>= m + 2 r,)
-        To write to.
+        Work arrays.
     """
     r = len(q)
     P, Q, R, A = matrices[0], matrices[1], matrices[2], matrices[3]
@@ -57,7 +57,7 @@ def bound_cone(V, q, Z, e, t, m, limit, x, c, u, matrices, vectors, indices):  #
             s[i] += V[j, i]
     for j in range(r):
         reach = least(reach, dot(V[j], s))
-    reach = np.sqrt(dot(s, s)) / reach  # the length of s, when scaled to v_j's >= 1
+    reach = np.sqrt(dot(s, s)) / reach  # ||s|| for s scaled to v_j's >= 1
     best = highest * reach
     if best <= limit:
         for i in range(r):
@@ -87,7 +87,7 @@ def bound_cone(V, q, Z, e, t, m, limit, x, c, u, matrices, vectors, indices):  #
 
 @kernel()
 def least(a, b):  # type: ignore[no-untyped-def]
-    """Return the smaller of two numbers: Python's own, of any numbers, takes longer to compile."""
+    """Return the smaller of two numbers; the builtin takes longer to compile."""
     return b if b < a else a
 
 
@@ -99,7 +99,7 @@ def largest(a, b):  # type: ignore[no-untyped-def]
 
 @kernel()
 def dot(a, b):  # type: ignore[no-untyped-def]
-    """Return a'b, added up in order."""
+    """Return a'b, summed in order."""
     total = 0.0
     for i in range(len(a)):
         total += a[i] * b[i]
@@ -117,7 +117,7 @@ def _shortfall(v, q, Z, t, m, x, c, j):  # type: ignore[no-untyped-def]
 
 @kernel()
 def _proven(V, q, Z, t, m, x, c, reach):  # type: ignore[no-untyped-def]
-    """Return the bound that x and c prove: the length of x and what makes good the largest violation."""
+    """Return the bound that x and c prove: ||x|| plus the compensation of the largest violation."""
     violation = 0.0
     for j in range(len(q)):
         violation = largest(violation, _shortfall(V[j], q[j], Z, t, m, x, c, j))
@@ -126,9 +126,9 @@ def _proven(V, q, Z, t, m, x, c, reach):  # type: ignore[no-untyped-def]
 
 @kernel()
 def _relaxed_value(V, q, e, t, m, x, P, u, point):  # type: ignore[no-untyped-def]
-    """Return f at the unit vector that x suggests, a lower bound of all bounds; u becomes its coefficients.
+    """Return f at the unit vector along x without its negative coefficients, a lower bound on all bounds.
 
-    ``point`` is to write to.
+    u receives the coefficients; ``point`` is a work array.
     """
     r = len(q)
     value = 0.0
@@ -173,9 +173,9 @@ def _sweep(e, t, m, P, weight, x, c, g):  # type: ignore[no-untyped-def]
 def _pivot(  # type: ignore[no-untyped-def]
     V, q, Z, e, t, m, limit, x, c, u, P, g, weight, reach, Q, R, d, y, point, indices
 ):
-    """Minimise ||x||, made orthogonal to the columns of the variables that are strictly between their bounds.
+    """Minimise ||x|| by an active-set method: x is made orthogonal to the columns of the free variables.
 
-    Variables are numbered c first, then g. Returns the best bound proven. The last six arguments are to write to.
+    Variables are numbered c first, then g. Returns the best bound proven. The last six arguments are work arrays.
     """
     r = len(x)
     best = np.inf
@@ -199,13 +199,13 @@ def _pivot(  # type: ignore[no-untyped-def]
         step, leaving = 1.0, -1
         for o in range(n):
             k = basic[o]
-            room = np.inf
+            longest = np.inf
             if k >= m and d[o] < 0.0:
-                room = g[k - m] * np.sqrt(weight[k - m]) / -d[o]
+                longest = g[k - m] * np.sqrt(weight[k - m]) / -d[o]
             elif k < m and d[o] != 0.0:
-                room = t[k] * (c[k] - 1.0 if d[o] > 0.0 else c[k]) / d[o]
-            if room < step:
-                step, leaving = room, o
+                longest = t[k] * (c[k] - 1.0 if d[o] > 0.0 else c[k]) / d[o]
+            if longest < step:
+                step, leaving = longest, o
         _move(e, t, m, P, weight, x, c, g, d, basic, n, step, leaving)
         size = np.sqrt(dot(x, x))
         if size <= limit:
@@ -215,16 +215,16 @@ def _pivot(  # type: ignore[no-untyped-def]
         if leaving >= 0:
             gone = basic[leaving]
             n = 0
-            for place in range(n_free):
-                if free[place] != gone:
-                    free[n] = free[place]
+            for position in range(n_free):
+                if free[position] != gone:
+                    free[n] = free[position]
                     n += 1
             n_free = n
             continue
         if _relaxed_value(V, q, e, t, m, x, P, u, point) > limit:
             break
-        for place in range(n):
-            free[place] = basic[place]
+        for position in range(n):
+            free[position] = basic[position]
         entering = _steepest(e, m, P, weight, x, c, g, basic, n, _GRADIENT * size)
         if entering < 0:
             break
@@ -235,15 +235,15 @@ def _pivot(  # type: ignore[no-untyped-def]
 
 @kernel()
 def _orthogonalize(e, m, P, weight, free, n_free, basic, Q, R, y):  # type: ignore[no-untyped-def]
-    """Write the QR factors of unit columns of free variables, and which; return their number.
+    """Write the QR factors of the unit columns of independent free variables, and these variables; return their number.
 
-    Gram-Schmidt, where twice is enough. Variables whose columns depend on others stay where they are.
+    By Gram-Schmidt, repeated once for orthogonality. Variables with dependent columns are left out.
     """
     n, r = 0, len(y)
-    for place in range(n_free):
+    for position in range(n_free):
         if n == r:
             break
-        k = free[place]
+        k = free[position]
         for i in range(r):
             y[i] = -e[k, i] if k < m else P[i, k - m] / np.sqrt(weight[k - m])
         for o in range(n):
@@ -265,7 +265,7 @@ def _orthogonalize(e, m, P, weight, free, n_free, basic, Q, R, y):  # type: igno
 
 @kernel()
 def _move(e, t, m, P, weight, x, c, g, d, basic, n, step, leaving):  # type: ignore[no-untyped-def]
-    """Go a step along d; the one of the basic variables that leaves goes to its bound."""
+    """Take a step along d; the leaving basic variable is set to its bound."""
     r = len(x)
     for o in range(n):
         k = basic[o]
@@ -284,7 +284,7 @@ def _move(e, t, m, P, weight, x, c, g, d, basic, n, step, leaving):  # type: ign
 
 @kernel()
 def _steepest(e, m, P, weight, x, c, g, basic, n, slope):  # type: ignore[no-untyped-def]
-    """Return the variable that is not basic whose unit column lets ||x|| fall the most steeply, -1 if none does."""
+    """Return the non-basic variable whose unit column decreases ||x|| most steeply, or -1 if none does."""
     r = len(x)
     entering = -1
     for k in range(m + r):
@@ -308,9 +308,9 @@ def _steepest(e, m, P, weight, x, c, g, basic, n, slope):  # type: ignore[no-unt
 
 @kernel()
 def _invert(V, P, A):  # type: ignore[no-untyped-def]
-    """Write the inverse of V into P by elimination with row pivoting; return False if a pivot is next to nothing.
+    """Write the inverse of V into P by elimination with row pivoting; return False if a pivot is too small.
 
-    A is to write to.
+    A is a work array.
     """
     r = len(V)
     for i in range(r):
@@ -322,7 +322,7 @@ def _invert(V, P, A):  # type: ignore[no-untyped-def]
         for i in range(j + 1, r):
             if abs(A[i, j]) > abs(A[pivot, j]):
                 pivot = i
-        if abs(A[pivot, j]) < _THIN:
+        if abs(A[pivot, j]) < _SMALL_PIVOT:
             return False
         scale = 1.0 / A[pivot, j]
         for k in range(r):

@@ -1,6 +1,6 @@
-"""The open cones of branch and bound, and the kernel that bounds the last of them and cuts it in two.
+"""The open cones of branch and bound, and the kernel that bounds the last one and cuts it in two.
 
-Nodes are thousands of operations each, on which NumPy's overhead would be a hundredfold.
+A node takes only thousands of operations, for which NumPy would be a hundred times slower.
 """
 
 from typing import NamedTuple
@@ -14,25 +14,25 @@ from cvxrelu.pricing.cone_kernel import bound_cone, dot, largest, least
 from cvxrelu.pricing.neuron_problem import NeuronObjective, Tree
 from cvxrelu.runtime.compilation import kernel
 
-_SHORTEST = 0.1  # part of an edge that a cut leaves on either side
-_EVEN = 0.1  # weight of what an edge is off by itself, beside its part in the point where the bound is attained
-_DEPTH = 1000  # of cuts, before what is left is not cut any more
-_TIE = 1e-9  # sum of a line's products with the rays, of which another computation might not find the sign
-_PART = 1024  # cones of a part of the log
+_SHORTEST = 0.1  # smallest fraction of an edge on either side of a cut
+_EVEN = 0.1  # weight of an edge's error itself, relative to its coefficients in the point that attains the bound
+_DEPTH = 1000  # largest number of open cones beyond the initial ones
+_TIE = 1e-9  # sums of a line's products with the rays this small have no reliable sign
+_PART = 1024  # cones in a part of the log
 
 
 class ConeStack:
-    """The open cones, the last of which is bounded first, and where ``max_logged > 0`` a log of those that were.
+    """A stack of open cones, with a log of the bounded ones if ``max_logged > 0``.
 
     Attributes
     ----------
     axes : ndarray of shape (r, r)
-        Orthonormal rows. The cones to start from are their orthants; the i-th has them with the signs of the bits of i.
+        Orthonormal rows. The initial cones are their orthants; the bits of i give the signs of the rays of the i-th.
     n_open : int
         Number of open cones.
     bounds : ndarray of shape (>= n_open,)
-        What is known of them; with a log nothing of those to start from, so that x and c alone prove the bound of a
-        cone that is done.
+        Known bounds of the open cones; with a log, infinite for the initial ones, so that x and c alone prove the bound
+        of a leaf.
     """
 
     def __init__(self, form: NeuronObjective, *, max_logged: int) -> None:
@@ -55,28 +55,28 @@ class ConeStack:
         self._pool = order[tau[order] != 0.0]
         self._pool_c = np.zeros(len(self._pool))
         self._parts: list[_Part] | None = [] if logged else None
-        self._max_logged = max_logged  # numbers, before the log is given up
-        self._log = _room(logged, K, r)
+        self._max_logged = max_logged  # numbers left before the log is dropped
+        self._log = _empty_log(logged, K, r)
         self._cone = np.zeros(r), np.zeros(K), np.zeros(K, dtype=np.int64), np.zeros((K, r))
         self._scratch = np.empty((K, r)), np.empty(K), np.empty((5, r, r)), np.empty((10, r)), np.empty(K + 2 * r, int)
 
     @staticmethod
     def compile() -> None:
-        """Compile the kernel, unless that has been done."""
+        """Compile the kernel, unless it is compiled already."""
         _search.compile()
 
     def bound(self, limit: float, threshold: float, max_nodes: int) -> tuple[int, float, FloatArray, float]:
-        """Bound up to ``max_nodes`` cones, fewer if f is above ``threshold`` somewhere, and cut those above ``limit``.
+        """Bound up to ``max_nodes`` cones, fewer if f exceeds ``threshold`` somewhere, and cut those above ``limit``.
 
-        Returns the number of cones, the largest value of f met and where, and the largest bound of cones that were too
+        Returns the number of cones bounded, the largest value of f found, its point, and the largest bound of cones too
         deep to be cut.
         """
-        where, values = np.zeros(len(self.axes)), np.array([-np.inf, 0.0])
+        point, values = np.zeros(len(self.axes)), np.array([-np.inf, 0.0])
         counts = np.array([self.n_open, 0, 0, 0])
         while _more(counts, values, threshold, max_nodes):
-            room = self._segments[counts[0] - 1, :3] @ (1, 2, 2)  # for its lines, and for those that its halves share
-            if room > len(self._pool):
-                self._pool, self._pool_c = (np.resize(each, 2 * room) for each in (self._pool, self._pool_c))
+            needed = self._segments[counts[0] - 1, :3] @ (1, 2, 2)  # its lines, and those shared by its halves
+            if needed > len(self._pool):
+                self._pool, self._pool_c = (np.resize(each, 2 * needed) for each in (self._pool, self._pool_c))
             _search(
                 self._E,
                 self._tau,
@@ -93,31 +93,31 @@ class ConeStack:
                 max_nodes,
                 counts,
                 values,
-                where,
+                point,
                 *self._log,
                 *self._scratch,
             )
             self._take_log(counts)
         self.n_open, done = int(counts[0]), int(counts[1])
-        return done, float(values[0]), where, float(values[1])
+        return done, float(values[0]), point, float(values[1])
 
     def _take_log(self, counts: NDArray[np.int64]) -> None:
-        """Keep what the kernel has logged, or nothing any more if it is too much, and empty the log."""
-        nodes, told = int(counts[2]), int(counts[3])
+        """Move the kernel's log to the parts, or drop the whole log if it is too long."""
+        nodes, n_told = int(counts[2]), int(counts[3])
         counts[2:] = 0
         if self._parts is None or nodes == 0:
             return
         log = self._log
-        told_part = log.lines[:told].copy(), log.values[:told].copy()
-        self._parts.append(_Part(log.numbers[:nodes].copy(), log.reals[:nodes].copy(), *told_part))
-        self._max_logged -= nodes * log.reals.shape[1] + told
+        multipliers = log.lines[:n_told].copy(), log.values[:n_told].copy()
+        self._parts.append(_Part(log.numbers[:nodes].copy(), log.reals[:nodes].copy(), *multipliers))
+        self._max_logged -= nodes * log.reals.shape[1] + n_told
         if self._max_logged < 0:
-            self._parts, self._log = None, _room(False, *self._cone[3].shape)
+            self._parts, self._log = None, _empty_log(False, *self._cone[3].shape)
 
     def tree(self) -> Tree | None:
-        """Return the cones that have been bounded, with what proves the bounds of those that were not cut.
+        """Return the bounded cones with the proofs of the leaves' bounds.
 
-        None without a log, or if it would have been longer than ``max_logged`` numbers.
+        None without a log, or if it exceeded ``max_logged`` numbers.
         """
         if self._parts is None or not self._parts:
             return None
@@ -129,21 +129,22 @@ class ConeStack:
         return Tree(
             axes=self.axes,
             cuts=numbers[:, :2].astype(np.uint8),
-            shares=reals[cut, 0],
+            fractions=reals[cut, 0],
             points=reals[~cut],
             multipliers=multipliers,
         )
 
 
 class _Part(NamedTuple):
-    """A part of the log, as `_search` writes it: for each cone (a, b, -1) of the edge that it is cut at, or (0, 0, k).
+    """A part of the log as `_search` writes it.
 
     Attributes
     ----------
     numbers, reals : ndarrays of shape (N, 3) and (N, r)
-        Beside: where the edge is cut, in the first column, or x.
+        For a cone cut at the edge (a, b): (a, b, -1), and the fraction of the edge in the first column. For a leaf:
+        (0, 0, k), and x.
     lines, values : ndarrays
-        Of the cones that are not cut, one after the other: k lines, and their c.
+        For the leaves in turn, k lines and their c.
     """
 
     numbers: NDArray[np.int64]
@@ -152,16 +153,16 @@ class _Part(NamedTuple):
     values: FloatArray
 
 
-def _room(logged: bool, K: int, r: int) -> _Part:
-    """Return room for a part of the log; none if there is to be none."""
-    nodes, told = (_PART, K * _PART // 16 + K) if logged else (0, 0)
+def _empty_log(logged: bool, K: int, r: int) -> _Part:
+    """Return arrays for a part of the log, of length zero without a log."""
+    nodes, n_told = (_PART, K * _PART // 16 + K) if logged else (0, 0)
     return _Part(
-        np.empty((nodes, 3), dtype=np.int64), np.empty((nodes, r)), np.empty(told, dtype=np.int64), np.empty(told)
+        np.empty((nodes, 3), dtype=np.int64), np.empty((nodes, r)), np.empty(n_told, dtype=np.int64), np.empty(n_told)
     )
 
 
 def _more(counts: NDArray[np.int64], values: FloatArray, threshold: float, max_nodes: int) -> bool:
-    """Return whether there are cones to bound, as `_search` leaves them where the pool is too short for the next."""
+    """Return whether cones remain to be bounded; `_search` also returns if pool or log are too short."""
     return bool(counts[0] > 0 and counts[1] < max_nodes and values[0] <= threshold)
 
 
@@ -202,15 +203,14 @@ def _search(  # type: ignore[no-untyped-def]
     vectors,
     indices,
 ):
-    """Bound up to ``max_nodes`` cones of the stack, or until pool or log are too short for those that come next.
+    """Bound up to ``max_nodes`` cones of the stack, or until pool or log are too short for the next one.
 
-    The lines of a cone are those in its segment of the pool (first, number with tau < 0, number with tau > 0); the
-    halves of a cone share one, and the half that is bounded first must leave it as it is.
+    The lines of a cone are those in its segment of the pool (first, number with tau < 0, number with tau > 0). The
+    halves of a cone share a segment, and the half bounded first must not change it.
 
-    ``counts`` and ``values`` are read and replaced: the numbers of cones that are open, that have been bounded, that
-    are in the log, and of the multipliers there; the largest value of f met, and the largest bound of cones that were
-    too deep. f has the former at ``best_u``. The log is as in `_Part`, of no length if there is none. What comes after
-    that is to write to.
+    ``counts`` and ``values`` are read and overwritten. ``counts``: numbers of open cones, bounded cones, logged cones
+    and logged multipliers. ``values``: the largest value of f found, at ``best_u``, and the largest bound of cones too
+    deep to be cut. The log is as in `_Part`, of length zero if there is none. The arguments after it are work arrays.
     """
     r, best, unresolved = len(x), values[0], values[1]
     n_open, n_nodes, n_logged, n_told = counts[0], counts[1], counts[2], counts[3]
@@ -253,14 +253,14 @@ def _search(  # type: ignore[no-untyped-def]
         if n_open + 2 > len(cones):
             unresolved = largest(unresolved, bound)
             continue
-        a, b, share = _cut(V, Z, t, m, mixed, u)
+        a, b, fraction = _cut(V, Z, t, m, mixed, u)
         if len(numbers) > 0:
-            _log_cut(a, b, share, numbers[n_logged], reals[n_logged])
+            _log_cut(a, b, fraction, numbers[n_logged], reals[n_logged])
             n_logged += 1
-        _unit_between(V[a], V[b], share, middle)
+        _unit_between(V[a], V[b], fraction, middle)
         start = first + n_concave + n_convex if shared else first
-        for place in range(mixed):
-            pool[start + place], pool_c[start + place] = lines[place], c[place]
+        for k in range(mixed):
+            pool[start + k], pool_c[start + k] = lines[k], c[k]
         for half in range(2):
             _copy_matrix(V, cones[n_open])
             _copy(middle, cones[n_open, a if half == 0 else b])
@@ -275,24 +275,24 @@ def _search(  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _unit_between(first, second, share, middle):  # type: ignore[no-untyped-def]
-    """Write the unit vector at a place between two others."""
+def _unit_between(first, second, fraction, middle):  # type: ignore[no-untyped-def]
+    """Write the normalised convex combination of two vectors."""
     size = 0.0
     for i in range(len(middle)):
-        middle[i] = (1.0 - share) * first[i] + share * second[i]
+        middle[i] = (1.0 - fraction) * first[i] + fraction * second[i]
         size += middle[i] * middle[i]
     for i in range(len(middle)):
         middle[i] /= np.sqrt(size)
 
 
 @kernel()
-def _log_cut(a, b, share, number, real):  # type: ignore[no-untyped-def]
-    number[0], number[1], number[2], real[0] = a, b, -1, share
+def _log_cut(a, b, fraction, number, real):  # type: ignore[no-untyped-def]
+    number[0], number[1], number[2], real[0] = a, b, -1, fraction
 
 
 @kernel()
 def _log_leaf(Z, c, lines, m, x, number, real, told, told_c, n_told):  # type: ignore[no-untyped-def]
-    """Log x and the multipliers that are not that of the sign of their line's products; return how many there are."""
+    """Log x and the multipliers that the signs of their lines' products do not imply; return the new ``n_told``."""
     number[0], number[1], number[2] = 0, 0, -n_told
     for k in range(m):
         multiplier, side = largest(0.0, least(1.0, c[k])), 0.0
@@ -308,13 +308,13 @@ def _log_leaf(Z, c, lines, m, x, number, real, told, told_c, n_told):  # type: i
 
 @kernel()
 def _classify(E, tau, V, pool, pool_c, first, last, mixed, base, lines, Z, e, t, c):  # type: ignore[no-untyped-def]
-    """Add the lines of a part of the pool to what the cone has: `base` those that are positive in all of it.
+    """Classify a segment of the pool's lines: add those positive on the whole cone to ``base``, and list mixed ones.
 
-    Return the number of ``mixed`` lines, of both signs, with those of this part.
+    Return the number of ``mixed`` lines, of both signs, including those of this segment.
     """
     r = len(base)
-    for place in range(first, last):
-        k = pool[place]
+    for position in range(first, last):
+        k = pool[position]
         low, high = np.inf, -np.inf
         for j in range(r):
             z = 0.0
@@ -328,7 +328,7 @@ def _classify(E, tau, V, pool, pool_c, first, last, mixed, base, lines, Z, e, t,
         elif high > 0.0:
             lines[mixed] = k
             t[mixed] = tau[k]
-            c[mixed] = pool_c[place]
+            c[mixed] = pool_c[position]
             for i in range(r):
                 e[mixed, i] = E[k, i]
             mixed += 1
@@ -350,7 +350,7 @@ def _copy_matrix(source, target):  # type: ignore[no-untyped-def]
 
 @kernel()
 def _value(V, base, e, t, mixed, u, point):  # type: ignore[no-untyped-def]
-    """Return f at the point of the cone with coefficients u, scaled to norm 1, and write it; -inf if it is zero."""
+    """Write the point of the cone with coefficients u, scaled to norm 1, and return f there; -inf if it is zero."""
     r = len(u)
     size = 0.0
     for i in range(r):
@@ -374,31 +374,31 @@ def _value(V, base, e, t, mixed, u, point):  # type: ignore[no-untyped-def]
 
 @kernel()
 def _cut(V, Z, t, m, mixed, u):  # type: ignore[no-untyped-def]
-    """Return the edge (a, b) to cut, and where between a (0) and b (1).
+    """Return the edge (a, b) to cut, and the fraction between a (0) and b (1).
 
-    On an edge, interpolation of a line is off the most where the line crosses it. The edge is the one with the largest
-    sum of that, times the part that the edge has in the point u at which the bound is attained, and the place is the
-    mean of the crossings. Where all is linear, the longest edge is cut in the middle.
+    The interpolation error of a line on an edge is largest where the line crosses it. The edge cut has the largest sum
+    of these errors, weighted by its coefficients in the point u that attains the bound; the cut is at the mean of the
+    crossings, weighted by error. If f is linear on all edges, the longest edge is halved.
     """
     r = len(u)
     total = 0.0
     for j in range(r):
         total += u[j]
-    most, first, second, place = 0.0, 0, 1, 0.5
+    most, first, second, fraction = 0.0, 0, 1, 0.5
     for a in range(r):
         for b in range(a + 1, r):
-            off, crossing = 0.0, 0.0
+            total_error, crossing = 0.0, 0.0
             for k in range(m, mixed):
                 if Z[k, a] * Z[k, b] < 0.0:
-                    share = Z[k, a] / (Z[k, a] - Z[k, b])
-                    error = t[k] * abs(Z[k, b]) * share
-                    off += error
-                    crossing += error * share
-            score = off * (least(u[a], u[b]) + _EVEN * total if total > 0.0 else 1.0)
+                    zero = Z[k, a] / (Z[k, a] - Z[k, b])
+                    error = t[k] * abs(Z[k, b]) * zero
+                    total_error += error
+                    crossing += error * zero
+            score = total_error * (least(u[a], u[b]) + _EVEN * total if total > 0.0 else 1.0)
             if score > most:
-                most, first, second, place = score, a, b, crossing / off
+                most, first, second, fraction = score, a, b, crossing / total_error
     if most > 0.0:
-        return first, second, least(largest(place, _SHORTEST), 1.0 - _SHORTEST)
+        return first, second, least(largest(fraction, _SHORTEST), 1.0 - _SHORTEST)
     longest = 0.0
     for a in range(r):
         for b in range(a + 1, r):

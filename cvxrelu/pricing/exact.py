@@ -1,4 +1,4 @@
-"""The dual constraint of ReLU networks of any width, max over ||u|| <= 1 of |t'(Xu)_+|, exactly for rank 2."""
+"""The dual constraint of ReLU networks of any width, max over ||u|| <= 1 of |t'(Xu)_+|, exactly for rank at most 2."""
 
 import numpy as np
 
@@ -16,8 +16,8 @@ def exact_maximum(X: FloatArray, t: FloatArray) -> tuple[float, FloatArray]:
     Parameters
     ----------
     X : array of shape (n, d)
-        Data of rank at most 2: singular values after the second are at most max(n, d) eps times the first. What those
-        are worth is added to the value.
+        Data of rank at most 2: further singular values are at most max(n, d) eps times the first. A bound on their
+        contribution is added to the value.
     t : array of shape (n,)
         The dual variable.
 
@@ -26,13 +26,13 @@ def exact_maximum(X: FloatArray, t: FloatArray) -> tuple[float, FloatArray]:
     value : float
         The maximum, exact to rounding.
     U : ndarray of shape (k, d)
-        Unit vectors, local maximisers by value: the first attains the maximum, to rounding. Of those in one arc between
-        switches, or in two that are next to each other, only the best.
+        Unit vectors, local maximisers in descending order of value: the first attains the maximum, to rounding. Of
+        those in one arc between switches, or in two adjacent arcs, only the best is returned.
 
     Raises
     ------
     TypeError, ValueError
-        If the arrays do not fit, or the rank is above 2.
+        If the shapes do not match, or the rank is above 2.
     """
     data, dual = check_matrix("X", X).astype(np.float64), check_numeric("t", t).astype(np.float64)
     if dual.shape != (len(data),):
@@ -46,7 +46,7 @@ def exact_maximum(X: FloatArray, t: FloatArray) -> tuple[float, FloatArray]:
     if rank > 2:
         raise ValueError(
             f"X must have rank at most 2 for a bound over all neurons, scope 'global'; got rank {rank} "
-            "(scope 'patterns' takes any)"
+            "(scope 'patterns' takes any rank)"
         )
     basis = right[:2]
     plane = data @ basis.T
@@ -61,14 +61,14 @@ def exact_maximum(X: FloatArray, t: FloatArray) -> tuple[float, FloatArray]:
 
 
 def _best_angles(plane: FloatArray, t: FloatArray) -> FloatArray:
-    """Return the angles of local maximisers of |t'(Zu)_+| on the unit circle, by value, for Z (n, 2)."""
+    """Return the angles of local maximisers of |t'(Zu)_+| on the unit circle, in descending order, for Z (n, 2)."""
     pulls = t[:, None] * plane
     middle = np.arctan2(plane[:, 1], plane[:, 0])
     switches = np.concatenate([middle - 0.5 * np.pi, middle + 0.5 * np.pi]) % (2.0 * np.pi)
     order = np.argsort(switches)
     switches, jumps = switches[order], np.concatenate([pulls, -pulls])[order]
-    # The circle starts behind its widest arc, inside which no row is within rounding of its switch. Arcs come in
-    # opposite pairs: one of the widest is before the last switch.
+    # The circle starts after its widest arc, inside which no row is within rounding of its switch. Arcs come in
+    # opposite pairs, so one of the widest ends at or before the last switch.
     widths = np.diff(switches)
     first = int(np.argmax(widths)) + 1
     starts = np.concatenate([switches[first:], switches[:first] + 2.0 * np.pi])
@@ -78,7 +78,7 @@ def _best_angles(plane: FloatArray, t: FloatArray) -> FloatArray:
 
     ends = np.append(starts[1:], starts[0] + 2.0 * np.pi)
     along = np.arctan2(g[:, 1], g[:, 0])
-    # Between two switches |g'u| is largest along g or -g if that is inside, at an end otherwise.
+    # Between two switches |g'u| is largest along g or -g if that lies inside, else at an end.
     inside = [starts + (along + turn - starts) % (2.0 * np.pi) for turn in (0.0, np.pi)]
     candidates = np.stack([starts, *(np.minimum(angle, ends) for angle in inside)])
     values = np.abs(g[:, 0] * np.cos(candidates) + g[:, 1] * np.sin(candidates))

@@ -15,9 +15,9 @@ from cvxrelu.numerics.rows import nonzero_unit_rows
 
 _ROUNDS = 30
 _STEPS = 50
-_PROGRESS = 1e-4  # a start that gains less in a round is dropped
-_REFINED, _PROMISING = 200, 0.9  # ends that go on, of values above that share of the best, with
-_MORE_STEPS, _LESS_PROGRESS = 200, 1e-6
+_PROGRESS = 1e-4  # a start that gains less in a round, relatively, is dropped
+_REFINED, _PROMISING = 200, 0.9  # largest number of points refined, with values above this fraction of the best
+_MORE_STEPS, _LESS_PROGRESS = 200, 1e-6  # of their refinement
 _POLISHED = 5
 _POLISH_ROUNDS = 50
 _POLISH_PROGRESS = 1e-12
@@ -25,15 +25,15 @@ _POLISH_PROGRESS = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class NewNeuron:
-    """A neuron h(x) = size * sign * (x'u)_+ of one output, as a change of a network.
+    """A neuron h(x) = size * sign * (x'u)_+ of one output, to be added to a network.
 
     Attributes
     ----------
     u : ndarray of shape (d,)
         Direction of the first layer's weights, of norm 1.
     value : float
-        |t'(Xu)_+| for the t that was priced: at t = grad F the loss falls by ``value`` times the neuron's size, to
-        first order, so that the objective falls at the rate ``value - lam``.
+        |t'(Xu)_+| at the given t. At t = grad F the loss decreases by ``value`` times the neuron's size, to first
+        order, so the objective decreases at the rate ``value - lam``.
     sign : float
         Sign of the second layer's weight, -1 or +1: the one that lowers the loss.
     output : int
@@ -43,8 +43,8 @@ class NewNeuron:
     n_starts : int
         Starts of the local ascent that found it; 0 if ``exact``.
     exact : bool
-        Whether no unit vector has a larger value, up to rounding: true for data of rank at most 2 and scope "global".
-        Else ``value`` is evidence: a larger one may exist.
+        Whether no unit vector has a larger value, to rounding: true for data of rank at most 2 and scope "global". Else
+        ``value`` is evidence only: a larger one may exist.
     """
 
     u: FloatArray
@@ -66,7 +66,7 @@ class NewNeuron:
 
 
 def new_neuron(X: FloatArray, t: FloatArray, u: FloatArray, n_starts: int, *, exact: bool = False) -> NewNeuron:
-    """Return the neuron along u (d,), with its value at t (n,) or (n, c) computed anew."""
+    """Return the neuron along u (d,), with its value at t (n,) or (n, c)."""
     products = X @ u
     sums = t.reshape(len(X), -1).T @ np.maximum(products, 0.0)
     output = int(np.argmax(np.abs(sums)))
@@ -84,39 +84,39 @@ def new_neuron(X: FloatArray, t: FloatArray, u: FloatArray, n_starts: int, *, ex
 def find_neuron(X: Any, t: Any, *, starts: Any = None, n_starts: int = 100, seed: int = 0) -> NewNeuron:
     """Return the best unit vector u found for |t'(Xu)_+|, the value of the dual constraint of ReLU networks.
 
-    With t = grad F at a network's predictions, a value above lam is a neuron that lowers the objective
-    F + lam/2 (||W1||^2 + ||w2||^2) of that network, whatever patterns it has. A value of at most lam proves nothing:
-    the maximum is that of a non-convex function, and this is a local search. The bound that holds is another matter:
-    ``scope="global"`` of `cvxrelu.certify_network`.
+    With t = grad F at a network's predictions, a neuron with a value above lam lowers the objective
+    F + lam/2 (||W1||^2 + ||w2||^2) of that network, whatever its patterns. A value of at most lam proves nothing, as
+    this is a local search for the maximum of a non-convex function. For a proven bound use ``scope="global"`` of
+    `cvxrelu.certify_network`.
 
-    t'(Xu)_+ is a difference of convex functions, sum over t_i > 0 less sum over t_i < 0. Each round replaces the
-    first by its tangent b'u at the present u and maximises the rest over the unit ball exactly: the maximiser is
-    along b - A c, the residual of the least squares min ||b - A c|| over 0 <= c <= 1, A with columns |t_i| x_i,
-    t_i < 0. The rounds never lower the value. All starts go in one batch, with a fixed number of accelerated projected
-    gradient steps for the least squares; the best are finished with exact ones. The same for -t.
+    t'(Xu)_+ is a difference of convex functions, the sum over t_i > 0 minus the sum over t_i < 0. Each round replaces
+    the first by its tangent b'u at the current u and maximises the result over the unit ball: the maximiser is along
+    b - A c, the residual of the least-squares problem min ||b - A c|| over 0 <= c <= 1, A with columns |t_i| x_i,
+    t_i < 0. Exact rounds never lower the value. All starts run in one batch, with a fixed number of accelerated
+    projected gradient steps per least-squares problem; the best are polished by exact rounds. The same is done for -t.
 
     Parameters
     ----------
     X : array_like of shape (n, d)
         The data.
     t : array_like of shape (n,) or (n, c)
-        The dual variable; with c outputs the best over all of them is returned.
+        The dual variable; with c outputs, the best neuron over all of them is returned.
     starts : array_like of shape (k, d), optional
-        Directions to start from besides, such as a network's neurons.
+        Additional starts, such as a network's neurons.
     n_starts : int >= 1
-        Starts drawn: Gaussian ones in the data's row space, as it is and whitened, rows and differences of rows.
+        Number of random starts: Gaussian and whitened Gaussian in the row space, rows, and differences of rows.
     seed : int >= 0
         Seed of the starts.
 
     Returns
     -------
     NewNeuron
-        With ``n_starts`` the starts in all, those given included, each for both signs and every output.
+        Its ``n_starts`` counts all starts, given ones included, each of which is used for both signs and every output.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is out of range or does not fit the others.
+        If an argument is out of range or has the wrong shape.
 
     References
     ----------
@@ -154,8 +154,11 @@ def find_neuron(X: Any, t: Any, *, starts: Any = None, n_starts: int = 100, seed
 def local_maxima(
     X: FloatArray, t: FloatArray, given: FloatArray, n_starts: int, rng: np.random.Generator
 ) -> list[NewNeuron]:
-    """Return the best neuron of each pattern that the ascent of `find_neuron` ends in, by value, at least one."""
-    # In the row space, and of unit size: the search sees neither the scale of X or t nor columns it does not need.
+    """Return the best neuron of each pattern in which the ascent of `find_neuron` ends, in descending order of value.
+
+    At least one neuron is returned.
+    """
+    # Work in the row space with normalised data: the search does not depend on the scale of X or t.
     units = X / (np.abs(X).max() or 1.0)
     _, sizes, right = np.linalg.svd(units, full_matrices=False)
     rank = max(1, int(np.count_nonzero(sizes > max(X.shape) * EPS * sizes[0])))
@@ -190,7 +193,7 @@ def draw_starts(rows: FloatArray, sizes: FloatArray, count: int, rng: np.random.
 
 
 class _Ascent:
-    """t'(Xu)_+ = convex part - concave part, and what a round needs of each."""
+    """One round of the ascent of t'(Xu)_+, a difference of convex functions."""
 
     def __init__(self, rows: FloatArray, t: FloatArray) -> None:
         up, down = t > 0.0, t < 0.0
@@ -205,7 +208,7 @@ class _Ascent:
         return difference
 
     def round(self, U: FloatArray, steps: int) -> FloatArray:
-        """Return the next directions (S, r) of one round, the least squares solved approximately."""
+        """Return the next directions (S, r), with the least-squares problems solved approximately."""
         B = self._tangents(U)
         C = (U @ self._down.T > 0.0).astype(np.float64)
         Y, momentum = C, 1.0
@@ -217,7 +220,7 @@ class _Ascent:
         return B - C @ self._down
 
     def exact_round(self, u: FloatArray) -> FloatArray:
-        """Return the next direction (r,) from u (r,), the least squares solved to rounding."""
+        """Return the next direction (r,) from u (r,), with the least-squares problem solved to rounding."""
         b: FloatArray = self._tangents(u[None])[0]
         if not len(self._down):
             return b
@@ -231,7 +234,7 @@ class _Ascent:
 
 
 def _ascend(rows: FloatArray, t: FloatArray, U: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return where the ascent of t'(Xu)_+ from each of the unit rows of U (S, r) ends, and the values there (S,)."""
+    """Return the points at which the ascent of t'(Xu)_+ from the unit rows of U (S, r) ends, and their values (S,)."""
     ascent = _Ascent(rows, t)
     U, values = U.copy(), ascent.values(U)
     _climb(ascent, U, values, np.arange(len(U)), _STEPS, _PROGRESS)
@@ -251,7 +254,7 @@ def _ascend(rows: FloatArray, t: FloatArray, U: FloatArray) -> tuple[FloatArray,
 def _climb(
     ascent: _Ascent, U: FloatArray, values: FloatArray, moving: NDArray[np.intp], steps: int, progress: float
 ) -> None:
-    """Move the rows ``moving`` of U by rounds of ``steps``, each until it gains less than ``progress`` of its value."""
+    """Move the rows ``moving`` of U by rounds of ``steps``, each row until its relative gain is below ``progress``."""
     for _ in range(_ROUNDS):
         if not len(moving):
             return
@@ -264,7 +267,7 @@ def _climb(
 
 
 def _distinct_best(values: FloatArray) -> list[int]:
-    """Return the indices of the largest values, one of those that agree to the progress that ends the rounds."""
+    """Return the indices of the largest values that differ by more than the relative progress of a round."""
     chosen: list[int] = []
     for i in np.argsort(-values).tolist():
         if len(chosen) == _POLISHED:

@@ -1,17 +1,17 @@
 """A semidefinite relaxation of training over all neurons: a proven lower bound for data of any rank.
 
-The dual of training is to maximise -F*(t) subject to |t'(Xu)_+| <= lam for all ||u|| <= 1. In the form of
-`neuron_form`, with (z)_+ = (z + |z|) / 2 and any split tau = p - m, p >= 0, m >= 0, on the unit ball and for unit e_k
+The dual problem is to maximise -F*(t) subject to |t'(Xu)_+| <= lam for all ||u|| <= 1. In the form of
+`neuron_problem`, with (z)_+ = (z + |z|) / 2 and any split tau = p - m, p >= 0, m >= 0, for ||u|| <= 1 and unit e_k
 
     p |z| <= rho z^2 + p^2 / (4 rho)  for rho > 0,
     -m |z| <= gamma z - delta z^2     for |gamma| + delta <= m, delta >= 0,
 
 so that f(u) <= b'u + u'Q u + (1/8) sum_k p_k^2 / rho_k with b = w0 + (1/2) sum_k (tau_k + gamma_k) e_k and
-Q = (1/2) sum_k (rho_k - delta_k) e_k e_k'. Of that, the maximum over the ball is at most nu + mu where
+Q = (1/2) sum_k (rho_k - delta_k) e_k e_k'. Its maximum over the ball, without the constant, is at most nu + mu if
 
     [[nu, -b'/2], [-b/2, mu I - Q]] is positive semidefinite,  mu >= 0.
 
-All of it is jointly convex in t and the multipliers: one semidefinite program, a block of order r + 1 for each sign.
+This is jointly convex in t and the multipliers: a semidefinite program with a block of order r + 1 for each sign.
 """
 
 import numpy as np
@@ -24,14 +24,14 @@ from cvxrelu.pricing.neuron_problem import Multipliers, NeuronBound, NeuronObjec
 from cvxrelu.runtime.lazy_imports import cp
 from cvxrelu.runtime.threads import cvxpy_alone
 
-_LARGEST = 3_000_000  # entries of the products e_k e_k': a program of minutes, and of some GB
+_LARGEST = 3_000_000  # entries of the products e_k e_k': the program takes minutes and several GB
 _ACCURACY = {"tol_gap_rel": 1e-6, "tol_gap_abs": 1e-7, "tol_feas": 1e-7}
 _TINY = 1e-100
-_FEW_STEPS = 10
+_SCALING_STEPS = 10
 
 
 def within_reach(lines: RowLines) -> bool:
-    """Return whether the program is of a size that is worth a try."""
+    """Return whether the program is small enough to be tried."""
     return lines.rank * (lines.rank + 1) // 2 * len(lines.E) <= _LARGEST
 
 
@@ -39,17 +39,17 @@ def within_reach(lines: RowLines) -> bool:
 def relaxed_point(
     lines: RowLines, Y: FloatArray, lam: float, loss: Loss, *, time_limit: float | None = None
 ) -> tuple[FloatArray, NeuronBound] | None:
-    """Return t (n,) of a good bound with a proven bound of max over ||u|| <= 1 of |t'(Xu)_+|; None if all failed.
+    """Return t (n,) near the relaxation's optimum and a proven bound on max over ||u|| <= 1 of |t'(Xu)_+|, or None.
 
-    The program is solved by CVXPY with Clarabel; t and multipliers are taken from its answer and the bound is computed
-    anew from them (`relaxed_maximum`), so that it holds whatever the accuracy. Memory is some r^2 K numbers for r
-    dimensions and K lines, time grows about as K^2: for r = 31, 569 lines take 7 s, 2,000 take 80 s and 0.8 GB, and
-    6,000 are not done in 200 s and take 1.6 GB (Clarabel on 2 cores).
+    The program is solved by CVXPY with Clarabel; the bound is recomputed from its t and multipliers
+    (`relaxed_maximum`), so it holds whatever their accuracy. Returns None if the solver fails. Memory is some r^2 K
+    numbers for r dimensions and K lines, time grows about as K^2: for r = 31, 569 lines take 7 s, 2,000 take 80 s and
+    0.8 GB, and 6,000 exceed 200 s and take 1.6 GB (Clarabel on 2 cores).
 
     Parameters
     ----------
-    lines : Lines
-        The lines of the rows of X, one at least.
+    lines : RowLines
+        The lines of the rows of X, at least one.
     Y : ndarray of shape (n, 1)
         The targets.
     lam : float > 0
@@ -57,7 +57,7 @@ def relaxed_point(
     loss : Loss
         The loss.
     time_limit : float, optional
-        Of the solver, in seconds, which looks at it once an iteration; where it has come by then is used all the same.
+        Limit of the solver in seconds, checked once per iteration; the last iterate is then used.
     """
     (K, r), n = lines.E.shape, len(Y)
     size = lam / float(max(lines.plus.max(), lines.minus.max()))
@@ -69,7 +69,7 @@ def relaxed_point(
     scaled = size / lam * t
     for sign in (1.0, -1.0):
         tau, minus = sign * ((lines.plus + lines.minus) @ scaled), sign * (lines.minus @ scaled)
-        # One variable for rho - delta: the products, dense, are then in the program's matrix once.
+        # With one variable for rho - delta, the dense products enter the program's matrix once.
         p, curvature, gamma, delta, quotient = (cp.Variable(K) for _ in range(5))
         rho = curvature + delta
         mu, block = cp.Variable(nonneg=True), cp.Variable((r + 1, r + 1), PSD=True)
@@ -103,32 +103,32 @@ def relaxed_point(
 
 
 def _size_of_bound(lines: RowLines, Y: FloatArray, lam: float, loss: Loss) -> float:
-    """Return the bound of the multiples of grad F(0), for the solver's tolerances: they are for values about 1."""
+    """Return the best bound by multiples of grad F(0), to scale the program to the solver's absolute tolerances."""
     t = loss.gradient(np.zeros_like(Y), Y)
-    upper = ascended_bound(lines, t[:, 0], steps=_FEW_STEPS).upper
+    upper = ascended_bound(lines, t[:, 0], steps=_SCALING_STEPS).upper
     scale = loss.best_scale(t, Y, lam / upper if upper > 0.0 else np.inf)
     return -loss.conjugate(scale * t, Y) or 1.0
 
 
 def relaxed_maximum(form: NeuronObjective, multipliers: Multipliers) -> float:
-    """Return an upper bound of max over ||u|| <= 1 of f(u) that the multipliers prove: the least over nu and mu.
+    """Return the upper bound on max over ||u|| <= 1 of f(u) that the multipliers prove, minimised over nu and mu.
 
     Parameters
     ----------
-    form : Form
+    form : NeuronObjective
         The function, with unit vectors e_k; its slack is added.
     multipliers : Multipliers
-        Any with delta >= 0; m is the least that they allow, p = tau + m, and rho counts as at least p / 2.
+        Any with delta >= 0. m is the smallest that they allow, p = tau + m, and rho is raised to at least p / 2.
     """
     return quadratic_maximum(form, multipliers)[0]
 
 
 def ascended_bound(lines: RowLines, t: FloatArray, *, steps: int = 60) -> NeuronBound:
-    """Return a bound of max over ||u|| <= 1 of |t'(Xu)_+|: nearly the relaxation's for this t (n,), in r^2 K a step.
+    """Return a bound on max over ||u|| <= 1 of |t'(Xu)_+|, nearly the relaxation's at t (n,), at a cost r^2 K per step.
 
-    Frank-Wolfe steps on the relaxation's primal, whose variables are u and a moment matrix U of trace at most 1: at U,
-    the multipliers are rho_k = p_k / (2 sqrt(e_k'U e_k)) and delta = m, with the least p and m, and what attains the
-    bound that they prove is where the step goes to.
+    The method takes Frank-Wolfe steps on the relaxation's primal, with variables u and a moment matrix U of trace at
+    most 1. At U the multipliers are rho_k = p_k / (2 sqrt(e_k'U e_k)) and delta = m, with the smallest p and m, and the
+    step is towards the point that attains their bound.
     """
     (upper, plus), (lower, minus) = (_ascend(lines.form(sign * t), steps) for sign in (1.0, -1.0))
     return _bound(lines, max(upper, lower), t, plus, minus)
@@ -139,7 +139,7 @@ def _bound(lines: RowLines, upper: float, t: FloatArray, plus: Multipliers, minu
 
 
 def _ascend(form: NeuronObjective, steps: int) -> tuple[float, Multipliers]:
-    """Return the best bound of f on the steps, and its multipliers."""
+    """Return the best bound on f over the steps, and its multipliers."""
     r = form.E.shape[1]
     p, m = np.maximum(form.tau, 0.0), np.maximum(-form.tau, 0.0)
     U, best, kept = np.eye(r) / r, np.inf, Multipliers(0.5 * p, np.zeros_like(p), m)
@@ -149,13 +149,13 @@ def _ascend(form: NeuronObjective, steps: int) -> tuple[float, Multipliers]:
         bound, u = quadratic_maximum(form, multipliers)
         if bound < best:
             best, kept = bound, multipliers
-        share = 2.0 / (step + 3.0)
-        U = (1.0 - share) * U + share * np.outer(u, u)
+        step_size = 2.0 / (step + 3.0)
+        U = (1.0 - step_size) * U + step_size * np.outer(u, u)
     return best, kept
 
 
 def quadratic_maximum(form: NeuronObjective, multipliers: Multipliers) -> tuple[float, FloatArray]:
-    """Return the bound of the multipliers, and u (r,) in the unit ball where the quadratic function is largest."""
+    """Return the bound that the multipliers prove, and the maximiser u (r,) of the quadratic function in the ball."""
     K, r = form.E.shape
     tau, rho, gamma, delta = form.tau, multipliers.rho, multipliers.gamma, multipliers.delta
     m = np.maximum(np.abs(gamma) + delta, np.maximum(-tau, 0.0))
@@ -163,10 +163,10 @@ def quadratic_maximum(form: NeuronObjective, multipliers: Multipliers) -> tuple[
     size = float(np.linalg.norm(form.w0) + m.sum() + p.sum())
     if size == 0.0:
         return form.slack, np.zeros(r)
-    rho = np.maximum(rho, 0.5 * p)  # below, neither term is at its least for any |z| <= 1
+    rho = np.maximum(rho, 0.5 * p)  # smaller values worsen the bound for all |z| <= 1
     b = form.w0 + 0.5 * (tau + gamma) @ form.E
     values, vectors = np.linalg.eigh(0.5 * (form.E.T * (rho - delta)) @ form.E)
-    # Rounding of Q and of its eigenvalues, and the norms of the e_k: room is left for all of it.
+    # The margin covers the rounding of Q, of its eigenvalues and of the norms of the e_k.
     margin = 8.0 * (K + r * r) * EPS * float(rho.sum() + delta.sum())
     values = values + margin
     along = b @ vectors

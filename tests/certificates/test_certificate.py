@@ -27,7 +27,7 @@ def solved():
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_certificate_from_weights_alone(case):
-    """The solver's dual is a help, not a need: weights and data suffice for a small gap."""
+    """Weights and data suffice for a small gap, without the solver's dual."""
     problem = case.build()
     solution = cr.solve(problem, "CLARABEL", tol=1e-6 if case.penalty == "none" else 1e-8)
     certificate = cr.certify(problem, solution.weights)
@@ -73,7 +73,7 @@ def test_a_perturbed_solution_is_not_optimal(solved):
         assert certificate.kkt_residual > 1e-3
 
 
-def test_the_gap_sees_small_perturbations(solved):
+def test_small_perturbations_widen_the_gap(solved):
     for problem, solution in solved:
         for size in (1e-1, 1e-2, 1e-3):
             blocks = problem.blocks(solution.weights)
@@ -90,11 +90,11 @@ def test_a_violated_cone_is_measured_and_repaired(solved):
     certificate = cr.certify(problem, (V, W))
     assert certificate.max_violation == problem.violation((V, W)) > 0.01
     assert problem.violation(certificate.weights) == 0.0
-    # The objective of the infeasible point may even be lower than the optimum: it is not the upper bound.
+    # The objective of the infeasible point may be below the optimum, so it is not the upper bound.
     assert certificate.upper == problem.objective(certificate.weights) > solution.objective
 
 
-def test_an_infeasible_point_below_the_optimum_does_not_fool():
+def test_an_infeasible_point_below_the_optimum_is_repaired():
     problem = make_problem("relu", ratio=0.02)
     gated = cr.ConvexGatedReLU(problem.X, problem.y, problem.patterns, problem.lam)
     U = cr.solve(gated).weights
@@ -118,7 +118,7 @@ def test_an_infeasible_dual_point_is_scaled(solved):
         assert certificate.lower == pytest.approx(solution.lower, rel=1e-6)
 
 
-def test_a_forged_dual_value_is_not_believed(solved):
+def test_a_forged_dual_value_is_ignored(solved):
     for problem, solution in solved:
         forged = cr.DualPoint(solution.dual.t, solution.dual.multipliers, value=1e9)
         certificate = cr.certify(problem, solution.weights, forged)
@@ -127,7 +127,7 @@ def test_a_forged_dual_value_is_not_believed(solved):
         assert cr.certify(problem, problem.zero_weights(), useless).lower < 0.9 * solution.objective
 
 
-def test_a_solution_is_judged_by_its_weights(solved):
+def test_a_solution_is_certified_by_its_weights(solved):
     for problem, solution in solved:
         harder = problem.with_lam(2 * problem.lam)
         certificate = cr.certify(harder, solution)
@@ -160,8 +160,8 @@ def test_kkt_residual_vanishes_only_at_the_optimum(solved):
         assert cr.certify(problem, problem.zero_weights()).kkt_residual > 1e-2
 
 
-def test_kkt_residual_sees_broken_complementarity():
-    """At zero residual of the prox, multipliers of rows with positive activation still count."""
+def test_kkt_residual_includes_complementarity():
+    """Multipliers of rows with positive activation count even if the prox residual is zero."""
     problem = make_problem("relu")
     weights = random_weights(problem, np.random.default_rng(0))
     blocks = problem.blocks(weights)
@@ -172,7 +172,7 @@ def test_kkt_residual_sees_broken_complementarity():
     assert certificates._kkt_residual(problem, weights, argument, some) > 1e-3
 
 
-def test_certificate_says_what_it_proves(solved):
+def test_a_certificate_states_what_it_proves(solved):
     certificate = solved[1][1].certificate
     assert certificate.scope == "patterns"
     assert certificate.rigor == "floating_point"
@@ -191,7 +191,7 @@ def test_relative_gap_of_zero_problems():
 
 
 @pytest.mark.parametrize("unit", [1e-8, 1.0, 1e8])
-def test_a_bound_above_the_objective_is_noticed_in_any_unit_of_the_targets(unit):
+def test_contradicting_bounds_are_detected_in_any_unit_of_the_targets(unit):
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((20, 3)), unit * rng.standard_normal(20)
     problem = cr.ConvexGatedReLU(X, y, cr.sample_patterns(X, 5, seed=0), 0.01 * unit)
@@ -202,8 +202,8 @@ def test_a_bound_above_the_objective_is_noticed_in_any_unit_of_the_targets(unit)
     assert with_dual_point(certificate, certificate.dual).lower == certificate.lower
 
 
-def test_what_is_within_a_tolerance(solved):
-    """A gap of half is within one half and no less; one below the resolution of the targets is within any."""
+def test_within_a_tolerance(solved):
+    """A relative gap of 1/2 is within 1/2 and nothing smaller; a gap below the resolution is within any tolerance."""
     certificate = cr.certify(solved[0][0], solved[0][1])
     wide = replace(certificate, lower=1.0, upper=2.0)
     assert not wide.within(0.49)
@@ -226,7 +226,7 @@ def test_bounds_contradict_each_other_beyond_rounding_of_the_objective_at_zero(s
     assert contradict(2e-6 * at_zero, 0.0, problem.value_at_zero, rounding=1e-6)
 
 
-def test_the_workspace_of_a_solver_is_the_one_that_is_used(solved):
+def test_the_solvers_workspace_is_used(solved):
     asked = []
 
     class Noted(DualWorkspace):

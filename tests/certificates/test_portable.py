@@ -15,7 +15,7 @@ from tests.helpers.cases import GATED_PENALTIES, make_problem, random_weights
 
 @pytest.fixture(scope="module")
 def certificates():
-    """One gated with three outputs and one ReLU, nearly optimal."""
+    """Return nearly optimal certificates of a gated problem with three outputs and a ReLU problem."""
     problems = [make_problem("gated", c=3, shape="collinear"), make_problem("relu", "huber", ratio=0.05)]
     return [cr.solve(problem, "CLARABEL", tol=1e-7).certificate for problem in problems]
 
@@ -47,7 +47,7 @@ def test_round_trip(certificates, tmp_path):
         assert "not verified" in str(loaded)
 
 
-def test_no_file_is_overwritten_unasked(certificates, tmp_path):
+def test_no_file_is_overwritten_by_default(certificates, tmp_path):
     path = tmp_path / "a.cert"
     certificates[0].save(path)
     before = path.read_bytes()
@@ -75,7 +75,7 @@ def test_a_failed_save_leaves_the_old_file(certificates, tmp_path, monkeypatch):
 
 
 def test_bounds_carried_over_are_not_saved(certificates, tmp_path):
-    """After a change of weights or problem the certificate is that of the result, or none."""
+    """A certificate whose weights or problem were replaced is not saved with the old bounds."""
     certificate = certificates[0]
     problem = certificate.problem
     others = {
@@ -96,7 +96,7 @@ def test_bounds_carried_over_are_not_saved(certificates, tmp_path):
     assert loaded.upper == problem.objective(single)
 
 
-def test_what_cannot_be_saved(certificates, tmp_path):
+def test_user_defined_losses_cannot_be_saved(certificates, tmp_path):
     certificate = certificates[0]
 
     class Mine(cr.Squared):
@@ -112,8 +112,8 @@ def test_what_cannot_be_saved(certificates, tmp_path):
         cr.load_certificate(tmp_path / "a.cert")
 
 
-def test_the_file_tells_nothing_of_the_machine(certificates, tmp_path):
-    """No path, host or user; and the same certificate at the same time is the same file."""
+def test_the_file_reveals_nothing_about_the_machine(certificates, tmp_path):
+    """It names no path, host or user, and equal certificates saved at the same time are equal files."""
     path = tmp_path / "secret-name.cert"
     certificates[0].save(path)
     with zipfile.ZipFile(path) as archive:
@@ -127,7 +127,7 @@ def test_the_file_tells_nothing_of_the_machine(certificates, tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int64])
-def test_values_count_and_not_types(dtype, tmp_path):
+def test_data_are_compared_by_value_not_dtype(dtype, tmp_path):
     X = np.arange(-12, 12).reshape(8, 3).astype(dtype)
     X[3, 1] *= -1
     y = np.arange(8.0)

@@ -1,4 +1,4 @@
-"""Certificates of rigor "rounded" against rational arithmetic, and 80 digits where there are roots or logarithms."""
+"""Compare certificates of rigor "rounded" with rational arithmetic, and with 80 digits for roots and logarithms."""
 
 import ctypes
 import platform
@@ -41,7 +41,7 @@ def exact_norms(rows):
 
 
 def exact_singular(matrix):
-    """Largest singular value and the sum of them for one row or two."""
+    """Return the largest singular value and the sum of singular values of one or two rows."""
     if len(matrix) == 1:
         return exact_norms(matrix) * 2
     a, b, c = (sum(x * y for x, y in zip(matrix[i], matrix[j], strict=True)) for i, j in ((0, 0), (0, 1), (1, 1)))
@@ -62,7 +62,7 @@ def groups(penalty, blocks):
 
 
 def exact_objective(problem, weights):
-    """The objective of weights that are in their cones: asserted in rational arithmetic."""
+    """Return the objective of weights, asserting in rational arithmetic that they are in their cones."""
     X, Y, D = fractions(problem.operator.X), fractions(problem.Y), np.asarray(problem.patterns.D)
     blocks = fractions(problem.blocks(weights))
     sides = blocks if blocks.ndim == 4 else blocks[None]
@@ -97,7 +97,7 @@ def exact_objective(problem, weights):
 
 
 def exact_dual_objective(problem, point):
-    """The dual objective of a feasible point: asserted in rational arithmetic."""
+    """Return the dual objective of a point, asserting in rational arithmetic that it is feasible."""
     X, Y, t, n = fractions(problem.operator.X), fractions(problem.Y), fractions(point.t), problem.n
     D, lam = np.asarray(problem.patterns.D), Fraction(problem.lam)
     masked = np.where(D.T[None], t.T[:, None, :], 0)
@@ -134,7 +134,7 @@ def exact_dual_objective(problem, point):
 
 
 def assert_proven(certificate):
-    """Both bounds hold exactly, for the weights and the dual point of the certificate."""
+    """Assert that both bounds hold exactly for the weights and the dual point of the certificate."""
     with localcontext() as context:
         context.prec, context.Emin, context.Emax = 80, -(10**12), 10**12
         assert certificate.rigor == "rounded"
@@ -148,7 +148,7 @@ def assert_proven(certificate):
 
 
 def nasty_problem(case, kind, seed):
-    """The case with its data spoiled in one way, and lam with them."""
+    """Return the problem of a case with ill-conditioned data of one kind, and a matching lam."""
     rng = np.random.default_rng(seed)
     problem = case.build()
     X, y = problem.operator.X.copy(), problem.Y.copy()
@@ -176,7 +176,7 @@ def nasty_problem(case, kind, seed):
     return spoiled.with_lam(max(0.1 * float(size), 1e-300))
 
 
-def test_data_whose_squares_overflow_are_proven_on_ordinary_ones():
+def test_data_whose_squares_overflow_are_proven_after_normalisation():
     problem = make_problem("gated")
     ordinary = cr.certify(problem, problem.zero_weights(), rigor="rounded")
     x, y = 2.0**600, 2.0**400
@@ -188,7 +188,7 @@ def test_data_whose_squares_overflow_are_proven_on_ordinary_ones():
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_solutions_are_proven_and_no_wider(case):
+def test_rounded_bounds_of_solutions_are_hardly_wider(case):
     problem = case.build()
     solution = cr.solve(problem, tol=1e-6)
     plain, certificate = solution.certificate, cr.certify(problem, solution, rigor="rounded")
@@ -217,7 +217,7 @@ def test_bounds_hold_on_nasty_data(case, kind, seed):
 
 @settings(max_examples=30)
 @given(st.sampled_from(CASES), st.integers(-12, 12), st.integers(0, 2**32 - 1))
-def test_any_dual_variable_is_moved_to_exact_feasibility(case, exponent, seed):
+def test_any_dual_variable_is_made_exactly_feasible(case, exponent, seed):
     problem = case.build()
     t = 10.0**exponent * np.random.default_rng(seed).standard_normal(problem.Y.shape)
     moved = problem.loss.into_domain(t, problem.Y)
@@ -245,7 +245,7 @@ def test_a_dual_point_that_is_not_feasible_is_shrunk(case):
 
 @pytest.mark.parametrize("seed", range(40))
 def test_a_dual_norm_within_its_own_rounding(seed):
-    """lam is of the size of the rounding of A't: the computed dual norm says little."""
+    """If lam is of the size of the rounding of A't, the computed dual norm is unreliable."""
     rng = np.random.default_rng(seed)
     X, y = rng.standard_normal((60, 3)), rng.standard_normal(60)
     t = (X @ np.linalg.lstsq(X, y)[0] - y) / 60
@@ -298,7 +298,7 @@ def test_without_a_penalty_only_zero_is_a_dual_point(case):
 @pytest.mark.parametrize("kind", ["gated", "relu"])
 @pytest.mark.parametrize("power", [2.0**-490, 2.0**490])
 def test_powers_of_two_in_the_data_change_nothing(kind, power):
-    """Not even bounds near the ends of float64 are wider: only underflow could do that."""
+    """Bounds near the limits of float64 are no wider, as only underflow could make them so."""
     problem = make_problem(kind)
     solution = cr.solve(problem, tol=1e-6)
     patterns = cr.ActivationPatterns(problem.patterns.D, problem.patterns.G)
@@ -312,7 +312,7 @@ def test_powers_of_two_in_the_data_change_nothing(kind, power):
 
 
 def test_every_rounding_of_a_prediction_is_counted(monkeypatch):
-    """Of two blocks: d products each, and sums over columns and blocks. Two or three more are allowed, not fewer."""
+    """Two blocks round d products each and the sums over columns and blocks; the count may exceed that by 2 or 3."""
     problem = make_problem("gated")
     U = np.zeros((1, len(problem.patterns), 3))
     U[0, [1, 3]] = 1.0
@@ -348,7 +348,7 @@ def test_a_block_on_the_boundary_is_moved_into_its_cone():
 
 
 def test_a_witness_a_few_roundings_inside_moves_a_block_into_its_cone():
-    """What the witness gains is sure to half of it; the block is a hundred roundings outside."""
+    """The gain along the witness is known to one half; the block violates its cone by a hundred roundings."""
     X = np.ones((1, 2))
     cones = relu_problem(X, np.ones((1, 1), dtype=bool)).cones
     rounding = float(dot_radius(np.array(2.0), 2))
@@ -361,8 +361,8 @@ def test_a_witness_a_few_roundings_inside_moves_a_block_into_its_cone():
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.kind == "relu"][::3], ids=str)
 @pytest.mark.parametrize("size", [0.0, 1.0])
-def test_the_argument_is_as_near_as_its_radius(case, size):
-    """In rational arithmetic, of multipliers alone and of both."""
+def test_the_error_of_the_argument_is_within_its_radius(case, size):
+    """Compare in rational arithmetic, for multipliers alone and with t."""
     problem = case.build()
     rng = np.random.default_rng(0)
     t = size * rng.standard_normal(problem.Y.shape)
@@ -378,12 +378,12 @@ def test_the_argument_is_as_near_as_its_radius(case, size):
     assert errors.any()
 
 
-def test_exact_zeros_are_no_reason_to_move_a_block():
+def test_exact_zeros_do_not_move_a_block():
     X = np.vstack([np.eye(3), [[1.0, 1e-200, 0.0]]])
     problem = relu_problem(X, np.ones((4, 1), dtype=bool))
     V = np.array([[[0.5, 0.0, 0.25]]])
     assert np.array_equal(rounded.into_cones(problem, (V, 0 * V))[0], V)
-    shy = np.array([[[0.0, 1e-200, 0.0]]])  # the product 1e-400 underflows: not proven as it is
+    shy = np.array([[[0.0, 1e-200, 0.0]]])  # the product 1e-400 underflows, so its sign is not proven
     moved = rounded.into_cones(problem, (shy, 0 * V))[0][0, 0]
     assert min(fractions(X) @ fractions(moved)) >= 0
 
@@ -391,7 +391,7 @@ def test_exact_zeros_are_no_reason_to_move_a_block():
 def test_a_block_in_a_cone_without_interior_is_dropped():
     X = np.array([[1.0, 2.0], [-1.0, -2.0], [0.5, 0.3]])
     problem = relu_problem(X, np.ones((3, 1), dtype=bool))
-    V = np.array([[[2.0, -1.0]]])  # on the line x'w = 0, but for rounding nobody knows
+    V = np.array([[[2.0, -1.0]]])  # on the line x'w = 0, but not proven in spite of rounding
     V[0, 0] /= 3.0
     certificate = cr.certify(problem, (V, np.zeros_like(V)), rigor="rounded")
     assert certificate.n_active == 0
@@ -416,7 +416,7 @@ def test_the_exact_checker_accepts_saved_certificates(case, tmp_path):
             forged.verify(problem.X, problem.y, exact=True)
 
 
-def test_what_is_not_known_is_refused():
+def test_unknown_losses_and_rigors_are_rejected():
     class OwnLoss(Squared):
         pass
 
@@ -445,7 +445,7 @@ def test_what_is_not_known_is_refused():
 
 @pytest.mark.skipif(platform.system() != "Linux" or platform.machine() != "x86_64", reason="numbers of the modes")
 @pytest.mark.parametrize("mode", [0x400, 0x800, 0xC00])
-def test_other_rounding_modes_are_refused(mode):
+def test_other_rounding_modes_are_rejected(mode):
     libm = ctypes.CDLL("libm.so.6")
     problem = make_problem("gated")
     weights = problem.zero_weights()

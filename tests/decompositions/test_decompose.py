@@ -27,7 +27,7 @@ MEASURES = {
 
 
 def make(shape="tall", c=1, n_gates=8, seed=0, n=None, d=None):
-    """A problem and random gated weights: one zero block, one in its cone, one whose opposite is."""
+    """Return a problem and random gated weights: one zero block, one in its cone, one whose negative is."""
     rng = np.random.default_rng(seed)
     X = make_data(shape, seed) if n is None else rng.standard_normal((n, d))
     patterns = cr.sample_patterns(X, n_gates, seed=seed)
@@ -47,7 +47,7 @@ def assert_decomposed(problem, U, V, W):
 
 
 def best_by_clarabel(problem, u, i, method):
-    """The optimal value for one block, written literally."""
+    """Return the optimal value for one block, from its definition."""
     R = np.where(problem.patterns.D[:, [i]], 1.0, -1.0) * problem.X
     v, w = cp.Variable(len(u)), cp.Variable(len(u))
     objective = {
@@ -75,7 +75,7 @@ def test_decompositions_are_exact_and_in_the_cones(seed, shape, c, method, expon
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("shape", ["tall", "wide"])
-def test_every_method_ends_feasible(shape, method):
+def test_every_method_is_feasible(shape, method):
     if method == "pinv" and shape == "tall":
         pytest.skip("its X is not of full row rank")
     problem, U = make(shape, c=2)
@@ -84,7 +84,7 @@ def test_every_method_ends_feasible(shape, method):
 
 @pytest.mark.parametrize("solver", [pytest.param("ECOS", marks=needs("ecos")), "SCS"])
 @pytest.mark.parametrize("method", ["socp", "l2", "l1", "feasible"])
-def test_other_solvers_end_feasible(method, solver):
+def test_other_solvers_are_feasible(method, solver):
     problem, U = make()
     assert_decomposed(problem, U, *cr.decompose(problem, U, method, solver=solver))
 
@@ -126,7 +126,7 @@ def test_real_data(scale):
     assert values["socp"] == min(values.values())
 
 
-def test_the_order_of_methods_is_what_they_minimise():
+def test_each_method_is_best_in_its_own_objective():
     problem, U = make("wide", c=2, seed=3)
     splits = {method: cr.decompose(problem, U, method) for method in METHODS}
     for method, measure in MEASURES.items():
@@ -147,8 +147,8 @@ def test_pinv_is_the_closed_form():
         assert np.allclose(R @ V[0, i], np.maximum(R @ U[0, i], 0.0), atol=1e-9)
 
 
-def test_blocks_go_in_parts_that_fill_the_memory_they_may_use(monkeypatch):
-    """A block takes two numbers for each of the n products and the d x d of a basis."""
+def test_chunks_fill_the_memory_limit(monkeypatch):
+    """A block needs two numbers for each of the n products and each entry of a d x d basis."""
     n, d = 5, 7
     monkeypatch.setattr(decompositions, "_CHUNK_BYTES", 3 * 8 * 2 * (n + d**2) + 1)
     parts = list(decompositions.chunks_of(np.arange(10), n, d))
@@ -171,7 +171,7 @@ def test_the_shortest_decomposition_is_supported_by_its_rows(shape):
         assert np.minimum(R @ w, R @ (w + u)).min() >= -1e-9
 
 
-def test_what_is_in_its_cones_but_for_rounding_is_not_projected(monkeypatch):
+def test_blocks_in_their_cones_to_rounding_are_not_projected(monkeypatch):
     problem, U = make(c=2)
     expected = cr.decompose(problem, U, "witness")
 
@@ -208,7 +208,7 @@ def test_the_approximate_method_minimises_its_objective():
         assert value + rho * np.linalg.norm(w) == pytest.approx(best, rel=1e-6, abs=1e-8)
 
 
-def test_the_approximate_method_starts_where_it_is_told():
+def test_the_approximate_method_uses_its_start():
     problem, U = make(n=40, d=6, n_gates=4)
     first = cr.decompose(problem, U)
     again = cr.decompose(problem, U, cr.ApproximateDecomposition(rho=0.0, max_iter=1), start=first)
@@ -217,7 +217,7 @@ def test_the_approximate_method_starts_where_it_is_told():
         cr.decompose(problem, U, "l2", start=first)
 
 
-def test_blocks_in_their_cones_are_their_own_decomposition():
+def test_blocks_in_their_cones_have_a_trivial_decomposition():
     problem, U = make()
     for method in ("socp", "l1"):
         V, W = cr.decompose(problem, U, method)
@@ -231,7 +231,7 @@ def test_blocks_in_their_cones_are_their_own_decomposition():
 
 
 def singular_problem():
-    """x_1 = -x_2, both active: the cone is a line's orthogonal complement, {w : x_1'w = 0} cut by the third row."""
+    """x_1 = -x_2, both active: the cone is the hyperplane {w : x_1'w = 0} cut by the third row."""
     X = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]])
     patterns = cr.ActivationPatterns(np.array([[1, 1], [1, 0], [1, 1]]))
     assert patterns.is_singular(X).tolist() == [True, False]
@@ -251,7 +251,7 @@ def test_singular_patterns_are_reported(method):
 
 
 @pytest.mark.parametrize("method", ["socp", "l2", "l1", "feasible", "approximate"])
-def test_what_can_be_decomposed_in_a_singular_pattern_is(method):
+def test_decomposable_blocks_of_singular_patterns_are_decomposed(method):
     problem = singular_problem()
     U = np.array([[[0.0, -2.0], [0.0, 0.0]]])
     V, W = cr.decompose(problem, U, method)
@@ -262,7 +262,7 @@ def test_what_can_be_decomposed_in_a_singular_pattern_is(method):
 # Arguments
 
 
-def test_bad_arguments_are_refused():
+def test_bad_arguments_are_rejected():
     problem, U = make()
     with pytest.raises(ValueError, match="method must be one of"):
         cr.decompose(problem, U, "best")
@@ -270,11 +270,11 @@ def test_bad_arguments_are_refused():
         cr.decompose(problem, U, "pinv")
     with pytest.raises(ValueError, match=r"U must have shape \(c, P, d\) = \(1, 6, 3\)"):
         cr.decompose(problem, U[:, :-1])
-    with pytest.raises(TypeError, match="decomposed already"):
+    with pytest.raises(TypeError, match="already decomposed"):
         cr.decompose(problem, (U, U))
     with pytest.raises(TypeError, match="problem must be"):
         cr.decompose(U, U)
-    with pytest.raises(ValueError, match="solves no CVXPY program"):
+    with pytest.raises(ValueError, match="solver must be 'auto' for method 'witness', which solves no CVXPY program"):
         cr.decompose(problem, U, "witness", solver="SCS")
     with pytest.raises(ValueError, match="solver must be one of"):
         cr.decompose(problem, U, solver="NOPE")
@@ -284,6 +284,14 @@ def test_bad_arguments_are_refused():
         cr.decompose(problem, U * np.nan)
     with pytest.raises(ValueError, match="max_iter"):
         cr.ApproximateDecomposition(max_iter=0)
+
+
+@pytest.mark.parametrize("method", ["socp", "l1"])
+def test_a_missing_solver_is_reported(method, monkeypatch):
+    problem, U = make()
+    monkeypatch.setattr(cp, "installed_solvers", lambda: ["CLARABEL", "SCS"])
+    with pytest.raises(cr.SolverNotAvailableError, match="MOSEK is not installed"):
+        cr.decompose(problem, U, method, solver="MOSEK")
 
 
 def test_zero_weights_and_progress(capsys):
@@ -322,8 +330,8 @@ def test_projections_onto_polyhedra_satisfy_their_optimality_conditions(seed, n,
             assert np.allclose(R @ p[b], offsets[rows, b], atol=1e-7 * scale)
 
 
-def test_rows_that_are_violated_the_most_are_remembered():
-    """Rows 0 and 2, violated by 0.9 and 1, are those to look at first after one of them has entered."""
+def test_the_most_violated_rows_are_remembered():
+    """Rows 0 and 2, violated by 0.9 and 1, are examined first after one of them has entered."""
     unit, x = np.eye(4), np.array([[-0.9, 3.0, 1.0, -0.1]])
     active, tight = np.array([[True, True, False, True]]), np.zeros((1, 4), dtype=bool)
     row, level, basis = np.zeros((1, 4), dtype=np.intp), np.zeros((1, 4)), np.eye(4)[None].copy()
@@ -337,7 +345,7 @@ def test_rows_that_are_violated_the_most_are_remembered():
     assert some.tolist() == [0, 2, -1, -1]
 
 
-def test_an_empty_polyhedron_shows_in_its_margins():
+def test_an_empty_polyhedron_has_negative_margins():
     X = np.array([[1.0, 0.0], [-1.0, 0.0]])
     projector = PolyhedronProjector(X, np.ones((2, 1), dtype=bool), np.ones((2, 1)))
     p = projector.project(np.arange(1), np.zeros((1, 2)))
@@ -363,7 +371,7 @@ def test_the_two_step_solver_is_feasible_and_honest(method):
     assert augmented.objective == pytest.approx(exact.objective, rel=2e-3)
 
 
-def test_the_two_step_solver_is_for_relu_problems():
+def test_the_two_step_solver_needs_a_relu_problem():
     problem, _ = make()
     gated = cr.ConvexGatedReLU(problem.X, problem.y, problem.patterns, 0.1)
     with pytest.raises(cr.SolverError, match="Decompose solves ConvexReLU"):
@@ -380,17 +388,17 @@ def test_without_a_penalty_the_two_step_solver_is_optimal():
     assert solution.objective == pytest.approx(cr.solve(problem, "CLARABEL").objective, rel=1e-7)
 
 
-def test_singular_blocks_are_left_out_and_said():
+def test_singular_blocks_are_left_out_with_a_warning():
     problem = singular_problem()
     with pytest.warns(cr.ConvergenceWarning, match=r"1 block\(s\) of singular patterns have no decomposition"):
         solution = cr.solve(problem, "decompose")
     assert solution.certificate.max_violation <= 1e-12
-    # The row that only singular patterns reach cannot be fitted: 1/2 (-1)^2 / 3 is left.
+    # The row active only in singular patterns cannot be fitted: its loss is 1/2 (-1)^2 / 3.
     assert solution.lower <= 1 / 6 <= solution.objective + 1e-12
 
 
 @pytest.mark.slow
-def test_a_thousand_blocks_as_clarabel_has_them():
+def test_a_thousand_blocks_agree_with_clarabel():
     problem, U = make(n=500, d=20, n_gates=1000)
     V, W = cr.decompose(problem, U)
     with warnings.catch_warnings():

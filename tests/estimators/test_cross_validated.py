@@ -246,7 +246,7 @@ def test_folds_without_weight_are_refused():
     with pytest.raises(ValueError, match="sample_weight must not be zero on all rows of a fold"):
         cr.GatedReLURegressorCV(alphas=2, n_gates=3, cv=3).fit(X, y, weights)
     split = [(np.arange(15), np.arange(15, N))]
-    with pytest.raises(ValueError, match="sample_weight must not be zero on all rows that are trained on"):
+    with pytest.raises(ValueError, match="sample_weight must not be zero on all training rows"):
         cr.GatedReLURegressorCV(alphas=2, n_gates=3, cv=split).fit(X, y, weights)
 
 
@@ -265,7 +265,7 @@ def test_a_time_limit_is_of_the_whole_fit(kind, solver, monkeypatch):
     full = model.fit(X, y).mse_path_
     limit = 0.4 * (clock.now - 1000.0)
     clock.now = 1000.0
-    with pytest.warns(cr.ConvergenceWarning, match=r"the \d+ smallest alphas not chosen from"):
+    with pytest.warns(cr.ConvergenceWarning, match=r"the \d+ smallest alphas not considered"):
         model.set_params(time_limit=limit).fit(X, y)
     assert clock.now - 1000.0 <= 1.2 * limit
     reached = np.isfinite(model.mse_path_)

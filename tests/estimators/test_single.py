@@ -450,7 +450,7 @@ def test_time_limits_are_kept():
         ({"gate_options": {"size": 3}}, ValueError, "gate_options may hold order, image_shape, kernel_size; got size"),
         ({"patterns": "all"}, ValueError, "patterns must be one of 'enumerate', 'generate', 'sampled'; got 'all'"),
         ({"patterns": "generate", "solver": "SCS"}, ValueError, "solver and max_iter must be left .*solver='SCS'"),
-        ({"patterns": "enumerate"}, ValueError, "patterns='enumerate' is out of reach here.*distinct lines"),
+        ({"patterns": "enumerate"}, ValueError, "patterns='enumerate' is not feasible for these data.*distinct lines"),
         ({"loss": "hinge"}, ValueError, "loss must be one of .*; got 'hinge'"),
         ({"loss": "huber", "delta": 0.0}, ValueError, "delta must be a finite number > 0; got 0.0"),
         ({"fit_intercept": 1}, TypeError, "fit_intercept must be True or False; got 1"),
@@ -489,7 +489,9 @@ def test_bad_weights_are_refused(weights):
 
 def test_one_class_of_positive_weight_is_refused():
     X, y, _ = draw(cr.ConvexReLUClassifier)
-    with pytest.raises(ValueError, match="y must hold two classes or more, .*; got one class, .*low"):
+    with pytest.raises(
+        ValueError, match="y must hold at least two classes on rows of positive weight; got one class, .*low"
+    ):
         cr.ConvexReLUClassifier().fit(X, y, (y == "low").astype(float))
 
 

@@ -230,7 +230,7 @@ def test_arrays_by_name(tmp_path):
 def test_errors():
     with pytest.raises(TypeError, match="network must be a ReLUNetwork, a tuple .* got str"):
         read_network("network", X, "squared")
-    with pytest.raises(ValueError, match=r"network must hold arrays W1 \(m, d\) and w2 .* it holds W1, w3"):
+    with pytest.raises(ValueError, match=r"network must hold arrays W1 \(m, d\) and w2 .* got W1, w3"):
         read_network({"W1": W1, "w3": W2}, X, "squared")
     with pytest.raises(ValueError, match=r"X must have the 3 columns of .* \(4, 3\); got 1"):
         read_network(cr.GatedReLUNetwork(W1.T, W1, W2), X[:, :1], "squared")

@@ -22,8 +22,8 @@ from cvxrelu.plotting import (
 )
 
 REFUSED = [
-    (plot_gap, ([1],), TypeError, "solutions must be a Solution, or a mapping of labels to such; got list"),
-    (plot_gap, ({},), ValueError, "got an empty one"),
+    (plot_gap, ([1],), TypeError, "solutions must be a Solution, or a mapping of labels to these; got list"),
+    (plot_gap, ({},), ValueError, "got an empty mapping"),
     (plot_gap, ({"a": 1},), TypeError, "got int for 'a'"),
     (plot_path, ([1],), TypeError, "path must be a Path, from regularization_path; got list"),
     (plot_certificates, (1.0,), TypeError, "Certificate or NetworkCertificate or PortableCertificate"),

@@ -9,7 +9,7 @@ import cvxrelu as cr
 from cvxrelu.pricing import branch_and_bound as cone_search
 from cvxrelu.pricing.bounds import bound_neurons
 from cvxrelu.pricing.branch_and_bound import search
-from cvxrelu.pricing.neuron_problem import _DECIMALS, _RANK, RowLines
+from cvxrelu.pricing.neuron_problem import _DECIMALS, _RANK_TOL, RowLines
 from tests.helpers.clock import Clock
 from tests.helpers.neurons import KINDS, SEEDS, largest_by_enumeration, make_rows
 
@@ -125,7 +125,7 @@ def test_the_rank_is_relative_to_the_largest_singular_value(size, rank):
     """Unit rows in a plane and a third column: of 400 of them the largest singular value is 14 and not one."""
     angles = np.linspace(0.0, 2.0 * np.pi, 400, endpoint=False)
     third = np.where(np.arange(400) % 2, 1.0, -1.0) / 20.0  # of norm one, and orthogonal to the others
-    X = np.column_stack([np.cos(angles), np.sin(angles), third * size * _RANK * np.sqrt(200.0)])
+    X = np.column_stack([np.cos(angles), np.sin(angles), third * size * _RANK_TOL * np.sqrt(200.0)])
     assert RowLines(X).rank == rank
 
 

@@ -120,7 +120,7 @@ def test_estimators_save_proofs_on_the_rows_given(tmp_path):
 
 
 def test_too_many_cones_are_not_kept(data, searches, monkeypatch, tmp_path):
-    monkeypatch.setattr(branch_and_bound, "_KEPT", 20)
+    monkeypatch.setattr(branch_and_bound, "_MAX_KEPT", 20)
     monkeypatch.setattr(cone_stack, "_PART", 4)
     certificate = cr.solve_global(*data, 0.02).certificate
     assert certificate.proof.cones is None

@@ -1,1 +1,1 @@
-"""Foreign formats of networks, read and written as arrays."""
+"""File and library formats of networks, read and written as arrays."""

@@ -1,4 +1,4 @@
-"""Networks as files: one npz without pickled objects, exact to the bit."""
+"""Networks as npz files without pickled objects, exact to the bit."""
 
 import io
 import json
@@ -24,7 +24,7 @@ def write_npz(
 ) -> None:
     """Write the arrays of a network without biases to a file; see `ReLUNetwork.save`.
 
-    ``training``, in JSON's types, is what `read_training` returns.
+    ``training``, of JSON types, is stored for `read_training`.
     """
     kind = "relu" if layers.G is None else "gated"
     arrays = {name: getattr(layers, name) for name in _MEMBERS[kind]}
@@ -36,21 +36,21 @@ def write_npz(
 
 
 def read_npz(path: str | os.PathLike[str]) -> Layers:
-    """Return the arrays of a file of `write_npz`, which are no network yet.
+    """Return the arrays of a file written by `write_npz`, not yet validated as a network.
 
     Raises
     ------
     OSError
         If the file cannot be read.
     ValueError
-        If it is no file of a network, damaged, changed, or of a newer version than this package reads.
+        If the file is not that of a network, damaged, changed, or of a version newer than this package reads.
     """
     arrays = _contents(path)[1]
     return Layers(arrays["W1"], None, arrays["w2"], None, arrays.get("G"))
 
 
 def read_training(path: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """Return what a file of `write_npz` tells of the training; None if nothing, as files of another kind do."""
+    """Return the record of the training in a file written by `write_npz`; None if it has none or is another file."""
     try:
         training = _contents(path)[0].get("training")
     except ValueError:
@@ -59,18 +59,18 @@ def read_training(path: str | os.PathLike[str]) -> dict[str, Any] | None:
 
 
 def _contents(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Return the header and the arrays of a file, checked."""
+    """Return the validated header and arrays of a file."""
     raw = pathlib.Path(path).read_bytes()
     try:
         header, arrays = _unpack(raw)
-    except Exception as error:  # whatever the parsers of zip, npy and JSON raise on bytes that are none
-        raise ValueError(f"path must be the file of a network; {path} is none, or damaged: {error!r}") from error
+    except Exception as error:  # the parsers of zip, npy and JSON raise many kinds on invalid bytes
+        raise ValueError(f"path must be the file of a network; {path} is not one, or damaged: {error!r}") from error
     version = header.get("version")
     if header.get("format") != FORMAT:
         raise ValueError(f"path must be the file of a network; {path} holds the format {header.get('format')!r}")
     if isinstance(version, int) and version > VERSION:
         raise ValueError(
-            f"path must be of format version {VERSION} for cvxrelu {__version__}; {path} is of version {version}, "
+            f"path must have format version {VERSION} for cvxrelu {__version__}; {path} has version {version}, "
             f"written by cvxrelu {header.get('cvxrelu')}: install that version or a later one"
         )
     try:
@@ -87,12 +87,12 @@ def _contents(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, N
 
 
 def _unpack(raw: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    _check(raw.startswith(b"PK"), "it is no npz")  # of other bytes NumPy says that they may be a pickle
+    _check(raw.startswith(b"PK"), "not an npz")  # NumPy would suggest that other bytes are a pickle
     with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     header = json.loads(arrays.pop("header").tobytes())
-    _check(isinstance(header, dict), "its header is no object")
-    _check(all(isinstance(array, np.ndarray) for array in arrays.values()), "a member is no array")
+    _check(isinstance(header, dict), "its header is not a JSON object")
+    _check(all(isinstance(array, np.ndarray) for array in arrays.values()), "a member is not an array")
     return header, arrays
 
 

@@ -14,13 +14,13 @@ from cvxrelu.networks.layers import Layers
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-OPSET, IR_VERSION = 13, 7  # of 2020, which every current runtime reads; nothing newer is needed
+OPSET, IR_VERSION = 13, 7  # of 2020: supported by every current runtime, and sufficient
 
 _LAYERS = {"relu": ["Gemm", "Relu", "Gemm"], "gated": ["Gemm", "GreaterOrEqual", "Gemm", "Where", "Gemm"]}
 
 
 def write_onnx(layers: Layers, path: str | os.PathLike[str] | None, overwrite: bool) -> ModelProto:
-    """Return layers as a model of ONNX, and write it to a file; see `ReLUNetwork.to_onnx`."""
+    """Return layers as an ONNX model, and write it to a file; see `ReLUNetwork.to_onnx`."""
     onnx = _import_onnx()
     kind = "relu" if layers.G is None else "gated"
     weights = {"hidden.weight": layers.W1, "hidden.bias": layers.b1, "output.weight": layers.w2.T}
@@ -59,8 +59,8 @@ def write_onnx(layers: Layers, path: str | os.PathLike[str] | None, overwrite: b
         ir_version=IR_VERSION,
         opset_imports=[onnx.helper.make_opsetid("", OPSET)],
     )
-    facts = {"format": "cvxrelu network", "format_version": "1", "kind": kind, "bias": str(layers.biased).lower()}
-    onnx.helper.set_model_props(model, facts)
+    properties = {"format": "cvxrelu network", "format_version": "1", "kind": kind, "bias": str(layers.biased).lower()}
+    onnx.helper.set_model_props(model, properties)
     onnx.checker.check_model(model, full_check=True)
     if path is not None:
         write(path, model.SerializeToString(deterministic=True), overwrite)
@@ -68,7 +68,7 @@ def write_onnx(layers: Layers, path: str | os.PathLike[str] | None, overwrite: b
 
 
 def read_onnx(model: str | os.PathLike[str] | ModelProto) -> Layers:
-    """Return the layers of a model of ONNX; see `cvxrelu.from_onnx`."""
+    """Return the layers of an ONNX model; see `cvxrelu.from_onnx`."""
     onnx = _import_onnx()
     if not isinstance(model, str | os.PathLike | onnx.ModelProto):
         raise TypeError(f"model must be a path or an onnx.ModelProto; got {type(model).__name__}")
@@ -77,8 +77,8 @@ def read_onnx(model: str | os.PathLike[str] | ModelProto) -> Layers:
         onnx.checker.check_model(loaded, full_check=True)
     except OSError:
         raise
-    except Exception as error:  # of protobuf, or of the checker
-        raise ValueError(f"model must be a sound ONNX model; got {error}") from error
+    except Exception as error:  # from protobuf or the checker
+        raise ValueError(f"model must be a valid ONNX model; got {error}") from error
     return _read_layers(onnx, loaded.graph)
 
 
@@ -105,7 +105,7 @@ def _read_layers(onnx: Any, graph: Any) -> Layers:
             raise ValueError("model must have gates Gemm(X) >= 0; got other inputs of GreaterOrEqual or Where")
     chain = [first.input[0], *activation.input[: len(activated)], last.input[0], graph.output[0].name]
     if chain != [inputs[0], *activated, activation.output[0], last.output[0]]:
-        raise ValueError(f"model must have layers that follow each other; got {', '.join(operators)} joined otherwise")
+        raise ValueError(f"model must have sequential layers; got {', '.join(operators)} connected otherwise")
     (W1, b1), (w2, b2) = (_read_gemm(onnx, node, weights) for node in (first, last))
     G, g0 = (None, None) if gate is None else _read_gemm(onnx, gate, weights)
     w2 = w2[0] if len(w2) == 1 else w2.T
@@ -113,7 +113,7 @@ def _read_layers(onnx: Any, graph: Any) -> Layers:
 
 
 def _read_gemm(onnx: Any, node: Any, weights: dict[str, Any]) -> tuple[Any, Any]:
-    """Return weight (outputs, inputs) and bias (outputs,) or None of x W' + b."""
+    """Return the weight (outputs, inputs) and the bias (outputs,) or None of x W' + b."""
     options = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
     transposed = options.pop("transB", 0)
     names = [name for name in node.input[1:] if name]

@@ -1,4 +1,4 @@
-"""Layers of multilayer perceptrons of scikit-learn, which is not imported: they are known by their attributes."""
+"""Layers of scikit-learn's multilayer perceptrons, recognised by their attributes without importing scikit-learn."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ _OUTPUTS = {  # and the losses of such outputs
 
 
 def read_sklearn(network: Any) -> Layers:
-    """Return the layers of an MLPRegressor or MLPClassifier, those in front of its output activation.
+    """Return the layers of an MLPRegressor or MLPClassifier, without its output activation.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def read_sklearn(network: Any) -> Layers:
 
 
 def check_loss(network: Any, loss: str) -> None:
-    """Raise ValueError if the perceptron was trained by another loss."""
+    """Raise ValueError if the perceptron was trained with another loss."""
     output = network.out_activation_
     if loss not in _OUTPUTS[output]:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Layers as modules of PyTorch and back; only writing imports it."""
+"""Layers as PyTorch modules and back; only writing imports PyTorch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write_torch(layers: Layers) -> torch.nn.Module:
 
 
 def read_torch(network: Any) -> Layers:
-    """Return the layers of a torch.nn.Sequential(Linear, ReLU, Linear), known by its attributes.
+    """Return the layers of a torch.nn.Sequential(Linear, ReLU, Linear), recognised by its attributes.
 
     Raises
     ------
@@ -32,14 +32,14 @@ def read_torch(network: Any) -> Layers:
     if type(network).__name__ != "Sequential" or found != ["Linear", "ReLU", "Linear"]:
         raise ValueError(
             f"network must be {SEQUENTIAL}; got {type(network).__name__}({', '.join(found)}) "
-            "(of another module, give torch.nn.Sequential(first Linear, torch.nn.ReLU(), second Linear))"
+            "(for another module, pass torch.nn.Sequential(first Linear, torch.nn.ReLU(), second Linear))"
         )
     first, _, second = network.children()
     return _linear_layers(first, second)
 
 
 def read_gated_torch(network: Any) -> Layers:
-    """Return the layers of a module of `write_torch` with gates."""
+    """Return the layers of a gated module made by `write_torch`."""
     layers = _linear_layers(network.hidden, network.output)
     return Layers(
         layers.W1, layers.b1, layers.w2, layers.b2, _array(network.gate_weight).T, _optional_array(network.gate_bias)
@@ -52,7 +52,7 @@ def _linear_layers(first: Any, second: Any) -> Layers:
 
 
 def _array(tensor: Any) -> FloatArray:
-    # To float64 in PyTorch: NumPy has no bfloat16.
+    # Convert to float64 in PyTorch, as NumPy has no bfloat16.
     array: FloatArray = tensor.detach().cpu().double().numpy()
     return array
 

@@ -1,4 +1,4 @@
-"""The modules of exported networks; imports PyTorch, the optional extra ``torch``."""
+"""PyTorch modules of exported networks; imports PyTorch, the optional extra ``torch``."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def module(layers: Layers) -> torch.nn.Module:
 
 
 def _linear(weight: Any, bias: Any = None) -> torch.nn.Linear:
-    # Without a start of its own, which would draw from the global random state, and warn of layers without neurons.
+    # Skip the initialisation, which would draw from the global random state and warn about layers without neurons.
     layer = torch.nn.utils.skip_init(torch.nn.Linear, 1, 1, bias=bias is not None)
     layer.out_features, layer.in_features = weight.shape
     layer.weight = torch.nn.Parameter(torch.tensor(weight))

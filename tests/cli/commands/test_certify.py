@@ -140,7 +140,7 @@ MISTAKES = {
     "missing torch": (["gone.pth"], ["gone.pth: No such file"]),
     "text": (["text.npz"], ["must be the file of a network"]),
     "certificate": (["x.cert"], ["cvxrelu certificate"]),
-    "other arrays": (["names.npz"], ["must hold arrays W1 (m, d) and w2", "it holds coef, w2"]),
+    "other arrays": (["names.npz"], ["must hold arrays W1 (m, d) and w2", "got coef, w2"]),
     "shapes": (["shapes.npz"], ["W1 and w2 must have shapes"]),
     "nan": (["nan.npz"], ["w2 must be finite"]),
     "objects": (["objects.npz"], ["must be the file of a network"]),

@@ -103,7 +103,7 @@ def test_any_changed_byte_is_noticed_or_changes_nothing(tmp_path):
     assert all(refusal.startswith("path must be ") for refusal in refusals)
     for length in range(0, len(raw), 7):
         damaged.write_bytes(raw[:length])
-        with pytest.raises(ValueError, match="damaged.npz is none, or damaged"):
+        with pytest.raises(ValueError, match="damaged.npz is not one, or damaged"):
             cr.load_network(damaged)
 
 
@@ -114,10 +114,10 @@ def test_other_files_are_refused(tmp_path):
     np.savez(objects, header=np.array([{}], dtype=object))
     for raw in (b"", b"text", b"PK\5\6" + bytes(18), array.getvalue(), objects.getvalue()):
         path.write_bytes(raw)
-        with pytest.raises(ValueError, match="path must be the file of a network; .*file is none, or damaged"):
+        with pytest.raises(ValueError, match="path must be the file of a network; .*file is not one, or damaged"):
             cr.load_network(path)
     path.write_bytes(b"text")
-    with pytest.raises(ValueError, match="it is no npz"):
+    with pytest.raises(ValueError, match="not an npz"):
         cr.load_network(path)
     with pytest.raises(FileNotFoundError):
         cr.load_network(tmp_path / "nothing")
@@ -135,7 +135,7 @@ def test_a_certificate_is_no_network(tmp_path):
 
 W1, W2 = np.ones((2, 3)), np.ones(2)
 BAD = {
-    "of version 2, written by cvxrelu 9.9: install": ({"version": 2, "cvxrelu": "9.9"}, {}),
+    "has version 2, written by cvxrelu 9.9: install": ({"version": 2, "cvxrelu": "9.9"}, {}),
     "version 0 is unknown": ({"version": 0}, {}),
     "version '2' is unknown": ({"version": "2"}, {}),
     "kind 'deep' is unknown": ({"kind": "deep"}, {}),

@@ -160,13 +160,13 @@ def test_what_is_no_model_is_refused(tmp_path):
     path = tmp_path / "network.onnx"
     for raw in (b"", b"no model", random_network("relu", np.random.default_rng(0)).to_onnx().SerializeToString()[:-40]):
         path.write_bytes(raw)
-        with pytest.raises(ValueError, match="model must be a sound ONNX model"):
+        with pytest.raises(ValueError, match="model must be a valid ONNX model"):
             cr.from_onnx(path)
     with pytest.raises(TypeError, match=r"model must be a path or an onnx.ModelProto; got ReLUNetwork"):
         cr.from_onnx(random_network("relu", np.random.default_rng(0)))
     model = relu_model()
     model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.array(1.0), "A"))
-    with pytest.raises(ValueError, match="model must be a sound ONNX model"):
+    with pytest.raises(ValueError, match="model must be a valid ONNX model"):
         cr.from_onnx(model)
     model = relu_model()
     model.graph.initializer[0].raw_data = np.array([[1.0, np.nan]]).tobytes()
