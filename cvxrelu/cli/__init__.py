@@ -1,6 +1,6 @@
-"""The command line: one module for each command, what they share in `options` and `terminal`.
+"""The command line: one module for each command, with shared code in `options` and `terminal`.
 
-What the commands need of the package is imported inside them, so that the help is quick.
+The commands import the rest of the package when they run, so that the help is quick.
 """
 
 from typing import Annotated
@@ -15,8 +15,8 @@ _CODES = block(
     "Exit codes:",
     "0  proved to the tolerance (verify: verified; info: always)",
     "1  verify only: rejected",
-    "2  bad input, with a line on stderr that says what is wrong",
-    "3  shown, but not proved to the tolerance",
+    "2  invalid input, with an error message on stderr",
+    "3  results shown, but not proved to the tolerance",
     "130  interrupted",
 )
 _EXAMPLES = block(
@@ -37,8 +37,8 @@ app = typer.Typer(
 )
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"cvxrelu {__version__}")
         raise typer.Exit
 

@@ -1,4 +1,4 @@
-"""The options that several commands share."""
+"""Options of several commands."""
 
 import pathlib
 from typing import Annotated
@@ -24,25 +24,27 @@ Task = Annotated[
     typer.Option(
         rich_help_panel=_DATA,
         metavar="<name>",
-        help="regression or classification; auto takes two distinct values for classes.",
+        help="regression or classification; auto: classification if the target has two distinct values.",
     ),
 ]
-TestSize = Annotated[float, typer.Option(rich_help_panel=_DATA, help="Share of the rows to test on; 0 for none.")]
-Seed = Annotated[int, typer.Option(rich_help_panel=_DATA, min=0, metavar="<int>", help="Of the split and the gates.")]
+TestSize = Annotated[float, typer.Option(rich_help_panel=_DATA, help="Fraction of the rows to test on; 0 for none.")]
+Seed = Annotated[
+    int, typer.Option(rich_help_panel=_DATA, min=0, metavar="<int>", help="Seed of the split and the gates.")
+]
 
 Kind = Annotated[settings.Kind, typer.Option(rich_help_panel=_PROBLEM, metavar="<name>", help="gated or relu.")]
-Gates = Annotated[int, typer.Option(rich_help_panel=_PROBLEM, min=1, metavar="<int>", help="Random gates to sample.")]
+Gates = Annotated[int, typer.Option(rich_help_panel=_PROBLEM, min=1, metavar="<int>", help="Number of random gates.")]
 Loss = Annotated[
     str,
     typer.Option(rich_help_panel=_PROBLEM, metavar="<name>", help="squared, huber, ...; for classes also logistic."),
 ]
 Lam = Annotated[
     float | None,
-    typer.Option(rich_help_panel=_PROBLEM, help="Strength of the weight decay; 0.01 if not given."),
+    typer.Option(rich_help_panel=_PROBLEM, help="Strength of the weight decay; 0.01 by default."),
 ]
 LamRatio = Annotated[
     float | None,
-    typer.Option(rich_help_panel=_PROBLEM, help="lam as a share of lam_max, at which no neuron is left."),
+    typer.Option(rich_help_panel=_PROBLEM, help="lam as a fraction of lam_max, at which the network is zero."),
 ]
 
 Solver = Annotated[
@@ -50,24 +52,22 @@ Solver = Annotated[
     typer.Option(
         rich_help_panel=_SOLVER,
         metavar="NAME",
-        help="auto; WorkingSet, RFISTA, ...: native; CLARABEL, ECOS, ...: of CVXPY. See cvxrelu info.",
+        help="auto, a native solver (WorkingSet, RFISTA, ...) or a CVXPY solver (CLARABEL, ...): see cvxrelu info.",
     ),
 ]
-Tol = Annotated[float, typer.Option(rich_help_panel=_SOLVER, help="Relative gap that counts as proved.")]
-MaxIter = Annotated[int | None, typer.Option(rich_help_panel=_SOLVER, help="Iterations of the solver, at most.")]
-TimeLimit = Annotated[float | None, typer.Option(rich_help_panel=_SOLVER, help="Seconds in the solver, at most.")]
-
-AsJson = Annotated[
-    bool, typer.Option("--json", rich_help_panel=_OUTPUT, help="Print one JSON object and nothing else.")
-]
-Force = Annotated[
-    bool, typer.Option("--force", rich_help_panel=_OUTPUT, help="Replace output files that are there already.")
+Tol = Annotated[float, typer.Option(rich_help_panel=_SOLVER, help="Certified relative gap that counts as proved.")]
+MaxIter = Annotated[int | None, typer.Option(rich_help_panel=_SOLVER, help="Limit of the solver's iterations.")]
+TimeLimit = Annotated[
+    float | None, typer.Option(rich_help_panel=_SOLVER, help="Limit of the solver's time in seconds.")
 ]
 
+AsJson = Annotated[bool, typer.Option("--json", rich_help_panel=_OUTPUT, help="Print a single JSON object.")]
+Force = Annotated[bool, typer.Option("--force", rich_help_panel=_OUTPUT, help="Replace existing output files.")]
 
-def output(words: str) -> typer.models.OptionInfo:
-    """Return an option for a file that is written."""
-    option: typer.models.OptionInfo = typer.Option(rich_help_panel=_OUTPUT, metavar="FILE", help=words)
+
+def output(description: str) -> typer.models.OptionInfo:
+    """Return an option for an output file."""
+    option: typer.models.OptionInfo = typer.Option(rich_help_panel=_OUTPUT, metavar="FILE", help=description)
     return option
 
 
@@ -84,7 +84,7 @@ def settings_of(
     lam_ratio: float | None = None,
     solver: str = "auto",
 ) -> settings.Settings:
-    """Return the settings that the options of a command ask for; without lam and its ratio, lam is 0.01.
+    """Return the settings given by the options of a command; lam is 0.01 if neither it nor its ratio is given.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What the commands print and how they end: lines, errors and warnings, JSON, exit codes, files in the way."""
+"""Output of the commands: lines, errors and warnings, JSON, exit codes, checks of output files."""
 
 import contextlib
 import ctypes
@@ -16,7 +16,7 @@ from rich.status import Status
 
 BAD_INPUT = 2
 NOT_PROVED = 3
-EXIT_CODES = "Exit codes: 0 proved to the tolerance; 2 bad input; 3 shown, but not proved."
+EXIT_CODES = "Exit codes: 0 proved to the tolerance; 2 invalid input; 3 shown, but not proved."
 _STYLES = {"error": "red", "warning": "yellow", "check failed": "red"}
 
 
@@ -31,15 +31,15 @@ def paragraphs(text: str) -> str:
 
 
 def epilog(*examples: str, codes: str = EXIT_CODES) -> str:
-    """Return what ends the help of a command."""
+    """Return the end of a command's help: examples and exit codes."""
     return f"{block('Examples:', *examples)}\n\n{codes}"
 
 
 @contextlib.contextmanager
-def working(errors: Console, words: str) -> Iterator[Status]:
-    """Show on stderr what is under way, and turn the package's errors and warnings into lines there.
+def working(errors: Console, message: str) -> Iterator[Status]:
+    """Show progress on stderr, and print the package's errors and warnings there, one line each.
 
-    Whatever solvers print to stdout meanwhile goes to stderr: stdout is for results alone.
+    Output of solvers to stdout is redirected to stderr, as stdout is for results only.
     """
     from cvxrelu.certificates.checker import RejectedCertificate
     from cvxrelu.exceptions import SolverError
@@ -47,8 +47,8 @@ def working(errors: Console, words: str) -> Iterator[Status]:
     def show(message: Warning | str, *details: Any, **more: Any) -> None:
         print_message(errors, "warning", message)
 
-    with errors.status(words) as status, warnings.catch_warnings(), _stdout_to_stderr():
-        warnings.simplefilter("ignore")  # other libraries' deprecations
+    with errors.status(message) as status, warnings.catch_warnings(), _stdout_to_stderr():
+        warnings.simplefilter("ignore")  # such as other libraries' deprecations
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = show
         try:
@@ -62,14 +62,14 @@ def working(errors: Console, words: str) -> Iterator[Status]:
             raise typer.Exit(BAD_INPUT) from error
 
 
-def print_message(console: Console, word: str, message: object) -> None:
-    """Print one line: a word for what it is, and the message."""
+def print_message(console: Console, kind: str, message: object) -> None:
+    """Print a message on one line, after its kind: "error", "warning" or "check failed"."""
     line = " ".join(str(message).split())
-    console.print(f"{word}: {line}", style=_STYLES[word], markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{kind}: {line}", style=_STYLES[kind], markup=False, highlight=False, soft_wrap=True)
 
 
 def print_lines(console: Console, lines: list[str]) -> None:
-    """Print sentences, wrapped at the terminal's width."""
+    """Print lines, wrapped at the terminal's width."""
     if lines:
         console.print(*lines, sep="\n", markup=False)
 
@@ -80,16 +80,16 @@ def print_json(record: dict[str, Any]) -> None:
 
 
 def check_outputs(outputs: list[Path | None], force: bool) -> None:
-    """Refuse, before any work, files that are there already or cannot be written.
+    """Reject, before any work, output files that exist already or have no folder.
 
     Raises
     ------
     ValueError
-        With the file, and what to do.
+        With the file and a remedy.
     """
     given = [path for path in outputs if path is not None]
-    for place, path in enumerate(given):
-        if path in given[:place]:
+    for i, path in enumerate(given):
+        if path in given[:i]:
             raise ValueError(f"two outputs have the name {path}: give them different ones")
         if path.is_dir():
             raise ValueError(f"{path} is a folder: give the name of a file")
@@ -101,7 +101,7 @@ def check_outputs(outputs: list[Path | None], force: bool) -> None:
 
 @contextlib.contextmanager
 def _stdout_to_stderr() -> Iterator[None]:
-    # Of the process, not of Python alone: the lines on licences come from C.
+    # Redirect the file descriptor, not only Python's stream, as C libraries print about licences.
     sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)
@@ -109,7 +109,7 @@ def _stdout_to_stderr() -> Iterator[None]:
         with contextlib.redirect_stdout(sys.stderr):
             yield
     finally:
-        with contextlib.suppress(OSError, TypeError, AttributeError):  # there is no such library on Windows
+        with contextlib.suppress(OSError, TypeError, AttributeError):  # not available on Windows
             ctypes.CDLL(None).fflush(None)
         os.dup2(kept, 1)
         os.close(kept)

@@ -290,9 +290,9 @@ class ConvexReLURegressorCV(_PathRegressor):
                                    f = sum_i D_i X (V_i - W_i)
     subject to                     (2 D_i - I) X V_{k,i} >= 0,  (2 D_i - I) X W_{k,i} >= 0,
 
-    as in `ConvexReLURegressor`, which documents the other parameters, attributes and notes. In each fold the training
-    rows are standardised anew, with the same gates, and the alphas are solved in descending order, each started from
-    the previous solution and certified to ``tol``.
+    as in `ConvexReLURegressor`. Other parameters, attributes and notes are those of `ConvexReLURegressor`. In each fold
+    the training rows are standardised anew, with the same gates, and the alphas are solved in descending order, each
+    started from the previous solution and certified to ``tol``.
 
     Parameters
     ----------

@@ -103,13 +103,13 @@ def test_what_certify_says_of_a_network_of_solve(table, frame, tmp_path):
     net = tmp_path / "net.npz"
     assert invoke("solve", path, "--target", "y", "--gates", 8, "--save-network", net).exit_code == 0
     shown = invoke("certify", net, "--data", path, "--lam", 0.01, columns=200)
-    for words in ("Judged as it was trained: columns and target standardised", "Rows: the 36 of 45", "Proved: "):
+    for words in ("Certified as trained: columns and target standardised", "Rows: the 36 of 45", "Proved: "):
         assert words in shown.stdout
     assert shown.exit_code == 0
     # Other rows, and other weight decay: a certificate all the same, and said to be of them.
     frame.drop(columns="label").iloc[:20].to_csv(tmp_path / "other.csv", index=False)
     shown = invoke("certify", net, "--data", tmp_path / "other.csv", "--lam", 0.1, columns=200)
-    assert (shown.exit_code, "Rows: other ones than the 36" in shown.stdout) == (3, True)
+    assert (shown.exit_code, "Rows: not the 36" in shown.stdout) == (3, True)
     assert "Not proved optimal" in shown.stdout
     # As an npz file the same rows are known by their values.
     np.savez(tmp_path / "raw.npz", X=features, y=frame["y"])
@@ -152,7 +152,7 @@ def test_mistakes(table, frame, tmp_path):
     assert invoke(*solve, "--save-network", net).exit_code == 0
     assert invoke(*solve, "--seed", 1, "--save-data", data).exit_code == 0
     certify = ("certify", net, "--lam", 0.01, "--data")
-    refused(*certify, data, words=["standardised by another training"])
+    refused(*certify, data, words=["not standardised as in the network's training"])
     frame.drop(columns=["y", "a"]).to_csv(tmp_path / "fewer.csv", index=False)
     refused(*certify, tmp_path / "fewer.csv", words=["features must be those", "'a', 'size [m2]'"])
     frame.drop(columns="y").replace({"label": {"no": "not"}}).to_csv(tmp_path / "other.csv", index=False)

@@ -1,4 +1,4 @@
-"""The estimators that choose alpha: their paths and scores against fits of single alphas, fold by fold."""
+"""Compare the paths and scores of the estimators that choose alpha with fits of single alphas, fold by fold."""
 
 import time
 
@@ -102,7 +102,7 @@ def test_choices_of_a_table_of_scores():
     assert choose(scores[:, ::-1] + [[0.0], [0.0], [0.2], [0.0], [0.0]], one_standard_error=False) == 2  # a tie
 
 
-def test_of_equal_scores_the_largest_alpha_is_chosen():
+def test_the_largest_alpha_is_chosen_among_equal_scores():
     X, y, _ = draw(cr.GatedReLUClassifierCV)
     y = np.where(X[:, 0] > 0, "yes", "no")
     model = cr.GatedReLUClassifierCV(alphas=[0.02, 0.01, 0.005], n_gates=8, cv=3, random_state=1).fit(10 * X, y)
@@ -136,7 +136,7 @@ def test_folds_of_classifiers_are_stratified(kind):
     assert model.predict_proba(X).shape == (150, 3)
 
 
-def test_folds_at_a_time_change_nothing():
+def test_parallel_folds_change_nothing():
     X, y, _ = draw(cr.ConvexReLURegressorCV)
     options = {"alphas": 3, "n_gates": 8, "cv": 3, "random_state": 1}
     one = cr.ConvexReLURegressorCV(**options).fit(X, y)
@@ -198,7 +198,7 @@ def test_constant_targets():
 
 
 @each_kind
-def test_fits_that_stop_early_are_said_once(kind):
+def test_fits_that_stop_early_give_one_warning(kind):
     X, y, _ = draw(kind)
     with pytest.warns(cr.ConvergenceWarning) as caught:
         model = kind(alphas=[1e-4, 1e-5], n_gates=30, cv=3, max_iter=1, random_state=1).fit(X, y)
@@ -240,7 +240,7 @@ def test_one_standard_error_needs_two_folds():
     assert cr.ConvexReLURegressorCV(alphas=2, n_gates=3, cv=split).fit(X, y).mse_path_.shape == (2, 1)
 
 
-def test_folds_without_weight_are_refused():
+def test_folds_without_weight_are_rejected():
     X, y, _ = draw(cr.GatedReLURegressorCV)
     weights = np.r_[np.zeros(15), np.ones(N - 15)]
     with pytest.raises(ValueError, match="sample_weight must not be zero on all rows of a fold"):
@@ -257,7 +257,7 @@ def test_scores_must_be_finite():
 
 
 @pytest.mark.parametrize(("kind", "solver"), [(REGRESSORS[0], "WorkingSet"), (REGRESSORS[1], "RFISTA")])
-def test_a_time_limit_is_of_the_whole_fit(kind, solver, monkeypatch):
+def test_the_time_limit_covers_the_whole_fit(kind, solver, monkeypatch):
     X, y, _ = draw(kind)
     model = kind(alphas=8, eps=0.03, cv=FOLDS, n_gates=4, solver=solver, tol=1e-4, random_state=0)
     clock = Clock(tick=1.0)

@@ -1,4 +1,4 @@
-"""The estimators against independent programs, and as their users meet them."""
+"""Compare the estimators with independent programs, and test them in typical use."""
 
 import pickle
 import time
@@ -31,7 +31,7 @@ each_kind = pytest.mark.parametrize("kind", REGRESSORS + CLASSIFIERS)
 
 
 def draw(kind, outputs=1, seed=0):
-    """Data far from standard, with repeated rows; numbers, or labels for classifiers; weights, some of them zero."""
+    """Return data far from standardised, with repeated rows, numbers or labels, and weights, some of them zero."""
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((N, 3)) * [3.0, 0.1, 1.0] + [5.0, -1.0, 0.0]
     latent = np.abs(X[:, :1] - 5.0) * np.arange(1, outputs + 1) + 20.0 * X[:, 1:2] + rng.standard_normal((N, outputs))
@@ -47,7 +47,7 @@ def draw(kind, outputs=1, seed=0):
 
 
 def literal_optimum(kind, model, X, y, weights):
-    """The optimal value of the program in the docstring, written from it: loops, Clarabel, weights by repetition."""
+    """Return the optimal value of the docstring's program, by loops and Clarabel, with weights as repeated rows."""
     rows = np.repeat(np.arange(N), weights.astype(int))
     X, y = X[rows], y[rows]
     if kind in REGRESSORS:
@@ -172,7 +172,7 @@ def test_weights_are_repetition_and_the_order_of_rows_does_not_matter_to_the_las
 
 
 @each_kind
-def test_the_certificate_is_of_the_rows_given_standardised_in_their_order(kind, tmp_path):
+def test_the_certificate_is_of_the_given_rows_standardised_in_their_order(kind, tmp_path):
     X, y, _ = draw(kind)
     model = kind(0.01, n_gates=10, random_state=0).fit(X, y)
     problem = model.certificate_.problem
@@ -240,7 +240,9 @@ def test_enumerated_and_generated_patterns_have_the_global_optimum():
     assert generated.certificate_.rel_gap <= 1e-6
     assert generated.certificate_.proof.method == "exact"
     assert enumerated.objective_ == pytest.approx(generated.objective_, rel=2e-6)
-    assert enumerated.certificate_.problem.patterns.n_patterns == cr.count_patterns(12, 2) - 1  # but for the zero one
+    assert (
+        enumerated.certificate_.problem.patterns.n_patterns == cr.count_patterns(12, 2) - 1
+    )  # without the zero pattern
     assert sampled.objective_ > generated.objective_ * 1.0001
     found = cr.solve_global(generated.certificate_.problem.X, generated.certificate_.problem.y, 0.01)
     assert found.objective == pytest.approx(generated.objective_, rel=2e-6)
@@ -276,7 +278,7 @@ def test_warm_start_begins_at_the_last_fit():
         again = clone(model).fit(X, y)
         assert near <= again.n_iter_
         assert model.objective_ == pytest.approx(again.objective_, rel=2e-6)
-        model.set_params(n_gates=20).fit(X[:20, :2], y[:20])  # other data, other gates: from nothing
+        model.set_params(n_gates=20).fit(X[:20, :2], y[:20])  # other data and gates: no warm start
         assert model.n_features_in_ == 2
 
 
@@ -284,7 +286,7 @@ def test_warm_start_begins_at_the_last_fit():
 
 
 @each_kind
-def test_a_fit_that_stops_early_warns_once_and_is_there(kind):
+def test_a_fit_that_stops_early_warns_once_and_is_usable(kind):
     X, y, _ = draw(kind)
     model = kind(1e-4, n_gates=50, max_iter=1, random_state=0)
     with pytest.warns(cr.ConvergenceWarning) as caught:
@@ -329,7 +331,7 @@ def test_no_regularisation_is_least_squares():
     np.testing.assert_allclose(model.predict(X[kept]) - np.average(y, weights=weights), A @ best, rtol=1e-7, atol=1e-7)
 
 
-# As users meet them
+# Typical use
 
 
 @each_kind
@@ -481,13 +483,13 @@ def test_generated_patterns_are_for_relu_networks_of_one_output():
 
 
 @pytest.mark.parametrize("weights", [np.zeros(N), -np.ones(N), np.r_[np.nan, np.ones(N - 1)], np.ones(3)])
-def test_bad_weights_are_refused(weights):
+def test_bad_weights_are_rejected(weights):
     X, y, _ = draw(cr.ConvexReLURegressor)
     with pytest.raises(ValueError, match="[Ss]ample.?weight"):
         cr.ConvexReLURegressor().fit(X, y, weights)
 
 
-def test_one_class_of_positive_weight_is_refused():
+def test_a_single_class_of_positive_weight_is_rejected():
     X, y, _ = draw(cr.ConvexReLUClassifier)
     with pytest.raises(
         ValueError, match="y must hold at least two classes on rows of positive weight; got one class, .*low"
@@ -495,14 +497,14 @@ def test_one_class_of_positive_weight_is_refused():
         cr.ConvexReLUClassifier().fit(X, y, (y == "low").astype(float))
 
 
-def test_nothing_is_fitted_at_first():
+def test_a_new_estimator_is_not_fitted():
     for kind in REGRESSORS + CLASSIFIERS:
         with pytest.raises(Exception, match="not fitted"):
             check_is_fitted(kind())
 
 
 def test_the_score_is_that_of_unseen_data():
-    """Enough of a network: a function that no linear model fits, learned from 200 rows."""
+    """A network learns a function that no linear model fits from 200 rows."""
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, (400, 2))
     y = np.abs(X[:, 0]) - np.maximum(X[:, 1], 0)
@@ -524,8 +526,8 @@ def test_float32_and_integers_are_computed_in_float64():
 
 
 @pytest.mark.parametrize("kind", [cr.ConvexReLURegressor, cr.GatedReLURegressor])
-def test_a_time_limit_is_of_the_whole_fit(kind, monkeypatch):
-    """Whatever takes the time: here, the making of patterns."""
+def test_the_time_limit_covers_the_whole_fit(kind, monkeypatch):
+    """Here it is the sampling of patterns that takes the time."""
     X, y, _ = draw(kind)
     clock = Clock(tick=1.0)
     make = ActivationPatterns.from_gates

@@ -1,4 +1,4 @@
-"""A problem, its solution and its path, and axes without a display, for the tests of figures."""
+"""Fixtures for the tests of figures: a problem, its solution and path, and axes without a display."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ import cvxrelu as cr
 
 @pytest.fixture
 def ax():
-    from matplotlib.figure import Figure  # optional: the files that ask for axes are skipped without it
+    from matplotlib.figure import Figure  # optional: files that use axes are skipped without it
 
     return Figure().subplots()
 

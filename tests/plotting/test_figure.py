@@ -1,4 +1,4 @@
-"""What all figures refuse, and what they say where matplotlib is missing."""
+"""Invalid input is rejected by all figures, and a missing matplotlib is reported with its extra."""
 
 import dataclasses
 import sys
@@ -41,17 +41,17 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("plot", "arguments", "error", "words"), REFUSED)
-def test_wrong_input_is_refused(plot, arguments, error, words):
+def test_wrong_input_is_rejected(plot, arguments, error, words):
     with pytest.raises(error, match=words):
         plot(*arguments)
 
 
-def test_more_wrong_input_is_refused(solution, path):
+def test_more_wrong_input_is_rejected(solution, path):
     with pytest.raises(ValueError, match="history"):
         plot_gap({"mine": dataclasses.replace(solution, history=())})
     with pytest.raises(ValueError, match=r"scores must have shape \(5,\)"):
         plot_path(path, [1.0])
-    with pytest.raises(ValueError, match="path must have a finished point"):
+    with pytest.raises(ValueError, match="path must have at least one finished point"):
         plot_path(dataclasses.replace(path, solutions=()))
     masks = cr.ActivationPatterns(np.ones((2, 1)))
     with pytest.raises(ValueError, match="patterns must have gates"):
@@ -61,7 +61,7 @@ def test_more_wrong_input_is_refused(solution, path):
 
 
 @pytest.mark.parametrize("plot", [plot_gap, plot_path, plot_certificates, plot_network, plot_performance_profile])
-def test_the_extra_is_named_where_matplotlib_is_missing(plot, solution, path, problem, monkeypatch):
+def test_the_extra_is_named_if_matplotlib_is_missing(plot, solution, path, problem, monkeypatch):
     arguments = {
         plot_gap: (solution,),
         plot_path: (path,),

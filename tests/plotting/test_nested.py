@@ -17,7 +17,7 @@ LOWER, UPPER = np.array([4.0, 2.0, 1.5, 1.4]), np.array([4.5, 2.2, 1.9, 1.8])
 
 
 def made(k=4):
-    """Return a result of k sizes: the ReLU values are one above the gated ones."""
+    """Return a result of k sizes whose ReLU values exceed the gated ones by one."""
     active, seconds = np.arange(k), np.ones(k)
     low, high = LOWER[:k], UPPER[:k]
     return cr.NestedValues(SIZES[:k], low, high, low + 1, high + 1, active, active, seconds, seconds, SIZES)
@@ -50,7 +50,7 @@ def test_without_axes_a_new_figure_is_made():
     pyplot.close(second.figure)
 
 
-def test_what_cannot_be_drawn_is_refused():
+def test_invalid_results_are_rejected():
     with pytest.raises(TypeError, match="result must be a NestedValues; got list"):
         plot_nested_values([1, 2])
     with pytest.raises(ValueError, match="finished size"):

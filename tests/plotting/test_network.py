@@ -14,7 +14,7 @@ def test_kinks_of_one_feature_are_where_the_network_bends(ax):
     network = cr.ReLUNetwork(W1=[[1.0, -2.0], [-2.0, -2.0], [1.0, 20.0]], w2=[1.0, -3.0, 0.1])
     plot_network(network, X, network.predict(X), ax=ax)
     places = {}
-    for collection in ax.collections[1:]:  # the first are the data
+    for collection in ax.collections[1:]:  # the first holds the data
         for place in collection.get_offsets():
             places[float(place[0])] = (collection.get_label(), float(place[1]))
     assert places == {
@@ -25,7 +25,7 @@ def test_kinks_of_one_feature_are_where_the_network_bends(ax):
     np.testing.assert_allclose(y, network.predict(np.column_stack([x, np.full(len(x), 0.5)])))
 
 
-def test_lines_of_two_features_are_where_the_neurons_turn_on(solution, problem, ax, tmp_path):
+def test_lines_of_two_features_are_the_activation_boundaries(solution, problem, ax, tmp_path):
     network = solution.network()
     plot_network(network, problem.X, problem.y, problem.patterns, ax)
     lines = [line.get_xydata() for line in ax.lines]

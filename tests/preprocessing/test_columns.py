@@ -14,7 +14,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def badly_scaled(rng, n=15, d=4):
-    """Data with a zero row and columns of sizes from 1e-4 to 1e4, both sizes among them, and new data of the kind."""
+    """Return data with a zero row and columns of sizes from 1e-4 to 1e4, both included, and new data of this kind."""
     sizes = 10.0 ** np.concatenate([[-4.0, 4.0], rng.uniform(-4.0, 4.0, d - 2)])
     X = rng.standard_normal((n, d)) * rng.permutation(sizes)
     new = rng.standard_normal((50, d)) * np.abs(X).max(axis=0)
@@ -23,7 +23,7 @@ def badly_scaled(rng, n=15, d=4):
 
 
 def scaled_problem(kind, c, rng, **options):
-    """A badly scaled problem whose gates make use of every column, its scaling, and new data."""
+    """Return a badly scaled problem whose gates depend on every column, its scaling, and new data."""
     X, new = badly_scaled(rng)
     scaling = cr.ColumnScaling.fit(X)
     gates = rng.standard_normal((X.shape[1], 6)) / scaling.scale[:, None]
@@ -65,8 +65,8 @@ def test_network_maps_back_to_the_same_predictions_on_raw_data(seed, kind, c):
     assert_same(mapped.predict(problem.X).reshape(scaled.Y.shape), scaled.predict(w))
 
 
-def test_gates_that_are_not_mapped_predict_otherwise():
-    """The mistake that the mapping of the gates is there to avoid."""
+def test_unmapped_gates_change_predictions():
+    """Without the mapping of the gates, predictions would differ."""
     problem, scaling, new = scaled_problem("gated", 1, np.random.default_rng(0))
     network = cr.to_network(scaling.problem(problem), np.ones((1, len(problem.patterns), 4)))
     expected = network.predict(scaling.transform(new))
@@ -97,7 +97,7 @@ def test_scaled_problem_differs_in_data_and_gates_only(kind, gates):
 @settings(max_examples=60)
 @given(SEEDS, st.integers(1, 6), st.sampled_from([np.float32, np.float64]))
 def test_masks_of_ties_still_match_the_scaled_data(seed, d, dtype):
-    """Rows on the hyperplanes of the gates: their signs are rounding, which scaling draws anew."""
+    """Rows lie on the hyperplanes of the gates, where signs are decided by rounding, which scaling changes."""
     rng = np.random.default_rng(seed)
     sizes = 10.0 ** rng.uniform(-4.0, 4.0, d)
     G = rng.standard_normal((d, 20)) / sizes[:, None]
@@ -115,8 +115,8 @@ def test_masks_of_ties_still_match_the_scaled_data(seed, d, dtype):
     np.testing.assert_allclose(problem.predict(scaling.weights(U)), expected, atol=accuracy * (1 + np.abs(U).sum()))
 
 
-def test_powers_of_two_round_nothing():
-    """Integer rows at exact ties with the gates, which other scales would throw to either side."""
+def test_powers_of_two_are_exact():
+    """Integer rows have exact ties with the gates, which other scales would break."""
     X = np.array([[1.0, 2.0, 3.0], [2.0, 4.0, 1.0], [3.0, -1.0, 2.0], [-1.0, 1.0, 7.0]])
     G = np.array([[2.0, 1.0, -3.0], [-1.0, 1.0, 0.0], [0.0, -1.0, 1.0]])
     assert np.count_nonzero(X @ G == 0.0) >= 4
@@ -257,8 +257,8 @@ def test_wrong_columns_and_types():
         scaling.network(problem)
 
 
-def test_masks_that_only_bad_scales_could_hide_are_refused():
-    """X G is wrong by 1 here, which is rounding beside the first column only, where the gate is zero."""
+def test_wrong_masks_hidden_by_bad_scales_are_rejected():
+    """X G is wrong by 1, which is negligible only relative to the first column, where the gate is zero."""
     X = np.array([[1e17, 1.0], [0.0, -1.0]])
     problem = cr.ConvexGatedReLU(X, np.ones(2), cr.ActivationPatterns([[0], [0]], [[0.0], [1.0]]))
     with pytest.raises(ValueError, match="X does not match the patterns"):

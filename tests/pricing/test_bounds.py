@@ -36,7 +36,7 @@ def test_bound_is_the_maximum_of_all_cones(seed, kind, n, d, one_signed):
 
 @settings(max_examples=60)
 @given(SEEDS, st.sampled_from(KINDS), st.integers(3, 4), st.floats(1.0, 1.3))
-def test_what_is_true_is_proven_and_nothing_else(seed, kind, d, factor):
+def test_bounds_are_proven_only_if_true(seed, kind, d, factor):
     rng = np.random.default_rng(seed)
     X, t = make_rows(kind, 8, d, rng), rng.standard_normal(8)
     if np.linalg.matrix_rank(X) < 3:
@@ -70,7 +70,7 @@ def ordinary(n=120, d=5):
 
 
 @pytest.mark.parametrize("limit", [{"max_nodes": 40}, {"deadline": 0.0}], ids=["nodes", "time"])
-def test_a_search_that_is_cut_short_has_a_bound_all_the_same(limit):
+def test_a_search_ended_by_a_limit_still_has_a_bound(limit):
     X, t = ordinary()
     lines = RowLines(X)
     form = lines.form(t)
@@ -84,7 +84,7 @@ def test_a_search_that_is_cut_short_has_a_bound_all_the_same(limit):
 
 
 def test_a_deadline_ends_the_search(monkeypatch):
-    """A look at the clock takes a second: five for the first sign, one for the second."""
+    """Each reading of the clock takes a second: five nodes for the first sign, one for the second."""
     clock = Clock(1.0)
     monkeypatch.setattr(cone_search, "clock", SimpleNamespace(perf_counter=clock))
     rng = np.random.default_rng(0)
@@ -108,7 +108,7 @@ def test_zero_dual_variable():
     assert bound_neurons(X, RowLines(X), 0.0 * t, 1e-3).upper == pytest.approx(1e-3)
 
 
-def test_rows_know_their_lines_and_sides():
+def test_rows_are_signed_multiples_of_their_lines():
     """e1, -e1, 2 e1 and -3 e2 in the plane, and a zero row: row j is its norm times the signed unit row of its line."""
     X = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 0.0], [2.0, 0.0], [0.0, -3.0]])
     lines = RowLines(X)
@@ -122,15 +122,15 @@ def test_rows_know_their_lines_and_sides():
 
 @pytest.mark.parametrize(("size", "rank"), [(0.5, 2), (2.0, 3)])
 def test_the_rank_is_relative_to_the_largest_singular_value(size, rank):
-    """Unit rows in a plane and a third column: of 400 of them the largest singular value is 14 and not one."""
+    """Unit rows in a plane and a small third column: the largest singular value of 400 such rows is 14, not 1."""
     angles = np.linspace(0.0, 2.0 * np.pi, 400, endpoint=False)
     third = np.where(np.arange(400) % 2, 1.0, -1.0) / 20.0  # of norm one, and orthogonal to the others
     X = np.column_stack([np.cos(angles), np.sin(angles), third * size * _RANK_TOL * np.sqrt(200.0)])
     assert RowLines(X).rank == rank
 
 
-def test_the_slack_is_what_joined_rows_are_off():
-    """Two rows of one line as it is kept: t'(Xu)_+ changes by |t_j| times the norm of what the other is moved by."""
+def test_the_slack_bounds_the_error_of_joining():
+    """Joining two nearly parallel rows changes t'(Xu)_+ by at most |t_j| times the distance the second row is moved."""
     moved = 10.0**-_DECIMALS / 8.0
     X = np.array([[1.0, 0.0], [3.0, 3.0 * moved], [0.0, 1.0]])
     lines = RowLines(X)

@@ -23,7 +23,7 @@ def make_plane(kind, n, rng):
 
 
 def brute_force(X, t):
-    """Every pattern, from a gate inside each arc, and on it the largest |g'u|: along +-g or at a switch."""
+    """Return the maximum over all patterns, from a gate inside each arc, of |g'u|: along +-g or at a switch."""
     angles = np.arctan2(X[:, 1], X[:, 0])
     switches = np.sort(np.concatenate([angles - np.pi / 2, angles + np.pi / 2]) % (2 * np.pi))
     directions = [np.array([np.cos(a), np.sin(a)]) for a in switches]
@@ -60,7 +60,7 @@ def test_no_unit_vector_is_above(seed, kind):
 
 @settings(max_examples=30)
 @given(SEEDS, st.integers(2, 12))
-def test_only_local_maximisers_by_value(seed, n):
+def test_only_local_maximisers_in_descending_order(seed, n):
     rng = np.random.default_rng(seed)
     X, t = make_plane("generic", n, rng), rng.standard_normal(n)
 
@@ -84,8 +84,8 @@ def test_rank_two_in_more_columns(x_size, t_size):
     assert u.shape == (6,)
 
 
-def test_what_is_left_of_the_rank_is_added():
-    """A third singular value within the tolerance of the rank counts in the bound."""
+def test_the_residual_of_the_rank_is_added():
+    """A third singular value within the tolerance of the rank is included in the bound."""
     rng = np.random.default_rng(0)
     X, t = rng.standard_normal((40, 2)), rng.standard_normal(40)
     tiny = 1e-15 * rng.standard_normal(40)

@@ -18,7 +18,7 @@ def left_side(X, t, u):
 
 @settings(max_examples=40)
 @given(SEEDS, st.sampled_from(SHAPES))
-def test_a_neuron_is_what_it_says(seed, shape):
+def test_the_fields_of_a_neuron_are_consistent(seed, shape):
     rng = np.random.default_rng(seed)
     X = make_data(shape, seed)
     t = rng.standard_normal(len(X))
@@ -32,7 +32,7 @@ def test_a_neuron_is_what_it_says(seed, shape):
 
 @settings(max_examples=40)
 @given(SEEDS, st.sampled_from(SHAPES), st.integers(1, 5))
-def test_no_start_ends_below_where_it_began(seed, shape, k):
+def test_no_ascent_ends_below_its_start(seed, shape, k):
     rng = np.random.default_rng(seed)
     X = make_data(shape, seed)
     t = rng.standard_normal(len(X))
@@ -71,7 +71,7 @@ def test_at_least_as_good_as_any_of_many_random_neurons(seed):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_no_small_move_raises_the_value(shape):
+def test_small_perturbations_do_not_raise_the_value(shape):
     rng = np.random.default_rng(0)
     X = make_data(shape)
     t = rng.standard_normal(len(X))
@@ -91,7 +91,7 @@ def test_scales_change_nothing(x_size, t_size):
     assert scaled.value == pytest.approx(plain.value * x_size * t_size, rel=1e-12)
 
 
-def test_of_several_outputs_the_best():
+def test_the_best_of_several_outputs():
     rng = np.random.default_rng(0)
     X, T = rng.standard_normal((30, 3)), rng.standard_normal((30, 3))
     alone = [cr.find_neuron(X, t).value for t in T.T]
@@ -107,8 +107,8 @@ def test_equal_seeds_give_equal_neurons():
     np.testing.assert_array_equal(first.u, second.u)
 
 
-def test_starts_take_turns():
-    """Gaussian, whitened, a row of either sign, the difference of two rows: one after another."""
+def test_kinds_of_starts_alternate():
+    """Gaussian, whitened Gaussian, a row of either sign, the difference of two rows."""
     rows = np.array([[5.0, 1.0], [1.0, 7.0], [8.0, 9.0]])
     U = draw_starts(rows, np.array([1e6, 1e-6]), 400, np.random.default_rng(0)).reshape(100, 4, 2)
     assert np.linalg.norm(U[:, 0].std(axis=0) - 1.0) < 0.3
@@ -127,7 +127,7 @@ def test_nothing_to_find():
 
 
 def test_dual_of_one_sign():
-    """One of the two parts of the difference is empty: the answer is known."""
+    """One part of the difference of convex functions is empty, so the maximum is known."""
     X, t = np.eye(3), np.array([3.0, 0.0, 4.0])
     for sign in (1.0, -1.0):
         neuron = cr.find_neuron(X, sign * t)

@@ -1,4 +1,4 @@
-"""Proofs of branch and bound that are kept for a file, and those that are searched for again."""
+"""Saved proofs by branch and bound, both kept ones and those from a new search."""
 
 import dataclasses
 
@@ -26,7 +26,7 @@ def data():
 
 @pytest.fixture
 def searches(monkeypatch):
-    """The limits of the searches that saving has begun."""
+    """Record the limits of the searches that saving starts."""
     found = []
 
     def record(form, limit, known=branch_and_bound.record):
@@ -56,14 +56,14 @@ def test_save_writes_the_cones_that_proved_the_bound(loss, n_features, searches,
     assert certificate.proof.method == "branch_and_bound"
     verdict = verified(certificate, tmp_path / "a.cert")
     assert searches == []
-    # Without what was kept a search finds a proof as well.
+    # A new search finds a proof too.
     bare = dataclasses.replace(certificate, proof=dataclasses.replace(certificate.proof, cones=None))
     assert verified(bare, tmp_path / "b.cert").lower == pytest.approx(verdict.lower, rel=1e-9)
     assert len(searches) == 2
 
 
 @pytest.mark.parametrize("solve", [True, False])
-def test_save_of_a_certified_network_searches_no_more(solve, data, searches, tmp_path):
+def test_save_of_a_certified_network_needs_no_search(solve, data, searches, tmp_path):
     network = cr.solve_global(*data, 0.02, tol=1e-7).network()
     certificate = cr.certify_network(network, *data, 0.02, scope="global", solve=solve)
     assert certificate.proof.method == "branch_and_bound"
@@ -75,7 +75,7 @@ def test_save_of_a_certified_network_searches_no_more(solve, data, searches, tmp
 @settings(max_examples=40)
 @given(SEEDS, st.sampled_from(KINDS), st.integers(3, 4), st.floats(0.5, 1.5))
 def test_cones_that_are_kept_prove_the_bound(seed, kind, d, factor):
-    """Whether the target was in reach or raised on the way; and the search is the same to the bit."""
+    """The target may be attainable or raised during the search, which is the same to the bit."""
     rng = np.random.default_rng(seed)
     X, t = make_rows(kind, 8, d, rng), rng.standard_normal(8)
     lines = RowLines(X)
@@ -96,7 +96,7 @@ def test_cones_that_are_kept_prove_the_bound(seed, kind, d, factor):
         np.testing.assert_array_equal(contents.arrays["cuts"], cuts)
 
 
-def test_cones_of_other_rows_or_of_another_point_are_not_taken(data, searches):
+def test_cones_of_other_rows_or_another_point_are_not_used(data, searches):
     X, y = data
     certificate = cr.solve_global(X, y, 0.02).certificate
     t, cones = certificate.dual.t[:, 0], certificate.proof.cones
@@ -128,7 +128,7 @@ def test_too_many_cones_are_not_kept(data, searches, monkeypatch, tmp_path):
     assert len(searches) == 2
 
 
-def test_a_search_that_is_cut_short_keeps_no_cones(data):
+def test_an_unfinished_search_keeps_no_cones(data):
     X, y = data
     lines, t = RowLines(X), y / len(y)
     bound = bound_neurons(X, lines, t, 1e-6, max_nodes=5, keep_tree=True)

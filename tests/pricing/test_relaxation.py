@@ -97,7 +97,7 @@ def lower_bound(X, y, lam, loss):
 
 @pytest.fixture(scope="module")
 def small():
-    """Rows with zero ones among them, and labels."""
+    """Return data with zero rows, and labels."""
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((12, 3)), rng.choice([-1.0, 1.0], size=12)
     X[::4] = 0.0
@@ -108,15 +108,15 @@ LOSSES = [cr.Squared(), cr.Logistic(), cr.Huber(0.5)]
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
-@pytest.mark.parametrize(("ratio", "share"), [(1.0 - 1e-7, 0.98), (1.5, 1.0 - 1e-6)])
-def test_lam_near_and_above_its_largest(small, loss, ratio, share):
-    # At lam_max the zero network is optimal; the relaxation proves it where lam is above its own, larger, maximum.
+@pytest.mark.parametrize(("ratio", "fraction"), [(1.0 - 1e-7, 0.98), (1.5, 1.0 - 1e-6)])
+def test_lam_near_and_above_its_largest(small, loss, ratio, fraction):
+    # At lam_max the zero network is optimal; the relaxation proves it if lam is above its own, larger maximum.
     X, y = small
     gradient = loss.gradient(np.zeros((12, 1)), y[:, None])[:, 0]
     lam = ratio * largest_by_enumeration(X, gradient)
     assert (ratio > 1.0) == (lam > ascended_bound(RowLines(X), gradient).upper)
     at_zero = loss.value(np.zeros((12, 1)), y[:, None])
-    assert share * at_zero <= lower_bound(X, y, lam, loss) <= at_zero * (1 + 1e-12)
+    assert fraction * at_zero <= lower_bound(X, y, lam, loss) <= at_zero * (1 + 1e-12)
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
@@ -141,7 +141,7 @@ def test_bound_of_zero_targets_is_zero(small, loss):
     assert lower_bound(small[0], np.zeros(12), 0.1, loss) == pytest.approx(0.0, abs=1e-12)
 
 
-def test_a_solver_that_is_cut_short_leaves_a_bound():
+def test_a_solver_ended_by_its_time_limit_gives_a_bound():
     X = np.random.default_rng(0).standard_normal((300, 20))
     t, bound = relaxed_point(RowLines(X), np.ones((300, 1)), 1e-3, cr.Squared(), time_limit=1e-6)
     largest = cr.find_neuron(X, t).value
@@ -161,11 +161,11 @@ def standardised(n_features):
     return np.column_stack([X, np.full(len(X), len(X) ** -0.5)]), 2.0 * classes - 1.0
 
 
-# Optima by `solve_global`, proven to a relative gap of 1e-6; the shares of it are what was measured.
-@pytest.mark.parametrize(("n_features", "optimum", "share"), [(3, 0.1915161, 0.761), (4, 0.1898511, 0.754)])
-def test_share_of_the_optimum_that_is_proven_on_real_data(n_features, optimum, share):
+# Optima by `solve_global`, proven to a relative gap of 1e-6, and the measured fractions of them.
+@pytest.mark.parametrize(("n_features", "optimum", "fraction"), [(3, 0.1915161, 0.761), (4, 0.1898511, 0.754)])
+def test_proven_fraction_of_the_optimum_on_real_data(n_features, optimum, fraction):
     X, y = standardised(n_features)
-    assert lower_bound(X, y, 1e-3, cr.Squared()) / optimum == pytest.approx(share, abs=0.01)
+    assert lower_bound(X, y, 1e-3, cr.Squared()) / optimum == pytest.approx(fraction, abs=0.01)
 
 
 @pytest.mark.slow
@@ -184,7 +184,7 @@ def test_full_breast_cancer():
 
 @pytest.mark.parametrize("linear", [0.0, 1.0])
 def test_the_point_of_a_relaxation_attains_its_quadratic_maximum(linear):
-    """On the sphere where the form is indefinite, also where it has no linear part to lead there."""
+    """The maximiser is on the sphere if the quadratic form is indefinite, even without a linear part."""
     rng = np.random.default_rng(0)
     E = rng.standard_normal((6, 4))
     E /= np.linalg.norm(E, axis=1, keepdims=True)
@@ -197,5 +197,5 @@ def test_the_point_of_a_relaxation_attains_its_quadratic_maximum(linear):
     value = b @ u + u @ (0.5 * (E.T * rho) @ E) @ u + np.sum(p**2 / (8.0 * rho))
     assert np.linalg.norm(u) == pytest.approx(1.0, abs=1e-9)
     assert value == pytest.approx(bound, rel=1e-9)
-    off = replace(form, slack=0.25)  # what rows are off their lines counts in full
+    off = replace(form, slack=0.25)  # the slack is added in full
     assert relaxed_maximum(off, Multipliers(rho, gamma, delta)) == pytest.approx(bound + 0.25, rel=1e-9)

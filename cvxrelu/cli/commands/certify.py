@@ -31,48 +31,50 @@ def certify(
         pathlib.Path,
         typer.Option(
             metavar="FILE",
-            help="npz file with arrays X and y, or a table; columns as the network takes them, without that of ones.",
+            help="npz file with arrays X and y, or a table; columns as the network takes them, without the column of "
+            "ones.",
         ),
     ],
-    lam: Annotated[float, typer.Option(help="Strength of the weight decay that the network is judged by.")],
+    lam: Annotated[float, typer.Option(help="Strength of the weight decay in the objective.")],
     target: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Column to predict, where the data are a table; a network of solve knows its own."
+            metavar="NAME", help="Column to predict, if the data are a table; by default that of a network of solve."
         ),
     ] = None,
     loss: Annotated[
         str | None,
         typer.Option(
             metavar="<name>",
-            help="squared, huber, logistic or softmax. Default: that of solve, squared for other networks.",
+            help="squared, huber, logistic or softmax. Default: that of the training by solve, else squared.",
         ),
     ] = None,
     scope: Annotated[
         Scope,
         typer.Option(
-            metavar="<name>", help="patterns: against networks with its activation patterns; global: against all."
+            metavar="<name>",
+            help="What the bound holds for. patterns: networks with its activation patterns; global: all networks.",
         ),
     ] = Scope.PATTERNS,
-    tol: Annotated[float, typer.Option(help="Relative gap that counts as proved.")] = 1e-6,
-    time_limit: Annotated[float, typer.Option(help="Seconds for scope global, at most.")] = 300.0,
-    save_network: Annotated[pathlib.Path | None, options.output("Write the better network that was found.")] = None,
+    tol: Annotated[float, typer.Option(help="Certified relative gap that counts as proved.")] = 1e-6,
+    time_limit: Annotated[float, typer.Option(help="Time limit in seconds for scope global.")] = 300.0,
+    save_network: Annotated[pathlib.Path | None, options.output("Write the better network certificate.")] = None,
     save_certificate: Annotated[
         pathlib.Path | None, options.output("Write the certificate, for cvxrelu verify.")
     ] = None,
     save_data: Annotated[
-        pathlib.Path | None, options.output("Write X, with its column of ones, and y as the certificate is of them.")
+        pathlib.Path | None, options.output("Write the certified X, including its column of ones, and y.")
     ] = None,
     force: options.Force = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Say how far from optimal a trained network can be at most.
+    """Bound how far a trained network is from optimal.
 
-    Of any trainer: its objective, with weight decay lam/2 of all squared weights and biases, is compared with a proven
-    lower bound. A better network with the same patterns (scope global: with any) is trained on the way.
+    The network may come from any trainer. Its objective, with weight decay lam/2 of all squared weights and biases, is
+    compared with a proven lower bound, and a better network with the same patterns (scope global: any) is trained.
 
-    A network of cvxrelu solve is judged as it was trained: on standardised columns, and on the rows of its training
-    where the table holds them.
+    A network of cvxrelu solve is certified as it was trained: on standardised columns, and on its training rows if the
+    table holds them.
     """
     out, errors = Console(highlight=False), Console(stderr=True)
     outputs = {"network": save_network, "certificate": save_certificate, "data": save_data}
@@ -86,18 +88,18 @@ def certify(
         check_network_file(save_network)
         subject = read_subject(network, data, target)
         status.update("certifying")
-        found = certify_file(subject, lam, loss, scope, tol=tol, time_limit=time_limit)
+        certificate = certify_file(subject, lam, loss, scope, tol=tol, time_limit=time_limit)
         training = subject.training
-        if save_network is not None and found.improved is not None:
-            better = subject.raw(found.improved)
+        if save_network is not None and certificate.improved is not None:
+            better = subject.raw(certificate.improved)
             if training is None:
                 better.save(save_network, overwrite=force)
             else:
                 save_trained(better, training, save_network, overwrite=force)
         if save_certificate is not None:
-            found.save(save_certificate, overwrite=force)
+            certificate.save(save_certificate, overwrite=force)
         if save_data is not None:
-            X, y = found.problem.X, found.problem.y
+            X, y = certificate.problem.X, certificate.problem.y
             if training is None:
                 write_arrays(save_data, {"X": X, "y": y}, overwrite=force)
             else:
@@ -105,9 +107,11 @@ def certify(
     written = {name: str(file) for name, file in outputs.items() if file is not None}
     if as_json:
         print_json(
-            {"network": str(network), "data": str(data)} | network_record(found, subject, tol) | {"written": written}
+            {"network": str(network), "data": str(data)}
+            | network_record(certificate, subject, tol)
+            | {"written": written}
         )
     else:
-        print_network(out, found, subject, tol, written)
-    if not found.within(tol):
+        print_network(out, certificate, subject, tol, written)
+    if not certificate.within(tol):
         raise typer.Exit(NOT_PROVED)

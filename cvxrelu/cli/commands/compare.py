@@ -13,8 +13,8 @@ EPILOG = epilog(
     "cvxrelu compare houses.csv --target price",
     "cvxrelu compare houses.csv --target price --solvers WorkingSet CLARABEL ECOS",
     "cvxrelu compare train.npz --kind relu --gates 25 --solvers WorkingSet SCS",
-    codes="Exit codes: 0 some solver proved its answer to the tolerance, and no two contradict each other; "
-    "2 bad input; 3 shown, but not proved.",
+    codes="Exit codes: 0 some solver reached the tolerance with a proof, and no two contradict each other; "
+    "2 invalid input; 3 shown, but not proved.",
 )
 _DEFAULT = ["WorkingSet", "CLARABEL", "ECOS", "SCS"]
 
@@ -35,7 +35,7 @@ def compare(
         typer.Option(
             rich_help_panel="Solver",
             metavar="NAME...",
-            help="Native solvers and those of CVXPY, after DATA. Default: WorkingSet CLARABEL ECOS SCS.",
+            help="Native and CVXPY solvers, given after DATA. Default: WorkingSet CLARABEL ECOS SCS.",
         ),
     ] = None,
     more: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
@@ -44,10 +44,10 @@ def compare(
     time_limit: options.TimeLimit = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Solve one problem by several solvers, all judged by one certificate.
+    """Solve one problem with several solvers, and certify each answer.
 
-    Each answer is evaluated and bounded anew from weights and data; no solver is believed. The certified intervals
-    of all of them must meet.
+    Both bounds of each answer are recomputed from weights and data, without trusting the solver. The certified
+    intervals must intersect.
     """
     out, errors = Console(highlight=False), Console(stderr=True)
     with working(errors, "loading") as status:
@@ -57,18 +57,18 @@ def compare(
         from cvxrelu.cli.views.compare import comparison_record, print_comparison
 
         if more and not solvers:
-            raise ValueError(f"one file of data is taken; got {', '.join([str(data), *more])}")
-        asked = [*(solvers or _DEFAULT), *(more or [])]
+            raise ValueError(f"DATA must be a single file; got {', '.join([str(data), *more])}")
+        requested = [*(solvers or _DEFAULT), *(more or [])]
         settings = options.settings_of(kind, gates, loss, seed, tol, max_iter, time_limit, lam=lam, lam_ratio=lam_ratio)
         split = split_table(read_table(data, target, task), test_size, seed)
         fit = fit_of(split, settings)
-        comparison = compare_solvers(fit.problem(lam_of(fit, settings)), asked, settings, status.update)
+        comparison = compare_solvers(fit.problem(lam_of(fit, settings)), requested, settings, status.update)
     if as_json:
-        found = comparison_record(comparison, split, fit.standardization, settings)
-        print_json({"file": str(data), "target": split.table.target} | found)
+        record = comparison_record(comparison, split, fit.standardization, settings)
+        print_json({"file": str(data), "target": split.table.target} | record)
     else:
         print_comparison(out, comparison, split, fit.standardization)
     if comparison.contradiction:
-        print_message(errors, "check failed", "the certified intervals do not meet: please report this")
+        print_message(errors, "check failed", "the certified intervals do not intersect: please report this")
     if comparison.contradiction or not comparison.proved:
         raise typer.Exit(NOT_PROVED)

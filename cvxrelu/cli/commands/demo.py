@@ -22,9 +22,8 @@ def demo(
 ) -> None:
     """Prove two networks optimal on real data, in under a minute.
 
-    The convex programs of a gated ReLU and a ReLU network and their duals are solved on scikit-learn's
-    breast-cancer data, and by the native solvers beside. The answers become networks, and all values must
-    agree.
+    Solves the convex programs of a gated ReLU and a ReLU network and their duals on scikit-learn's breast-cancer data,
+    also with the native solvers, and maps the answers to networks. All values must agree.
     """
     out, errors = Console(highlight=False), Console(stderr=True)
     with working(errors, "loading") as status:
@@ -39,17 +38,17 @@ def demo(
         ]
         outcomes = demonstration.run_demo(split, settings, status.update)
         runs = [outcome.run for outcome in outcomes]
-        failures = [sentence for outcome in outcomes for sentence in demonstration.failed_checks(outcome)]
+        failures = [message for outcome in outcomes for message in demonstration.failed_checks(outcome)]
         verdicts = demonstration.check_elsewhere(runs)
     duals, natives = [outcome.dual for outcome in outcomes], [outcome.native for outcome in outcomes]
     print_lines(out, ["Breast-cancer data, squared loss.", *data_lines(split, runs[0].fit.standardization)])
     if availability("ECOS") is Availability.MISSING:
-        print_lines(out, ["ECOS is not installed (pip install ecos): the others go on without it."])
+        print_lines(out, ["ECOS is not installed (pip install ecos) and is not needed here."])
     out.print(results_grid(runs, duals, natives))
     if not all(verdicts):
         failures.append("the stand-alone checker did not verify a saved certificate")
-    for sentence in failures:
-        print_message(errors, "check failed", sentence)
+    for message in failures:
+        print_message(errors, "check failed", message)
     if failures:
         raise typer.Exit(NOT_PROVED)
     print_lines(out, [*demonstration.conclusions(runs), *verdicts])

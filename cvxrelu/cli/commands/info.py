@@ -9,18 +9,18 @@ EPILOG = epilog("cvxrelu info", "cvxrelu info --json", codes="Exit code: 0.")
 
 
 def info(as_json: options.AsJson = False) -> None:
-    """Show which solvers are installed and licensed, versions, BLAS and threads.
+    """Show installed and licensed solvers, versions, BLAS and threads.
 
-    Solvers that need a licence are tried on a small and a larger program.
+    Solvers that need a licence are tested on a small and a larger program.
     """
     out, errors = Console(highlight=False), Console(stderr=True)
-    with working(errors, "looking around"):
+    with working(errors, "inspecting the environment"):
         from cvxrelu.cli.runs.info import inspect_environment
         from cvxrelu.cli.views.info import environment_grids, environment_record
 
-        found = inspect_environment()
+        environment = inspect_environment()
     if as_json:
-        print_json(environment_record(found))
+        print_json(environment_record(environment))
     else:
-        for grid in environment_grids(found):
+        for grid in environment_grids(environment):
             out.print(grid)

@@ -14,7 +14,7 @@ EPILOG = epilog(
     "cvxrelu path houses.csv --target price",
     "cvxrelu path houses.csv --target price --n-lams 30 --plot path.png",
     "cvxrelu path houses.csv --target price --save-to points",
-    codes="Exit codes: 0 every point proved to the tolerance; 2 bad input; 3 shown, but not all of it proved.",
+    codes="Exit codes: 0 every point proved to the tolerance; 2 invalid input; 3 shown, but not all points proved.",
 )
 
 
@@ -23,16 +23,21 @@ def path(
     target: options.Target = None,
     task: options.Task = Task.AUTO,
     test_size: Annotated[
-        float, typer.Option(rich_help_panel="Data", help="Share of the rows to validate on; 0 for none.")
+        float, typer.Option(rich_help_panel="Data", help="Fraction of the rows to validate on; 0 for none.")
     ] = 0.2,
     seed: options.Seed = 0,
     kind: options.Kind = Kind.GATED,
     gates: options.Gates = 100,
     loss: options.Loss = "squared",
     n_lams: Annotated[
-        int, typer.Option(rich_help_panel="Problem", min=1, metavar="<int>", help="Points, from lam_max downwards.")
+        int,
+        typer.Option(
+            rich_help_panel="Problem", min=1, metavar="<int>", help="Number of points, from lam_max downwards."
+        ),
     ] = 20,
-    eps: Annotated[float, typer.Option(rich_help_panel="Problem", help="Smallest lam over the largest.")] = 1e-2,
+    eps: Annotated[
+        float, typer.Option(rich_help_panel="Problem", help="Ratio of the smallest to the largest lam.")
+    ] = 1e-2,
     solver: options.Solver = "auto",
     tol: options.Tol = 1e-4,
     max_iter: options.MaxIter = None,
@@ -43,7 +48,7 @@ def path(
         typer.Option(
             rich_help_panel="Output",
             metavar="FOLDER",
-            help="Write each point as it comes; the same call again goes on from there.",
+            help="Write each point when it is solved; repeating the call resumes the path.",
         ),
     ] = None,
     force: options.Force = False,
@@ -51,8 +56,8 @@ def path(
 ) -> None:
     """Train networks along a regularisation path, each certified.
 
-    From lam_max, where no neuron is left, down to eps * lam_max, each point started from the one before. Where rows
-    are held out, the point of the best validation score is marked.
+    The path runs from lam_max, where the network is zero, down to eps * lam_max, each point started from the previous
+    one. If rows are held out, the point of the best validation score is marked.
     """
     out, errors = Console(highlight=False), Console(stderr=True)
     with working(errors, "loading") as status:
@@ -61,18 +66,18 @@ def path(
         from cvxrelu.cli.views.path import draw_path, path_record, print_path
 
         check_outputs([plot], force)
-        draw = None if plot is None else draw_path(plot)  # raises now, not after the work
+        draw = None if plot is None else draw_path(plot)  # raises before the work
         split = split_table(read_table(data, target, task), test_size, seed)
         settings = options.settings_of(kind, gates, loss, seed, tol, max_iter, time_limit, lam=0.0, solver=solver)
         done = 0
 
-        def tell(solution: Any) -> None:
+        def show_progress(solution: Any) -> None:
             nonlocal done
             done += 1
             status.update(f"solving: {done} of {n_lams} points, {solution.certificate.n_active} neurons")
 
         status.update("solving")
-        run = run_path(split, settings, n_lams=n_lams, eps=eps, save_to=save_to, callback=tell)
+        run = run_path(split, settings, n_lams=n_lams, eps=eps, save_to=save_to, callback=show_progress)
         if draw is not None and len(run.path):
             draw(run)
     if as_json:

@@ -37,7 +37,7 @@ def solve(
     time_limit: options.TimeLimit = None,
     save_network: Annotated[
         pathlib.Path | None,
-        options.output("Write the network, for the columns as they are and a column of ones, as an npz file."),
+        options.output("Write the network, for raw columns and a column of ones, as an npz file."),
     ] = None,
     save_certificate: Annotated[
         pathlib.Path | None, options.output("Write the certificate, for cvxrelu verify and for others to check.")
@@ -45,8 +45,8 @@ def solve(
     save_data: Annotated[
         pathlib.Path | None,
         options.output(
-            "Write the rows as they were trained on and certified: npz with X, y, X_test, y_test and how they were "
-            "standardised."
+            "Write the standardised rows of training and certificate as an npz file: X, y, X_test, y_test and the "
+            "standardisation."
         ),
     ] = None,
     force: options.Force = False,
@@ -54,8 +54,8 @@ def solve(
 ) -> None:
     """Train a network on your own table, with a certificate.
 
-    Standardises the columns, samples gates, solves the convex program and maps its answer to a network; says how far
-    from optimal that can be at most. The same as the estimators of the package in Python.
+    Standardises the columns, samples gates, solves the convex program, maps its answer to a network and bounds how far
+    it is from optimal, like the package's estimators in Python.
     """
     out, errors = Console(highlight=False), Console(stderr=True)
     outputs = {"network": save_network, "certificate": save_certificate, "data": save_data}

@@ -10,7 +10,7 @@ from cvxrelu.cli.terminal import epilog
 EPILOG = epilog(
     "cvxrelu verify net.cert --data train.npz",
     "cvxrelu verify net.cert --data train.npz --exact",
-    codes="Exit codes: 0 verified; 1 rejected; 2 bad input, or out of reach of --exact.",
+    codes="Exit codes: 0 verified; 1 rejected; 2 invalid input, or --exact is not available.",
 )
 
 
@@ -21,14 +21,15 @@ def verify(
     ],
     data: Annotated[pathlib.Path, typer.Option(metavar="FILE", help="npz file with the arrays X and y.")],
     exact: Annotated[
-        bool, typer.Option("--exact", help="In rational arithmetic too: squared and Huber loss, small problems.")
+        bool,
+        typer.Option("--exact", help="Also verify in rational arithmetic: squared and Huber loss, small problems."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a single JSON object.")] = False,
 ) -> None:
     """Check a saved certificate against the data.
 
-    Derives both bounds anew from weights, dual point and data, and rejects claims that are better. The same as the
-    stand-alone file cvxrelu/certificates/checker.py, which needs NumPy alone.
+    Derives both bounds from weights, dual point and data, and rejects claims that they do not support, like the
+    stand-alone file cvxrelu/certificates/checker.py, which needs only NumPy.
     """
     from cvxrelu.certificates import checker
 

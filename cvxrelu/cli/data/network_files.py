@@ -1,4 +1,4 @@
-"""Networks that the commands train, as files: the network for raw data, and how it was trained."""
+"""Files of networks trained by the commands: the network for raw data, and a record of its training."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _MOMENTS = ("x_mean", "x_scale", "y_mean", "y_scale")
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """How a network was trained: what it takes for a certificate of it to be the one that the training ended with.
+    """Record of a network's training, with which its certificate can be reproduced.
 
     Attributes
     ----------
     features : tuple of str
-        Columns of the table, in the order in which the network takes them.
+        Columns of the table, in the network's order.
     target : str
-        Column that it predicts.
+        Column that the network predicts.
     task : Task
         REGRESSION or CLASSIFICATION.
     labels : tuple of str
@@ -40,13 +40,13 @@ class Training:
     lam : float
         Strength of the weight decay.
     test_size, seed : float and int
-        How the table was split.
+        Fraction and seed of the split.
     n_rows : int
-        Rows that it was trained on.
+        Number of training rows.
     rows_sha256 : str
-        Their hash.
+        Hash of the training rows.
     standardization : Standardization
-        What the weight decay is of: the weights on standardised columns.
+        Standardisation of the columns; the weight decay is of the weights on standardised columns.
     """
 
     features: tuple[str, ...]
@@ -80,7 +80,7 @@ class Training:
         )
 
     def check_columns(self, table: Table) -> None:
-        """Raise ValueError for a table of other columns than the network takes, or other classes than it tells."""
+        """Raise ValueError if the table has other features or classes than the training."""
         if table.features != self.features:
             raise ValueError(
                 f"the features must be those that the network was trained on, {_listing(self.features)}; "
@@ -94,12 +94,12 @@ class Training:
 
 
 def save_trained(network: Network, training: Training, path: Path, *, overwrite: bool) -> None:
-    """Write a network for raw data and how it was trained to a file that `cvxrelu.load_network` reads.
+    """Write a network for raw data and the record of its training to a file that `cvxrelu.load_network` reads.
 
     Raises
     ------
     OSError
-        If it cannot be written, or is there and ``overwrite`` is False.
+        If the file cannot be written, or exists and ``overwrite`` is False.
     """
     moments = training.standardization
     record: dict[str, Any] = {
@@ -120,12 +120,12 @@ def save_trained(network: Network, training: Training, path: Path, *, overwrite:
 
 
 def load_training(path: Path) -> Training | None:
-    """Return how the network of a file was trained; None where the file does not tell.
+    """Return the record of the training in the file of a network; None if there is none.
 
     Raises
     ------
     OSError, ValueError
-        If it cannot be read, or what it tells is not understood.
+        If the file cannot be read, or the record is invalid.
     """
     record = read_training(path)
     if record is None:
@@ -146,15 +146,15 @@ def load_training(path: Path) -> Training | None:
             standardization=Standardization(**moments, bias=True),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} does not tell how its network was trained: {error!r}") from error
+        raise ValueError(f"{path} has an invalid record of its network's training: {error!r}") from error
 
 
 def check_network_file(path: Path | None) -> None:
-    """Raise ValueError for a name of another format than what is written."""
+    """Raise ValueError for an output file whose name does not end in .npz."""
     if path is not None and path.suffix.lower() != ".npz":
         raise ValueError(
-            f"a network is written as an npz file: give a name that ends in .npz, not {path} (in Python, "
-            "cvxrelu.load_network('net.npz').to_onnx('net.onnx', bias=True) exports it)"
+            f"networks are written as npz files: give a name that ends in .npz, not {path} (to export it, use "
+            "cvxrelu.load_network('net.npz').to_onnx('net.onnx', bias=True) in Python)"
         )
 
 
@@ -167,15 +167,15 @@ def save_rows(
     *,
     overwrite: bool,
 ) -> None:
-    """Write the rows of a certificate as an npz file: X and y, standardised, and how to standardise others like them.
+    """Write the standardised rows X and y of a certificate as an npz file, with their standardisation.
 
     Columns of X are those of ``features``, (value - x_center) / x_scale, and 1; y is (target - y_center) / y_scale, or
-    -1 and +1 for ``labels``. Of a split, X_test and y_test are alike.
+    -1 and +1 for ``labels``. With a split, X_test and y_test are written likewise.
 
     Raises
     ------
     OSError
-        If it cannot be written, or is there and ``overwrite`` is False.
+        If the file cannot be written, or exists and ``overwrite`` is False.
     """
     moments = training.standardization
     arrays = {

@@ -1,4 +1,4 @@
-"""Files that hold a table, CSV, Parquet and NPZ, as named columns of cells; needs pandas, the extra ``tables``."""
+"""Read tables from CSV, Parquet and NPZ files as named columns of cells; needs pandas, the extra ``tables``."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ class TableError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """The columns of a table as its file has them.
+    """The cells of a table file.
 
     Attributes
     ----------
     frame : DataFrame
-        Columns of numbers or text, named by distinct strings; missing cells are NaN. Its index is the place of each
+        Columns of numbers or text, named by distinct strings; missing cells are NaN. Its index is the position of each
         row in the file, counted from 1.
-    place : str
-        What is counted: "line", the header being the first, or "row".
+    unit : str
+        Unit of the index: "line", including the header, or "row".
     """
 
     frame: pd.DataFrame
-    place: str
+    unit: str
 
 
 def read_cells(path: Path) -> Cells:
-    """Return the table of a file: NPZ or Parquet by the end of its name, else CSV.
+    """Return the table of a file: NPZ or Parquet by its extension, else CSV.
 
-    An NPZ file has arrays X (n, d), whose columns become "x0", "x1", ..., and y (n,), which becomes "y".
+    An NPZ file has arrays X (n, d), whose columns are named "x0", "x1", ..., and y (n,), named "y".
 
     Raises
     ------
     TableError
-        If the file cannot be read, or holds no table of numbers and text, or if pandas is not installed.
+        If the file cannot be read or is not a table of numbers and text, or pandas is not installed.
     """
     try:
         import pandas  # noqa: F401
@@ -64,7 +64,7 @@ def read_cells(path: Path) -> Cells:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    """Return the cells of a CSV file as text, missing ones as NaN, indexed by their line."""
+    """Return the cells of a CSV file as text, missing ones as NaN, indexed by line."""
     import pandas as pd
 
     try:
@@ -78,7 +78,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     header = text.partition("\n")[0]
     separator = next((mark for mark in ";\t" if mark in header and "," not in header), ",")
     try:
-        # The header is read as a row: pandas would rename columns of equal name, and shift lines of other lengths.
+        # Read the header as a row: pandas would rename duplicate columns, and shift lines of other lengths.
         cells = pd.read_csv(io.StringIO(text), sep=separator, header=None, dtype=str, skip_blank_lines=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         reason = str(error).removeprefix("Error tokenizing data. C error: ").strip()
@@ -89,7 +89,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     if names.isna().any():
         raise TableError(
             f"column {int(names.isna().argmax()) + 1} of {path} has no name in line 1 "
-            "(if it is an index that was saved with the table, remove it)"
+            "(remove it if it is an index saved with the table)"
         )
     if names.duplicated().any():
         raise TableError(f"{path} has more than one column {names[names.duplicated()].iloc[0]!r}")
@@ -98,7 +98,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    """Return the columns of a Parquet file: booleans and numbers as float64, text as it is."""
+    """Return the columns of a Parquet file: booleans and numbers as float64, text unchanged."""
     import pandas as pd
 
     try:
@@ -109,7 +109,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         frame = pd.read_parquet(io.BytesIO(raw), engine="pyarrow")
     except ImportError as error:
         raise TableError("pyarrow is needed to read Parquet: pip install 'cvxrelu[parquet]'") from error
-    except (ValueError, OSError) as error:  # pyarrow's own errors are of these classes
+    except (ValueError, OSError) as error:  # pyarrow's errors derive from these
         raise TableError(f"{path} is not a Parquet file: {error}") from error
     names = [str(name) for name in frame.columns]
     columns = [_plain(path, name, frame.iloc[:, k]) for k, name in enumerate(names)]
@@ -130,7 +130,7 @@ def _plain(path: Path, name: str, column: pd.Series[Any]) -> NDArray[Any]:
 def _read_npz(path: Path) -> pd.DataFrame:
     """Return the arrays X and y of an NPZ file as columns."""
     try:
-        with path.open("rb") as file:  # numpy leaves a file open that it cannot read
+        with path.open("rb") as file:  # NumPy does not close a file that it cannot read
             archive = np.load(file, allow_pickle=False)
             X, y = (archive[name] for name in ("X", "y"))
     except OSError as error:
@@ -156,6 +156,6 @@ def _numbered(columns: dict[str, NDArray[Any]], n: int) -> pd.DataFrame:
 
 
 def listing(names: pd.Index[str] | np.ndarray) -> str:
-    """Return the first names, quoted, and how many there are if some are left out."""
+    """Return the first names, quoted, and the total number if some are omitted."""
     listed = ", ".join(repr(name) if isinstance(name, str) else f"{name:g}" for name in names[:_LISTED])
     return listed if len(names) <= _LISTED else f"{listed}, ... ({len(names)} in all)"

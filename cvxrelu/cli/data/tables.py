@@ -1,4 +1,4 @@
-"""A user's table as checked arrays, and the split into training and test rows."""
+"""A user's table as validated arrays, and its split into training and test rows."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Features and target, checked: all finite.
+    """Validated features and target, all finite.
 
     Attributes
     ----------
     X : ndarray of shape (n, d)
         Features.
     y : ndarray of shape (n,)
-        Target: its numbers, or -1 and +1 for the two ``labels``.
+        Target: numbers, or -1 and +1 for the two ``labels``.
     features : tuple of str
         Names of the columns of X.
     task : Task
@@ -36,7 +36,7 @@ class Table:
     labels : tuple of str
         The labels that became -1 and +1; empty for regression.
     blank_lines : int
-        Lines without any value, which were skipped.
+        Number of skipped lines without any value.
     target : str
         Name of the target.
     """
@@ -52,7 +52,7 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class TrainTestSplit:
-    """Training and test rows, as they are in the table.
+    """Training and test rows of a table, not standardised.
 
     Attributes
     ----------
@@ -63,11 +63,11 @@ class TrainTestSplit:
     constant : tuple of str
         Features that are constant, to rounding, on the training rows.
     table : Table
-        What was split.
+        The table.
     test_size : float
-        The fraction of its rows that was asked for as a test.
+        Requested fraction of test rows.
     seed : int
-        Which of the splits of that size.
+        Seed of the split.
     """
 
     X_train: FloatArray
@@ -81,26 +81,26 @@ class TrainTestSplit:
 
     @property
     def rows_sha256(self) -> str:
-        """Hash of the training rows, in their order."""
+        """Hash of the training rows, which depends on their order."""
         return content_hash({}, {"X": self.X_train, "y": self.y_train})
 
 
 def read_table(path: Path, target: str | None, task: Task = Task.AUTO) -> Table:
     """Read a CSV, Parquet or NPZ file: numbers in every column, or two labels in the target.
 
-    CSV has a header; the separator is a comma, or a semicolon or tab where the header has these and no comma. NPZ has
-    arrays X and y, and y is the target where None is given. With ``Task.AUTO``, a target of exactly two distinct values
-    is a classification.
+    A CSV file has a header; the separator is a comma, or a semicolon or tab if the header has these and no comma. An
+    NPZ file has arrays X and y, and y is the default target. With ``Task.AUTO``, a target of exactly two distinct
+    values means classification.
 
     Raises
     ------
     TableError
-        If the file cannot be read or used, with the column and the place to look at: the line of a CSV
-        file (the header is line 1), or the row.
+        If the file cannot be read or used; the message names the column and the line of a CSV file (the header is
+        line 1), or the row.
     """
     read = read_cells(path)
     cells = read.frame
-    blank = cells.isna().all(axis="columns") & (read.place == "line")
+    blank = cells.isna().all(axis="columns") & (read.unit == "line")
     cells = cells[~blank]
     if target is None and path.suffix.lower() == ".npz":
         target = "y"
@@ -112,10 +112,10 @@ def read_table(path: Path, target: str | None, task: Task = Task.AUTO) -> Table:
         raise TableError(f"{path} has no feature: {target!r} is its only column")
     if len(cells) < 2:
         raise TableError(f"{path} has {len(cells)} row(s) of data; at least 2 are needed")
-    _check_complete(cells, read.place)
+    _check_complete(cells, read.unit)
     features = cells.drop(columns=target)
-    X = np.column_stack([_numbers(features[name], read.place) for name in features.columns])
-    y, labels = _target(cells[target], task, read.place)
+    X = np.column_stack([_numbers(features[name], read.unit) for name in features.columns])
+    y, labels = _target(cells[target], task, read.unit)
     return Table(
         X=X,
         y=y,
@@ -128,14 +128,14 @@ def read_table(path: Path, target: str | None, task: Task = Task.AUTO) -> Table:
 
 
 def split_table(table: Table, test_size: float, seed: int) -> TrainTestSplit:
-    """Split a table at random, by class where it has classes.
+    """Split a table at random, stratified by class for classification.
 
     ``test_size`` is the fraction of the rows to test on; 0 keeps all for training.
 
     Raises
     ------
     TableError
-        If there are too few rows for such a split, or numbers too large to scale.
+        If there are too few rows for the split, or values too large to standardise.
     """
     if not check_number("test size", test_size, minimum=0.0) < 1.0:
         raise TableError(f"test size must be at least 0 and below 1; got {test_size:g}")
@@ -166,17 +166,17 @@ def split_table(table: Table, test_size: float, seed: int) -> TrainTestSplit:
     )
 
 
-def _check_complete(cells: pd.DataFrame, place: str) -> None:
+def _check_complete(cells: pd.DataFrame, unit: str) -> None:
     missing = np.argwhere(cells.isna().to_numpy())
     if len(missing):
         row, column = missing[0]
         raise TableError(
-            f"missing value in column {cells.columns[column]!r}, {place} {cells.index[row]} "
-            f"({len(missing)} in all): fill them in, or remove their {place}s"
+            f"missing value in column {cells.columns[column]!r}, {unit} {cells.index[row]} "
+            f"({len(missing)} in all): fill them in, or remove their {unit}s"
         )
 
 
-def _numbers(column: pd.Series[Any], place: str) -> FloatArray:
+def _numbers(column: pd.Series[Any], unit: str) -> FloatArray:
     import pandas as pd
 
     numbers = np.asarray(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
@@ -185,38 +185,38 @@ def _numbers(column: pd.Series[Any], place: str) -> FloatArray:
             row = int(np.argmax(bad))
             raise TableError(
                 f"column {column.name!r} must hold finite numbers; got {problem}, {column.iloc[row]!r}, "
-                f"in {place} {column.index[row]} ({int(bad.sum())} in all)"
+                f"in {unit} {column.index[row]} ({int(bad.sum())} in all)"
             )
     return numbers
 
 
-def _target(column: pd.Series[Any], task: Task, place: str) -> tuple[FloatArray, tuple[str, ...]]:
+def _target(column: pd.Series[Any], task: Task, unit: str) -> tuple[FloatArray, tuple[str, ...]]:
     import pandas as pd
 
     if pd.to_numeric(column, errors="coerce").notna().all():
-        values = _numbers(column, place)
+        values = _numbers(column, unit)
         if task is Task.REGRESSION or (task is Task.AUTO and len(np.unique(values)) != 2):
             return values, ()
     else:
         if task is Task.REGRESSION:
-            _numbers(column, place)  # raises, with the place
+            _numbers(column, unit)  # raises, with the position
         values = column.to_numpy(dtype=object)
     labels, codes = np.unique(values, return_inverse=True)
     if len(labels) != 2:
         raise TableError(
             f"target {column.name!r} has {len(labels)} distinct value(s), {listing(labels)}: "
-            "classification needs two classes, and regression numbers"
+            "classification needs two classes, regression needs numbers"
         )
     return 2.0 * codes - 1.0, tuple(f"{label:g}" if isinstance(label, float) else str(label) for label in labels)
 
 
 def _varies(values: FloatArray, names: tuple[str, ...]) -> NDArray[np.bool_]:
-    """Return which columns vary by more than rounding, by the rule of scikit-learn's StandardScaler.
+    """Return a mask of columns that vary by more than rounding, by the rule of scikit-learn's StandardScaler.
 
     Raises
     ------
     TableError
-        If the variance of one overflows.
+        If a variance overflows.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         means, variances = values.mean(axis=0), values.var(axis=0)
@@ -226,6 +226,6 @@ def _varies(values: FloatArray, names: tuple[str, ...]) -> NDArray[np.bool_]:
     if not finite.all():
         column = int(np.argmin(finite))
         raise TableError(
-            f"values of {names[column]!r} are too large to scale (up to {np.abs(values[:, column]).max():g})"
+            f"values of {names[column]!r} are too large to standardise (up to {np.abs(values[:, column]).max():g})"
         )
     return varies

@@ -20,25 +20,25 @@ from cvxrelu.networks.loading import read_network_file
 from cvxrelu.networks.network import Network
 from cvxrelu.runtime.threads import silenced
 
-_FRACTION = 0.1  # of the tolerance: the gap to which the bound is computed, so that the rest is the network's
+_FRACTION = 0.1  # of the tolerance: relative gap of the bound, so that most of the gap is due to the network
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A network of a file and the data that it is judged on, in the units of its weight decay.
+    """A network and the data of its certificate, standardised as in its training.
 
     Attributes
     ----------
     network : Any
-        As `certify_network` takes it; where ``training`` is known, for standardised data with a column of ones.
+        As `certify_network` accepts it; if ``training`` is known, for standardised data with a column of ones.
     X, y : ndarray of shape (n, d), and (n,) or (n, c)
         The data.
     training : Training or None
-        How `cvxrelu solve` trained it; None for networks of other origin, which are judged on the data as they are.
+        Record of the training by `cvxrelu solve`; None for other networks, which are certified on the raw data.
     n_given : int
-        Rows of the file of data: more than n where only those that the network was trained on are taken.
+        Number of rows in the data file: more than n if only the training rows are used.
     known_rows : bool
-        Whether the rows are those that the network was trained on.
+        Whether the rows are the network's training rows.
     """
 
     network: Any
@@ -49,26 +49,26 @@ class Subject:
     known_rows: bool
 
     def raw(self, network: Network) -> Network:
-        """Return the network for the columns as they are in the file of data."""
+        """Return the network for the raw columns of the data file."""
         return network if self.training is None else self.training.standardization.network(network)
 
 
 def read_subject(network: Path, data: Path, target: str | None) -> Subject:
-    """Return a network and the data to judge it on.
+    """Return a network and the data of its certificate.
 
-    Of a network by `cvxrelu solve`, the columns are standardised as they were, and of a table that holds the rows that
-    it was trained on, these are taken; so that the certificate is the one that the training ended with.
+    For a network by `cvxrelu solve`, the columns are standardised as in its training, and only its training rows are
+    used if the table holds them: the certificate is then that of the training.
 
     Raises
     ------
     OSError, ValueError
-        If they cannot be read, or do not fit each other.
+        If the files cannot be read, or do not match each other.
     """
     given = read_network_file(network)
     training = load_training(network)
     if data.suffix.lower() == ".npz" and (training is None or _standardized_by(data, training)):
         if target is not None:
-            raise ValueError(f"leave --target out: the target of {data} is its array y")
+            raise ValueError(f"omit --target: the target of {data} is its array y")
         X, y = read_data(data)
         if training is not None:
             given = training.standardization.standardized(given)
@@ -92,9 +92,9 @@ def read_subject(network: Path, data: Path, target: str | None) -> Subject:
 
 
 def _rows_of_training(table: Table, training: Training) -> tuple[FloatArray, FloatArray, bool]:
-    """Return the rows of a table that a network was trained on and True, or all of them and False."""
+    """Return the training rows of a network in a table and True, or all rows and False if they are not there."""
     for test_size in (0.0, training.test_size):
-        with contextlib.suppress(TableError):  # a table that cannot be split so is another one
+        with contextlib.suppress(TableError):  # a table that cannot be split like this is another one
             split = split_table(table, test_size, training.seed)
             if split.rows_sha256 == training.rows_sha256:
                 return split.X_train, split.y_train, True
@@ -104,37 +104,37 @@ def _rows_of_training(table: Table, training: Training) -> tuple[FloatArray, Flo
 def certify_file(
     subject: Subject, lam: float, loss: str | None, scope: Scope, *, tol: float, time_limit: float
 ) -> NetworkCertificate:
-    """Return what is proven of a network; raises as `certify_network` does.
+    """Return the certificate of a network; errors as in `certify_network`.
 
-    Without a warning where the bound is not tight: ``within`` and ``improved_rel_gap`` tell.
+    There is no warning if the bound is not tight: see ``within`` and ``improved_rel_gap``.
     """
     tol = check_number("tol", tol, minimum=0.0, strict=True)
     time_limit = check_number("time limit", time_limit, minimum=0.0, strict=True)
     if loss is None:
         loss = "squared" if subject.training is None else subject.training.loss
-    # The bound is computed to a smaller tolerance than the one asked for: a warning of it would be none of the user's.
+    # The bound is computed to a tighter tolerance than the user's, so its warning does not concern the user.
     return silenced(certify_network, ConvergenceWarning)(
         subject.network, subject.X, subject.y, lam, loss, scope=scope.value, tol=_FRACTION * tol, time_limit=time_limit
     )
 
 
 def _standardized_by(data: Path, training: Training) -> bool:
-    """Return whether a file of data holds standardised rows, as `cvxrelu solve` writes them.
+    """Return whether a data file holds standardised rows written by `cvxrelu solve`.
 
     Raises
     ------
     ValueError
-        If they were standardised in another way than those that the network was trained on.
+        If their standardisation differs from that of the network's training.
     """
     with data.open("rb") as file:
         try:
             archive = np.load(file, allow_pickle=False)
             arrays = {name: archive[name] for name in ("x_center", "x_scale") if name in archive}
-        except Exception:  # whatever NumPy raises on files of another kind: for who reads X and y to name
+        except Exception:  # NumPy raises many kinds; the reader of X and y then reports the error
             return False
     if len(arrays) < 2:
         return False
     moments = training.standardization
     if not (np.array_equal(arrays["x_center"], moments.x_mean) and np.array_equal(arrays["x_scale"], moments.x_scale)):
-        raise ValueError(f"the rows of {data} were standardised by another training than that of the network")
+        raise ValueError(f"the rows of {data} were not standardised as in the network's training")
     return True

@@ -1,4 +1,4 @@
-"""One convex program, solved by several solvers and judged by one certificate."""
+"""One convex program, solved by several solvers, with a certificate of each answer."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,36 +22,36 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """What one solver did.
+    """Result of one solver.
 
     Attributes
     ----------
     solver : str
-        Its name, as `cvxrelu.solve` spells it.
+        Name, as in `cvxrelu.solve`.
     solution : Solution or None
-        Its certified answer; None if it could not run.
-    word : str
-        The status of the solution, or "unavailable" or "unable".
+        Certified solution; None if the solver could not run.
+    status : str
+        Status of the solution, or "unavailable" or "unable".
     reason : str
-        Why it could not run.
+        Why the solver could not run.
     """
 
     solver: str
     solution: Solution | None
-    word: str
+    status: str
     reason: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """All of them, in the order asked.
+    """Results of several solvers, in the given order.
 
     Attributes
     ----------
     problem : ConvexGatedReLU or ConvexReLU
-        What was solved.
+        The problem solved.
     tol : float
-        Relative certified gap that was asked for.
+        Requested certified relative gap.
     trials : tuple of Trial
         One for each solver.
     """
@@ -62,7 +62,7 @@ class Comparison:
 
     @property
     def solutions(self) -> list[Solution]:
-        """The answers that there are."""
+        """The solutions of the solvers that ran."""
         return [trial.solution for trial in self.trials if trial.solution is not None]
 
     @property
@@ -73,14 +73,14 @@ class Comparison:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The best lower and the best upper bound: the optimal value is between them; None without any answer."""
+        """The best lower and upper bounds on the optimal value; None without a solution."""
         if not self.solutions:
             return None
         return max(each.lower for each in self.solutions), min(each.objective for each in self.solutions)
 
     @property
     def contradiction(self) -> bool:
-        """Whether the certified intervals of two solvers do not meet, beyond rounding: a bug."""
+        """Whether the certified intervals of two solvers are disjoint beyond rounding, which would be a bug."""
         if self.interval is None:
             return False
         return contradict(*self.interval, self.problem.value_at_zero, _ROUNDING)
@@ -89,23 +89,23 @@ class Comparison:
 def compare_solvers(
     problem: ConvexProblem, names: Sequence[str], settings: Settings, progress: Callable[[str], object]
 ) -> Comparison:
-    """Solve the problem by each solver once, named in any case, telling ``progress`` which one is at work.
+    """Solve the problem once with each solver; names are case-insensitive, and ``progress`` gets messages.
 
     Raises
     ------
     ValueError
-        If a name is of no solver, before any is run.
+        If a name is unknown; raised before any solve.
     """
     known = ["auto", *NATIVE_SOLVERS, *solver_names()]
-    spelled = dict.fromkeys(check_solver(name, known) for name in names)
-    return Comparison(problem, settings.tol, tuple(_try(problem, name, settings, progress) for name in spelled))
+    distinct = dict.fromkeys(check_solver(name, known) for name in names)
+    return Comparison(problem, settings.tol, tuple(_try(problem, name, settings, progress) for name in distinct))
 
 
 def _try(problem: ConvexProblem, name: str, settings: Settings, progress: Callable[[str], object]) -> Trial:
-    progress(f"solving by {name}")
+    progress(f"solving with {name}")
     try:
-        run = silenced(solve, ConvergenceWarning)  # the table shows how far each came
-        if name in NATIVE_SOLVERS:  # its kernels are compiled, or loaded, at their first call
+        run = silenced(solve, ConvergenceWarning)  # the table shows the gaps
+        if name in NATIVE_SOLVERS:  # compile or load its kernels first
             run(problem.restrict(np.arange(1)), name, max_iter=1)
         solution = run(problem, name, tol=settings.tol, max_iter=settings.max_iter, time_limit=settings.time_limit)
     except SolverNotAvailableError as error:

@@ -1,4 +1,4 @@
-"""The demonstration: both convex programs on real data, their duals and networks, and what was proved."""
+"""The demonstration: both convex programs on real data, their duals, networks and certificates."""
 
 import math
 import subprocess
@@ -28,7 +28,7 @@ _TEST_SIZE = 0.2
 
 
 def load_demo_split(seed: int) -> TrainTestSplit:
-    """Return scikit-learn's breast-cancer data, split."""
+    """Return a split of scikit-learn's breast-cancer data."""
     data = load_breast_cancer()
     malignant, benign = (str(name) for name in data.target_names)
     table = Table(
@@ -43,7 +43,7 @@ def load_demo_split(seed: int) -> TrainTestSplit:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What the demonstration shows of one problem: the run, its dual program, and a native solver's answer."""
+    """Results for one problem: the run, its dual program, and a native solver's solution."""
 
     run: Run
     dual: Duality
@@ -53,7 +53,7 @@ class Outcome:
 def run_demo(
     split: TrainTestSplit, all_settings: Sequence[Settings], progress: Callable[[str], object]
 ) -> list[Outcome]:
-    """Solve primal, dual and natively for each of the settings, telling ``progress`` what is under way."""
+    """Solve the primal and dual programs, and natively, for each of the settings; ``progress`` gets messages."""
     outcomes = []
     for settings in all_settings:
         progress(f"{settings.kind.label}: primal program, network and certificate")
@@ -61,7 +61,7 @@ def run_demo(
         progress(f"{settings.kind.label}: dual program")
         dual = solve_dual(run)
         progress(f"{settings.kind.label}: {_NATIVE}")
-        # Without a warning: the table shows how far it came.
+        # Silenced, as the table shows the gap.
         native = silenced(solve, ConvergenceWarning)(
             run.solution.problem,
             _NATIVE,
@@ -73,7 +73,7 @@ def run_demo(
 
 
 def failed_checks(outcome: Outcome) -> list[str]:
-    """Return a sentence for each claim of the demonstration that does not hold; none if all do."""
+    """Return a message for each claim of the demonstration that does not hold."""
     run, dual, native = outcome.run, outcome.dual, outcome.native
     title, tol = run.settings.kind.label, run.settings.tol
     rel_gap, upper = run.certificate.rel_gap, run.certificate.upper
@@ -84,22 +84,22 @@ def failed_checks(outcome: Outcome) -> list[str]:
     if not rel_gap <= tol:
         failures.append(f"{title}: the certified relative gap, {rel_gap:.1e}, is above {tol:.1e}")
     if not duality <= tol * abs(upper):
-        found = "none" if dual.value == -math.inf else f"one that is {duality:.1e} off"
+        error = "no value" if dual.value == -math.inf else f"a difference of {duality:.1e}"
         failures.append(
-            f"{title}: strong duality was not shown, the solver's dual program gave no value near enough to the "
-            f"primal one ({found}); the certificate does not depend on it"
+            f"{title}: strong duality was not shown, as the solver's dual program did not attain the primal value "
+            f"({error}); the certificate does not depend on it"
         )
     if not mapping <= _SAME_OBJECTIVE * max(1.0, abs(upper)):
         failures.append(f"{title}: the objectives of network and convex program differ by {mapping:.1e}")
     if not max(native.lower, run.certificate.lower) <= min(native.objective, upper) * (1 + _ROUNDING):
-        failures.append(f"{title}: the certified intervals of {native.solver} and {run.solution.solver} do not meet")
+        failures.append(f"{title}: the certified intervals of {native.solver} and {run.solution.solver} are disjoint")
     return failures
 
 
 def check_elsewhere(runs: Sequence[Run]) -> list[str]:
-    """Save each certificate, have the stand-alone checker verify the file, and return what it said, "" if it refused.
+    """Save each certificate, verify the file with the stand-alone checker, and return a line each, "" if rejected.
 
-    The checker runs in a process of its own, isolated from the package.
+    The checker runs in its own process, isolated from the package.
     """
     verdicts = []
     with tempfile.TemporaryDirectory() as folder:
@@ -110,18 +110,18 @@ def check_elsewhere(runs: Sequence[Run]) -> list[str]:
             command = [sys.executable, "-I", checker.__file__, str(file), "--data", str(data)]
             answer = subprocess.run(command, capture_output=True, text=True, check=False)
             size = file.stat().st_size / 1024
-            said = f"certificate saved ({size:.0f} kB) and verified by checker.py, with NumPy alone"
-            verdicts.append(f"{run.settings.kind.label}: {said}" if answer.returncode == 0 else "")
+            verdict = f"certificate saved ({size:.0f} kB) and verified by checker.py, with NumPy alone"
+            verdicts.append(f"{run.settings.kind.label}: {verdict}" if answer.returncode == 0 else "")
     return verdicts
 
 
 def conclusions(runs: Sequence[Run]) -> list[str]:
-    """Return what the demonstration proved and what it did not, in plain words."""
+    """Return lines that state what the demonstration proves and what it does not."""
     gap = max(run.certificate.rel_gap for run in runs)
     return [
         f"Proved: to a relative gap of {gap:.1e}, each network is optimal among all two-layer networks of its "
         "kind, of any width, whose neurons have the given patterns.",
-        "How: a dual feasible point bounds every such network from below, and the network reaches that bound. "
-        "Both values were computed again from weights and data, in floating point; no solver was believed.",
+        "How: a feasible dual point bounds the objective of every such network from below, and the network attains the "
+        "bound. Both values were recomputed from weights and data in floating point, without trusting a solver.",
         "Not claimed: anything about networks with other patterns, which may do better, or about new data.",
     ]

@@ -1,4 +1,4 @@
-"""What is installed here: versions, solvers and their licences, linear algebra, threads."""
+"""Inspect the environment: versions, solvers and their licences, linear algebra, threads."""
 
 import os
 import platform
@@ -16,7 +16,7 @@ _OPTIONAL = {
     "pandas": "tables",
     "matplotlib": "plots",
     "pyarrow": "Parquet files",
-    "torch": "training by SGD, networks of PyTorch",
+    "torch": "training by SGD, PyTorch networks",
     "onnx": "ONNX files",
 }
 _VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -29,15 +29,15 @@ class SolverState:
     Attributes
     ----------
     name : str
-        As CVXPY spells it.
+        CVXPY's name.
     availability : Availability
         Whether it can be used here.
     version : str or None
-        Of its package, where that is known.
+        Version of its package, if known.
     licensed : bool
         Whether it needs a licence.
     package : str or None
-        What to install for it, where that is known.
+        Package to install, if known.
     """
 
     name: str
@@ -49,7 +49,7 @@ class SolverState:
 
 @dataclass(frozen=True)
 class ThreadPool:
-    """A library with threads of its own, which has been loaded: its interface, name, version and number of threads."""
+    """A loaded library with its own threads: interface, name, version and number of threads."""
 
     api: str
     name: str
@@ -59,20 +59,20 @@ class ThreadPool:
 
 @dataclass(frozen=True)
 class Environment:
-    """What is installed here.
+    """Versions, solvers and threads of the environment.
 
     Attributes
     ----------
     versions : dict
-        Of Python, the system, this package and those it needs.
+        Versions of Python, the system, this package and its dependencies.
     optional : dict
-        Package to its version, None where it is not installed, and what it is for.
+        For each optional package its version, None if it is not installed, and its use.
     native : tuple of str
-        The package's own solvers.
+        Names of the native solvers.
     solvers : tuple of SolverState
         CVXPY's solvers.
     cpus : int
-        Cores that this process may use.
+        Number of cores available to this process.
     pools : tuple of ThreadPool
         BLAS, OpenMP and their threads.
     variables : dict
@@ -89,7 +89,7 @@ class Environment:
 
 
 def inspect_environment() -> Environment:
-    """Return what is installed here; solvers that need a licence are tried on small programs."""
+    """Return the environment; solvers that need a licence are tested on small programs."""
     machine = f"{platform.system()} {platform.release()}, {platform.machine()}"
     system: dict[str, str | None] = {
         "cvxrelu": __version__,

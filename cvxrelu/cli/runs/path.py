@@ -1,4 +1,4 @@
-"""A regularisation path on training rows, with the scores of each of its networks."""
+"""A regularisation path on training rows, with the scores of its networks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,22 +15,22 @@ from cvxrelu.preprocessing.rows import with_bias
 
 @dataclass(frozen=True, eq=False)
 class PathRun:
-    """The outcome.
+    """Result of a regularisation path.
 
     Attributes
     ----------
     split : TrainTestSplit
-        The data; the test rows validate.
+        The data; test rows are used for validation.
     settings : Settings
-        What was asked; its lam plays no part.
+        The settings; their lam is not used.
     fit : Fit
         Standardisation and patterns.
     path : cvxrelu.Path
         The certified points.
     neurons : tuple of int
-        Neurons of each point's network, without the one that carries the mean of the target.
+        Numbers of neurons of each point's network, without the one that carries the mean of the target.
     train, validation : tuple of dict
-        Scores of each point, as in `Run`; validation is empty where there are no test rows.
+        Scores of each point, as in `Run`; validation is empty without test rows.
     """
 
     split: TrainTestSplit
@@ -43,12 +43,12 @@ class PathRun:
 
     @property
     def score(self) -> str:
-        """The score that points are compared by, the higher the better."""
+        """Name of the score that ranks the points; higher is better."""
         return "accuracy" if self.split.table.task is Task.CLASSIFICATION else "r2"
 
     @property
     def best(self) -> int | None:
-        """Index of the point of the best validation score, of several the one of the largest lam; None without any."""
+        """Index of the point of the best validation score, with the largest lam among ties; None without scores."""
         found = [point.get(self.score) for point in self.validation]
         known = [value for value in found if value is not None]
         return found.index(max(known)) if known else None
@@ -63,7 +63,7 @@ def run_path(
     save_to: Path | None = None,
     callback: Callable[[Solution], object] | None = None,
 ) -> PathRun:
-    """Solve a path and measure its points; raises, warns and calls back as `cvxrelu.regularization_path` does."""
+    """Solve a path and score its points; errors, warnings and callback as in `cvxrelu.regularization_path`."""
     fit = fit_of(split, settings)
     path = paths.regularization_path(
         fit.problem(0.0),

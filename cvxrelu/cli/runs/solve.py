@@ -1,4 +1,4 @@
-"""One experiment: training rows, solved both ways, mapped to a network and measured."""
+"""One experiment: solve the convex program of the training rows, map it to a network and score it."""
 
 import time
 from collections.abc import Callable
@@ -30,28 +30,28 @@ from cvxrelu.solvers.interface import Record
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """The outcome of one experiment.
+    """Result of one experiment.
 
     Attributes
     ----------
     split : TrainTestSplit
         The rows.
     settings : Settings
-        What was asked.
+        The settings.
     fit : Fit
-        Their standardisation and the program's patterns.
+        Standardisation and patterns.
     solution : Solution
-        The answer, on the distinct rows.
+        Solution on the distinct rows.
     certificate : Certificate
-        Of the same weights, on all training rows, standardised.
+        Certificate of the same weights on all training rows, standardised.
     network : ReLUNetwork or GatedReLUNetwork
         The network for the raw columns and a column of ones; it predicts the raw target.
     n_neurons : int
-        Its neurons, without the one that carries the mean of the target.
+        Its number of neurons, without the one that carries the mean of the target.
     network_objective : float
         The non-convex objective of the network for standardised data on the training rows.
     train, test : dict
-        "accuracy", or "rmse" and "r2" in units of the target, on either part; what is not defined is absent.
+        "accuracy", or "rmse" and "r2" in units of the target, on the respective rows; undefined scores are absent.
     """
 
     split: TrainTestSplit
@@ -67,20 +67,20 @@ class Run:
 
     @property
     def training(self) -> Training:
-        """What the network's file tells of the training."""
+        """Record of the training for the network's file."""
         lam = self.certificate.problem.lam
         return Training.of(self.split, self.settings.loss, lam, self.fit.standardization)
 
 
 @dataclass(frozen=True)
 class Duality:
-    """The dual program's answer, re-evaluated.
+    """Solution of the dual program, re-evaluated.
 
     Attributes
     ----------
     value : float
-        Dual objective of the feasible point made of the solver's answer: a lower bound of the primal's value. -inf
-        if the solver gave none.
+        Dual objective of the solver's dual point after it is made feasible: a lower bound on the primal optimal value.
+        -inf if the solver gave none.
     seconds : float
         Time to compile, solve and evaluate it.
     """
@@ -95,7 +95,7 @@ def fit_of(split: TrainTestSplit, settings: Settings) -> Fit:
     Raises
     ------
     TypeError, ValueError
-        If a setting is not understood.
+        If a setting is invalid.
     """
     regression = split.table.task is Task.REGRESSION
     plan = FitSettings(
@@ -129,7 +129,7 @@ def _loss(name: str, regression: bool) -> Loss:
 
 
 def lam_of(fit: Fit, settings: Settings) -> float:
-    """Return the lam that the settings ask for, or their fraction of the fit's lam_max."""
+    """Return the lam of the settings, or their fraction of the fit's lam_max."""
     if settings.lam_ratio is None:
         return settings.lam
     return check_number("lam ratio", settings.lam_ratio, minimum=0.0) * fit.problem(0.0).lam_max()
@@ -138,13 +138,13 @@ def lam_of(fit: Fit, settings: Settings) -> float:
 def train_on_split(
     split: TrainTestSplit, settings: Settings, callback: Callable[[Record], object] | None = None
 ) -> Run:
-    """Train as the estimators do, certify and measure; raises, warns and calls back as `cvxrelu.solve` does."""
+    """Train as the estimators do, certify and score; errors, warnings and callback as in `cvxrelu.solve`."""
     fit = fit_of(split, settings)
     solution = fit.solve(lam_of(fit, settings), callback=callback)
     certificate, network, inner = fit.certificate(solution), fit.network(solution), solution.network()
     if not certificate.within(settings.tol):
-        said = shortfall(certificate, solution, settings.tol)
-        warn(f"{solution.solver} ended with {said}", ConvergenceWarning, stacklevel=2)
+        gap = shortfall(certificate, solution, settings.tol)
+        warn(f"{solution.solver} ended with {gap}", ConvergenceWarning, stacklevel=2)
     problem = certificate.problem
     return Run(
         split=split,
@@ -161,7 +161,7 @@ def train_on_split(
 
 
 def solve_dual(run: Run) -> Duality:
-    """Solve the dual program of a run, at the solver's own tolerances; it may break down where the primal did not."""
+    """Solve the dual program of a run at the solver's default tolerances; it may fail even if the primal did not."""
     problem = run.solution.problem
     name = "CLARABEL" if run.settings.solver.lower() == "auto" else run.settings.solver.upper()
     options = BACKENDS[name].always if name in BACKENDS else {}
@@ -179,10 +179,10 @@ def solve_dual(run: Run) -> Duality:
 
 
 def scores(split: TrainTestSplit, y: FloatArray, prediction: FloatArray) -> dict[str, float]:
-    """Return "accuracy", or "rmse" and "r2" in units of the target; what is not defined is absent."""
+    """Return "accuracy", or "rmse" and "r2" in units of the target; undefined scores are absent."""
     if split.table.task is Task.CLASSIFICATION:
         return {"accuracy": float(accuracy_score(y, np.where(prediction >= 0.0, 1.0, -1.0)))}
     scores = {"rmse": float(root_mean_squared_error(y, prediction))}
-    if np.ptp(y) > 0.0:  # R^2 compares with the mean, and says nothing of a constant
+    if np.ptp(y) > 0.0:  # R^2 is undefined for a constant target
         scores["r2"] = float(r2_score(y, prediction))
     return scores

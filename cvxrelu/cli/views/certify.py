@@ -1,4 +1,4 @@
-"""Certified networks: a table, sentences, a record for machines."""
+"""Certified networks as a table, lines of text and a JSON record."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,13 +17,13 @@ from cvxrelu.pricing.local_search import NewNeuron
 def print_network(
     out: Console, found: NetworkCertificate, subject: Subject, tol: float, written: Mapping[str, str]
 ) -> None:
-    """Print what is proven of a network and what that means, and the files written, by what they hold."""
+    """Print the certificate of a network, its meaning and the files written."""
     out.print(network_grid(found, tol))
     print_lines(out, [*network_lines(found, subject, tol), *written_lines(written)])
 
 
 def network_grid(found: NetworkCertificate, tol: float) -> Grid:
-    """Return what is proven of a network."""
+    """Return the certificate of a network as a table."""
     problem = found.problem
     balanced = "its layers balanced" + ("" if problem.has_cones else ", neurons of one pattern merged")
     size = f"{found.network.n_neurons} neurons of {problem.d} inputs, {problem.n_outputs} output(s)"
@@ -48,20 +48,16 @@ def network_grid(found: NetworkCertificate, tol: float) -> Grid:
 
 
 def network_lines(found: NetworkCertificate, subject: Subject, tol: float) -> list[str]:
-    """Return what that means, a sentence a line."""
+    """Return lines that explain the certificate."""
     lines = ["", *_training_lines(subject)]
     if found.ones_appended:
-        lines.append("X was given a column of ones: the biases are the weights of that column.")
+        lines.append("A column of ones was appended to X; its weights are the biases.")
     if found.within(tol):
         lines.append(f"Proved: to a relative gap of {found.rel_gap:.1e}, the network is optimal in this scope.")
     else:
-        lines.append(
-            f"Not proved optimal: the least objective in this scope may be up to {100 * found.rel_gap:.3g} % lower."
-        )
+        lines.append(f"Not proved optimal: the minimum in this scope may be up to {100 * found.rel_gap:.3g} % lower.")
         if found.improved_rel_gap is not None and found.improved_rel_gap > tol:
-            loose = (
-                f"The bound itself is loose by up to {100 * found.improved_rel_gap:.3g} %, for the best network found."
-            )
+            loose = f"Even for the best network found, the gap is {100 * found.improved_rel_gap:.3g} %."
             lines.append(loose + (" A longer --time-limit may help." if found.scope == "global" else ""))
     if found.scope == "patterns":
         lines.append("Networks with other patterns may do better: see --scope global, for ReLU networks of one output.")
@@ -69,7 +65,7 @@ def network_lines(found: NetworkCertificate, subject: Subject, tol: float) -> li
 
 
 def network_record(found: NetworkCertificate, subject: Subject, tol: float) -> dict[str, Any]:
-    """Return the same in JSON's types."""
+    """Return the certificate in JSON types."""
     problem, neuron, improved = found.problem, found.neuron, found.improved
     better = None
     if improved is not None:
@@ -107,16 +103,16 @@ def network_record(found: NetworkCertificate, subject: Subject, tol: float) -> d
 
 
 def _training_lines(subject: Subject) -> list[str]:
-    """Return what the file of a network of `cvxrelu solve` tells, and what was made of it."""
+    """Return lines about the data of a network trained by `cvxrelu solve`."""
     training = subject.training
     if training is None:
         return []
     n = len(subject.y)
-    lines = ["Judged as it was trained: columns and target standardised, a column of ones for the biases."]
+    lines = ["Certified as trained: columns and target standardised, a column of ones for the biases."]
     if subject.known_rows and n < subject.n_given:
         lines.append(f"Rows: the {n} of {subject.n_given} that the network was trained on.")
     elif not subject.known_rows:
-        lines.append(f"Rows: other ones than the {training.n_rows} that the network was trained on.")
+        lines.append(f"Rows: not the {training.n_rows} that the network was trained on.")
     return lines
 
 
@@ -134,9 +130,9 @@ def _holds_for(found: NetworkCertificate) -> str:
 
 def _neuron(found: NetworkCertificate, neuron: NewNeuron, tol: float) -> str:
     lam = found.problem.lam
-    share = f"largest |t'(Xu)_+| {neuron.value:.4g}, lam {lam:.4g}"
+    values = f"largest |t'(Xu)_+| {neuron.value:.4g}, lam {lam:.4g}"
     if neuron.value > lam * (1.0 + tol):
-        return f"would lower the objective, at the rate {neuron.value - lam:.2e} of its size ({share})"
+        return f"would lower the objective, at the rate {neuron.value - lam:.2e} of its size ({values})"
     proven = neuron.exact or (found.scope == "global" and found.within(tol))
-    sure = "none would lower it" if proven else "none found that would lower it, which proves nothing"
-    return f"{sure}, to the tolerance ({share})"
+    claim = "none would lower it" if proven else "none found that would lower it, which proves nothing"
+    return f"{claim}, to the tolerance ({values})"

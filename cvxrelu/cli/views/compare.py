@@ -1,4 +1,4 @@
-"""Comparisons of solvers: a table, sentences, a record for machines."""
+"""Comparisons of solvers as a table, lines of text and a JSON record."""
 
 from typing import Any
 
@@ -18,19 +18,19 @@ from cvxrelu.preprocessing.rows import Standardization
 def print_comparison(
     out: Console, comparison: Comparison, split: TrainTestSplit, standardization: Standardization
 ) -> None:
-    """Print the data, the answers and what they are worth."""
+    """Print the data, the solvers' results and their meaning."""
     print_lines(out, data_lines(split, standardization))
     out.print(comparison_grid(comparison))
     print_lines(out, comparison_lines(comparison))
 
 
 def comparison_grid(comparison: Comparison) -> Grid:
-    """Return a row for each solver, in the order asked."""
+    """Return a table with a row for each solver, in the given order."""
     grid = new_grid("solver", "seconds", "compile", "solve", "objective", "rel. gap", "viol.", "status")
     for trial in comparison.trials:
         solution = trial.solution
         if solution is None:
-            grid.add_row(trial.solver, *["-"] * 6, trial.word)
+            grid.add_row(trial.solver, *["-"] * 6, trial.status)
             continue
         grid.add_row(
             trial.solver,
@@ -40,31 +40,30 @@ def comparison_grid(comparison: Comparison) -> Grid:
             f"{solution.objective:.8g}",
             f"{solution.certificate.rel_gap:.1e}",
             f"{solution.certificate.max_violation:.1e}",
-            trial.word,
+            trial.status,
         )
     return grid
 
 
 def comparison_lines(comparison: Comparison) -> list[str]:
-    """Return what was found, a sentence a line."""
+    """Return lines that explain the results."""
     lines = [f"{trial.solver}: {trial.reason}" for trial in comparison.trials if trial.solution is None]
     lines += [
-        f"{trial.solver} said {_own_word(trial)!r}, and is {trial.word} by the certificate."
+        f"{trial.solver} reported {_solver_status(trial)!r}, but is {trial.status} by its certificate."
         for trial in comparison.trials
-        if trial.word == "inaccurate"
+        if trial.status == "inaccurate"
     ]
     if comparison.interval is not None and not comparison.contradiction:
         lower, upper = comparison.interval
-        lines.append(f"The certified intervals meet: the optimal value is in [{lower:.10g}, {upper:.10g}].")
+        lines.append(f"The certified intervals intersect: the optimal value is in [{lower:.10g}, {upper:.10g}].")
     if comparison.proved:
         first = comparison.proved[0]
         lines.append(f"Fastest to a certified relative gap of {comparison.tol:g}: {first.solver}.")
     else:
-        lines.append(f"No solver proved its answer to a relative gap of {comparison.tol:g}.")
+        lines.append(f"No solver reached a certified relative gap of {comparison.tol:g}.")
     lines.append(
-        "Seconds are of one run each, the certificate included, native solvers loaded before; compile: CVXPY's part; "
-        "solve: as the solver says. "
-        "viol.: how far the answer was outside its cones, before it was repaired."
+        "Times are of one run each, including the certificate, without loading native solvers; compile: CVXPY's "
+        "compilation; solve: as reported by the solver. viol.: largest cone violation before the repair."
     )
     return lines
 
@@ -72,7 +71,7 @@ def comparison_lines(comparison: Comparison) -> list[str]:
 def comparison_record(
     comparison: Comparison, split: TrainTestSplit, standardization: Standardization, settings: Settings
 ) -> dict[str, Any]:
-    """Return the same in JSON's types."""
+    """Return the comparison in JSON types."""
     interval = comparison.interval
     fields = {
         "version": __version__,
@@ -94,7 +93,7 @@ def comparison_record(
 
 
 def _trial_record(trial: Trial) -> dict[str, Any]:
-    fields: dict[str, Any] = {"solver": trial.solver, "status": trial.word, "reason": trial.reason}
+    fields: dict[str, Any] = {"solver": trial.solver, "status": trial.status, "reason": trial.reason}
     solution = trial.solution
     if solution is not None:
         fields |= {
@@ -113,5 +112,5 @@ def _trial_record(trial: Trial) -> dict[str, Any]:
     return fields
 
 
-def _own_word(trial: Trial) -> str:
+def _solver_status(trial: Trial) -> str:
     return "" if trial.solution is None else trial.solution.solver_status

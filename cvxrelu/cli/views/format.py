@@ -1,4 +1,4 @@
-"""Numbers and names as the reports write them."""
+"""Formats of numbers, names and tables in the reports."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,41 +16,41 @@ _NAMES_SHOWN = 5
 
 
 def new_grid(*columns: str, left: int = 1) -> Grid:
-    """Return a table without rows: the first ``left`` columns flush left, the others right."""
+    """Return a table without rows, the first ``left`` columns left-aligned and the others right-aligned."""
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
-    for place, name in enumerate(columns):
-        grid.add_column(name, justify="left" if place < left else "right", overflow="fold", no_wrap=place >= left)
+    for i, name in enumerate(columns):
+        grid.add_column(name, justify="left" if i < left else "right", overflow="fold", no_wrap=i >= left)
     return grid
 
 
 def pairs_grid(rows: dict[str, str], title: str = "") -> Grid:
-    """Return a table of names and what stands for each, which may wrap; with a title, a header over it."""
+    """Return a table of names and values, which may wrap; a title becomes its header."""
     grid = Grid(box=box.SIMPLE_HEAD if title else None, show_header=bool(title), pad_edge=False, padding=(0, 1, 0, 0))
     grid.add_column(title, no_wrap=True)
     grid.add_column()
-    for name, words in rows.items():
-        grid.add_row(name, words)
+    for name, text in rows.items():
+        grid.add_row(name, text)
     return grid
 
 
 def value(number: float) -> str:
-    """Return an objective with ten digits."""
+    """Return an objective with ten significant digits."""
     return f"{number + 0.0:#.10g}"  # the sum turns -0 into 0
 
 
 def seconds(number: float | None) -> str:
-    """Return a time; "-" where it is not known."""
+    """Return a time, "-" if unknown."""
     return "-" if number is None else f"{number:.3f}" if number < 10.0 else f"{number:.1f}"
 
 
 def some(names: Sequence[str]) -> str:
-    """Return the first names, and how many more there are."""
+    """Return the first names and the number of omitted ones."""
     shown = ", ".join(names[:_NAMES_SHOWN])
     return shown if len(names) <= _NAMES_SHOWN else f"{shown} and {len(names) - _NAMES_SHOWN} more"
 
 
 def finite(entry: Any) -> Any:
-    """Return the entry for JSON: what is not finite is None."""
+    """Return the entry for JSON, with non-finite numbers replaced by None."""
     if isinstance(entry, dict):
         return {name: finite(value) for name, value in entry.items()}
     if isinstance(entry, list):
@@ -59,18 +59,18 @@ def finite(entry: Any) -> Any:
 
 
 def progress_line(step: Record) -> str:
-    """Return how far a solver has come."""
-    share = step.gap / abs(step.objective) if step.objective else 0.0
-    return f"{step.n_iter} iterations, {step.time:.1f} s, relative gap {share:.1e}"
+    """Return a line about a solver's progress."""
+    rel_gap = step.gap / abs(step.objective) if step.objective else 0.0
+    return f"{step.n_iter} iterations, {step.time:.1f} s, relative gap {rel_gap:.1e}"
 
 
 def written_lines(files: Mapping[str, str]) -> list[str]:
-    """Return a line for each file that was written, by what it holds."""
+    """Return a line for each file written; the keys name their contents."""
     return [f"Written: {file}, the {name}." for name, file in files.items()]
 
 
 def data_record(split: TrainTestSplit, standardization: Standardization) -> dict[str, Any]:
-    """Return what was done to the data, in JSON's types."""
+    """Return the description of the data in JSON types."""
     return {
         "task": split.table.task.value,
         "labels": list(split.table.labels),

@@ -1,4 +1,4 @@
-"""What is installed: tables and a record for machines."""
+"""The environment as tables and a JSON record."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from cvxrelu.cli.runs.info import Environment, SolverState
 from cvxrelu.cli.views.format import pairs_grid
 from cvxrelu.problems.cvxpy_backends import Availability
 
-_WORDS = {
+_DESCRIPTIONS = {
     Availability.OK: "ok",
     Availability.SIZE_LIMITED: "ok for small programs: the licence limits their size",
-    Availability.NO_LICENCE: "installed, but does not run: most likely no licence",
+    Availability.NO_LICENCE: "installed, but does not run, most likely without a licence",
     Availability.MISSING: "not installed",
 }
 
@@ -22,12 +22,12 @@ def environment_grids(found: Environment) -> list[Grid]:
     others = [state.name for state in found.solvers if state.package is None]
     rows = {"native": f"ok: {', '.join(found.native)}"}
     rows |= {state.name: _state(state) for state in known}
-    rows["others"] = f"{', '.join(others) or 'none'} (of CVXPY, for other kinds of programs)"
+    rows["others"] = f"{', '.join(others) or 'none'} (CVXPY solvers for other kinds of programs)"
     solvers = pairs_grid(rows, "solvers")
     rows = {name: version or "not installed" for name, version in found.versions.items()}
     rows |= {name: f"{version or 'not installed'} (optional: {use})" for name, (version, use) in found.optional.items()}
     packages = pairs_grid(rows, "versions")
-    threads = {"cores": f"{found.cpus} that this process may use"}
+    threads = {"cores": f"{found.cpus} available to this process"}
     for pool in found.pools:
         name = pool.name if pool.version is None else f"{pool.name} {pool.version}"
         threads[name] = f"{pool.api.upper().replace('OPENMP', 'OpenMP')}, {pool.threads} thread(s)"
@@ -35,7 +35,7 @@ def environment_grids(found: Environment) -> list[Grid]:
 
 
 def environment_record(found: Environment) -> dict[str, Any]:
-    """Return the same in JSON's types."""
+    """Return the environment in JSON types."""
     return {
         "versions": found.versions,
         "optional": {name: version for name, (version, _) in found.optional.items()},
@@ -60,9 +60,9 @@ def environment_record(found: Environment) -> dict[str, Any]:
 
 
 def _state(state: SolverState) -> str:
-    words = _WORDS[state.availability]
+    text = _DESCRIPTIONS[state.availability]
     if state.version is not None:
-        words += f", version {state.version}"
+        text += f", version {state.version}"
     if state.availability is Availability.MISSING and state.package is not None:
-        words += f": pip install {state.package}"
-    return words + (", and a licence" if state.availability is Availability.MISSING and state.licensed else "")
+        text += f": pip install {state.package}"
+    return text + (", and a licence" if state.availability is Availability.MISSING and state.licensed else "")

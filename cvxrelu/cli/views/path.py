@@ -1,4 +1,4 @@
-"""Regularisation paths: a table, sentences, a record for machines, a figure."""
+"""Regularisation paths as a table, lines of text, a JSON record and a figure."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ from cvxrelu.plotting.path import plot_path
 
 
 def print_path(out: Console, run: PathRun, plot: Path | None) -> None:
-    """Print the data, the points and what they are worth, and the file of the figure."""
+    """Print the data, the points, their meaning and the file of the figure."""
     print_lines(out, data_lines(run.split, run.fit.standardization))
     out.print(path_grid(run))
     print_lines(out, path_lines(run))
@@ -25,7 +25,7 @@ def print_path(out: Console, run: PathRun, plot: Path | None) -> None:
 
 
 def path_grid(run: PathRun) -> Grid:
-    """Return a row for each point; the best one is marked."""
+    """Return a table with a row for each point, the best one marked."""
     title, form = SCORES[run.score]
     held_out = [f"{title}, validation"] if run.validation else []
     grid = new_grid("", "lam", "neurons", "objective", "rel. gap", f"{title}, train", *held_out, "", left=0)
@@ -44,15 +44,15 @@ def path_grid(run: PathRun) -> Grid:
 
 
 def path_lines(run: PathRun) -> list[str]:
-    """Return what the points are worth, a sentence a line."""
+    """Return lines that explain the points."""
     path, k = run.path, len(run.path)
     lines = []
     missed = sum(status != "optimal" for status in path.status)
     if k:
         kind, n_patterns = run.settings.kind.label, len(path.solutions[0].problem.patterns)
         lines.append(
-            f"Certified: each objective is within the relative gap beside it of the least among all two-layer {kind} "
-            f"networks, of any width, whose neurons have the {n_patterns} given patterns."
+            f"Certified: each objective is within its relative gap of the minimum over all two-layer {kind} networks, "
+            f"of any width, whose neurons have the {n_patterns} given patterns."
         )
     if missed:
         lines.append(
@@ -62,7 +62,7 @@ def path_lines(run: PathRun) -> list[str]:
         title, form = SCORES[run.score]
         lines.append(
             f"* best on validation: lam {path.lams[run.best]:.4g}, {run.neurons[run.best]} neurons, {title} "
-            f"{form.format(run.validation[run.best][run.score])}. It was chosen by these rows: test it on others."
+            f"{form.format(run.validation[run.best][run.score])}. It was chosen on these rows: test it on others."
         )
     if not path.complete:
         lines.append(f"Not finished ({path.halted}): {k} of {len(path.requested)} points.")
@@ -70,7 +70,7 @@ def path_lines(run: PathRun) -> list[str]:
 
 
 def path_record(run: PathRun) -> dict[str, Any]:
-    """Return the same in JSON's types."""
+    """Return the path in JSON types."""
     path = run.path
     points = [
         {
@@ -105,12 +105,12 @@ def path_record(run: PathRun) -> dict[str, Any]:
 
 
 def draw_path(file: Path) -> Callable[[PathRun], None]:
-    """Return what draws a path to a file.
+    """Return a function that draws a path to a file.
 
     Raises
     ------
     ValueError
-        If its name ends in no format that matplotlib writes.
+        If matplotlib does not write the format of its extension.
     ModuleNotFoundError
         If matplotlib is not installed.
     """
@@ -121,7 +121,7 @@ def draw_path(file: Path) -> Callable[[PathRun], None]:
     figure = Figure(figsize=(7.0, 4.4), layout="constrained", dpi=150)
     formats = figure.canvas.get_supported_filetypes()
     if file.suffix.lower().removeprefix(".") not in formats:
-        raise ValueError(f"{file} must end in a format of figures: .{', .'.join(sorted(formats))}")
+        raise ValueError(f"{file} must have the extension of a figure: .{', .'.join(sorted(formats))}")
 
     def draw(run: PathRun) -> None:
         held_out = [point.get(run.score) for point in run.validation]

@@ -1,4 +1,4 @@
-"""Single runs: a table, sentences, a record for machines."""
+"""Single runs as a table, lines of text and a JSON record."""
 
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
@@ -20,21 +20,19 @@ Section = dict[str, str]
 
 
 def print_run(out: Console, run: Run, written: Mapping[str, str]) -> None:
-    """Print the data, the answer and what it is worth, and the files written, by what they hold."""
+    """Print the data, the result, its meaning and the files written."""
     print_lines(out, data_lines(run.split, run.fit.standardization))
     out.print(results_grid([run]))
     print_lines(out, [*result_lines(run), *written_lines(written)])
     if "network" in written:
-        mean = " One more neuron carries its mean." if run.network.n_neurons > run.n_neurons else ""
-        print_lines(
-            out, [f"The network takes the columns as they are, then a one, and predicts the target as it is.{mean}"]
-        )
+        mean = " An additional neuron carries its mean." if run.network.n_neurons > run.n_neurons else ""
+        print_lines(out, [f"The network takes the raw columns followed by a one, and predicts the raw target.{mean}"])
     if "certificate" in written and "data" in written:
         print_lines(out, [f"To check it: cvxrelu verify {written['certificate']} --data {written['data']}"])
 
 
 def results_grid(runs: Sequence[Run], duals: Sequence[Duality] = (), natives: Sequence[Solution] = ()) -> Grid:
-    """Return a table with one column for each run, and its dual program and a native solver's answer where given."""
+    """Return a table with a column for each run, including its dual program and native solution if given."""
     grid = Grid()
     grid.add_column("")
     for run in runs:
@@ -48,15 +46,15 @@ def results_grid(runs: Sequence[Run], duals: Sequence[Duality] = (), natives: Se
 
 
 def data_lines(split: TrainTestSplit, standardization: Standardization) -> list[str]:
-    """Return what was done to the data, a sentence a line."""
+    """Return lines that describe the data."""
     table = split.table
     lines = [
         f"Rows: {len(split.y_train)} to train, {len(split.y_test)} to test.",
-        f"Features: {len(table.features)}, standardised to mean 0 and deviation 1 on the training rows; and a column "
-        "of ones for the biases.",
+        f"Features: {len(table.features)}, standardised to mean 0 and standard deviation 1 on the training rows, and a "
+        "column of ones for the biases.",
     ]
     if split.constant:
-        lines.append(f"Constant on the training rows, so that nothing is learnt from them: {some(split.constant)}.")
+        lines.append(f"Constant on the training rows, hence without effect: {some(split.constant)}.")
     if table.blank_lines:
         lines.append(f"Skipped: {table.blank_lines} line(s) without any value.")
     if table.task is Task.CLASSIFICATION:
@@ -64,16 +62,16 @@ def data_lines(split: TrainTestSplit, standardization: Standardization) -> list[
     else:
         lines.append(
             f"Regression: the target is standardised, (y - {standardization.y_mean[0]:.6g}) / "
-            f"{standardization.y_scale[0]:.6g}; RMSE is in its own units."
+            f"{standardization.y_scale[0]:.6g}; RMSE is in units of the raw target."
         )
     return lines
 
 
 def result_lines(run: Run) -> list[str]:
-    """Return what the answer is worth, a sentence a line."""
+    """Return lines that explain the result."""
     lines = [
         f"Certified: the objective of this network is within {run.certificate.rel_gap:.1e} (relative) "
-        f"of the least among all two-layer {run.settings.kind.label} networks, of any width, whose neurons have "
+        f"of the minimum over all two-layer {run.settings.kind.label} networks, of any width, whose neurons have "
         f"the {len(run.certificate.problem.patterns)} given patterns. Networks with other patterns may do better."
     ]
     if run.certificate.within(run.settings.tol) and run.n_neurons == 0:
@@ -82,7 +80,7 @@ def result_lines(run: Run) -> list[str]:
 
 
 def record(run: Run) -> dict[str, Any]:
-    """Return a run in JSON's types; what is unknown or not finite is None."""
+    """Return a run in JSON types; unknown and non-finite numbers are None."""
     split, settings, solution, certificate = run.split, run.settings, run.solution, run.certificate
     fields = {
         "version": __version__,

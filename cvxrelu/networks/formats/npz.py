@@ -70,7 +70,7 @@ def _contents(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, N
         raise ValueError(f"path must be the file of a network; {path} holds the format {header.get('format')!r}")
     if isinstance(version, int) and version > VERSION:
         raise ValueError(
-            f"path must have format version {VERSION} for cvxrelu {__version__}; {path} has version {version}, "
+            f"path must be of format version {VERSION} for cvxrelu {__version__}; {path} has version {version}, "
             f"written by cvxrelu {header.get('cvxrelu')}: install that version or a later one"
         )
     try:

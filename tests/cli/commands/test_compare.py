@@ -42,7 +42,14 @@ def test_solvers_are_judged_by_one_certificate(table, kind):
 def test_the_table_and_the_default_solvers(table):
     result = invoke("compare", table, "--target", "y", "--gates", 6, columns=80)
     assert (result.exit_code, result.stderr) == (0, "")
-    for name in ("WorkingSet", "CLARABEL", "ECOS", "SCS", "The certified intervals meet", "Fastest to a certified"):
+    for name in (
+        "WorkingSet",
+        "CLARABEL",
+        "ECOS",
+        "SCS",
+        "The certified intervals intersect",
+        "Fastest to a certified",
+    ):
         assert name in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80
 
@@ -76,7 +83,7 @@ def test_nothing_proved_exits_3(table):
     arguments = ("compare", table, "--target", "y", "--gates", 6, "--solvers", "RFISTA", "--max-iter", 1)
     result = invoke(*arguments)
     assert result.exit_code == 3
-    assert "No solver proved its answer" in result.stdout
+    assert "No solver reached a certified relative gap" in result.stdout
     found = invoke_json(*arguments, code=3)
     assert (found["solvers"][0]["status"], found["fastest"]) == ("max_iter", None)
 
@@ -100,15 +107,15 @@ def test_intervals_that_do_not_meet_are_a_contradiction(table, monkeypatch):
     monkeypatch.setattr("cvxrelu.cli.runs.compare.compare_solvers", lambda *arguments: broken)
     result = invoke("compare", table, "--target", "y")
     assert result.exit_code == 3
-    assert "check failed: the certified intervals do not meet" in result.stderr
-    assert "The certified intervals meet" not in result.stdout
+    assert "check failed: the certified intervals do not intersect" in result.stderr
+    assert "The certified intervals intersect" not in result.stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--target", "y", "--solvers", "WorkingSet", "simplex"], ["solver must be one of", "'simplex'"]),
-        (["more.csv", "--target", "y"], ["one file of data is taken", "more.csv"]),
+        (["more.csv", "--target", "y"], ["DATA must be a single file", "more.csv"]),
         (["--target", "price"], ["no column 'price'"]),
         (["--target", "y", "--lam", 1, "--lam-ratio", 1], ["not both"]),
         (["--target", "y", "--tol", 0], ["tol must be"]),

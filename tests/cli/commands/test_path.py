@@ -122,7 +122,7 @@ def test_the_plot_is_written(table, end):
 
 @needs("matplotlib")
 def test_a_format_that_no_figure_has(table):
-    refused("path", table, *SMALL, "--plot", "a.docx", words=["a.docx must end in a format of figures", ".png"])
+    refused("path", table, *SMALL, "--plot", "a.docx", words=["a.docx must have the extension of a figure", ".png"])
 
 
 def test_mistakes(table, monkeypatch):

@@ -191,7 +191,7 @@ def test_too_few_rows_of_a_class():
 
 def test_values_too_large_to_scale():
     table = make_table()
-    with pytest.raises(TableError, match="'b' are too large to scale"):
+    with pytest.raises(TableError, match="'b' are too large to standardise"):
         split_table(Table(table.X * [1, 1e300, 1], table.y, table.features, table.task), 0.2, seed=0)
-    with pytest.raises(TableError, match="'the target' are too large to scale"):
+    with pytest.raises(TableError, match="'the target' are too large to standardise"):
         split_table(Table(table.X, table.y * 1e300, table.features, table.task), 0.2, seed=0)

@@ -173,5 +173,5 @@ def test_contents_that_were_changed_are_refused(tmp_path):
         with zipfile.ZipFile(io.BytesIO(raw)) as old, zipfile.ZipFile(path, "w") as new:
             for member in old.namelist():
                 new.writestr(member, b"not an array" if member == f"{name}.npy" else old.read(member))
-        with pytest.raises(ValueError, match="none, or damaged"):
+        with pytest.raises(ValueError, match="not one, or damaged"):
             cr.load_network(path)

@@ -123,8 +123,8 @@ def test_an_exported_model_of_pytorch_is_read():
         ({"hidden": {"alpha": 0.5}}, "alpha = beta = 1"),
         ({"output": {"beta": 2.0}}, "alpha = beta = 1"),
         ({"hidden": {"transA": 1}}, "transA = 0"),
-        ({"wiring": {"relu": ["X"]}}, "layers that follow each other"),
-        ({"wiring": {"output": ["h", "B", "b"]}}, "layers that follow each other"),
+        ({"wiring": {"relu": ["X"]}}, "sequential layers"),
+        ({"wiring": {"output": ["h", "B", "b"]}}, "sequential layers"),
     ],
 )
 def test_other_graphs_are_refused(changes, message):

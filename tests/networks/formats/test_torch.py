@@ -103,7 +103,7 @@ def test_bad_arguments():
         network.to_torch(bias=np.ones(5))
     with pytest.raises(ValueError, match="dtype must be one of 'float32', 'float64'; got 'float16'"):
         network.to_torch(dtype="float16")
-    with pytest.raises(ValueError, match="bias must be False for a network whose only column"):
+    with pytest.raises(ValueError, match="bias must be False for a network with a single column"):
         cr.ReLUNetwork([[1.0]], [1.0]).to_torch(bias=True)
     with pytest.raises(ValueError, match=r"dtype must be 'float64' .* W1 holds -1e\+300, beyond float32"):
         cr.ReLUNetwork([[1.0, -1e300]], [1.0]).to_torch(dtype="float32")
