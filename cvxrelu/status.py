@@ -41,7 +41,7 @@ _ADVICE = {
     Status.TIME_LIMIT: "The time limit was reached first: raise time_limit or tol.",
     Status.STALLED: "The gap no longer shrinks: raise tol, or try another solver.",
     Status.SLOW: "The next solver was predicted to be faster.",
-    Status.STOPPED: "The callback asked to stop.",
+    Status.STOPPED: "The callback stopped the solve.",
     Status.INTERRUPTED: "Interrupted by Ctrl-C: the best point so far is returned.",
     Status.UNPROVEN: "The search found no better neuron, but that is no proof: for data of this rank only the weaker "
     "bound returned can be proven.",

@@ -1,4 +1,4 @@
-"""What an experiment is asked to do. Imports nothing heavy: the command line's help reads its choices here."""
+"""Settings of an experiment; imports nothing heavy, as the command line's help uses them."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,12 +12,12 @@ class Kind(StrEnum):
 
     @property
     def label(self) -> str:
-        """The name that people read."""
+        """The name in reports."""
         return "gated ReLU" if self is Kind.GATED else "ReLU"
 
 
 class Task(StrEnum):
-    """What is predicted: a number, or one of two classes; AUTO: classes if there are exactly two values."""
+    """Kind of prediction: a number or one of two classes; AUTO means classes if there are exactly two values."""
 
     AUTO = "auto"
     REGRESSION = "regression"
@@ -25,7 +25,7 @@ class Task(StrEnum):
 
 
 class Scope(StrEnum):
-    """What the bounds of a network's certificate hold for."""
+    """The networks that the lower bound of a certificate holds for."""
 
     PATTERNS = "patterns"
     GLOBAL = "global"
@@ -33,24 +33,24 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class Settings:
-    """What is solved and how.
+    """Settings of a problem and its solver.
 
     Attributes
     ----------
     kind : Kind
         The activation.
     gates : int
-        Random gates to sample.
+        Number of random gates.
     lam : float
         Strength of the weight decay.
     lam_ratio : float, optional
-        The same as a share of lam_max, in place of ``lam``.
+        lam as a fraction of lam_max, instead of ``lam``.
     loss : str
         Name of a loss of one output.
     seed : int
         Seed of the gates.
     solver : str
-        "auto" or the name of a solver, in any case.
+        "auto" or the name of a solver; case-insensitive.
     tol, max_iter, time_limit
         As in `cvxrelu.solve`.
     """

@@ -1,4 +1,4 @@
-"""The non-convex baselines: ReLU and gated-ReLU networks trained by SGD or Adam in PyTorch (extra ``torch``)."""
+"""Non-convex baselines: ReLU and gated-ReLU networks trained by SGD or Adam in PyTorch, the extra ``torch``."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -30,21 +30,20 @@ _OPTIMIZERS = {"adam": "Adam", "sgd": "SGD"}
 
 @dataclass(frozen=True, eq=False)
 class TrainingRun:
-    """What a run of `train_network` found: an upper bound on the global optimum, with no certificate.
+    """Result of `train_network`: an upper bound on the global optimum, without a certificate.
 
     Attributes
     ----------
     network : ReLUNetwork or GatedReLUNetwork
-        The best of the networks at the start and after each epoch, by the full objective.
+        The network with the smallest full objective among the initial one and those after each epoch.
     objective : float
         ``network.objective(X, y, lam, loss)``.
     history : ndarray of shape (1 + epochs,)
-        The full objective at the start and after each epoch that was run. The last entry of a run that diverged
-        is not finite.
+        The full objective at the start and after each epoch run. The last entry of a diverged run is not finite.
     patterns : ActivationPatterns or None
-        The distinct non-zero patterns on X of all neurons at the start and after every step, in the order of
-        their first visit, each with the neuron's weights at that moment as its gate. Those of ``network`` are
-        among them. None unless asked for, for gated networks, and where no neuron was ever active.
+        The distinct non-zero patterns on X of all neurons at the start and after every step, in the order of their
+        first visit, each with the neuron's weights at that moment as its gate. They include those of ``network``.
+        None if not requested, for gated networks, and if no neuron was ever active.
     """
 
     network: Network
@@ -70,14 +69,14 @@ def train_network(
     seed: int = 0,
     track_patterns: bool = False,
 ) -> TrainingRun:
-    """Minimise F(h(X)) + lam/2 (||W1||_F^2 + ||w2||_F^2) over W1 and w2 by SGD or Adam: a local method.
+    """Minimise F(h(X)) + lam/2 (||W1||_F^2 + ||w2||_F^2) over W1 and w2 by SGD or Adam, without a guarantee.
 
     h(x) = sum_i (x'W1_i)_+ w2_i (NC-ReLU) or, with gates, sum_i 1[x'g_i >= 0] (x'W1_i) w2_i (NC-GReLU).
-    Needs PyTorch, ``pip install 'cvxrelu[torch]'``; all computation is in float64 on the CPU. The start is
-    Gaussian: entries of W1 have the standard deviation 1/sqrt(d), those of w2 1/sqrt(m). Each step follows the
-    gradient of the objective with F taken over the mini-batch and the whole of the regulariser, an unbiased
-    estimate. Equal arguments give equal runs; no global random state is read or changed. PyTorch's number of
-    threads is left as it is: on small data or a busy machine ``torch.set_num_threads(1)`` can be much faster.
+    Needs PyTorch, ``pip install 'cvxrelu[torch]'``; all computation is in float64 on the CPU. The initial weights are
+    Gaussian, with standard deviation 1/sqrt(d) for W1 and 1/sqrt(m) for w2. Each step uses the gradient of the
+    objective with F taken over the mini-batch and the full regulariser, an unbiased estimate. Equal arguments give
+    equal runs; no global random state is read or changed. PyTorch's number of threads is not changed: on small data or
+    a busy machine ``torch.set_num_threads(1)`` can be much faster.
 
     Parameters
     ----------
@@ -86,53 +85,53 @@ def train_network(
     y : array_like of shape (n,) or (n, c)
         Targets; w2 is (m,) or (m, c) accordingly.
     n_neurons : int or None
-        Number m of neurons. With gates it is their number, and None stands for it.
+        Number m of neurons. With gates, their number or None.
     lam : float >= 0
         Strength of the weight decay.
     loss : str or Loss
-        "squared", "logistic", "softmax", "huber", or any other loss, on the package's scale (1/n): its own value and
-        gradient are used, PyTorch differentiates the network.
+        "squared", "logistic", "softmax", "huber", or any other loss, scaled by 1/n. Its value and gradient methods are
+        used; PyTorch differentiates the network.
     gates : array_like of shape (d, m), optional
-        Gates of a gated network, which stay as they are. Without them the network is a ReLU network.
+        Fixed gates of a gated network. By default the network is a ReLU network.
     optimizer : {"adam", "sgd"}
-        PyTorch's, with its defaults (SGD without momentum).
+        PyTorch's optimizer with its defaults (SGD without momentum).
     learning_rate : float > 0
-        Step size of the first epochs.
+        Initial step size.
     batch_size : int, optional
         Rows in a mini-batch, at most n; the rows are shuffled in each epoch and the last batch may be smaller.
-        By default all rows, in one step an epoch; always for `Weighted` losses.
+        By default, and always for `Weighted` losses, all rows, in one step per epoch.
     n_epochs : int >= 0
-        Passes over the rows.
+        Number of passes over the rows.
     decay : float, 0 < decay <= 1
         Factor of the step size every ``decay_every`` epochs.
     decay_every : int, optional
         Epochs between two decays; None for a constant step size.
     seed : int >= 0
-        Seed of the start and of the shuffling.
+        Seed of the initial weights and of the shuffling.
     track_patterns : bool
-        Whether to collect the activation patterns of a ReLU network's run: a product with all of X in each step.
+        Whether to collect the activation patterns of a ReLU network, at the cost of a product with X in each step.
 
     Returns
     -------
     TrainingRun
-        The best network and the course of the run.
+        The best network and the history of the run.
 
     Raises
     ------
     ValueError, TypeError
-        If an argument is out of its range, does not fit the others, or has another type.
+        If an argument is out of range, does not match the others, or has another type.
     ImportError
         If PyTorch is not installed.
 
     Warns
     -----
     ConvergenceWarning
-        If the objective stops being finite; the run ends and the best network so far is returned.
+        If the objective becomes infinite or NaN; the run ends and the best network so far is returned.
 
     References
     ----------
     Mishkin, Sahiner & Pilanci, "Fast Convex Optimization for Two-Layer ReLU Networks", ICML 2022,
-    arXiv 2202.01331: the baselines of its experiments, and its start of C-ReLU from the patterns of an SGD run.
+    arXiv 2202.01331: baselines of the experiments, and C-ReLU with the patterns of an SGD run.
 
     Examples
     --------
@@ -151,19 +150,19 @@ def train_network(
     """
     data = check_matrix("X", X).astype(np.float64)
     targets = check_targets(y, len(data)).astype(np.float64)
-    measure = get_loss(loss)
-    measure.check_targets(targets)
-    require_range(measure, targets)
+    loss = get_loss(loss)
+    loss.check_targets(targets)
+    require_range(loss, targets)
     G, m = _check_neurons(gates, n_neurons, data.shape[1])
     lam = check_number("lam", lam, minimum=0.0)
     method = _OPTIMIZERS[check_choice("optimizer", optimizer, _OPTIMIZERS)]
     learning_rate = check_number("learning_rate", learning_rate, minimum=0.0, strict=True)
-    batch = _check_batch_size(batch_size, len(data), measure)
+    batch = _check_batch_size(batch_size, len(data), loss)
     n_epochs = check_integer("n_epochs", n_epochs, minimum=0)
     decay = check_number("decay", decay, minimum=0.0, maximum=1.0, strict=True)
     period = max(n_epochs, 1) if decay_every is None else check_integer("decay_every", decay_every, minimum=1)
     seed = check_integer("seed", seed, minimum=0)
-    check_number("seed", seed, minimum=0.0, maximum=2.0**63)  # what PyTorch takes
+    check_number("seed", seed, minimum=0.0, maximum=2.0**63)  # PyTorch's range
     if not isinstance(track_patterns, bool):
         raise TypeError(f"track_patterns must be True or False; got {track_patterns!r}")
 
@@ -172,16 +171,16 @@ def train_network(
     W1, w2 = _start(torch, rng, data.shape[1], m, targets.shape[1])
     inputs = torch.from_numpy(data)
     active = None if G is None else torch.from_numpy(data @ G >= 0.0)
-    objective_of = _Objective(torch, measure, lam, inputs, torch.from_numpy(targets), active)
+    objective_of = _Objective(torch, loss, lam, inputs, torch.from_numpy(targets), active)
     steps = getattr(torch.optim, method)([W1, w2], lr=learning_rate)
     visited = _Visited(len(data)) if track_patterns and G is None else None
 
-    weights = W1.detach().numpy(), w2.detach().numpy()  # views: the steps are taken in place
+    weights = W1.detach().numpy(), w2.detach().numpy()  # views, as steps are in place
     best, history = [array.copy() for array in weights], [objective_of.value(W1, w2)]
 
     def visit() -> None:
         if visited is not None:
-            # PyTorch's product: in turns, its threads and those of NumPy hold each other up.
+            # PyTorch's product, as alternating between its threads and NumPy's would slow both down.
             visited.add((inputs @ W1.detach().T).numpy(), weights[0])
 
     visit()
@@ -201,16 +200,16 @@ def train_network(
             lowest, best = objective, [array.copy() for array in weights]
 
     if visited is not None:
-        visited.add(data @ best[0].T, best[0])  # NumPy's product, should a sign at zero differ by rounding
+        visited.add(data @ best[0].T, best[0])  # NumPy's product may round to other signs at zero
     if np.ndim(y) == 1:
         best[1] = best[1][:, 0]
     network = ReLUNetwork(*best) if G is None else GatedReLUNetwork(G, *best)
     patterns = None if visited is None else visited.patterns()
-    return TrainingRun(network, network.objective(data, targets, lam, measure), read_only(np.array(history)), patterns)
+    return TrainingRun(network, network.objective(data, targets, lam, loss), read_only(np.array(history)), patterns)
 
 
 def _start(torch: Any, rng: Any, d: int, m: int, c: int) -> tuple[Any, Any]:
-    """Return W1 (m, d) and w2 (m, c) to start from, as tensors that have gradients."""
+    """Return initial W1 (m, d) and w2 (m, c), as tensors with gradients."""
     W1, w2 = (
         (torch.randn(shape, generator=rng, dtype=torch.float64) / scale**0.5).requires_grad_()
         for shape, scale in (((m, d), d), ((m, c), m))
@@ -227,7 +226,7 @@ def _epochs(
     batches: Callable[[], Iterator[Any]],
     visit: Callable[[], None],
 ) -> Iterator[float]:
-    """Yield the objective after each epoch, a step size each: steps along the gradients of its batches, all visited."""
+    """Run one epoch for each step size; call ``visit`` after each step, and yield the objective after each epoch."""
     for rate in rates:
         steps.param_groups[0]["lr"] = rate
         for rows in batches():
@@ -254,7 +253,7 @@ class _Visited:
                 self.gates[key] = W1[i].copy()
 
     def patterns(self) -> ActivationPatterns | None:
-        """Return them all in the order of their first visit; None if there are none."""
+        """Return all patterns in the order of their first visit; None if there are none."""
         if not self.gates:
             return None
         bits = np.frombuffer(b"".join(self.gates), dtype=np.uint8).reshape(len(self.gates), -1)
@@ -262,7 +261,7 @@ class _Visited:
 
 
 class _Objective:
-    """F + lam/2 (||W1||_F^2 + ||w2||_F^2) of tensors: F is the loss's own, the rest is PyTorch's."""
+    """F + lam/2 (||W1||_F^2 + ||w2||_F^2) of tensors: the loss computes F and its gradient, PyTorch the rest."""
 
     def __init__(self, torch: Any, loss: Loss, lam: float, X: Any, Y: Any, active: Any) -> None:
         self.torch, self.loss, self.lam = torch, loss, lam
@@ -275,7 +274,7 @@ class _Objective:
             return self.loss.value(f.numpy(), self.Y.numpy()) + float(decay)
 
     def differentiate(self, W1: Any, w2: Any, rows: Any) -> None:
-        """Add the gradient, with F taken over the rows, to those of the tensors."""
+        """Add the gradient, with F taken over the rows, to the gradients of the tensors."""
         f, decay = self._parts(W1, w2, rows)
         with np.errstate(all="ignore"):
             gradient = self.loss.gradient(f.detach().numpy(), self.Y[rows].numpy())
@@ -321,6 +320,6 @@ def _import_torch() -> Any:
     except ImportError as error:
         raise ImportError(
             "train_network trains non-convex networks in PyTorch, which cannot be imported; "
-            "install it by pip install 'cvxrelu[torch]'"
+            "install it with pip install 'cvxrelu[torch]'"
         ) from error
     return torch

@@ -1,4 +1,4 @@
-"""One pipeline: the commands and the estimators train the same network, and judge it alike."""
+"""The commands and the estimators train the same network and give it the same certificate."""
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def frame():
-    """Columns of very different sizes, one of them constant, and some rows twice."""
+    """Return columns of very different scales, one constant, with some duplicate rows."""
     rng = np.random.default_rng(3)
     Z = rng.standard_normal((40, 3))
     hidden = np.maximum(Z[:, 0], 0.0) - np.abs(Z[:, 1])
@@ -36,7 +36,7 @@ def frame():
 
 @pytest.fixture
 def table(frame, tmp_path):
-    """A function that writes the table with one of the targets, and returns its path and its features."""
+    """Return a function that writes the table with one of the targets, and returns its path and features."""
 
     def write(target):
         kept = frame.drop(columns="label" if target == "y" else "y")
@@ -106,12 +106,12 @@ def test_what_certify_says_of_a_network_of_solve(table, frame, tmp_path):
     for words in ("Certified as trained: columns and target standardised", "Rows: the 36 of 45", "Proved: "):
         assert words in shown.stdout
     assert shown.exit_code == 0
-    # Other rows, and other weight decay: a certificate all the same, and said to be of them.
+    # Other rows and another weight decay also have a certificate, which states them.
     frame.drop(columns="label").iloc[:20].to_csv(tmp_path / "other.csv", index=False)
     shown = invoke("certify", net, "--data", tmp_path / "other.csv", "--lam", 0.1, columns=200)
     assert (shown.exit_code, "Rows: not the 36" in shown.stdout) == (3, True)
     assert "Not proved optimal" in shown.stdout
-    # As an npz file the same rows are known by their values.
+    # The same rows in an npz file are recognised by their values.
     np.savez(tmp_path / "raw.npz", X=features, y=frame["y"])
     refused("certify", net, "--data", tmp_path / "raw.npz", "--lam", 0.01, words=["features must be", "'x0'"])
 
@@ -130,7 +130,7 @@ def test_the_better_network_is_for_raw_data_too(table, tmp_path):
 
 
 def test_a_network_of_no_neurons(table, tmp_path):
-    """At lam_max: what is left is the neuron that carries the mean."""
+    """At lam_max only the neuron that carries the mean remains."""
     path, features = table("y")
     net = tmp_path / "net.npz"
     for kind in ("gated", "relu"):

@@ -1,4 +1,4 @@
-"""Every native solver against Clarabel: intervals that meet, and no status "optimal" with a gap above tol."""
+"""Compare every native solver with Clarabel: certified intervals intersect, and "optimal" means a gap within tol."""
 
 import itertools
 import warnings
@@ -28,12 +28,12 @@ RFISTA_TOL, AUGMENTED_TOL, LEAST_SQUARES_TOL = 1e-5, 1e-3, 1e-6
 
 
 def outputs(loss):
-    """One output, three where there are classes."""
+    """Return three outputs for softmax, else one."""
     return 3 if loss == "softmax" else 1
 
 
 def assert_honest_within(problem, solver, tol):
-    """Solve a problem that may be too hard for the solver: a gap above tol is allowed, a wrong one is not."""
+    """Solve a problem that may be too hard for the solver: a gap above tol is allowed, a wrong gap is not."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", cr.ConvergenceWarning)
         solution = cr.solve(problem, solver, tol=tol)
@@ -214,7 +214,7 @@ def any_problem(draw):
     kind = draw(st.sampled_from(["gated", "relu"]))
     penalty = draw(st.sampled_from(GATED_PENALTIES if kind == "gated" else RELU_PENALTIES))
     loss = draw(st.sampled_from(LOSSES))
-    # Unregularised, data must not be fitted: the optimum would be zero, or not attained. Columns: see the end.
+    # Without a penalty, exactly fitted data would have an optimum that is zero or not attained. Columns: see the end.
     shapes, columns = ["tall", "wide", "collinear", "doubled"], [(1.0,), (1.0, 100.0), BAD_COLUMNS]
     if penalty == "none":
         shapes, columns = ["tripled"], [(1.0,)]
@@ -289,7 +289,7 @@ def test_small_columns_count_without_a_penalty(columns, solver):
 
 @pytest.mark.parametrize(("case", "lam"), [*itertools.product(["columns", "collinear", "outlier"], [0.0, 1e-6, 1e-3])])
 def test_least_squares_does_not_square_the_condition_number(case, lam):
-    """A row of 1e6, columns of 1e-5 to 1e5, nearly the same columns: the weights are those of lstsq on A itself."""
+    """A row of 1e6, columns of 1e-5 to 1e5, or nearly equal columns: the weights are those of lstsq on A itself."""
     rng = np.random.default_rng(0)
     X = np.column_stack([rng.standard_normal((80, 3)), np.ones(80)])
     if case == "outlier":

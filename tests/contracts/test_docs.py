@@ -1,4 +1,4 @@
-"""The docstrings are those of the signatures, and the API reference has every public name once."""
+"""Docstrings match the signatures, and the API reference lists every public name once."""
 
 import ast
 import dataclasses
@@ -19,12 +19,12 @@ from tests.helpers.public_names import OBJECTS, is_own, is_record, sections
 
 DOCS = Path(__file__).parents[2] / "docs"
 NOT_ASKED = {
-    "ES01",  # an extended summary, where one line says it all
-    "EX01",  # examples: test_doctests says who needs one
+    "ES01",  # an extended summary, if one line is enough
+    "EX01",  # examples: required by test_doctests
     "SA01",  # a "See Also" section
     "SA03",  # capitals
     "SA04",  # and descriptions there
-    "RT03",  # a description of what is returned, where the type says it all
+    "RT03",  # a description of the return value, if the type is enough
 }
 OWN = {name: obj for name, obj in OBJECTS.items() if is_own(obj)}  # without scikit-learn's warning
 CLASSES = {name: obj for name, obj in OWN.items() if inspect.isclass(obj)}
@@ -35,7 +35,7 @@ def errors(name, *, ignored=()):
 
 
 def documented_parameters(name):
-    """The parameters in a docstring, and in the one that it says its others are those of."""
+    """Return the parameters of a docstring and of those it refers to."""
     text = inspect.getdoc(OWN[name])
     names = {entry for item in NumpyDocString(text)["Parameters"] for entry in item.name.replace("*", "").split(", ")}
     for other in re.findall(r"[Pp]arameters[^.]*\bthose\s+of\s+`(\w+)`", text):
@@ -44,7 +44,7 @@ def documented_parameters(name):
 
 
 def members():
-    """Yield the public methods and properties that the classes have from this package."""
+    """Yield the public methods and properties that this package defines."""
     for name, cls in CLASSES.items():
         for member, value in inspect.getmembers(cls):
             documented = callable(value) or isinstance(value, property | cached_property)
@@ -55,7 +55,7 @@ def members():
 @pytest.mark.parametrize("name", OWN)
 def test_parameters_are_those_of_the_signature(name):
     found = errors(name)
-    # The signature of an enumeration is Enum's own; the fields of records are held below.
+    # The signature of an enumeration is Enum's; the fields of records are tested below.
     elsewhere = is_record(OWN[name]) or isinstance(OWN[name], EnumType)
     if elsewhere or ("PR01" in found and set(inspect.signature(OWN[name]).parameters) <= documented_parameters(name)):
         found.pop("PR01", None)
@@ -84,13 +84,13 @@ def test_parameters_may_be_those_of_another(monkeypatch):
 @pytest.mark.parametrize("name", list(members()))
 def test_methods_are_documented(name):
     owner, member = name.split(".")
-    # A line may say it all; a docstring with a section for parameters has all of them.
+    # One line may be enough; a docstring with a section for parameters must list all of them.
     complete = "Parameters" in sections(getattr(CLASSES[owner], member))
     assert not errors(name, ignored=() if complete else {"PR01", "RT01", "YD01"})
 
 
 def themes():
-    """Return the titles of the pages of the reference in their order, each with the names of its page."""
+    """Return the titles of the pages of the reference in order, each with the names on its page."""
     api = DOCS / "api"
     pages = re.findall(r"^   (\w+)$", (api / "index.rst").read_text(), flags=re.MULTILINE)
     assert sorted(pages) == sorted(page.stem for page in api.glob("*.rst") if page.stem != "index")

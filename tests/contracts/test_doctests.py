@@ -1,4 +1,4 @@
-"""The examples of the documentation run, in docstrings and on the pages, and no public name goes without."""
+"""The examples in docstrings and on the pages run, and every public name has one."""
 
 import doctest
 import importlib
@@ -22,7 +22,7 @@ MODULES = [
 
 
 def missing(error, source=""):
-    """Return which extra an import failed for want of, by its message or the imports of the source; None if none."""
+    """Return the missing extra for which an import failed, by its message or the source's imports; None if none."""
     modules = [name for name, extra in EXTRAS.items() if f"pip install 'cvxrelu[{extra}]'" in str(error)]
     modules += [name for name in EXTRAS if re.search(rf"^\s*(import|from) {name}\b", source, flags=re.MULTILINE)]
     return next((reason(name) for name in modules if not installed(name)), None)
@@ -44,7 +44,7 @@ def docstrings():
 
 
 def pages():
-    """Yield the examples of each page, one after another in one namespace, as a reader would type them."""
+    """Yield the examples of each page, which share a namespace, as if typed by a reader."""
     for path in sorted(PAGES.rglob("*.md")):
         code = "\n".join(re.findall(r"^```pycon\n(.*?)^```", path.read_text(), flags=re.DOTALL | re.MULTILINE))
         test = doctest.DocTestParser().get_doctest(code, {}, str(path.relative_to(PAGES)), str(path), 0)
@@ -66,7 +66,7 @@ def run(test):
 
 
 def needs_example(obj):
-    """Whether it is for the user to call: no exception, abstract class, or record that other calls return."""
+    """Return whether users call the object: not an exception, an abstract class or a result of other calls."""
     if inspect.isclass(obj):
         return not (issubclass(obj, BaseException) or inspect.isabstract(obj) or is_record(obj))
     return inspect.isfunction(obj)
@@ -87,13 +87,13 @@ def test_examples_of_pages(test, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", [name for name, obj in OBJECTS.items() if needs_example(obj)])
 def test_what_users_call_has_an_example(name):
     bases = [obj for obj in OBJECTS.values() if inspect.isclass(OBJECTS[name]) and inspect.isabstract(obj)]
-    family = [base for base in bases if issubclass(OBJECTS[name], base)]  # it may be shown there, by name
+    family = [base for base in bases if issubclass(OBJECTS[name], base)]  # the example may be there
     shown = [example.source for base in family for example in doctest.DocTestParser().get_examples(base.__doc__)]
     assert doctest.DocTestParser().get_examples(OBJECTS[name].__doc__) or f"cr.{name}(" in "".join(shown)
 
 
 @pytest.mark.parametrize("name", [name for name, obj in OBJECTS.items() if is_record(obj)])
-def test_records_are_named_where_they_come_from(name):
+def test_results_are_named_by_the_functions_that_return_them(name):
     others = [inspect.getdoc(obj) for other, obj in OBJECTS.items() if other != name]
     others += [inspect.getdoc(cr.PortableCertificate.verify)]
     assert any(re.search(rf"\b{name}\b", text) for text in others)

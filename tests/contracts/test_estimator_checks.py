@@ -1,11 +1,11 @@
-"""scikit-learn's own estimator checks: all of them, on all eight estimators."""
+"""All of scikit-learn's estimator checks, on all eight estimators."""
 
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import cvxrelu as cr
 
-# Fewer gates, alphas and folds than by default, for time; everything else is as users get it.
+# Fewer gates, alphas and folds than the defaults, for speed; everything else has its default.
 ESTIMATORS = [
     cr.ConvexReLURegressor(n_gates=10),
     cr.GatedReLURegressor(n_gates=10),

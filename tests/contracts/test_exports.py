@@ -1,4 +1,4 @@
-"""One network, three libraries: the same predictions, and a certificate of its own for what was exported."""
+"""Exported networks have the same predictions in three libraries, and their own certificates."""
 
 import subprocess
 import sys
@@ -38,7 +38,7 @@ RUNTIMES = pytest.mark.parametrize("run", [run_torch, run_onnx])
 
 
 def scale(network, X):
-    """Return what rounding is in proportion to: the largest sum of the sizes of all terms of a prediction."""
+    """Return the scale of rounding errors: the largest sum of the absolute terms of a prediction."""
     sizes = np.abs(X) @ np.abs(network.W1.T) @ np.abs(as_columns(network.w2))
     return float(sizes.max(initial=np.finfo(np.float32).tiny))
 
@@ -85,7 +85,7 @@ def test_random_networks_predict_the_same_everywhere(run, seed, kind, dtype, bia
     st.sampled_from([1, 3]),
 )
 def test_convex_weights_network_and_export_predict_the_same(run, seed, kind, bias, scaled, dtype, c):
-    """With a bias column or without, on raw data or by way of scaled columns."""
+    """With or without a bias column, on raw data or with scaled columns."""
     rng = np.random.default_rng(seed)
     features = rng.standard_normal((15, 4)) * 10.0 ** rng.integers(-2, 3, 4)
     X = np.column_stack([features, np.ones(15)]) if bias else features
@@ -121,7 +121,7 @@ def test_a_gate_of_zero_is_active(run):
         np.testing.assert_array_equal(run(network, rows, bias, "float64")[:, 0], expected)
 
 
-def test_the_package_loads_neither_library_unasked():
+def test_the_package_imports_neither_library_by_itself():
     code = "import sys, cvxrelu; print(sorted({'torch', 'onnx', 'onnxruntime'} & set(sys.modules)))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout == "[]\n"
@@ -152,8 +152,8 @@ def test_a_trained_network_predicts_the_same_everywhere(trained, run, dtype):
 @RUNTIMES
 @pytest.mark.parametrize("dtype", sorted(TOLERANCES))
 @pytest.mark.parametrize("name", ["ConvexReLURegressor", "GatedReLURegressor", "ConvexReLUClassifier"])
-def test_what_an_estimator_predicts_its_export_does(name, run, dtype):
-    """On raw data of different sizes, far from zero, which the estimator has standardised, with an intercept."""
+def test_exports_of_estimators_have_their_predictions(name, run, dtype):
+    """Raw data have different scales, far from zero, and the estimator standardises them, with an intercept."""
     rng = np.random.default_rng(3)
     X = rng.standard_normal((80, 3)) * [1.0, 5.0, 0.2] + [3.0, -4.0, 1.0]
     y = np.abs(X[:, 0] - 3.0) - X[:, 2] + 50.0
@@ -180,7 +180,7 @@ def module_of(network, kind):
 
 
 def test_an_export_gets_its_own_certificate_and_never_the_old_one():
-    """Over all networks, so that no neuron can leave the class by rounding: the coarser, the wider the gap."""
+    """The coarser the rounding, the wider the gap; scope "global", as rounded neurons may leave their patterns."""
     rng = np.random.default_rng(0)
     x = rng.standard_normal((40, 1))
     X, y, lam = np.column_stack([x, np.ones(40)]), np.abs(x[:, 0]) + 0.1 * rng.standard_normal(40), 0.01

@@ -48,7 +48,7 @@ def targets(X, loss):
 
 
 def of_dual(X, y, lam, loss, t, bound=None):
-    """The certificate of the zero network with the best multiple of t that is proven feasible."""
+    """Return the certificate of the zero network with the best multiple of t that is proven feasible."""
     problem = cr.ConvexReLU(X, y, cr.ActivationPatterns(np.ones((len(X), 1), dtype=bool)), lam, loss)
     certificate = cr.certify(problem, problem.zero_weights())
     size = float(np.abs(t) @ np.linalg.norm(X, axis=1))
@@ -62,7 +62,7 @@ def of_dual(X, y, lam, loss, t, bound=None):
 
 @pytest.fixture(scope="module")
 def solved():
-    """Data of rank 3 whose proof has cuts and leaves with multipliers, and the contents of their certificate."""
+    """Return data of rank 3 and the contents of a certificate with cuts and leaves with multipliers."""
     X = np.random.default_rng(1).standard_normal((40, 3))
     y = targets(X, "squared")
     certificate = cr.solve_global(X, y, 0.02, tol=1e-7).certificate
@@ -73,7 +73,7 @@ def solved():
 
 
 def relaxed(X, t, rng, size=1.0):
-    """The bound that some multipliers prove, of any quality."""
+    """Return the bound that some multipliers prove, however good."""
     lines = RowLines(X)
     K = len(lines.E)
     sizes = size * (np.abs(t) @ np.linalg.norm(X, axis=1)) / K * 10.0 ** rng.uniform(-2.0, 2.0, size=K)
@@ -87,7 +87,7 @@ def relaxed(X, t, rng, size=1.0):
 
 @pytest.fixture(scope="module")
 def relaxation():
-    """Data of rank 14 and the contents of a certificate by relaxation."""
+    """Return data of rank 14 and the contents of a certificate by relaxation."""
     X = np.random.default_rng(1).standard_normal((25, 14))
     y = targets(X, "squared")
     t, bound = relaxed_point(RowLines(X), y[:, None], 0.1, LOSSES["squared"])
@@ -136,7 +136,7 @@ def test_save_load_and_verify(name, loss, ratio, tmp_path):
 )
 @example(940, "opposite", 9, 4, "huber", 1.0, 1.0)  # most lines have no weight
 def test_valid_certificates_are_verified(seed, kind, n, d, loss, ratio, scale):
-    """Of the zero network and any dual point, in any units: not only optimal ones."""
+    """The zero network with any dual point in any units, not only optimal ones."""
     rng = np.random.default_rng(seed)
     X, measure = scale * make_rows(kind, n, d, rng), LOSSES[loss]
     y = rng.choice([-1.0, 1.0], size=n) if loss == "logistic" else rng.standard_normal(n)
@@ -179,7 +179,7 @@ def test_high_rank_is_proven_by_relaxation(tmp_path):
 
 
 def test_nearly_parallel_rows():
-    """Rows that the search takes for one line are off by what is measured, and the point is shrunk by it."""
+    """Rows joined to one line have an error that is computed, and the dual point is shrunk by it."""
     X = np.random.default_rng(0).standard_normal((6, 2))
     X = np.vstack([X, 2.0 * X + 1e-10 * np.random.default_rng(1).standard_normal(X.shape)])
     y = targets(X, "squared")
@@ -198,7 +198,7 @@ def test_many_rows_of_rank_two():
 
 
 def test_zero_dual_point_of_high_rank():
-    """Where the time was up before anything was proven, the bound of zero is."""
+    """If the time limit came before any proof, the bound is that of the zero dual point."""
     X = np.random.default_rng(0).standard_normal((20, 15))
     certificate = of_dual(X, X[:, 0], 0.1, "squared", np.zeros(20))
     assert checker.check(as_contents(certificate), X, X[:, 0]).lower == 0.0
@@ -279,7 +279,7 @@ def test_tampering_with_a_relaxation(relaxation):
 
 
 def test_one_multiplier_of_a_leaf(solved):
-    """Where others would do, the bound may hold all the same."""
+    """The bound may still hold if other multipliers suffice."""
     X, y, contents = solved
     values = contents.arrays["leaf_values"]
     fractional = np.flatnonzero((values > 0.1) & (values < 0.9))
@@ -294,7 +294,7 @@ def test_one_multiplier_of_a_leaf(solved):
 
 
 def without(contents, first, n_dropped, leaf, n_leaves):
-    """The contents without some cones and their leaves."""
+    """Return the contents without some cones and their leaves."""
     arrays = contents.arrays
     starts = arrays["leaf_starts"]
     entries = slice(starts[leaf], starts[leaf + n_leaves])
@@ -340,7 +340,7 @@ def test_claims(solved):
 
 
 def with_noise(contents, rng):
-    """The arrays with some changes of any size."""
+    """Return the arrays with some changes of any size."""
     arrays = {}
     for name in ("t", "leaf_points", "leaf_values", "lines", "basis", "shares", "rho", "gamma", "delta"):
         if name in contents.arrays and rng.random() < 0.4:
@@ -358,7 +358,7 @@ def with_noise(contents, rng):
 
 
 def largest_neuron(contents, X, y):
-    """Return the bound of the largest neuron that the checker derives from the proof of a file, and its rounding."""
+    """Return the bound on the largest neuron that the checker derives from a file's proof, and its rounding error."""
     problem = checker._Problem(contents, *checker.canonical_data(X, y), checker.FLOATS)
     return checker._NeuronProof(problem, contents.arrays["t"][:, 0]).bound()
 
@@ -377,7 +377,7 @@ def test_what_is_derived_is_a_bound_whatever_the_file(solved, relaxation, seed, 
 
 @pytest.mark.parametrize(("n", "d"), [(40, 40), (3, 60), (60, 2)])
 def test_the_rounding_of_the_largest_neuron_is_not_forgotten(n, d):
-    """At least that of n sums of d products, all of one size; of many dimensions as of few."""
+    """It is at least that of n sums of d products of equal size, for many dimensions as for few."""
     rng = np.random.default_rng(0)
     X, t = rng.standard_normal((n, d)), rng.standard_normal(n)
     y = -t
@@ -390,7 +390,7 @@ def test_the_rounding_of_the_largest_neuron_is_not_forgotten(n, d):
 @settings(max_examples=100)
 @given(SEEDS, st.sampled_from([1e-6, 1e-3, 0.5]))
 def test_no_proof_of_a_false_claim(solved, seed, size):
-    """Whatever is changed, a bound above the objective is rejected."""
+    """A bound above the objective is rejected, whatever is changed."""
     rng = np.random.default_rng(seed)
     X, y, contents = solved
     arrays = with_noise(contents, rng)
@@ -475,13 +475,13 @@ def test_bounds_carried_over_are_not_saved(tmp_path):
     ):
         with pytest.raises((RejectedCertificate, ValueError)):
             dataclasses.replace(certificate, **change).save(tmp_path / "a")
-    with pytest.raises(RejectedCertificate, match="the dual point is infeasible"):  # of the cones that were kept
+    with pytest.raises(RejectedCertificate, match="the dual point is infeasible"):  # at the kept cones
         dataclasses.replace(certificate, dual=dataclasses.replace(dual, t=1.001 * dual.t)).save(tmp_path / "a")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_recorded_cones_are_those_of_the_bound():
-    """The arrays' bound, worked out literally: every leaf on random points of it."""
+    """Check the bound of every leaf at random points of it, from the definition."""
     X = np.random.default_rng(5).standard_normal((12, 3))
     t = np.random.default_rng(6).standard_normal(12)
     lam = bound_neurons(X, RowLines(X), t, 1e-3).upper
@@ -499,8 +499,8 @@ def test_recorded_cones_are_those_of_the_bound():
     assert points.max() >= values.max()
 
 
-def test_room_in_the_inequalities_of_a_leaf_is_no_credit():
-    """Points moved far along the sum of the rays meet all inequalities with room, which must not shorten them."""
+def test_slack_in_the_inequalities_of_a_leaf_does_not_tighten_its_bound():
+    """Points moved far along the sum of the rays satisfy all inequalities with slack, which must not shorten them."""
     X, y = np.eye(2), np.array([1.0, -0.6])
     contents = as_contents(cr.solve_global(X, y, 0.1).certificate)
     assert not contents.arrays["shares"].size  # the cones are the orthants, in the order of a stack

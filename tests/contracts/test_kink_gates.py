@@ -1,4 +1,4 @@
-"""Gates on kinks: rows that a gate meets but for rounding, as gates made of solved neurons have them."""
+"""Gates on kinks, orthogonal to rows up to rounding, as gates taken from trained neurons are."""
 
 import numpy as np
 import pytest
@@ -6,11 +6,11 @@ import pytest
 import cvxrelu as cr
 from cvxrelu.numerics.rows import unit_rows
 
-MET = 1e-11  # of |x||g|: below, a gate of these tests meets a row
+MET = 1e-11  # relative to |x||g|: smaller products count as zero in these tests
 
 
 def kink_problem(seed, n_met, loss="squared", n=60, d=5, n_gates=30, share=0.02):
-    """C-ReLU with half of its gates orthogonal to ``n_met`` rows each, but for errors of 1e-14 to 1e-12."""
+    """Return a C-ReLU problem, half of whose gates are orthogonal to ``n_met`` rows each up to 1e-14 to 1e-12."""
     rng = np.random.default_rng(seed)
     X = np.column_stack([rng.standard_normal((n, d - 1)), np.ones(n)])
     y = np.sin(2 * X[:, 0]) + 0.5 * X[:, 1] ** 2 + 0.3 * rng.standard_normal(n)
@@ -28,7 +28,7 @@ def kink_problem(seed, n_met, loss="squared", n=60, d=5, n_gates=30, share=0.02)
 
 
 def margins(X, D, W):
-    """min (2 D_ji - 1) x_j'w_i / ||x_j|| ||w_i|| over the non-zero rows: shape (P,)."""
+    """Return min (2 D_ji - 1) x_j'w_i / ||x_j|| ||w_i|| over the non-zero rows, of shape (P,)."""
     rows = unit_rows(X)[np.any(X, axis=1)]
     signs = np.where(np.asarray(D)[np.any(X, axis=1)], 1.0, -1.0)
     return (signs * (rows @ unit_rows(W.T).T)).min(axis=0)
@@ -60,7 +60,7 @@ def test_more_rows_on_the_kink_than_features():
 
 
 def test_a_kink_between_opposite_rows_is_singular():
-    # 3 x rounds: at a gate orthogonal to x, rounding may take x and -3 x for active, which no point is inside of.
+    # 3 x rounds: at a gate orthogonal to x, rounding may make both x and -3 x active, and the cone has no interior.
     rng = np.random.default_rng(1)
     x = rng.standard_normal(4)
     X = np.vstack([x, -x, rng.standard_normal((20, 4))])
@@ -84,7 +84,7 @@ def test_working_set_reaches_the_optimum_over_gates_on_kinks(seed, n_met, loss):
 
 
 def sliver_problem(angle):
-    """Half of the patterns are of cones as thin as the angle, between rows that nearly agree, with gates inside."""
+    """Half of the patterns have cones as thin as the angle between nearly parallel rows, with gates inside."""
     rng = np.random.default_rng(3)
     X = rng.standard_normal((40, 3))
     X[20:] = X[:20] + angle * rng.standard_normal((20, 3))

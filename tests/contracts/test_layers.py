@@ -1,4 +1,4 @@
-"""What import-linter does not see: files and functions stay short, and the checker of certificates stands alone."""
+"""Files and functions are short, and the checker of certificates stands alone, which import-linter does not check."""
 
 import ast
 import sys
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "cvxrelu"
 FILES = sorted([*PACKAGE.rglob("*.py"), PACKAGE / "__init__.pyi"])
 CHECKER = PACKAGE / "certificates" / "checker.py"
-# Imports inside functions: what PyTorch needs, and commands, whose help is to be quick.
+# Imports inside functions are allowed for PyTorch, and in commands, whose help must be quick.
 LATE = {
     "networks/formats/torch.py",
     "cli/terminal.py",

@@ -1,4 +1,4 @@
-"""The native solvers: variants, working sets, limits and control; test_cross_checks.py has the grid of problems."""
+"""Variants, working sets, limits and control of the native solvers; test_cross_checks.py has the grid of problems."""
 
 import numpy as np
 import pytest
@@ -27,8 +27,8 @@ def test_every_variant_converges(options):
     assert_agrees(problem, cr.solve(problem, cr.RFISTA(**options), tol=1e-4), 1e-4)
 
 
-def test_acceleration_and_restarts_pay():
-    """The paper's ablation: fewer iterations with momentum, and fewer again with restarts."""
+def test_acceleration_and_restarts_reduce_iterations():
+    """The paper's ablation: fewer iterations with momentum, and fewer still with restarts."""
     problem = make_problem("gated", shape="collinear", ratio=0.01)
     plain, fista, rfista = (
         cr.solve(problem, solver, tol=1e-4).n_iter
@@ -133,7 +133,7 @@ def test_a_restricted_problem_is_the_problem_on_its_patterns():
     assert part.violation(weights) == problem.violation(whole)
 
 
-def test_auto_takes_what_suits():
+def test_auto_chooses_a_suitable_solver():
     assert cr.solve(make_problem("gated")).attempts[0].solver == "WorkingSet"
     assert cr.solve(make_problem("gated", penalty="feature_group_l1")).attempts[0].solver == "RFISTA"
     assert cr.solve(make_problem("gated", penalty="squared_l2")).attempts[0].solver == "LeastSquares"
@@ -180,7 +180,7 @@ def test_limits_keep_the_best_point(solver):
         assert cr.solve(problem, solver, time_limit=1e-9).status == "time_limit"
 
 
-def test_the_callback_sees_and_may_stop():
+def test_the_callback_gets_records_and_may_stop():
     problem = make_problem("gated", shape="collinear", ratio=0.01)
     seen = []
     with pytest.warns(cr.ConvergenceWarning, match="callback asked"):
@@ -211,7 +211,7 @@ def test_verbose_prints_each_check(capsys):
     assert "relative gap" in lines[0]
 
 
-def test_solvers_refuse_what_they_cannot_take():
+def test_solvers_reject_unsupported_problems():
     with pytest.raises(cr.SolverError, match="RFISTA solves ConvexGatedReLU"):
         cr.solve(make_problem("relu"), "RFISTA")
     with pytest.raises(cr.SolverError, match="AugmentedLagrangian solves ConvexReLU"):

@@ -1,4 +1,4 @@
-"""The notebooks are clean, keep to the public interface and the plan of a lesson, and run without a warning."""
+"""The notebooks have no outputs, use only the public interface, follow the plan of a lesson, and run cleanly."""
 
 import ast
 import importlib.util
@@ -42,10 +42,10 @@ def prose(notebook):
 
 
 def execute(notebook, folder):
-    """Run the notebook in a kernel of its own, in which every warning is an error, and return it."""
+    """Run the notebook in its own kernel, with warnings as errors, and return it."""
     run = nbformat.from_dict(notebook)
     first = nbformat.v4.new_code_cell("import warnings\nwarnings.simplefilter('error')")
-    last = nbformat.v4.new_code_cell("warnings.resetwarnings()")  # the kernel's own, when it shuts down
+    last = nbformat.v4.new_code_cell("warnings.resetwarnings()")  # those of the kernel's shutdown are allowed
     run.cells = [first, *run.cells, last]
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
@@ -90,7 +90,7 @@ def test_is_clean(path):
 
 
 @each
-def test_keeps_to_the_plan_of_a_lesson(path):
+def test_follows_the_plan_of_a_lesson(path):
     notebook = read(path)
     title, text = notebook.cells[0].source, prose(notebook)
     assert title.startswith(f"# {int(path.name[:2])}. ")

@@ -1,4 +1,4 @@
-"""The public names, which are imported at their first use."""
+"""Public names are imported on first use."""
 
 import ast
 import pickle
@@ -13,11 +13,11 @@ import cvxrelu as cr
 
 
 def run(program):
-    """Run a program in a process of its own, which has imported nothing yet."""
+    """Run a program in a new process."""
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
 
 
-def test_every_name_is_there_and_nothing_else():
+def test_the_public_names_are_those_of_the_stub():
     stub = ast.parse(Path(cr.__file__).with_suffix(".pyi").read_text())
     (names,) = [ast.literal_eval(node.value) for node in stub.body if isinstance(node, ast.Assign)]
     assert sorted(names) == cr.__all__
@@ -69,7 +69,7 @@ print(len(load_demo_split(0).y_test))
 """
 
 
-def test_who_only_solves_needs_no_more_than_that():
+def test_solving_needs_no_optional_package():
     assert run("others = ['typer', 'rich']\n" + ABSENT + SOLVE) == "solved\n"
 
 

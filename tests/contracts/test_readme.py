@@ -1,4 +1,4 @@
-"""The README's Python runs as it stands, and it is short; links between the pages of the repository lead somewhere."""
+"""The README is short and its Python runs; links between the pages of the repository are valid."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ PAGES = [
 
 
 def links(text):
-    """Return the relative links and pictures of a page, outside of code."""
+    """Return the relative links and images of a page, outside code."""
     prose = re.sub(r"^```.*?^```|`[^`\n]*`", "", text, flags=re.DOTALL | re.MULTILINE)
     return [link for link in re.findall(r"\]\(([^()\s]+)\)", prose) if not link.startswith(("http:", "https:"))]
 
@@ -55,7 +55,7 @@ def test_citation_is_of_this_version():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page):
+def test_links_are_valid(page):
     for link in links(page.read_text(encoding="utf-8")):
         path, _, anchor = link.partition("#")
         target = page if not path else page.parent / path

@@ -1,4 +1,4 @@
-"""Real data: solvers against each other, and against optima that other solvers measured."""
+"""Solvers on real data agree with each other and with optima measured by other solvers."""
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ def test_clarabel_and_ecos_agree(problem, tol):
     [(cr.ConvexGatedReLU, 500, 0.0714981174), (cr.ConvexReLU, 50, 0.1297760091)],
 )
 def test_optima_measured_elsewhere(cls, n_gates, optimum):
-    """The values that ECOS and a specialised solver reached on the same problems."""
+    """The optimal values are those of ECOS and a specialised solver on the same problems."""
     X, y = breast_cancer()
     solution = cr.solve(cls(X, y, cr.sample_patterns(X, n_gates, seed=0), lam=1e-3))
     assert solution.status == "optimal"

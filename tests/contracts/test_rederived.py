@@ -1,4 +1,4 @@
-"""After a cast, a polish, pruning or scaling back, the certificate is that of the result, derived anew."""
+"""After a cast, a polish, pruning or rescaling, the certificate is recomputed for the result."""
 
 import dataclasses
 
@@ -63,7 +63,7 @@ def test_bounds_are_those_of_the_result(change, tmp_path):
 
 
 @pytest.mark.parametrize("change", [round_to_a_tenth, decomposed, scaled_back], ids=lambda change: change.__name__)
-def test_bounds_of_what_was_there_before_are_not_accepted_for_it(change, tmp_path):
+def test_bounds_of_the_original_are_rejected_for_the_result(change, tmp_path):
     _, weights = change(PROBLEM, SOLUTION.weights)
     carried = dataclasses.replace(SOLUTION.certificate, weights=weights)
     with pytest.raises(cr.RejectedCertificate):
@@ -72,7 +72,7 @@ def test_bounds_of_what_was_there_before_are_not_accepted_for_it(change, tmp_pat
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_global_scope_of_a_network_that_was_cast(dtype):
-    """The bound of the optimum does not move; that of the network is the cast one's own."""
+    """The lower bound does not change; the upper bound is the objective of the cast network."""
     best = cr.solve_global(X, Y, 0.02)
     network = best.network()
     small = cr.ReLUNetwork(*(part.astype(dtype).astype(np.float64) for part in (network.W1, network.w2)))

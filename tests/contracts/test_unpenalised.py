@@ -1,4 +1,4 @@
-"""Without a penalty: optima that are not attained, C-ReLU that is C-GReLU, dual points with A't = 0."""
+"""Problems without a penalty: unattained optima, C-ReLU equivalent to C-GReLU, dual points with A't = 0."""
 
 import warnings
 
@@ -14,7 +14,7 @@ from tests.helpers.cases import make_problem
 
 
 def separable(form=cr.ConvexReLU, loss="logistic", lam=0.0, penalty="none", scale=1.0, margin=0.5):
-    """Classes on both sides of a plane, some of them near it."""
+    """Return data of two classes separated by a plane, some rows near it."""
     rng = np.random.default_rng(0)
     X = np.column_stack([rng.standard_normal((40, 3)), np.ones(40)])
     X[:, 0] += margin * np.sign(X[:, 0])
@@ -36,7 +36,7 @@ def separable(form=cr.ConvexReLU, loss="logistic", lam=0.0, penalty="none", scal
     ],
 )
 def test_an_optimum_that_is_not_attained_ends_the_solve(form, solver, loss, scale):
-    """At once, with a loss of tol times that of zero, and its own status and words."""
+    """It ends at once, at a loss of tol times that of zero, with its own status and message."""
     problem = separable(form, loss, scale=scale)
     with pytest.warns(cr.ConvergenceWarning, match="infimum 0 of the loss is not attained.*Set lam > 0"):
         solution = cr.solve(problem, solver, tol=1e-6)
@@ -49,7 +49,7 @@ def test_an_optimum_that_is_not_attained_ends_the_solve(form, solver, loss, scal
         assert problem.violation(solution.weights) == 0.0
 
 
-def test_what_is_regularised_or_not_separated_is_no_such_case():
+def test_regularised_or_inseparable_problems_attain_their_optimum():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for penalty in ("group_l1", "squared_l2"):
@@ -63,7 +63,7 @@ def test_what_is_regularised_or_not_separated_is_no_such_case():
 
 
 def test_margins_of_rounding_do_not_separate():
-    """Rows of both classes that differ by rounding: the infimum is 2 log(2) / n, or as good as that."""
+    """Rows of both classes differ by rounding only: the infimum is about 2 log(2) / n."""
     problem = separable(cr.ConvexGatedReLU)
     X = np.vstack([problem.X, problem.X[:1], problem.X[:1] * (1 + 1e-15)])
     y = np.concatenate([problem.y, [1.0, -1.0]])
@@ -93,7 +93,7 @@ def test_the_gated_form_and_the_way_back():
     penalised = make_problem("relu")
     assert span(penalised).problem is penalised
     X = problem.X
-    flat = cr.ActivationPatterns(np.ones((2 * len(X), 1), dtype=bool))  # of rows and opposite rows: a subspace
+    flat = cr.ActivationPatterns(np.ones((2 * len(X), 1), dtype=bool))  # the cone is a subspace
     singular = cr.ConvexReLU(np.vstack([X, -X]), np.tile(X[:, 0], 2), flat, penalty="none")
     assert span(singular).problem is singular  # a cone without a strict interior
 
@@ -110,7 +110,7 @@ def test_singular_values_and_lsmr_find_the_same_dual_point(monkeypatch, loss):
 
 
 def test_a_dual_point_at_lam_zero_takes_few_products_whatever_the_condition(monkeypatch):
-    """LSMR took twenty thousand, one after the other, where entries of t meet Huber's box."""
+    """LSMR took twenty thousand, one after another, with entries of t at the bounds of Huber's domain."""
     rng = np.random.default_rng(0)
     X = np.exp(1.5 * rng.standard_normal((36, 9)))
     Y = rng.standard_normal((36, 3))

@@ -12,7 +12,7 @@ from tests.helpers.needs import require
 
 @pytest.fixture
 def torch():
-    """PyTorch with one thread: on a busy machine those of small products wait for each other."""
+    """PyTorch with one thread, as threads of small products wait for each other on a busy machine."""
     module = require("torch")
     threads = module.get_num_threads()
     module.set_num_threads(1)
@@ -28,7 +28,7 @@ LAM = 1e-2
 
 
 def outputs(kind, W1):
-    """The activations of the neurons, and which are active."""
+    """Return the activations of the neurons, and a mask of the active ones."""
     active = X @ (GATES if kind == "gated" else W1.T) >= 0
     return active * (X @ W1.T), active
 
@@ -39,7 +39,7 @@ def objective(kind, W1, w2, y, lam=LAM):
 
 
 def gradients(kind, W1, w2, Y, lam=LAM):
-    """Those of W1 (m, d) and w2 (m, c), by hand."""
+    """Return the gradients of W1 (m, d) and w2 (m, c), by hand."""
     hidden, active = outputs(kind, W1)
     t = (hidden @ w2 - Y) / len(X)
     return (active * (t @ w2.T)).T @ X + lam * W1, hidden.T @ t + lam * w2
@@ -106,7 +106,7 @@ def test_first_step_of_adam_has_the_length_of_the_rate(torch):
 
 
 def test_each_mini_batch_has_the_whole_regulariser(torch):
-    """Of equal rows every batch has the full gradient: an epoch of three batches is three full steps."""
+    """For equal rows every batch has the full gradient, so an epoch of three batches is three full steps."""
     rows, targets = np.repeat(X[:1], 6, axis=0), np.ones(6)
     options = {"optimizer": "sgd", "learning_rate": 0.05}
     batches = train_network(rows, targets, 5, 0.3, batch_size=2, n_epochs=1, **options)
@@ -115,7 +115,7 @@ def test_each_mini_batch_has_the_whole_regulariser(torch):
 
 
 def test_an_epoch_of_mini_batches_sees_each_row_once(torch):
-    """To first order in the rate, the four steps of an epoch add up to four full ones; the batches are shuffled."""
+    """To first order in the rate, the four steps of an epoch sum to four full ones; the batches are shuffled."""
     W1, w2 = start("relu", Y)
     one, two = (
         train_network(X, Y, **arguments("relu"), optimizer="sgd", learning_rate=1e-6, batch_size=5, n_epochs=epochs)

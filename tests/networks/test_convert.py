@@ -11,7 +11,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def sparse_weights(problem, rng):
-    """Random feasible weights with some zero blocks."""
+    """Return random feasible weights with some zero blocks."""
     blocks = problem.blocks(random_weights(problem, rng))
     return problem.weights(blocks * (rng.random(blocks.shape[:-1]) < 0.7)[..., None])
 
@@ -52,7 +52,7 @@ def test_round_trip_from_convex_weights_never_raises_the_objective(seed, kind, c
 @settings(max_examples=60)
 @given(SEEDS, st.sampled_from(["gated", "relu"]), st.integers(1, 12))
 def test_round_trip_from_a_network_never_raises_the_objective(seed, kind, m):
-    """Unbalanced neurons, several in one pattern, dead ones: the convex point and its network are no worse."""
+    """With unbalanced and dead neurons, and several in a pattern, the convex point and its network are no worse."""
     rng = np.random.default_rng(seed)
     X = make_data("tall", seed)
     y = rng.standard_normal(12)
@@ -102,7 +102,7 @@ def test_neurons_whose_entries_sum_to_zero_and_tiny_ones_survive():
 
 @pytest.mark.parametrize("scale", [1e-150, 1e-9, 1.0, 1e9])
 def test_singular_values_count_in_proportion_to_the_largest(scale):
-    """A block of rank one is one neuron and a block of rank two is two, whatever their sizes."""
+    """A block of rank one becomes one neuron and a block of rank two becomes two, whatever their sizes."""
     problem = make_problem("gated", penalty="nuclear", c=3)
     U = np.zeros((3, len(problem.patterns), 3))
     U[:, 0] = np.outer([1.0, -2.0, 0.5], [3.0, 0.1, -0.7])
@@ -111,7 +111,7 @@ def test_singular_values_count_in_proportion_to_the_largest(scale):
 
 
 def test_balance_by_hand():
-    """Both layers get the square root of the product of the norms; a neuron with a zero layer becomes zero."""
+    """The norm of both layers becomes the root of the product of the norms; a neuron with a zero layer becomes zero."""
     one = balance(cr.ReLUNetwork([[0.0, 8.0], [3.0, -4.0], [0.0, 0.0]], [-2.0, 0.0, 5.0]))
     np.testing.assert_allclose(one.W1, [[0.0, 4.0], [0.0, 0.0], [0.0, 0.0]], rtol=1e-15)
     np.testing.assert_allclose(one.w2, [-4.0, 0.0, 0.0], rtol=1e-15)

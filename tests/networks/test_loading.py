@@ -19,12 +19,12 @@ def predict(W1, b1, w2, b2):
 
 def fitted(kind, y, **options):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a few iterations do not converge
+        warnings.simplefilter("ignore")  # too few iterations to converge
         return kind(max_iter=5, random_state=0, **options).fit(X, y)
 
 
 class Tensor:
-    """What is asked of a tensor of PyTorch."""
+    """A stand-in for a PyTorch tensor."""
 
     def __init__(self, values):
         self.values = values
@@ -57,7 +57,7 @@ class Sequential:
         return {}
 
 
-def test_a_network_and_arrays_without_biases_are_taken_as_they_are():
+def test_networks_and_arrays_without_biases_are_unchanged():
     for network in (cr.ReLUNetwork(W1, W2), (W1, None, W2), [W1.tolist(), None, W2.tolist(), None]):
         read, rows = read_network(network, X, "squared")
         np.testing.assert_array_equal(read.W1, W1)
@@ -113,7 +113,7 @@ def test_sequential_of_torch():
         read_network(torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Tanh(), torch.nn.Linear(5, 1)), X, "squared")
 
 
-def test_sequential_is_known_by_its_layers():
+def test_sequential_is_recognised_by_its_layers():
     for b1, b2 in ((B1, [0.5]), (None, None)):
         read, rows = read_network(Sequential(Linear(W1, b1), ReLU(), Linear(W2[None], b2)), X, "squared")
         expected = predict(W1, 0.0 if b1 is None else b1, W2, 0.0 if b2 is None else b2)
@@ -165,7 +165,7 @@ def test_from_sklearn_returns_the_logits_of_a_classifier(k):
     np.testing.assert_allclose(mlp.predict_proba(X), expected, rtol=1e-11)
 
 
-def test_what_is_no_mlp_is_refused():
+def test_other_objects_than_mlps_are_rejected():
     with pytest.raises(
         TypeError, match="network must be a fitted scikit-learn MLPRegressor or MLPClassifier; got list"
     ):
@@ -176,7 +176,7 @@ def test_what_is_no_mlp_is_refused():
         cr.from_sklearn(fitted(MLPRegressor, X[:, 0], activation="tanh", hidden_layer_sizes=(3,)))
 
 
-def test_weights_of_lower_precision_are_taken_exactly_and_computed_with_in_float64():
+def test_weights_of_lower_precision_are_converted_to_float64_exactly():
     single = [array.astype(np.float32) for array in (W1, B1, W2)]
     double = [array.astype(np.float64) for array in single]
     y = X[:, 0]
@@ -191,7 +191,7 @@ def test_weights_of_lower_precision_are_taken_exactly_and_computed_with_in_float
         assert certificates[0].lower == certificates[1].lower
 
 
-def test_other_networks_of_sklearn_are_refused():
+def test_other_networks_of_sklearn_are_rejected():
     y = np.abs(RNG.standard_normal(20))
     with pytest.raises(ValueError, match="must be fitted; got MLPRegressor"):
         read_network(MLPRegressor(), X, "squared")
@@ -215,7 +215,7 @@ def test_a_network_of_one_column_more_gets_a_column_of_ones(gated):
 
 
 def test_arrays_by_name(tmp_path):
-    """As numpy.savez and numpy.load hold them, whichever of the biases there are."""
+    """Arrays from numpy.savez and numpy.load, with either, both or no biases."""
     arrays = {"W1": W1, "b1": B1, "w2": W2, "b2": np.array([-2.5])}
     for names in (("W1", "w2"), ("W1", "w2", "b1"), ("W1", "w2", "b2"), tuple(arrays)):
         some = {name: arrays[name] for name in names}

@@ -6,7 +6,7 @@ from reference import programs as oracle
 from tests.helpers.cases import make_data, make_targets, random_network
 
 
-def test_network_objective_is_the_literal_one():
+def test_network_objective_follows_its_definition():
     rng = np.random.default_rng(0)
     X, Y = make_data("tall"), make_targets("squared", make_data("tall"), 3)
     W1, w2, G = rng.standard_normal((5, 3)), rng.standard_normal((5, 3)), rng.standard_normal((3, 5))
@@ -26,8 +26,8 @@ def test_gated_network_predicts_new_data_by_its_gates():
 
 
 @pytest.mark.parametrize("kind", ["relu", "gated"])
-def test_a_float32_network_is_measured_in_float64(kind):
-    """Bounds are compared with these numbers: a square or product rounded to float32 would be off by 1e-7."""
+def test_the_objective_of_a_float32_network_is_computed_in_float64(kind):
+    """Bounds are compared with the objective, and rounding to float32 would cause errors of 1e-7."""
     rng = np.random.default_rng(0)
     single = random_network(kind, rng, m=5, d=3, dtype=np.float32)
     double = type(single)(**{name: array.astype(np.float64) for name, array in vars(single).items()})

@@ -1,4 +1,4 @@
-"""Pruning: the same predictions, no larger a penalty, in the cones, independent blocks, and as good a certificate."""
+"""Pruning keeps predictions, cones and gap, does not raise the penalty, and leaves independent blocks."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ ACCEPTED = ("group_l1", "l1", "none")
 
 
 def block_predictions(problem, weights):
-    """The units that are scaled, for each group that is pruned alone: lists of vectors (m, N)."""
+    """Return the predictions of the scaled units for each group that is pruned on its own: lists of arrays (m, N)."""
     blocks = problem.blocks(weights)
     masks, X = np.asarray(problem.patterns.D).T, problem.operator.X
     parts = blocks.reshape(-1, *blocks.shape[-3:])  # V and W, or U alone
@@ -33,7 +33,7 @@ def rank(vectors):
 
 
 def assert_pruned(problem, weights):
-    """Return the pruned weights, and hold them against all that is promised."""
+    """Return the pruned weights after checking all guaranteed properties."""
     pruned = cr.prune(problem, weights)
     before, after = block_predictions(problem, weights), block_predictions(problem, pruned)
     total = sum(np.abs(vectors).sum(axis=0).max(initial=0.0) for vectors in before)
@@ -89,16 +89,16 @@ def test_any_matrices_under_nuclear(seed, shape, n_gates):
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize(("kind", "penalty"), [("gated", "group_l1"), ("gated", "nuclear"), ("relu", "group_l1")])
 def test_mixtures_of_duplicate_patterns_shrink_to_the_solution_of_distinct_ones(kind, penalty, loss):
-    """Copies of patterns: an optimal point spread over them stays optimal, and comes back to the rank."""
+    """An optimal point spread over copies of patterns stays optimal, and is pruned to the rank."""
     c = 3 if loss == "softmax" or penalty == "nuclear" else 1
     distinct = make_problem(kind, loss, penalty, c=c, ratio=0.05)
     D, G = distinct.patterns.D, distinct.patterns.G
     copies = cr.ActivationPatterns(np.tile(D, 5), np.tile(G, 5))
     problem = type(distinct)(distinct.X, distinct.y, copies, distinct.lam, loss, penalty)
     solution = cr.solve(distinct, "CLARABEL", tol=1e-8)
-    shares = np.random.default_rng(0).dirichlet(np.ones(5), D.shape[1])  # (P, 5)
+    fractions = np.random.default_rng(0).dirichlet(np.ones(5), D.shape[1])  # (P, 5)
     blocks = distinct.blocks(solution.weights)
-    spread = np.concatenate([share[:, None] * blocks for share in shares.T], axis=-2)
+    spread = np.concatenate([share[:, None] * blocks for share in fractions.T], axis=-2)
     weights = problem.weights(np.ascontiguousarray(spread))
     assert count(problem, weights) == 5 * solution.certificate.n_active
     pruned = assert_pruned(problem, weights)
@@ -112,7 +112,7 @@ def test_mixtures_of_duplicate_patterns_shrink_to_the_solution_of_distinct_ones(
 
 @pytest.mark.parametrize(("penalty", "c"), [("group_l1", 1), ("l1", 3), ("nuclear", 3)])
 def test_the_middle_of_optimal_points_is_pruned_to_an_optimal_point(penalty, c):
-    """The rows are the corners of a cube and the patterns its sides: two opposite sides make up one, in five ways."""
+    """Rows are the corners of a cube, patterns its sides: the sum of two opposite sides is the same in five ways."""
     corners = np.indices((2,) * 5).reshape(5, -1).T == 1
     patterns = cr.ActivationPatterns(np.column_stack([corners, ~corners]))
     X, lam = np.ones((32, 1)), 0.1
@@ -148,7 +148,7 @@ def test_real_data_from_a_dense_point(kind, penalty):
 
 
 @pytest.mark.parametrize("penalty", ["group_l1", "l1"])
-def test_real_data_from_what_a_first_order_solver_leaves(penalty):
+def test_real_data_from_the_iterate_of_a_first_order_solver(penalty):
     X, y = load("breast_cancer", 40)
     problem = cr.ConvexGatedReLU(X, y, cr.sample_patterns(X, 300, seed=0), lam=1e-6, penalty=penalty)
     with pytest.warns(cr.ConvergenceWarning, match="above tol"):
@@ -174,7 +174,7 @@ def test_the_least_norm_fit_without_regularisation():
     X, y = load("breast_cancer", 40)
     problem = cr.ConvexGatedReLU(X, y, cr.sample_patterns(X, 300, seed=0), lam=0.0)
     solution = cr.solve(problem, "LeastSquares")
-    assert solution.status == "optimal"  # with an objective of zero but for rounding
+    assert solution.status == "optimal"  # with an objective of zero to rounding
     assert solution.certificate.n_active > 250
     pruned = cr.prune(problem, solution)
     assert count(problem, pruned) <= 40
@@ -191,8 +191,8 @@ def test_many_blocks_and_many_rows():
         assert count(problem, assert_pruned(problem, weights)) == min(n, count(problem, weights))
 
 
-def test_what_is_pruned_is_exact_in_a_case_done_by_hand():
-    """Blocks 1 and 2 predict the same direction at prices 1 and 3: the cheap one takes over, the zero one goes."""
+def test_a_case_by_hand():
+    """Blocks 1 and 2 predict the same direction at prices 1 and 3: the cheaper remains; the zero block is dropped."""
     X = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]])
     patterns = cr.ActivationPatterns(np.array([[1, 1, 0], [1, 0, 1]], dtype=bool))
     problem = cr.ConvexGatedReLU(X, np.ones(2), patterns, lam=0.1)
@@ -235,7 +235,7 @@ def test_weights_that_predict_nothing_are_dropped():
 
 
 @pytest.mark.parametrize("size", [1e-200, 1e-8, 1e8, 1e150])
-def test_the_scale_of_the_weights_plays_no_part(size):
+def test_pruning_does_not_depend_on_the_scale_of_the_weights(size):
     problem = make_problem("gated", n_gates=40)
     U = random_weights(problem, np.random.default_rng(0))
     np.testing.assert_allclose(cr.prune(problem, size * U) / size, cr.prune(problem, U), rtol=1e-6, atol=1e-9)
@@ -261,7 +261,7 @@ def test_weights_outside_their_cones_are_repaired_first():
     assert cr.certify(problem, pruned).upper <= cr.certify(problem, weights).upper * (1 + 1e-12)
 
 
-def test_a_solution_is_taken_as_its_weights_are_and_left_alone():
+def test_a_solution_is_pruned_like_its_weights_and_not_modified():
     problem = make_problem("relu", n_gates=20)
     solution = cr.solve(problem)
     before = problem.blocks(solution.weights).copy()
@@ -278,12 +278,12 @@ def test_float32_data_are_pruned_in_float64():
 def test_the_earlier_point_is_kept_where_a_step_would_move_the_prediction(monkeypatch):
     problem = make_problem("gated", n_gates=40)
     weights = random_weights(problem, np.random.default_rng(0))
-    monkeypatch.setattr(pruning, "_null_vectors", lambda units: np.eye(len(units))[:3])  # nulls of nothing
+    monkeypatch.setattr(pruning, "_null_vectors", lambda units: np.eye(len(units))[:3])  # not null vectors
     np.testing.assert_array_equal(cr.prune(problem, weights), weights)
 
 
 @pytest.mark.parametrize("penalty", ["feature_group_l1", "squared_l2"])
-def test_other_penalties_are_refused(penalty):
+def test_other_penalties_are_rejected(penalty):
     problem = make_problem("gated", penalty=penalty)
     with pytest.raises(ValueError, match=f"'group_l1', 'l1', 'nuclear', 'none'.*got '{penalty}'"):
         cr.prune(problem, problem.zero_weights())
@@ -300,7 +300,7 @@ def test_arguments_are_checked():
 
 
 def test_as_many_neurons_as_predictions_have_entries():
-    """The rank of the predictions of dense weights is n where rows are in general position, n c under nuclear."""
+    """The predictions of dense weights have rank n for rows in general position, n c under nuclear."""
     X = make_data("wide")
     patterns = cr.sample_patterns(X, 60, seed=0)
     problem = cr.ConvexGatedReLU(X, make_targets("squared", X, 3), patterns, penalty="nuclear")

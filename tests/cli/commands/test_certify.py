@@ -1,4 +1,4 @@
-"""``cvxrelu certify``: networks in files."""
+"""``cvxrelu certify``: certificates of networks in files."""
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ def data():
 
 @pytest.fixture
 def files(tmp_path, data):
-    """A function that writes arrays to an npz file; data.npz is there."""
+    """Return a function that writes arrays to an npz file, next to data.npz."""
     np.savez(tmp_path / "data.npz", X=data[0], y=data[1])
 
     def write(name="net.npz", **arrays):
@@ -65,7 +65,7 @@ def test_a_network_of_the_package_is_proved_optimal_again(files, data, kind):
     assert found["n_neurons"] == solution.network().n_neurons
     assert found["objective"] == pytest.approx(solution.objective, rel=1e-9)
     assert found["lower"] <= solution.objective * (1 + 1e-12)
-    # Without its column of ones, the data get one: the same problem.
+    # A column of ones is appended to data without one: the same problem.
     files("data.npz", X=data[0], y=y)
     again = certify(path)
     assert (found["ones_appended"], again["ones_appended"]) == (False, True)
@@ -90,7 +90,7 @@ def test_scope_global_and_what_it_writes(files, data):
     with np.load(written["train.npz"]) as saved:
         better = cr.load_network(written["better.npz"]).objective(saved["X"], saved["y"], LAM)
     assert better == found["better_network"]["objective"]
-    # The network that was found is optimal, and the command says so.
+    # The network found is optimal, and the command proves it.
     files("data.npz", **np.load(written["train.npz"]))
     proved = certify(written["better.npz"], "--scope", "global", "--tol", 1e-5)
     assert proved["proved"]
@@ -188,7 +188,7 @@ def test_a_network_without_biases_is_taken_as_it_is(files):
 
 @pytest.mark.parametrize("kind", [cr.ConvexReLU, cr.ConvexGatedReLU])
 def test_what_is_proved_is_not_warned_of(files, data, kind, monkeypatch):
-    """The bound is computed to a smaller tolerance, which rounding keeps it from: that is none of the user's."""
+    """Rounding keeps the bound from its tighter internal tolerance, which does not concern the user."""
     X, y = np.column_stack([data[0], np.ones(40)]), data[1]
     solution = cr.solve(kind(X, y, cr.sample_patterns(X, 3), LAM), tol=1e-9)
     path = files("data.npz", X=X, y=y).with_name("own.npz")
@@ -201,7 +201,7 @@ def test_what_is_proved_is_not_warned_of(files, data, kind, monkeypatch):
 
 
 def test_a_loose_bound_is_said_to_be_the_bounds(files, data):
-    """Of fourteen features no global bound is tight in no time: the report says so, once, with the user's tolerance."""
+    """For fourteen features no global bound is tight within the time limit: the report says so once."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((60, 14))
     path = files("data.npz", X=X, y=rng.standard_normal(60)).with_name("own.npz")

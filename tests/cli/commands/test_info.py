@@ -24,7 +24,7 @@ def test_info_names_what_is_there_and_what_is_not(monkeypatch):
     result = invoke("info", columns=80)
     text = " ".join(result.stdout.split())
     for words in (
-        "MOSEK installed, but does not run: most likely no licence",
+        "MOSEK installed, but does not run, most likely without a licence",
         "GUROBI ok for small programs: the licence limits their size",
         "XPRESS not installed: pip install xpress, and a licence",
         f"numpy {np.__version__}",

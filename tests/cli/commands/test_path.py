@@ -104,7 +104,7 @@ def test_an_interrupt_keeps_the_finished_points(table, monkeypatch):
     later = time.monotonic() + 60.0
     monkeypatch.setattr(
         "cvxrelu.runtime.interrupts._now", lambda: later
-    )  # a second one within a second would be raised
+    )  # a second interrupt within a second would be raised
     result = invoke("path", table, *SMALL)
     assert (result.exit_code, "Not finished (interrupted): 2 of 4 points." in result.stdout) == (3, True)
 

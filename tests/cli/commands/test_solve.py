@@ -41,14 +41,14 @@ def test_solve_shows_a_certified_network(table, kind, target):
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
     assert "Rows: 32 to train, 8 to test." in result.stdout
-    assert "Constant on the training rows, so that nothing is learnt from them: k." in result.stdout
+    assert "Constant on the training rows, hence without effect: k." in result.stdout
     assert "Certified: the objective of this network is within" in result.stdout
     assert "Networks with other patterns may do better" in " ".join(result.stdout.split())
     if target == "labels":
         assert "'no' is -1, 'yes' is +1" in result.stdout
         assert "accuracy, test" in result.stdout
     else:
-        assert "RMSE is in its own units" in result.stdout
+        assert "RMSE is in units of the raw target" in result.stdout
         assert "R^2, test" in result.stdout
 
 

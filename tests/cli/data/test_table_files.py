@@ -1,4 +1,4 @@
-"""Tables of Parquet and NPZ files; those of CSV are in test_tables."""
+"""Tables in Parquet and NPZ files; those in CSV files are in test_tables."""
 
 import sys
 

@@ -147,7 +147,7 @@ def test_rows_are_split_as_they_are(classes):
     assert split.X_test.shape == (5, 3)
     rows = np.column_stack([np.vstack([split.X_train, split.X_test]), np.append(split.y_train, split.y_test)])
     given = np.column_stack([table.X, table.y])
-    np.testing.assert_array_equal(rows[np.argsort(rows[:, 0])], given[np.argsort(given[:, 0])])  # none twice
+    np.testing.assert_array_equal(rows[np.argsort(rows[:, 0])], given[np.argsort(given[:, 0])])  # each row once
     if classes:
         assert (split.y_train == 1.0).mean() == pytest.approx(0.25, abs=0.05)
 

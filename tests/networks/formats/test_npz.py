@@ -19,7 +19,7 @@ HEADER = {"format": "cvxrelu network", "version": 1, "kind": "relu", "cvxrelu": 
 
 @st.composite
 def networks(draw):
-    """Networks of any finite entries, subnormal, huge and negative zeros too, of each dtype, also without neurons."""
+    """Networks with any finite entries, including subnormal and huge numbers and -0, of both dtypes, also empty."""
     m, d, c = draw(SIZES), draw(st.integers(1, 6)), draw(st.one_of(st.none(), st.integers(1, 4)))
     shapes = {"W1": (m, d), "w2": (m,) if c is None else (m, c)}
     if draw(st.booleans()):
@@ -54,7 +54,7 @@ def test_the_file_is_an_npz_without_objects_and_always_the_same(tmp_path):
     assert header["cvxrelu"] == cr.__version__
 
 
-def test_no_file_is_overwritten_unasked(tmp_path):
+def test_no_file_is_overwritten_by_default(tmp_path):
     path = tmp_path / "network.npz"
     first, second = (random_network("relu", np.random.default_rng(seed)) for seed in (0, 1))
     first.save(path)
@@ -67,7 +67,7 @@ def test_no_file_is_overwritten_unasked(tmp_path):
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_failed_save_leaves_what_was_there(tmp_path, monkeypatch, overwrite):
+def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch, overwrite):
     network = random_network("relu", np.random.default_rng(0))
     path = tmp_path / "network.npz"
     if overwrite:
@@ -84,8 +84,8 @@ def test_a_failed_save_leaves_what_was_there(tmp_path, monkeypatch, overwrite):
     )
 
 
-def test_any_changed_byte_is_noticed_or_changes_nothing(tmp_path):
-    """Of the bytes of zip, only those that carry no content may change."""
+def test_any_changed_byte_is_detected_or_has_no_effect(tmp_path):
+    """Only bytes of the zip structure that carry no content may change."""
     network = random_network("gated", np.random.default_rng(0), m=2)
     path = tmp_path / "network.npz"
     network.save(path)
@@ -107,7 +107,7 @@ def test_any_changed_byte_is_noticed_or_changes_nothing(tmp_path):
             cr.load_network(damaged)
 
 
-def test_other_files_are_refused(tmp_path):
+def test_other_files_are_rejected(tmp_path):
     path = tmp_path / "file"
     array, objects = io.BytesIO(), io.BytesIO()
     np.save(array, np.ones(3))
@@ -125,7 +125,7 @@ def test_other_files_are_refused(tmp_path):
         cr.load_network(None)
 
 
-def test_a_certificate_is_no_network(tmp_path):
+def test_a_certificate_is_rejected(tmp_path):
     X = np.random.default_rng(0).standard_normal((8, 2))
     problem = cr.ConvexReLU(X, X[:, 0], cr.sample_patterns(X, 3), lam=0.1)
     cr.certify(problem, problem.zero_weights()).save(tmp_path / "a.cert")
@@ -150,7 +150,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("message", BAD)
-def test_what_a_sound_file_may_not_hold(tmp_path, message):
+def test_invalid_headers_and_members_are_rejected(tmp_path, message):
     header, arrays = BAD[message]
     path = tmp_path / "network.npz"
     path.write_bytes(pack({**HEADER, **header}, {"W1": W1, "w2": W2, **arrays}))
@@ -158,8 +158,8 @@ def test_what_a_sound_file_may_not_hold(tmp_path, message):
         cr.load_network(path)
 
 
-def test_contents_that_were_changed_are_refused(tmp_path):
-    """A file that is put together anew, with one weight changed and the hash as it was."""
+def test_changed_contents_are_rejected(tmp_path):
+    """The file is rebuilt with one weight changed and the old hash."""
     header = {**HEADER, "content_sha256": content_hash(HEADER, {"W1": W1, "w2": W2})}
     text = np.frombuffer(json.dumps(header).encode(), np.uint8)
     path = tmp_path / "network.npz"

@@ -18,14 +18,14 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def relu_model(**changes):
-    """Return a model of three nodes as another exporter might write it, with changes to attributes or wiring."""
+    """Return a model of three nodes as another exporter might write it, with changed attributes or connections."""
     weights = {
         "A": np.array([[1.0, 2.0]]),
         "a": np.array([[0.5, -0.5]]),
         "B": np.array([[1.0], [3.0]]),
         "b": np.zeros(1),
     }
-    if "wiring" in changes:  # one neuron, so that shapes fit however the nodes are joined
+    if "wiring" in changes:  # one neuron, so that shapes match for any connections
         weights |= {"A": weights["A"][:, :1], "a": weights["a"][:, :1], "B": weights["B"][:1]}
     wiring = {"hidden": ["X", "A", "a"], "relu": ["h"], "output": ["z", "B", "b"], **changes.pop("wiring", {})}
     weights = {name: array.astype(changes.get("dtype", np.float64)) for name, array in weights.items()}
@@ -111,7 +111,7 @@ def test_an_exported_model_of_pytorch_is_read():
     module = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.ReLU(), torch.nn.Linear(5, 2))
     raw = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the newer exporter needs a package more
+        warnings.simplefilter("ignore")  # the newer exporter needs another package
         torch.onnx.export(module, (torch.zeros(1, 3),), raw, dynamo=False)
     assert_same_network(cr.from_onnx(onnx.load_model_from_string(raw.getvalue())), cr.from_torch(module))
 
@@ -127,12 +127,12 @@ def test_an_exported_model_of_pytorch_is_read():
         ({"wiring": {"output": ["h", "B", "b"]}}, "sequential layers"),
     ],
 )
-def test_other_graphs_are_refused(changes, message):
+def test_other_graphs_are_rejected(changes, message):
     with pytest.raises(ValueError, match=f"model must .*{message}"):
         cr.from_onnx(relu_model(**changes))
 
 
-def test_weights_that_are_inputs_are_refused():
+def test_weights_that_are_inputs_are_rejected():
     model = relu_model(left_out=["A"])
     model.graph.input.append(onnx.helper.make_tensor_value_info("A", onnx.TensorProto.DOUBLE, [1, 2]))
     with pytest.raises(ValueError, match="with one input and one output; got Gemm, Relu, Gemm, 2 input"):
@@ -143,20 +143,20 @@ def test_weights_that_are_inputs_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("operator", "place", "source"),
+    ("operator", "position", "source"),
     [("Gemm", 0, "one_row"), ("GreaterOrEqual", 0, "X"), ("GreaterOrEqual", 1, "one"), ("Where", 2, "one")],
 )
-def test_gated_graphs_that_were_changed_are_refused(operator, place, source):
+def test_changed_gated_graphs_are_rejected(operator, position, source):
     model = random_network("gated", np.random.default_rng(0), m=3, d=3).to_onnx()
     for name, shape in (("one", ()), ("one_row", (1, 3))):
         model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones(shape), name))
     assert_same_network(cr.from_onnx(model), random_network("gated", np.random.default_rng(0), m=3, d=3))
-    next(node for node in model.graph.node if node.op_type == operator).input[place] = source
+    next(node for node in model.graph.node if node.op_type == operator).input[position] = source
     with pytest.raises(ValueError, match=r"gates Gemm\(X\) >= 0"):
         cr.from_onnx(model)
 
 
-def test_what_is_no_model_is_refused(tmp_path):
+def test_other_files_and_objects_are_rejected(tmp_path):
     path = tmp_path / "network.onnx"
     for raw in (b"", b"no model", random_network("relu", np.random.default_rng(0)).to_onnx().SerializeToString()[:-40]):
         path.write_bytes(raw)
@@ -174,7 +174,7 @@ def test_what_is_no_model_is_refused(tmp_path):
         cr.from_onnx(model)
 
 
-def test_the_extra_is_named_where_onnx_is_missing(monkeypatch):
+def test_the_extra_is_named_if_onnx_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     for call in (random_network("relu", np.random.default_rng(0)).to_onnx, lambda: cr.from_onnx("network.onnx")):
         with pytest.raises(ModuleNotFoundError, match=r"onnx is needed .* pip install 'cvxrelu\[onnx\]'"):

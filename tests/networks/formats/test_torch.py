@@ -33,7 +33,7 @@ def test_round_trip_is_exact_to_the_bit(seed, kind, m, d, c):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_dtype_is_that_of_the_network_or_the_one_asked_for(kind, dtype):
+def test_the_dtype_is_that_of_the_network_or_the_requested_one(kind, dtype):
     network = random_network(kind, np.random.default_rng(0), dtype=dtype)
     other = {"float32": "float64", "float64": "float32"}[dtype]
     for asked, found in ((None, dtype), (dtype, dtype), (other, other)):
@@ -113,14 +113,14 @@ def test_bad_arguments():
     assert tiny.to_torch().gate_weight.dtype == torch.float64
 
 
-def test_other_modules_are_refused():
+def test_other_modules_are_rejected():
     with pytest.raises(TypeError, match=r"network must be a torch.nn.Sequential\(Linear, ReLU, Linear\); got str"):
         cr.from_torch("network")
     with pytest.raises(ValueError, match=r"got Sequential\(Linear, Tanh, Linear\)"):
         cr.from_torch(torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Tanh(), torch.nn.Linear(5, 1)))
 
 
-def test_the_extra_is_named_where_pytorch_is_missing(monkeypatch):
+def test_the_extra_is_named_if_pytorch_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "cvxrelu.networks.formats.torch_modules", raising=False)
     monkeypatch.delattr("cvxrelu.networks.formats.torch_modules", raising=False)
