@@ -103,14 +103,14 @@ class ConeStack:
 
     def _take_log(self, counts: NDArray[np.int64]) -> None:
         """Move the kernel's log to the parts, or drop the whole log if it is too long."""
-        nodes, n_multipliers = int(counts[2]), int(counts[3])
+        nodes, n_leaf = int(counts[2]), int(counts[3])
         counts[2:] = 0
         if self._parts is None or nodes == 0:
             return
         log = self._log
-        multipliers = log.lines[:n_multipliers].copy(), log.values[:n_multipliers].copy()
+        multipliers = log.lines[:n_leaf].copy(), log.values[:n_leaf].copy()
         self._parts.append(_Part(log.numbers[:nodes].copy(), log.reals[:nodes].copy(), *multipliers))
-        self._max_logged -= nodes * log.reals.shape[1] + n_multipliers
+        self._max_logged -= nodes * log.reals.shape[1] + n_leaf
         if self._max_logged < 0:
             self._parts, self._log = None, _empty_log(False, *self._cone[3].shape)
 
@@ -155,12 +155,12 @@ class _Part(NamedTuple):
 
 def _empty_log(logged: bool, K: int, r: int) -> _Part:
     """Return arrays for a part of the log, of length zero without a log."""
-    nodes, n_multipliers = (_PART, K * _PART // 16 + K) if logged else (0, 0)
+    nodes, n_leaf = (_PART, K * _PART // 16 + K) if logged else (0, 0)
     return _Part(
         np.empty((nodes, 3), dtype=np.int64),
         np.empty((nodes, r)),
-        np.empty(n_multipliers, dtype=np.int64),
-        np.empty(n_multipliers),
+        np.empty(n_leaf, dtype=np.int64),
+        np.empty(n_leaf),
     )
 
 
@@ -216,14 +216,14 @@ def _search(  # type: ignore[no-untyped-def]
     deep to be cut. The log is as in `_Part`, of length zero if there is none. The arguments after it are work arrays.
     """
     r, best, unresolved = len(x), values[0], values[1]
-    n_open, n_nodes, n_logged, n_multipliers = counts[0], counts[1], counts[2], counts[3]
+    n_open, n_nodes, n_logged, n_leaf = counts[0], counts[1], counts[2], counts[3]
     V, base, q, u, middle = matrices[4], vectors[6], vectors[7], vectors[8], vectors[9]
     while n_open > 0 and n_nodes < max_nodes and best <= threshold:
         first, n_concave, n_convex = segments[n_open - 1, 0], segments[n_open - 1, 1], segments[n_open - 1, 2]
         shared = segments[n_open - 1, 3]
         if first + 2 * (n_concave + n_convex) > len(pool):
             break
-        if len(numbers) > 0 and (n_logged == len(numbers) or n_multipliers + n_concave + n_convex > len(leaf_lines)):
+        if len(numbers) > 0 and (n_logged == len(numbers) or n_leaf + n_concave + n_convex > len(leaf_lines)):
             break
         n_open, n_nodes = n_open - 1, n_nodes + 1
         _copy_matrix(cones[n_open], V)
@@ -246,9 +246,7 @@ def _search(  # type: ignore[no-untyped-def]
         bound = least(bound_cone(V, q, Z, e, t, m, limit, x, c, u, matrices, vectors, indices), bounds[n_open])
         if bound <= limit:
             if len(numbers) > 0:
-                n_multipliers = _log_leaf(
-                    Z, c, lines, m, x, numbers[n_logged], reals[n_logged], leaf_lines, leaf_c, n_multipliers
-                )
+                n_leaf = _log_leaf(Z, c, lines, m, x, numbers[n_logged], reals[n_logged], leaf_lines, leaf_c, n_leaf)
                 n_logged += 1
             continue
         value = _value(V, base, e, t, mixed, u, middle)
@@ -275,7 +273,7 @@ def _search(  # type: ignore[no-untyped-def]
             segment = segments[n_open]
             segment[0], segment[1], segment[2], segment[3] = start, m, mixed - m, half
             n_open += 1
-    counts[0], counts[1], counts[2], counts[3] = n_open, n_nodes, n_logged, n_multipliers
+    counts[0], counts[1], counts[2], counts[3] = n_open, n_nodes, n_logged, n_leaf
     values[0], values[1] = best, unresolved
 
 
@@ -296,19 +294,19 @@ def _log_cut(a, b, fraction, number, real):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _log_leaf(Z, c, lines, m, x, number, real, leaf_lines, leaf_c, n_multipliers):  # type: ignore[no-untyped-def]
-    """Log x and the multipliers that the signs of their lines' products do not imply; return the new ``n_multipliers``."""
-    number[0], number[1], number[2] = 0, 0, -n_multipliers
+def _log_leaf(Z, c, lines, m, x, number, real, leaf_lines, leaf_c, n_leaf):  # type: ignore[no-untyped-def]
+    """Log x and the multipliers that the signs of their lines' products do not imply; return the new ``n_leaf``."""
+    number[0], number[1], number[2] = 0, 0, -n_leaf
     for k in range(m):
         multiplier, side = largest(0.0, least(1.0, c[k])), 0.0
         for j in range(len(x)):
             side += Z[k, j]
         if multiplier != (1.0 if side > 0.0 else 0.0) or -_TIE <= side <= _TIE:
-            leaf_lines[n_multipliers], leaf_c[n_multipliers] = lines[k], multiplier
-            n_multipliers += 1
-    number[2] += n_multipliers
+            leaf_lines[n_leaf], leaf_c[n_leaf] = lines[k], multiplier
+            n_leaf += 1
+    number[2] += n_leaf
     _copy(x, real)
-    return n_multipliers
+    return n_leaf
 
 
 @kernel()
