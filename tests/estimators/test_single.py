@@ -451,7 +451,11 @@ def test_time_limits_are_kept():
         ({"gate_options": 3}, TypeError, "gate_options must be a dict or None; got 3"),
         ({"gate_options": {"size": 3}}, ValueError, "gate_options may hold order, image_shape, kernel_size; got size"),
         ({"patterns": "all"}, ValueError, "patterns must be one of 'enumerate', 'generate', 'sampled'; got 'all'"),
-        ({"patterns": "generate", "solver": "SCS"}, ValueError, "solver and max_iter must be left .*solver='SCS'"),
+        (
+            {"patterns": "generate", "solver": "SCS"},
+            ValueError,
+            "solver and max_iter must have their defaults .*solver='SCS'",
+        ),
         ({"patterns": "enumerate"}, ValueError, "patterns='enumerate' is not feasible for these data.*distinct lines"),
         ({"loss": "hinge"}, ValueError, "loss must be one of .*; got 'hinge'"),
         ({"loss": "huber", "delta": 0.0}, ValueError, "delta must be a finite number > 0; got 0.0"),
@@ -476,7 +480,7 @@ def test_errors_name_the_parameter(options, error, message):
 
 def test_generated_patterns_are_for_relu_networks_of_one_output():
     X, y, _ = draw(cr.ConvexReLURegressor, 2)
-    with pytest.raises(ValueError, match="patterns='generate' needs one output, .*; got 2: take 'sampled'"):
+    with pytest.raises(ValueError, match="patterns='generate' needs one output, .*; got 2: use 'sampled'"):
         cr.ConvexReLURegressor(patterns="generate").fit(X, y)
     with pytest.raises(ValueError, match="patterns must be 'sampled' or 'enumerate' for gated networks"):
         cr.GatedReLURegressor(patterns="generate").fit(X, y)
