@@ -183,7 +183,7 @@ def test_limits_keep_the_best_point(solver):
 def test_the_callback_gets_records_and_may_stop():
     problem = make_problem("gated", shape="collinear", ratio=0.01)
     seen = []
-    with pytest.warns(cr.ConvergenceWarning, match="callback asked"):
+    with pytest.warns(cr.ConvergenceWarning, match="callback stopped the solve"):
         solution = cr.solve(problem, "RFISTA", callback=lambda record: seen.append(record) or len(seen) == 2)
     assert solution.status == "stopped"
     assert tuple(seen) == solution.history

@@ -251,7 +251,7 @@ def test_time_limit_expired_at_the_start():
 
 def test_callback_may_stop_the_solve():
     seen = []
-    with pytest.warns(cr.ConvergenceWarning, match="callback asked"):
+    with pytest.warns(cr.ConvergenceWarning, match="callback stopped the solve"):
         solution = cr.solve(
             hard_problem(), "WorkingSet", tol=1e-12, callback=lambda record: seen.append(record) or len(seen) == 2
         )
