@@ -17,3 +17,7 @@ def changed(contents, name, index, value):
     array = contents.arrays[name].copy()
     array[index] = value
     return {name: array}
+
+
+def as_plain(contents):
+    return pack(contents.header, contents.arrays)
