@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cvxrelu.numerics.rounding import above, dot_radius, norms_above, singular_values_above
-from tests.certificates.test_rounded_bounds import exact_singular, fractions
+from tests.helpers.exact_objectives import exact_singular, fractions
 
 SEEDS = st.integers(0, 2**32 - 1)
 SCALES = st.sampled_from([1.0, 1e-150, 1e150, 1e-160, 1e-310])
