@@ -15,35 +15,15 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.validation import check_is_fitted
 
 import cvxrelu as cr
 from cvxrelu.patterns.activation_patterns import ActivationPatterns
 from tests.helpers.clock import Clock
-
-REGRESSORS = [cr.ConvexReLURegressor, cr.GatedReLURegressor]
-CLASSIFIERS = [cr.ConvexReLUClassifier, cr.GatedReLUClassifier]
-N = 30
+from tests.helpers.estimators import CLASSIFIERS, REGRESSORS, N, draw
 
 each_regressor = pytest.mark.parametrize("kind", REGRESSORS)
 each_classifier = pytest.mark.parametrize("kind", CLASSIFIERS)
 each_kind = pytest.mark.parametrize("kind", REGRESSORS + CLASSIFIERS)
-
-
-def draw(kind, outputs=1, seed=0):
-    """Return data far from standardised, with repeated rows, numbers or labels, and weights, some of them zero."""
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((N, 3)) * [3.0, 0.1, 1.0] + [5.0, -1.0, 0.0]
-    latent = np.abs(X[:, :1] - 5.0) * np.arange(1, outputs + 1) + 20.0 * X[:, 1:2] + rng.standard_normal((N, outputs))
-    X[1] = X[0]
-    latent[1] = latent[0]
-    y = 7.0 * latent + 100.0
-    if kind in CLASSIFIERS:
-        ranks = np.digitize(latent[:, 0], np.quantile(latent[:, 0], np.arange(1, outputs + 1) / (outputs + 1)))
-        y = np.array(["low", "mid", "top"])[ranks]
-    elif outputs == 1:
-        y = y[:, 0]
-    return X, y, rng.integers(0, 4, N).astype(float)
 
 
 def literal_optimum(kind, model, X, y, weights):
@@ -187,83 +167,6 @@ def test_the_certificate_is_of_the_given_rows_standardised_in_their_order(kind, 
     assert again.rel_gap <= 2e-6
     model.certificate_.save(tmp_path / "fit.cert")
     assert cr.load_certificate(tmp_path / "fit.cert").verify(problem.X, problem.y)
-
-
-def test_the_same_seed_draws_the_same_gates_whatever_the_rows():
-    X, y, _ = draw(cr.ConvexReLURegressor)
-    options = {"n_gates": 40, "standardize": False, "random_state": 5}
-    gates = [
-        {tuple(g) for g in kind(**options).fit(X[rows], y[rows]).certificate_.problem.patterns.G.T}
-        for kind in REGRESSORS
-        for rows in (slice(None), slice(15))
-    ]
-    every = set().union(*gates)
-    assert len(every) <= 40
-    assert gates[0] == gates[2]
-    assert gates[1] < gates[0]  # fewer patterns on fewer rows
-    other = cr.GatedReLURegressor(**(options | {"random_state": 6})).fit(X, y)
-    assert not {tuple(g) for g in other.certificate_.problem.patterns.G.T} & every
-    drawn = cr.GatedReLURegressor(random_state=np.random.RandomState(0)).fit(X, y)
-    assert drawn.certificate_.problem.patterns.n_patterns > 1
-
-
-@pytest.mark.parametrize(
-    ("gate_kind", "options", "most"),
-    [("sparse", {"order": 2}, 2), ("convolutional", {"image_shape": (2, 3), "kernel_size": 2}, 4)],
-)
-def test_other_kinds_of_gates_have_a_bias_each(gate_kind, options, most):
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((40, 6))
-    y = np.abs(X[:, 0]) + X[:, 1]
-    model = cr.GatedReLURegressor(n_gates=30, gate_kind=gate_kind, gate_options=options, random_state=0).fit(X, y)
-    G = model.certificate_.problem.patterns.G
-    used = np.count_nonzero(G[:-1], axis=0)
-    assert used.max() == most
-    assert G[-1].all()
-    assert len(np.unique(G[-1])) == G.shape[1]
-
-
-# Patterns
-
-
-def test_enumerated_and_generated_patterns_have_the_global_optimum():
-    rng = np.random.default_rng(2)
-    X = rng.standard_normal((12, 1))
-    y = np.sin(3 * X[:, 0])
-    weights = rng.integers(1, 4, 12).astype(float)
-    options = {"alpha": 0.01, "random_state": 0}
-    generated = cr.ConvexReLURegressor(patterns="generate", n_gates=3, **options).fit(X, y, weights)
-    enumerated = cr.ConvexReLURegressor(patterns="enumerate", **options).fit(X, y, weights)
-    sampled = cr.ConvexReLURegressor(n_gates=3, **options).fit(X, y, weights)
-    assert generated.certificate_.scope == "global"
-    assert enumerated.certificate_.scope == sampled.certificate_.scope == "patterns"
-    assert generated.certificate_.rel_gap <= 1e-6
-    assert generated.certificate_.proof.method == "exact"
-    assert enumerated.objective_ == pytest.approx(generated.objective_, rel=2e-6)
-    assert (
-        enumerated.certificate_.problem.patterns.n_patterns == cr.count_patterns(12, 2) - 1
-    )  # without the zero pattern
-    assert sampled.objective_ > generated.objective_ * 1.0001
-    found = cr.solve_global(generated.certificate_.problem.X, generated.certificate_.problem.y, 0.01)
-    assert found.objective == pytest.approx(generated.objective_, rel=2e-6)
-
-
-@pytest.mark.parametrize("loss", ["logistic", "squared"])
-def test_generated_patterns_for_classifiers_with_weights(loss):
-    X, y, weights = draw(cr.ConvexReLUClassifier)
-    model = cr.ConvexReLUClassifier(0.02, patterns="generate", loss=loss, random_state=0).fit(X[:, :1], y, weights)
-    assert model.certificate_.scope == "global"
-    assert model.certificate_.rel_gap <= 1e-6
-    assert model.certificate_.problem.n == np.count_nonzero(weights)
-
-
-def test_generate_starts_from_the_patterns_of_the_last_fit():
-    X, y, _ = draw(cr.ConvexReLURegressor)
-    model = cr.ConvexReLURegressor(0.02, patterns="generate", n_gates=2, random_state=0, warm_start=True)
-    first = model.fit(X[:, :1], y).n_iter_
-    objective = model.objective_
-    assert model.fit(X[:, :1], y).n_iter_ < first
-    assert model.objective_ == pytest.approx(objective, rel=2e-6)
 
 
 def test_warm_start_begins_at_the_last_fit():
@@ -437,74 +340,6 @@ def test_time_limits_are_kept():
     X = rng.standard_normal((400, 8))
     with pytest.warns(cr.ConvergenceWarning, match="The time limit was reached first"):
         cr.ConvexReLURegressor(1e-4, patterns="generate", time_limit=1e-6).fit(X, np.sin(3 * X).sum(axis=1))
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "message"),
-    [
-        ({"alpha": -1.0}, ValueError, "alpha must be a finite number >= 0; got -1.0"),
-        ({"alpha": "1"}, TypeError, "alpha must be a finite number >= 0; got '1'"),
-        ({"alpha": 0.0, "patterns": "generate"}, ValueError, "alpha must be a finite number > 0; got 0.0"),
-        ({"n_gates": 0}, ValueError, "n_gates must be an integer >= 1; got 0"),
-        ({"gate_kind": "round"}, ValueError, "gate_kind must be one of .*; got 'round'"),
-        ({"gate_options": {"order": 2}}, ValueError, "order is an option of kind='sparse' only"),
-        ({"gate_options": 3}, TypeError, "gate_options must be a dict or None; got 3"),
-        ({"gate_options": {"size": 3}}, ValueError, "gate_options may hold order, image_shape, kernel_size; got size"),
-        ({"patterns": "all"}, ValueError, "patterns must be one of 'enumerate', 'generate', 'sampled'; got 'all'"),
-        (
-            {"patterns": "generate", "solver": "SCS"},
-            ValueError,
-            "solver and max_iter must have their defaults .*solver='SCS'",
-        ),
-        ({"patterns": "enumerate"}, ValueError, "patterns='enumerate' is not feasible for these data.*distinct lines"),
-        ({"loss": "hinge"}, ValueError, "loss must be one of .*; got 'hinge'"),
-        ({"loss": "huber", "delta": 0.0}, ValueError, "delta must be a finite number > 0; got 0.0"),
-        ({"fit_intercept": 1}, TypeError, "fit_intercept must be True or False; got 1"),
-        ({"standardize": "no"}, TypeError, "standardize must be True or False; got 'no'"),
-        ({"warm_start": None}, TypeError, "warm_start must be True or False; got None"),
-        ({"solver": "NONE"}, ValueError, "solver must be one of"),
-        ({"tol": 0.0}, ValueError, "tol must be a finite number > 0; got 0.0"),
-        ({"max_iter": 0}, ValueError, "max_iter must be an integer >= 1; got 0"),
-        ({"time_limit": -1}, ValueError, "time_limit must be a finite number > 0"),
-        ({"random_state": "x"}, ValueError, "cannot be used to seed"),
-    ],
-)
-def test_errors_name_the_parameter(options, error, message):
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((60, 8))
-    model = cr.ConvexReLURegressor(**options)
-    with pytest.raises(error, match=message):
-        model.fit(X, X[:, 0])
-    assert not hasattr(model, "network_")
-
-
-def test_generated_patterns_are_for_relu_networks_of_one_output():
-    X, y, _ = draw(cr.ConvexReLURegressor, 2)
-    with pytest.raises(ValueError, match="patterns='generate' needs one output, .*; got 2: use 'sampled'"):
-        cr.ConvexReLURegressor(patterns="generate").fit(X, y)
-    with pytest.raises(ValueError, match="patterns must be 'sampled' or 'enumerate' for gated networks"):
-        cr.GatedReLURegressor(patterns="generate").fit(X, y)
-
-
-@pytest.mark.parametrize("weights", [np.zeros(N), -np.ones(N), np.r_[np.nan, np.ones(N - 1)], np.ones(3)])
-def test_bad_weights_are_rejected(weights):
-    X, y, _ = draw(cr.ConvexReLURegressor)
-    with pytest.raises(ValueError, match="[Ss]ample.?weight"):
-        cr.ConvexReLURegressor().fit(X, y, weights)
-
-
-def test_a_single_class_of_positive_weight_is_rejected():
-    X, y, _ = draw(cr.ConvexReLUClassifier)
-    with pytest.raises(
-        ValueError, match="y must hold at least two classes on rows of positive weight; got one class, .*low"
-    ):
-        cr.ConvexReLUClassifier().fit(X, y, (y == "low").astype(float))
-
-
-def test_a_new_estimator_is_not_fitted():
-    for kind in REGRESSORS + CLASSIFIERS:
-        with pytest.raises(Exception, match="not fitted"):
-            check_is_fitted(kind())
 
 
 def test_the_score_is_that_of_unseen_data():
