@@ -1,4 +1,4 @@
-"""A common contract of all losses: gradients, conjugates, domains, CVXPY expressions and accepted targets."""
+"""A common contract of all losses: gradients, conjugates, CVXPY expressions and accepted targets."""
 
 import dataclasses
 import math
@@ -6,7 +6,7 @@ import math
 import cvxpy as cp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cvxrelu.certificates import checker
@@ -18,52 +18,9 @@ from cvxrelu.losses.registry import get_loss
 from cvxrelu.losses.softmax import SoftmaxCrossEntropy
 from cvxrelu.losses.squared import Squared
 from tests.helpers import cases
+from tests.helpers.losses import BOUNDED, SEEDS, domain_point, each_loss, problem, properties, targets, terms
 
-LOSSES = [get_loss(name) for name in registry.LOSSES] + [Huber(0.3)]
-BOUNDED = [loss for loss in LOSSES if not isinstance(loss, Squared)]
-SEEDS = st.integers(0, 2**32 - 1)
 SCALES = st.sampled_from([1e-3, 1.0, 30.0])
-
-each_loss = pytest.mark.parametrize("loss", LOSSES, ids=repr)
-each_bounded = pytest.mark.parametrize("loss", BOUNDED, ids=repr)
-properties = settings(max_examples=40, deadline=None, derandomize=True)
-
-
-def sizes(loss, rng, most_rows=6):
-    return int(rng.integers(1, most_rows + 1)), int(rng.integers(2 if loss.name == "softmax" else 1, 5))
-
-
-def targets(loss, rng, n, c):
-    if loss.name == "logistic":
-        return rng.choice([-1.0, 1.0], (n, c))
-    if loss.name == "softmax":
-        return np.eye(c)[rng.integers(c, size=n)]
-    return rng.standard_normal((n, c))
-
-
-def domain_point(loss, rng, Y):
-    """Return a point of the domain of F*, faces included, without using the loss."""
-    n = len(Y)
-    if loss.name == "logistic":
-        return -Y * np.clip(rng.uniform(-0.5, 1.5, Y.shape), 0, 1) / n
-    if loss.name == "softmax":
-        weights = rng.exponential(size=Y.shape) * (rng.random(Y.shape) < 0.7) + 1e-3 * Y
-        return (weights / weights.sum(axis=1, keepdims=True) - Y) / n
-    if loss.name == "huber":
-        return np.clip(rng.uniform(-2, 2, Y.shape), -1, 1) * loss.delta / n
-    return rng.standard_normal(Y.shape)
-
-
-def problem(loss, seed, scale=1.0):
-    rng = np.random.default_rng(seed)
-    n, c = sizes(loss, rng)
-    Y = targets(loss, rng, n, c)
-    return rng, scale * rng.standard_normal((n, c)), Y
-
-
-def terms(loss, f, t, Y):
-    """Return the size of the terms in the Fenchel-Young inequality."""
-    return 1 + loss.value(f, Y) + np.sum(np.abs(t) * (np.abs(f) + np.abs(Y)))
 
 
 @pytest.mark.parametrize(
@@ -148,87 +105,6 @@ def test_conjugate_by_hand_inside_and_on_the_boundary(loss, Y, t, expected):
     assert loss.conjugate(np.array(t), np.array(Y)) == pytest.approx(expected, rel=1e-15, abs=1e-15)
 
 
-@pytest.mark.parametrize("excess", [1e-13, 1e-3, 10.0])
-@pytest.mark.parametrize(
-    ("loss", "Y", "inside", "outwards"),
-    [
-        (Logistic(), [[1.0]], [[-1.0]], [[-1.0]]),
-        (Logistic(), [[-1.0]], [[0.0]], [[-1.0]]),
-        (SoftmaxCrossEntropy(), [[1.0, 0.0, 0.0]], [[-0.5, 0.5, 0.0]], [[0.5, 0.5, -1.0]]),
-        (SoftmaxCrossEntropy(), [[1.0, 0.0, 0.0]], [[-0.5, 0.5, 0.0]], [[0.0, 1.0, 0.0]]),
-        (SoftmaxCrossEntropy(), [[1.0, 0.0, 0.0]], [[-0.5, 0.5, 0.0]], [[-1.0, 0.0, 0.0]]),
-        (Huber(1.0), [[5.0]], [[1.0]], [[1.0]]),
-        (Huber(1.0), [[5.0]], [[-1.0]], [[-1.0]]),
-    ],
-)
-def test_conjugate_is_infinite_just_outside_the_domain(loss, Y, inside, outwards, excess):
-    Y, inside, outwards = np.array(Y), np.array(inside), np.array(outwards)
-    two_ulps = 5e-16 * outwards
-    assert loss.conjugate(inside + two_ulps, Y) == pytest.approx(loss.conjugate(inside, Y), abs=1e-15)
-    assert loss.conjugate(inside + excess * outwards, Y) == np.inf
-
-
-@each_bounded
-def test_one_entry_outside_the_domain_is_enough(loss):
-    rng = np.random.default_rng(0)
-    Y = targets(loss, rng, 6, 3)
-    t = loss.gradient(rng.standard_normal(Y.shape), Y)
-    assert loss.conjugate(t, Y) < np.inf
-    t[4, 1] += 1.0
-    assert loss.conjugate(t, Y) == np.inf
-
-
-@each_loss
-@properties
-@given(seed=SEEDS, scale=st.sampled_from([1e-3, 1.0, 1e3, 1e9]))
-def test_project_domain_is_the_projection(loss, seed, scale):
-    rng, t, Y = problem(loss, seed, scale)
-    p = loss.project_domain(t, Y)
-    for _ in range(5):
-        z = domain_point(loss, rng, Y)
-        spread = np.linalg.norm(t - p) + np.linalg.norm(z - p)
-        assert np.sum((t - p) * (z - p)) <= 1e-15 * (1 + np.linalg.norm(t)) * spread
-        np.testing.assert_allclose(loss.project_domain(z, Y), z, rtol=0, atol=1e-15)
-
-
-@pytest.mark.parametrize("c", [2, 3, 10, 300])
-@each_loss
-def test_scaled_projections_have_finite_conjugates(loss, c):
-    rng = np.random.default_rng(c)
-    for n in (1, 3, 7, 49, 100):
-        Y = targets(loss, rng, n, c)
-        for scale in (0.0, 1e-9, 1e-2, 1.0, 1e3, 1e12, 1e20):
-            p = loss.project_domain(scale * rng.standard_normal((n, c)), Y)
-            for alpha in (0.0, 1e-9, 1 / 3, rng.random(), 1 - 2**-53, 1.0):
-                assert loss.conjugate(alpha * p, Y) < np.inf
-
-
-def test_projection_of_a_huge_row_is_a_vertex():
-    Y = np.array([[0.0, 1.0, 0.0]])
-    np.testing.assert_array_equal(
-        SoftmaxCrossEntropy().project_domain(np.array([[1e20, 9e19, 0.0]]), Y) + Y, [[1, 0, 0]]
-    )
-
-
-def test_projection_onto_a_large_simplex_keeps_its_sums():
-    rng = np.random.default_rng(0)
-    Y = np.eye(5, 20_000)
-    t = (rng.random(Y.shape) / Y.shape[1] - 0.5 * Y) / len(Y)
-    p = len(Y) * SoftmaxCrossEntropy().project_domain(t, Y) + Y
-    np.testing.assert_allclose([math.fsum(row) for row in p], 1.0, rtol=0, atol=1e-14)
-
-
-@each_loss
-def test_projection_is_float64_even_of_float32(loss):
-    rng = np.random.default_rng(0)
-    Y = targets(loss, rng, 5, 3)
-    t = loss.gradient(rng.standard_normal((5, 3)).astype(np.float32), Y.astype(np.float32))
-    p = loss.project_domain(t, Y)
-    assert p.dtype == np.float64
-    assert loss.conjugate(p, Y) < np.inf
-    np.testing.assert_allclose(p, t, rtol=0, atol=1e-6)
-
-
 @each_loss
 @properties
 @given(seed=SEEDS, scale=SCALES)
@@ -249,43 +125,6 @@ def test_lipschitz_constant_is_attained(loss):
     change = loss.gradient(steepest + move, Y) - loss.gradient(steepest - move, Y)
     ratio = np.linalg.norm(change) / np.linalg.norm(2 * move)
     assert loss.smoothness(3) == pytest.approx(ratio, rel=1e-7)
-
-
-@each_loss
-@properties
-@given(seed=SEEDS, limit=st.sampled_from([0.0, 0.2, 1.0, 3.0, np.inf]))
-def test_best_scale_stays_within_the_limit_and_the_domain(loss, seed, limit):
-    _, f, Y = problem(loss, seed)
-    t = loss.gradient(f, Y)
-    scale = loss.best_scale(t, Y, limit)
-    assert 0 <= scale <= limit
-    assert loss.conjugate(scale * t, Y) < np.inf
-
-
-@properties
-@given(seed=SEEDS, limit=st.sampled_from([0.0, 0.2, 1.0, 3.0]))
-def test_best_scale_of_the_squared_loss_is_optimal(seed, limit):
-    _, f, Y = problem(Squared(), seed)
-    t = Squared().gradient(f, Y)
-    best = Squared().conjugate(Squared().best_scale(t, Y, limit) * t, Y)
-    for scale in np.linspace(0, limit, 31):
-        assert best <= Squared().conjugate(scale * t, Y) + 1e-14 * terms(Squared(), f, t, Y)
-
-
-@pytest.mark.parametrize("size", [1e-200, 1.0, 1e100])
-def test_best_scale_of_the_squared_loss_in_closed_form(size):
-    Y = np.array([[1.0], [2.0]])
-    assert Squared().best_scale(-size * Y, Y, np.inf) == pytest.approx(1 / (2 * size), rel=1e-14)
-    assert Squared().best_scale(-size * Y, Y, 0.25 / size) == 0.25 / size
-    assert Squared().best_scale(size * Y, Y, np.inf) == 0
-    assert Squared().best_scale(0 * Y, Y, np.inf) == 0
-
-
-@each_bounded
-def test_best_scale_of_other_losses_never_leaves_the_domain(loss):
-    Y = targets(loss, np.random.default_rng(0), 3, 2)
-    assert loss.best_scale(np.zeros_like(Y), Y, np.inf) == 1
-    assert loss.best_scale(np.zeros_like(Y), Y, 0.3) == 0.3
 
 
 @each_loss
