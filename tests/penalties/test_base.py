@@ -1,11 +1,11 @@
-"""A common contract of all penalties: prox, dual norm, conjugate, subdifferential and CVXPY expressions."""
+"""A common contract of all penalties: values, dual norms, conjugates and CVXPY expressions."""
 
 import dataclasses
 
 import cvxpy as cp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import cvxrelu as cr
@@ -17,39 +17,18 @@ from cvxrelu.penalties.nuclear import Nuclear
 from cvxrelu.penalties.quadratic import NoPenalty, SquaredL2
 from cvxrelu.penalties.registry import get_penalty
 from tests.helpers.cases import GATED_PENALTIES
+from tests.helpers.penalties import (
+    SEEDS,
+    STEPS,
+    draw,
+    each_norm,
+    each_penalty,
+    matrix_rows,
+    properties,
+    subgradient,
+    weights,
+)
 from tests.helpers.subdifferential import subdifferential_distance
-
-PENALTIES = [get_penalty(name) for name in registry.PENALTIES]
-NORMS = [penalty for penalty in PENALTIES if isinstance(penalty, NormPenalty)]
-SEEDS = st.integers(0, 2**32 - 1)
-STEPS = st.sampled_from([0.0, 0.05, 0.7, 3.0, 100.0])
-
-each_penalty = pytest.mark.parametrize("penalty", PENALTIES, ids=lambda penalty: penalty.name)
-each_norm = pytest.mark.parametrize("penalty", NORMS, ids=lambda penalty: penalty.name)
-properties = settings(max_examples=40, deadline=None, derandomize=True)
-
-
-def weights(rng, shape, sparse=True):
-    """Return weights; sparse ones have zero blocks, patterns, features or entries, or rank-one patterns."""
-    if not sparse:
-        return rng.standard_normal(shape)
-    ones = (1,) * (len(shape) - 2)
-    if rng.random() < 0.3:
-        return rng.standard_normal((*shape[:-2], 1, 1)) * rng.standard_normal(shape[-2:])
-    masks = [(*shape[:-1], 1), (*ones, shape[-2], 1), (*ones, 1, shape[-1]), shape]
-    return rng.standard_normal(shape) * (rng.random(masks[rng.integers(len(masks))]) < 0.7)
-
-
-def draw(penalty, seed):
-    """Return a generator and the shape (c, P, d) or, where allowed, (2, c, P, d)."""
-    rng = np.random.default_rng(seed)
-    shape = tuple(int(size) for size in rng.integers(1, 5, 3))
-    return rng, shape if penalty.name == "nuclear" or rng.random() < 0.5 else (2, *shape)
-
-
-def matrix_rows(U):
-    """Return the rows (m, d) that represent U (c, P, d) in CVXPY."""
-    return U.reshape(-1, U.shape[-1])
 
 
 def maximiser(penalty, Z):
@@ -71,27 +50,6 @@ def maximiser(penalty, Z):
     return U
 
 
-def subgradient(penalty, rng, U):
-    """Return a point of dOmega(U), without using the penalty."""
-    noise = rng.uniform(-1, 1, U.shape)
-    if penalty.name == "squared_l2":
-        return U
-    if penalty.name == "none":
-        return 0 * U
-    if penalty.name == "nuclear":
-        S = np.empty_like(U)
-        for i in range(U.shape[1]):
-            left, s, right = np.linalg.svd(U[:, i])
-            rank = np.count_nonzero(s > 1e-10)
-            inner = noise[rank:, i, rank:]
-            inner = inner / np.linalg.norm(inner, 2) if inner.size else inner
-            S[:, i] = left[:, :rank] @ right[:rank] + left[:, rank:] @ inner @ right[rank:]
-        return S
-    axes = {"group_l1": -1, "feature_group_l1": tuple(range(U.ndim - 1)), "l1": ()}[penalty.name]
-    norms, reach = (np.sqrt(np.sum(array**2, axis=axes, keepdims=True)) for array in (U, noise))
-    return np.where(norms > 0, U / np.where(norms > 0, norms, 1), noise / np.maximum(reach, 1))
-
-
 @pytest.mark.parametrize(
     ("name", "value", "dual_norm"),
     [
@@ -111,91 +69,6 @@ def test_by_hand(name, value, dual_norm):
     assert penalty.value(U) == pytest.approx(value, rel=1e-14)
     if dual_norm is not None:
         assert penalty.dual_norm(U) == pytest.approx(dual_norm, rel=1e-14)
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("group_l1", [[[2.4, -3.2], [0.0, 0.0]]]),
-        (
-            "feature_group_l1",
-            [[[3 - 3 / 3.0, -4 * (1 - 1 / np.hypot(4, 0.5))], [0.0, 0.5 * (1 - 1 / np.hypot(4, 0.5))]]],
-        ),
-        ("l1", [[[2.0, -3.0], [0.0, 0.0]]]),
-        ("nuclear", [[[2.4, -3.2], [0.0, 0.0]]]),
-        ("squared_l2", [[[1.5, -2.0], [0.0, 0.25]]]),
-        ("none", [[[3.0, -4.0], [0.0, 0.5]]]),
-    ],
-)
-def test_prox_by_hand(name, expected):
-    U = np.array([[[3.0, -4.0], [0.0, 0.5]]])
-    np.testing.assert_allclose(get_penalty(name).prox(U, 1.0), expected, rtol=1e-14, atol=1e-15)
-
-
-@each_penalty
-@properties
-@given(seed=SEEDS, step=STEPS)
-def test_prox_is_the_minimiser(penalty, seed, step):
-    rng, shape = draw(penalty, seed)
-    U = 2 * weights(rng, shape)
-    p = penalty.prox(U, step)
-    least = np.sum((p - U) ** 2) / 2 + step * penalty.value(p)
-    for distance in (1e-3, 0.1, 1.0, 10.0):
-        V = p + distance * weights(rng, shape)
-        objective = np.sum((V - U) ** 2) / 2 + step * penalty.value(V)
-        assert objective >= least + np.sum((V - p) ** 2) / 2 - 1e-14 * (1 + objective)
-
-
-@each_penalty
-@properties
-@given(seed=SEEDS, step=STEPS)
-def test_prox_solves_its_inclusion(penalty, seed, step):
-    rng, shape = draw(penalty, seed)
-    U = 2 * weights(rng, shape)
-    p = penalty.prox(U, step)
-    # Singular vectors are accurate relative to their singular values; all else to the last digits.
-    accuracy = 1e-12 if penalty.name == "nuclear" else 1e-14
-    assert subdifferential_distance(penalty, p, U - p, step) <= accuracy * (step + np.linalg.norm(U))
-
-
-@each_penalty
-@properties
-@given(seed=SEEDS, step=STEPS)
-def test_prox_is_firmly_nonexpansive(penalty, seed, step):
-    rng, shape = draw(penalty, seed)
-    U, V = weights(rng, shape), weights(rng, shape)
-    change = penalty.prox(U, step) - penalty.prox(V, step)
-    assert np.sum(change**2) <= np.sum(change * (U - V)) + 1e-14 * np.sum((U - V) ** 2)
-
-
-@each_norm
-@properties
-@given(seed=SEEDS, step=STEPS)
-def test_moreau_decomposition(penalty, seed, step):
-    rng, shape = draw(penalty, seed)
-    U = 2 * weights(rng, shape)
-    p = penalty.prox(U, step)
-    rounding = 1e-14 * (step + np.linalg.norm(U))
-    assert penalty.dual_norm(U - p) <= step + rounding
-    assert np.sum((U - p) * p) == pytest.approx(step * penalty.value(p), abs=rounding * (1 + np.linalg.norm(U)))
-
-
-@each_penalty
-def test_prox_at_zero_and_with_step_zero(penalty):
-    U = weights(np.random.default_rng(0), (2, 3, 2), sparse=False)
-    U[0, 1] = 0
-    U.flags.writeable = False
-    np.testing.assert_allclose(penalty.prox(U, 0.0), U, rtol=0, atol=1e-15)
-    assert not np.shares_memory(penalty.prox(U, 0.0), U)
-    assert not np.any(penalty.prox(np.zeros_like(U), 0.0))
-    assert not np.any(penalty.prox(np.zeros_like(U), 1.0))
-
-
-@each_norm
-def test_prox_is_exactly_zero_at_and_above_the_dual_norm(penalty):
-    U = np.array([[[3.0, 4.0], [0.0, 1.0]]])
-    assert not np.any(penalty.prox(U, penalty.dual_norm(U)))
-    assert np.any(penalty.prox(U, penalty.dual_norm(U) * (1 - 1e-12)))
 
 
 @each_norm
@@ -296,79 +169,6 @@ def test_other_conjugates_by_hand():
     assert NoPenalty().conjugate(0 * Z, 2.0) == 0
 
 
-@each_penalty
-@properties
-@given(seed=SEEDS, lam=st.sampled_from([0.0, 0.3, 2.0]))
-def test_distance_of_subgradients_is_zero(penalty, seed, lam):
-    rng, shape = draw(penalty, seed)
-    U = weights(rng, shape)
-    S = subgradient(penalty, rng, U)
-    assert subdifferential_distance(penalty, U, lam * S, lam) <= 1e-14 * lam * (1 + np.linalg.norm(U))
-
-
-@each_penalty
-@properties
-@given(seed=SEEDS, lam=st.sampled_from([0.0, 0.3, 2.0]))
-def test_distance_is_at_most_that_to_any_subgradient(penalty, seed, lam):
-    rng, shape = draw(penalty, seed)
-    U, G = weights(rng, shape), 2 * weights(rng, shape)
-    distance = subdifferential_distance(penalty, U, G, lam)
-    for _ in range(5):
-        S = lam * subgradient(penalty, rng, U)
-        assert distance <= np.linalg.norm(G - S) * (1 + 1e-13) + 1e-14
-
-
-@each_penalty
-@properties
-@given(seed=SEEDS, lam=st.sampled_from([0.0, 0.3, 2.0]))
-def test_distance_is_the_limit_of_the_proximal_residual(penalty, seed, lam):
-    # prox(U + h G) - U = h (G - projection of G onto lam dOmega(U)) + O(h^2), independent of the formula.
-    rng, shape = draw(penalty, seed)
-    U, G = np.round(2 * weights(rng, shape)), 2 * weights(rng, shape)  # integers: zero or not small
-    distance = subdifferential_distance(penalty, U, G, lam)
-    residuals = [np.linalg.norm(penalty.prox(U + h * G, h * lam) - U) / h for h in (2e-6, 1e-6)]
-    extrapolated = 2 * residuals[1] - residuals[0]
-    assert distance == pytest.approx(extrapolated, abs=1e-6 * (1 + distance))
-
-
-@pytest.mark.parametrize(
-    ("name", "U", "G", "expected"),
-    [
-        ("group_l1", [[[3, 4], [0, 0]]], [[[0.6, 0.8], [0.6, 0.8]]], 0),
-        ("group_l1", [[[3, 4], [0, 0]]], [[[1.6, 2.8], [3, 4]]], np.sqrt(1 + 4 + 16)),
-        ("feature_group_l1", [[[3, 0], [4, 0]]], [[[0.6, 0.6], [0.8, 0.8]]], 0),
-        ("feature_group_l1", [[[3, 0], [4, 0]]], [[[1.6, 3], [2.8, 4]]], np.sqrt(1 + 4 + 16)),
-        ("l1", [[[3, -4], [0, 0]]], [[[2, -3], [-0.5, 4]]], np.sqrt(1 + 4 + 9)),
-        ("squared_l2", [[[3, 4], [0, 0]]], [[[3, 5], [1, 0]]], np.sqrt(2)),
-        ("none", [[[3, 4], [0, 0]]], [[[3, 4], [0, 0]]], 5),
-        # One pattern with the matrix diag(2, 0), of rank one: the off-diagonal part of G counts in full,
-        # its last entry only beyond 1.
-        ("nuclear", [[[2, 0]], [[0, 0]]], [[[1, 0]], [[0, 1]]], 0),
-        ("nuclear", [[[2, 0]], [[0, 0]]], [[[1, 0]], [[0, -0.5]]], 0),
-        ("nuclear", [[[2, 0]], [[0, 0]]], [[[3, 0]], [[0, 5]]], np.sqrt(4 + 16)),
-        ("nuclear", [[[2, 0]], [[0, 0]]], [[[1, 3]], [[4, 1]]], 5),
-        ("nuclear", [[[1, 0]], [[0, 1]]], [[[1, 2]], [[2, 1]]], np.sqrt(8)),
-        ("nuclear", [[[0, 0]], [[0, 0]]], [[[0, 3]], [[0.5, 0]]], 2),
-    ],
-)
-def test_distance_by_hand_with_lam_one(name, U, G, expected):
-    U, G = np.array(U, dtype=float), np.array(G, dtype=float)
-    assert subdifferential_distance(get_penalty(name), U, G, 1.0) == pytest.approx(expected, abs=1e-15)
-
-
-@each_penalty
-def test_distance_at_zero_and_with_lam_zero(penalty):
-    rng = np.random.default_rng(0)
-    U, G = rng.standard_normal((2, 2, 3, 2))
-    size = np.linalg.norm(G)
-    assert subdifferential_distance(penalty, U, G, 0.0) == pytest.approx(size, rel=1e-14)
-    assert subdifferential_distance(penalty, 0 * U, G, 0.0) == pytest.approx(size, rel=1e-14)
-    assert subdifferential_distance(penalty, 0 * U, 0 * G, 0.0) == 0
-    if isinstance(penalty, NormPenalty):
-        assert subdifferential_distance(penalty, 0 * U, G, penalty.dual_norm(G)) == 0
-        assert subdifferential_distance(penalty, 0 * U, G, 0.9 * penalty.dual_norm(G)) > 0.01
-
-
 @pytest.mark.parametrize(("dtype", "rounding"), [(np.float64, 1e-15), (np.float32, 1e-7)])
 def test_the_rank_of_the_nuclear_norm_ignores_rounding(dtype, rounding):
     rng = np.random.default_rng(0)
@@ -441,16 +241,6 @@ def test_biconjugate_by_cvxpy(penalty, lam):
     term, constraints = penalty.conjugate_constraints(Z, parameter, 2)
     problem = cp.Problem(cp.Maximize(cp.sum(cp.multiply(rows, Z)) - term), constraints)
     assert problem.solve(solver="CLARABEL") == pytest.approx(lam * penalty.value(C), abs=1e-6)
-
-
-@each_penalty
-def test_prox_agrees_with_cvxpy(penalty):
-    U = np.random.default_rng(0).standard_normal((2, 3, 2))
-    rows = matrix_rows(U)
-    V, step = cp.Variable(rows.shape), cp.Parameter(nonneg=True, value=0.9)
-    objective = cp.sum_squares(V - rows) / 2 + step * penalty.expression(V, 2)
-    cp.Problem(cp.Minimize(objective)).solve(solver="CLARABEL")
-    np.testing.assert_allclose(V.value, matrix_rows(penalty.prox(U, 0.9)), rtol=0, atol=1e-4)
 
 
 def test_the_variable_of_the_squared_penalty_is_named():
