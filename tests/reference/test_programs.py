@@ -1,4 +1,4 @@
-"""The literal programs against closed forms, each other and other solvers: duality, cones, networks."""
+"""The literal programs against closed forms, each other and other solvers: duality, lam_max, patterns."""
 
 import ast
 import math
@@ -7,57 +7,21 @@ from pathlib import Path
 import cvxpy as cp
 import numpy as np
 import pytest
-from scipy.optimize import minimize, nnls
+from scipy.optimize import nnls
 from scipy.special import expit, logsumexp
 from scipy.special import softmax as softmax_of
 from sklearn.linear_model import Lasso
 
 from reference import programs as ref
+from tests.helpers.literal_programs import DELTA, LAM, LOSSES, data, penalty_by_numpy, smooth_data, solve
 from tests.helpers.needs import needs
 
-LOSSES = ("squared", "logistic", "softmax", "huber")
 PENALTIES = ("group_l1", "feature_group_l1", "l1", "squared_l2", "nuclear", "none")
 NORMS = ("group_l1", "feature_group_l1", "l1", "nuclear")
 COMBINATIONS = [
     (loss, penalty, c) for loss in LOSSES for penalty in PENALTIES for c in (1, 3) if (loss, c) != ("softmax", 1)
 ]
 RELU_COMBINATIONS = [combination for combination in COMBINATIONS if combination[1] != "nuclear"]
-DELTA = 0.4  # of the Huber loss: both of its branches are in use
-LAM = 0.02
-
-
-def data(loss, c, repeated=False, n=12, d=2, P=3, seed=0):
-    """X (n, d), Y (n, c) from noisy rectified features, D (n, P).
-
-    Repeated: three points four times each, with labels that disagree, so that even lam = 0 has an optimum.
-    """
-    rng = np.random.default_rng(seed)
-    X = np.tile(rng.standard_normal((3, d)), (4, 1)) if repeated else rng.standard_normal((n, d))
-    D = X @ rng.standard_normal((d, P)) >= 0
-    Y = 2 * np.maximum(X @ rng.standard_normal((d, c)), 0) - 1 + rng.standard_normal((n, c)) / 2
-    if loss == "logistic":
-        Y = np.where(Y > 0, 1.0, -1.0)
-        if repeated:
-            Y[:3], Y[3:6] = 1, -1
-    if loss == "softmax":
-        label = Y.argmax(axis=1)
-        if repeated:
-            label[:9] = np.repeat([0, 1, 2], 3)
-        Y = np.eye(c)[label]
-    return X, Y, D
-
-
-def smooth_data(c=1, n=10, d=3, P=4, seed=1):
-    """Gaussian X and Y in general position, and the patterns D of Gaussian gates."""
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n, d))
-    return X, rng.standard_normal((n, c)), X @ rng.standard_normal((d, P)) >= 0
-
-
-def solve(program, solver="CLARABEL", **options):
-    program.problem.solve(solver=solver, **options)
-    assert program.problem.status == "optimal"
-    return program
 
 
 def loss_by_numpy(f, Y, loss):
@@ -81,21 +45,6 @@ def gradient_by_numpy(f, Y, loss):
     if loss == "softmax":
         return (softmax_of(f, axis=1) - Y) / len(Y)
     return np.clip(f - Y, -DELTA, DELTA) / len(Y)
-
-
-def penalty_by_numpy(arrays, penalty):
-    """Omega of arrays (c, P, d)."""
-    if penalty == "group_l1":
-        return sum(np.linalg.norm(A, axis=2).sum() for A in arrays)
-    if penalty == "feature_group_l1":
-        return np.sqrt(sum((A**2).sum(axis=(0, 1)) for A in arrays)).sum()
-    if penalty == "l1":
-        return sum(np.abs(A).sum() for A in arrays)
-    if penalty == "squared_l2":
-        return sum((A**2).sum() for A in arrays) / 2
-    if penalty == "nuclear":
-        return sum(np.linalg.norm(A[:, i], "nuc") for A in arrays for i in range(A.shape[1]))
-    return 0.0
 
 
 def prediction_by_numpy(X, D, U):
@@ -287,160 +236,6 @@ def test_relu_value_lies_between_gated_value_and_both_upper_bounds():
     assert gated.value + 1e-4 < relu.value
     assert relu.value <= decomposed + 1e-7
     assert decomposed <= a_priori
-
-
-# --- cone decompositions ------------------------------------------------------------------------------------
-
-EXACT = {"socp": ref.cd_socp, "l2": ref.cd_l2, "l1": ref.cd_l1, "feasible": ref.cd_feasible}
-
-
-def block_outside_its_cone(n=9, d=3, seed=3):
-    """X, the pattern of a gate, and a block u that is neither in its cone nor in the opposite one."""
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n, d))
-    gate, u = rng.standard_normal((2, d))
-    pattern = X @ gate >= 0
-    Xt = np.where(pattern, 1, -1)[:, np.newaxis] * X
-    assert (Xt @ u).min() < -0.1
-    assert (Xt @ -u).min() < -0.1
-    return X, pattern, u, Xt
-
-
-def test_exact_decompositions_lie_in_the_cone_and_each_is_best_at_its_own_objective():
-    X, pattern, u, Xt = block_outside_its_cone()
-    points = {}
-    for name, build in EXACT.items():
-        program = solve(build(X, pattern, u))
-        v, w = program.v.value, program.w.value
-        np.testing.assert_allclose(v - w, u, atol=1e-7)
-        assert min((Xt @ v).min(), (Xt @ w).min()) > -1e-7
-        points[name] = v, w
-    objectives = {
-        "socp": lambda v, w: np.linalg.norm(v) + np.linalg.norm(w),
-        "l2": lambda v, w: v @ v + w @ w,
-        "l1": lambda v, w: np.abs(v).sum() + np.abs(w).sum(),
-    }
-    for name, objective in objectives.items():
-        best = objective(*points[name])
-        assert solve(EXACT[name](X, pattern, u)).value == pytest.approx(best, rel=1e-6)
-        for other in points.values():
-            assert best <= objective(*other) + 1e-6
-
-
-def test_a_block_in_its_cone_is_left_alone():
-    X, pattern, _, _ = block_outside_its_cone()
-    u = np.random.default_rng(3).standard_normal((9 + 1, 3))[9]  # the gate that made the pattern
-    program = solve(ref.cd_socp(X, pattern, u))
-    assert program.value == pytest.approx(np.linalg.norm(u), rel=1e-6)
-    np.testing.assert_allclose(program.w.value, 0, atol=1e-6)
-
-
-def test_a_singular_pattern_has_no_decomposition():
-    X, pattern, u = np.array([[1.0, 0.5], [-1.0, -0.5]]), np.array([True, True]), np.array([1.0, 0.0])
-    for build in EXACT.values():
-        problem = build(X, pattern, u).problem
-        problem.solve(solver="CLARABEL")
-        assert problem.status == "infeasible"
-
-
-def test_full_row_rank_closed_form_is_feasible_for_cd_socp():
-    X, pattern, u, Xt = block_outside_its_cone(n=4, d=5, seed=1)
-    w = np.linalg.pinv(Xt) @ np.maximum(-Xt @ u, 0)
-    v = u + w
-    assert min((Xt @ v).min(), (Xt @ w).min()) > -1e-12
-    best = solve(ref.cd_socp(X, pattern, u)).value
-    assert np.linalg.norm(u) < best <= np.linalg.norm(v) + np.linalg.norm(w) + 1e-7
-
-
-def test_approximate_decomposition_reaches_the_cone_as_rho_vanishes():
-    X, pattern, u, Xt = block_outside_its_cone()
-    size = np.linalg.norm(solve(ref.cd_socp(X, pattern, u)).w.value)
-    violations = []
-    for rho in (1e3, 1e-2, 1e-4):
-        program = solve(ref.cd_approximate(X, pattern, u, rho))
-        v, w = program.v.value, program.w.value
-        np.testing.assert_allclose(v - w, u, atol=1e-12)
-        squares = sum((np.maximum(-Xt @ z, 0) ** 2).sum() for z in (v, w))
-        assert program.value == pytest.approx(squares / 2 + rho * np.linalg.norm(w), rel=1e-5, abs=1e-8)
-        assert program.value <= rho * size + 1e-8  # the exact decomposition is one candidate
-        violations.append(math.sqrt(squares))
-        if rho == 1e3:
-            np.testing.assert_allclose(w, 0, atol=1e-7)
-    assert violations[0] > 10 * violations[1] > 100 * violations[2] > 0
-
-
-# --- networks -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("c", [1, 3])
-def test_network_of_a_relu_solution_has_the_convex_value(c):
-    X, Y, D = smooth_data(c=c)
-    program = solve(ref.c_relu(X, Y, D, LAM))
-    W1, w2 = ref.relu_network(*program.weights())
-    assert W1.shape == (2 * c * D.shape[1], X.shape[1])
-    assert w2.shape == (len(W1), c)
-    assert ref.nc_relu_objective(X, Y, W1, w2, LAM) == pytest.approx(program.value, rel=1e-5)
-
-
-def test_network_leaves_zero_blocks_out():
-    V, W = np.zeros((2, 3, 2)), np.zeros((2, 3, 2))
-    W[1, 0] = (3.0, 4.0)
-    W1, w2 = ref.relu_network(V, W)
-    np.testing.assert_allclose(W1, np.array([[3.0, 4.0]]) / math.sqrt(5))
-    np.testing.assert_allclose(w2, [[0.0, -math.sqrt(5)]])
-
-
-def test_gated_network_shares_a_pattern_between_singular_triples_and_leaves_zeros_out():
-    U = np.random.default_rng(0).standard_normal((3, 4, 2))
-    U[:, 1] = 0
-    W1, w2, gates = ref.gated_network(U)
-    assert gates == [0, 0, 2, 2, 3, 3]
-    for i in range(4):
-        neurons = [j for j, gate in enumerate(gates) if gate == i]
-        np.testing.assert_allclose(w2[neurons].T @ W1[neurons], U[:, i], atol=1e-12)
-    decay = (np.sum(W1**2) + np.sum(w2**2)) / 2
-    assert decay == pytest.approx(penalty_by_numpy([U], "nuclear"), rel=1e-12)
-
-
-@pytest.mark.parametrize("loss", LOSSES)
-def test_nuclear_norm_is_the_weight_decay_of_the_gated_network(loss):
-    X, Y, D = data(loss, c=3)
-    program = solve(ref.c_gated_relu(X, Y, D, LAM, loss, "nuclear", DELTA))
-    W1, w2, gates = ref.gated_network(program.weights())
-    value = ref.nc_gated_relu_objective(X, Y, D[:, gates], W1, w2, LAM, loss, DELTA)
-    assert value == pytest.approx(program.value, rel=1e-6)
-
-
-def test_objectives_of_a_network_by_hand():
-    X, y = np.array([[1.0], [-2.0]]), np.array([1.0, 3.0])
-    # NC-ReLU: prediction (1 * 2, 0) = (2, 0); residuals (1, -3); decay 1 + 4.
-    assert ref.nc_relu_objective(X, y, [[1.0]], [2.0], lam=0.2) == pytest.approx((1 + 9) / 4 + 0.1 * 5)
-    # NC-GReLU with the gate open on both rows: prediction (2, -4); residuals (1, -7).
-    gate = np.ones((2, 1), dtype=bool)
-    assert ref.nc_gated_relu_objective(X, y, gate, [[1.0]], [2.0], lam=0.2) == pytest.approx(50 / 4 + 0.1 * 5)
-
-
-def test_no_trained_network_beats_the_convex_program_with_all_patterns():
-    """NC-ReLU and C-ReLU have one optimal value: descent from random starts reaches it, never passes it."""
-    X, Y, _ = smooth_data(n=6, d=2)
-    y, n, m = Y[:, 0], 6, 12
-    optimum = solve(ref.c_relu(X, Y, ref.all_patterns(X), LAM)).value
-
-    def objective(theta):
-        W1, w2 = theta[: 2 * m].reshape(m, 2), theta[2 * m :]
-        hidden = np.maximum(X @ W1.T, 0)
-        r = (hidden @ w2 - y) / n
-        first = ((np.outer(r, w2) * (hidden > 0)).T @ X + LAM * W1).ravel()
-        return n * r @ r / 2 + LAM / 2 * theta @ theta, np.append(first, hidden.T @ r + LAM * w2)
-
-    best = np.inf
-    for seed in range(20):
-        start = np.random.default_rng(seed).standard_normal(3 * m)
-        theta = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 500}).x
-        value = ref.nc_relu_objective(X, y, theta[: 2 * m].reshape(m, 2), theta[2 * m :], LAM)
-        assert value >= optimum - 1e-7
-        best = min(best, value)
-    assert best == pytest.approx(optimum, rel=1e-3)
 
 
 # --- all patterns -------------------------------------------------------------------------------------------
