@@ -144,6 +144,7 @@ def certify_network(
     check_choice("scope", scope, ("patterns", "global"))
     parsed = _read(network, X, y, check_number("lam", lam, minimum=0.0), get_loss(loss), patterns, scope)
     problem = parsed.problem
+    problem.require_ordinary_size()
     lines = RowLines(problem.X) if isinstance(problem, ConvexReLU) else None
     best_neuron = None if lines is None else partial(_best_neuron, parsed, scope, lines, n_starts, seed)
     predictions = parsed.network.predict(problem.X).reshape(problem.Y.shape)

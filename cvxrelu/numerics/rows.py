@@ -22,10 +22,15 @@ def safe_row_norms(x: FloatArray) -> FloatArray:
     """Return the Euclidean norms of the rows of x, avoiding over- and underflow of squares."""
     with np.errstate(over="ignore", under="ignore"):
         norms: FloatArray = np.linalg.norm(x, axis=1)
+    correct_far_norms(norms, x)
+    return norms
+
+
+def correct_far_norms(norms: FloatArray, x: FloatArray) -> None:
+    """Replace those norms of the rows of x whose squares over- or underflowed."""
     far = ~((norms > 1.0 / _SAFE) & (norms < _SAFE))
     if far.any():
         norms[far] = directions(x[far])[1][:, 0]
-    return norms
 
 
 def safe_norm(x: FloatArray) -> float:

@@ -179,7 +179,9 @@ def solve_global(
         patterns = ActivationPatterns(np.zeros((len(data), 1), dtype=np.bool_))
     elif np.asarray(patterns.D).any():
         patterns = patterns.unique()
-    search = _ColumnGeneration(ConvexReLU(data, y, patterns, lam, loss_function), tol, rng, started, time_limit)
+    problem = ConvexReLU(data, y, patterns, lam, loss_function)
+    problem.require_ordinary_size()
+    search = _ColumnGeneration(problem, tol, rng, started, time_limit)
     status = search.run(callback, verbose)
     certificate = search.certificate()
     if certificate.within(tol):

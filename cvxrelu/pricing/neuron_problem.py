@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray
-from cvxrelu.numerics.rows import row_norms
+from cvxrelu.numerics.rows import correct_far_norms, row_norms
 
 _DECIMALS = 9  # of the key that joins rows to lines; the error of joining is computed and added to the bounds
 _RANK_TOL = 1e-12  # relative; smaller singular values are dropped, and their error added to the bounds
@@ -75,7 +75,9 @@ class RowLines:
 
     def __init__(self, X: FloatArray) -> None:
         rows = np.asarray(X, dtype=np.float64)
-        norms = row_norms(rows)
+        with np.errstate(over="ignore", under="ignore"):
+            norms = row_norms(rows)
+        correct_far_norms(norms, rows)
         self._used = np.flatnonzero(norms)
         sizes_used = norms[self._used]
         units = rows[self._used] / sizes_used[:, None]

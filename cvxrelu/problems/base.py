@@ -259,6 +259,16 @@ class ConvexProblem(DualProgram):
     def _far(self) -> bool:
         return max(map(abs, exponents(self))) > _SAFE_EXPONENT
 
+    def require_ordinary_size(self) -> None:
+        """Raise ValueError if squares of entries of X or y would over- or underflow in a search over all neurons."""
+        if self._far:
+            x_exponent, y_exponent = exponents(self)
+            raise ValueError(
+                f"X and y have entries of about 2^{x_exponent} and 2^{y_exponent}, too far from 1 for a search over all "
+                "neurons; divide X, y and lam by powers of two a, s and a s: the weights are then those of the same "
+                "network over s / a"
+            )
+
     @property
     def _ordinary(self) -> Normalized[Self] | None:
         """The normalized problem if squares would over- or underflow in this one; else None."""

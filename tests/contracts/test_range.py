@@ -9,6 +9,7 @@ import cvxrelu as cr
 from cvxrelu.cones.pattern_cones import PatternCones
 from cvxrelu.losses.base import require_range
 from cvxrelu.numerics.rows import row_norms, safe_norm, safe_row_norms
+from cvxrelu.pricing.neuron_problem import RowLines
 
 SIZES = [1e-300, 1e-200, 1e-160, 1e160, 1e200, 1e300]
 PENALTIES = {
@@ -92,7 +93,7 @@ def test_global_search_networks_and_paths_refuse_them_too(size):
         lambda: cr.certify_network(network, X, y, lam),
         lambda: cr.regularization_path(problem),
     ):
-        with pytest.raises(ValueError, match="leaves the range|finite objective"):
+        with pytest.raises(ValueError, match="leaves the range|finite objective|too far from 1"):
             refused()
 
 
@@ -172,3 +173,26 @@ def test_norms_of_any_size():
         np.testing.assert_allclose(safe_row_norms(size * x) / size, row_norms(x), rtol=1e-12)
         np.testing.assert_allclose(safe_norm(size * x[0]) / size, row_norms(x)[0], rtol=1e-12)
     assert safe_norm(np.zeros(3)) == 0.0
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_searches_over_all_neurons_refuse_data_beyond_the_range(size):
+    """Their squares vanish or overflow: rows that counted as zero gave false bounds."""
+    problem = make_problem("relu")
+    network = cr.ReLUNetwork(np.eye(3) / size, np.ones(3))
+    for refused in (
+        lambda: cr.solve_global(size * problem.X, problem.y, 0.05 * size),
+        lambda: cr.certify_network(network, size * problem.X, problem.y, 0.05 * size, scope="global"),
+    ):
+        with pytest.raises(ValueError, match=r"too far from 1|finite objective"):
+            refused()
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e160])
+def test_lines_of_rows_beyond_the_range(size):
+    """No row counts as zero because its square does."""
+    rows = np.array([[1.0, 2.0], [3.0, -1.0]])
+    lines = RowLines(np.vstack([rows, size * rows[:1]]))
+    t = np.array([0.0, 0.0, 1.0 / size])
+    u = np.array([0.6, 0.8])
+    assert lines.form(t).value(lines.basis.T @ u) == pytest.approx(2.2)
