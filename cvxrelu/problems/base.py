@@ -264,9 +264,9 @@ class ConvexProblem(DualProgram):
         if self._far:
             x_exponent, y_exponent = exponents(self)
             raise ValueError(
-                f"X and y have entries of about 2^{x_exponent} and 2^{y_exponent}, too far from 1 for a search over all "
-                "neurons; divide X, y and lam by powers of two a, s and a s: the weights are then those of the same "
-                "network over s / a"
+                f"X and y have entries of about 2^{x_exponent} and 2^{y_exponent}, too far from 1 for a search over "
+                "all neurons; divide X, y and lam by powers of two a, s and a s: the weights are then those of the "
+                "same network over s / a"
             )
 
     @property
