@@ -69,7 +69,7 @@ class RejectedCertificate(RuntimeError):
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """What a file holds: its header and its arrays, their form checked, nothing of it verified."""
+    """Header and arrays of a file, of valid form but not yet verified."""
 
     header: dict[str, Any]
     arrays: dict[str, NDArray[Any]]
@@ -77,7 +77,7 @@ class Contents:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the checker derived of a certificate that it verified.
+    """Bounds that the checker derived from a verified certificate.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class Verdict:
     claimed_lower, claimed_upper : float
         Those of the certificate.
     lower_rounding, upper_rounding : float
-        What the claims may be better by than the checker's bounds: 0 where an exact check allows nothing.
+        Tolerances by which the claims may be better than the checker's bounds: 0 where an exact check has none.
     cone_violation : float
         The largest -s_j x_j'w / (||x_j|| ||w||), s_j = 2 D_j - 1: at most 8 (d + 4) 2^-52. An exact check repairs it.
     arithmetic : str
@@ -158,7 +158,7 @@ def parse(raw: bytes) -> Contents:
                 min((info.header_offset for info in infos), default=0) == 0, "something precedes the file's members"
             )
             names = [info.filename for info in infos]
-            _require(len(set(names)) == len(names), "the file has a member twice")
+            _require(len(set(names)) == len(names), "the file has a duplicate member")
             arrays = {name.removesuffix(".npy"): _array(archive.read(name)) for name in names}
         header = _header(arrays.pop("header").tobytes())
     except RejectedCertificate:
@@ -189,11 +189,11 @@ def _array(raw: bytes) -> NDArray[Any]:
 
 def _header(raw: bytes) -> dict[str, Any]:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        _require(len(dict(pairs)) == len(pairs), "the header has a key twice")
+        _require(len(dict(pairs)) == len(pairs), "the header has a duplicate key")
         return dict(pairs)
 
-    def refuse(word: str) -> None:
-        raise RejectedCertificate(f"the header holds {word}")
+    def refuse(constant: str) -> None:
+        raise RejectedCertificate(f"the header holds {constant}")
 
     header: dict[str, Any] = json.loads(raw.decode(), object_pairs_hook=unique, parse_constant=refuse)
     _require(
@@ -293,12 +293,12 @@ def _check_sparse(
     arrays: dict[str, NDArray[Any]], values: str, columns: str, starts: str, n_columns: int
 ) -> NDArray[Any]:
     """Return the values of a sparse matrix by rows, of the members with these names; its form is checked."""
-    places, begins = arrays[columns], arrays[starts]
-    sound = begins[0] == 0 and begins[-1] == len(places) and (np.diff(begins) >= 0).all()
-    _require(sound, f"{starts} are wrong")
-    _require(((places >= 0) & (places < n_columns)).all(), f"{columns} holds numbers of nothing")
+    indices, begins = arrays[columns], arrays[starts]
+    sound = begins[0] == 0 and begins[-1] == len(indices) and (np.diff(begins) >= 0).all()
+    _require(sound, f"{starts} are invalid")
+    _require(((indices >= 0) & (indices < n_columns)).all(), f"{columns} has indices out of range")
     owners = np.repeat(np.arange(len(begins) - 1), np.diff(begins))
-    _require((np.diff(owners * n_columns + places) > 0).all(), f"{columns} must ascend in each part")
+    _require((np.diff(owners * n_columns + indices) > 0).all(), f"{columns} must ascend in each part")
     return arrays[values]
 
 
@@ -561,13 +561,13 @@ class _Primal:
         stored = problem.arrays["weights"]
         weights = self.arithmetic.array(stored).copy()
         f, sizes = np.zeros_like(problem.Y), np.zeros((problem.n, problem.c))
-        for place, block in enumerate(self.blocks.tolist()):
+        for index, block in enumerate(self.blocks.tolist()):
             side, k, i = np.unravel_index(block, (problem.n_sides, problem.c, problem.n_patterns))
             active = problem.masks(i)
             if problem.relu:
-                weights[place] = self._in_cone(weights[place], int(i), active)
-            f[:, k] += np.where(active, problem.X @ weights[place], 0) * (-1 if side else 1)
-            sizes[:, k] += np.where(active, problem.sizes @ np.abs(stored[place]), 0.0)
+                weights[index] = self._in_cone(weights[index], int(i), active)
+            f[:, k] += np.where(active, problem.X @ weights[index], 0) * (-1 if side else 1)
+            sizes[:, k] += np.where(active, problem.sizes @ np.abs(stored[index]), 0.0)
         loss, omega = self._loss(f), self._omega(weights)
         n_terms = problem.d + len(weights) + 8
         errors = n_terms * eps * sizes
@@ -584,8 +584,8 @@ class _Primal:
         products = np.where(active, 1, -1) * (problem.X @ w)
         scales = problem.row_norms * float(_norms(np.asarray([w], dtype=float))[0])
         missing = np.asarray(-products, dtype=float)
-        allowed = 8 * (problem.d + 4) * EPS
-        fits = np.isfinite(scales) & (missing <= allowed * scales + problem.d * TINY)
+        tol = 8 * (problem.d + 4) * EPS
+        fits = np.isfinite(scales) & (missing <= tol * scales + problem.d * TINY)
         _require(fits.all(), "weights miss their cones by more than rounding")
         worst = np.max(missing / np.where(scales > 0.0, scales, np.inf))
         self.violation = max(self.violation, float(worst), 0.0)
@@ -625,9 +625,9 @@ class _Primal:
         if problem.penalty == "squared_l2":
             return np.sum(weights * weights) / 2
         if problem.penalty == "nuclear":
-            used, places = np.unique(self.blocks % problem.n_patterns, return_inverse=True)
+            used, indices = np.unique(self.blocks % problem.n_patterns, return_inverse=True)
             matrices = np.zeros((len(used), problem.c, problem.d))
-            matrices[places, self.blocks // problem.n_patterns] = weights
+            matrices[indices, self.blocks // problem.n_patterns] = weights
             return np.sum(np.linalg.svd(matrices, compute_uv=False))
         return np.sum(self.arithmetic.norms(problem.groups(weights)))
 
@@ -667,7 +667,7 @@ class _Dual:
         )
         if size > lam:
             value, rounding = self._value(t * (lam / size))
-            # What the claim may have gained by the rounding of the dual norm.
+            # The claim may be better by the rounding of the dual norm.
             best = self._value(t * min(number(1.0), lam / least if least > 0.0 else number(1.0)))[0]
             rounding += max(0.0, float(best - value))
         return value, rounding
@@ -859,8 +859,8 @@ class _NeuronProof:
             if a == b:
                 yield V, side, depth
                 continue
-            share = next(shares)
-            middle = (1.0 - share) * V[a] + share * V[b]
+            fraction = next(shares)
+            middle = (1.0 - fraction) * V[a] + fraction * V[b]
             middle /= math.sqrt(middle @ middle)
             for replaced in (a, b):
                 half = V.copy()
@@ -872,9 +872,9 @@ class _NeuronProof:
         """Return c (l, K): what the file has, or else 1 where the products Z (l, r, K) have a positive sum."""
         values, lines, starts = (self.arrays[f"leaf_{name}"] for name in ("values", "lines", "starts"))
         c: NDArray[Any] = (Z.sum(axis=1) > 0.0).astype(np.float64)
-        places = slice(starts[leaves.start], starts[leaves.stop])
+        entries = slice(starts[leaves.start], starts[leaves.stop])
         counts = np.diff(starts[leaves.start : leaves.stop + 1])
-        c[np.repeat(np.arange(len(c)), counts), lines[places]] = values[places]
+        c[np.repeat(np.arange(len(c)), counts), lines[entries]] = values[entries]
         return c
 
 

@@ -110,9 +110,9 @@ def test_truncated_and_damaged_files(relu):
         with pytest.raises(RejectedCertificate):
             checker.parse(raw[:length])
     rejected = 0
-    for place in rng.choice(len(raw), 400, replace=False):
+    for index in rng.choice(len(raw), 400, replace=False):
         damaged = bytearray(raw)
-        damaged[place] ^= 1 << rng.integers(8)
+        damaged[index] ^= 1 << rng.integers(8)
         try:
             found = checker.parse(bytes(damaged))
         except RejectedCertificate:

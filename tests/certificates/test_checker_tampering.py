@@ -144,13 +144,13 @@ def test_without_a_penalty_the_argument_must_vanish(kind):
 def test_one_multiplier(relu):
     problem, contents = relu
     values = contents.arrays["multiplier_values"]
-    for place in np.flatnonzero(values > 1e-3 * values.max()):
+    for index in np.flatnonzero(values > 1e-3 * values.max()):
         with pytest.raises(RejectedCertificate, match="multipliers must be >= 0"):
-            forged(contents, changed(contents, "multiplier_values", place, -values[place]))
+            forged(contents, changed(contents, "multiplier_values", index, -values[index]))
     # Those of a block that is not tight have room; these are of tight ones, the largest in particular.
     for factor in (0.5, 2.0):
-        for place in (np.argmax(values), *np.flatnonzero(values > 0.5 * values.max())):
-            tampered = forged(contents, changed(contents, "multiplier_values", place, factor * values[place]))
+        for index in (np.argmax(values), *np.flatnonzero(values > 0.5 * values.max())):
+            tampered = forged(contents, changed(contents, "multiplier_values", index, factor * values[index]))
             with pytest.raises(RejectedCertificate, match="the dual norm is"):
                 checker.check(tampered, problem.X, problem.y)
 
@@ -205,10 +205,10 @@ def test_targets_that_the_loss_does_not_take():
             checker.check(forged(contents, problem_sha256=digest), problem.X, y)
 
 
-@pytest.mark.parametrize("place", [(0, 0), (2, 1)])
-def test_a_swapped_pattern_bit_is_not_of_the_gates(relu, place):
+@pytest.mark.parametrize("index", [(0, 0), (2, 1)])
+def test_a_swapped_pattern_bit_is_not_of_the_gates(relu, index):
     problem, contents = relu
-    i, byte = place
+    i, byte = index
     swapped = changed(contents, "patterns", (i, byte), contents.arrays["patterns"][i, byte] ^ 0x80)
     with pytest.raises(RejectedCertificate, match="bits of the patterns are not those of the gates"):
         checker.check(forged(contents, swapped), problem.X, problem.y)

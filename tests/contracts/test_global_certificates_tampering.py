@@ -77,10 +77,10 @@ def test_tampering(solved):
         "an edge is none": (changed(contents, "cuts", 0, 7), "no edge"),
         "a multiplier is above 1": (changed(contents, "leaf_values", 0, 1.001), "in \\[0, 1\\]"),
         "a multiplier is negative": (changed(contents, "leaf_values", 0, -1e-9), "in \\[0, 1\\]"),
-        "a line is none": (changed(contents, "leaf_lines", 0, 40), "numbers of nothing"),
+        "a line is none": (changed(contents, "leaf_lines", 0, 40), "indices out of range"),
         "a row's line is none": (changed(contents, "row_lines", 0, 41), "on no line"),
-        "a leaf's start": (changed(contents, "leaf_starts", 1, -1), "leaf_starts are wrong"),
-        "a share less": ({"shares": arrays["shares"][1:]}, "other cuts or leaves"),
+        "a leaf's start": (changed(contents, "leaf_starts", 1, -1), "leaf_starts are invalid"),
+        "a cut without a fraction": ({"shares": arrays["shares"][1:]}, "other cuts or leaves"),
         "a point is NaN": (changed(contents, "leaf_points", 0, np.nan), "finite"),
         "multipliers": ({"multiplier_values": np.zeros(0)}, "must have the members"),
     }
@@ -122,10 +122,10 @@ def test_one_multiplier_of_a_leaf(solved):
     values = contents.arrays["leaf_values"]
     fractional = np.flatnonzero((values > 0.1) & (values < 0.9))
     n_rejected = 0
-    for place in fractional[:40]:
+    for index in fractional[:40]:
         for value in (0.0, 1.0):
             try:
-                checker.check(forged(contents, changed(contents, "leaf_values", place, value)), X, y)
+                checker.check(forged(contents, changed(contents, "leaf_values", index, value)), X, y)
             except RejectedCertificate:
                 n_rejected += 1
     assert n_rejected > 20
