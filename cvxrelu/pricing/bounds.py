@@ -14,7 +14,7 @@ from cvxrelu.problems.dual import DualPoint
 
 EXACT_RANK = 2
 _NO_LIMIT = 10**9
-LOOSER = (3.0, 1.3, 1.03)  # targets proven first, as multiples of the largest value found
+LOOSER = (3.0, 1.3, 1.03)  # bounds proven first, as multiples of the largest value found
 SEARCH_RANK = 12  # the search starts from 2^r orthants, and needs about 5 times as many cones per dimension
 
 
@@ -34,13 +34,13 @@ def bound_neurons(
     X: FloatArray,
     lines: RowLines,
     t: FloatArray,
-    target: float,
+    threshold: float,
     *,
     deadline: float = np.inf,
     max_nodes: int | None = None,
     keep_tree: bool = False,
 ) -> NeuronBound:
-    """Return a bound of at most ``target``, or slightly above the maximum if that is larger; weaker ones at a limit.
+    """Return a bound of at most ``threshold``, or slightly above the maximum if that is larger; weaker ones at a limit.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def bound_neurons(
         The lines of its rows.
     t : ndarray of shape (n,)
         The dual variable.
-    target : float
+    threshold : float
         The bound to prove, > 0.
     deadline : float
         Time of `time.perf_counter` at which to stop.
@@ -77,10 +77,10 @@ def bound_neurons(
             reached = best.u @ lines.basis
             return reached / np.linalg.norm(reached)
 
-        reached = max((part.upper for part in parts), default=target)
+        proven = max((part.upper for part in parts), default=threshold)
         nodes_left = _NO_LIMIT if max_nodes is None else max_nodes - sum(part.n_nodes for part in parts)
-        form = lines.form(signed)
-        parts.append(search(form, reached, ascend, max_nodes=nodes_left, deadline=deadline, keep_tree=keep_tree))
+        objective = lines.objective(signed)
+        parts.append(search(objective, proven, ascend, max_nodes=nodes_left, deadline=deadline, keep_tree=keep_tree))
     plus, minus = (part.tree for part in parts)
     return NeuronBound(
         upper=max(part.upper for part in parts),

@@ -49,7 +49,7 @@ class Search:
 
 
 def search(
-    form: NeuronObjective,
+    objective: NeuronObjective,
     threshold: float,
     ascend: Callable[[FloatArray], FloatArray],
     *,
@@ -61,7 +61,7 @@ def search(
 
     Parameters
     ----------
-    form : NeuronObjective
+    objective : NeuronObjective
         The function, of rank r >= 1; its ``slack`` is added to the upper bound.
     threshold : float
         Bound to prove, > 0. If a larger value of f is found, it is raised to `_MARGIN` times that value.
@@ -74,9 +74,10 @@ def search(
     keep_tree : bool
         Whether to keep the proof of the bound.
     """
-    stack, slack = ConeStack(form, max_logged=_MAX_KEPT if keep_tree else 0), form.slack + rounding_of(form)
+    stack = ConeStack(objective, max_logged=_MAX_KEPT if keep_tree else 0)
+    slack = objective.slack + rounding_of(objective)
     n_nodes, unresolved, candidates = 0, 0.0, []
-    chunk = 1 + int(_CHUNK / max(form.E.size * form.E.shape[1], 1))
+    chunk = 1 + int(_CHUNK / max(objective.E.size * objective.E.shape[1], 1))
     while stack.n_open and n_nodes < max_nodes and clock.perf_counter() < deadline:
         done, value, point, too_deep = stack.bound(threshold - slack, threshold, min(chunk, max_nodes - n_nodes))
         n_nodes += done
@@ -84,39 +85,39 @@ def search(
         if value > threshold:
             u = ascend(point)
             candidates.append(u)
-            threshold = _MARGIN * max(form.value(u), value)
-    open_bounds = np.minimum(stack.bounds[: stack.n_open], form.lipschitz)
+            threshold = _MARGIN * max(objective.value(u), value)
+    open_bounds = np.minimum(stack.bounds[: stack.n_open], objective.lipschitz)
     finished = stack.n_open == 0 and unresolved == 0.0
     return Search(
         upper=max(threshold, unresolved + slack, float(open_bounds.max(initial=0.0)) + slack),
-        candidates=np.array(candidates).reshape(-1, form.E.shape[1]),
+        candidates=np.array(candidates).reshape(-1, objective.E.shape[1]),
         n_nodes=n_nodes,
         finished=finished,
         tree=stack.tree() if finished else None,
     )
 
 
-def rounding_of(form: NeuronObjective) -> float:
+def rounding_of(objective: NeuronObjective) -> float:
     """Return a bound on the rounding errors of a search.
 
     It covers sums of K + r terms, and the rounding of rays at each cut: in an orthant the coefficients of a point are
     at most its norm, so each cut on the way to a cone moves the points it covers by a few eps at most.
     """
-    K, r = form.E.shape
-    rounding: float = (K + 100 * r) * EPS * form.lipschitz
+    K, r = objective.E.shape
+    rounding: float = (K + 100 * r) * EPS * objective.lipschitz
     return rounding
 
 
-def record(form: NeuronObjective, limit: float) -> Tree | None:
+def record(objective: NeuronObjective, limit: float) -> Tree | None:
     """Return cones that prove f, up to its slack and rounding, to be at most ``limit``; None if it is not.
 
     Parameters
     ----------
-    form : NeuronObjective
+    objective : NeuronObjective
         The function, of rank r >= 1.
     limit : float
         Bound to prove, >= 0.
     """
-    stack = ConeStack(form, max_logged=_NO_LIMIT)
+    stack = ConeStack(objective, max_logged=_NO_LIMIT)
     _, value, _, too_deep = stack.bound(limit, limit, _NO_LIMIT)
     return None if value > limit or too_deep > 0.0 else stack.tree()

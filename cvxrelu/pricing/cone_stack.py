@@ -35,17 +35,17 @@ class ConeStack:
         of a leaf.
     """
 
-    def __init__(self, form: NeuronObjective, *, max_logged: int) -> None:
-        (K, r), tau = form.E.shape, form.tau
-        self._E, self._tau = np.ascontiguousarray(form.E), tau
+    def __init__(self, objective: NeuronObjective, *, max_logged: int) -> None:
+        (K, r), tau = objective.E.shape, objective.tau
+        self._E, self._tau = np.ascontiguousarray(objective.E), tau
         self.axes: FloatArray = np.ascontiguousarray(np.linalg.eigh((self._E.T * np.abs(tau)) @ self._E)[1].T)
-        lipschitz = form.lipschitz
+        lipschitz = objective.lipschitz
         signs = np.where(np.arange(2**r)[:, None] >> np.arange(r) & 1, 1.0, -1.0)
         self.n_open, size = 2**r, 2**r + _DEPTH
         self._cones, self._linear, self._xs = np.zeros((size, r, r)), np.zeros((size, r)), np.zeros((size, r))
         self._segments = np.zeros((size, 4), dtype=np.int64)
         self._cones[: 2**r] = signs[:, :, None] * self.axes
-        self._linear[: 2**r] = form.w0
+        self._linear[: 2**r] = objective.w0
         self._xs[: 2**r] = lipschitz * self._cones[: 2**r].sum(axis=1)
         self._segments[: 2**r] = 0, int(np.count_nonzero(tau < 0.0)), int(np.count_nonzero(tau > 0.0)), 1
         self._segments[0, 3] = 0

@@ -109,7 +109,7 @@ class RowLines:
             numbers[part.col] = sign * (part.row + 1)
         return numbers
 
-    def form(self, t: FloatArray) -> NeuronObjective:
+    def objective(self, t: FloatArray) -> NeuronObjective:
         """Return the function t'(X u)_+ for t (n,)."""
         plus, minus = self.plus @ t, self.minus @ t
         slack = float(np.abs(t[self._used]) @ self._errors)
@@ -174,7 +174,7 @@ class NeuronBound:
         "exact" (rank at most 2): the maximum itself, over all arcs of the circle. "branch_and_bound": bounds on cones
         that cover the unit ball. "relaxation": a semidefinite relaxation.
     candidates : ndarray of shape (k, d)
-        Unit vectors with values above the target, found by the proof; for "exact", local maximisers.
+        Unit vectors with values above the threshold, found by the proof; for "exact", local maximisers.
     n_nodes : int
         Number of cones of branch and bound.
     multipliers : tuple of ndarray (n,), Multipliers, Multipliers, or None

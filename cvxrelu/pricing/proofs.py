@@ -42,22 +42,23 @@ def cone_proof(
     scale = 1.0
     if t[X.any(axis=1)].any():
         lines = RowLines(X)
-        basis, row_lines, forms = lines.basis, lines.row_lines(), [lines.form(sign * t) for sign in (1.0, -1.0)]
+        basis, row_lines = lines.basis, lines.row_lines()
+        objectives = [lines.objective(sign * t) for sign in (1.0, -1.0)]
     else:  # the function vanishes: no line, and any axis
         basis, row_lines = np.eye(X.shape[1], 1), np.zeros(len(X), dtype=np.int64)
-        forms = 2 * [NeuronObjective(E=np.empty((0, 1)), tau=np.empty(0), w0=np.zeros(1), slack=0.0)]
-    factor = _shrinkage(max(form.slack + rounding_of(form) for form in forms), lam)
+        objectives = 2 * [NeuronObjective(E=np.empty((0, 1)), tau=np.empty(0), w0=np.zeros(1), slack=0.0)]
+    factor = _shrinkage(max(objective.slack + rounding_of(objective) for objective in objectives), lam)
     plus: Tree | None
     minus: Tree | None
-    if kept is not None and _matches(kept, t, basis, forms[0].E):
+    if kept is not None and _matches(kept, t, basis, objectives[0].E):
         plus, minus, scale = kept.plus, kept.minus, float(np.linalg.norm(t) / np.linalg.norm(kept.t))
     else:
-        plus, minus = (record(form, lam / factor - form.slack) for form in forms)
+        plus, minus = (record(objective, lam / factor - objective.slack) for objective in objectives)
     if plus is None or minus is None:
         raise ValueError("the maximum of |t'(Xu)_+| is above lam, so there is no proof to save")
     multipliers = sp.vstack([plus.multipliers, minus.multipliers], format="csr")
     return factor, {
-        **_line_arrays(basis, forms[0], row_lines),
+        **_line_arrays(basis, objectives[0], row_lines),
         "axes": plus.axes.astype("<f8"),
         "cuts": np.concatenate([plus.cuts, minus.cuts]),
         "shares": np.concatenate([plus.fractions, minus.fractions]).astype("<f8"),
@@ -82,13 +83,14 @@ def relaxation_proof(
     """
     scale = float(np.linalg.norm(t) / np.linalg.norm(proven[0]))
     lines = RowLines(X)
-    form, r = lines.form(t), lines.rank
+    objective, r = lines.objective(t), lines.rank
     parts = {name: scale * np.array([getattr(part, name) for part in proven[1:]]) for name in ("rho", "gamma", "delta")}
-    sizes = parts["rho"] + np.abs(parts["gamma"]) + parts["delta"] + np.abs(form.tau)
-    error = form.slack + 16.0 * (len(X) + len(form.E) + X.shape[1] + r * r) * EPS * float(sizes.sum(axis=1).max())
+    sizes = parts["rho"] + np.abs(parts["gamma"]) + parts["delta"] + np.abs(objective.tau)
+    n_terms = len(X) + len(objective.E) + X.shape[1] + r * r
+    error = objective.slack + 16.0 * n_terms * EPS * float(sizes.sum(axis=1).max())
     factor = _shrinkage(error, lam)
     return factor, {
-        **_line_arrays(lines.basis, form, lines.row_lines()),
+        **_line_arrays(lines.basis, objective, lines.row_lines()),
         **{name: (factor * part).astype("<f8") for name, part in parts.items()},
     }
 
@@ -105,5 +107,7 @@ def _shrinkage(error: float, lam: float) -> float:
     return 1.0 / (1.0 + _MARGIN + 2.0 * error / lam)
 
 
-def _line_arrays(basis: FloatArray, form: NeuronObjective, row_lines: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-    return {"basis": basis.astype("<f8"), "lines": form.E.astype("<f8"), "row_lines": row_lines.astype("<i8")}
+def _line_arrays(
+    basis: FloatArray, objective: NeuronObjective, row_lines: NDArray[np.int64]
+) -> dict[str, NDArray[Any]]:
+    return {"basis": basis.astype("<f8"), "lines": objective.E.astype("<f8"), "row_lines": row_lines.astype("<i8")}

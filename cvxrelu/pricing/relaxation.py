@@ -98,7 +98,7 @@ def relaxed_point(
         Multipliers(np.maximum(rho, 0.0), gamma, np.maximum(delta, 0.0))
         for rho, gamma, delta in ((lam * np.nan_to_num(variable.value) for variable in part) for part in found)
     )
-    upper = max(relaxed_maximum(lines.form(point), plus), relaxed_maximum(lines.form(-point), minus))
+    upper = max(relaxed_maximum(lines.objective(point), plus), relaxed_maximum(lines.objective(-point), minus))
     return point, _bound(lines, upper, point, plus, minus)
 
 
@@ -110,17 +110,17 @@ def _size_of_bound(lines: RowLines, Y: FloatArray, lam: float, loss: Loss) -> fl
     return -loss.conjugate(scale * t, Y) or 1.0
 
 
-def relaxed_maximum(form: NeuronObjective, multipliers: Multipliers) -> float:
+def relaxed_maximum(objective: NeuronObjective, multipliers: Multipliers) -> float:
     """Return the upper bound on max over ||u|| <= 1 of f(u) that the multipliers prove, minimised over nu and mu.
 
     Parameters
     ----------
-    form : NeuronObjective
+    objective : NeuronObjective
         The function, with unit vectors e_k; its slack is added.
     multipliers : Multipliers
         Any with delta >= 0. m is the smallest that they allow, p = tau + m, and rho is raised to at least p / 2.
     """
-    return quadratic_maximum(form, multipliers)[0]
+    return quadratic_maximum(objective, multipliers)[0]
 
 
 def ascended_bound(lines: RowLines, t: FloatArray, *, steps: int = 60) -> NeuronBound:
@@ -130,7 +130,7 @@ def ascended_bound(lines: RowLines, t: FloatArray, *, steps: int = 60) -> Neuron
     most 1. At U the multipliers are rho_k = p_k / (2 sqrt(e_k'U e_k)) and delta = m, with the smallest p and m, and the
     step is towards the point that attains their bound.
     """
-    (upper, plus), (lower, minus) = (_ascend(lines.form(sign * t), steps) for sign in (1.0, -1.0))
+    (upper, plus), (lower, minus) = (_ascend(lines.objective(sign * t), steps) for sign in (1.0, -1.0))
     return _bound(lines, max(upper, lower), t, plus, minus)
 
 
@@ -138,15 +138,15 @@ def _bound(lines: RowLines, upper: float, t: FloatArray, plus: Multipliers, minu
     return NeuronBound(upper, "relaxation", np.empty((0, len(lines.basis))), multipliers=(t, plus, minus))
 
 
-def _ascend(form: NeuronObjective, steps: int) -> tuple[float, Multipliers]:
+def _ascend(objective: NeuronObjective, steps: int) -> tuple[float, Multipliers]:
     """Return the best bound on f over the steps, and its multipliers."""
-    r = form.E.shape[1]
-    p, m = np.maximum(form.tau, 0.0), np.maximum(-form.tau, 0.0)
+    r = objective.E.shape[1]
+    p, m = np.maximum(objective.tau, 0.0), np.maximum(-objective.tau, 0.0)
     U, best, kept = np.eye(r) / r, np.inf, Multipliers(0.5 * p, np.zeros_like(p), m)
     for step in range(steps):
-        sizes = np.sqrt(np.maximum(np.sum((form.E @ U) * form.E, axis=1), EPS))
+        sizes = np.sqrt(np.maximum(np.sum((objective.E @ U) * objective.E, axis=1), EPS))
         multipliers = Multipliers(0.5 * p / sizes, np.zeros_like(p), m)
-        bound, u = quadratic_maximum(form, multipliers)
+        bound, u = quadratic_maximum(objective, multipliers)
         if bound < best:
             best, kept = bound, multipliers
         step_size = 2.0 / (step + 3.0)
@@ -154,18 +154,18 @@ def _ascend(form: NeuronObjective, steps: int) -> tuple[float, Multipliers]:
     return best, kept
 
 
-def quadratic_maximum(form: NeuronObjective, multipliers: Multipliers) -> tuple[float, FloatArray]:
+def quadratic_maximum(objective: NeuronObjective, multipliers: Multipliers) -> tuple[float, FloatArray]:
     """Return the bound that the multipliers prove, and the maximiser u (r,) of the quadratic function in the ball."""
-    K, r = form.E.shape
-    tau, rho, gamma, delta = form.tau, multipliers.rho, multipliers.gamma, multipliers.delta
+    K, r = objective.E.shape
+    tau, rho, gamma, delta = objective.tau, multipliers.rho, multipliers.gamma, multipliers.delta
     m = np.maximum(np.abs(gamma) + delta, np.maximum(-tau, 0.0))
     p = tau + m
-    size = float(np.linalg.norm(form.w0) + m.sum() + p.sum())
+    size = float(np.linalg.norm(objective.w0) + m.sum() + p.sum())
     if size == 0.0:
-        return form.slack, np.zeros(r)
+        return objective.slack, np.zeros(r)
     rho = np.maximum(rho, 0.5 * p)  # smaller values worsen the bound for all |z| <= 1
-    b = form.w0 + 0.5 * (tau + gamma) @ form.E
-    values, vectors = np.linalg.eigh(0.5 * (form.E.T * (rho - delta)) @ form.E)
+    b = objective.w0 + 0.5 * (tau + gamma) @ objective.E
+    values, vectors = np.linalg.eigh(0.5 * (objective.E.T * (rho - delta)) @ objective.E)
     # The margin covers the rounding of Q, of its eigenvalues and of the norms of the e_k.
     margin = 8.0 * (K + r * r) * EPS * float(rho.sum() + delta.sum())
     values = values + margin
@@ -185,4 +185,4 @@ def quadratic_maximum(form: NeuronObjective, multipliers: Multipliers) -> tuple[
     rest = 1.0 - float(u @ u)
     if rest > 0.0 and values[-1] > 0.0:
         u[-1] += np.copysign(np.sqrt(u[-1] ** 2 + rest) - abs(u[-1]), u[-1])
-    return bound + rounding + form.slack, vectors @ u
+    return bound + rounding + objective.slack, vectors @ u

@@ -26,14 +26,14 @@ def make_problem(kind, loss="squared", penalty="group_l1", x=1.0, y=1.0, lam=Non
         target = np.sign(target - 0.5)
     elif loss == "softmax":
         target = np.eye(3)[np.arange(20) % 3]
-    measure = {
+    loss = {
         "huber": cr.Huber(0.5 * y),
         "weighted": cr.Weighted("logistic", np.logspace(-3, 3, 20)),
         "weighted huber": cr.Weighted(cr.Huber(0.5 * y), np.linspace(1.0, 3.0, 20)),
     }.get(loss, loss)
     patterns = cr.ActivationPatterns(cr.sample_patterns(X, n_gates=5, seed=0).D)
     cls = {"gated": cr.ConvexGatedReLU, "relu": cr.ConvexReLU}[kind]
-    problem = cls(x * X, y * target, patterns, 0.0, measure, penalty)
+    problem = cls(x * X, y * target, patterns, 0.0, loss, penalty)
     if lam is None:
         largest = problem.lam_max()
         lam = 0.3 * largest if np.isfinite(largest) else 0.0
@@ -195,4 +195,4 @@ def test_lines_of_rows_beyond_the_range(size):
     lines = RowLines(np.vstack([rows, size * rows[:1]]))
     t = np.array([0.0, 0.0, 1.0 / size])
     u = np.array([0.6, 0.8])
-    assert lines.form(t).value(lines.basis.T @ u) == pytest.approx(2.2)
+    assert lines.objective(t).value(lines.basis.T @ u) == pytest.approx(2.2)

@@ -38,5 +38,5 @@ def relaxed(X, t, rng, size=1.0):
         Multipliers(sizes * rng.exponential(size=K), sizes * rng.standard_normal(K), sizes * rng.integers(0, 2, size=K))
         for _ in range(2)
     )
-    upper = max(relaxed_maximum(lines.form(t), plus), relaxed_maximum(lines.form(-t), minus))
+    upper = max(relaxed_maximum(lines.objective(t), plus), relaxed_maximum(lines.objective(-t), minus))
     return NeuronBound(upper, "relaxation", np.empty((0, X.shape[1])), multipliers=(t, plus, minus))

@@ -55,12 +55,14 @@ def test_form_is_the_function_on_the_rows(seed, kind, d):
     rng = np.random.default_rng(seed)
     X, t = make_rows(kind, 12, d, rng), rng.standard_normal(12)
     lines = RowLines(X)
-    form = lines.form(t)
+    objective = lines.objective(t)
     U = rng.standard_normal((50, X.shape[1]))
     size = float(np.abs(t) @ np.linalg.norm(X, axis=1))
     for u in U / np.linalg.norm(U, axis=1, keepdims=True):
-        assert form.value(u @ lines.basis) == pytest.approx(t @ np.maximum(X @ u, 0.0), abs=form.slack + 1e-13 * size)
-    assert form.slack <= 1e-8 * size
+        assert objective.value(u @ lines.basis) == pytest.approx(
+            t @ np.maximum(X @ u, 0.0), abs=objective.slack + 1e-13 * size
+        )
+    assert objective.slack <= 1e-8 * size
 
 
 def ordinary(n=120, d=5):
@@ -73,9 +75,9 @@ def ordinary(n=120, d=5):
 def test_a_search_ended_by_a_limit_still_has_a_bound(limit):
     X, t = ordinary()
     lines = RowLines(X)
-    form = lines.form(t)
-    full = search(form, 1e-6, lambda u: u)
-    short = search(form, 1e-6, lambda u: u, **limit)
+    objective = lines.objective(t)
+    full = search(objective, 1e-6, lambda u: u)
+    short = search(objective, 1e-6, lambda u: u, **limit)
     assert full.finished
     assert not short.finished
     assert np.isfinite(short.upper)
@@ -135,5 +137,5 @@ def test_the_slack_bounds_the_error_of_joining():
     X = np.array([[1.0, 0.0], [3.0, 3.0 * moved], [0.0, 1.0]])
     lines = RowLines(X)
     assert len(lines.E) == 2
-    assert lines.form(np.array([0.0, -2.0, 0.0])).slack == pytest.approx(2.0 * 3.0 * moved, rel=1e-2)
-    assert lines.form(np.array([5.0, 0.0, 5.0])).slack <= 1e-14
+    assert lines.objective(np.array([0.0, -2.0, 0.0])).slack == pytest.approx(2.0 * 3.0 * moved, rel=1e-2)
+    assert lines.objective(np.array([5.0, 0.0, 5.0])).slack <= 1e-14

@@ -29,9 +29,9 @@ def searches(monkeypatch):
     """Record the limits of the searches that saving starts."""
     found = []
 
-    def record(form, limit, known=branch_and_bound.record):
+    def record(objective, limit, known=branch_and_bound.record):
         found.append(limit)
-        return known(form, limit)
+        return known(objective, limit)
 
     monkeypatch.setattr(proofs, "record", record)
     return found
@@ -134,4 +134,4 @@ def test_an_unfinished_search_keeps_no_cones(data):
     bound = bound_neurons(X, lines, t, 1e-6, max_nodes=5, keep_tree=True)
     assert bound.cones is None
     plain = bound_neurons(X, lines, t, 1e-6, max_nodes=5)
-    assert bound.upper == plain.upper <= max(lines.form(sign * t).lipschitz for sign in (1.0, -1.0)) * (1 + 1e-9)
+    assert bound.upper == plain.upper <= max(lines.objective(sign * t).lipschitz for sign in (1.0, -1.0)) * (1 + 1e-9)

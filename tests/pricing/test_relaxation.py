@@ -29,7 +29,7 @@ def test_any_multipliers_prove_a_bound(seed, kind, n, d, exponent):
     for sign in (1.0, -1.0):
         rho, delta = size * rng.exponential(size=(2, K))
         multipliers = Multipliers(rho, size * rng.standard_normal(K), delta * rng.integers(0, 2, size=K))
-        bounds.append(relaxed_maximum(lines.form(sign * t), multipliers))
+        bounds.append(relaxed_maximum(lines.objective(sign * t), multipliers))
     assert max(bounds) >= largest_by_enumeration(X, t)
 
 
@@ -44,7 +44,7 @@ def test_any_multipliers_prove_a_bound_of_the_exact_maximum_of_rank_two(seed, ki
     size = np.abs(t).max() * np.linalg.norm(X, axis=1).max()
     rho, delta = size * rng.exponential(size=(2, len(lines.E)))
     multipliers = Multipliers(rho, np.zeros(len(lines.E)), delta * rng.integers(0, 2, size=len(lines.E)))
-    bound = max(relaxed_maximum(lines.form(sign * t), multipliers) for sign in (1.0, -1.0))
+    bound = max(relaxed_maximum(lines.objective(sign * t), multipliers) for sign in (1.0, -1.0))
     assert bound >= exact_maximum(X, t)[0] * (1 - 1e-12)
 
 
@@ -76,17 +76,17 @@ def test_bound_is_proven_and_below_the_optimum(seed, kind, n, d, loss, ratio):
     X, y = make_rows(kind, n, d, rng), rng.choice([-1.0, 1.0], size=n)
     if not X.any():
         return
-    measure = {"squared": cr.Squared(), "logistic": cr.Logistic(), "huber": cr.Huber(0.5)}[loss]
-    gradient = measure.gradient(np.zeros((n, 1)), y[:, None])
+    loss = {"squared": cr.Squared(), "logistic": cr.Logistic(), "huber": cr.Huber(0.5)}[loss]
+    gradient = loss.gradient(np.zeros((n, 1)), y[:, None])
     lam = ratio * largest_by_enumeration(X, gradient[:, 0])
     if lam <= 1e-9 * np.abs(X).max():
         return
-    t, bound = relaxed_point(RowLines(X), y[:, None], lam, measure)
+    t, bound = relaxed_point(RowLines(X), y[:, None], lam, loss)
     upper = bound.upper
     assert upper >= largest_by_enumeration(X, t) * (1 - 1e-9)
-    scale = measure.best_scale(t[:, None], y[:, None], lam / upper)
-    lower = -measure.conjugate(scale * t[:, None], y[:, None])
-    optimum = cr.solve(cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam, measure), tol=1e-7)
+    scale = loss.best_scale(t[:, None], y[:, None], lam / upper)
+    lower = -loss.conjugate(scale * t[:, None], y[:, None])
+    optimum = cr.solve(cr.ConvexReLU(X, y, cr.enumerate_patterns(X), lam, loss), tol=1e-7)
     assert lower <= optimum.objective * (1 + 1e-9)
 
 
@@ -190,12 +190,12 @@ def test_the_point_of_a_relaxation_attains_its_quadratic_maximum(linear):
     E /= np.linalg.norm(E, axis=1, keepdims=True)
     tau, rho, gamma, delta = rng.standard_normal(6), 2.0 + rng.random(6), 0.1 * rng.standard_normal(6), np.zeros(6)
     b = linear * rng.standard_normal(4)
-    form = NeuronObjective(E=E, tau=tau, w0=b - 0.5 * (tau + gamma) @ E, slack=0.0)
-    bound, u = relaxation.quadratic_maximum(form, Multipliers(rho, gamma, delta))
+    objective = NeuronObjective(E=E, tau=tau, w0=b - 0.5 * (tau + gamma) @ E, slack=0.0)
+    bound, u = relaxation.quadratic_maximum(objective, Multipliers(rho, gamma, delta))
     p = tau + np.maximum(np.abs(gamma), np.maximum(-tau, 0.0))
     rho = np.maximum(rho, p / 2.0)
     value = b @ u + u @ (0.5 * (E.T * rho) @ E) @ u + np.sum(p**2 / (8.0 * rho))
     assert np.linalg.norm(u) == pytest.approx(1.0, abs=1e-9)
     assert value == pytest.approx(bound, rel=1e-9)
-    off = replace(form, slack=0.25)  # the slack is added in full
+    off = replace(objective, slack=0.25)  # the slack is added in full
     assert relaxed_maximum(off, Multipliers(rho, gamma, delta)) == pytest.approx(bound + 0.25, rel=1e-9)
