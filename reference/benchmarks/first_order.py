@@ -107,7 +107,7 @@ def _race(
     started = time.perf_counter()
     reached = {"equal": np.inf, "certified": np.inf}
 
-    def watch(record: cr.Record) -> bool:
+    def monitor(record: cr.Record) -> bool:
         now = time.perf_counter() - started
         if record.objective <= objective:
             reached["equal"] = min(reached["equal"], now)
@@ -115,7 +115,7 @@ def _race(
             reached["certified"] = min(reached["certified"], now)
         return bool(np.isfinite(max(reached.values())))
 
-    _solve(problem, solver, min(tol, 1e-7), callback=watch, time_limit=300.0)
+    _solve(problem, solver, min(tol, 1e-7), callback=monitor, time_limit=300.0)
     return reached["equal"], reached["certified"]
 
 

@@ -19,8 +19,8 @@ def test_version():
 
 def test_the_help_names_every_command_in_groups():
     for result in (invoke("--help", columns=80), invoke(columns=80)):
-        places = [result.output.index(f"│ {name} ") for name in COMMANDS]
-        assert places == sorted(places)
+        positions = [result.output.index(f"│ {name} ") for name in COMMANDS]
+        assert positions == sorted(positions)
         for words in ("Train, with a certificate", "Certify and verify", "Solvers", "Exit codes:", "Examples:"):
             assert words in result.output
         assert max(map(len, result.output.splitlines())) <= 80

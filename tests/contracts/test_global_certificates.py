@@ -77,11 +77,12 @@ def test_save_load_and_verify(name, loss, ratio, tmp_path):
 def test_valid_certificates_are_verified(seed, kind, n, d, loss, ratio, scale):
     """The zero network with any dual point in any units, not only optimal ones."""
     rng = np.random.default_rng(seed)
-    X, measure = scale * make_rows(kind, n, d, rng), LOSSES[loss]
+    X = scale * make_rows(kind, n, d, rng)
     y = rng.choice([-1.0, 1.0], size=n) if loss == "logistic" else rng.standard_normal(n)
-    t = rng.choice([1.0, 1.0, 0.0]) * measure.gradient(rng.standard_normal((n, 1)), y[:, None])[:, 0]
+    loss = LOSSES[loss]
+    t = rng.choice([1.0, 1.0, 0.0]) * loss.gradient(rng.standard_normal((n, 1)), y[:, None])[:, 0]
     lam = ratio * float(np.linalg.norm(X, axis=1).sum() / n) or 1.0
-    certificate = of_dual(X, y, lam, measure, t)
+    certificate = of_dual(X, y, lam, loss, t)
     verdict = checker.check(as_contents(certificate), X, y)
     assert verdict.lower == pytest.approx(certificate.lower, abs=1e-8 * max(certificate.upper, abs(certificate.lower)))
 
@@ -165,14 +166,14 @@ def test_recorded_cones_are_those_of_the_bound():
     X = np.random.default_rng(5).standard_normal((12, 3))
     t = np.random.default_rng(6).standard_normal(12)
     lam = bound_neurons(X, RowLines(X), t, 1e-3).upper
-    share, arrays = neuron_proof.cone_proof(X, t, lam)
-    assert 1.0 - 1e-9 < share < 1.0
+    factor, arrays = neuron_proof.cone_proof(X, t, lam)
+    assert 1.0 - 1e-9 < factor < 1.0
     z = np.random.default_rng(7).standard_normal((200, 3))
     z /= np.linalg.norm(z, axis=1, keepdims=True)
     lines, signed = arrays["lines"], arrays["row_lines"]
     rows = np.sign(signed)[:, None] * np.linalg.norm(X, axis=1)[:, None] * lines[np.abs(signed) - 1]
     np.testing.assert_allclose(rows @ arrays["basis"].T, X, atol=1e-12)
-    values = np.abs(share * t @ np.maximum(rows @ z.T, 0.0))
+    values = np.abs(factor * t @ np.maximum(rows @ z.T, 0.0))
     assert values.max() <= lam
     points = np.linalg.norm(arrays["leaf_points"], axis=1)
     assert points.max() <= lam * (1 + 1e-12)

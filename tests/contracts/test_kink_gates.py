@@ -9,7 +9,7 @@ from cvxrelu.numerics.rows import unit_rows
 MET = 1e-11  # relative to |x||g|: smaller products count as zero in these tests
 
 
-def kink_problem(seed, n_met, loss="squared", n=60, d=5, n_gates=30, share=0.02):
+def kink_problem(seed, n_met, loss="squared", n=60, d=5, n_gates=30, fraction=0.02):
     """Return a C-ReLU problem, half of whose gates are orthogonal to ``n_met`` rows each up to 1e-14 to 1e-12."""
     rng = np.random.default_rng(seed)
     X = np.column_stack([rng.standard_normal((n, d - 1)), np.ones(n)])
@@ -24,7 +24,7 @@ def kink_problem(seed, n_met, loss="squared", n=60, d=5, n_gates=30, share=0.02)
     G += 10.0 ** rng.uniform(-14.3, -12, G.shape) * rng.choice([-1.0, 1.0], G.shape)
     problem = cr.ConvexReLU(X, y, cr.ActivationPatterns.from_gates(X, G), loss=loss)
     assert (margins(X, problem.patterns.D, problem.patterns.G) < MET).sum() >= n_gates // 2 - 2
-    return problem.with_lam(share * problem.lam_max())
+    return problem.with_lam(fraction * problem.lam_max())
 
 
 def margins(X, D, W):
@@ -174,6 +174,6 @@ def arguments(problem):
 def test_zero_is_optimal_from_lam_max_on():
     problem = kink_problem(8, 3)
     lam_max = problem.lam_max()
-    for share, expected in ((1 + 1e-6, True), (1 - 1e-6, False)):
-        assert problem.with_lam(share * lam_max).zero_is_optimal() is expected
-        assert without_gates(problem.with_lam(share * lam_max)).zero_is_optimal() is expected
+    for fraction, expected in ((1 + 1e-6, True), (1 - 1e-6, False)):
+        assert problem.with_lam(fraction * lam_max).zero_is_optimal() is expected
+        assert without_gates(problem.with_lam(fraction * lam_max)).zero_is_optimal() is expected

@@ -97,8 +97,8 @@ def test_follows_the_plan_of_a_lesson(path):
     assert "**What you will learn**" in title
     assert len(re.findall(r"^- ", title, flags=re.MULTILINE)) == 3
     headings = re.findall(r"^## (.*)$", text, flags=re.MULTILINE)
-    places = [headings.index(name) for name in ("Exercise", "Solution of the exercise", "What to read next")]
-    assert places == sorted(places)
+    positions = [headings.index(name) for name in ("Exercise", "Solution of the exercise", "What to read next")]
+    assert positions == sorted(positions)
     assert "<summary>Hint</summary>" in text
     folded = [cell for cell in notebook.cells if cell.metadata.get("jp-MarkdownHeadingCollapsed")]
     assert [cell.source.splitlines()[0] for cell in folded] == ["## Solution of the exercise"]

@@ -104,14 +104,14 @@ def exact_dual_objective(problem, point):
     if name == "logistic":
         a = (-n * Y * t).ravel()
         assert all(a >= 0)
-        shares = [*a, *(1 - a)]
+        probabilities = [*a, *(1 - a)]
         assert all(1 - a >= 0)
     else:
         p = n * t + Y
         assert all(sum(row) == 1 for row in p)
-        shares = list(p.ravel())
-        assert min(shares) >= 0
-    return -sum((decimal(p) * decimal(p).ln() for p in shares if p > 0), Decimal(0)) / n - conjugate
+        probabilities = list(p.ravel())
+        assert min(probabilities) >= 0
+    return -sum((decimal(p) * decimal(p).ln() for p in probabilities if p > 0), Decimal(0)) / n - conjugate
 
 
 def assert_proven(certificate):

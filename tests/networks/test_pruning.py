@@ -98,7 +98,7 @@ def test_mixtures_of_duplicate_patterns_shrink_to_the_solution_of_distinct_ones(
     solution = cr.solve(distinct, "CLARABEL", tol=1e-8)
     fractions = np.random.default_rng(0).dirichlet(np.ones(5), D.shape[1])  # (P, 5)
     blocks = distinct.blocks(solution.weights)
-    spread = np.concatenate([share[:, None] * blocks for share in fractions.T], axis=-2)
+    spread = np.concatenate([column[:, None] * blocks for column in fractions.T], axis=-2)
     weights = problem.weights(np.ascontiguousarray(spread))
     assert count(problem, weights) == 5 * solution.certificate.n_active
     pruned = assert_pruned(problem, weights)

@@ -13,11 +13,11 @@ def test_kinks_of_one_feature_are_where_the_network_bends(ax):
     X = np.column_stack([np.linspace(-2, 2, 9), np.full(9, 0.5)])
     network = cr.ReLUNetwork(W1=[[1.0, -2.0], [-2.0, -2.0], [1.0, 20.0]], w2=[1.0, -3.0, 0.1])
     plot_network(network, X, network.predict(X), ax=ax)
-    places = {}
+    positions = {}
     for collection in ax.collections[1:]:  # the first holds the data
-        for place in collection.get_offsets():
-            places[float(place[0])] = (collection.get_label(), float(place[1]))
-    assert places == {
+        for position in collection.get_offsets():
+            positions[float(position[0])] = (collection.get_label(), float(position[1]))
+    assert positions == {
         1.0: ("neuron of positive output weight", pytest.approx(network.predict([[1.0, 0.5]])[0])),
         -0.5: ("neuron of negative output weight", pytest.approx(network.predict([[-0.5, 0.5]])[0])),
     }

@@ -15,13 +15,13 @@ def test_performance_profile_by_hand(ax):
     seconds = {"a": [1.0, 2.0, np.inf, np.nan], "b": [2.0, 1.0, 4.0, np.inf]}
     plot_performance_profile(seconds, ax)
 
-    def share(line, x):
-        places, shares = line.get_data()
-        return shares[np.searchsorted(places, x, side="right") - 1]
+    def fraction(line, x):
+        positions, fractions = line.get_data()
+        return fractions[np.searchsorted(positions, x, side="right") - 1]
 
     a, b = ax.lines
-    assert [share(a, x) for x in (1.0, 1.99, 2.0)] == [0.25, 0.25, 0.5]
-    assert [share(b, x) for x in (1.0, 1.99, 2.0)] == [0.5, 0.5, 0.75]
+    assert [fraction(a, x) for x in (1.0, 1.99, 2.0)] == [0.25, 0.25, 0.5]
+    assert [fraction(b, x) for x in (1.0, 1.99, 2.0)] == [0.5, 0.5, 0.75]
     other = Figure().subplots()
     plot_performance_profile(pd.DataFrame(seconds), other)
     for one, two in zip(ax.lines, other.lines, strict=True):

@@ -12,7 +12,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 SHAPES = ["tall", "wide", "collinear", "doubled"]
 
 
-def left_side(X, t, u):
+def constraint_value(X, t, u):
     return abs(t @ np.maximum(X @ u, 0.0))
 
 
@@ -24,7 +24,7 @@ def test_the_fields_of_a_neuron_are_consistent(seed, shape):
     t = rng.standard_normal(len(X))
     neuron = cr.find_neuron(X, t, n_starts=10)
     assert np.linalg.norm(neuron.u) == pytest.approx(1.0, abs=1e-12)
-    assert neuron.value == left_side(X, t, neuron.u)
+    assert neuron.value == constraint_value(X, t, neuron.u)
     assert neuron.sign == -np.sign(t @ np.maximum(X @ neuron.u, 0.0))
     np.testing.assert_array_equal(neuron.pattern, X @ neuron.u >= 0.0)
     assert (neuron.n_starts, neuron.exact, neuron.output) == (10, False, 0)
@@ -38,7 +38,7 @@ def test_no_ascent_ends_below_its_start(seed, shape, k):
     t = rng.standard_normal(len(X))
     starts = rng.standard_normal((k, X.shape[1])) * 10.0 ** rng.integers(-9, 9)
     neuron = cr.find_neuron(X, t, starts=starts, n_starts=1)
-    best = max(left_side(X, t, u / np.linalg.norm(u)) for u in starts)
+    best = max(constraint_value(X, t, u / np.linalg.norm(u)) for u in starts)
     assert neuron.value >= best * (1 - 1e-12)
     assert neuron.n_starts == k + 1
 

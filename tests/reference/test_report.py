@@ -112,15 +112,15 @@ def test_times_by_hand(table):
 def test_profiles_by_hand(table):
     quotients = ratios(times(table, 1e-2))
     assert quotients["cvxrelu"].tolist() == [2.0, 4.0, 1.0]
-    x, share = profile(quotients["cvxrelu"])
+    x, fraction = profile(quotients["cvxrelu"])
     assert x.tolist() == [1.0, 2.0, 4.0]
-    assert share.tolist() == pytest.approx([1 / 3, 2 / 3, 1.0])
-    x, share = profile(quotients["fast"])
-    assert (x.tolist(), share.tolist()) == ([1.0], [pytest.approx(2 / 3)])
+    assert fraction.tolist() == pytest.approx([1 / 3, 2 / 3, 1.0])
+    x, fraction = profile(quotients["fast"])
+    assert (x.tolist(), fraction.tolist()) == ([1.0], [pytest.approx(2 / 3)])
     assert profile(quotients["liar"])[0].size == 0
 
 
-def test_shares_and_means_by_hand(table):
+def test_fractions_and_means_by_hand(table):
     solved = solved_fractions(table)
     assert solved.loc["cvxrelu"].tolist() == [1.0] * 6
     assert solved.loc["fast"].tolist() == pytest.approx([2 / 3] * 4 + [1 / 3] * 2)
@@ -207,12 +207,12 @@ def test_laws_of_profiles(table, factor, random):
     assert (quotients >= 1.0).all(axis=None)
     solved = np.isfinite(seconds).any(axis=1)
     assert (quotients[solved].min(axis=1) == 1.0).all()
-    share_solved = solved_fractions(table)[1e-2]
+    fraction_solved = solved_fractions(table)[1e-2]
     for name in quotients:
-        x, share = profile(quotients[name])
+        x, fraction = profile(quotients[name])
         assert np.all(np.diff(x) > 0.0)
-        assert np.all(np.diff(share) > 0.0)
-        assert share.max(initial=0.0) == pytest.approx(share_solved[name])
+        assert np.all(np.diff(fraction) > 0.0)
+        assert fraction.max(initial=0.0) == pytest.approx(fraction_solved[name])
     slower = table.assign(seconds=table["seconds"] * factor)
     assert np.allclose(ratios(times(slower, 1e-2)), quotients, rtol=1e-9)
     order = list(range(len(table)))

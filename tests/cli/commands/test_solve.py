@@ -83,7 +83,7 @@ def test_rmse_is_in_units_of_the_target(table):
     assert found["test"] == {}
 
 
-def test_lam_ratio_is_a_share_of_lam_max(table):
+def test_lam_ratio_is_a_fraction_of_lam_max(table):
     path = table()
     half, whole = (solve_json(path, "--target", "y", "--lam-ratio", r)["lam"] for r in (0.5, 1))
     assert half == pytest.approx(whole / 2)

@@ -92,8 +92,8 @@ def test_any_changed_byte_is_detected_or_has_no_effect(tmp_path):
     raw = path.read_bytes()
     damaged = tmp_path / "damaged.npz"
     refusals = []
-    for place in range(len(raw)):
-        damaged.write_bytes(raw[:place] + bytes([raw[place] ^ 0x11]) + raw[place + 1 :])
+    for index in range(len(raw)):
+        damaged.write_bytes(raw[:index] + bytes([raw[index] ^ 0x11]) + raw[index + 1 :])
         try:
             assert_same_network(cr.load_network(damaged), network)
         except ValueError as error:
