@@ -185,14 +185,21 @@ class Limits:
     now: Callable[[], float] = field(default_factory=lambda: time.perf_counter)
     work: Callable[[], float] = time.thread_time
     started: float = field(init=False)
+    work_started: float = field(init=False)
 
     def __post_init__(self) -> None:
-        """Start the clock."""
-        self.started = self.now()
+        """Start the clocks."""
+        self.started, self.work_started = self.now(), self.work()
 
     def rounds(self) -> Callable[[], bool]:
-        """Return a predicate that is true once the gap must be checked again, by wall time or by CPU time from now."""
-        until = np.inf if self.patience is None else self.work() + self.patience
+        """Return a predicate that is true once the gap must be checked again, by wall time or by CPU time.
+
+        The first check is due when the patience is used up, each later one after as much CPU time again.
+        """
+        until = np.inf
+        if self.patience is not None:
+            first, now = self.work_started + self.patience, self.work()
+            until = first if now < first else now + self.patience
         return lambda: self.now() >= self.deadline or (until < np.inf and self.work() >= until)
 
     @property

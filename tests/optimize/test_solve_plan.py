@@ -202,6 +202,23 @@ def test_slowness_is_judged_by_the_decrease_of_the_gap():
     assert end(1.1, 1e6)[0] == "stalled"  # no iterates left
 
 
+def test_a_slow_solver_is_judged_as_soon_as_its_patience_is_used_up():
+    """A round that begins shortly before must not take as long again until its first check."""
+    time = [0.0]
+    limits = Limits(tol=1e-6, max_iter=10**6, patience=5.0, work=lambda: time[0])
+    time[0] = 4.0
+    due = limits.rounds()
+    assert not due()
+    time[0] = 5.0
+    assert due()
+    later = limits.rounds()
+    assert not later()
+    time[0] = 9.9
+    assert not later()
+    time[0] = 10.0
+    assert later()
+
+
 def test_the_cost_of_an_interior_point_grows_with_the_problem():
     X = np.random.default_rng(0).standard_normal((200, 5))
     small, large = (interior_point_cost(cr.ConvexReLU(X, X[:, 0], cr.sample_patterns(X, k, seed=0))) for k in (5, 50))
