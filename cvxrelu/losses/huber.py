@@ -32,6 +32,14 @@ class Huber(RowLoss):
     ------
     TypeError, ValueError
         If delta is not a finite number > 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> predictions, targets = np.array([[2.0], [0.0]]), np.array([[0.0], [1.0]])
+    >>> cr.Huber(delta=1.0).value(predictions, targets)
+    1.0
     """
 
     name: ClassVar[str] = "huber"

@@ -23,6 +23,14 @@ class Logistic(RowLoss):
     """F(f) = (1/n) sum_jk log(1 + exp(-y_jk f_jk)) with labels y_jk in {-1, +1}.
 
     F*(t) = (1/n) sum_jk a log a + (1 - a) log(1 - a) with a = -n y_jk t_jk in [0, 1].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> predictions, labels = np.array([[2.0], [0.0]]), np.array([[1.0], [-1.0]])
+    >>> round(cr.Logistic().value(predictions, labels), 4)
+    0.41
     """
 
     name: ClassVar[str] = "logistic"

@@ -24,6 +24,14 @@ class SoftmaxCrossEntropy(RowLoss):
     """F(f) = (1/n) sum_j log(sum_k exp(f_jk)) - <y_j, f_j> with one-hot rows y_j, c >= 2.
 
     F*(t) = (1/n) sum_jk p log p with p = n t + Y, if each row of p is in the simplex.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> predictions, labels = np.array([[1.0, 0.0]]), np.array([[1.0, 0.0]])
+    >>> round(cr.SoftmaxCrossEntropy().value(predictions, labels), 4)
+    0.3133
     """
 
     name: ClassVar[str] = "softmax"

@@ -21,6 +21,14 @@ class Squared(Loss):
     """F(f) = 1/(2n) ||f - Y||_F^2; F*(t) = n/2 ||t||_F^2 + <t, Y>.
 
     Half the mean over rows of the squared error summed over outputs. The authors' package (pyscnn) divides by 2 n c.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> predictions, targets = np.array([[2.0], [0.0]]), np.array([[0.0], [1.0]])
+    >>> cr.Squared().value(predictions, targets)
+    1.25
     """
 
     name: ClassVar[str] = "squared"

@@ -49,6 +49,16 @@ class GroupL1(_SumOfGroupNorms, PatternNorm):
 
     The penalty of the convex programs of two-layer networks with weight decay (Pilanci & Ergen 2020; Mishkin, Sahiner &
     Pilanci, ICML 2022, arXiv 2202.01331). Dual norm: the largest ||z||_2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> U = np.array([[[3.0, 4.0], [0.0, 1.0]]])  # one output, two patterns, two features
+    >>> cr.GroupL1().value(U)
+    6.0
+    >>> cr.GroupL1().prox(U, 1.0).round(4).tolist()
+    [[[2.4, 3.2], [0.0, 0.0]]]
     """
 
     name: ClassVar[str] = "group_l1"
@@ -98,6 +108,14 @@ class FeatureGroupL1(_SumOfGroupNorms):
 
     Features with a zero group are not used by the model. There is no factor sqrt(d), unlike in the authors' package
     (pyscnn). Dual norm: the largest ||Z[..., j]||_F.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> U = np.array([[[3.0, 4.0], [0.0, 1.0]]])  # one output, two patterns, two features
+    >>> round(cr.FeatureGroupL1().value(U), 4)  # 3 + sqrt(17)
+    7.1231
     """
 
     name: ClassVar[str] = "feature_group_l1"
@@ -128,7 +146,18 @@ class FeatureGroupL1(_SumOfGroupNorms):
 
 @dataclass(frozen=True)
 class L1(_SumOfGroupNorms, PatternNorm):
-    """Omega(U) = sum of |u| over the entries u. Dual norm: the largest |z|."""
+    """Omega(U) = sum of |u| over the entries u. Dual norm: the largest |z|.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> U = np.array([[[3.0, 4.0], [0.0, 1.0]]])  # one output, two patterns, two features
+    >>> cr.L1().value(U)
+    8.0
+    >>> cr.L1().prox(U, 1.0).tolist()
+    [[[2.0, 3.0], [0.0, 0.0]]]
+    """
 
     name: ClassVar[str] = "l1"
     scales_by_block: ClassVar[bool] = True

@@ -22,6 +22,16 @@ class Nuclear(PatternNorm):
 
     It equals weight decay of a gated network with c outputs; for c = 1 it is `GroupL1`. Weights must have shape
     (c, P, d), else ValueError is raised. Dual norm: the largest spectral norm of a Z[:, i, :].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> U = np.array([[[3.0, 0.0]], [[0.0, 4.0]]])  # two outputs, one pattern, two features
+    >>> round(cr.Nuclear().value(U), 4)
+    7.0
+    >>> cr.Nuclear().prox(U, 1.0)[:, 0].round(4).tolist()
+    [[2.0, 0.0], [0.0, 3.0]]
     """
 
     name: ClassVar[str] = "nuclear"

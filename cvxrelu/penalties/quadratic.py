@@ -17,7 +17,18 @@ __all__ = ["NoPenalty", "SquaredL2"]
 
 @dataclass(frozen=True)
 class SquaredL2(Penalty):
-    """Omega(U) = 1/2 ||U||_F^2; R*(Z) = ||Z||_F^2 / (2 lam)."""
+    """Omega(U) = 1/2 ||U||_F^2; R*(Z) = ||Z||_F^2 / (2 lam).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> U = np.array([[[3.0, 4.0], [0.0, 1.0]]])  # one output, two patterns, two features
+    >>> cr.SquaredL2().value(U)
+    13.0
+    >>> cr.SquaredL2().prox(U, 1.0).tolist()
+    [[[1.5, 2.0], [0.0, 0.5]]]
+    """
 
     name: ClassVar[str] = "squared_l2"
     degree: ClassVar[int | None] = 2
@@ -63,7 +74,16 @@ class SquaredL2(Penalty):
 
 @dataclass(frozen=True)
 class NoPenalty(Penalty):
-    """Omega(U) = 0; R*(Z) = 0 if Z = 0, else infinity."""
+    """Omega(U) = 0; R*(Z) = 0 if Z = 0, else infinity.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cvxrelu as cr
+    >>> U = np.array([[[3.0, 4.0], [0.0, 1.0]]])  # one output, two patterns, two features
+    >>> cr.NoPenalty().value(U)
+    0.0
+    """
 
     name: ClassVar[str] = "none"
     degree: ClassVar[int | None] = 1  # or any other

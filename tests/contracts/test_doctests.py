@@ -86,10 +86,7 @@ def test_examples_of_pages(test, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", [name for name, obj in OBJECTS.items() if needs_example(obj)])
 def test_what_users_call_has_an_example(name):
-    bases = [obj for obj in OBJECTS.values() if inspect.isclass(OBJECTS[name]) and inspect.isabstract(obj)]
-    family = [base for base in bases if issubclass(OBJECTS[name], base)]  # the example may be there
-    shown = [example.source for base in family for example in doctest.DocTestParser().get_examples(base.__doc__)]
-    assert doctest.DocTestParser().get_examples(OBJECTS[name].__doc__) or f"cr.{name}(" in "".join(shown)
+    assert doctest.DocTestParser().get_examples(OBJECTS[name].__doc__)
 
 
 @pytest.mark.parametrize("name", [name for name, obj in OBJECTS.items() if is_record(obj)])
