@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.linalg import cython_blas
 
 from cvxrelu.runtime.lazy_imports import numba_kernels
 
@@ -50,8 +51,6 @@ def symbol(name: str) -> str:
 
 def addresses() -> dict[str, int]:
     """Return the addresses of the routines by their symbols."""
-    from scipy.linalg import cython_blas
-
     api = ctypes.pythonapi
     name, pointer = api.PyCapsule_GetName, api.PyCapsule_GetPointer
     name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]

@@ -65,6 +65,18 @@ def test_functions_import_nothing_of_the_package(path):
     assert not late or str(path.relative_to(PACKAGE)) in LATE, late
 
 
+def test_functions_import_optional_packages_alone():
+    """Solving does not need rich, which shows progress."""
+    late = {
+        name.split(".")[0]
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+        for name in imported(node)
+    }
+    assert late <= {"cvxrelu", "matplotlib", "onnx", "pandas", "rich", "torch"}
+
+
 def test_the_checker_imports_nothing_of_the_package():
     outside = {
         name for name in imported(ast.parse(CHECKER.read_text())) if name.split(".")[0] not in sys.stdlib_module_names
