@@ -29,7 +29,7 @@ class Status(StrEnum):
 
     @property
     def advice(self) -> str:
-        """What happened and what to do about it, in a sentence."""
+        """Reason and remedy, in a sentence."""
         return _ADVICE[self]
 
 

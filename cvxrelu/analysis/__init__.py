@@ -1,1 +1,1 @@
-"""Questions about networks and families of problems."""
+"""Analysis of networks and of families of problems."""

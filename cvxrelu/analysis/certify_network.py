@@ -89,9 +89,9 @@ def certify_network(
         Further patterns for the program: of X, including a column of ones if one is appended; with gates for gated
         networks.
     scope : {"patterns", "global"}
-        What the lower bound holds for. "patterns": networks whose neurons have the network's patterns or the given
-        ones. "global": networks of any width and any patterns, for one output; `solve_global` states what can be
-        proven for which rank of X.
+        Set of networks for which the lower bound holds. "patterns": networks whose neurons have the network's patterns
+        or the given ones. "global": networks of any width and any patterns, for one output; `solve_global` states what
+        can be proven for which rank of X.
     solve : bool
         Whether to solve the convex program, for a better bound and a better network.
     tol : float

@@ -52,8 +52,8 @@ class Certificate:
         residual ||u - prox_R(u + s)||, where s is the negative gradient plus the term of the cone multipliers, and the
         complementarity of these multipliers. Zero if and only if optimal.
     scope : str
-        What the lower bound holds for. "patterns": all networks whose neurons have the problem's patterns. "global"
-        (from `cvxrelu.solve_global` and `cvxrelu.certify_network`): all two-layer ReLU networks, of any width.
+        Set of networks for which the lower bound holds. "patterns": all whose neurons have the problem's patterns.
+        "global" (from `cvxrelu.solve_global` and `cvxrelu.certify_network`): all two-layer ReLU networks, of any width.
     rigor : str
         "floating_point": computed in float64, exact to the rounding of the products. "rounded": ``lower`` and ``upper``
         account for all rounding errors, and ``weights`` and ``dual`` are feasible in exact arithmetic.

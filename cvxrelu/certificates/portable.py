@@ -72,7 +72,7 @@ class PortableCertificate:
 
     @property
     def scope(self) -> str:
-        """What the lower bound holds for: "patterns" or "global"."""
+        """Set of networks for which the lower bound holds: "patterns" or "global"."""
         return str(self.contents.header["scope"])
 
     @property
@@ -82,7 +82,7 @@ class PortableCertificate:
 
     @property
     def rigor(self) -> str:
-        """How the bounds were computed: "floating_point" or "rounded"."""
+        """Treatment of rounding errors: "floating_point" or "rounded"."""
         return str(self.contents.header["rigor"])
 
     @property

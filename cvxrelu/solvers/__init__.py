@@ -1,1 +1,1 @@
-"""Solvers. Each returns a raw result, which `cvxrelu.solve` certifies independently."""
+"""Solvers. Each returns a `SolverResult`, which `cvxrelu.solve` certifies independently."""

@@ -82,7 +82,7 @@ def test_exact_rejects_tampering_too(relu):
 
 
 def test_exact_moves_weights_into_their_cones():
-    """What misses its cone by less than rounding is moved in along the gate; without gates nothing is proved."""
+    """Weights within rounding of their cone are moved in along the gate; without gates nothing is proved."""
     X, y, w = np.array([[0.1, 0.3]]), np.array([1.0]), np.array([-0.9, 0.3])
     product = sum(Fraction(a) * Fraction(b) for a, b in zip(X[0].tolist(), w.tolist(), strict=True))
     assert 0 < abs(product) < 1e-16

@@ -71,7 +71,7 @@ def test_earlier_answers_of_a_process_that_is_stopped_are_kept(table_of):
 
 
 def test_memory_is_what_solving_adds(table_of):
-    """Of 200 MB allocated at import and 100 MB in the call, the row reports the latter."""
+    """The row reports the 100 MB allocated in the call, not the 200 MB allocated at import."""
     hold = "held = np.ones(25_000_000)\ndef solve(problem, tol, time_limit):\n    np.ones(12_500_000).sum()\n"
     table = table_of(HEAD + hold + ZEROS, asked=(0.1,))
     assert table["memory_mb"].iloc[0] == pytest.approx(100.0 * 1e6 / 2**20, abs=8.0)

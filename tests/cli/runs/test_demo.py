@@ -1,4 +1,4 @@
-"""What the demo checks."""
+"""The checks of the demo."""
 
 import dataclasses
 import math
