@@ -88,12 +88,16 @@ class Progress:
         """Name of the solver that found the best weights."""
         return self._incumbent.solver
 
+    @property
+    def gap(self) -> float:
+        """Gap of the best weights and the best lower bound so far; infinite before the first."""
+        return float("inf") if self._best is None else self._best.certificate.upper - self._best.dual.lower
+
     def reaches_tol(self) -> bool:
         """Return whether the best weights and the best lower bound so far prove the tolerance."""
         if self._best is None:
             return False
-        upper = self._best.certificate.upper
-        return upper - self._best.dual.lower <= max(self.tol * abs(upper), self.problem.resolution)
+        return self.gap <= max(self.tol * abs(self._best.certificate.upper), self.problem.resolution)
 
     def interrupt(self) -> None:
         """End the solve after a caught KeyboardInterrupt; raise it again if there is no point yet."""

@@ -1,8 +1,9 @@
 """`solve`: a common interface to every solver, with one meaning of `tol` and certified results."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import repeat
 from typing import Any
 
@@ -31,6 +32,7 @@ from cvxrelu.status import Status
 
 _MIN_TIME = 1e-3
 _CERTIFICATES, _LARGEST_RESERVE = 2.0, 0.3
+_SUFFICIENT_DECREASE = 0.5
 # Exceptions after which a plan continues with the next solver.
 _BREAKDOWNS = (ArithmeticError, ValueError, MemoryError, np.linalg.LinAlgError, SolverError, SolverNotAvailableError)
 
@@ -198,7 +200,7 @@ class _Run:
     rotated: Rotated = field(init=False)
     direct: Spanned = field(init=False)
     reserve: float = field(init=False)
-    paused: dict[str, Callable[[], SolverResult]] = field(init=False, default_factory=dict)
+    paused: dict[str, Callable[[], Iterator[SolverResult]]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Normalize the problem and reduce it to its row space."""
@@ -253,17 +255,10 @@ class _Run:
         """Yield the results of one solver."""
         solver = planned.solver
         if planned.resumes:
-            yield self.paused.pop(planned.name)()
+            yield from self.paused.pop(planned.name)()
         elif isinstance(solver, str):
-            yield from solve_cvxpy(
-                form.problem,
-                solver,
-                tol=self.tol,
-                max_iter=self.max_iter,
-                time_limit=self._time_left(),
-                verbose=self.verbose,
-                options=self.options,
-            )
+            results = self._cvxpy_results(solver, form)
+            yield from self._improving(planned, results, form) if planned.pauses and self.paused else results
         else:
             if planned.patience is not None and isinstance(form.problem, ConvexReLU):
                 project_blocks.compile()  # not counted as work of the solver
@@ -279,8 +274,32 @@ class _Run:
             start = None if best is None else form.start(self.rotated.start(self.normal.start(best)))
             raw = normal_solver(self.normal, solver).run(form.problem, start, limits)
             if raw.resume is not None:
-                self.paused[planned.name] = raw.resume
+                self.paused[planned.name] = partial(_resumed, raw.resume)
             yield raw
+
+    def _cvxpy_results(self, solver: str, form: Spanned) -> Iterator[SolverResult]:
+        """Return the results of the runs of a CVXPY solver."""
+        return solve_cvxpy(
+            form.problem,
+            solver,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            time_limit=self._time_left(),
+            verbose=self.verbose,
+            options=self.options,
+        )
+
+    def _improving(
+        self, planned: Planned, results: Iterator[SolverResult], form: Spanned
+    ) -> Generator[SolverResult, None, None]:
+        """Yield results until a further one does not halve the certified gap; pause the solver there."""
+        gap = np.inf
+        for result in results:
+            yield result
+            previous, gap = gap, self.progress.gap
+            if gap > _SUFFICIENT_DECREASE * previous:
+                self.paused[planned.name] = partial(self._cvxpy_results, planned.name, form)
+                return
 
     def _guarded(self, planned: Planned, form: Spanned) -> Generator[SolverResult, None, None]:
         """Yield the results of one solver; zero weights if it fails."""
@@ -349,6 +368,10 @@ def _printing(callback: Callback | None) -> Callback:
         return callback(record) if callback is not None else None
 
     return show
+
+
+def _resumed(resume: Callable[[], SolverResult]) -> Iterator[SolverResult]:
+    yield resume()
 
 
 def _zero_result(problem: ConvexProblem, status: Status, solver_status: str) -> SolverResult:

@@ -48,13 +48,16 @@ class Planned:
     seconds : float
         Predicted time. The step is skipped if less remains of the time limit and a slow solver can resume.
     resumes : bool
-        Resume the same solver if it was paused as slow; otherwise skip the step.
+        Resume the same solver if it was paused; otherwise skip the step.
+    pauses : bool
+        Pause a CVXPY solver once a further run does not halve the gap, if another solver is paused.
     """
 
     solver: NativeSolver | str
     patience: float | None = None
     seconds: float = 0.0
     resumes: bool = False
+    pauses: bool = False
 
     @property
     def name(self) -> str:
@@ -94,8 +97,9 @@ def make_plan(problem: ConvexProblem, time_left: float) -> tuple[Planned, ...]:
     """Return the solvers that "auto" tries, in order.
 
     The first native solver that supports the problem; CLARABEL, if predicted to fit in memory and in the remaining time
-    (at most ten minutes); the first one resumed, if it was paused as slow; then the other native solvers. For C-ReLU
-    without WorkingSet, CLARABEL comes first if it fits or if no native solver does.
+    (at most ten minutes); the first one resumed, if it was paused as slow; then the other native solvers. If WorkingSet
+    was paused, CLARABEL pauses too once a further run does not halve the gap, and is run in full after WorkingSet. For
+    C-ReLU without WorkingSet, CLARABEL comes first if it fits or if no native solver does.
 
     Parameters
     ----------
@@ -110,10 +114,14 @@ def make_plan(problem: ConvexProblem, time_left: float) -> tuple[Planned, ...]:
     affordable = cost.size <= _MEMORY_FRACTION * available_bytes() and cost.seconds <= min(_MAX_SECONDS, time_left)
     if native and not affordable:
         return tuple(Planned(solver) for solver in native)
-    second = Planned(INTERIOR_POINT, seconds=cost.seconds)
+    # WorkingSet converges fast in the end; RFISTA, still slow when resumed, is no reason to spare runs of CLARABEL.
+    pauses = bool(native) and isinstance(native[0], WorkingSet)
+    second = Planned(INTERIOR_POINT, seconds=cost.seconds, pauses=pauses)
     if not native or isinstance(native[0], AugmentedLagrangian):
         return (second, *(Planned(solver) for solver in native))
     min_patience = 0.0 if isinstance(native[0], RFISTA) else _MIN_PATIENCE  # RFISTA is often slower than CLARABEL
     first = Planned(native[0], patience=max(cost.seconds, min_patience))
-    resumed = Planned(native[0], resumes=True)
-    return (first, second, resumed, *(Planned(solver) for solver in native[1:]))
+    resumed = [Planned(native[0], resumes=True)]
+    if pauses:
+        resumed.append(Planned(INTERIOR_POINT, resumes=True))
+    return (first, second, *resumed, *(Planned(solver) for solver in native[1:]))

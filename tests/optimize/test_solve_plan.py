@@ -219,6 +219,36 @@ def test_a_slow_solver_is_judged_as_soon_as_its_patience_is_used_up():
     assert later()
 
 
+def test_runs_of_a_cvxpy_solver_that_bring_nothing_wait_for_the_paused_solver(monkeypatch):
+    runs, native = [], [cr.WorkingSet()]
+
+    def solve_cvxpy(problem, *args, **kwargs):
+        for k in range(4):
+            runs.append(k)
+            weights, status = problem.zero_weights(), cr.Status.INACCURATE
+            yield SolverResult(weights=weights, status=status, solver_status="", n_iter=k, solve_time=0.0)
+
+    def plan(problem, time_left):
+        first, second = Planned(native[0], patience=0.0), Planned("CLARABEL", pauses=True)
+        return first, second, Planned(native[0], resumes=True), Planned("CLARABEL", resumes=True)
+
+    problem = make_problem("gated")
+    module = sys.modules["cvxrelu.optimize.solve"]
+    monkeypatch.setattr(module, "solve_cvxpy", solve_cvxpy)
+    monkeypatch.setattr(module, "make_plan", plan)
+    solution = cr.solve(problem, tol=1e-12)
+    assert [one.solver for one in solution.attempts] == ["WorkingSet", "CLARABEL", "WorkingSet"]
+    assert (solution.status, runs) == ("optimal", [0, 1])
+
+    runs.clear()
+    assert solution.attempts[0].n_iter + 1 < solution.attempts[-1].n_iter
+    native[0] = cr.WorkingSet(max_iter=solution.attempts[0].n_iter + 1)  # too few once it resumes
+    with pytest.warns(cr.ConvergenceWarning):
+        solution = cr.solve(problem, tol=1e-12)
+    assert [one.solver for one in solution.attempts] == ["WorkingSet", "CLARABEL", "WorkingSet", "CLARABEL"]
+    assert runs == [0, 1, 0, 1, 2, 3]
+
+
 def test_the_cost_of_an_interior_point_grows_with_the_problem():
     X = np.random.default_rng(0).standard_normal((200, 5))
     small, large = (interior_point_cost(cr.ConvexReLU(X, X[:, 0], cr.sample_patterns(X, k, seed=0))) for k in (5, 50))
@@ -228,7 +258,8 @@ def test_the_cost_of_an_interior_point_grows_with_the_problem():
 
 def test_plan_omits_unaffordable_interior_point_solvers(monkeypatch):
     problem = make_problem("gated")
-    assert [one.name for one in make_plan(problem, np.inf)] == ["WorkingSet", "CLARABEL", "WorkingSet", "RFISTA"]
+    names = ["WorkingSet", "CLARABEL", "WorkingSet", "CLARABEL", "RFISTA"]
+    assert [one.name for one in make_plan(problem, np.inf)] == names
     assert [one.name for one in make_plan(problem, 1e-3)] == ["WorkingSet", "RFISTA"]
     l1 = make_problem("relu", penalty="l1")
     assert [one.name for one in make_plan(l1, np.inf)] == ["CLARABEL", "AugmentedLagrangian"]
