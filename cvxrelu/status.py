@@ -46,7 +46,7 @@ _ADVICE = {
     Status.UNPROVEN: "The search found no better neuron, but that is no proof: for data of this rank only the weaker "
     "bound returned can be proven.",
     Status.UNATTAINED: "The weights separate the classes and nothing is regularised: the infimum 0 of the loss is not "
-    "attained, as larger weights are always better. Set lam > 0 with a penalty.",
+    "attained, as larger weights are always better. Set lam > 0 (alpha > 0 of an estimator) with a penalty.",
     Status.FAILED: "The solver failed; the best point found is returned, or zero weights if there is none: "
     "try another solver.",
 }

@@ -381,3 +381,12 @@ def test_the_time_limit_covers_the_whole_fit(kind, monkeypatch):
         model = kind(1e-5, n_gates=20, tol=1e-9, time_limit=1e5).fit(X, y)
     assert clock.now - 1000.0 <= 1e5 + 300.0
     assert model.lower_bound_ <= model.objective_
+
+
+@pytest.mark.parametrize("estimator", [cr.ConvexReLUClassifier, cr.GatedReLUClassifier])
+def test_separable_classes_without_a_penalty_are_reported_with_the_name_of_the_parameter(estimator):
+    y = np.arange(40) % 2
+    X = np.random.default_rng(8).standard_normal((40, 3)) + 6.0 * y[:, None]
+    with pytest.warns(cr.ConvergenceWarning, match="not attained.*alpha > 0"):
+        model = estimator(alpha=0.0, n_gates=5, random_state=0).fit(X, y)
+    assert model.score(X, y) == 1.0
