@@ -120,7 +120,7 @@ def run_ladder(
 
 
 def _owner_has_ended(owner: int) -> Callable[[], bool]:
-    """Return a function that tells whether the owner of this worker has ended; always False outside workers."""
+    """Return a function that returns whether the owner of this worker has ended; always False outside workers."""
     is_worker = os.getppid() == owner
     return lambda: is_worker and os.getppid() != owner
 
