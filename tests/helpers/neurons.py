@@ -30,3 +30,10 @@ def largest_by_enumeration(X, t):
     """Return the largest |t'(Xu)_+| over all cones of the arrangement, by projections, without branch and bound."""
     problem = cr.ConvexReLU(X, np.zeros(len(X)), cr.enumerate_patterns(X), lam=1e-300)
     return float(problem.dual_constraint_values(t[:, None])[0].max())
+
+
+def ordinary(n=120, d=5):
+    """Return Gaussian rows with a column of ones, and a dual variable."""
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.standard_normal((n, d - 1)), np.ones(n)])
+    return X, rng.standard_normal(n)
