@@ -1,7 +1,5 @@
 """Domains of the conjugates: projections and scales of points outside them."""
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,8 +8,7 @@ from hypothesis import strategies as st
 from cvxrelu.losses.huber import Huber
 from cvxrelu.losses.logistic import Logistic
 from cvxrelu.losses.softmax import SoftmaxCrossEntropy
-from cvxrelu.losses.squared import Squared
-from tests.helpers.losses import BOUNDED, SEEDS, domain_point, each_loss, problem, properties, targets, terms
+from tests.helpers.losses import BOUNDED, SEEDS, domain_point, each_loss, problem, properties, targets
 
 each_bounded = pytest.mark.parametrize("loss", BOUNDED, ids=repr)
 
@@ -71,21 +68,6 @@ def test_scaled_projections_have_finite_conjugates(loss, c):
                 assert loss.conjugate(alpha * p, Y) < np.inf
 
 
-def test_projection_of_a_huge_row_is_a_vertex():
-    Y = np.array([[0.0, 1.0, 0.0]])
-    np.testing.assert_array_equal(
-        SoftmaxCrossEntropy().project_domain(np.array([[1e20, 9e19, 0.0]]), Y) + Y, [[1, 0, 0]]
-    )
-
-
-def test_projection_onto_a_large_simplex_keeps_its_sums():
-    rng = np.random.default_rng(0)
-    Y = np.eye(5, 20_000)
-    t = (rng.random(Y.shape) / Y.shape[1] - 0.5 * Y) / len(Y)
-    p = len(Y) * SoftmaxCrossEntropy().project_domain(t, Y) + Y
-    np.testing.assert_allclose([math.fsum(row) for row in p], 1.0, rtol=0, atol=1e-14)
-
-
 @each_loss
 def test_projection_is_float64_even_of_float32(loss):
     rng = np.random.default_rng(0)
@@ -106,25 +88,6 @@ def test_best_scale_stays_within_the_limit_and_the_domain(loss, seed, limit):
     scale = loss.best_scale(t, Y, limit)
     assert 0 <= scale <= limit
     assert loss.conjugate(scale * t, Y) < np.inf
-
-
-@properties
-@given(seed=SEEDS, limit=st.sampled_from([0.0, 0.2, 1.0, 3.0]))
-def test_best_scale_of_the_squared_loss_is_optimal(seed, limit):
-    _, f, Y = problem(Squared(), seed)
-    t = Squared().gradient(f, Y)
-    best = Squared().conjugate(Squared().best_scale(t, Y, limit) * t, Y)
-    for scale in np.linspace(0, limit, 31):
-        assert best <= Squared().conjugate(scale * t, Y) + 1e-14 * terms(Squared(), f, t, Y)
-
-
-@pytest.mark.parametrize("size", [1e-200, 1.0, 1e100])
-def test_best_scale_of_the_squared_loss_in_closed_form(size):
-    Y = np.array([[1.0], [2.0]])
-    assert Squared().best_scale(-size * Y, Y, np.inf) == pytest.approx(1 / (2 * size), rel=1e-14)
-    assert Squared().best_scale(-size * Y, Y, 0.25 / size) == 0.25 / size
-    assert Squared().best_scale(size * Y, Y, np.inf) == 0
-    assert Squared().best_scale(0 * Y, Y, np.inf) == 0
 
 
 @each_bounded

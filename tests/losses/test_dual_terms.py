@@ -5,47 +5,12 @@ import pytest
 
 from cvxrelu.losses import registry
 from cvxrelu.losses.base import dual_term
-from cvxrelu.losses.dual_steps import descent_step
 from cvxrelu.losses.registry import get_loss
 from cvxrelu.losses.weighted import Weighted
-from tests.helpers.cases import LOSSES, make_targets
+from tests.helpers.cases import LOSSES
+from tests.helpers.dual_terms import difference, draw, each_sigma, interior, tangent
 
-H = 1e-6
-SIGMAS = [0.3, 40.0]
 each_loss = pytest.mark.parametrize("name", LOSSES)
-each_sigma = pytest.mark.parametrize("sigma", SIGMAS)
-
-
-def draw(name, seed=0, n=9, c=3):
-    """Return a term, its targets, a generator and predictions, with Huber residuals on both sides of delta."""
-    rng = np.random.default_rng(seed)
-    Y = make_targets(name, np.zeros((n, 2)), c, seed)
-    return dual_term(get_loss(name), Y), Y, rng, 2.0 * rng.standard_normal((n, c))
-
-
-def interior(name, Y, rng):
-    """Return a point inside the domain of F*, not near its boundary."""
-    n = len(Y)
-    if name == "logistic":
-        return -Y * rng.uniform(0.1, 0.9, Y.shape) / n
-    if name == "softmax":
-        p = rng.uniform(0.1, 1.0, Y.shape)
-        return (p / p.sum(axis=1, keepdims=True) - Y) / n
-    return 0.9 * rng.uniform(-1.0, 1.0, Y.shape) / n
-
-
-def tangent(name, v):
-    """Return the projection of v onto the affine hull of the domain."""
-    return v - v.mean(axis=1, keepdims=True) if name == "softmax" else v
-
-
-def difference(function, point, direction, h=H):
-    """Return the central difference along a direction."""
-    return (function(point + h * direction) - function(point - h * direction)) / (2 * h)
-
-
-def soft(v, threshold):
-    return np.sign(v) * np.maximum(np.abs(v) - threshold, 0.0)
 
 
 @each_sigma
@@ -140,68 +105,6 @@ def test_respond_is_symmetric_and_positive_within_rows(name):
     assert term.constant_curvature == (name == "squared")
 
 
-# Huber's block s
-
-
-def test_huber_is_the_minimum_over_s():
-    term, Y, rng, f = draw("huber")
-    n, delta = len(Y), term.delta
-
-    def with_block(s):
-        return np.sum((f - Y - s) ** 2) / (2 * n) + delta / n * np.abs(s).sum()
-
-    term.start(f)
-    least = with_block(term.centre)
-    assert 0 < np.count_nonzero(term.centre) < Y.size
-    assert least == pytest.approx(term.loss.value(f, Y), rel=1e-13)
-    for size in (1e-3, 0.1, 1.0):
-        assert with_block(term.centre + size * rng.standard_normal(Y.shape)) >= least
-
-
-@each_sigma
-@pytest.mark.parametrize("size", [0.5, 3.0])
-def test_huber_term_is_the_dual_of_a_proximal_step_on_s(size, sigma):
-    """The term is n/2 ||t||^2 + <t, Y> + sup_s <t, s> - delta/n ||s||_1 - ||s - centre||^2 / (2 sigma)."""
-    term, Y, rng, f = draw("huber")
-    n, delta = len(Y), term.delta
-    term.start(f)
-    centre = term.centre.copy()
-
-    def value(t):
-        s = soft(centre + sigma * t, sigma * delta / n)
-        inner = np.sum(t * s) - delta / n * np.abs(s).sum() - np.sum((s - centre) ** 2) / (2 * sigma)
-        return n / 2 * np.sum(t * t) + np.sum(t * Y) + inner
-
-    t = size * rng.uniform(-1.0, 1.0, Y.shape) * delta / n  # no box constraint: 3 is outside
-    for _ in range(5):
-        direction = rng.standard_normal(Y.shape) / n
-        expected = difference(value, t, direction, 1e-5)
-        assert np.vdot(term.gradient(t, sigma), direction) == pytest.approx(expected, rel=1e-6)
-
-
-@each_sigma
-def test_recentre_takes_the_proximal_step_of_s(sigma):
-    term, Y, rng, f = draw("huber")
-    term.start(f)
-    t = rng.uniform(-2.0, 2.0, Y.shape) * term.delta / len(Y)
-    moved = term.gradient(t, sigma) - len(Y) * t - Y
-    term.recentre(t, sigma)
-    np.testing.assert_allclose(term.centre, moved, atol=1e-13)
-    kept = term.centre.copy()
-    term.rows(2 * t, sigma)
-    term.gradient(2 * t, sigma)
-    np.testing.assert_array_equal(term.centre, kept)  # only recentre moves it
-
-
-def test_repeated_recentring_sets_s_to_zero_inside_the_box():
-    term, Y, rng, f = draw("huber")
-    term.start(10 * f)
-    t = interior("huber", Y, rng)
-    for _ in range(1000):
-        term.recentre(t, 10.0)
-    assert not term.centre.any()
-
-
 @pytest.mark.parametrize("name", ["squared", "logistic", "softmax"])
 def test_recentre_changes_no_other_term(name):
     term, Y, rng, _ = draw(name)
@@ -209,18 +112,6 @@ def test_recentre_changes_no_other_term(name):
     before = term.gradient(t, 2.0)
     term.recentre(3.0 * t, 2.0)
     np.testing.assert_array_equal(term.gradient(t, 2.0), before)
-
-
-@pytest.mark.parametrize("delta", [0.1, 1.0, 5.0])
-def test_largest_multiple_ends_at_the_boundary_of_the_box(delta):
-    _, Y, rng, f = draw("huber")
-    loss = type(get_loss("huber"))(delta)
-    term = dual_term(loss, Y)
-    assert term.largest_multiple(np.zeros_like(Y)) == np.inf
-    for t in (rng.standard_normal(Y.shape), -1e-6 * f, 1e3 * f):
-        multiple = term.largest_multiple(t)
-        assert np.isfinite(loss.conjugate(multiple * t, Y))
-        assert loss.conjugate(1.0001 * multiple * t, Y) == np.inf
 
 
 @pytest.mark.parametrize("name", ["squared", "logistic", "softmax"])
@@ -272,15 +163,6 @@ def test_moved_is_the_sum(name):
     t = interior(name, Y, rng)
     step = tangent(name, rng.standard_normal(Y.shape)) / (100 * len(Y))
     np.testing.assert_allclose(term.moved(t, step), t + step, atol=1e-16)
-
-
-def test_moved_keeps_the_row_sums_of_softmax():
-    term, Y, rng, _ = draw("softmax")
-    t = interior("softmax", Y, rng)
-    for _ in range(2000):
-        step = 1e-3 * tangent("softmax", rng.standard_normal(Y.shape)) + 1e-13  # a drift that would accumulate
-        t = term.moved(t, min(1.0, term.longest_step(t, step)) * step)
-    np.testing.assert_allclose((len(Y) * t + Y).sum(axis=1), 1.0, atol=1e-14)
 
 
 # Starts
@@ -349,15 +231,3 @@ def test_one_row_at_the_boundary_does_not_stop_the_others(name):
     step[0] *= -1e12
     damped_step = term.damped(t, step)
     np.testing.assert_allclose(damped_step[1:], step[1:], rtol=1e-6)
-
-
-def test_damped_ascent_directions_are_shortened():
-    """The decreasing entry is damped to almost zero; the remaining step would then be an ascent direction."""
-    Y = np.ones((2, 1))
-    term = dual_term(get_loss("logistic"), Y)
-    t = -np.array([[1e-6], [0.5]]) / 2
-    step, gradient = np.array([[0.1], [-0.1]]), np.array([[-1.0], [-0.9]])
-    assert np.vdot(gradient, step) < 0.0 < np.vdot(gradient, term.damped(t, step))
-    damped_step = descent_step(term, t, step, gradient)
-    assert np.vdot(gradient, damped_step) < 0.0
-    assert np.abs(damped_step).max() > 1e-9
