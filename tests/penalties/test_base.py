@@ -8,15 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import cvxrelu as cr
-from cvxrelu.certificates import checker
-from cvxrelu.penalties import registry
-from cvxrelu.penalties.base import NormPenalty, PatternNorm, Penalty, offers_rounded
+from cvxrelu.penalties.base import NormPenalty, PatternNorm, Penalty
 from cvxrelu.penalties.group_norms import L1, FeatureGroupL1, GroupL1
 from cvxrelu.penalties.nuclear import Nuclear
-from cvxrelu.penalties.quadratic import NoPenalty, SquaredL2
 from cvxrelu.penalties.registry import get_penalty
-from tests.helpers.cases import GATED_PENALTIES
 from tests.helpers.penalties import (
     SEEDS,
     STEPS,
@@ -103,14 +98,6 @@ def test_pattern_dual_norms_by_hand(name, expected):
     np.testing.assert_allclose(get_penalty(name).pattern_dual_norm(Z), expected, rtol=1e-14)
 
 
-def test_feature_groups_are_not_separable_over_patterns():
-    X = np.random.default_rng(0).standard_normal((6, 2))
-    problem = cr.ConvexGatedReLU(X, X[:, 0], cr.sample_patterns(X, 3), 0.1, penalty="feature_group_l1")
-    assert not isinstance(problem.penalty, PatternNorm)
-    with pytest.raises(TypeError, match="penalty must be separable over patterns; got FeatureGroupL1"):
-        problem.dual_constraint_values(np.ones((6, 1)))
-
-
 @each_norm
 @properties
 @given(seed=SEEDS)
@@ -160,26 +147,6 @@ def test_conjugate_with_lam_zero_is_the_indicator_of_zero(penalty):
     assert penalty.conjugate(Z, 0.0) == 0
     Z[1, 2, 1] = 1e-150
     assert penalty.conjugate(Z, 0.0) == np.inf
-
-
-def test_other_conjugates_by_hand():
-    Z = np.array([[[3.0, 4.0]]])
-    assert SquaredL2().conjugate(Z, 2.0) == 25 / 4
-    assert NoPenalty().conjugate(Z, 2.0) == np.inf
-    assert NoPenalty().conjugate(0 * Z, 2.0) == 0
-
-
-@pytest.mark.parametrize(("dtype", "rounding"), [(np.float64, 1e-15), (np.float32, 1e-7)])
-def test_the_rank_of_the_nuclear_norm_ignores_rounding(dtype, rounding):
-    rng = np.random.default_rng(0)
-    U = np.outer(*rng.standard_normal((2, 3)))
-    G = subgradient(Nuclear(), rng, U[:, None])
-    rounded = (U + rounding * rng.standard_normal(U.shape))[:, None].astype(dtype)
-    assert subdifferential_distance(Nuclear(), rounded, G, 1.0) <= 10 * rounding
-    both = np.stack([rounded[:, 0], 1e-14 * rounded[:, 0]], axis=1)  # each pattern has its own scale
-    assert subdifferential_distance(Nuclear(), both, 0 * both, 1.0) == pytest.approx(np.sqrt(2), rel=1e-6)
-    visible = (U + 1e4 * rounding * rng.standard_normal(U.shape))[:, None].astype(dtype)
-    assert subdifferential_distance(Nuclear(), visible, G, 1.0) > 0.1
 
 
 @pytest.mark.parametrize(
@@ -243,11 +210,6 @@ def test_biconjugate_by_cvxpy(penalty, lam):
     assert problem.solve(solver="CLARABEL") == pytest.approx(lam * penalty.value(C), abs=1e-6)
 
 
-def test_the_variable_of_the_squared_penalty_is_named():
-    _, (constraint,) = SquaredL2().conjugate_constraints(cp.Variable((2, 2)), cp.Parameter(nonneg=True), 1)
-    assert "Q" in [variable.name() for variable in constraint.variables()]
-
-
 @each_penalty
 def test_precision_follows_the_weights(penalty):
     U = np.random.default_rng(0).standard_normal((2, 3, 2))
@@ -259,19 +221,6 @@ def test_precision_follows_the_weights(penalty):
     assert type(penalty.conjugate(single, 0.1)) is float
 
 
-@pytest.mark.parametrize("shape", [(2, 2, 3, 2), (3, 2)])
-def test_nuclear_norm_refuses_other_shapes(shape):
-    U = np.zeros(shape)
-    calls = [
-        lambda: Nuclear().value(U),
-        lambda: Nuclear().dual_norm(U),
-        lambda: Nuclear().prox(U, 1.0),
-    ]
-    for call in calls:
-        with pytest.raises(ValueError, match=r"'nuclear' takes weights of shape \(c, P, d\); got shape"):
-            call()
-
-
 @each_penalty
 def test_penalties_are_values(penalty):
     assert isinstance(penalty, Penalty)
@@ -279,24 +228,6 @@ def test_penalties_are_values(penalty):
     assert isinstance(penalty, NormPenalty) == (penalty.name not in ("squared_l2", "none"))
     with pytest.raises(dataclasses.FrozenInstanceError):
         penalty.name = "other"
-
-
-def test_get_penalty():
-    penalty = L1()
-    assert get_penalty(penalty) is penalty
-    for name in registry.PENALTIES:
-        assert get_penalty(name).name == name
-    names = "'feature_group_l1', 'group_l1', 'l1', 'none', 'nuclear', 'squared_l2'"
-    with pytest.raises(ValueError, match=f"penalty must be one of {names}; got 'l2'"):
-        get_penalty("l2")
-    for wrong in (None, 3, GroupL1):
-        with pytest.raises(TypeError, match=r"penalty must be a Penalty or one of group_l1, .*, none; got"):
-            get_penalty(wrong)
-
-
-def test_every_penalty_of_the_package_offers_everything():
-    assert all(offers_rounded(kind) for kind in registry.PENALTIES.values())
-    assert set(checker.PENALTIES) == set(registry.PENALTIES) == set(GATED_PENALTIES)
 
 
 @each_penalty
