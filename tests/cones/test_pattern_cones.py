@@ -8,28 +8,13 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog, nnls
 
 import cvxrelu as cr
-from cvxrelu.cones import projection as cone_projection
-from cvxrelu.cones.multipliers import cone_multipliers, features_are_larger
 from cvxrelu.cones.pattern_cones import PatternCones
-from cvxrelu.cones.projection import ConeProjector
-from cvxrelu.penalties.group_norms import FeatureGroupL1
 from tests.helpers.cases import make_data
+from tests.helpers.cones import project, signed
 
 
 def repair(cones, w, block):
     return cones.repair(w[None], np.array([block]))[0]
-
-
-def signed(X, D, i):
-    return (2.0 * D[:, i] - 1)[:, None] * X
-
-
-def project(R, z):
-    w = cp.Variable(len(z))
-    cp.Problem(cp.Minimize(cp.sum_squares(w - z)), [R @ w >= 0]).solve(
-        solver="CLARABEL", tol_gap_abs=1e-10, tol_gap_rel=1e-10, tol_feas=1e-10
-    )
-    return w.value
 
 
 @pytest.mark.parametrize("shape", ["tall", "wide", "collinear"])
@@ -77,43 +62,6 @@ def test_chebyshev_multipliers_are_optimal():
         assert np.abs(cones.shift_block(z, gamma, i)).max() == pytest.approx(best, abs=1e-7)
 
 
-def test_feature_multipliers_minimise_the_largest_group():
-    X = make_data("tall")
-    patterns = cr.sample_patterns(X, 4)
-    cones = PatternCones(X, patterns)
-    Z = np.random.default_rng(5).standard_normal((2 * len(patterns), 3))
-    gamma = cone_multipliers(Z, cones, FeatureGroupL1(), 0.0, None)
-    found = np.linalg.norm(cones.shift(Z, gamma), axis=0).max()
-    g = cp.Variable((len(Z), len(X)), nonneg=True)
-    rows = [Z[b] + signed(X, patterns.D, b % len(patterns)).T @ g[b] for b in range(len(Z))]
-    best = cp.Problem(cp.Minimize(cp.max(cp.norm(cp.vstack(rows), 2, axis=0)))).solve(solver="CLARABEL")
-    assert (gamma.data >= 0).all()
-    assert best <= found * (1 + 1e-6)
-    assert found <= best * (1 + 1e-5)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_features_are_larger_than_values_below_their_minimum(seed):
-    """The value found is at least the minimum, and within a relative 1e-6 of it."""
-    X = make_data("tall")
-    cones = PatternCones(X, cr.sample_patterns(X, 4))
-    Z = np.random.default_rng(seed).standard_normal((2 * cones.D.shape[1], 3))
-    found = largest_feature(cones.shift(Z, cone_multipliers(Z, cones, FeatureGroupL1(), 0.0, None)))
-    assert not features_are_larger(Z, cones, found)
-    assert features_are_larger(Z, cones, found * (1 - 4e-6))
-
-
-def test_one_feature_takes_one_projection(monkeypatch):
-    """A single group is minimised by the projection itself."""
-    X = np.random.default_rng(0).standard_normal((8, 1))
-    cones = PatternCones(X, cr.sample_patterns(X, 2))
-    Z = np.random.default_rng(1).standard_normal((2 * cones.D.shape[1], 1))
-    project, calls = PatternCones.scaled_multipliers, []
-    monkeypatch.setattr(PatternCones, "scaled_multipliers", lambda *args: calls.append(1) or project(*args))
-    cone_multipliers(Z, cones, FeatureGroupL1(), 0.0, None)
-    assert len(calls) == 1
-
-
 @pytest.mark.parametrize("shape", ["tall", "wide", "collinear"])
 def test_scaled_multipliers_are_those_of_non_negative_least_squares(shape):
     X = make_data(shape)
@@ -127,41 +75,6 @@ def test_scaled_multipliers_are_those_of_non_negative_least_squares(shape):
     for b, z in enumerate(Z):
         generators = scale[:, None] * signed(X, patterns.D, b % len(patterns)).T
         assert found[b] == pytest.approx(nnls(generators, -scale * z)[1], rel=1e-8, abs=1e-10)
-
-
-def test_expired_time_leaves_valid_multipliers():
-    """After one reweighting, or projections without linear programs, multipliers are non-negative and useful."""
-    X = make_data("tall")
-    cones = PatternCones(X, cr.sample_patterns(X, 4))
-    Z = np.random.default_rng(5).standard_normal((2 * cones.D.shape[1], 3))
-    for penalty, size in ((FeatureGroupL1(), largest_feature), (cr.L1(), largest_entry)):
-        full, cut = (
-            cone_multipliers(Z, cones, penalty, 0.0, None, None, expired) for expired in (lambda: False, lambda: True)
-        )
-        assert (cut.data >= 0.0).all()
-        assert size(cones.shift(Z, full)) < size(cones.shift(Z, cut)) <= size(Z)
-
-
-def largest_feature(Z):
-    return np.linalg.norm(Z, axis=0).max()
-
-
-def largest_entry(Z):
-    return np.abs(Z).max()
-
-
-def test_only_relevant_blocks_are_projected():
-    X = make_data("tall")
-    patterns = cr.sample_patterns(X, 6)
-    cones = PatternCones(X, patterns)
-    Z = np.random.default_rng(0).standard_normal((len(patterns), 3))
-    sizes = np.linalg.norm(Z, axis=1)
-    gamma = cone_multipliers(Z, cones, cr.GroupL1(), float(np.median(sizes)), None)
-    untouched = np.diff(gamma.indptr) == 0
-    assert untouched[sizes <= np.median(sizes)].all()
-    exact = [np.linalg.norm(cones.shift_block(z, cones.euclidean_multipliers(z, b), b)) for b, z in enumerate(Z)]
-    found = np.linalg.norm(cones.shift(Z, gamma), axis=1)
-    assert max(found.max(), np.median(sizes)) == pytest.approx(max(max(exact), np.median(sizes)))
 
 
 @settings(max_examples=80)
@@ -204,44 +117,6 @@ def test_repair_in_singular_cones():
     np.testing.assert_allclose(repair(cones, np.array([0.5, -2.0]), 1), [0.0, 0.0], atol=1e-15)
 
 
-def test_projections_start_from_the_last_face(monkeypatch):
-    """Repeating a projection changes no tight rows, inside the cone or on its boundary."""
-    X = make_data("tall")
-    patterns = cr.sample_patterns(X, 5)
-    blocks = np.arange(len(patterns))
-    projector = ConeProjector(X, patterns.D, len(patterns))
-    x = np.random.default_rng(0).standard_normal((len(patterns), 3))
-    x[0] = patterns.G[:, 0]
-    first = projector.project(blocks, x)
-    np.testing.assert_array_equal(first[0], x[0])
-    assert np.any(first != x)
-
-    def no_pivots(*arguments):
-        raise AssertionError("the face is known")
-
-    monkeypatch.setattr(cone_projection, "project_blocks", no_pivots)
-    np.testing.assert_allclose(projector.project(blocks, x), first, rtol=1e-14, atol=1e-14)
-
-
-def test_projections_in_chunks_of_limited_memory(monkeypatch):
-    """A block needs n products with the rows and a d x d basis; chunks do not change the result."""
-    X = make_data("wide")
-    patterns = cr.sample_patterns(X, 9)
-    blocks, (n, d) = np.arange(len(patterns)), X.shape
-    x = np.random.default_rng(0).standard_normal((len(blocks), d))
-    full = ConeProjector(X, patterns.D, len(blocks)).project(blocks, x)
-    project, sizes = ConeProjector._project, []
-
-    def note(self, chunk, *rest):
-        sizes.append(len(chunk))
-        return project(self, chunk, *rest)
-
-    monkeypatch.setattr(ConeProjector, "_project", note)
-    monkeypatch.setattr(cone_projection, "_CHUNK_BYTES", 2 * 8 * (n + d**2) + 7)
-    np.testing.assert_allclose(ConeProjector(X, patterns.D, len(blocks)).project(blocks, x), full, rtol=1e-14)
-    assert sizes == [2] * (len(blocks) // 2) + [1] * (len(blocks) % 2)
-
-
 @pytest.mark.parametrize(("n", "d"), [(6, 8), (40, 3), (900, 5)])
 def test_chebyshev_multipliers_solve_the_full_linear_program(n, d):
     """Row generation gives the optimum with many, zero and repeated rows."""
@@ -272,23 +147,3 @@ def test_failed_linear_program_gives_zero_multipliers(monkeypatch, x):
     failed = SimpleNamespace(status=4, x=x, ineqlin=None)
     monkeypatch.setattr("scipy.optimize.linprog", lambda *args, **options: failed)
     np.testing.assert_array_equal(cones.chebyshev_multipliers(-cones.patterns.G[:, 0], 0), np.zeros(len(X)))
-
-
-def test_few_linear_programs_determine_the_largest_norm(monkeypatch):
-    """Projections bound the other programs from above; lam_max is that of all programs."""
-    rng = np.random.default_rng(0)
-    X = np.column_stack([rng.standard_normal((60, 4)), np.ones(60)])
-    problem = cr.ConvexReLU(X, rng.standard_normal(60), cr.sample_patterns(X, 40, seed=0), 1e-3, "squared", "l1")
-    minimise, blocks = PatternCones.chebyshev_multipliers, []
-
-    def note(self, z, block):
-        blocks.append(block)
-        return minimise(self, z, block)
-
-    monkeypatch.setattr(PatternCones, "chebyshev_multipliers", note)
-    lam_max = problem.lam_max()
-    assert 0 < len(blocks) == len(set(blocks)) <= len(problem.patterns) // 2
-    Z = problem.operator.adjoint(problem.loss.gradient(np.zeros_like(problem.Y), problem.Y)).reshape(-1, problem.d)
-    cones, both = problem.cones, np.concatenate([Z, -Z])
-    sizes = [np.abs(cones.shift_block(z, minimise(cones, z, b), b)).max() for b, z in enumerate(both)]
-    assert lam_max == pytest.approx(max(sizes), rel=1e-9)
