@@ -114,7 +114,7 @@ def test_what_is_not_offered_is_refused_by_name(loss, penalty, whose, tmp_path):
         cr.certify(problem, problem.zero_weights(), rigor="rounded")
     with pytest.raises(cr.SolverError, match=rf"WorkingSet solves .*{own}"):
         cr.solve(problem, "WorkingSet")
-    with pytest.raises(ValueError, match=f"must be the package's own to be saved.*{own}"):
+    with pytest.raises(ValueError, match=f"must be the package's own, the only ones the checker knows; got .*{own}"):
         cr.certify(problem, problem.zero_weights()).save(tmp_path / "own.cert")
     assert not (tmp_path / "own.cert").exists()
 
