@@ -19,6 +19,7 @@ _MIN_PATIENCE = 0.2  # seconds; one small random problem in twelve takes longer
 # Cost model of CVXPY and Clarabel, measured on 20 problems of 20 to 1,000 rows to within a factor of 3: fixed seconds,
 # seconds for each matrix entry and for each operation of a factorization, and the number of factorizations.
 _BASE, _IMPORT, _PER_ENTRY, _PER_OPERATION = 0.1, 0.7, 2e-6, 1.5e-9
+_PER_MIXED_CONE = 0.015  # for each output and semidefinite cone, beside exponential ones: it is run several times
 _FACTORIZATIONS = {"squared": 8, "huber": 10, "logistic": 22, "softmax": 30}
 _MAX_FACTORIZATIONS = 30
 _CONE_FACTORIZATIONS = 20  # in addition
@@ -88,6 +89,8 @@ def interior_point_cost(problem: ConvexProblem) -> Cost:
         operations *= c
     factorizations = _FACTORIZATIONS.get(loss.name, _MAX_FACTORIZATIONS) + (_CONE_FACTORIZATIONS if cones else 0)
     seconds = _BASE + _PER_ENTRY * entries + _PER_OPERATION * factorizations * operations
+    if problem.penalty.couples_outputs and loss.of_labels:
+        seconds += _PER_MIXED_CONE * len(problem.patterns) * c
     if "cvxpy" not in sys.modules:
         seconds += _IMPORT
     return Cost(seconds, size)
