@@ -1,6 +1,5 @@
 """The plan of "auto": which solvers follow each other, and what is kept of each."""
 
-import dataclasses
 import sys
 
 import cvxpy as cp
@@ -8,27 +7,10 @@ import numpy as np
 import pytest
 
 import cvxrelu as cr
-from cvxrelu.certificates import certificate as certificates
-from cvxrelu.problems.dual import DualPoint
-from cvxrelu.solvers.interface import Iterate, Limits, SolverResult
-from cvxrelu.solvers.monitor import monitor
-from cvxrelu.solvers.plan import Planned, interior_point_cost, make_plan
-from cvxrelu.solvers.working_set.newton_systems import NewtonSystems
+from cvxrelu.solvers.interface import SolverResult
+from cvxrelu.solvers.plan import Planned
 from tests.helpers.cases import make_problem
-
-
-def hard(lam=1e-5):
-    """Return a problem on which RFISTA is slow: raw columns, a small lam, and no support by WorkingSet."""
-    rng = np.random.default_rng(0)
-    X = np.column_stack([rng.standard_normal((60, 5)) * [1.0, 10.0, 100.0, 1e3, 1e-2], np.ones(60)])
-    classes = (X[:, 0] + X[:, 1] / 10 + 0.5 * rng.standard_normal(60) > 0).astype(int) + (X[:, 3] > 1e3)
-    return cr.ConvexGatedReLU(X, np.eye(3)[classes], cr.sample_patterns(X, 4, seed=0), lam, "softmax", "squared_l2")
-
-
-def plan_of(monkeypatch, *solvers):
-    """Make these solvers the plan of "auto", whatever their predicted costs."""
-    plan = tuple(Planned(solver) for solver in solvers)
-    monkeypatch.setattr(sys.modules["cvxrelu.optimize.solve"], "make_plan", lambda problem, time_left: plan)
+from tests.helpers.plans import hard, plan_of
 
 
 def test_slow_solver_is_followed_by_the_next():
@@ -108,25 +90,6 @@ def test_plan_continues_after_an_exception(monkeypatch, error):
     assert (second.solver, second.status, solution.status) == ("CLARABEL", "optimal", "optimal")
 
 
-def test_failure_keeps_the_best_point(monkeypatch):
-    """A failed factorization leaves the best point so far, not zero weights."""
-    problem = make_problem("gated", shape="collinear")
-    direction, calls = NewtonSystems.direction, []
-
-    def fail_late(self, step):
-        calls.append(step)
-        if len(calls) > 6:
-            raise np.linalg.LinAlgError("singular")
-        return direction(self, step)
-
-    monkeypatch.setattr(NewtonSystems, "direction", fail_late)
-    with pytest.warns(cr.ConvergenceWarning, match="The solver failed"):
-        solution = cr.solve(problem, "WorkingSet", tol=1e-12)
-    assert solution.status == "failed"
-    assert "LinAlgError: singular" in solution.solver_status
-    assert solution.objective < problem.objective(problem.zero_weights())
-
-
 def test_the_next_native_solver_starts_from_the_best_point(monkeypatch):
     problem = hard(1e-2)
     plan_of(monkeypatch, cr.RFISTA(max_iter=15), cr.RFISTA(max_iter=15))
@@ -144,29 +107,6 @@ def test_the_next_native_solver_starts_from_the_best_point(monkeypatch):
     assert solution.attempts[1].objective <= solution.attempts[0].objective
 
 
-def test_weights_and_bound_of_different_attempts_are_combined(monkeypatch):
-    """Poor weights with a good dual variable, then good weights without one: together they are optimal."""
-    problem = make_problem("gated")
-    best = cr.solve(problem, tol=1e-9)
-    stalled = {"status": cr.Status.STALLED, "solver_status": "", "n_iter": 1, "solve_time": 0.0}
-    runs = iter(
-        [
-            SolverResult(weights=0.9 * best.weights, t=best.dual.t, **stalled),
-            SolverResult(weights=best.weights, **stalled),
-        ]
-    )
-    plan_of(monkeypatch, cr.WorkingSet(), cr.RFISTA())
-    for solver in (cr.WorkingSet, cr.RFISTA):
-        monkeypatch.setattr(solver, "run", lambda self, problem, start, limits: next(runs))
-    monkeypatch.setattr("cvxrelu.certificates.certificate._certify", without_gradients(certificates._certify))
-    solution = cr.solve(problem, tol=1e-8)
-    assert [one.rel_gap > 1e-3 for one in solution.attempts] == [True, True]
-    assert solution.status == "optimal"
-    assert solution.solver == "RFISTA"
-    assert solution.certificate.rel_gap <= 1e-8
-    assert solution.certificate.lower == cr.certify(problem, solution.weights, solution.dual).lower
-
-
 def test_ctrl_c_in_the_second_solver_returns_the_first_answer(monkeypatch):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
@@ -177,46 +117,6 @@ def test_ctrl_c_in_the_second_solver_returns_the_first_answer(monkeypatch):
         solution = cr.solve(problem)
     assert solution.attempts[-1].status == "interrupted"
     assert (solution.solver, solution.status) == ("RFISTA", "interrupted")
-
-
-def test_slowness_is_judged_by_the_decrease_of_the_gap():
-    """Each check advances the clock by a second and divides the gap by ``factor``."""
-
-    def end(factor, patience, tol=1e-6):
-        clock = iter(np.arange(1000.0)).__next__
-        problem = make_problem("gated")
-        weights = problem.zero_weights()
-        limits = Limits(tol=tol, max_iter=10**6, patience=patience, work=clock)
-        dual = DualPoint(np.zeros_like(problem.Y), None, 0.0)
-
-        def candidates():
-            for k in range(1, 200):
-                yield Iterate(weights=weights, n_iter=k, step=1.0, objective=1e-9 + factor**-k, dual=dual)
-
-        raw = monitor(problem, candidates(), limits, "test")
-        return raw.status, raw.n_iter
-
-    assert end(1.1, None, tol=2.0)[0] == "optimal"
-    assert end(1.1, 5.0)[0] == "slow"
-    assert end(1.1, 5.0)[1] <= 6
-    assert end(1.1, 1e6)[0] == "stalled"  # no iterates left
-
-
-def test_a_slow_solver_is_judged_as_soon_as_its_patience_is_used_up():
-    """A round that begins shortly before must not take as long again until its first check."""
-    time = [0.0]
-    limits = Limits(tol=1e-6, max_iter=10**6, patience=5.0, work=lambda: time[0])
-    time[0] = 4.0
-    due = limits.rounds()
-    assert not due()
-    time[0] = 5.0
-    assert due()
-    later = limits.rounds()
-    assert not later()
-    time[0] = 9.9
-    assert not later()
-    time[0] = 10.0
-    assert later()
 
 
 def test_runs_of_a_cvxpy_solver_that_bring_nothing_wait_for_the_paused_solver(monkeypatch):
@@ -249,35 +149,6 @@ def test_runs_of_a_cvxpy_solver_that_bring_nothing_wait_for_the_paused_solver(mo
     assert runs == [0, 1, 0, 1, 2, 3]
 
 
-def test_the_cost_of_an_interior_point_grows_with_the_problem():
-    X = np.random.default_rng(0).standard_normal((200, 5))
-    small, large = (interior_point_cost(cr.ConvexReLU(X, X[:, 0], cr.sample_patterns(X, k, seed=0))) for k in (5, 50))
-    assert small.seconds < large.seconds
-    assert small.size < large.size
-
-
-def test_plan_omits_unaffordable_interior_point_solvers(monkeypatch):
-    problem = make_problem("gated")
-    names = ["WorkingSet", "CLARABEL", "WorkingSet", "CLARABEL", "RFISTA"]
-    assert [one.name for one in make_plan(problem, np.inf)] == names
-    assert [one.name for one in make_plan(problem, 1e-3)] == ["WorkingSet", "RFISTA"]
-    l1 = make_problem("relu", penalty="l1")
-    assert [one.name for one in make_plan(l1, np.inf)] == ["CLARABEL", "AugmentedLagrangian"]
-    monkeypatch.setattr("cvxrelu.solvers.plan.available_bytes", lambda: 1000)
-    assert [one.name for one in make_plan(l1, np.inf)] == ["AugmentedLagrangian"]
-
-
 def test_auto_takes_no_options_of_a_solver():
     with pytest.raises(TypeError, match="takes no solver options; got tol_feas"):
         cr.solve(make_problem("relu", penalty="l1"), tol_feas=0.1)
-
-
-def without_gradients(original):
-    """Return a `certify` that tries no dual variable but the given one."""
-
-    def certify(problem, weights, duals, rounded, workspace):
-        certificate = original(problem, weights, duals, rounded, workspace)
-        point = problem.dual_point(duals[0].t if duals else np.zeros_like(problem.Y))
-        return dataclasses.replace(certificate, lower=point.value, dual=point)
-
-    return certify

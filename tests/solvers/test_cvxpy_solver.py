@@ -7,7 +7,6 @@ import pytest
 
 import cvxrelu as cr
 from cvxrelu.problems.cvxpy_backends import BACKENDS
-from cvxrelu.solvers.cvxpy_solver import _limits
 
 
 def columns_far_apart(seed, exponents, penalty):
@@ -44,23 +43,3 @@ def test_limit_of_the_solver_is_not_that_of_the_caller(monkeypatch, time_limit):
     solution = cr.solve(problem, "CLARABEL", time_limit=time_limit)
     assert solution.status == "max_iter"
     assert len(solution.history) == 2  # one in each of the units
-
-
-def test_tolerance_and_limits_reach_each_solver():
-    def settings(solver, max_iter, time_limit):
-        backend = BACKENDS[solver]
-        return backend.settings(1e-8, _limits(solver, backend, max_iter, time_limit))
-
-    assert settings("CLARABEL", 7, 2.0) == {
-        "tol_gap_abs": 1e-8,
-        "tol_gap_rel": 1e-8,
-        "tol_feas": 1e-8,
-        "max_iter": 7,
-        "time_limit": 2.0,
-        "accept_unknown": True,
-    }
-    assert settings("SCS", 7, 2.0) == {"eps_abs": 1e-8, "eps_rel": 1e-8, "max_iters": 7, "time_limit_secs": 2.0}
-    assert settings("ECOS", 7, None) == {"abstol": 1e-8, "reltol": 1e-8, "feastol": 1e-8, "max_iters": 7}
-    mosek = settings("MOSEK", 7, 2.0)
-    assert mosek["mosek_params"]["MSK_DPAR_OPTIMIZER_MAX_TIME"] == 2.0
-    assert set(mosek) == {"mosek_params", "accept_unknown"}

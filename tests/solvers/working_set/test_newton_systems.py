@@ -3,89 +3,22 @@
 import numpy as np
 import pytest
 
-from cvxrelu.losses.base import dual_term
-from cvxrelu.losses.registry import get_loss
 from cvxrelu.penalties.registry import get_penalty
-from cvxrelu.problems.operator import GatedOperator
-from cvxrelu.solvers.working_set import newton_systems, row_systems
+from cvxrelu.solvers.working_set import newton_systems
 from cvxrelu.solvers.working_set.newton_systems import NewtonStep, NewtonSystems
-from cvxrelu.solvers.working_set.row_systems import RowSystems
-from tests.helpers.cases import LOSSES, make_targets
-
-N, D, P = 24, 4, 9
-RESIDUAL_TOL = 0.11  # the solver's tolerance is a tenth
-METHODS = {"rows": (0.0, 1.0, 2.0), "dense": (2.0, 0.0, 1.0), "coarse": (2.0, 1.0, 0.0)}
-ALL_PATTERNS = np.arange(P)
-
-
-def force(monkeypatch, method):
-    monkeypatch.setattr(NewtonSystems, "_costs", lambda self, step: METHODS[method])
-
-
-def make_operator(seed=0, n=N, d=D, patterns=P):
-    rng = np.random.default_rng(seed)
-    return GatedOperator(rng.standard_normal((n, d)), rng.random((n, patterns)) < 0.5)
-
-
-def make_step(loss, penalty, operator, c, *, seed=0, sigma=10.0, empty_output=False):
-    """Return a step at a random point with about half of the patterns active."""
-    rng = np.random.default_rng(seed)
-    n = len(operator.X)
-    term = dual_term(get_loss(loss), make_targets(loss, operator.X, c, seed))
-    rows = term.rows(term.start(2.0 * rng.standard_normal((n, c))), sigma)
-    w = rng.standard_normal((c, operator.n_patterns, operator.n_features))
-    w[:, ::2] *= 0.1
-    if empty_output:
-        w[0] *= 1e-3
-    v = get_penalty(penalty).prox(w, 0.7)
-    active = np.flatnonzero(np.any(v, axis=(0, 2)))
-    gradient = rng.standard_normal((n, c))
-    if rows.coupling is not None:
-        gradient -= gradient.mean(axis=1, keepdims=True)
-    return NewtonStep(active, get_penalty(penalty).prox_jacobian(w[:, active], 0.7), rows, sigma, gradient)
-
-
-def matrices(operator, step):
-    """Return Q and A M A' as explicit matrices on stacked arrays (n c)."""
-    n, c = step.gradient.shape
-    d, k = operator.n_features, len(step.active)
-    Q = np.array([step.rows.respond(e.reshape(n, c)).ravel() for e in np.eye(n * c)]).T
-    A = np.zeros((n, c, c, k, d))
-    for i, pattern in enumerate(step.active):
-        for output in range(c):
-            A[:, output, output, i] = operator.D[:, [pattern]] * operator.X
-    A = A.reshape(n * c, c * k * d)
-    M = np.zeros((c * k * d, 0))
-    if k:
-        columns = [step.jacobian.half(step.jacobian.half(e.reshape(c, k, d))).ravel() for e in np.eye(c * k * d)]
-        M = np.array(columns).T
-        return Q, A @ M @ A.T
-    return Q, np.zeros((n * c, n * c))
-
-
-def solve(operator, step):
-    """Return the exact dt from the system multiplied by Q, which is singular for softmax."""
-    Q, AMA = matrices(operator, step)
-    return np.linalg.solve(np.eye(len(Q)) + step.sigma * Q @ AMA, -Q @ step.gradient.ravel()).reshape(
-        step.gradient.shape
-    )
-
-
-def residual(operator, step, dt):
-    """Return the relative residual in the rows; for softmax, orthogonal to constants in each row."""
-    Q, AMA = matrices(operator, step)
-    r = np.linalg.pinv(Q, rcond=1e-13) @ dt.ravel() + step.sigma * AMA @ dt.ravel()
-    r = r.reshape(dt.shape) + step.gradient
-    if step.rows.coupling is not None:
-        r -= r.mean(axis=1, keepdims=True)
-        assert np.abs(dt.sum(axis=1)).max() <= 1e-6 * np.abs(dt).max()
-    return np.linalg.norm(r) / np.linalg.norm(step.gradient)
-
-
-def systems_for(loss, operator, index=ALL_PATTERNS):
-    systems = NewtonSystems(dual_term(get_loss(loss), make_targets(loss, operator.X, 3)).constant_curvature)
-    systems.enter(operator, index)
-    return systems
+from tests.helpers.cases import LOSSES
+from tests.helpers.newton_systems import (
+    ALL_PATTERNS,
+    METHODS,
+    RESIDUAL_TOL,
+    D,
+    P,
+    force,
+    make_operator,
+    make_step,
+    residual,
+    systems_for,
+)
 
 
 def supports(method, loss, penalty):
@@ -115,26 +48,6 @@ def test_every_method_solves_the_system(monkeypatch, method, loss, penalty, c, s
         dt = systems.direction(step)
         assert np.vdot(dt, step.gradient) < 0.0
         assert residual(operator, step, dt) <= RESIDUAL_TOL
-
-
-@pytest.mark.parametrize(
-    ("loss", "sigma", "precise"),
-    [("squared", 10.0, False), ("huber", 1e9, False), ("logistic", 10.0, False), ("squared", 1e9, True)],
-)
-def test_row_systems_switch_to_float64_when_ill_conditioned(monkeypatch, loss, sigma, precise):
-    force(monkeypatch, "rows")
-    used = []
-    factor = RowSystems._factor
-    monkeypatch.setattr(RowSystems, "_factor", lambda *args: used.append(args[-1]) or factor(*args))
-    operator = make_operator()
-    systems = systems_for(loss, operator)
-    for seed in range(3):
-        step = make_step(loss, "group_l1", operator, 1, seed=seed, sigma=sigma)
-        dt = systems.direction(step)
-        exact = solve(operator, step)
-        np.testing.assert_allclose(dt, exact, atol=(1e-5 if precise else 1e-4) * np.abs(exact).max())
-    assert (used[-1] == np.float64) == precise
-    assert used == sorted(used, key=lambda dtype: dtype == np.float64)  # never back to float32
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -175,17 +88,6 @@ def test_chosen_method_solves_the_system(loss, penalty, n, d, patterns):
     for seed in range(3):
         step = make_step(loss, penalty, operator, 3, seed=seed)
         assert residual(operator, step, systems.direction(step)) <= RESIDUAL_TOL
-
-
-def test_failed_factorization_in_the_rows_falls_back_to_the_columns(monkeypatch):
-    """The identity may be lost to rounding in the row system, whose Cholesky factorization may then fail."""
-    operator = make_operator()
-    step = make_step("squared", "group_l1", operator, 1)
-    force(monkeypatch, "rows")
-    for name in ("spotrf", "dpotrf"):
-        monkeypatch.setattr(row_systems.lapack, name, lambda H, **options: (H, 1))
-    dt = systems_for("squared", operator).direction(step)
-    assert residual(operator, step, dt) <= RESIDUAL_TOL
 
 
 @pytest.mark.parametrize("method", ["dense", "coarse"])
@@ -293,32 +195,3 @@ def test_very_long_proximal_steps(monkeypatch, method, loss, penalty):
     systems = systems_for(loss, operator)
     steps = [make_step(loss, penalty, operator, 3, seed=seed, sigma=1e8) for seed in range(4)]
     assert max(residual(operator, step, systems.direction(step)) for step in steps) <= 1.0
-
-
-@pytest.mark.parametrize("penalty", ["group_l1", "l1", "nuclear"])
-@pytest.mark.parametrize("loss", ["logistic", "softmax", "huber"])
-def test_small_systems_are_factored_with_output_couplings(monkeypatch, penalty, loss):
-    """Columns of 1e-2 to 1e2 and curvatures near 0 take conjugate gradients alone hundreds of iterations."""
-    force(monkeypatch, "dense")
-    counts = []
-    iterate = newton_systems.conjugate_gradients
-
-    def counted(*arguments):
-        found = iterate(*arguments)
-        counts.append(found[1])
-        return found
-
-    monkeypatch.setattr(newton_systems, "conjugate_gradients", counted)
-    original = make_operator()
-    operator = GatedOperator(original.X * np.logspace(-2.0, 2.0, D), original.D)
-    for sigma in (1.0, 1e3):
-        step = make_step(loss, penalty, operator, 3, sigma=sigma)
-        systems = NewtonSystems(constant_curvature=False)
-        systems.enter(operator, ALL_PATTERNS)
-        found = systems.direction(step)
-        Q, AMA = matrices(operator, step)
-        # Multiplied by Q, which may be singular: (I + sigma Q A M A') dt = -Q g.
-        right = -(Q @ step.gradient.ravel())
-        left = found.ravel() + sigma * Q @ (AMA @ found.ravel())
-        assert np.linalg.norm(left - right) <= RESIDUAL_TOL * np.linalg.norm(right)
-    assert max(counts) <= 2

@@ -1,0 +1,23 @@
+import numpy as np
+
+import cvxrelu as cr
+from cvxrelu.solvers.plan import interior_point_cost, make_plan
+from tests.helpers.cases import make_problem
+
+
+def test_the_cost_of_an_interior_point_grows_with_the_problem():
+    X = np.random.default_rng(0).standard_normal((200, 5))
+    small, large = (interior_point_cost(cr.ConvexReLU(X, X[:, 0], cr.sample_patterns(X, k, seed=0))) for k in (5, 50))
+    assert small.seconds < large.seconds
+    assert small.size < large.size
+
+
+def test_plan_omits_unaffordable_interior_point_solvers(monkeypatch):
+    problem = make_problem("gated")
+    names = ["WorkingSet", "CLARABEL", "WorkingSet", "CLARABEL", "RFISTA"]
+    assert [one.name for one in make_plan(problem, np.inf)] == names
+    assert [one.name for one in make_plan(problem, 1e-3)] == ["WorkingSet", "RFISTA"]
+    l1 = make_problem("relu", penalty="l1")
+    assert [one.name for one in make_plan(l1, np.inf)] == ["CLARABEL", "AugmentedLagrangian"]
+    monkeypatch.setattr("cvxrelu.solvers.plan.available_bytes", lambda: 1000)
+    assert [one.name for one in make_plan(l1, np.inf)] == ["AugmentedLagrangian"]
