@@ -44,3 +44,6 @@ def require(module):
     if not installed(module):
         pytest.skip(reason(module), allow_module_level=True)
     return importlib.import_module(module)
+
+
+SOLVERS = ["CLARABEL", "ECOS", "SCS"] if installed("ecos") else ["CLARABEL", "SCS"]

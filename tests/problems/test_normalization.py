@@ -1,5 +1,4 @@
 import warnings
-from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -11,20 +10,9 @@ import cvxrelu as cr
 from cvxrelu.losses.base import RowLoss
 from cvxrelu.problems.normalization import normalize
 from tests.helpers.cases import GATED_PENALTIES, LOSSES, RELU_PENALTIES, make_problem, random_weights
+from tests.helpers.rescaling import rescaled
 
 POWERS = st.integers(-60, 60)
-DEGREE = {"squared_l2": 2, "none": 0}
-
-
-def rescaled(problem, x=1.0, y=1.0):
-    """Return the problem on x X and y Y, with the lam and the loss that make it equivalent."""
-    loss, k = problem.loss, DEGREE.get(problem.penalty.name, 1)
-    if loss.name in ("logistic", "softmax"):
-        y = 1.0
-    if loss.name == "huber":
-        loss = cr.Huber(loss.delta * y)
-    lam = problem.lam * y * y * (x / y) ** k
-    return type(problem)(x * problem.X, y * problem.y, problem.patterns, lam, loss, problem.penalty)
 
 
 def cases():
@@ -118,29 +106,6 @@ def test_weighted_losses_keep_their_weights_to_the_last_bit(loss):
     assert isinstance(normal.problem.loss.loss, RowLoss)
     w = random_weights(normal.problem, np.random.default_rng(1))
     assert big.objective(normal.weights(w)) == normal.value(normal.problem.objective(w))
-
-
-def test_records_and_callbacks_use_original_units():
-    problem = make_problem("gated", "squared", "group_l1")
-    big = rescaled(problem, 2.0**-9, 2.0**20)
-    records, plain = [], []
-    solution = cr.solve(big, "RFISTA", tol=1e-4, callback=records.append)
-    cr.solve(problem, "RFISTA", tol=1e-4, callback=plain.append)
-    assert solution.history == tuple(records)
-    assert abs(records[-1].objective - solution.objective) <= 1e-12 * solution.objective
-    assert [record.n_iter for record in records] == [record.n_iter for record in plain]
-    assert [record.objective for record in records] == [2.0**40 * record.objective for record in plain]
-    assert [record.step for record in records] == [2.0**18 * record.step for record in plain]
-
-
-def test_step_of_the_user_is_in_original_units():
-    problem = make_problem("gated", "squared", "squared_l2")
-    big = rescaled(problem, 2.0**7, 2.0**3)
-    solver = cr.RFISTA(step=1e-3, step_rule="keep")
-    plain = cr.solve(problem, solver, tol=1e-5)
-    scaled = cr.solve(big, replace(solver, step=2.0**-14 * 1e-3), tol=1e-5)
-    assert scaled.n_iter == plain.n_iter
-    assert scaled.history[0].step == 2.0**-14 * plain.history[0].step
 
 
 def test_large_targets_of_the_report():
