@@ -107,17 +107,6 @@ def test_users_add_constraints():
     assert problem.objective(weights) == pytest.approx(constrained.value, rel=1e-6)
 
 
-def test_reading_an_unsolved_program():
-    problem = make_problem("relu")
-    program = problem.to_cvxpy()
-    with pytest.raises(ValueError, match="solved primal program with variable 'V'"):
-        cr.read_weights(problem, program)
-    with pytest.raises(ValueError, match="solved first"):
-        cr.read_dual(problem, program)
-    with pytest.raises(ValueError, match="solved first"):
-        cr.read_dual(problem, problem.to_cvxpy("dual"))
-
-
 def test_large_programs_warn_before_they_are_built(monkeypatch):
     problem = make_problem("relu")
     nonzeros = problem.d * (problem.patterns.D.sum() + 2 * problem.patterns.D.size)

@@ -1,16 +1,10 @@
-"""Problems without a penalty: unattained optima, C-ReLU equivalent to C-GReLU, dual points with A't = 0."""
-
 import warnings
 
 import numpy as np
 import pytest
 
 import cvxrelu as cr
-from cvxrelu.optimize.spanned import span
-from cvxrelu.problems import annihilation
-from cvxrelu.problems.operator import GatedOperator
 from cvxrelu.problems.separation import separates
-from tests.helpers.cases import make_problem
 
 
 def separable(form=cr.ConvexReLU, loss="logistic", lam=0.0, penalty="none", scale=1.0, margin=0.5):
@@ -70,53 +64,3 @@ def test_margins_of_rounding_do_not_separate():
     near = cr.ConvexGatedReLU(X, y, cr.ActivationPatterns(np.ones((len(X), 1), dtype=bool)), 0.0, "logistic")
     weights = cr.solve(separable(cr.ConvexGatedReLU, lam=1e-3, penalty="group_l1")).weights.sum(axis=1, keepdims=True)
     assert not separates(near, weights)
-
-
-@pytest.mark.parametrize(("loss", "shape"), [("squared", "wide"), ("squared", "collinear"), ("huber", "tall")])
-def test_relu_without_a_penalty_is_solved_as_gated(loss, shape):
-    problem = make_problem("relu", loss, "none", shape=shape)
-    gated = cr.solve(make_problem("gated", loss, "none", shape=shape), tol=1e-8)
-    solution = cr.solve(problem, tol=1e-8)
-    assert solution.status == "optimal"
-    assert solution.attempts[0].solver in ("LeastSquares", "RFISTA")  # which have no cones
-    assert problem.violation(solution.weights) == 0.0
-    assert abs(solution.objective - gated.objective) <= 1e-8 * gated.objective + problem.resolution
-
-
-def test_the_gated_form_and_the_way_back():
-    problem = make_problem("relu", penalty="none")
-    form = span(problem)
-    assert isinstance(form.problem, cr.ConvexGatedReLU)
-    assert form.start(None) is None
-    weights = cr.solve(problem.with_lam(0.0), "CLARABEL").weights
-    assert np.array_equal(form.start(weights), weights[0] - weights[1])
-    penalised = make_problem("relu")
-    assert span(penalised).problem is penalised
-    X = problem.X
-    flat = cr.ActivationPatterns(np.ones((2 * len(X), 1), dtype=bool))  # the cone is a subspace
-    singular = cr.ConvexReLU(np.vstack([X, -X]), np.tile(X[:, 0], 2), flat, penalty="none")
-    assert span(singular).problem is singular  # a cone without a strict interior
-
-
-@pytest.mark.parametrize("loss", ["squared", "huber", "logistic"])
-def test_singular_values_and_lsmr_find_the_same_dual_point(monkeypatch, loss):
-    problem = make_problem("gated", loss, c=2, ratio=0.0, n_gates=2)
-    t = problem.gradient_point(problem.zero_weights())
-    by_values = problem.dual_point(t)
-    monkeypatch.setattr(annihilation, "_MAX_SVD_WORK", 0.0)
-    by_lsmr = problem.dual_point(t)
-    assert by_values.value > 0.0
-    assert np.abs(by_values.t - by_lsmr.t).max() <= 1e-9 * np.abs(t).max()
-
-
-def test_a_dual_point_at_lam_zero_takes_few_products_whatever_the_condition(monkeypatch):
-    """LSMR took twenty thousand, one after another, with entries of t at the bounds of Huber's domain."""
-    rng = np.random.default_rng(0)
-    X = np.exp(1.5 * rng.standard_normal((36, 9)))
-    Y = rng.standard_normal((36, 3))
-    problem = cr.ConvexGatedReLU(X, Y, cr.sample_patterns(X, 7, seed=0), 0.0, cr.Huber(1e-3), "none")
-    t = problem.gradient_point(problem.zero_weights())
-    calls, adjoint = [], GatedOperator.adjoint
-    monkeypatch.setattr(GatedOperator, "adjoint", lambda *args: calls.append(1) or adjoint(*args))
-    problem.dual_point(t)
-    assert len(calls) <= 60
