@@ -1,14 +1,11 @@
 """Compare the estimators with independent programs, and test them in typical use."""
 
-import pickle
 import time
 import warnings
 
 import cvxpy as cp
 import numpy as np
-import pandas as pd
 import pytest
-from scipy.special import expit, softmax
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.metrics import r2_score
@@ -19,11 +16,7 @@ from sklearn.preprocessing import StandardScaler
 import cvxrelu as cr
 from cvxrelu.patterns.activation_patterns import ActivationPatterns
 from tests.helpers.clock import Clock
-from tests.helpers.estimators import CLASSIFIERS, REGRESSORS, N, draw
-
-each_regressor = pytest.mark.parametrize("kind", REGRESSORS)
-each_classifier = pytest.mark.parametrize("kind", CLASSIFIERS)
-each_kind = pytest.mark.parametrize("kind", REGRESSORS + CLASSIFIERS)
+from tests.helpers.estimators import CLASSIFIERS, REGRESSORS, N, draw, each_kind, each_regressor
 
 
 def literal_optimum(kind, model, X, y, weights):
@@ -93,62 +86,6 @@ def test_the_optimum_is_that_of_the_program_in_the_docstring(kind, loss, outputs
     assert model.certificate_.rel_gap <= 1e-6
     assert model.lower_bound_ - 1e-7 * model.objective_ <= optimum <= model.objective_ * (1 + 1e-7)
     assert model.dual_gap_ == model.objective_ - model.lower_bound_
-
-
-@pytest.mark.parametrize(("intercept", "standardize"), [(True, True), (False, True), (True, False), (False, False)])
-@pytest.mark.parametrize("outputs", [1, 2])
-@each_kind
-def test_the_network_on_raw_data_predicts_what_the_program_on_standardised_data_does(
-    kind, outputs, intercept, standardize
-):
-    X, y, weights = draw(kind, outputs)
-    model = kind(0.003, n_gates=10, fit_intercept=intercept, standardize=standardize, random_state=0)
-    model.fit(X, y, weights)
-    problem, kept = model.certificate_.problem, weights > 0
-    expected = problem.predict(model.certificate_.weights)
-    if kind in REGRESSORS:  # rows of X and y are scaled by the roots of their weights
-        Y = y.reshape(N, -1)
-        roots = np.sqrt(weights[kept] / weights[kept].mean())[:, None]
-        expected = expected / roots
-        if standardize:
-            mean = np.average(Y, axis=0, weights=weights)
-            scale = np.sqrt(np.average((Y - mean) ** 2, axis=0, weights=weights))
-            expected = expected * scale + (mean if intercept else 0.0)
-    raw = np.column_stack([X, np.ones(N)]) if intercept else X
-    by_network = model.network_.predict(raw)
-    by_model = model.predict(X) if kind in REGRESSORS else model.decision_function(X)
-    np.testing.assert_array_equal(by_network, by_model)
-    np.testing.assert_allclose(
-        by_network[kept].reshape(kept.sum(), -1), expected, rtol=1e-9, atol=1e-9 * np.ptp(expected)
-    )
-    assert model.n_neurons_ == model.network_.n_neurons > 1
-    relu = type(model).__name__.startswith("ConvexReLU")
-    assert type(model.network_) is (cr.ReLUNetwork if relu else cr.GatedReLUNetwork)
-
-
-@pytest.mark.parametrize("loss", ["squared", "huber", "logistic", "softmax"])
-@pytest.mark.parametrize("relu", [True, False])
-def test_weights_are_repetition_and_the_order_of_rows_does_not_matter_to_the_last_bit(relu, loss):
-    kind = (REGRESSORS if loss in ("squared", "huber") else CLASSIFIERS)[0 if relu else 1]
-    if relu and loss == "softmax":
-        loss = "squared"
-    X, y, weights = draw(kind, 1)
-    X[::5] = 0.0  # of either sign
-    X[::10] = -0.0
-    model = kind(0.01, n_gates=10, loss=loss, random_state=3)
-    order = np.random.default_rng(0).permutation(N)
-    repeated = np.repeat(np.arange(N), weights.astype(int))
-    fits = [
-        clone(model).fit(X, y, weights),
-        clone(model).fit(X[order], y[order], 2.0 * weights[order]),
-        clone(model).fit(X[repeated], y[repeated]),
-    ]
-    fresh = np.random.default_rng(1).standard_normal((50, 3)) + X.mean(axis=0)
-    for other in fits[1:]:
-        np.testing.assert_array_equal(other.predict(fresh), fits[0].predict(fresh))
-        np.testing.assert_array_equal(other.network_.W1, fits[0].network_.W1)
-        assert other.objective_ == pytest.approx(fits[0].objective_, rel=1e-12)
-        assert other.lower_bound_ == pytest.approx(fits[0].lower_bound_, rel=1e-12)
 
 
 @each_kind
@@ -237,20 +174,6 @@ def test_no_regularisation_is_least_squares():
 # Typical use
 
 
-@each_kind
-def test_clones_and_pickles_predict_the_same(kind):
-    X, y, _ = draw(kind)
-    model = kind(0.01, n_gates=10, random_state=0).fit(X, y)
-    copy = pickle.loads(pickle.dumps(model))
-    np.testing.assert_array_equal(copy.predict(X), model.predict(X))
-    assert copy.certificate_.upper == model.certificate_.upper
-    certificate = copy.certificate_
-    assert cr.certify(certificate.problem, certificate.weights, certificate.dual).rel_gap <= 1e-6
-    fresh = clone(model)
-    assert fresh.get_params() == model.get_params()
-    np.testing.assert_array_equal(fresh.fit(X, y).predict(X), model.predict(X))
-
-
 def test_solvers_can_be_given_as_objects_through_clones():
     X, y, _ = draw(cr.GatedReLURegressor)
     model = cr.GatedReLURegressor(0.05, n_gates=5, solver=cr.RFISTA(restart="value"), tol=1e-4, random_state=0)
@@ -276,57 +199,12 @@ def test_pandas_names_and_labels_in_pipelines_and_grid_searches():
     assert cross_val_score(model, X, labels, cv=3, params={"sample_weight": np.ones(len(X))}).min() > 0.9
 
 
-@each_regressor
-def test_targets_keep_their_shape(kind):
-    X, y, _ = draw(kind, 2)
-    assert kind(n_gates=5).fit(X, y).predict(X).shape == (N, 2)
-    assert kind(n_gates=5).fit(X, y[:, :1]).predict(X).shape == (N, 1)
-    assert kind(n_gates=5).fit(X, y[:, 0]).predict(X).shape == (N,)
-    frame = pd.DataFrame(y, columns=["a", "b"])
-    model = kind(1e-4, n_gates=30, random_state=0).fit(pd.DataFrame(X, columns=list("uvw")), frame)
-    assert model.score(pd.DataFrame(X, columns=list("uvw")), frame) > 0.9
-    together, apart = model.predict(pd.DataFrame(X, columns=list("uvw"))), kind(1e-4, n_gates=30, random_state=0)
-    np.testing.assert_allclose(together[:, 0], apart.fit(X, y[:, 0]).predict(X), rtol=1e-2)
-
-
 def test_alpha_does_not_depend_on_the_units():
     X, y, _ = draw(cr.ConvexReLURegressor)
     model = cr.ConvexReLURegressor(0.01, n_gates=10, random_state=0)
     predicted = clone(model).fit(X, y).predict(X)
     scaled = clone(model).fit(1024.0 * X, 0.125 * y).predict(1024.0 * X)
     np.testing.assert_allclose(8.0 * scaled, predicted, rtol=1e-9)
-
-
-@each_classifier
-@pytest.mark.parametrize("outputs", [1, 2])
-@pytest.mark.parametrize("loss", ["logistic", "softmax"])
-def test_probabilities(kind, outputs, loss):
-    if kind is cr.ConvexReLUClassifier and loss == "softmax" and outputs == 2:
-        outputs = 1
-    X, y, _ = draw(kind, outputs)
-    model = kind(0.01, n_gates=5, loss=loss, random_state=0).fit(X, y)
-    probabilities, scores = model.predict_proba(X), model.decision_function(X)
-    assert probabilities.shape == (N, outputs + 1)
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, rtol=1e-14)
-    if outputs == 1:
-        np.testing.assert_allclose(probabilities[:, 1], expit(scores), rtol=1e-12)
-        np.testing.assert_array_equal(model.predict(X), model.classes_[(scores > 0).astype(int)])
-    else:
-        one_against_rest = expit(scores) / expit(scores).sum(axis=1, keepdims=True)
-        expected = softmax(scores, axis=1) if loss == "softmax" else one_against_rest
-        np.testing.assert_allclose(probabilities, expected, rtol=1e-12)
-        np.testing.assert_array_equal(model.predict(X), model.classes_[scores.argmax(axis=1)])
-    far = model.predict_proba(X * 1e6)
-    assert np.isfinite(far).all()
-
-
-def test_the_squared_loss_has_no_probabilities():
-    X, y, _ = draw(cr.GatedReLUClassifier)
-    model = cr.GatedReLUClassifier(n_gates=5, loss="squared").fit(X, y)
-    assert not hasattr(model, "predict_proba")
-    assert hasattr(model.set_params(loss="logistic"), "predict_proba")
-    with pytest.raises(AttributeError, match="predict_proba"):
-        model.set_params(loss="squared").predict_proba(X)
 
 
 def test_verbose_prints_the_gap(capsys):

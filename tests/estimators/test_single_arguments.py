@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from sklearn.utils.validation import check_is_fitted
 
 import cvxrelu as cr
-from tests.helpers.estimators import CLASSIFIERS, REGRESSORS, N, draw
+from tests.helpers.estimators import draw
 
 
 @pytest.mark.parametrize(
@@ -53,24 +52,3 @@ def test_generated_patterns_are_for_relu_networks_of_one_output():
         cr.ConvexReLURegressor(patterns="generate").fit(X, y)
     with pytest.raises(ValueError, match="patterns must be 'sampled' or 'enumerate' for gated networks"):
         cr.GatedReLURegressor(patterns="generate").fit(X, y)
-
-
-@pytest.mark.parametrize("weights", [np.zeros(N), -np.ones(N), np.r_[np.nan, np.ones(N - 1)], np.ones(3)])
-def test_bad_weights_are_rejected(weights):
-    X, y, _ = draw(cr.ConvexReLURegressor)
-    with pytest.raises(ValueError, match="[Ss]ample.?weight"):
-        cr.ConvexReLURegressor().fit(X, y, weights)
-
-
-def test_a_single_class_of_positive_weight_is_rejected():
-    X, y, _ = draw(cr.ConvexReLUClassifier)
-    with pytest.raises(
-        ValueError, match="y must hold at least two classes on rows of positive weight; got one class, .*low"
-    ):
-        cr.ConvexReLUClassifier().fit(X, y, (y == "low").astype(float))
-
-
-def test_a_new_estimator_is_not_fitted():
-    for kind in REGRESSORS + CLASSIFIERS:
-        with pytest.raises(Exception, match="not fitted"):
-            check_is_fitted(kind())

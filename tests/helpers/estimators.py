@@ -1,12 +1,16 @@
 """The estimators and small data for them."""
 
 import numpy as np
+import pytest
 
 import cvxrelu as cr
 
 REGRESSORS = [cr.ConvexReLURegressor, cr.GatedReLURegressor]
 CLASSIFIERS = [cr.ConvexReLUClassifier, cr.GatedReLUClassifier]
 N = 30
+each_regressor = pytest.mark.parametrize("kind", REGRESSORS)
+each_classifier = pytest.mark.parametrize("kind", CLASSIFIERS)
+each_kind = pytest.mark.parametrize("kind", REGRESSORS + CLASSIFIERS)
 
 
 def draw(kind, outputs=1, seed=0):
