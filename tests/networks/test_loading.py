@@ -1,60 +1,9 @@
-import warnings
-
 import numpy as np
 import pytest
-from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 import cvxrelu as cr
 from cvxrelu.networks.loading import read_network
-from tests.helpers.needs import require
-
-RNG = np.random.default_rng(0)
-X = RNG.standard_normal((20, 3))
-W1, B1, W2 = RNG.standard_normal((4, 3)), RNG.standard_normal(4), RNG.standard_normal(4)
-
-
-def predict(W1, b1, w2, b2):
-    return np.maximum(X @ np.asarray(W1).T + b1, 0.0) @ w2 + b2
-
-
-def fitted(kind, y, **options):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # too few iterations to converge
-        return kind(max_iter=5, random_state=0, **options).fit(X, y)
-
-
-class Tensor:
-    """A stand-in for a PyTorch tensor."""
-
-    def __init__(self, values):
-        self.values = values
-
-    def detach(self):
-        return self
-
-    cpu = double = detach
-
-    def numpy(self):
-        return np.asarray(self.values, dtype=np.float64)
-
-
-class Linear:
-    def __init__(self, weight, bias):
-        self.weight, self.bias = Tensor(weight), None if bias is None else Tensor(bias)
-
-
-class ReLU: ...
-
-
-class Sequential:
-    def __init__(self, *layers):
-        self.layers = layers
-
-    def children(self):
-        return iter(self.layers)
-
-    def state_dict(self):
-        return {}
+from tests.helpers.loading import B1, RNG, W1, W2, X, predict
 
 
 def test_networks_and_arrays_without_biases_are_unchanged():
@@ -99,83 +48,6 @@ def test_no_neurons():
     np.testing.assert_allclose(read.predict(rows), -np.ones(20))
 
 
-def test_sequential_of_torch():
-    torch = require("torch")
-
-    for bias, dtype in ((True, torch.float32), (False, torch.float64), (True, torch.bfloat16)):
-        layers = torch.nn.Linear(3, 5, bias=bias), torch.nn.ReLU(), torch.nn.Linear(5, 1, bias=bias)
-        network = torch.nn.Sequential(*layers).to(dtype)
-        read, rows = read_network(network, X, "squared")
-        with torch.no_grad():
-            expected = network.double()(torch.from_numpy(X))[:, 0].numpy()
-        np.testing.assert_allclose(read.predict(rows), expected, rtol=1e-12, atol=1e-12)
-    with pytest.raises(ValueError, match=r"got Sequential\(Linear, Tanh, Linear\)"):
-        read_network(torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Tanh(), torch.nn.Linear(5, 1)), X, "squared")
-
-
-def test_sequential_is_recognised_by_its_layers():
-    for b1, b2 in ((B1, [0.5]), (None, None)):
-        read, rows = read_network(Sequential(Linear(W1, b1), ReLU(), Linear(W2[None], b2)), X, "squared")
-        expected = predict(W1, 0.0 if b1 is None else b1, W2, 0.0 if b2 is None else b2)
-        np.testing.assert_allclose(read.predict(rows), expected, rtol=1e-13, atol=1e-13)
-    with pytest.raises(ValueError, match=r"got Sequential\(Linear, ReLU\)"):
-        read_network(Sequential(Linear(W1, B1), ReLU()), X, "squared")
-
-
-@pytest.mark.parametrize("outputs", [1, 2])
-def test_regressor_of_sklearn(outputs):
-    y = RNG.standard_normal((20, outputs)) if outputs > 1 else RNG.standard_normal(20)
-    network = fitted(MLPRegressor, y, hidden_layer_sizes=(6,))
-    read, rows = read_network(network, X, "huber")
-    np.testing.assert_allclose(read.predict(rows), network.predict(X), rtol=1e-12, atol=1e-12)
-
-
-def test_classifier_of_sklearn():
-    labels = np.arange(20) % 2
-    network = fitted(MLPClassifier, labels, hidden_layer_sizes=(6,))
-    read, rows = read_network(network, X, "logistic")
-    odds = network.predict_proba(X)
-    np.testing.assert_allclose(read.predict(rows), np.log(odds[:, 1] / odds[:, 0]), rtol=1e-9, atol=1e-9)
-    with pytest.raises(ValueError, match="loss must be 'logistic' for the output activation 'logistic'"):
-        read_network(network, X, "squared")
-    several = fitted(MLPClassifier, np.arange(20) % 3, hidden_layer_sizes=(6,))
-    read, rows = read_network(several, X, "softmax")
-    logits = read.predict(rows)
-    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(expected, several.predict_proba(X), rtol=1e-12)
-
-
-@pytest.mark.parametrize("outputs", [1, 2])
-def test_from_sklearn_predicts_what_the_regressor_does(outputs):
-    y = RNG.standard_normal((20, outputs)) if outputs > 1 else RNG.standard_normal(20)
-    mlp = fitted(MLPRegressor, y, hidden_layer_sizes=(6,))
-    network = cr.from_sklearn(mlp)
-    assert network.n_neurons == 6 + outputs
-    np.testing.assert_allclose(
-        network.predict(np.column_stack([X, np.ones(20)])), mlp.predict(X), rtol=1e-12, atol=1e-12
-    )
-
-
-@pytest.mark.parametrize("k", [2, 3])
-def test_from_sklearn_returns_the_logits_of_a_classifier(k):
-    mlp = fitted(MLPClassifier, np.array(["a", "b", "c"])[np.arange(20) % k], hidden_layer_sizes=(6,))
-    logits = cr.from_sklearn(mlp).predict(np.column_stack([X, np.ones(20)]))
-    logits = np.column_stack([np.zeros(20), logits]) if k == 2 else logits
-    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(mlp.predict_proba(X), expected, rtol=1e-11)
-
-
-def test_other_objects_than_mlps_are_rejected():
-    with pytest.raises(
-        TypeError, match="network must be a fitted scikit-learn MLPRegressor or MLPClassifier; got list"
-    ):
-        cr.from_sklearn([W1, B1, W2])
-    with pytest.raises(ValueError, match="network must be fitted; got MLPClassifier"):
-        cr.from_sklearn(MLPClassifier())
-    with pytest.raises(ValueError, match="activation 'relu' and one hidden layer; got .* 'tanh'"):
-        cr.from_sklearn(fitted(MLPRegressor, X[:, 0], activation="tanh", hidden_layer_sizes=(3,)))
-
-
 def test_weights_of_lower_precision_are_converted_to_float64_exactly():
     single = [array.astype(np.float32) for array in (W1, B1, W2)]
     double = [array.astype(np.float64) for array in single]
@@ -189,20 +61,6 @@ def test_weights_of_lower_precision_are_converted_to_float64_exactly():
         certificates = [cr.certify_network(given, X, y, 0.3, solve=False) for given in (network, same)]
         assert certificates[0].upper == certificates[1].upper
         assert certificates[0].lower == certificates[1].lower
-
-
-def test_other_networks_of_sklearn_are_rejected():
-    y = np.abs(RNG.standard_normal(20))
-    with pytest.raises(ValueError, match="must be fitted; got MLPRegressor"):
-        read_network(MLPRegressor(), X, "squared")
-    with pytest.raises(ValueError, match="activation 'relu' and one hidden layer; got .* 'tanh'"):
-        read_network(fitted(MLPRegressor, y, activation="tanh", hidden_layer_sizes=(3,)), X, "squared")
-    with pytest.raises(ValueError, match=r"one hidden layer; got .* hidden_layer_sizes=\(3, 3\)"):
-        read_network(fitted(MLPRegressor, y, hidden_layer_sizes=(3, 3)), X, "squared")
-    network = fitted(MLPRegressor, y, hidden_layer_sizes=(3,))
-    network.out_activation_ = "exp"  # that of loss="poisson" in later versions
-    with pytest.raises(ValueError, match="output activation identity, logistic, softmax; got MLPRegressor with 'exp'"):
-        read_network(network, X, "squared")
 
 
 @pytest.mark.parametrize("gated", [False, True])
