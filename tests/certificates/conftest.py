@@ -1,4 +1,4 @@
-"""A ReLU and a gated problem with the contents of their certificates."""
+"""A ReLU and a gated problem with the contents of their certificates, and certificates to save."""
 
 import pytest
 
@@ -21,3 +21,10 @@ def relu():
 def gated():
     problem = make_problem("gated", "logistic", shape="collinear", ratio=0.02)
     return problem, as_contents(cr.solve(problem, "CLARABEL", tol=1e-8).certificate)
+
+
+@pytest.fixture(scope="module")
+def certificates():
+    """Return nearly optimal certificates of a gated problem with three outputs and a ReLU problem."""
+    problems = [make_problem("gated", c=3, shape="collinear"), make_problem("relu", "huber", ratio=0.05)]
+    return [cr.solve(problem, "CLARABEL", tol=1e-7).certificate for problem in problems]

@@ -8,10 +8,8 @@ import pytest
 import cvxrelu as cr
 from cvxrelu.cones.pattern_cones import PatternCones
 from cvxrelu.losses.base import require_range
-from cvxrelu.numerics.rows import row_norms, safe_norm, safe_row_norms
-from cvxrelu.pricing.neuron_problem import RowLines
+from tests.helpers.sizes import SIZES
 
-SIZES = [1e-300, 1e-200, 1e-160, 1e160, 1e200, 1e300]
 PENALTIES = {
     "gated": ["group_l1", "feature_group_l1", "l1", "squared_l2", "nuclear", "none"],
     "relu": ["group_l1", "feature_group_l1", "l1", "squared_l2", "none"],
@@ -165,16 +163,6 @@ def test_multipliers_without_rows_are_zero():
     assert not cones.euclidean_multipliers(np.ones(3), 0).any()
 
 
-def test_norms_of_any_size():
-    x = np.random.default_rng(0).standard_normal((5, 3))
-    np.testing.assert_array_equal(safe_row_norms(x), np.linalg.norm(x, axis=1))
-    assert safe_norm(x[0]) == np.linalg.norm(x[0])
-    for size in SIZES:
-        np.testing.assert_allclose(safe_row_norms(size * x) / size, row_norms(x), rtol=1e-12)
-        np.testing.assert_allclose(safe_norm(size * x[0]) / size, row_norms(x)[0], rtol=1e-12)
-    assert safe_norm(np.zeros(3)) == 0.0
-
-
 @pytest.mark.parametrize("size", SIZES)
 def test_searches_over_all_neurons_refuse_data_beyond_the_range(size):
     """Their squares vanish or overflow: rows that counted as zero gave false bounds."""
@@ -186,13 +174,3 @@ def test_searches_over_all_neurons_refuse_data_beyond_the_range(size):
     ):
         with pytest.raises(ValueError, match=r"too far from 1|finite objective"):
             refused()
-
-
-@pytest.mark.parametrize("size", [1e-200, 1e160])
-def test_lines_of_rows_beyond_the_range(size):
-    """No row counts as zero because its square does."""
-    rows = np.array([[1.0, 2.0], [3.0, -1.0]])
-    lines = RowLines(np.vstack([rows, size * rows[:1]]))
-    t = np.array([0.0, 0.0, 1.0 / size])
-    u = np.array([0.6, 0.8])
-    assert lines.objective(t).value(lines.basis.T @ u) == pytest.approx(2.2)

@@ -52,3 +52,13 @@ def test_the_slack_bounds_the_error_of_joining():
     assert len(lines.E) == 2
     assert lines.objective(np.array([0.0, -2.0, 0.0])).slack == pytest.approx(2.0 * 3.0 * moved, rel=1e-2)
     assert lines.objective(np.array([5.0, 0.0, 5.0])).slack <= 1e-14
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e160])
+def test_lines_of_rows_beyond_the_range(size):
+    """No row counts as zero because its square does."""
+    rows = np.array([[1.0, 2.0], [3.0, -1.0]])
+    lines = RowLines(np.vstack([rows, size * rows[:1]]))
+    t = np.array([0.0, 0.0, 1.0 / size])
+    u = np.array([0.6, 0.8])
+    assert lines.objective(t).value(lines.basis.T @ u) == pytest.approx(2.2)

@@ -1,38 +1,22 @@
 """Kernels: compiled once, at their first call, in any environment."""
 
-import importlib
 import os
 import shutil
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
-import numba
 import numpy as np
 import pytest
-from numba.core import event
-from numba.core.registry import cpu_target
 
 import cvxrelu as cr
 from cvxrelu.numerics.active_set import project_blocks
 from cvxrelu.pricing import cone_stack
-from cvxrelu.runtime import machine_code, numba_kernels
+from cvxrelu.runtime import machine_code
+from tests.helpers.kernels import halved
 
-TINY = """
-from cvxrelu.runtime.compilation import kernel
-
-@kernel()
-def half(x):
-    return 0.5 * x
-
-@kernel("(float64[::1],)")
-def halve(x):
-    for i in range(len(x)):
-        x[i] = half(x[i])
-"""
 PACKAGE = Path(cr.__file__).parent
 SOLVES = """
 import sys
@@ -55,76 +39,10 @@ print(*[warning.category.__name__ for warning in caught])
 HOMES = {"HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR"}
 
 
-@pytest.fixture
-def tiny(tmp_path, monkeypatch):
-    """Return a loader of a module of uncompiled kernels, and its cache folder."""
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(folder))
-    monkeypatch.setenv("XDG_CACHE_HOME", os.devnull)
-    monkeypatch.setattr(machine_code, "_warned", False)
-    file = tmp_path / "tiny.py"
-    file.write_text(TINY)
-
-    def load():
-        spec = spec_from_file_location("tiny", file)
-        module = module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    return load, folder
-
-
-def halved(module):
-    x = np.array([1.0, 3.0])
-    module.halve(x)
-    return x.tolist()
-
-
-def cached(folder):
-    (file,) = folder.iterdir()
-    return file
-
-
-@pytest.fixture
-def no_compiler(monkeypatch):
-    """Return a function that disables the compiler."""
-
-    def refuse(*_):
-        raise AssertionError("compiled though it is cached")
-
-    return lambda: monkeypatch.setattr(numba_kernels, "machine_code", refuse)
-
-
-def test_kernels_are_loaded_from_the_cache(tiny, no_compiler):
-    load, folder = tiny
-    assert halved(load()) == [0.5, 1.5]
-    before = cached(folder).stat()
-    no_compiler()
-    assert halved(load()) == [0.5, 1.5]
-    assert cached(folder).stat().st_mtime_ns == before.st_mtime_ns
-
-
 def test_numba_is_not_imported_if_kernels_are_cached(tmp_path):
     code = SOLVES.replace("import sys\n", "import sys\nsys.argv = []\n") + "print('numba' in sys.modules)"
     environment = {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(PACKAGE.parent)}
     assert [run(["-c", code], environment)[-1] for _ in range(2)] == ["True", "False"]
-
-
-def test_changes_of_called_kernels_invalidate_the_cache(tiny, tmp_path, monkeypatch):
-    load, _ = tiny
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    header = "from cvxrelu.runtime.compilation import kernel\n"
-    part = header + "\nFACTOR = {}\n\n@kernel()\ndef half(x):\n    return FACTOR * x\n"
-    own = TINY[TINY.index('@kernel("') :]
-    (tmp_path / "tiny.py").write_text(
-        f"from cvxrelu.runtime.compilation import kernel\nfrom tiny_part import half\n\n{own}"
-    )
-    for factor, expected in [(0.5, [0.5, 1.5]), (0.25, [0.25, 0.75])]:
-        (tmp_path / "tiny_part.py").write_text(part.format(factor))
-        monkeypatch.delitem(sys.modules, "tiny_part", raising=False)
-        importlib.invalidate_caches()
-        assert halved(load()) == expected
 
 
 def test_other_types_are_refused(tiny):
@@ -134,87 +52,12 @@ def test_other_types_are_refused(tiny):
             module.halve(x)
 
 
-@pytest.mark.parametrize("content", [b"", b"something else", None])
-def test_damaged_cache_files_are_replaced(tiny, no_compiler, content):
-    load, folder = tiny
-    halved(load())
-    file = cached(folder)
-    file.write_bytes(file.read_bytes()[:-20] if content is None else content)
-    assert halved(load()) == [0.5, 1.5]
-    no_compiler()
-    assert halved(load()) == [0.5, 1.5]
-
-
-def test_other_processors_recompile(tiny, monkeypatch):
-    load, folder = tiny
-    halved(load())
-    monkeypatch.setattr(machine_code.llvm, "get_host_cpu_name", lambda: "another")
-    halved(load())
-    assert len(list(folder.iterdir())) == 2
-
-
-def test_one_warning_if_no_folder_is_writable(tiny, tmp_path, monkeypatch):
-    load, _ = tiny
-    monkeypatch.setenv("NUMBA_CACHE_DIR", os.devnull)
-    (tmp_path / "__pycache__").write_text("a file where a folder would be")
-    with pytest.warns(cr.CompilationCacheWarning, match="set the environment variable NUMBA_CACHE_DIR") as caught:
-        results = [halved(load()) for _ in range(2)]
-    assert results == [[0.5, 1.5]] * 2
-    assert len(caught) == 1
-
-
-def test_full_cache_folder_warns(tiny, monkeypatch):
-    load, folder = tiny
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(machine_code, "replacing", full)
-    with pytest.warns(cr.CompilationCacheWarning, match="No space left on device") as caught:
-        results = [halved(load()) for _ in range(2)]
-    assert results == [[0.5, 1.5]] * 2
-    assert len(caught) == 1
-    assert list(folder.iterdir()) == []
-
-
 def test_first_calls_from_threads(tiny):
     module = tiny[0]()
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda _: halved(module), range(32)))
     assert results == [[0.5, 1.5]] * 32
     assert len(module.halve.dispatcher.signatures) == len(module.half.dispatcher.signatures) == 1
-
-
-def test_callees_are_not_compiled_separately(tiny):
-    """Callees of a kernel are linked into its code, not compiled separately or by numba."""
-    module = tiny[0]()
-    names = set()
-
-    class Listen(event.Listener):
-        def on_start(self, started):
-            names.add(started.data["dispatcher"].py_func.__name__)
-
-        def on_end(self, ended):
-            pass
-
-    codegen = cpu_target.target_context.codegen()
-    kept = codegen._library_class
-    with event.install_listener("numba:compile", Listen()):
-        assert halved(module) == [0.5, 1.5]
-    assert names == {"half", "halve"}
-    (half,), (halve,) = (each.dispatcher.overloads.values() for each in (module.half, module.halve))
-    assert type(half.library) is type(halve.library) is numba_kernels._UnoptimizedLibrary
-    assert codegen._library_class is kept
-
-
-def test_numba_is_restored_after_a_failed_compilation(tiny, tmp_path):
-    (tmp_path / "tiny.py").write_text(TINY.replace("0.5 * x", "no_such_name * x"))
-    codegen = cpu_target.target_context.codegen()
-    kept = codegen._library_class
-    module = tiny[0]()
-    with pytest.raises(numba.TypingError, match="no_such_name"):
-        module.halve.compile()
-    assert codegen._library_class is kept
 
 
 def test_numba_can_be_disabled(tiny, monkeypatch):
