@@ -8,7 +8,7 @@ import cvxrelu as cr
 from cvxrelu.losses.base import dual_term
 from cvxrelu.losses.weighted import unweighted
 from tests.helpers.cases import assert_agrees, make_targets
-from tests.losses.test_dual_terms import difference, interior, tangent
+from tests.helpers.dual_terms import difference, interior, tangent
 
 COUNTS = np.array([3, 1, 2, 5, 1, 1, 4, 2, 3])
 LOSSES = {"logistic": cr.Logistic(), "softmax": cr.SoftmaxCrossEntropy(), "huber": cr.Huber(0.4)}
