@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pathlib
+import threading
 import time as clock
 import zipfile
 import zlib
@@ -19,6 +20,7 @@ from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.status import Status
 
 _UNREADABLE = (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
+_PARSING = threading.Lock()  # headers are parsed by `ast`, whose depth is shared by threads (CPython issue 106905)
 
 
 class _Store:
@@ -90,7 +92,7 @@ class _Store:
 
 
 def _read(path: pathlib.Path, *names: str) -> list[NDArray[Any]]:
-    with path.open("rb") as handle:  # np.load does not close a file that it cannot read
+    with _PARSING, path.open("rb") as handle:  # np.load does not close a file that it cannot read
         file = np.load(handle, allow_pickle=False)
         return [file[name] for name in names]
 
