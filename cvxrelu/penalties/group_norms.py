@@ -75,9 +75,13 @@ class GroupL1(_SumOfGroupNorms, PatternNorm):
         return block_jacobian(w, threshold)
 
     def _norms(self, U: FloatArray) -> FloatArray:
+        norms: FloatArray
+        if U.nbytes <= _PART_BYTES:
+            norms = np.sqrt(np.sum(U * U, axis=-1, keepdims=True))
+            return norms
         rows = U.reshape(-1, U.shape[-1])  # in parts: the squares of all are as large as U
-        norms: FloatArray = np.empty((len(rows), 1), dtype=U.dtype)
-        step = max(1, _PART_BYTES // max(rows[:1].nbytes, 1))  # there may be no row
+        norms = np.empty((len(rows), 1), dtype=U.dtype)
+        step = max(1, _PART_BYTES // rows[:1].nbytes)
         for start in range(0, len(rows), step):
             part = rows[start : start + step]
             norms[start : start + step] = np.sqrt(np.sum(part * part, axis=-1, keepdims=True))
