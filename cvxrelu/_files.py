@@ -6,14 +6,17 @@ import json
 import os
 import pathlib
 import re
+import threading
 import uuid
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+_PARSING = threading.Lock()  # NumPy parses headers by `ast`, whose depth is shared by threads (CPython issue 106905)
 
 
 def pack(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> bytes:
@@ -106,6 +109,16 @@ def _sweep(target: pathlib.Path) -> None:
 def write_arrays(path: str | os.PathLike[str], arrays: dict[str, NDArray[Any]], overwrite: bool) -> None:
     """Write arrays of numbers or text to an npz file; errors as in `write`."""
     write(path, _archive(arrays), overwrite)
+
+
+def load_arrays(file: IO[bytes], names: Iterable[str] | None = None) -> dict[str, NDArray[Any]]:
+    """Return arrays of an open npz file without pickled objects, by default all.
+
+    Other files raise errors of many kinds. NumPy does not close a file that it cannot read: the caller does.
+    """
+    with _PARSING:
+        archive = np.load(file, allow_pickle=False)
+        return {name: archive[name] for name in (archive.files if names is None else names)}
 
 
 def _archive(members: dict[str, NDArray[Any]]) -> bytes:

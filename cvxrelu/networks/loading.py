@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cvxrelu._files import load_arrays
 from cvxrelu._validation import FloatArray, check_matrix, check_numeric
 from cvxrelu.networks.formats.npz import read_npz
 from cvxrelu.networks.formats.onnx import read_onnx
@@ -349,10 +350,9 @@ def read_network_file(path: Path) -> Any:
 
 def _plain_arrays(path: Path) -> dict[str, Any] | None:
     """Return W1, w2, b1, b2 of an npz file of plain arrays; None if it is another kind of file."""
-    with path.open("rb") as file:  # NumPy does not close a file that it cannot read
+    with path.open("rb") as file:
         try:
-            archive = np.load(file, allow_pickle=False)
-            arrays = {name: archive[name] for name in archive.files}
+            arrays = load_arrays(file)
         except Exception:  # NumPy raises many kinds; `load_network` then reports the error
             return None
     if "header" in arrays:

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import pathlib
-import threading
 import time as clock
 import zipfile
 import zlib
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cvxrelu._files import replacing
+from cvxrelu._files import load_arrays, replacing
 from cvxrelu.certificates.certificate import certify
 from cvxrelu.optimize.solution import Solution
 from cvxrelu.patterns.packed_mask import packed_bits
@@ -20,7 +19,6 @@ from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.status import Status
 
 _UNREADABLE = (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile, zlib.error)
-_PARSING = threading.Lock()  # headers are parsed by `ast`, whose depth is shared by threads (CPython issue 106905)
 
 
 class _Store:
@@ -92,9 +90,8 @@ class _Store:
 
 
 def _read(path: pathlib.Path, *names: str) -> list[NDArray[Any]]:
-    with _PARSING, path.open("rb") as handle:  # np.load does not close a file that it cannot read
-        file = np.load(handle, allow_pickle=False)
-        return [file[name] for name in names]
+    with path.open("rb") as file:
+        return list(load_arrays(file, names).values())
 
 
 def fingerprint_of(problem: ConvexProblem) -> str:

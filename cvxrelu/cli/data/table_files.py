@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cvxrelu._files import load_arrays
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -130,9 +132,8 @@ def _plain(path: Path, name: str, column: pd.Series[Any]) -> NDArray[Any]:
 def _read_npz(path: Path) -> pd.DataFrame:
     """Return the arrays X and y of an NPZ file as columns."""
     try:
-        with path.open("rb") as file:  # NumPy does not close a file that it cannot read
-            archive = np.load(file, allow_pickle=False)
-            X, y = (archive[name] for name in ("X", "y"))
+        with path.open("rb") as file:
+            X, y = load_arrays(file, ("X", "y")).values()
     except OSError as error:
         raise TableError(f"cannot read {path}: {error.strerror or error}") from error
     except (*_UNREADABLE, IndexError, TypeError) as error:

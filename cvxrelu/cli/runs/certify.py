@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cvxrelu._files import load_arrays
 from cvxrelu._validation import FloatArray, check_number
 from cvxrelu.analysis.certify_network import certify_network
 from cvxrelu.analysis.network_certificate import NetworkCertificate
@@ -128,12 +129,9 @@ def _standardized_by(data: Path, training: Training) -> bool:
     """
     with data.open("rb") as file:
         try:
-            archive = np.load(file, allow_pickle=False)
-            arrays = {name: archive[name] for name in ("x_center", "x_scale") if name in archive}
-        except Exception:  # NumPy raises many kinds; the reader of X and y then reports the error
+            arrays = load_arrays(file, ("x_center", "x_scale"))
+        except Exception:  # without these arrays, or no npz: the reader of X and y then reports the error
             return False
-    if len(arrays) < 2:
-        return False
     moments = training.standardization
     if not (np.array_equal(arrays["x_center"], moments.x_mean) and np.array_equal(arrays["x_scale"], moments.x_scale)):
         raise ValueError(f"the rows of {data} were not standardised as in the network's training")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cvxrelu._files import content_hash, pack, write
+from cvxrelu._files import content_hash, load_arrays, pack, write
 from cvxrelu._version import __version__
 from cvxrelu.networks.layers import Layers
 
@@ -88,8 +88,7 @@ def _contents(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, N
 
 def _unpack(raw: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     _check(raw.startswith(b"PK"), "not an npz")  # NumPy would suggest that other bytes are a pickle
-    with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+    arrays = load_arrays(io.BytesIO(raw))
     header = json.loads(arrays.pop("header").tobytes())
     _check(isinstance(header, dict), "its header is not a JSON object")
     _check(all(isinstance(array, np.ndarray) for array in arrays.values()), "a member is not an array")
