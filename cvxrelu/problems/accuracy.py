@@ -79,7 +79,7 @@ def cone_shortfall(cones: PatternCones, W: FloatArray, multipliers: sp.csr_array
     -------
     float
     """
-    norms = np.linalg.norm(W, axis=1)
+    norms = row_norms(W)
     if not norms.sum() > size:
         return 0.0
     shortfall = 0.0
