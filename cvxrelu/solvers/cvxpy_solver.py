@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -56,10 +57,8 @@ def solve_cvxpy(
     check_memory(problem, solver)
     run = _Run(problem, solver, backend, tol, max_iter, time_limit, verbose, options)
     for units in solver_units(problem):
-        result = None
-        for result in run.in_units(units):
-            yield result
-        if result is None or not run.falls_short(result):
+        falls_short = yield from run.in_units(units)
+        if not falls_short or run.time_left() <= 0.0:
             return
 
 
@@ -77,47 +76,44 @@ class _Run:
     options: dict[str, Any]
     started: float = field(default_factory=time.perf_counter)
 
-    def in_units(self, units: FloatArray) -> Iterator[SolverResult]:
-        """Yield results for the program in the given units (d,), compiled once, at successively smaller tolerances."""
+    def in_units(self, units: FloatArray) -> Generator[SolverResult, None, bool]:
+        """Yield results for the program in the given units (d,), compiled once, at successively smaller tolerances.
+
+        Return whether the solver ended short of an optimum without reaching a limit of the caller.
+        """
         began = time.perf_counter()
         program = solver_program(self.problem, units)
         self._compile(program)
         compile_time = time.perf_counter() - began
-        previous = None
+        previous, status = None, Status.INACCURATE
         for fraction in _TOL_FRACTIONS:
-            remaining = self._time_left()
             tolerances = self.backend.settings(fraction * self.tol, {})
-            if tolerances == previous or (previous is not None and remaining is not None and remaining <= 0.0):
-                return
+            if tolerances == previous or (previous is not None and self.time_left() <= 0.0):
+                break
             previous = tolerances
-            limits = _limits(
-                self.solver, self.backend, self.max_iter, None if remaining is None else max(remaining, _MIN_TIME)
-            )
+            limit = None if self.time_limit is None else max(self.time_left(), _MIN_TIME)
+            limits = _limits(self.solver, self.backend, self.max_iter, limit)
             settings = self.backend.settings(fraction * self.tol, limits) | self.options
             failure = _run(program, self.solver, self.verbose, settings)
             result = _read(self.problem, program, units, failure, self.tol, compile_time)
             if failure is None and program.status == cp.USER_LIMIT:
                 result = replace(result, status=self._reached_limit(result.n_iter))
             yield result
-            if result.status is not Status.INACCURATE:
-                return
+            status = result.status
+            if status is not Status.INACCURATE:
+                break
+        own_limit = status is Status.MAX_ITER and self.max_iter is None
+        return own_limit or status in (Status.INACCURATE, Status.FAILED)
 
-    def falls_short(self, result: SolverResult) -> bool:
-        """Return whether the solver ended short of an optimum without reaching a limit of the caller."""
-        own_limit = result.status is Status.MAX_ITER and self.max_iter is None
-        return own_limit or result.status in (Status.INACCURATE, Status.FAILED)
+    def time_left(self) -> float:
+        """Return the seconds left; infinite without a limit."""
+        return math.inf if self.time_limit is None else self.time_limit - (time.perf_counter() - self.started)
 
     def _reached_limit(self, n_iter: int | None) -> Status:
         """Return the limit that ended the solver: the caller's, or its own limit of iterations."""
-        if self.max_iter is not None and n_iter is not None and n_iter >= self.max_iter:
-            return Status.MAX_ITER
-        if self.time_limit is None:
-            return Status.MAX_ITER
-        used = time.perf_counter() - self.started
-        return Status.TIME_LIMIT if used >= _EXPIRED_FRACTION * self.time_limit else Status.MAX_ITER
-
-    def _time_left(self) -> float | None:
-        return None if self.time_limit is None else self.time_limit - (time.perf_counter() - self.started)
+        by_iterations = self.max_iter is not None and n_iter is not None and n_iter >= self.max_iter
+        out_of_time = self.time_limit is not None and self.time_left() <= (1.0 - _EXPIRED_FRACTION) * self.time_limit
+        return Status.TIME_LIMIT if out_of_time and not by_iterations else Status.MAX_ITER
 
     def _compile(self, program: cp.Problem) -> None:
         try:

@@ -7,6 +7,7 @@ import pytest
 
 import cvxrelu as cr
 from cvxrelu.problems.cvxpy_backends import BACKENDS
+from cvxrelu.solvers import cvxpy_solver
 
 
 def columns_far_apart(seed, exponents, penalty):
@@ -43,3 +44,11 @@ def test_limit_of_the_solver_is_not_that_of_the_caller(monkeypatch, time_limit):
     solution = cr.solve(problem, "CLARABEL", time_limit=time_limit)
     assert solution.status == "max_iter"
     assert len(solution.history) == 2  # one in each of the units
+
+
+@pytest.mark.filterwarnings("ignore::cvxrelu.ConvergenceWarning")
+def test_no_further_run_when_time_is_up(monkeypatch):
+    """Neither at a smaller tolerance nor in other units."""
+    problem = columns_far_apart(9, (2, 0, 2, -3, 2), "squared_l2")
+    monkeypatch.setattr(cvxpy_solver._Run, "time_left", lambda run: 0.0)
+    assert len(cr.solve(problem, "CLARABEL").history) == 1
