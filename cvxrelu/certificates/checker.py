@@ -1,938 +1,616 @@
-"""Stand-alone checker of saved certificates: NumPy and the standard library, nothing of cvxrelu.
+"""Stand-alone checker of certificates, format version 3: the standard library and NumPy, nothing of cvxrelu.
 
-    python checker.py CERTIFICATE --data DATA.npz [--exact] [--json]
+    python checker.py CERTIFICATE --data DATA.npz --lam 0.01 --scope global [--interval] [--json]
 
-DATA.npz holds X (n, d) and y (n,) or (n, c). Exit codes: 0 verified, 1 rejected, 2 wrong use or unreadable file.
+certificate_format.md defines which files are accepted and proves, in numbered lemmas, that the statement of an accepted
+file is true; each function names its lemma. Nothing in a file is believed. It holds weights, a dual point and
+multipliers, but no bounds: both are derived here, and every inequality is checked in rational arithmetic, without a
+tolerance. Floats are the rational numbers that they represent. With --interval the long sums are enclosed in float64.
 
-A certificate claims that the optimal value of the convex program of a two-layer network (below) for given data lies in
-[lower, upper], for given activation patterns or, of scope "global", for all that the data have. Nothing in it is
-believed: upper is derived anew as the objective of the stored weights, lower as the dual objective of the stored dual
-point, and the claims must not be better than these by more than a bound of the rounding errors of their evaluation.
-With n rows, c outputs, P patterns D_i = diag of a 0/1 column, F(f) = (1/n) sum_j loss(f_j, y_j), t (n, c) and
-Xt_i = (2 D_i - I) X:
+DATA.npz holds X (n, d) and y (n,) or (n, c). The statement is given by --kind, --scope, --loss, --delta, --penalty, --lam,
+--patterns (an npz file with D (n, P)) and --network (one with W1 (m, d) and w2 (m,): the bound is then of its objective);
+what is not given is as the file says, and printed. --max-memory limits the bytes that a check may need.
 
-    gated   minimise F(sum_i D_i X U_i) + lam Omega(U)
-            lower = -F*(t) - (lam Omega)*(-A't), (A't)_ki = X' D_i t_k
-    relu    minimise F(sum_i D_i X (V_i - W_i)) + lam Omega(V, W) with Xt_i v >= 0 and Xt_i w >= 0 for all blocks v, w
-            lower = -F*(t) - (lam Omega)*(-+A't + Xt'g) for any multipliers g >= 0
-
-    global  relu with all patterns: minimise F(sum_j (X u_j)_+ a_j) + (lam / 2) sum_j (||u_j||^2 + a_j^2), any width
-            lower = -F*(t) for t (n, 1) with |t'(Xu)_+| <= lam for all ||u|| <= 1, of which the file has the proof
-
-For a norm Omega the second term is 0 where the dual norm of the argument is at most lam, else infinite: a t
-beyond that by at most 1e-9 is shrunk, by more it is rejected. The programs are those of Mishkin, Sahiner & Pilanci
-(ICML 2022, arXiv 2202.01331) with the factor 1/n; the file format is in certificate_format.md.
+Exit codes: 0 verified; 1 rejected; 2 wrong use, invalid data, or more memory than allowed; 3 failure of the machine.
 """
 
 import argparse
 import hashlib
-import io
 import json
 import math
 import sys
-import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+import time
+from collections import namedtuple
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
-from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-SCOPES = {1: "patterns", 2: "global"}  # of the versions of the format
-PROOFS = {  # of scope "global"
-    "cones": "cones that cover the unit ball of neurons, each with its bound",
-    "relaxation": "multipliers of a semidefinite relaxation",
+Array = NDArray[Any]
+
+MAGIC = b"cvxrelu certificate 3\n"
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "kind": ("gated", "relu"),
+    "scope": ("patterns", "global"),
+    "loss": ("squared", "huber", "logistic", "softmax"),
+    "penalty": ("group_l1", "l1", "feature_group_l1", "nuclear", "squared_l2", "none"),
+    "proof": (None, "cones", "maximum", "relaxation"),
 }
-RIGORS = ("floating_point", "rounded")
-LOSSES = ("squared", "huber", "logistic", "softmax")
-PENALTIES = ("group_l1", "l1", "feature_group_l1", "nuclear", "squared_l2", "none")
-EPS = 2.0**-52  # twice the unit roundoff: room for the rounding of the claim and for that of the check
-TINY = 2.0**-1070  # underflow of a product
-DUAL_EXCESS = 1e-9  # relative infeasibility of a dual point that is shrunk away
-EXACT_LIMIT = 10**6  # n d c P
-KEYS = {
-    **dict.fromkeys(
-        ("format", "kind", "scope", "rigor", "penalty", "x_dtype", "problem_sha256", "content_sha256"), str
-    ),
-    **dict.fromkeys(("version", "n", "d", "c", "n_patterns"), int),
-    **dict.fromkeys(("lam", "lower", "upper"), float),
-    "loss": dict,
-    "info": dict,
+KEYS = {*CHOICES, "delta", "lam", "data_sha256", "rows", "sizes"}
+# Name, type and shape of the arrays, in the order of the file.
+ALL = "weights <f8 2 blocks d, blocks <i8 blocks, t <f8 n c"
+LINES = ", basis <f8 rank d, lines <f8 lines rank, row_lines <i8 n, row_sizes <f8 n"
+PROOFS = {
+    None: ", patterns |u1 patterns bytes, multipliers <f8 entries, places <i8 entries 2",
+    "maximum": LINES,
+    "relaxation": LINES + ", multipliers <f8 2 4 lines, corners <f8 2 2",
+    "cones": LINES + ", cuts <u2 cones 4, points <f8 leaves rank, multipliers <f8 entries, places <i8 entries 2",
 }
+DEEPEST = 256  # cuts above a cone, which lengthen its integers
+CHUNK = 2**20  # numbers at a time
+ABOVE, OUTSIDE = "the dual point is infeasible: a dual norm exceeds lam", "the dual point is outside the loss's domain"
+DOWN, UP = (Context(30, way, -99999, 99999, traps=[]) for way in (ROUND_FLOOR, ROUND_CEILING))
+
+Contents = namedtuple("Contents", "header arrays")  # of a file of valid form
+Problem = namedtuple("Problem", "X Y header arrays masks interval")  # the data, a file, and its patterns (P, n)
+# f(z) = (w0'z + sum_k tau_k (e_k'z)_+) / unit of integers, E being ``scale`` times the lines of the file; limit = R^2
+Terms = namedtuple("Terms", "E tau w0 scale unit limit")
+Ray = namedtuple("Ray", "v z value bits")  # v, E v, unit f(v), and the bit length of v
 
 
 class RejectedCertificate(RuntimeError):
-    """The certificate does not prove what it claims, or its file is not sound; the message says why."""
+    """The file does not prove the statement; the message says why."""
 
 
-@dataclass(frozen=True, eq=False)
-class Contents:
-    """Header and arrays of a file, of valid form but not yet verified."""
-
-    header: dict[str, Any]
-    arrays: dict[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Bounds that the checker derived from a verified certificate.
-
-    Attributes
-    ----------
-    lower, upper : float
-        The checker's own bounds.
-    claimed_lower, claimed_upper : float
-        Those of the certificate.
-    lower_rounding, upper_rounding : float
-        Tolerances by which the claims may be better than the checker's bounds: 0 where an exact check has none.
-    cone_violation : float
-        The largest -s_j x_j'w / (||x_j|| ||w||), s_j = 2 D_j - 1: at most 8 (d + 4) 2^-52. An exact check repairs it.
-    arithmetic : str
-        "exact" (rational numbers) or "floating_point".
-    kind, scope, rigor : str
-        As the certificate has them.
-    proof : str or None
-        For scope "global": the kind of its proof.
-    n_blocks : int
-        Number of non-zero blocks.
-    """
-
-    lower: float
-    upper: float
-    claimed_lower: float
-    claimed_upper: float
-    lower_rounding: float
-    upper_rounding: float
-    cone_violation: float
-    arithmetic: str
-    kind: str
-    scope: str
-    proof: str | None
-    rigor: str
-    n_blocks: int
-
-    def __str__(self) -> str:
-        networks = f"{self.kind} networks whose neurons have the given patterns"
-        if self.scope == "global":
-            networks = "two-layer ReLU networks of any width"
-        lines = {
-            "lower bound": f"{self.lower:.17g}  (claimed {self.claimed_lower:.17g})",
-            "upper bound": f"{self.upper:.17g}  (claimed {self.claimed_upper:.17g})",
-            "rounding": f"{self.lower_rounding:.1e} and {self.upper_rounding:.1e}: what the claims may be better by",
-            "gap": f"{self.upper - self.lower:.3e}",
-            "arithmetic": "rational, exact" if self.arithmetic == "exact" else "float64",
-            "scope": f"{self.scope}: optimal among {networks}",
-            **({} if self.proof is None else {"proof": f"{self.proof}: {PROOFS[self.proof]}"}),
-            "rigor": self.rigor + ("" if self.rigor == "floating_point" else " (claimed; --exact checks it)"),
-            "non-zero blocks": str(self.n_blocks),
-        }
-        if self.arithmetic == "exact":
-            lines["rigor"] = self.rigor
-        return "\n".join(f"{name:<15} {value}" for name, value in lines.items())
-
-
-def _require(condition: Any, reason: str) -> None:
+def require(condition: Any, reason: str) -> None:
+    """Reject the certificate unless the condition holds."""
     if not condition:
         raise RejectedCertificate(reason)
 
 
-# The file
-
-
-def read_certificate(path: Any) -> Contents:
-    """Return the contents of a file; OSError if it cannot be read, RejectedCertificate if it is not sound."""
-    with open(path, "rb") as file:
-        return parse(file.read())
+# The file: section 2 of certificate_format.md
 
 
 def parse(raw: bytes) -> Contents:
-    """Return the contents of the bytes of a file; RejectedCertificate if they are not sound."""
+    """Return header and arrays of a file of valid form."""
+    old = "the file is of version 1 or 2, whose proofs can be forged: save the certificate again with this cvxrelu"
+    require(raw.startswith(MAGIC), old if raw.startswith(b"PK") else "the file is no cvxrelu certificate of version 3")
+    text = raw[len(MAGIC) : raw.find(b"\n", len(MAGIC))]
     try:
-        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-            infos = archive.infolist()
-            stored = all(info.compress_type == zipfile.ZIP_STORED for info in infos)
-            _require(stored and raw[-22:-18] == b"PK\5\6", "the file is compressed, or something follows its end")
-            _require(
-                min((info.header_offset for info in infos), default=0) == 0, "something precedes the file's members"
-            )
-            names = [info.filename for info in infos]
-            _require(len(set(names)) == len(names), "the file has a duplicate member")
-            arrays = {name.removesuffix(".npy"): _array(archive.read(name)) for name in names}
-        header = _header(arrays.pop("header").tobytes())
-    except RejectedCertificate:
-        raise
-    except Exception as error:  # whatever the parsers of zip, npy and JSON raise on damaged bytes
-        raise RejectedCertificate(f"the file is damaged, or no certificate: {error!r}") from error
-    shapes = _shapes(header, arrays)
-    _require(set(arrays) == set(shapes), f"the file must have the members {sorted(shapes)}; got {sorted(arrays)}")
-    for name, (dtype, shape) in shapes.items():
-        found = arrays[name]
-        _require(found.dtype.str == dtype and found.shape == shape, f"member {name} must be {dtype} of shape {shape}")
-        _require(dtype != "<f8" or np.isfinite(found).all(), f"member {name} must be finite")
-    _require(content_hash(header, arrays) == header["content_sha256"], "the contents were changed: their hash differs")
-    _check_indices(header, arrays)
+        header = json.loads(text)
+        require(json.dumps(header, sort_keys=True).encode() == text, "the header is not in canonical form")
+        check_header(header)
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise RejectedCertificate(f"the header is damaged: {error}") from error
+    arrays, start = {}, len(MAGIC) + len(text) + 1
+    for name, dtype, *shape in layout(header):
+        count = math.prod(header["sizes"].get(size) if size.isalpha() else int(size) for size in shape)
+        require(start + count * np.dtype(dtype).itemsize <= len(raw), f"the file ends within {name}")
+        shape = [header["sizes"].get(size) if size.isalpha() else int(size) for size in shape]
+        arrays[name] = np.frombuffer(raw, dtype, count, start).reshape(shape)
+        require(dtype != "<f8" or np.isfinite(arrays[name]).all(), f"{name} must be finite")
+        start += arrays[name].nbytes
+    require(start == len(raw), "bytes follow the last array")
     return Contents(header, arrays)
 
 
-def _array(raw: bytes) -> NDArray[Any]:
-    """Return an array of the npy format 1.0: no pickle, C order, and exactly as many bytes as it says."""
-    stream = io.BytesIO(raw)
-    _require(np.lib.format.read_magic(stream) == (1, 0), "a member is not of the npy format 1.0")
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-    body = raw[stream.tell() :]
-    _require(not fortran and dtype.str in ("<f8", "<i8", "|u1"), "a member has another type than <f8, <i8 and |u1")
-    _require(len(body) == dtype.itemsize * math.prod(shape), "a member has missing or trailing bytes")
-    return np.frombuffer(body, dtype).reshape(shape)
+def layout(header: dict[str, Any]) -> list[list[str]]:
+    """Return name, type and shape of the arrays, in the order of the file."""
+    nuclear = ", outputs <f8 blocks c" if header["penalty"] == "nuclear" else ""
+    return [array.split() for array in (ALL + nuclear + PROOFS[header["proof"]]).split(",")]
 
 
-def _header(raw: bytes) -> dict[str, Any]:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        _require(len(dict(pairs)) == len(pairs), "the header has a duplicate key")
-        return dict(pairs)
+def check_header(header: Any) -> None:
+    """Check the values of the header."""
+    require(set(header) == KEYS, f"the header must have the keys {sorted(KEYS)}")
+    for key, choices in CHOICES.items():
+        require(header[key] in choices, f"{key} must be one of {choices}; got {header[key]!r}")
+    lam, delta, sizes, is_global = header["lam"], header["delta"], header["sizes"], header["scope"] == "global"
+    require(type(lam) is float and 0.0 <= lam < math.inf, "lam must be a finite float >= 0")
+    huber = type(delta) is float and 0.0 < delta < math.inf
+    require(huber if header["loss"] == "huber" else delta is None, "delta must be > 0 for huber, else null")
+    names = {size for _, _, *shape in layout(header) for size in shape if size.isalpha()}
+    fits = set(sizes) == names and all(type(size) is int and 0 <= size < 2**40 for size in sizes.values())
+    require(fits and sizes.get("bytes", 0) in (0, -(-sizes["n"] // 8)), f"sizes must be {sorted(names)} from 0 to 2^40")
+    fits = header["kind"] == "relu" and header["penalty"] == "group_l1" and lam > 0.0 and sizes["c"] == 1
+    require(fits or not is_global, "scope global takes ReLU networks with one output, group_l1 and lam > 0")
+    require(header["kind"] == "gated" or header["penalty"] != "nuclear", "ReLU networks have no nuclear penalty")
+    require(is_global == (header["proof"] is not None), "a proof is of scope global")
 
-    def refuse(constant: str) -> None:
-        raise RejectedCertificate(f"the header holds {constant}")
 
-    header: dict[str, Any] = json.loads(raw.decode(), object_pairs_hook=unique, parse_constant=refuse)
-    _require(
-        isinstance(header, dict) and header.get("format") == "cvxrelu certificate", "this is no cvxrelu certificate"
+def check_entries(arrays: dict[str, Array], rows: int, columns: int) -> None:
+    """Check the sparse matrix of multipliers >= 0: places (row, column) must be in range and ascend."""
+    places, (down, right) = arrays["places"], np.diff(arrays["places"], axis=0).T
+    require(((places >= 0) & (places < (rows, columns))).all(), "an entry is out of range")
+    require(((down > 0) | ((down == 0) & (right > 0))).all(), "the places of entries must ascend")
+    require((arrays["multipliers"] >= 0.0).all(), "multipliers must be >= 0")
+
+
+# Numbers: section 3
+
+
+def rational(values: Any) -> Any:
+    """Return an array of numbers as fractions of the same values."""
+    return np.frompyfunc(Fraction, 1, 1)(np.asarray(values, dtype=object))
+
+
+def integers(values: Any) -> tuple[Any, int]:
+    """Return integers and q > 0 such that the fractions ``values`` are integers / q."""
+    q = math.lcm(*(value.denominator for value in values.flat))
+    return np.frompyfunc(lambda value: value.numerator * (q // value.denominator), 1, 1)(values), q
+
+
+def times(A: Array, B: Array, interval: bool = False) -> tuple[Array, Fraction]:
+    """Return M and a unit: A @ B is M times the unit, exactly, or as float64 computes it."""
+    if interval:
+        return A @ B, Fraction(1)
+    (a, p), (b, q) = integers(rational(A)), integers(rational(B))
+    return a @ b, Fraction(1, p * q)
+
+
+def radius(length: int, sizes: Array) -> Array:
+    """Return bounds of the errors of float64 sums of ``length`` products with absolute values ``sizes`` (Lemma 1)."""
+    return (length + 16) * (2.0**-52 * sizes + 2.0**-1000)
+
+
+def root_above(square: Any) -> Fraction:
+    """Return an upper bound of the square root (Lemma 2)."""
+    inner, q = square.numerator * square.denominator << 256, square.denominator << 128
+    return Fraction(math.isqrt(inner - 1) + 1 if inner else 0, q)
+
+
+def decimal(value: Fraction, way: Context) -> Decimal:
+    """Return the number as a decimal one of 30 digits, rounded down or up."""
+    return way.divide(Decimal(value.numerator), Decimal(value.denominator))
+
+
+def log_sum_exp_above(differences: list[Fraction]) -> Fraction:
+    """Return an upper bound of ln(1 + sum_k exp(differences_k)) (Lemma 3)."""
+    terms, total = [Decimal(0), *(decimal(value, UP) for value in differences)], Decimal(0)
+    for term in terms:
+        total = UP.add(total, UP.next_plus(UP.exp(UP.subtract(term, max(terms)))))
+    return Fraction(UP.add(max(terms), UP.next_plus(UP.ln(total))))
+
+
+def entropy_below(p: Fraction) -> Fraction:
+    """Return a lower bound of -p ln p for p in [0, 1] (Lemma 3)."""
+    log = UP.next_plus(UP.ln(decimal(p, UP))) if p else Decimal(0)
+    return Fraction(decimal(p, DOWN)) * max(-Fraction(log), Fraction(0))
+
+
+def is_semidefinite(S: Array) -> bool:
+    """Return whether a symmetric matrix of integers is positive semidefinite (Lemma 6)."""
+    last = 1
+    while len(S):
+        pivot, row, rest = S[0, 0], S[0, 1:], S[1:, 1:]
+        if pivot < 0 or (pivot == 0 and row.any()):
+            return False
+        S, last = (rest, last) if pivot == 0 else ((pivot * rest - np.outer(row, row)) // last, pivot)
+    return True
+
+
+def real(name: str, values: Any) -> Array:
+    """Return an array as float64 of the same values; ValueError if there is none."""
+    array = np.asarray(values)
+    with np.errstate(all="ignore"):
+        floats = array.astype("<f8") + 0.0 if array.dtype.kind in "fiub" else np.empty(0)
+        if floats.size and np.isfinite(floats).all() and (floats.astype(array.dtype) == array).all():
+            return np.ascontiguousarray(floats)
+    raise ValueError(f"{name} must hold finite numbers that float64 represents; got {array.dtype} {array.shape}")
+
+
+def digest(*arrays: Array) -> str:
+    """Return the SHA-256 of the shapes and bytes of arrays."""
+    shapes = json.dumps([list(array.shape) for array in arrays]).encode()
+    return hashlib.sha256(shapes + b"".join(array.tobytes() for array in arrays)).hexdigest()
+
+
+# The upper bound: section 4
+
+
+def upper_bound(problem: Problem) -> Fraction:
+    """Return an upper bound of the objective of the weights of the file (Lemma 4)."""
+    header, arrays, blocks = problem.header, problem.arrays, problem.arrays["blocks"]
+    shape = (1 + (header["kind"] == "relu"), problem.Y.shape[1], len(problem.masks))
+    shape = (1, 1, shape[2]) if header["penalty"] == "nuclear" else shape
+    require(((blocks >= 0) & (blocks < math.prod(shape))).all(), "there is no such block")
+    side, k, pattern = np.unravel_index(blocks, shape)
+    if header["penalty"] == "nuclear" or header["scope"] == "global":
+        outputs = arrays.get("outputs", 1.0 - 2.0 * side[:, None])
+    else:
+        require((np.diff(blocks) > 0).all(), "blocks must ascend")
+        outputs = np.where(np.arange(shape[1]) == k[:, None], 1.0 - 2.0 * side[:, None], 0.0)
+    masks = None if header["scope"] == "global" else problem.masks[pattern]
+    return objective_above(problem, arrays["weights"], outputs, masks)
+
+
+def objective_above(problem: Problem, W: Array, outputs: Array, masks: Array | None) -> Fraction:
+    """Return an upper bound of the objective of neurons with input weights w_j, the sums of W (2, m, d) (Lemma 4).
+
+    The predictions are sum_j (X w_j)_+ o_j', or with masks (m, n) sum_j D_j X w_j o_j'; for kind relu, the weights must
+    then be in the cones of the masks.
+    """
+    V, o, penalty = rational(W).sum(axis=0), np.abs(rational(outputs)), problem.header["penalty"]
+    squares, zero = V * V, Fraction(0)
+    if penalty in ("group_l1", "nuclear"):
+        sizes = o.sum(axis=1) if penalty == "group_l1" else map(root_above, (o * o).sum(axis=1))
+        omega = sum((root_above(w) * size for w, size in zip(squares.sum(axis=1), sizes, strict=True)), zero)
+    elif penalty == "squared_l2":
+        omega = squares.sum() / Fraction(2)
+    else:
+        groups = {"l1": squares, "feature_group_l1": squares.sum(axis=0), "none": squares[:0]}
+        omega = sum(map(root_above, groups[penalty].flat), zero)
+    return loss_above(problem, *predictions(problem, W, outputs, masks)) + Fraction(problem.header["lam"]) * omega
+
+
+def predictions(problem: Problem, W: Array, outputs: Array, masks: Array | None) -> tuple[Any, Any]:
+    """Return the predictions of these neurons, and bounds of their errors (Lemma 4)."""
+    f = error = rational(np.zeros_like(problem.Y))
+    X, step = np.hstack([problem.X, problem.X]), max(1, CHUNK // len(problem.X))
+    for part in (slice(start, start + step) for start in range(0, len(outputs), step)):
+        both, O = np.hstack([W[0, part], W[1, part]]).T, outputs[part]
+        z, unit = times(X, both, problem.interval)
+        sizes = np.abs(X) @ np.abs(both) if problem.interval else np.zeros(z.shape)
+        mask = z > 0 if masks is None else masks[part].T
+        if masks is not None and problem.header["kind"] == "relu":  # what float64 does not decide is computed exactly
+            rows = (np.where(mask, z, -z) < (radius(len(both), sizes) if problem.interval else 0)).any(axis=1)
+            outside = np.where(mask[rows], 1, -1) * times(X[rows], both)[0] < 0
+            require(not outside.any(), "weights are outside their cones")
+        multiples, q = (O, 1) if problem.interval else integers(rational(O))
+        f = f + rational(np.where(mask, z, 0) @ multiples) * (unit / q)
+        if problem.interval:
+            error = error + rational(radius(len(both) + len(O), sizes @ np.abs(O)))
+    return f, error
+
+
+def loss_above(problem: Problem, f: Any, error: Any) -> Fraction:
+    """Return an upper bound of F at predictions that may be off by ``error`` (Lemmas 3 and 4)."""
+    n, loss, Y, every = len(f), problem.header["loss"], rational(problem.Y), range(f.shape[1])
+    if loss in ("squared", "huber"):
+        r = np.abs(f - Y) + error
+        inner = r if loss == "squared" else np.minimum(r, Fraction(problem.header["delta"]))
+        return Fraction((inner * (2 * r - inner)).sum()) / (2 * n)
+    if loss == "logistic":
+        return sum((log_sum_exp_above([d]) for d in (error - Y * f).flat), Fraction(0)) / n
+    total = Fraction(0)
+    for z, more, label in zip(f, error, problem.Y.argmax(axis=1).tolist(), strict=True):
+        total += log_sum_exp_above([z[k] - z[label] + more[k] + more[label] for k in every if k != label])
+    return total / n
+
+
+# The lower bound, scope patterns: section 5
+
+
+def dual_value(problem: Problem) -> Fraction:
+    """Return a lower bound of -F*(t); t must be in the domain (Lemmas 3 and 5)."""
+    loss, Y, n = problem.header["loss"], rational(problem.Y), len(problem.Y)
+    u = rational(problem.arrays["t"]) * n
+    if loss in ("squared", "huber"):
+        require(loss == "squared" or (np.abs(u) <= Fraction(problem.header["delta"])).all(), OUTSIDE)
+        return Fraction(-(u * (u / 2 + Y)).sum()) / n
+    p = np.hstack([-Y * u, 1 + Y * u]) if loss == "logistic" else Y + u
+    require((p >= 0).all() and (p.sum(axis=1) == 1).all(), OUTSIDE)
+    return sum(map(entropy_below, p.flat), Fraction(0)) / n
+
+
+def patterns_bound(problem: Problem) -> Fraction:
+    """Return a lower bound of the optimal value among networks with the patterns (Lemmas 5 and 6)."""
+    X, _, header, arrays, masks, interval = problem
+    t, places, penalty, lam, (n, d) = arrays["t"], arrays["places"], header["penalty"], Fraction(header["lam"]), X.shape
+    signs, c, interval = (
+        (-1, 1)[: 1 + (header["kind"] == "relu")],
+        t.shape[1],
+        interval and lam > 0 and penalty != "none",
     )
-    version: Any = header.get("version")
-    _require(version in SCOPES, f"format version {version!r} is unknown: must be one of {list(SCOPES)}")
-    keys = KEYS if SCOPES[version] == "patterns" else {**KEYS, "proof": str}
-    _require(set(header) == set(keys), f"the header must have the keys {sorted(keys)}; got {sorted(header)}")
-    for key, kind in keys.items():
-        _require(type(header[key]) is kind, f"{key} must be of type {kind.__name__}; got {header[key]!r}")
-        _require(kind is not int or header[key] >= 1, f"{key} must be positive")
-        _require(kind is not float or math.isfinite(header[key]), f"{key} must be finite")
-    _require(header["kind"] in ("gated", "relu"), f"kind {header['kind']!r} is unknown")
-    _require(
-        header["scope"] == SCOPES[version],
-        f"scope {header['scope']!r} cannot be checked: must be {SCOPES[version]!r} in version {version}",
+    check_entries(arrays, (len(signs) - 1) * 2 * c * len(masks), n)
+    total, by_feature, step = Fraction(0), rational(np.zeros(d)), max(1, CHUNK // max(n, 2 * c * d))
+    for start in range(0, len(masks), step):
+        D = masks[start : start + step]
+        Z, R = (rational(np.zeros((len(signs), c, len(D), d))) for _ in range(2))
+        for s, k in np.ndindex(len(signs), c):
+            first = (s * c + k) * len(masks) + start
+            entries = slice(*np.searchsorted(places[:, 0], [first, first + len(D)]))
+            T, G, (i, j) = signs[s] * np.where(D, t[:, k], 0.0), np.zeros(D.shape), (places[entries] - [first, 0]).T
+            G[i, j] = np.where(D[i, j], 1.0, -1.0) * arrays["multipliers"][entries]
+            Z[s, k] = sum(rational(M) * unit for M, unit in (times(T, X, interval), times(G, X, interval)))
+            R[s, k] += rational(radius(2 * n, (np.abs(T) + np.abs(G)) @ np.abs(X))) if interval else 0
+        squares = (np.abs(Z) + R) ** 2
+        if penalty == "none" or lam == 0:
+            require(not squares.any(), "without a penalty the dual point must vanish on all networks")
+        elif penalty == "squared_l2":
+            total += squares.sum() / (2 * lam)
+        elif penalty == "feature_group_l1":
+            by_feature += squares.sum(axis=(0, 1, 2))
+        elif penalty == "nuclear":
+            rooms = [lam - root_above((R[0, :, i] ** 2).sum()) for i in range(len(D))]
+            require(all(has_norm(Z[0, :, i], room) for i, room in enumerate(rooms)), ABOVE)
+        else:
+            require(((squares if penalty == "l1" else squares.sum(axis=-1)) <= lam**2).all(), ABOVE)
+    require((by_feature <= lam**2).all(), ABOVE)
+    return dual_value(problem) - total
+
+
+def has_norm(Z: Any, bound: Fraction) -> bool:
+    """Return whether the spectral norm of Z (c, d) is at most the bound (Lemma 6)."""
+    M, q = integers(Z)
+    limit = math.floor((bound * q) ** 2) * np.eye(len(M), dtype=int).astype(object)
+    return bound >= 0 and is_semidefinite(limit - M @ M.T)
+
+
+# The lower bound, scope global: section 6
+
+
+def global_bound(problem: Problem) -> Fraction:
+    """Return a lower bound of the optimal value among networks of any width (Lemmas 7 and 8)."""
+    lines, basis, row_lines = (problem.arrays[name] for name in ("lines", "basis", "row_lines"))
+    t, sizes, lam = (
+        rational(problem.arrays["t"][:, 0]),
+        rational(problem.arrays["row_sizes"]),
+        Fraction(problem.header["lam"]),
     )
-    _require(header["rigor"] in RIGORS, f"rigor {header['rigor']!r} is unknown: must be one of {RIGORS}")
-    _require(header["penalty"] in PENALTIES, f"penalty {header['penalty']!r} is unknown")
-    _require(header["kind"] == "gated" or header["penalty"] != "nuclear", "a ReLU program has no nuclear penalty")
-    _require(header["x_dtype"] in ("float32", "float64"), f"x_dtype {header['x_dtype']!r} is unknown")
-    _require(header["lam"] >= 0.0, f"lam must not be negative; got {header['lam']!r}")
-    if header["scope"] == "global":
-        _require(header["proof"] in PROOFS, f"proof {header['proof']!r} is unknown")
-        fits = (header["kind"], header["penalty"], header["c"]) == ("relu", "group_l1", 1) and header["lam"] > 0.0
-        _require(fits, "scope 'global' is of ReLU programs with group_l1, lam > 0 and one output")
-        _require(header["rigor"] == "floating_point", "scope 'global' cannot be checked without rounding")
-    loss = header["loss"]
-    _require(loss.get("name") in LOSSES, f"loss {loss!r} is unknown")
-    _require(set(loss) == ({"name", "delta"} if loss["name"] == "huber" else {"name"}), f"loss {loss!r} is unknown")
-    delta = loss.get("delta", 1.0)
-    _require(type(delta) is float and 0.0 < delta < math.inf, f"delta must be positive; got {delta!r}")
-    return header
+    fits = 1 <= len(basis) <= 64 and len(lines) >= 1 and (np.abs(row_lines) <= len(lines)).all() and (sizes >= 0).all()
+    require(fits, "the rank must be from 1 to 64, and rows must be on lines and of sizes >= 0")
+    k, sides = np.abs(row_lines) - 1, np.sign(row_lines).astype(object)
+    (M, unit), (gram, square), sums = times(lines, basis), times(basis, basis.T), rational(np.zeros((2, len(lines))))
+    rest = rational(problem.X) - (sides * sizes)[:, None] * (M * unit)[k]
+    slack = sum((abs(s) * root_above(row @ row) for s, row in zip(t, rest, strict=True)), Fraction(0))
+    stretch = (np.abs(gram) * square).sum(axis=1).max()
+    require(lam > slack and stretch > 0, "the lines are too far from the rows")
+    np.add.at(sums, ((row_lines < 0).astype(int), k), t * sizes * np.abs(sides))
+    (E, scale), (sums, q) = integers(rational(lines)), integers(sums)
+    terms = Terms(E, sums[0] + sums[1], -(sums[1] @ E), scale, scale * q, (lam - slack) ** 2 / stretch)
+    proofs = {"cones": check_cones, "maximum": check_maximum, "relaxation": check_relaxation}
+    proofs[problem.header["proof"]](terms, problem.arrays)
+    return dual_value(problem)
 
 
-def _shapes(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Return type and shape of each member of such a file."""
-    n, d, c, n_patterns = (header[key] for key in ("n", "d", "c", "n_patterns"))
-    n_nonzero = arrays["blocks"].size if "blocks" in arrays else 0
-    shapes = {
-        "patterns": ("|u1", (n_patterns, -(-n // 8))),
-        "blocks": ("<i8", (n_nonzero,)),
-        "weights": ("<f8", (n_nonzero, d)),
-        "t": ("<f8", (n, c)),
-    }
-    if "gates" in arrays:
-        shapes["gates"] = ("<f8", (d, n_patterns))
-    if header["scope"] == "global":
-        shapes |= _shapes_of_proof(header, arrays)
-    elif header["kind"] == "relu":
-        n_entries = arrays["multiplier_values"].size if "multiplier_values" in arrays else 0
-        shapes["multiplier_values"] = ("<f8", (n_entries,))
-        shapes["multiplier_rows"] = ("<i8", (n_entries,))
-        shapes["multiplier_starts"] = ("<i8", (2 * c * n_patterns + 1,))
-    return shapes
+def ray(terms: Terms, side: int, v: Array, z: Array) -> Ray:
+    """Return a ray of a proof for f (side 1) or -f (side -1)."""
+    value = side * (terms.w0 @ v + terms.tau @ np.maximum(z, 0))
+    return Ray(v, z, value, max(abs(entry).bit_length() for entry in v))
 
 
-def _shapes_of_proof(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[str, tuple[str, tuple[int, ...]]]:
-    def size(name: str, axis: int = 0) -> int:
-        shape = arrays[name].shape if name in arrays else ()
-        return shape[axis] if len(shape) > axis else 0
-
-    r, n_lines, n_leaves, n_entries = size("basis", 1), size("lines"), size("leaf_points"), size("leaf_values")
-    shapes: dict[str, tuple[str, tuple[int, ...]]] = {
-        "basis": ("<f8", (header["d"], r)),
-        "lines": ("<f8", (n_lines, r)),
-        "row_lines": ("<i8", (header["n"],)),
-    }
-    if header["proof"] == "relaxation":
-        return shapes | dict.fromkeys(("rho", "gamma", "delta"), ("<f8", (2, n_lines)))
-    return shapes | {
-        "axes": ("<f8", (r, r)),
-        "cuts": ("|u1", (size("cuts"), 2)),
-        "shares": ("<f8", (size("shares"),)),
-        "leaf_points": ("<f8", (n_leaves, r)),
-        "leaf_values": ("<f8", (n_entries,)),
-        "leaf_lines": ("<i8", (n_entries,)),
-        "leaf_starts": ("<i8", (n_leaves + 1,)),
-    }
-
-
-def _check_indices(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
-    n, n_blocks = header["n"], (2 if header["kind"] == "relu" else 1) * header["c"] * header["n_patterns"]
-    blocks, padding = arrays["blocks"], -header["n"] % 8
-    _require(not (arrays["patterns"][:, -1] & (2**padding - 1)).any(), "bits past the last row must be zero")
-    _require((np.diff(blocks) > 0).all(), "the numbers of the blocks must ascend")
-    _require(((blocks >= 0) & (blocks < n_blocks)).all(), "there is no such block")
-    if header["scope"] == "global":
-        _check_proof(header, arrays)
-    elif header["kind"] == "relu":
-        values = _check_sparse(arrays, "multiplier_values", "multiplier_rows", "multiplier_starts", n)
-        _require((values >= 0.0).all(), f"multipliers must be >= 0; got {values.min(initial=0.0)!r}")
+def check_cones(terms: Terms, arrays: dict[str, Array]) -> None:
+    """Check that cones which cover the space prove the bound of f and -f (Lemma 9)."""
+    r, points, nodes, leaf = terms.E.shape[1], arrays["points"], iter(arrays["cuts"].tolist()), 0
+    check_entries(arrays, len(points), len(terms.E))
+    require((arrays["multipliers"] <= 1.0).all(), "multipliers of leaves must be in [0, 1]")
+    require(len(arrays["cuts"]) >= 2 << r, "the cones do not cover the space")
+    for side in (1, -1):
+        units = np.eye(r, dtype=int).astype(object)
+        ends = [[ray(terms, side, s * units[j], s * terms.E[:, j]) for s in (-1, 1)] for j in range(r)]
+        stack = [(0, [ends[j][i >> j & 1] for j in range(r)]) for i in range(1 << r)]
+        while stack:
+            (depth, V), (a, b, alpha, beta) = stack.pop(), next(nodes, (0, 0, 0, 1))
+            if alpha == beta == 0:
+                require(leaf < len(points), "there are more leaves than points")
+                check_leaf(terms, side, V, arrays, leaf)
+                leaf += 1
+                continue
+            fits = max(a, b) < r and a != b and min(alpha, beta) > 0 and depth < DEEPEST
+            require(fits, "a cone is cut at no edge, or too often")
+            w = ray(terms, side, alpha * V[a].v + beta * V[b].v, alpha * V[a].z + beta * V[b].z)
+            stack += [(depth + 1, [w if j == gone else V[j] for j in range(r)]) for gone in (a, b)]
+    require(next(nodes, None) is None and leaf == len(points), "there are more cones than cover the space")
 
 
-def _check_sparse(
-    arrays: dict[str, NDArray[Any]], values: str, columns: str, starts: str, n_columns: int
-) -> NDArray[Any]:
-    """Return the values of a sparse matrix by rows, of the members with these names; its form is checked."""
-    indices, begins = arrays[columns], arrays[starts]
-    sound = begins[0] == 0 and begins[-1] == len(indices) and (np.diff(begins) >= 0).all()
-    _require(sound, f"{starts} are invalid")
-    _require(((indices >= 0) & (indices < n_columns)).all(), f"{columns} has indices out of range")
-    owners = np.repeat(np.arange(len(begins) - 1), np.diff(begins))
-    _require((np.diff(owners * n_columns + indices) > 0).all(), f"{columns} must ascend in each part")
-    return arrays[values]
+def check_leaf(terms: Terms, side: int, V: list[Ray], arrays: dict[str, Array], leaf: int) -> None:
+    """Check the bound of a cone (Lemma 9)."""
+    Z, tau, top = np.array([v.z for v in V]), side * terms.tau, max(v.bits for v in V)
+    used = np.flatnonzero((Z > 0).any(axis=0) & (Z < 0).any(axis=0) & (tau < 0))
+    Z, entries = Z[:, used], slice(*np.searchsorted(arrays["places"][:, 0], [leaf, leaf + 1]))
+    c = (np.array([1 << (top - v.bits) for v in V], dtype=object) @ Z > 0).astype(int).astype(object)
+    for line, value in zip(arrays["places"][entries, 1], arrays["multipliers"][entries].tolist(), strict=True):
+        c[used == line] = Fraction(value)
+    x, q = integers(rational(arrays["points"][leaf]))
+    excess = (np.maximum(Z, 0) - c * Z) @ -tau[used]
+    below = all((v.value + more) * q <= (v.v @ x) * terms.unit for v, more in zip(V, excess, strict=True))
+    require(below and x @ x <= terms.limit * q**2, "the function exceeds the bound of a leaf")
 
 
-def _check_proof(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
-    n_lines = len(arrays["lines"])
-    _require((np.abs(arrays["row_lines"]) <= n_lines).all(), "a row is on no line of the file")
-    if header["proof"] == "relaxation":
-        _require((arrays["delta"] >= 0.0).all(), "delta must be >= 0")
-        return
-    cuts, shares = arrays["cuts"], arrays["shares"]
-    _require((cuts < len(arrays["axes"])).all(), "a cone is cut at no edge")
-    n_cuts = int(np.count_nonzero(cuts[:, 0] != cuts[:, 1]))
-    _require(
-        (len(shares), len(arrays["leaf_points"])) == (n_cuts, len(cuts) - n_cuts), "there are other cuts or leaves"
+def check_maximum(terms: Terms, arrays: dict[str, Array]) -> None:
+    """Check the bound of f and -f on each arc of the circle between kinks (Lemma 10)."""
+    require(terms.E.shape[1] <= 2, "an exact maximum is of rank at most 2")
+    E, limit = np.column_stack([terms.E, 0 * terms.tau])[:, :2], terms.limit * terms.unit**2
+    across = [s * np.array([-y, x]) for x, y in E for s in (1, -1) if x or y]
+    axes = [np.array(axis, dtype=object) for axis in ((1, 0), (0, 1), (-1, 0), (0, -1))]
+    turns = sorted([*axes, *across], key=lambda turn: angle(*turn))
+    values = [np.append(terms.w0, 0)[:2] @ turn + terms.tau @ np.maximum(E @ turn, 0) for turn in turns]
+    for a, b, at_a, at_b in zip([turns[-1], *turns], turns, [values[-1], *values], values, strict=False):
+        width = a[0] * b[1] - a[1] * b[0]
+        h = at_a * np.array([b[1], -b[0]]) - at_b * np.array([a[1], -a[0]])
+        inside = any(s * (a[0] * h[1] - a[1] * h[0]) >= 0 <= s * (h[0] * b[1] - h[1] * b[0]) for s in (1, -1))
+        require(at_b**2 <= limit * (b @ b) and (not width or not inside or h @ h <= limit * width**2), ABOVE)
+
+
+def angle(x: int, y: int) -> tuple[int, Fraction]:
+    """Return a key that sorts vectors (x, y) != 0 by their angle in [0, 2 pi)."""
+    quadrant = 0
+    while not (x > 0 and y >= 0):
+        x, y, quadrant = y, -x, quadrant + 1
+    return quadrant, Fraction(y, x)
+
+
+def check_relaxation(terms: Terms, arrays: dict[str, Array]) -> None:
+    """Check that quadratic functions bound f and -f on the unit ball (Lemma 11)."""
+    E, scale, r, multipliers, corners = terms.E, terms.scale, terms.E.shape[1], arrays["multipliers"], arrays["corners"]
+    heights = np.array([root_above(Fraction(e @ e, scale**2)) for e in E])
+    require((multipliers[:, [0, 2, 3]] >= 0).all() and (corners[:, 1] >= 0).all(), "multipliers must be >= 0")
+    for side, (rho, gamma, delta, kappa), (nu, mu) in zip(
+        (1, -1), rational(multipliers), rational(corners), strict=True
+    ):
+        tau, w0 = side * terms.tau * Fraction(scale, terms.unit), side * terms.w0 * Fraction(1, terms.unit)
+        m = np.maximum(np.abs(gamma) + delta * heights, np.maximum(-tau, 0))
+        require(((tau + m) ** 2 <= 8 * rho * kappa).all(), "kappa is too small")
+        S, (curvature, q) = np.full((r + 1, r + 1), nu), integers(rho - delta)
+        S[0, 1:] = S[1:, 0] = -(w0 + (tau + gamma) @ E / (2 * scale)) / 2
+        S[1:, 1:] = mu * np.eye(r, dtype=int).astype(object) - (E.T * curvature) @ E * Fraction(1, 2 * q * scale**2)
+        require(is_semidefinite(integers(S)[0]), "a quadratic function exceeds its bound")
+        require(0 <= nu + mu + kappa.sum() and (nu + mu + kappa.sum()) ** 2 <= terms.limit, ABOVE)
+
+
+# The verdict
+
+
+def sentence(verdict: dict[str, Any]) -> str:
+    """Return a verdict in words."""
+    s = verdict["statement"]
+    delta = "" if s["delta"] is None else f" (delta={s['delta']!r})"
+    of = "two-layer ReLU network of any width"
+    of = f"{s['kind']} network with the {s['patterns']['count']} activation patterns" if s["patterns"] else of
+    return (
+        f"verified in {verdict['arithmetic']} arithmetic: on the {s['n']} x {s['d']} data (c={s['c']}, SHA-256 "
+        f"{s['data_sha256'][:12]}), with {s['loss']}{delta} loss, penalty {s['penalty']} and lam={s['lam']!r}, no {of} has an "
+        f"objective below\n  {verdict['lower']}\nand that of the {'given network' if s['network'] else 'weights in the file'}"
+        f" is at most\n  {verdict['upper']}"
     )
-    _require(((shares > 0.0) & (shares < 1.0)).all(), "a cone is cut outside an edge")
-    values = _check_sparse(arrays, "leaf_values", "leaf_lines", "leaf_starts", n_lines)
-    _require(((values >= 0.0) & (values <= 1.0)).all(), "leaf_values must be in [0, 1]")
 
 
-def content_hash(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> str:
-    """Return the hash of everything in the file, of itself apart."""
-    rest = {key: value for key, value in header.items() if key != "content_sha256"}
-    digest = hashlib.sha256(_canonical_json(rest))
-    for name in sorted(arrays):
-        digest.update(f"\n{name} {arrays[name].dtype.str} {list(arrays[name].shape)}\n".encode())
-        digest.update(arrays[name].tobytes())
-    return digest.hexdigest()
+def mapped(rows: dict[str, Any], X: Array, y: Array) -> tuple[Array, Array]:
+    """Return the rows to which the header's map takes the data (section 2)."""
+    try:
+        shift, scale, y_shift, y_scale = (real(k, rows[k]) for k in ("x_shift", "x_scale", "y_shift", "y_scale"))
+        if rows["classes"] is not None:
+            y = np.array([[value == name for name in rows["classes"]] for value in y.ravel().tolist()], dtype=float)
+            y = 2.0 * y[:, 1] - 1.0 if y.shape[1] == 2 else y
+        with np.errstate(all="ignore"):
+            X, y = (real("X", X) - shift) / scale, (real("y", y).reshape(len(y), -1) - y_shift) / y_scale
+        return np.column_stack([X, np.ones(len(X))]) if rows["bias"] is True else X, y
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise RejectedCertificate(f"the map of the rows does not fit the data: {error}") from error
 
 
-def problem_hash(X: NDArray[Any], Y: NDArray[Any], lam: float, loss: dict[str, Any], penalty: str) -> str:
-    """Return the hash of data (as from `canonical_data`), lam, loss and penalty."""
-    name = {key: value.hex() if isinstance(value, float) else value for key, value in loss.items()}
-    facts = {"X": X.shape, "Y": Y.shape, "dtype": "<f8", "lam": lam.hex(), "loss": name, "penalty": penalty}
-    return hashlib.sha256(_canonical_json(facts) + b"\n" + X.tobytes() + Y.tobytes()).hexdigest()
+def check(
+    contents: Contents, X: Any, y: Any, *, interval: bool = False, max_memory: float = 4e9, **given: Any
+) -> dict[str, Any]:
+    """Return the verdict, the object that --json prints; RejectedCertificate if the file does not prove the statement.
 
-
-def _canonical_json(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-
-
-def canonical_data(X: Any, y: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return X (n, d), Y (n, c) as little-endian float64 in C order, without -0.0; ValueError if they are no data."""
-    arrays = []
-    for name, value in (("X", X), ("y", y)):
-        array = np.asarray(value)
-        if array.dtype.kind not in "fiub" or array.size == 0 or not np.isfinite(array).all():
-            raise ValueError(f"{name} must hold finite real numbers; got {array.dtype} of shape {array.shape}")
-        arrays.append(np.ascontiguousarray(array, dtype="<f8") + 0.0)
-    X, Y = arrays
+    ``given`` holds the parts of the statement: kind, scope, loss, delta, penalty, lam, patterns (n, P) and network, the pair
+    W1 (m, d), w2 (m,) or (m, c). Those missing, or None, are as in the file. ValueError if data or network are invalid, or
+    the check needs more memory than allowed.
+    """
+    started, (header, arrays), sizes = time.perf_counter(), contents, contents.header["sizes"]
+    given = {key: value for key, value in given.items() if value is not None}
+    patterns, network = given.pop("patterns", None), given.pop("network", None)
+    if estimate(header, interval)[1] > max_memory:
+        raise ValueError(f"the check needs about {estimate(header, interval)[1]:.1e} bytes, more than allowed")
+    X, y = np.asarray(X), np.asarray(y)
+    X, Y = (
+        real(*each)
+        for each in zip("Xy", (X, y) if header["rows"] is None else mapped(header["rows"], X, y), strict=True)
+    )
     if X.ndim != 2 or Y.ndim not in (1, 2) or len(X) != len(Y):
         raise ValueError(f"X must be (n, d) and y (n,) or (n, c); got {X.shape} and {Y.shape}")
-    return X, Y.reshape(len(X), -1)
-
-
-# Arithmetic: float64, or rational numbers
-
-
-@dataclass(frozen=True)
-class _Arithmetic:
-    """Numbers of one kind. Multiples of the last three, all zero for rational numbers, bound errors of rounding.
-
-    Attributes
-    ----------
-    name : str
-        As in `Verdict`.
-    number, array : callable
-        Turn a number or an array of float64 into this kind.
-    norms : callable
-        The Euclidean norms of the rows of an array, or slightly more.
-    eps, tiny, tiny_root : float
-        Relative error, with room; underflow of a product; underflow of a square, under the root.
-    """
-
-    name: str
-    number: Callable[[Any], Any]
-    array: Callable[[NDArray[Any]], NDArray[Any]]
-    norms: Callable[[NDArray[Any]], NDArray[Any]]
-    eps: float
-    tiny: float
-    tiny_root: float
-
-
-def _norms(rows: NDArray[Any]) -> NDArray[Any]:
-    """Return the Euclidean norms of the rows in float64, by entries of unit size."""
-    if rows.shape[1] == 1:
-        single: NDArray[Any] = np.abs(rows[:, 0])
-        return single
-    largest = np.abs(rows).max(axis=1, keepdims=True, initial=0.0)
-    units = rows / np.where(largest > 0.0, largest, 1.0)
-    norms: NDArray[Any] = largest[:, 0] * np.sqrt(np.sum(units * units, axis=1))
-    return norms
-
-
-def _norms_above(rows: NDArray[Any]) -> NDArray[Any]:
-    """Return the Euclidean norms of rows of fractions, rounded up as in `root_above`."""
-    if rows.shape[1] == 1:
-        single: NDArray[Any] = np.abs(rows[:, 0])
-        return single
-    return np.array([root_above(sum(x * x for x in row)) for row in rows], dtype=object)
-
-
-def root_above(square: Fraction) -> Fraction:
-    """Return a fraction >= the square root, equal to it where that is one, else at most 2^-128 relatively above."""
-    inner = square.numerator * square.denominator << 256
-    root = math.isqrt(inner)
-    return Fraction(root if root * root == inner else root + 1, square.denominator << 128)
-
-
-def _fractions(values: NDArray[Any]) -> NDArray[Any]:
-    array: NDArray[Any] = np.empty(values.size, dtype=object)
-    array[:] = [Fraction(value) for value in values.ravel().tolist()]
-    return array.reshape(values.shape)
-
-
-FLOATS = _Arithmetic("floating_point", float, np.asarray, _norms, EPS, TINY, 1e-153)
-RATIONALS = _Arithmetic("exact", Fraction, _fractions, _norms_above, 0.0, 0.0, 0.0)
-
-
-# The check
-
-
-def check(contents: Contents, X: Any, y: Any, exact: bool = False) -> Verdict:
-    """Return what was derived; RejectedCertificate if it does not bear out the claims.
-
-    ``exact`` derives both bounds in rational arithmetic too, for squared and Huber loss. A claim of rigor "rounded"
-    must then hold with no rounding at all. ValueError if the data are unusable or an exact check is out of reach.
-    """
-    header = contents.header
-    X, Y = canonical_data(X, y)
-    found = problem_hash(X, Y, header["lam"], header["loss"], header["penalty"])
-    _require(
-        found == header["problem_sha256"], "X, y, lam, loss or penalty are not those of the certificate: hash differs"
+    Y, statement = (
+        Y.reshape(len(X), -1),
+        {key: header[key] for key in ("kind", "scope", "loss", "delta", "penalty", "lam", "rows")},
     )
-    _require(X.shape == (header["n"], header["d"]), "n and d are not those of X")
-    _require(Y.shape[1] == header["c"], "c is not that of y")
-    if exact:
-        _check_exact_reach(header)
-    with np.errstate(all="ignore"):
-        problem = _Problem(contents, X, Y, FLOATS)
-        problem.check_labels()
-        problem.check_gates()
-        primal = _Primal(problem)
-        upper, upper_rounding = primal.bound()
-        lower, lower_rounding = _Dual(problem).bound()
-    numbers = (upper, upper_rounding, lower, lower_rounding)
-    _require(all(math.isfinite(number) for number in numbers), "the bounds overflow in float64")
-    if exact:
-        problem = _Problem(contents, X, Y, RATIONALS)
-        primal = _Primal(problem)
-        upper, lower = primal.bound()[0], _Dual(problem).bound()[0]
-        if header["rigor"] == "rounded":
-            upper_rounding = lower_rounding = 0.0
-    claims = header["lower"], header["upper"]
-    _require(claims[0] <= claims[1], f"the claimed lower bound {claims[0]!r} is above the upper bound {claims[1]!r}")
-    _require(
-        claims[1] >= upper - type(upper)(upper_rounding),
-        f"the claimed upper bound {claims[1]!r} is below the objective {float(upper)!r} of the weights",
+    for key, value in given.items():
+        require(statement[key] == value, f"the file is about {key} {statement[key]!r}, not {value!r}")
+    statement["from_file"] = [key for key, value in statement.items() if value is not None and key not in given]
+    facts = {"n": len(X), "d": X.shape[1], "c": Y.shape[1], "data_sha256": digest(X, Y)}
+    require(facts.items() <= {**header, **sizes}.items(), "these are not the data of the file")
+    labels = {"logistic": np.abs(Y) == 1.0, "softmax": np.isin(Y, (0.0, 1.0)) & (Y.sum(axis=1, keepdims=True) == 1.0)}
+    require(
+        labels.get(header["loss"], np.ones(1)).all(), "the labels must be -1 or 1 (logistic), or one-hot rows (softmax)"
     )
-    _require(
-        claims[0] <= lower + type(lower)(lower_rounding),
-        f"the claimed lower bound {claims[0]!r} is above the dual objective {float(lower)!r} of the dual point",
+    statement |= {**facts, "patterns": None, "network": None}
+    masks = np.ones((1, len(X)), dtype=bool)
+    if header["scope"] == "patterns":
+        masks = np.unpackbits(arrays["patterns"], axis=1, count=len(X)).view(bool)
+        statement["patterns"] = {"count": len(masks), "sha256": digest(np.packbits(masks, axis=1))}
+        columns = masks if patterns is None else np.asarray(patterns, dtype=bool).T
+        require(
+            {mask.tobytes() for mask in masks} == {column.tobytes() for column in columns}, "the patterns are others"
+        )
+        statement["from_file"] += ["patterns"] if patterns is None else []
+    problem = Problem(X, Y, header, arrays, masks, interval)
+    if network is None:
+        upper = upper_bound(problem)
+    else:
+        W1, w2 = real("W1", network[0]), real("w2", network[1]).reshape(len(network[1]), -1)
+        if (
+            W1.shape != (len(w2), X.shape[1])
+            or w2.shape[1:] != Y.shape[1:]
+            or header["kind"] + header["penalty"] != "relugroup_l1"
+        ):
+            raise ValueError("a network is W1 (m, d) and w2 (m,) or (m, c), of kind relu and penalty group_l1")
+        statement["network"], upper = digest(W1, w2), objective_above(problem, np.stack([W1, 0 * W1]), w2, None)
+    lower = patterns_bound(problem) if header["scope"] == "patterns" else global_bound(problem)
+    verdict: dict[str, Any] = {"verified": True, "statement": statement}
+    shown = not interval and header["loss"] in ("squared", "huber")
+    for name, value, way in (("lower", lower, DOWN), ("upper", upper, UP)):
+        verdict[name] = str(decimal(value, way))
+        verdict[f"{name}_exact"] = f"{Decimal(value.numerator):f}/{Decimal(value.denominator):f}" if shown else None
+    arithmetic = "interval" if interval else "exact"
+    return {**verdict, "arithmetic": arithmetic, "seconds": time.perf_counter() - started}
+
+
+def estimate(header: dict[str, Any], interval: bool) -> tuple[float, float]:
+    """Return about the seconds and the bytes that a check takes."""
+    sizes = {"patterns": 0, "lines": 0, "rank": 0, "cones": 0, **header["sizes"]}
+    n, d, c, m, P, K, r, cones = (sizes[k] for k in ("n", "d", "c", "blocks", "patterns", "lines", "rank", "cones"))
+    products, others = (
+        n * d * (m + 4 * c * P),
+        20 * (m + 2 * c * P) * d + n * (m + 100 * c + 20 * d + 20 * r) + K * r * r,
     )
-    return Verdict(
-        lower=_towards(lower, -math.inf),
-        upper=_towards(upper, math.inf),
-        claimed_lower=claims[0],
-        claimed_upper=claims[1],
-        lower_rounding=lower_rounding,
-        upper_rounding=upper_rounding,
-        cone_violation=float(primal.violation),
-        arithmetic=problem.arithmetic.name,
-        kind=header["kind"],
-        scope=header["scope"],
-        proof=header.get("proof"),
-        rigor=header["rigor"],
-        n_blocks=len(contents.arrays["blocks"]),
-    )
-
-
-def _check_exact_reach(header: dict[str, Any]) -> None:
-    if header["scope"] == "global":
-        raise ValueError("an exact check takes scope patterns; scope global is out of reach")
-    name, penalty = header["loss"]["name"], header["penalty"]
-    if name not in ("squared", "huber"):
-        raise ValueError(f"an exact check takes squared and Huber loss; {name} has exponentials and logarithms")
-    if penalty in ("nuclear", "none") or header["lam"] == 0.0:
-        raise ValueError("an exact check takes lam > 0 and penalty group_l1, l1, feature_group_l1 or squared_l2")
-    work = header["n"] * header["d"] * header["c"] * header["n_patterns"]
-    if work > EXACT_LIMIT:
-        raise ValueError(f"an exact check is for small problems: n d c P = {work} is above {EXACT_LIMIT}")
-
-
-def _towards(number: Any, end: float) -> float:
-    """Return the number as a float, rounded towards ``end``."""
-    value = float(number)
-    while (value > number) if end < 0.0 else (value < number):
-        value = math.nextafter(value, end)
-    return value
-
-
-class _Problem:
-    """The program of the certificate on the data: sizes, patterns, loss, penalty and lam, in one arithmetic."""
-
-    def __init__(self, contents: Contents, X: NDArray[Any], Y: NDArray[Any], arithmetic: _Arithmetic) -> None:
-        header = contents.header
-        self.arithmetic, self.arrays = arithmetic, contents.arrays
-        self.relu, self.proof, self.x_dtype = header["kind"] == "relu", header.get("proof"), header["x_dtype"]
-        self.loss, self.penalty = header["loss"]["name"], header["penalty"]
-        self.lam, self.delta = arithmetic.number(header["lam"]), arithmetic.number(header["loss"].get("delta", 1.0))
-        (self.n, self.d), self.c, self.n_patterns = X.shape, Y.shape[1], header["n_patterns"]
-        self.n_sides = 2 if self.relu else 1
-        self.X, self.Y = arithmetic.array(X), arithmetic.array(Y)
-        self.gates = arithmetic.array(self.arrays["gates"]) if "gates" in self.arrays else None
-        self.sizes, self.row_norms = np.abs(X), _norms(X)  # in float64, for bounds of rounding errors
-
-    def check_labels(self) -> None:
-        if self.loss == "logistic":
-            _require((np.abs(self.Y) == 1.0).all(), "labels of the logistic loss must be -1 or +1")
-        if self.loss == "softmax":
-            one_hot = np.isin(self.Y, (0.0, 1.0)).all() and (self.Y.sum(axis=1) == 1.0).all()
-            _require(one_hot and self.c >= 2, "labels of the softmax loss must be one-hot rows")
-
-    def check_gates(self) -> None:
-        """Compare the patterns with 1[X G >= 0]: products within rounding, in the precision of X, may have any sign."""
-        if self.gates is None:
-            return
-        units = self.X / np.where(self.row_norms > 0.0, self.row_norms, 1.0)[:, None]
-        lengths = _norms(self.gates.T)
-        gates = self.gates.T / np.where(lengths > 0.0, lengths, 1.0)[:, None]
-        rounding = 8 * self.d * float(np.finfo(self.x_dtype).eps)
-        for part in self.parts():
-            cosines = gates[part] @ units.T
-            differing = (self.masks(part) != (cosines >= 0.0)) & (np.abs(cosines) > rounding)
-            _require(not differing.any(), f"{differing.sum()} bits of the patterns are not those of the gates")
-
-    def masks(self, patterns: Any) -> NDArray[Any]:
-        return np.unpackbits(self.arrays["patterns"][patterns], axis=-1, count=self.n).view(np.bool_)
-
-    def parts(self) -> list[slice]:
-        """Return slices of the patterns whose masks fit into memory."""
-        step = max(1, 2**22 // self.n)
-        return [slice(start, start + step) for start in range(0, self.n_patterns, step)]
-
-    def groups(self, blocks: NDArray[Any]) -> NDArray[Any]:
-        """Return the groups of the penalty as rows, of blocks (m, d)."""
-        return {"group_l1": blocks, "feature_group_l1": blocks.T, "l1": blocks.reshape(-1, 1)}[self.penalty]
-
-
-class _Primal:
-    """The upper bound: the objective of the stored weights, which must be in their cones."""
-
-    def __init__(self, problem: _Problem) -> None:
-        self.problem, self.arithmetic, self.blocks = problem, problem.arithmetic, problem.arrays["blocks"]
-        self.violation = 0.0
-
-    def bound(self) -> tuple[Any, float]:
-        """Return the objective and a bound of its rounding error."""
-        problem, eps = self.problem, self.arithmetic.eps
-        stored = problem.arrays["weights"]
-        weights = self.arithmetic.array(stored).copy()
-        f, sizes = np.zeros_like(problem.Y), np.zeros((problem.n, problem.c))
-        for index, block in enumerate(self.blocks.tolist()):
-            side, k, i = np.unravel_index(block, (problem.n_sides, problem.c, problem.n_patterns))
-            active = problem.masks(i)
-            if problem.relu:
-                weights[index] = self._in_cone(weights[index], int(i), active)
-            f[:, k] += np.where(active, problem.X @ weights[index], 0) * (-1 if side else 1)
-            sizes[:, k] += np.where(active, problem.sizes @ np.abs(stored[index]), 0.0)
-        loss, omega = self._loss(f), self._omega(weights)
-        n_terms = problem.d + len(weights) + 8
-        errors = n_terms * eps * sizes
-        slope: Any = {"logistic": 1.0, "softmax": 2.0}.get(problem.loss)
-        if slope is None:
-            slope = np.abs(f - problem.Y) + errors
-        of_omega = 64 * n_terms * eps * omega + self.arithmetic.tiny_root * weights.size
-        rounding = np.sum(slope * errors) / problem.n + (f.size + 16) * eps * loss + problem.lam * of_omega
-        return loss + problem.lam * omega, float(rounding) + self.arithmetic.tiny * f.size
-
-    def _in_cone(self, w: NDArray[Any], i: int, active: NDArray[Any]) -> NDArray[Any]:
-        """Return w, which must be in cone i to rounding; where the arithmetic has none, moved in along the gate."""
-        problem = self.problem
-        products = np.where(active, 1, -1) * (problem.X @ w)
-        scales = problem.row_norms * float(_norms(np.asarray([w], dtype=float))[0])
-        missing = np.asarray(-products, dtype=float)
-        tol = 8 * (problem.d + 4) * EPS
-        fits = np.isfinite(scales) & (missing <= tol * scales + problem.d * TINY)
-        _require(fits.all(), "weights miss their cones by more than rounding")
-        worst = np.max(missing / np.where(scales > 0.0, scales, np.inf))
-        self.violation = max(self.violation, float(worst), 0.0)
-        if self.arithmetic.eps > 0.0 or (products >= 0).all():
-            return w
-        gate = np.zeros(problem.d) if problem.gates is None else problem.gates[:, i]
-        gains = np.where(active, 1, -1) * (problem.X @ gate)
-        outside = products < 0
-        _require(
-            (gains[outside] > 0).all(), "exactly, weights are not in their cones, and no gate leads back into them"
-        )
-        step = np.max(-products[outside] / gains[outside])
-        _require((products + step * gains >= 0).all(), "exactly, weights and a gate are not in their cones")
-        moved: NDArray[Any] = w + step * gate
-        return moved
-
-    def _loss(self, f: NDArray[Any]) -> Any:
-        """Return F(f)."""
-        name, Y = self.problem.loss, self.problem.Y
-        if name == "logistic":
-            terms = np.logaddexp(0.0, -Y * f)
-        elif name == "softmax":
-            margins = f - np.sum(Y * f, axis=1, keepdims=True)
-            top = margins.max(axis=1, keepdims=True)
-            terms = top + np.log(np.sum(np.exp(margins - top), axis=1, keepdims=True))
-        else:
-            size = np.abs(f - Y)
-            inner = size if name == "squared" else np.minimum(size, self.problem.delta)
-            terms = inner * (size - inner / 2)
-        return np.sum(terms) / self.problem.n
-
-    def _omega(self, weights: NDArray[Any]) -> Any:
-        """Return the penalty of the weights."""
-        problem = self.problem
-        if problem.penalty == "none" or len(weights) == 0:
-            return 0 * problem.lam
-        if problem.penalty == "squared_l2":
-            return np.sum(weights * weights) / 2
-        if problem.penalty == "nuclear":
-            used, indices = np.unique(self.blocks % problem.n_patterns, return_inverse=True)
-            matrices = np.zeros((len(used), problem.c, problem.d))
-            matrices[indices, self.blocks // problem.n_patterns] = weights
-            return np.sum(np.linalg.svd(matrices, compute_uv=False))
-        return np.sum(self.arithmetic.norms(problem.groups(weights)))
-
-
-class _Dual:
-    """The lower bound: the dual objective of the stored dual point t, moved to feasibility."""
-
-    def __init__(self, problem: _Problem) -> None:
-        self.problem, self.arithmetic = problem, problem.arithmetic
-
-    def bound(self) -> tuple[Any, float]:
-        """Return the dual objective and a bound of its rounding error."""
-        problem, eps = self.problem, self.arithmetic.eps
-        t = self._into_domain(self.arithmetic.array(problem.arrays["t"]))
-        if problem.proof is not None:
-            return self._shrunk(t, *_NeuronProof(problem, t[:, 0]).bound())
-        Z, errors = self._argument(t)
-        _require(np.isfinite(errors).all(), "the bounds overflow in float64")
-        value, rounding = self._value(t)
-        if problem.lam == 0 or problem.penalty == "none":
-            _require((np.abs(Z) <= 4 * errors).all(), "the dual point is infeasible: without a penalty A't must vanish")
-            return value, rounding
-        if problem.penalty == "squared_l2":
-            square = np.sum(Z * Z)
-            of_square = np.sum(errors * (2 * np.abs(Z) + errors)) + Z.size * eps * square
-            return value - square / (2 * problem.lam), rounding + float(of_square) / (2 * problem.lam)
-        return self._shrunk(t, *self._norm(Z, errors))
-
-    def _shrunk(self, t: NDArray[Any], size: Any, error: Any) -> tuple[Any, float]:
-        """Return the dual value of t, shrunk if its dual norm is above lam, and a bound of the rounding error."""
-        lam, number = self.problem.lam, self.arithmetic.number
-        value, rounding = self._value(t)
-        least = size - error
-        _require(
-            least <= lam * (1 + number(DUAL_EXCESS)),
-            f"the dual point is infeasible: the dual norm is {float(size)!r} where lam is {float(lam)!r}",
-        )
-        if size > lam:
-            value, rounding = self._value(t * (lam / size))
-            # The claim may be better by the rounding of the dual norm.
-            best = self._value(t * min(number(1.0), lam / least if least > 0.0 else number(1.0)))[0]
-            rounding += max(0.0, float(best - value))
-        return value, rounding
-
-    def _into_domain(self, t: NDArray[Any]) -> NDArray[Any]:
-        """Return t moved into the domain of F*, which it may miss by 1e-9."""
-        problem, n, Y = self.problem, self.problem.n, self.problem.Y
-        if problem.loss == "squared":
-            return t
-        if problem.loss == "huber":
-            bound = problem.delta / n
-            excess, moved = np.max(np.abs(t)) / bound - 1, np.minimum(np.maximum(t, -bound), bound)
-        elif problem.loss == "logistic":
-            a = -n * Y * t
-            excess, moved = np.max(np.maximum(-a, a - 1.0)), -Y * np.clip(a, 0.0, 1.0) / n
-        else:
-            p = n * t + Y
-            excess = max(np.max(-p), np.max(np.abs(p.sum(axis=1) - 1.0)))
-            p = np.maximum(p, 0.0)
-            moved = (p / p.sum(axis=1, keepdims=True) - Y) / n
-        _require(
-            excess <= DUAL_EXCESS, f"the dual point is outside the domain of the conjugate loss, by {float(excess)!r}"
-        )
-        # Within rounding it stays: n t + Y has lost digits of a small t.
-        result: NDArray[Any] = moved if excess > 16 * problem.c * self.arithmetic.eps else t
-        return result
-
-    def _value(self, t: NDArray[Any]) -> tuple[Any, float]:
-        """Return -F*(t) and a bound of its rounding error."""
-        problem, eps, n, Y = self.problem, self.arithmetic.eps, self.problem.n, self.problem.Y
-        if problem.loss == "logistic":
-            a = np.clip(-n * Y * t, 0.0, 1.0)
-            parts = [a * np.log(np.where(a > 0.0, a, 1.0)), (1.0 - a) * np.log1p(-np.where(a < 1.0, a, 0.0))]
-        elif problem.loss == "softmax":
-            p = np.clip(n * t + Y, 0.0, 1.0)
-            parts = [p * np.log(np.where(p > 0.0, p, 1.0))]
-        else:
-            parts = [n * t * (n * t) / 2, n * t * Y]
-        value = -sum(np.sum(part) for part in parts) / n
-        total = sum(np.sum(np.abs(part)) for part in parts) / n
-        of_logarithms = 0.0 if problem.loss in ("squared", "huber") else 64 * problem.c * eps
-        return value, float((2 * Y.size + 64) * eps * total) + of_logarithms + self.arithmetic.tiny * Y.size
-
-    def _argument(self, t: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the blocks (B, d) of -A't or -+A't + Xt'g, and bounds of their rounding errors."""
-        problem, n_patterns = self.problem, self.problem.n_patterns
-        Z = np.zeros((problem.n_sides, problem.c, n_patterns, problem.d), dtype=problem.X.dtype)
-        for part in problem.parts():
-            masks = problem.masks(part)
-            for k in range(problem.c):
-                product = np.where(masks, t[:, k], 0) @ problem.X
-                Z[0, k, part] = -product
-                Z[-1, k, part] = product if problem.relu else -product
-        Z = Z.reshape(-1, problem.d)
-        of_t = (problem.sizes.T @ np.abs(np.asarray(t, dtype=float))).T
-        sizes = np.tile(np.repeat(of_t, n_patterns, axis=0), (problem.n_sides, 1))
-        if problem.relu:
-            values, rows, starts = (problem.arrays[f"multiplier_{name}"] for name in ("values", "rows", "starts"))
-            owners = np.repeat(np.arange(len(Z)), np.diff(starts))
-            bits = problem.arrays["patterns"][owners % n_patterns, rows // 8] >> (7 - rows % 8).astype(np.uint8) & 1
-            signed = np.where(bits == 1, 1, -1) * self.arithmetic.array(values)
-            step = max(1, 2**22 // problem.d)
-            for start in range(0, len(rows), step):
-                part = slice(start, start + step)
-                np.add.at(Z, owners[part], signed[part, None] * problem.X[rows[part]])
-                np.add.at(sizes, owners[part], values[part, None] * problem.sizes[rows[part]])
-        return Z, (2 * problem.n + 8) * self.arithmetic.eps * sizes + problem.n * self.arithmetic.tiny
-
-    def _norm(self, Z: NDArray[Any], errors: NDArray[Any]) -> tuple[Any, Any]:
-        """Return the dual norm of the argument (B, d) and a bound of its error."""
-        problem = self.problem
-        if problem.penalty == "nuclear":
-            shape = (problem.c, problem.n_patterns, problem.d)
-            matrices = Z.reshape(shape).transpose(1, 0, 2)
-            size = np.linalg.svd(matrices, compute_uv=False).max()
-            groups = errors.reshape(shape).transpose(1, 0, 2).reshape(problem.n_patterns, -1)
-        else:
-            size, groups = np.max(self.arithmetic.norms(problem.groups(Z))), problem.groups(errors)
-        error = np.max(_norms(groups)) + 8 * (groups.shape[1] + 8) * self.arithmetic.eps * size
-        return size, self.arithmetic.number(error)
-
-
-class _NeuronProof:
-    """The proof of scope "global", of which the largest |t'(Xu)_+| over the unit ball is bounded.
-
-    With lines e_k of the file (any vectors) and z = B'u, t'(Xu)_+ is f(z) = w0'z + sum_k tau_k (e_k'z)_+ for rows
-    x_i = +-||x_i|| B e_k; what a row is off counts in full. The proof bounds f and -f for ||z|| <= 1.
-    """
-
-    def __init__(self, problem: _Problem, t: NDArray[Any]) -> None:
-        self.problem, self.arrays, self.t = problem, problem.arrays, t
-        self.E, row_lines, norms = self.arrays["lines"], self.arrays["row_lines"], problem.row_norms
-        self.line, self.joined, self.signed = np.abs(row_lines) - 1, row_lines != 0, np.sign(row_lines) * norms
-        plus, minus = (
-            np.bincount(self.line[part], (t * norms)[part], minlength=len(self.E))
-            for part in (row_lines > 0, row_lines < 0)
-        )
-        self.tau, self.w0 = plus + minus, -minus @ self.E
-        self.scale = float(np.abs(t) @ norms * np.max(_norms(self.E), initial=1.0))
-        self.rounding = (problem.n + len(self.E) + problem.d + 4 * self.arrays["basis"].shape[1] + 32) * EPS
-
-    def bound(self) -> tuple[float, float]:
-        """Return a proven bound of the maximum of |t'(Xu)_+| over ||u|| <= 1, and one of its rounding error."""
-        problem, basis = self.problem, self.arrays["basis"]
-        off = problem.X.copy()
-        off[self.joined] -= self.signed[self.joined, None] * (self.E[self.line[self.joined]] @ basis.T)
-        slack = np.abs(self.t) @ _norms(off)
-        size, error = self._by_cones() if problem.proof == "cones" else self._by_relaxation()
-        skew = np.linalg.norm(basis.T @ basis - np.eye(basis.shape[1])) + (problem.d + 8) * EPS * np.sum(basis * basis)
-        error += 2 * self.rounding * self.scale + TINY * (problem.n + len(self.E))
-        return float(size * math.sqrt(1.0 + skew) + slack), float(error)
-
-    def _by_relaxation(self) -> tuple[float, float]:
-        """Return a bound of f and -f by a quadratic function, and one of its rounding error.
-
-        With tau = p - m for p, m >= 0 and s_k = e_k'z, (s)_+ = (s + |s|) / 2 and p |s| <= rho s^2 + p^2 / (4 rho), and
-        -m |s| <= gamma s - delta s^2 if |gamma| + delta ||e|| <= m. The function of z that this adds up to,
-        b'z + z'Q z + constant, is at most mu + b'z - z'M z + constant with M = mu I - Q. Where M is positive
-        semidefinite, that is for any y at most its value at y + ||b - 2 M y|| (1 + ||y||).
-        """
-        E, rounding = self.E, self.rounding
-        heights, size, error = _norms(E), 0.0, 0.0
-        multipliers = (self.arrays[name] for name in ("rho", "gamma", "delta"))
-        for side, rho, gamma, delta in zip((1.0, -1.0), *multipliers, strict=True):
-            m = np.maximum(np.abs(gamma) + delta * heights, np.maximum(-side * self.tau, 0.0))
-            p = side * self.tau + m
-            rho = np.maximum(rho, p / 2)
-            b = side * self.w0 + (side * self.tau + gamma) @ E / 2
-            Q = (E.T * (rho - delta)) @ E / 2
-            total = 2 * self.scale + float(heights @ (p + m + np.abs(gamma) + heights * (rho + delta)))
-            _require(math.isfinite(total), "the bounds overflow in float64")
-            values, vectors = np.linalg.eigh(Q)
-            along = b @ vectors
-            low = max(values[-1], 0.0) + 8 * (rounding + len(Q) ** 2 * EPS) * total + TINY
-            mu = low + float(np.linalg.norm(b))
-            for _ in range(100):  # mu is best where ||y|| = 1, or as low as it can be
-                middle = (low + mu) / 2
-                low, mu = (middle, mu) if np.linalg.norm(along / (middle - values)) > 2.0 else (low, middle)
-            y = vectors @ (along / (mu - values)) / 2
-            M, length = mu * np.eye(len(Q)) - Q, float(np.linalg.norm(y))
-            constant = np.sum(p * np.divide(p, 8 * rho, out=np.zeros_like(p), where=p > 0.0))
-            missed = np.linalg.norm(b - 2 * M @ y) * (1 + length)
-            size = np.maximum(size, mu + b @ y - y @ M @ y + missed + constant)  # of NaN it is NaN
-            error = np.maximum(error, 8 * rounding * (total + mu) * (1 + length) ** 2)
-        return size, error
-
-    def _by_cones(self) -> tuple[float, float]:
-        """Return a bound of f and -f by cones that cover the space, and one of its rounding error.
-
-        Where z = sum_j a_j v_j with a >= 0 and for any c_k in [0, 1], f(z) <= sum_j a_j q_j with
-
-            q_j = w0'v_j + sum over tau_k > 0 of tau_k (e_k'v_j)_+ + sum over tau_k < 0 of c_k tau_k e_k'v_j,
-
-        and if q_j <= v_j'x for all j, f(z) <= x'z <= ||x||. Where x misses that, it is moved along the sum of the rays.
-        """
-        E, scale = self.E, self.scale
-        n_lines, r = E.shape
-        size = error = depth = 0.0
-        leaves, first = self._leaves(), 0
-        while batch := list(islice(leaves, max(1, 2**20 // (r * n_lines + 1)))):
-            V, sides, depths = (np.array(part) for part in zip(*batch, strict=True))
-            part = slice(first, first + len(batch))
-            first = part.stop
-            x, Z, weights = self.arrays["leaf_points"][part], V @ E.T, sides[:, None] * self.tau
-            convex, concave = np.maximum(weights, 0.0), np.minimum(weights, 0.0) * self._leaf_multipliers(part, Z)
-            q = sides[:, None] * (V @ self.w0) + _times(np.maximum(Z, 0.0), convex) + _times(Z, concave)
-            rays = V.sum(axis=1)
-            inner = _times(V, rays).min(axis=1)
-            _require((inner > 0.0).all(), "a cone has rays at obtuse angles")
-            lengths, reach = _norms(x), _norms(rays) / inner
-            violations = np.maximum(q - _times(V, x), 0.0).max(axis=1)
-            size = np.maximum(size, np.max(lengths + reach * violations))  # of NaN it is NaN
-            error = np.maximum(error, np.max(reach * self.rounding * (2 * scale + lengths)))
-            depth = max(depth, np.max(depths))
-        # Rays are rounded at each cut, by 2 EPS; coefficients of points of the unit ball sum to at most sqrt(r).
-        return size, error + 16 * depth * math.sqrt(r) * EPS * scale
-
-    def _leaves(self) -> Iterator[tuple[NDArray[Any], float, int]]:
-        """Yield the cones (r, r) that are not cut, first those of f and then those of -f, side and number of cuts."""
-        axes, cuts, shares = self.arrays["axes"], self.arrays["cuts"], iter(self.arrays["shares"].tolist())
-        r = len(axes)
-        _require(np.linalg.norm(axes @ axes.T - np.eye(r)) <= 1e-9, "the axes are not orthonormal")
-        _require(len(cuts) >= 2 << r, "the cones do not cover the unit ball")
-        signs = np.where(np.arange(2**r)[:, None] >> np.arange(r) & 1, 1.0, -1.0)
-        open_cones = [(V, side, 0) for side in (-1.0, 1.0) for V in signs[:, :, None] * axes]
-        for a, b in cuts.tolist():
-            _require(open_cones, "there are more cones than cover the unit ball")
-            V, side, depth = open_cones.pop()
-            if a == b:
-                yield V, side, depth
-                continue
-            fraction = next(shares)
-            middle = (1.0 - fraction) * V[a] + fraction * V[b]
-            middle /= math.sqrt(middle @ middle)
-            for replaced in (a, b):
-                half = V.copy()
-                half[replaced] = middle
-                open_cones.append((half, side, depth + 1))
-        _require(not open_cones, "the cones do not cover the unit ball")
-
-    def _leaf_multipliers(self, leaves: slice, Z: NDArray[Any]) -> NDArray[Any]:
-        """Return c (l, K): what the file has, or else 1 where the products Z (l, r, K) have a positive sum."""
-        values, lines, starts = (self.arrays[f"leaf_{name}"] for name in ("values", "lines", "starts"))
-        c: NDArray[Any] = (Z.sum(axis=1) > 0.0).astype(np.float64)
-        entries = slice(starts[leaves.start], starts[leaves.stop])
-        counts = np.diff(starts[leaves.start : leaves.stop + 1])
-        c[np.repeat(np.arange(len(c)), counts), lines[entries]] = values[entries]
-        return c
-
-
-def _times(matrices: NDArray[Any], vectors: NDArray[Any]) -> NDArray[Any]:
-    product: NDArray[Any] = np.matmul(matrices, vectors[:, :, None])[:, :, 0]
-    return product
+    seconds = products * (1e-10 if interval else 1.5e-7) + 1e-6 * (others + cones * (K + 20 * r))
+    return seconds, 200.0 * (n * d + CHUNK + n * c + m * d + K * r + DEEPEST * (K + r)) + n * P + 100 * cones
 
 
 # The command
 
 
-def read_data(path: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return X and y of an npz file; OSError if it cannot be read, ValueError if it does not hold them."""
-    with open(path, "rb") as file:
-        try:
-            archive = np.load(file, allow_pickle=False)
-            return archive["X"], archive["y"]
-        except Exception as error:  # whatever NumPy raises on files of another kind
-            raise ValueError(f"{path} must be an npz file with arrays X and y: {error}") from error
-
-
-def run(certificate: Any, data: Any, exact: bool = False, as_json: bool = False) -> int:
-    """Check a certificate's file, print what was found and return the exit code."""
+def run(certificate: Any, data: Any, as_json: bool = False, interval: bool = False, **options: Any) -> int:
+    """Check a file, print the verdict and return the exit code."""
     try:
-        X, y = read_data(data)
-        verdict = check(read_certificate(certificate), X, y, exact)
+        loaded = {"data": data, "patterns": options.pop("patterns", None), "network": options.pop("network", None)}
+        archives = {key: np.load(path, allow_pickle=False) for key, path in loaded.items() if path is not None}
+        with open(certificate, "rb") as file:
+            contents = parse(file.read())
+        if "patterns" in archives:
+            options["patterns"] = archives["patterns"]["D"]
+        if "network" in archives:
+            options["network"] = archives["network"]["W1"], archives["network"]["w2"]
+        seconds, memory = estimate(contents.header, interval)
+        if seconds > 10.0 or memory > 5e8:
+            print(f"the check takes about {seconds:.0f} s and {memory / 1e6:.0f} MB", file=sys.stderr)
+        verdict = check(contents, archives["data"]["X"], archives["data"]["y"], interval=interval, **options)
     except RejectedCertificate as error:
-        if as_json:
-            print(json.dumps({"verified": False, "reason": str(error)}, indent=2))
-        else:
-            print(f"rejected: {error}", file=sys.stderr)
+        print(json.dumps({"verified": False, "reason": str(error)}) if as_json else f"rejected: {error}")
         return 1
-    except OSError as error:
-        print(f"error: cannot read {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
-    except ValueError as error:
+    except (MemoryError, OSError) as error:
+        print(f"error: {error!r}", file=sys.stderr)
+        return 2 if isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError) else 3
+    except Exception as error:  # whatever NumPy raises on files of another kind
         print(f"error: {error}", file=sys.stderr)
         return 2
     if as_json:
-        print(json.dumps({"verified": True, **asdict(verdict)}, indent=2, allow_nan=False))
+        print(json.dumps(verdict, indent=2))
     else:
-        print(f"verified\n{verdict}")
+        said = {key: verdict["statement"][key] for key in verdict["statement"]["from_file"]}
+        print(
+            *([f"the file's own statement, which you did not give: {json.dumps(said)}"] if said else []),
+            sentence(verdict),
+            sep="\n",
+        )
     return 0
 
 
 def main() -> int:
     """Run the command of the module's docstring."""
-    parser = argparse.ArgumentParser(
-        description="Check a certificate of cvxrelu.", epilog="Exit codes: 0 verified, 1 rejected, 2 wrong use."
-    )
-    parser.add_argument("certificate", help="file written by Certificate.save")
-    parser.add_argument("--data", required=True, help="npz file with X and y")
-    parser.add_argument(
-        "--exact", action="store_true", help="rational arithmetic: squared and Huber loss, small problems"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args()
-    return run(options.certificate, options.data, options.exact, options.json)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("certificate")
+    parser.add_argument("--data", required=True)
+    for key in ("kind", "scope", "loss", "penalty", "patterns", "network"):
+        parser.add_argument(f"--{key}", choices=CHOICES.get(key))
+    for key in ("lam", "delta", "max-memory"):
+        parser.add_argument(f"--{key}", type=float, default=4e9 if key == "max-memory" else None)
+    parser.add_argument("--interval", action="store_true")
+    parser.add_argument("--json", action="store_true", dest="as_json")
+    return run(**vars(parser.parse_args()))
 
 
 if __name__ == "__main__":
