@@ -7,7 +7,7 @@ SKIPPED := build/skipped.json
 SIZE ?= 400
 SEED ?= 17
 
-.PHONY: demo test test-all test-extras extras lint types docs wheels fuzz bench peers mutants clean
+.PHONY: demo test test-all test-extras extras lint types docs wheels fuzz bench peers mutants second-checker clean
 
 # $(call environment,FOLDER,REQUIREMENTS) creates a virtual environment with the given requirements, the first one editable.
 define environment
@@ -83,6 +83,13 @@ mutants: $(MUTANTS)/.installed
 
 $(MUTANTS)/.installed: tests/mutants/requirements.txt pyproject.toml
 	$(call environment,$(MUTANTS),'.[test]' --requirement tests/mutants/requirements.txt)
+
+# The second checker of certificates: one C++ file, no dependency.
+second-checker: build/second_checker
+
+build/second_checker: reference/second_checker/checker.cpp
+	mkdir -p build
+	$(CXX) -O2 -std=c++17 -Wall -Wextra -o $@ $<
 
 bench: $(EXTRAS)/.installed
 	$(EXTRAS)/bin/python -m reference compile-time

@@ -1215,7 +1215,7 @@ Rational upper_bound(const Problem& p) {
     } else if (nuclear) {
       Dyadic outer;
       for (size_t k = 0; k < c; ++k) outer += square(Dyadic(f.outputs[b * c + k]));
-      omega += root_up(square_norm(u) * outer);
+      omega += root_up(square_norm(u)) * root_up(outer);
     } else if (f.penalty == "squared_l2") {
       omega += half(square_norm(u));
     } else {

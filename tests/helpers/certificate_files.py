@@ -184,7 +184,7 @@ def global_case(seed, proof="maximum", loss="squared", lam=0.5, n=12, rank=2, li
             tau = np.zeros(lines)
             np.add.at(tau, np.abs(row_lines[row_lines != 0]) - 1, sign * (t[:, 0] * row_sizes)[row_lines != 0])
             room = radius / 16 / lines
-            gamma, kept = room * rng.uniform(-1, 1, lines), room * rng.uniform(0, 1, lines)
+            gamma, kept = room / 64 * rng.uniform(-1, 1, lines), room / 64 * rng.uniform(0, 1, lines)
             m = np.maximum(np.abs(gamma) + kept * np.linalg.norm(normals, axis=1), np.maximum(-tau, 0))
             multipliers[side, 0] = (tau + m) ** 2 / (8 * room) * (1 + 2.0**-20) + 2.0**-80
             multipliers[side, 1:] = gamma, kept, np.full(lines, room)
@@ -195,5 +195,12 @@ def global_case(seed, proof="maximum", loss="squared", lam=0.5, n=12, rank=2, li
         places = np.argwhere(rng.random((len(signs), lines)) < 0.2)
         arrays |= {"cuts": cuts, "points": signs * radius / rank, "multipliers": rng.integers(0, 5, len(places)) / 4}
         arrays["places"] = places
-    statement = {"kind": "relu", "scope": "global", "loss": loss, "delta": delta, "penalty": "group_l1", "lam": float(lam)}
+    statement = {
+        "kind": "relu",
+        "scope": "global",
+        "loss": loss,
+        "delta": delta,
+        "penalty": "group_l1",
+        "lam": float(lam),
+    }
     return assembled(x, y, {**statement, "proof": proof}, arrays)
