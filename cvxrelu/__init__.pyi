@@ -73,7 +73,7 @@ from cvxrelu.solvers.interface import Record
 from cvxrelu.certificates.certificate import Certificate
 from cvxrelu.analysis.network_certificate import NetworkCertificate
 from cvxrelu.certificates.portable import PortableCertificate
-from cvxrelu.certificates.checker import Verdict
+from cvxrelu.certificates.portable import Verdict
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.operator import GatedOperator
 from cvxrelu.decompositions.native import ApproximateDecomposition

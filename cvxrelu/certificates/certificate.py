@@ -7,10 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cvxrelu._files import check_free
 from cvxrelu._validation import FloatArray, Weights, check_choice
 from cvxrelu.certificates.rounded_bounds import check_known, feasible_dual, into_cones, objective_above
-from cvxrelu.certificates.writer import encode_certificate, write_certificate
+from cvxrelu.certificates.writer import write_certificate
 from cvxrelu.numerics.gaps import ROUNDING, check_bounds, relative_gap
 from cvxrelu.numerics.rounding import check_arithmetic
 from cvxrelu.penalties.base import PatternNorm
@@ -118,14 +117,13 @@ class Certificate:
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the certificate to a file that `load_certificate` and the stand-alone checker read.
 
-        The file is an npz without pickled objects that holds the whole proof but only a hash of the data; see
-        certificate_format.md. It is written only if the checker verifies it: bounds carried over to other weights or
-        data are rejected.
+        The file holds weights, dual point and proof, no bounds and only a hash of the data; see certificate_format.md.
+        Weights are moved into their cones and the dual point is shrunk until both are feasible exactly, so that the
+        bounds that the checker derives from the file are those of exact arithmetic: about 1e-13 wider, relatively, than
+        those of the certificate, for scope "global" about 1e-10. The file is written only if the checker verifies it.
 
-        For scope "global" the file also proves that no neuron violates the dual constraint, by the multipliers of a
-        relaxation or by cones. These are the ones kept by the last search of `solve_global` or `certify_network`; if it
-        kept none (rank 2, a search ended by limits, or too many cones), another search is run. The proof needs a
-        margin: dual point and ``lower`` in the file are smaller by about 1e-10, relatively.
+        For scope "global" the file has the proof that no neuron violates the dual constraint: the cones or multipliers
+        that `solve_global` or `certify_network` kept, or for rank at most 2 the exact maximum.
 
         Parameters
         ----------
@@ -139,10 +137,10 @@ class Certificate:
         FileExistsError
             If the file exists and ``overwrite`` is False.
         RejectedCertificate
-            If weights and dual point do not prove the bounds.
+            If the checker does not verify the file.
         ValueError
-            If loss or penalty are user-defined, which the checker does not know; for scope "global", if no proof is
-            found.
+            If loss or penalty are user-defined, which the checker does not know; for scope "global", if the search
+            kept no proof.
 
         Examples
         --------
@@ -156,25 +154,20 @@ class Certificate:
         >>> certificate = cr.solve(problem).certificate
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     certificate.save(Path(folder) / "network.cert")
-        ...     loaded = cr.load_certificate(Path(folder) / "network.cert")
+        ...     verdict = cr.load_certificate(Path(folder) / "network.cert").verify(X, y, lam=0.01)
 
-        >>> abs(loaded.verify(X, y).upper - certificate.upper) < 1e-12
+        >>> abs(verdict.upper - certificate.upper) < 1e-12
         True
         """
-        check_free(path, overwrite)
-        write_certificate(path, self._encoded(), self.problem, overwrite)
-
-    def _encoded(self) -> bytes:
-        return encode_certificate(
+        write_certificate(
+            path,
             problem=self.problem,
             weights=self.weights,
             dual=self.dual,
-            lower=self.lower,
-            upper=self.upper,
             scope=self.scope,
-            rigor=self.rigor,
             proof=self.proof,
-            residuals={"max_violation": self.max_violation, "kkt_residual": self.kkt_residual},
+            gap=self.gap,
+            overwrite=overwrite,
         )
 
     def __str__(self) -> str:

@@ -58,22 +58,22 @@ def into_cones(problem: ConvexProblem, weights: Weights) -> Weights:
 
 
 def _into_cones(cones: PatternCones, W: FloatArray, blocks: NDArray[np.intp]) -> FloatArray:
-    products, radius = _signed_products(cones, W, blocks)
+    products, radius = signed_products(cones, W, blocks)
     unproven = np.flatnonzero(~np.all(products >= radius, axis=0))
     if len(unproven) == 0:
         return W
     G = cones.witnesses[0][:, blocks[unproven] % len(cones.patterns)].T  # zero if there is none
-    gains, gain_radius = _signed_products(cones, G, blocks[unproven])
+    gains, gain_radius = signed_products(cones, G, blocks[unproven])
     missing = 4.0 * radius[:, unproven] - products[:, unproven]
     moved = W[unproven] + steps_along(missing, gains - 4.0 * gain_radius)[:, None] * G
-    products, radius = _signed_products(cones, moved, blocks[unproven])
+    products, radius = signed_products(cones, moved, blocks[unproven])
     proven = np.all(products >= radius, axis=0)
     result = W.copy()
     result[unproven] = np.where(proven[:, None], moved, 0.0)
     return result
 
 
-def _signed_products(cones: PatternCones, W: FloatArray, blocks: NDArray[np.intp]) -> tuple[FloatArray, FloatArray]:
+def signed_products(cones: PatternCones, W: FloatArray, blocks: NDArray[np.intp]) -> tuple[FloatArray, FloatArray]:
     """Return (2 D_ji - 1) x_j'w for each row w of W (m, d), shape (n, m), and bounds on the rounding errors."""
     signs = np.where(cones.D[:, blocks % len(cones.patterns)], 1.0, -1.0)
     sizes = np.abs(cones.X) @ np.abs(W.T)
@@ -122,14 +122,14 @@ def feasible_dual(problem: ConvexProblem, point: DualPoint) -> DualPoint:
 def _feasible_dual(problem: ConvexProblem, t: FloatArray, multipliers: sp.csr_array | None) -> DualPoint | None:
     penalty, lam, scale = problem.penalty, problem.lam, 1.0
     if isinstance(penalty, NormPenalty):
-        radius = _argument_radius(problem, t, multipliers)
+        radius = argument_radius(problem, t, multipliers)
         excess = penalty.dual_norm_above(np.zeros_like(radius), radius) / lam
         scale = 1.0 / (1.0 + 2.0 * excess + 2.0**-48)
     for _ in range(_MAX_ATTEMPTS):
         shrunk = problem.loss.into_domain(scale * t, problem.Y)
         gamma = None if multipliers is None else multipliers * scale
         argument, _ = problem.conjugate_argument(shrunk, gamma)
-        radius = _argument_radius(problem, shrunk, gamma)
+        radius = argument_radius(problem, shrunk, gamma)
         value = -problem.loss.conjugate_above(shrunk, problem.Y)
         if not isinstance(penalty, NormPenalty):
             value = math.nextafter(value - penalty.conjugate_above(argument, radius, lam), -math.inf)
@@ -141,7 +141,7 @@ def _feasible_dual(problem: ConvexProblem, t: FloatArray, multipliers: sp.csr_ar
     return None
 
 
-def _argument_radius(problem: ConvexProblem, t: FloatArray, multipliers: sp.csr_array | None) -> FloatArray:
+def argument_radius(problem: ConvexProblem, t: FloatArray, multipliers: sp.csr_array | None) -> FloatArray:
     """Return bounds on the rounding errors of the argument of the penalty's conjugate at t, in its shape."""
     X = np.abs(problem.operator.X)
     shape = problem.blocks(problem.zero_weights()).shape

@@ -3,15 +3,18 @@
 import pathlib
 from typing import Annotated
 
+import click
 import typer
 
 from cvxrelu.cli.terminal import epilog
 
 EPILOG = epilog(
-    "cvxrelu verify net.cert --data train.npz",
-    "cvxrelu verify net.cert --data train.npz --exact",
-    codes="Exit codes: 0 verified; 1 rejected; 2 invalid input, or --exact is not available.",
+    "cvxrelu verify net.cert --data train.npz --lam 0.01 --scope global",
+    "cvxrelu verify net.cert --data train.npz --interval",
+    codes="Exit codes: 0 verified; 1 rejected; 2 invalid input, or more memory than allowed; 3 failure of the machine.",
 )
+_LOSSES = ("squared", "huber", "logistic", "softmax")
+_PENALTIES = ("group_l1", "l1", "feature_group_l1", "nuclear", "squared_l2", "none")
 
 
 def verify(
@@ -20,17 +23,45 @@ def verify(
         typer.Argument(metavar="CERTIFICATE", help="File written by --save-certificate or Certificate.save."),
     ],
     data: Annotated[pathlib.Path, typer.Option(metavar="FILE", help="npz file with the arrays X and y.")],
-    exact: Annotated[
-        bool,
-        typer.Option("--exact", help="Also verify in rational arithmetic: squared and Huber loss, small problems."),
+    lam: Annotated[float | None, typer.Option(help="Regularisation strength of the statement.")] = None,
+    loss: Annotated[
+        str | None, typer.Option(help="Loss of the statement.", click_type=click.Choice(_LOSSES))
+    ] = None,
+    delta: Annotated[float | None, typer.Option(help="Threshold of the Huber loss.")] = None,
+    penalty: Annotated[
+        str | None, typer.Option(help="Penalty of the statement.", click_type=click.Choice(_PENALTIES))
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="Kind of network.", click_type=click.Choice(("gated", "relu")))
+    ] = None,
+    scope: Annotated[
+        str | None,
+        typer.Option(help="Networks that the bound holds for.", click_type=click.Choice(("patterns", "global"))),
+    ] = None,
+    patterns: Annotated[
+        pathlib.Path | None, typer.Option(metavar="FILE", help="npz file with the activation patterns D (n, P).")
+    ] = None,
+    network: Annotated[
+        pathlib.Path | None,
+        typer.Option(metavar="FILE", help="npz file with W1 and w2: bound the objective of this ReLU network."),
+    ] = None,
+    interval: Annotated[
+        bool, typer.Option("--interval", help="Enclose long sums in float64, for large data; exact by default.")
     ] = False,
+    max_memory: Annotated[float, typer.Option(help="Bytes that the check may need.")] = 4e9,
     as_json: Annotated[bool, typer.Option("--json", help="Print a single JSON object.")] = False,
 ) -> None:
-    """Check a saved certificate against the data.
+    """Check a saved certificate against the data and your statement, in exact arithmetic.
 
-    Derives both bounds from weights, dual point and data, and rejects claims that they do not support, like the
-    stand-alone file cvxrelu/certificates/checker.py, which needs only NumPy.
+    Derives both bounds from weights, dual point, proof and data, like the stand-alone file
+    cvxrelu/certificates/checker.py, which needs only NumPy. What you do not state is as the file says, and printed.
     """
     from cvxrelu.certificates import checker
 
-    raise typer.Exit(checker.run(certificate, data, exact, as_json))
+    options = {"lam": lam, "loss": loss, "delta": delta, "penalty": penalty, "kind": kind, "scope": scope}
+    files = {"patterns": patterns, "network": network}
+    raise typer.Exit(
+        checker.run(
+            certificate, data, as_json=as_json, interval=interval, max_memory=max_memory, **options, **files
+        )
+    )
