@@ -3,6 +3,7 @@
 # mypy: disallow-subclassing-any=False
 # (scikit-learn has no types)
 
+import os
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -12,11 +13,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from cvxrelu._validation import FloatArray, check_choice, check_flag, check_integer, check_number
 from cvxrelu.certificates.certificate import Certificate
+from cvxrelu.certificates.writer import write_certificate
 from cvxrelu.estimators.training import Fit, FitSettings, gates_seed
 from cvxrelu.losses.base import Loss
 from cvxrelu.networks.network import Network
 from cvxrelu.optimize.solution import Solution
-from cvxrelu.preprocessing.rows import with_bias
+from cvxrelu.preprocessing.rows import Standardization, with_bias
 
 Patterns = Literal["sampled", "enumerate", "generate"]
 GateKind = Literal["dense", "sparse", "convolutional"]
@@ -30,6 +32,7 @@ class ConvexNetworkEstimator(BaseEstimator):
 
     network_: Network
     certificate_: Certificate
+    _standardization: Standardization | None
 
     def _loss(self) -> Loss:
         """Return the loss that the parameters specify."""
@@ -81,11 +84,70 @@ class ConvexNetworkEstimator(BaseEstimator):
         self.__dict__.update(
             network_=network,
             certificate_=certificate,
+            _standardization=None if fit.weighted else fit.standardization,
             objective_=certificate.upper,
             lower_bound_=certificate.lower,
             dual_gap_=certificate.gap,
             n_iter_=solution.n_iter,
             n_neurons_=network.n_neurons,
+        )
+
+    def save_certificate(
+        self, path: str | os.PathLike[str], X: Any = None, y: Any = None, *, overwrite: bool = False
+    ) -> None:
+        """Write the certificate of the fit to a file that `load_certificate` and the stand-alone checker read.
+
+        With the training data X and y, the file is about them as they are: it holds the map to the rows that the
+        network was trained on (standardised, with a column of ones, classes as numbers), the checker applies it, and
+        ``verify(X, y)`` takes the user's own data. Without them it is about ``certificate_.problem.X`` and ``.y``.
+
+        Parameters
+        ----------
+        path : str or path
+            The file; no extension is added.
+        X : array_like of shape (n, d), optional
+            The features given to `fit`.
+        y : array_like of shape (n,) or (n, c), optional
+            The targets given to `fit`.
+        overwrite : bool
+            Whether to replace an existing file.
+
+        Raises
+        ------
+        FileExistsError
+            If the file exists and ``overwrite`` is False.
+        NotFittedError
+            If the estimator is not fitted.
+        RejectedCertificate
+            If X and y are not the data of the fit.
+        ValueError
+            If only one of X and y is given; with X and y, if the fit had weights that differ, which no map of rows
+            expresses; as `Certificate.save`.
+        """
+        check_is_fitted(self)
+        certificate = self.certificate_
+        if (X is None) != (y is None):
+            raise ValueError("X and y must be given together, or neither")
+        if X is None:
+            certificate.save(path, overwrite=overwrite)
+            return
+        if self._standardization is None:
+            raise ValueError(
+                "X and y must not be given after a fit with sample weights: the certificate is about weighted rows, "
+                "certificate_.problem.X and .y"
+            )
+        classes = getattr(self, "classes_", None)
+        write_certificate(
+            path,
+            problem=certificate.problem,
+            weights=certificate.weights,
+            dual=certificate.dual,
+            scope=certificate.scope,
+            proof=certificate.proof,
+            gap=certificate.gap,
+            overwrite=overwrite,
+            rows=self._standardization.as_map(None if classes is None else classes.tolist()),
+            data=(np.asarray(X, dtype=np.float64), np.asarray(y)),
         )
 
     def _output(self, X: Any) -> FloatArray:

@@ -99,9 +99,10 @@ class Fit:
             if settings.patterns == "generate":
                 compile_search(min(len(X), X.shape[1] + settings.bias))
             self._deadline = clock.perf_counter() + limit
-        self._single = Y.ndim == 1
+        self._single, self._left_out = Y.ndim == 1, False
         if weights is not None:
             kept = weights > 0.0
+            self._left_out = not kept.all()
             if not kept.any():
                 raise ValueError("sample_weight must not be zero on all training rows")
             X, Y, weights = X[kept], Y[kept], weights[kept]
@@ -207,6 +208,11 @@ class Fit:
         moved = problem.loss.project_domain(t, problem.Y)  # moves by rounding only
         point = DualPoint(moved, None, -problem.loss.conjugate(moved, problem.Y))
         return over_all_networks(certificate, point, solution.certificate.proof)
+
+    @property
+    def weighted(self) -> bool:
+        """Whether rows of positive weight differ in weight, or rows were left out."""
+        return self._left_out or not np.all(self._given_weights == self._given_weights[0])
 
     def _problem(
         self, X: FloatArray, Y: FloatArray, weights: FloatArray, patterns: ActivationPatterns, alpha: float

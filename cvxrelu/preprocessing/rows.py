@@ -1,7 +1,7 @@
 """Training rows of estimators: equal rows merged, features and targets standardised, and the inverse maps."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +86,11 @@ class Standardization:
         """Return the standardised features (n, d), or (n, d + 1) with the bias."""
         data = (X - self.x_mean) / self.x_scale
         return with_bias(data) if self.bias else data
+
+    def as_map(self, classes: list[Any] | None) -> dict[str, Any]:
+        """Return the map from raw to standardised rows as in the header of a certificate file."""
+        parts = {"x_shift": self.x_mean, "x_scale": self.x_scale, "y_shift": self.y_mean, "y_scale": self.y_scale}
+        return {**{name: part.tolist() for name, part in parts.items()}, "bias": self.bias, "classes": classes}
 
     def targets(self, Y: FloatArray) -> FloatArray:
         """Return the standardised targets (n, c)."""
