@@ -34,7 +34,7 @@ class Verdict:
         The statement: kind, scope, loss, delta, penalty, lam, n, d, c, the hash of the data and the map of its rows,
         number and hash of the patterns, hash of the network; under "from_file" what the verifier left to the file.
     lower, upper : float
-        The bounds, rounded outward to float64: ``upper`` is above the objective of the file's weights, or of the network.
+        The bounds, rounded outward to float64; ``upper`` is of the objective of the file's weights, or of the network.
     lower_exact, upper_exact : Fraction or None
         The bounds as derived, of losses without logarithms in exact arithmetic.
     arithmetic : str
@@ -64,17 +64,20 @@ def _verdict(found: dict[str, Any]) -> Verdict:
     """Return the verdict of the checker's object."""
     lower, upper = float(found["lower"]), float(found["upper"])
     return Verdict(
-        found["statement"],
-        math.nextafter(lower, -math.inf) if Decimal(lower) > Decimal(found["lower"]) else lower,
-        math.nextafter(upper, math.inf) if Decimal(upper) < Decimal(found["upper"]) else upper,
-        *(None if found[f"{name}_exact"] is None else _fraction(found[f"{name}_exact"]) for name in ("lower", "upper")),
-        found["arithmetic"],
-        found["seconds"],
+        statement=found["statement"],
+        lower=math.nextafter(lower, -math.inf) if Decimal(lower) > Decimal(found["lower"]) else lower,
+        upper=math.nextafter(upper, math.inf) if Decimal(upper) < Decimal(found["upper"]) else upper,
+        lower_exact=_fraction(found["lower_exact"]),
+        upper_exact=_fraction(found["upper_exact"]),
+        arithmetic=found["arithmetic"],
+        seconds=found["seconds"],
     )
 
 
-def _fraction(text: str) -> Fraction:
+def _fraction(text: str | None) -> Fraction | None:
     """Return the fraction p/q; through decimal numbers, as Python limits the digits of integers."""
+    if text is None:
+        return None
     p, q = text.split("/")
     return Fraction(Decimal(p)) / Fraction(Decimal(q))
 

@@ -61,7 +61,7 @@ def write_certificate(
     """
     check_free(path, overwrite)
     X, y = (problem.X, problem.y) if data is None else data
-    best: tuple[float, bytes] | None = None
+    best, loss = (math.inf, b""), 0.0
     for room in _ROOMS:
         raw = encode_certificate(
             problem=problem, weights=weights, dual=dual, scope=scope, proof=proof, rows=rows, room=room
@@ -69,11 +69,10 @@ def write_certificate(
         try:
             verdict = checker.check(checker.parse(raw), X, y, max_memory=math.inf)
         except checker.RejectedCertificate:
-            if best is None:
+            if not best[1]:
                 raise
             break
-        found = float(verdict["upper"]) - float(verdict["lower"])
-        best = min((found, raw), best or (math.inf, raw), key=lambda each: each[0])
+        best = min((float(verdict["upper"]) - float(verdict["lower"]), raw), best)
         loss = best[0] - 2.0 * gap - _LOSS * abs(float(verdict["upper"]))
         if scope == "global" or not problem.regularised or loss <= 0.0:
             break

@@ -113,10 +113,6 @@ def _line_arrays(
     return {"basis": basis.astype("<f8"), "lines": objective.E.astype("<f8"), "row_lines": row_lines.astype("<i8")}
 
 
-def global_proof(X, t, lam, bound):
-    raise NotImplementedError
-
-
 def global_proof(
     X: FloatArray, t: FloatArray, lam: float, bound: Any
 ) -> tuple[str, FloatArray, dict[str, int], dict[str, NDArray[Any]]]:

@@ -1,11 +1,12 @@
 """The command ``cvxrelu verify``."""
 
 import pathlib
+from enum import StrEnum
 from typing import Annotated
 
-import click
 import typer
 
+from cvxrelu.cli.settings import Kind, Scope
 from cvxrelu.cli.terminal import epilog
 
 EPILOG = epilog(
@@ -13,8 +14,26 @@ EPILOG = epilog(
     "cvxrelu verify net.cert --data train.npz --interval",
     codes="Exit codes: 0 verified; 1 rejected; 2 invalid input, or more memory than allowed; 3 failure of the machine.",
 )
-_LOSSES = ("squared", "huber", "logistic", "softmax")
-_PENALTIES = ("group_l1", "l1", "feature_group_l1", "nuclear", "squared_l2", "none")
+
+
+class LossName(StrEnum):
+    """Losses that the checker knows."""
+
+    SQUARED = "squared"
+    HUBER = "huber"
+    LOGISTIC = "logistic"
+    SOFTMAX = "softmax"
+
+
+class PenaltyName(StrEnum):
+    """Penalties that the checker knows."""
+
+    GROUP_L1 = "group_l1"
+    L1 = "l1"
+    FEATURE_GROUP_L1 = "feature_group_l1"
+    NUCLEAR = "nuclear"
+    SQUARED_L2 = "squared_l2"
+    NONE = "none"
 
 
 def verify(
@@ -24,20 +43,11 @@ def verify(
     ],
     data: Annotated[pathlib.Path, typer.Option(metavar="FILE", help="npz file with the arrays X and y.")],
     lam: Annotated[float | None, typer.Option(help="Regularisation strength of the statement.")] = None,
-    loss: Annotated[
-        str | None, typer.Option(help="Loss of the statement.", click_type=click.Choice(_LOSSES))
-    ] = None,
+    loss: Annotated[LossName | None, typer.Option(help="Loss of the statement.")] = None,
     delta: Annotated[float | None, typer.Option(help="Threshold of the Huber loss.")] = None,
-    penalty: Annotated[
-        str | None, typer.Option(help="Penalty of the statement.", click_type=click.Choice(_PENALTIES))
-    ] = None,
-    kind: Annotated[
-        str | None, typer.Option(help="Kind of network.", click_type=click.Choice(("gated", "relu")))
-    ] = None,
-    scope: Annotated[
-        str | None,
-        typer.Option(help="Networks that the bound holds for.", click_type=click.Choice(("patterns", "global"))),
-    ] = None,
+    penalty: Annotated[PenaltyName | None, typer.Option(help="Penalty of the statement.")] = None,
+    kind: Annotated[Kind | None, typer.Option(help="Kind of network.")] = None,
+    scope: Annotated[Scope | None, typer.Option(help="Networks that the bound holds for.")] = None,
     patterns: Annotated[
         pathlib.Path | None, typer.Option(metavar="FILE", help="npz file with the activation patterns D (n, P).")
     ] = None,
@@ -61,7 +71,5 @@ def verify(
     options = {"lam": lam, "loss": loss, "delta": delta, "penalty": penalty, "kind": kind, "scope": scope}
     files = {"patterns": patterns, "network": network}
     raise typer.Exit(
-        checker.run(
-            certificate, data, as_json=as_json, interval=interval, max_memory=max_memory, **options, **files
-        )
+        checker.run(certificate, data, as_json=as_json, interval=interval, max_memory=max_memory, **options, **files)
     )
