@@ -35,6 +35,7 @@ from cvxrelu.problems.relu import ConvexReLU
 _ROOMS = (8.0, 0.5, 0.03)
 _LOSS = 1e-8
 _ATTEMPTS = 5
+_EXACT_SECONDS = 60.0  # longest exact check before a file is written; longer ones take intervals
 _SHRUNK = "weights in their cones only to rounding were left out, or lam is near the rounding of the dual point"
 _UNBOUNDED = "without a penalty, no dual point but zero is feasible exactly"
 _BLOCK_BYTES = 2**25
@@ -67,7 +68,9 @@ def write_certificate(
             problem=problem, weights=weights, dual=dual, scope=scope, proof=proof, rows=rows, room=room
         )
         try:
-            verdict = checker.check(checker.parse(raw), X, y, max_memory=math.inf)
+            contents = checker.parse(raw)
+            interval = checker.estimate(contents.header, False)[0] > _EXACT_SECONDS
+            verdict = checker.check(contents, X, y, interval=interval, max_memory=math.inf)
         except checker.RejectedCertificate:
             if not best[1]:
                 raise
