@@ -68,8 +68,13 @@ def verify(
     """
     from cvxrelu.certificates import checker
 
-    options = {"lam": lam, "loss": loss, "delta": delta, "penalty": penalty, "kind": kind, "scope": scope}
+    names = {"loss": loss, "penalty": penalty, "kind": kind, "scope": scope}
+    statement = {
+        "lam": lam,
+        "delta": delta,
+        **{key: None if name is None else str(name) for key, name in names.items()},
+    }
     files = {"patterns": patterns, "network": network}
     raise typer.Exit(
-        checker.run(certificate, data, as_json=as_json, interval=interval, max_memory=max_memory, **options, **files)
+        checker.run(certificate, data, as_json=as_json, interval=interval, max_memory=max_memory, **statement, **files)
     )
