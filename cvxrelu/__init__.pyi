@@ -79,7 +79,7 @@ from cvxrelu.problems.operator import GatedOperator
 from cvxrelu.decompositions.native import ApproximateDecomposition
 from cvxrelu.analysis.approximation_bound import Bound
 from cvxrelu.analysis.minimum_norm import MinimumNorm
-from cvxrelu.optimize.solve_global import GlobalRecord
+from cvxrelu.optimize.global_record import GlobalRecord
 from cvxrelu.pricing.local_search import NewNeuron
 from cvxrelu.optimize.path import Path
 from cvxrelu.analysis.nested_values import NestedValues

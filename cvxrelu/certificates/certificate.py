@@ -8,7 +8,14 @@ from typing import Any, Literal
 import numpy as np
 
 from cvxrelu._validation import FloatArray, Weights, check_choice
-from cvxrelu.certificates.rounded_bounds import check_known, feasible_dual, into_cones, objective_above
+from cvxrelu.certificates.rounded_bounds import (
+    check_known,
+    feasible_dual,
+    into_cones,
+    is_exact,
+    objective_above,
+    value_below,
+)
 from cvxrelu.certificates.writer import write_certificate
 from cvxrelu.numerics.gaps import ROUNDING, check_bounds, relative_gap
 from cvxrelu.numerics.rounding import check_arithmetic
@@ -22,8 +29,8 @@ from cvxrelu.problems.relu import ConvexReLU
 
 _PART_BYTES = 2**25
 _LARGEST = 1e152  # largest norm of a gradient: sums of squares of this size are finite
-_RIGORS = {
-    "floating_point": "computed in float64, exact to the rounding of the products",
+RIGORS = {
+    "floating_point": "an estimate, computed in float64 without bounds of its rounding errors",
     "rounded": "both bounds hold in spite of all rounding errors, for the data as stored in float64",
 }
 _SCOPES = {
@@ -182,7 +189,7 @@ class Certificate:
             ("active blocks", f"{self.n_active}"),
             ("scope", f"{self.scope}: {_SCOPES[self.scope]}"),
             *([("proof", self.proof.method)] if self.proof is not None else []),
-            ("rigor", f"{self.rigor}: {_RIGORS[self.rigor]}"),
+            ("rigor", f"{self.rigor}: {RIGORS[self.rigor]}"),
         ]
         return "\n".join(f"{name:<15} {value}" for name, value in lines)
 
@@ -248,7 +255,7 @@ def certify(
     >>> cr.certify(problem, problem.zero_weights()).rel_gap > 0.5
     True
     """
-    rounded = check_choice("rigor", rigor, _RIGORS) == "rounded"
+    rounded = check_choice("rigor", rigor, RIGORS) == "rounded"
     if rounded:
         check_known(problem)
         check_arithmetic()
@@ -275,7 +282,7 @@ def _certify_normalized(
     the last bit.
     """
     normal = normalize(problem)
-    if rounded and not _is_exact(normal, problem, problem.blocks(weights)):
+    if rounded and not is_exact(normal, problem, weights):
         normal = Normalized(problem)
     duals = []
     for each in offered:
@@ -287,7 +294,7 @@ def _certify_normalized(
         t, multipliers = normal.dual(made.dual.t, made.dual.multipliers)
         lower, upper = normal.value(made.lower), normal.value(made.upper)
         if rounded:  # the conversion to original units may round
-            lower, upper = _below(normal, made.lower), -_below(normal, -made.upper)
+            lower, upper = value_below(normal, made.lower), -value_below(normal, -made.upper)
     if not np.isfinite(upper):
         raise ValueError("the objective of the weights overflows float64")
     return replace(
@@ -299,22 +306,6 @@ def _certify_normalized(
         dual=DualPoint(t, multipliers, min(normal.value(made.dual.value), upper)),
         problem=problem,
     )
-
-
-def _is_exact(normal: Normalized[ConvexProblem], problem: ConvexProblem, blocks: FloatArray) -> bool:
-    """Return whether data and weights are normalised without rounding."""
-    there = normal.problem
-    same = np.array_equal(np.ldexp(there.X, normal.x_exponent), problem.X)
-    same = same and np.array_equal(np.ldexp(there.Y, normal.y_exponent), problem.Y)
-    moved = there.blocks(normal.start(problem.weights(blocks)))
-    back = np.ldexp(moved, normal.y_exponent - normal.x_exponent)
-    return bool(same and np.array_equal(back, blocks))
-
-
-def _below(normal: Normalized[ConvexProblem], value: float) -> float:
-    """Return the value in original units, or the next smaller number if the conversion rounds."""
-    moved = normal.value(value)
-    return moved if np.ldexp(moved, -2 * normal.y_exponent) <= value else float(np.nextafter(moved, -np.inf))
 
 
 def _certify(

@@ -14,17 +14,25 @@ from cvxrelu._validation import FloatArray, Weights
 from cvxrelu.cones.interior import steps_along
 from cvxrelu.cones.pattern_cones import PatternCones
 from cvxrelu.losses import base as losses
+from cvxrelu.losses.base import Loss
 from cvxrelu.losses.registry import LOSSES
-from cvxrelu.numerics.rounding import dot_radius
+from cvxrelu.numerics.rounding import EPS, above, dot_radius, norms_above, sum_above
 from cvxrelu.penalties import base as penalties
 from cvxrelu.penalties.base import NormPenalty
 from cvxrelu.penalties.registry import PENALTIES
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual import DualPoint
+from cvxrelu.problems.normalization import Normalized
 from cvxrelu.problems.relu import ConvexReLU
 
 _MAX_ATTEMPTS = 5
 _BLOCK_BYTES = 2**25
+
+
+def is_known(problem: ConvexProblem) -> bool:
+    """Return whether loss and penalty bound their rounding errors, and a dual point other than zero can be proven."""
+    known = losses.offers_rounded(type(problem.loss)) and penalties.offers_rounded(type(problem.penalty))
+    return known and problem.regularised
 
 
 def check_known(problem: ConvexProblem) -> None:
@@ -152,3 +160,76 @@ def argument_radius(problem: ConvexProblem, t: FloatArray, multipliers: sp.csr_a
         sizes = sizes + (multipliers @ X).reshape(shape)
         length = max(length, int(np.diff(multipliers.indptr).max()))
     return dot_radius(sizes, length + 2, 2 * length)
+
+
+def loss_above(X: FloatArray, Y: FloatArray, W1: FloatArray, w2: FloatArray, loss: Loss) -> float:
+    """Return an upper bound of the loss of a ReLU network W1 (m, d), w2 (m, c) on X (n, d); infinite on overflow."""
+    prediction, radius = np.zeros(Y.shape), np.zeros(Y.shape)
+    step = max(1, _BLOCK_BYTES // (8 * max(len(W1), 1)))
+    outputs, (m, d) = np.abs(w2), W1.shape
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(X) if m else 0, step):
+            rows = X[start : start + step]
+            hidden = np.maximum(rows @ W1.T, 0.0)
+            missed = dot_radius(np.abs(rows) @ np.abs(W1).T, d)
+            prediction[start : start + step] = hidden @ w2
+            rounding = dot_radius(above(hidden + missed, 1) @ outputs, m + 1)
+            radius[start : start + step] = above(rounding + above(missed @ outputs, m), 1)
+        if not np.isfinite(prediction + radius).all():
+            return math.inf
+        return loss.value_above(prediction, radius, Y)
+
+
+def weight_decay_above(W1: FloatArray, w2: FloatArray, lam: float) -> float:
+    """Return an upper bound of lam/2 (||W1||_F^2 + ||w2||_F^2)."""
+    with np.errstate(over="ignore", under="ignore"):
+        squares = np.concatenate([W1.ravel(), w2.ravel()]) ** 2
+        return math.nextafter(0.5 * lam * float(above(np.asarray(sum_above(above(squares, 1))), 1)), math.inf)
+
+
+def feasible_for_all(problem: ConvexProblem, t: FloatArray, maximum: float) -> DualPoint:
+    """Return a multiple of t (n,) that is dual feasible for networks of any width in exact arithmetic, or zero.
+
+    Parameters
+    ----------
+    problem : ConvexReLU
+        A problem with one output and lam > 0.
+    t : ndarray of shape (n,)
+        A dual variable in the domain of F*, to rounding.
+    maximum : float
+        An upper bound, in exact arithmetic, on max over ||u|| <= 1 of |t'(Xu)_+|.
+    """
+    lam, Y, loss = problem.lam, problem.Y, problem.loss
+    column = t[:, None]
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        sizes = norms_above(problem.operator.X)
+        scale = loss.best_scale(column, Y, lam / maximum if maximum > 0.0 else math.inf)
+        for _ in range(_MAX_ATTEMPTS):
+            scaled = scale * column
+            point = loss.into_domain(scaled, Y)
+            moved = above(np.abs(point - scaled) + EPS * np.abs(scaled), 2)[:, 0]
+            size = float(above(np.asarray(scale * maximum + above(np.asarray(moved @ sizes), len(t) + 1)), 2))
+            if size <= lam:
+                value = -loss.conjugate_above(point, Y)
+                if value > 0.0:
+                    return DualPoint(point, None, value)
+                break
+            scale *= lam / size * (1.0 - 2.0**-48)
+    return DualPoint(np.zeros_like(Y), None, 0.0)
+
+
+def is_exact(normal: Normalized[ConvexProblem], problem: ConvexProblem, weights: Weights) -> bool:
+    """Return whether data and weights are normalised without rounding."""
+    there = normal.problem
+    same = np.array_equal(np.ldexp(there.X, normal.x_exponent), problem.X)
+    same = same and np.array_equal(np.ldexp(there.Y, normal.y_exponent), problem.Y)
+    blocks = problem.blocks(weights)
+    moved = there.blocks(normal.start(weights))
+    back = np.ldexp(moved, normal.y_exponent - normal.x_exponent)
+    return bool(same and np.array_equal(back, blocks))
+
+
+def value_below(normal: Normalized[ConvexProblem], value: float) -> float:
+    """Return the value in original units, or the next smaller number if the conversion rounds."""
+    moved = normal.value(value)
+    return moved if np.ldexp(moved, -2 * normal.y_exponent) <= value else float(np.nextafter(moved, -np.inf))

@@ -20,11 +20,16 @@ _U = 2.0**-53
 _ETA = 2.0**-1074
 
 
-def check_arithmetic() -> None:
-    """Raise CertificateError unless this thread rounds to nearest and keeps subnormal numbers."""
+def has_standard_arithmetic() -> bool:
+    """Return whether this thread rounds to nearest and keeps subnormal numbers."""
     one = np.ones(1)  # an array, as the interpreter would fold constants
     nearest = one + _U == one and -one - _U == -one and one + 1.5 * _U > one and -one - 1.5 * _U < -one
-    if not (nearest and one * 2.0**-1022 * 0.5 > 0.0):
+    return bool(nearest and one * 2.0**-1022 * 0.5 > 0.0)
+
+
+def check_arithmetic() -> None:
+    """Raise CertificateError unless this thread `has_standard_arithmetic`."""
+    if not has_standard_arithmetic():
         raise CertificateError(
             "rounding is not to nearest, or subnormal numbers are flushed to zero (a library may have set that for the "
             "whole process): rigorous bounds cannot be computed"

@@ -2,20 +2,28 @@
 
 import time as clock
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cvxrelu._validation import FloatArray, Weights, check_integer, check_matrix, check_number, check_targets
-from cvxrelu.certificates.certificate import Certificate, certify, over_all_networks
+from cvxrelu._validation import (
+    FloatArray,
+    Weights,
+    check_integer,
+    check_matrix,
+    check_number,
+    check_targets,
+)
+from cvxrelu.certificates.certificate import Certificate, Rigor, certify, over_all_networks
+from cvxrelu.certificates.rounded_certificate import check_rigor, choose, rounded_over_all_networks
 from cvxrelu.exceptions import ConvergenceWarning, SolverError
 from cvxrelu.losses.base import Loss, dual_term, offers_dual_term
 from cvxrelu.losses.registry import LOSSES, get_loss
 from cvxrelu.losses.weighted import unweighted
 from cvxrelu.numerics.active_set import project_blocks
 from cvxrelu.numerics.rounding import TINY
+from cvxrelu.optimize.global_record import GlobalRecord
 from cvxrelu.optimize.solution import Solution
 from cvxrelu.optimize.solve import solve
 from cvxrelu.patterns.activation_patterns import ActivationPatterns, unique_columns
@@ -28,7 +36,6 @@ from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.runtime.interrupts import interrupts_noted, note_interrupt
 from cvxrelu.runtime.threads import silenced, warn
-from cvxrelu.solvers.interface import Record
 from cvxrelu.status import Status
 
 _ADDED = 50  # most neurons added in a round
@@ -41,34 +48,6 @@ _NODES_PER_ROUND = 5_000  # cones of intermediate bounds: about a fifth of the t
 _ZERO = 1e-9  # cosine of a row and a neuron taken as zero: both sides of the row are tried
 _SET_UP = 5e-6  # set-up time of the relaxation, for each of K r^2 products, measured
 _NEAR, _RELAXATION_AFTER = 1e-2, 1 / 3  # violation, or fraction of the time limit, at which the relaxation is solved
-
-
-@dataclass(frozen=True, kw_only=True)
-class GlobalRecord(Record):
-    """One round of column generation.
-
-    Attributes
-    ----------
-    n_iter : int
-        Index of the round, from 1.
-    time : float
-        Seconds since the start.
-    objective : float
-        Best objective so far.
-    lower : float
-        Best proven lower bound so far, over networks of any width.
-    violation : float
-        Relative excess of the largest |t'(Xu)_+| found over lam. If positive, a neuron violates the dual constraint;
-        otherwise none was found, which proves nothing.
-    step : None
-        Column generation has no step.
-    solver : str
-        Empty.
-    n_patterns : int
-        Number of patterns of the master program.
-    """
-
-    n_patterns: int
 
 
 def solve_global(
@@ -84,6 +63,7 @@ def solve_global(
     callback: Callable[[GlobalRecord], Any] | None = None,
     seed: int = 0,
     verbose: bool = False,
+    rigor: Rigor | None = None,
 ) -> Solution:
     """Train a two-layer ReLU network of any width to global optimality, with a proven bound.
 
@@ -121,12 +101,17 @@ def solve_global(
         Seed of the random gates and of the starts of the ascent.
     verbose : bool
         Print each round.
+    rigor : {"rounded", "floating_point"}, optional
+        Rigor of the certificate, see `Certificate`. By default "rounded" if the loss bounds its rounding errors and
+        these do not lift the gap above tol.
 
     Returns
     -------
     Solution
-        Solution over the final patterns, with a certificate of scope "global" whose ``proof`` names the method. On
-        Ctrl-C, the best so far. ``history`` holds a `GlobalRecord` for each round, and ``n_iter`` is their number.
+        Solution over the final patterns, with a certificate of scope "global" whose ``proof`` names the method, and
+        whose ``upper`` is the objective of the network. The status is "optimal" if the gap computed in float64 is at
+        most tol; with the default rigor, that of the certificate then is too. On Ctrl-C, the best so far.
+        ``history`` holds a `GlobalRecord` for each round, and ``n_iter`` is their number.
 
     Raises
     ------
@@ -181,14 +166,15 @@ def solve_global(
         patterns = patterns.unique()
     problem = ConvexReLU(data, y, patterns, lam, loss_function)
     problem.require_ordinary_size()
+    check_rigor(rigor, problem)
     search = _ColumnGeneration(problem, tol, rng, started, time_limit)
     status = search.run(callback, verbose)
-    certificate = search.certificate()
-    if certificate.within(tol):
+    estimate, certificate = search.certificates(rigor)
+    if estimate.within(tol):
         status = Status.OPTIMAL
     else:
         warn(
-            f"solve_global ended with a proven relative gap of {certificate.rel_gap:.2e}, above tol = {tol:.2e} "
+            f"solve_global ended with a relative gap of {certificate.rel_gap:.2e}, above tol = {tol:.2e} "
             f"({status.value}). {status.advice}",
             ConvergenceWarning,
             stacklevel=2,
@@ -216,6 +202,14 @@ class _Master(NamedTuple):
     idle: NDArray[np.int64]
 
 
+class _Proven(NamedTuple):
+    """The best dual point, a multiple of t (n,), and the bound that makes it feasible; None for zero."""
+
+    point: DualPoint
+    t: FloatArray
+    bound: NeuronBound | None
+
+
 class _MasterInterruptedError(Exception):
     """Ctrl-C ended the solve of a master program; its best weights are kept."""
 
@@ -228,7 +222,7 @@ class _ColumnGeneration:
     ) -> None:
         # Related values are replaced together, as Ctrl-C may come at any time.
         self._master = _Master(problem, problem.zero_weights(), np.zeros(len(problem.patterns), dtype=np.int64))
-        self._proven: tuple[DualPoint, NeuronBound | None] = self._scaled(np.zeros(problem.n), 0.0), None
+        self._proven = _Proven(self._scaled(np.zeros(problem.n), 0.0), np.zeros(problem.n), None)
         self.history: list[GlobalRecord] = []
         self._lines = RowLines(problem.X)
         if time_limit is not None:
@@ -274,14 +268,20 @@ class _ColumnGeneration:
         """Its best weights."""
         return self._master.weights
 
-    def certificate(self) -> Certificate:
-        """Return the certificate of the weights, with the best bound proven for networks of any width."""
+    def certificates(self, rigor: Rigor | None) -> tuple[Certificate, Certificate]:
+        """Return the certificate of the weights computed in float64, with the best bound, and that of the rigor."""
         try:
-            of_patterns = certify(self.problem, self.weights)
+            return self._certificates(rigor)
         except KeyboardInterrupt:
             note_interrupt()
-            of_patterns = certify(self.problem, self.weights)  # start again
-        return over_all_networks(of_patterns, *self._proven)
+            return self._certificates(rigor)  # start again
+
+    def _certificates(self, rigor: Rigor | None) -> tuple[Certificate, Certificate]:
+        point, t, proof = self._proven
+        estimate = over_all_networks(certify(self.problem, self.weights), point, proof)
+        return estimate, choose(
+            estimate, lambda: rounded_over_all_networks(estimate, t, self._lines, proof), rigor, self._tol
+        )
 
     def _round(self) -> Status | None:
         """Solve the master program, price, bound and add patterns; return a status if the search has ended."""
@@ -305,12 +305,12 @@ class _ColumnGeneration:
                 n_iter=len(self.history) + 1,
                 time=clock.perf_counter() - self._started,
                 objective=upper,
-                lower=min(self._proven[0].value, upper),
+                lower=min(self._proven.point.value, upper),
                 violation=violation,
                 n_patterns=len(self.problem.patterns),
             )
         )
-        if upper - self._proven[0].value <= self._tol * abs(upper):
+        if upper - self._proven.point.value <= self._tol * abs(upper):
             return Status.OPTIMAL
         if clock.perf_counter() >= self._deadline:
             return Status.TIME_LIMIT
@@ -375,7 +375,7 @@ class _ColumnGeneration:
             intermediate = threshold >= LOOSER[-1] * self.problem.lam
             budget = _NODES_PER_ROUND * (len(self.history) + 1) - self._nodes if intermediate else None
             over = clock.perf_counter() >= self._deadline or (budget is not None and budget <= 0)
-            if self._lines.rank > EXACT_RANK and (over or self._scaled(t, threshold).value <= self._proven[0].value):
+            if self._lines.rank > EXACT_RANK and (over or self._scaled(t, threshold).value <= self._proven.point.value):
                 continue
             bound = bound_neurons(
                 self.problem.X,
@@ -405,9 +405,8 @@ class _ColumnGeneration:
     def _update_bound(self, t: FloatArray, bound: NeuronBound) -> None:
         """Keep the multiple of t made feasible by the bound, if its value is the best so far."""
         point = self._scaled(t, bound.upper)
-        best, proof = self._proven
-        if point.value > best.value or proof is None:
-            self._proven = point, bound
+        if point.value > self._proven.point.value or self._proven.bound is None:
+            self._proven = _Proven(point, t, bound)
 
     def _scaled(self, t: FloatArray, upper: float) -> DualPoint:
         return feasible_multiple(self.problem.loss, self.problem.Y, self.problem.lam, t, upper)

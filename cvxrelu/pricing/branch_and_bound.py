@@ -20,6 +20,7 @@ from cvxrelu.pricing.neuron_problem import NeuronObjective, Tree
 _MARGIN = 1.0001
 _CHUNK = 5e7  # products of lines and rays between checks of the deadline
 _NO_LIMIT = 2**62
+_SKEW = 2.0**-30  # of the axes, assumed by the bound on rounding errors in `rounded`
 _MAX_KEPT = 10_000_000  # numbers in a tree kept for a proof
 
 
@@ -75,6 +76,8 @@ def search(
         Whether to keep the proof of the bound.
     """
     stack = ConeStack(objective, max_logged=_MAX_KEPT if keep_tree else 0)
+    if np.abs(stack.axes @ stack.axes.T - np.eye(len(stack.axes))).max() > _SKEW:
+        raise np.linalg.LinAlgError("the eigenvectors of a matrix are not orthogonal")
     slack = objective.slack + rounding_of(objective)
     n_nodes, unresolved, candidates = 0, 0.0, []
     chunk = 1 + int(_CHUNK / max(objective.E.size * objective.E.shape[1], 1))

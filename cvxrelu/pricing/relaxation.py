@@ -171,13 +171,7 @@ def quadratic_maximum(objective: NeuronObjective, multipliers: Multipliers) -> t
     values = values + margin
     along = b @ vectors
     parts = 0.25 * along**2
-    low = max(float(values[-1]), 0.0) + margin + _TINY
-    high = low + float(np.linalg.norm(b)) + margin
-
-    def slope(mu: float) -> float:
-        return 1.0 - float(np.sum(parts / (mu - values) ** 2))
-
-    mu = float(scipy.optimize.brentq(slope, low, high, xtol=EPS * high)) if slope(low) < 0.0 < slope(high) else low
+    mu = best_shift(values, parts, float(np.linalg.norm(b)), margin)
     constant = 0.125 * float(np.sum(np.divide(p * p, rho, out=np.zeros(K), where=p > 0.0)))
     bound = mu + float(np.sum(parts / (mu - values))) + constant
     rounding: float = 8.0 * (K + r) * EPS * (bound + size)
@@ -186,3 +180,17 @@ def quadratic_maximum(objective: NeuronObjective, multipliers: Multipliers) -> t
     if rest > 0.0 and values[-1] > 0.0:
         u[-1] += np.copysign(np.sqrt(u[-1] ** 2 + rest) - abs(u[-1]), u[-1])
     return bound + rounding + objective.slack, vectors @ u
+
+
+def best_shift(values: FloatArray, parts: FloatArray, size: float, margin: float) -> float:
+    """Return the mu >= 0 above ascending values that minimises mu + sum_i parts_i / (mu - values_i), nearly.
+
+    ``size`` is 2 ||parts^(1/2)||; mu is at least ``margin`` from the largest value, or from 0 if that is larger.
+    """
+    low = max(float(values[-1]), 0.0) + margin + _TINY
+    high = low + size + margin
+
+    def slope(mu: float) -> float:
+        return 1.0 - float(np.sum(parts / (mu - values) ** 2))
+
+    return float(scipy.optimize.brentq(slope, low, high, xtol=EPS * high)) if slope(low) < 0.0 < slope(high) else low

@@ -1,0 +1,1 @@
+"""Rounded certificates against exact arithmetic."""
