@@ -1,24 +1,32 @@
 """Certificates of networks from any trainer."""
 
+import math
 import time as clock
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from cvxrelu._validation import FloatArray, Weights, check_choice, check_number, check_targets
+from cvxrelu._validation import FloatArray, Weights, check_choice, check_number
 from cvxrelu.analysis.network_certificate import NetworkCertificate, Scope
-from cvxrelu.certificates.certificate import Certificate, certify, over_all_networks
+from cvxrelu.analysis.parsed_network import ParsedNetwork, network_of, parse_network
+from cvxrelu.certificates.certificate import Certificate, Rigor, certify, over_all_networks
+from cvxrelu.certificates.rounded_bounds import loss_above, objective_above, weight_decay_above
+from cvxrelu.certificates.rounded_certificate import (
+    check_rigor,
+    choose,
+    rounded_certificate,
+    rounded_network,
+    rounded_over_all_networks,
+)
 from cvxrelu.exceptions import ConvergenceWarning
 from cvxrelu.losses.base import Loss
 from cvxrelu.losses.registry import get_loss
-from cvxrelu.networks.convert import balance, to_convex, to_network
 from cvxrelu.networks.layers import as_columns
-from cvxrelu.networks.loading import read_network
-from cvxrelu.networks.network import GatedReLUNetwork, Network, ReLUNetwork
+from cvxrelu.networks.network import GatedReLUNetwork, Network
 from cvxrelu.numerics.active_set import project_blocks
 from cvxrelu.numerics.gaps import check_bounds, relative_gap
-from cvxrelu.numerics.rows import directions
 from cvxrelu.optimize import solve as optimization
 from cvxrelu.optimize.solution import Solution
 from cvxrelu.optimize.solve_global import solve_global
@@ -29,7 +37,6 @@ from cvxrelu.pricing.neuron_problem import NeuronBound, RowLines
 from cvxrelu.pricing.relaxation import relaxed_point, within_reach
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual import DualPoint
-from cvxrelu.problems.gated_relu import ConvexGatedReLU
 from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.runtime.threads import silenced, warn
 from cvxrelu.status import Status
@@ -49,6 +56,7 @@ def certify_network(
     time_limit: float = 300.0,
     n_starts: int = 100,
     seed: int = 0,
+    rigor: Rigor | None = None,
 ) -> NetworkCertificate:
     """Return proven bounds for a two-layer ReLU or gated-ReLU network from any trainer, and a better network.
 
@@ -100,6 +108,9 @@ def certify_network(
         Time limit in seconds for scope "global"; the best bound proven by then is returned.
     n_starts, seed : int
         Starts and seed of the search for the new neuron, as in `find_neuron`. The network's neurons are starts too.
+    rigor : {"rounded", "floating_point"}, optional
+        Rigor of the bounds, see `NetworkCertificate`. By default "rounded" if lam > 0, the loss bounds its rounding
+        errors, and these do not lift the gap of the network or the better one above tol.
 
     Returns
     -------
@@ -142,17 +153,18 @@ def certify_network(
     (True, None)
     """
     check_choice("scope", scope, ("patterns", "global"))
-    parsed = _read(network, X, y, check_number("lam", lam, minimum=0.0), get_loss(loss), patterns, scope)
+    parsed = parse_network(network, X, y, check_number("lam", lam, minimum=0.0), get_loss(loss), patterns, scope)
     problem = parsed.problem
     problem.require_ordinary_size()
+    check_rigor(rigor, problem)
     lines = RowLines(problem.X) if isinstance(problem, ConvexReLU) else None
     best_neuron = None if lines is None else partial(_best_neuron, parsed, scope, lines, n_starts, seed)
     predictions = parsed.network.predict(problem.X).reshape(problem.Y.shape)
     gradient = problem.loss.gradient(predictions, problem.Y)
-    solution = _solve(parsed, scope, tol, time_limit, seed) if solve else None
-    certificate = _dual_bound(parsed, scope, lines, gradient, solution, tol, time_limit)
+    solution = _solve(parsed, scope, tol, time_limit, seed, rigor) if solve else None
+    certificate, t = _dual_bound(parsed, scope, lines, gradient, solution, tol, time_limit)
     improved = None if solution is None else _improve(parsed, certificate, solution, tol)
-    return NetworkCertificate(
+    estimate = NetworkCertificate(
         objective_given=parsed.objective_given,
         upper=parsed.upper,
         lower=min(certificate.dual.value, parsed.upper),
@@ -167,57 +179,26 @@ def certify_network(
         ones_appended=parsed.ones_appended,
         proof=certificate.proof,
     )
-
-
-class _ParsedNetwork(NamedTuple):
-    """A network as given and with balanced layers, both objectives, and its convex program with its weights."""
-
-    given: Network
-    network: Network
-    objective_given: float
-    upper: float
-    problem: ConvexReLU | ConvexGatedReLU
-    weights: Weights
-    ones_appended: bool
+    if scope == "global" and solution is not None and solution.certificate.rigor == "floating_point":
+        return estimate
+    chosen = choose(estimate, partial(_rounded, estimate, parsed, lines, t, improved, tol), rigor, tol)
+    if rigor is None and (estimate.improved_rel_gap or 0.0) <= tol < (chosen.improved_rel_gap or 0.0):
+        return estimate
+    return chosen
 
 
 class _Improved(NamedTuple):
-    """The best network found, its objective, and grad F there."""
+    """The best network found, its objective, grad F there, and its convex program and weights."""
 
     network: Network
     objective: float
     gradient: FloatArray
-
-
-def _read(
-    network: Any, X: Any, y: Any, lam: float, loss: Loss, patterns: ActivationPatterns | None, scope: Scope
-) -> _ParsedNetwork:
-    """Validate the network and return it with its convex program."""
-    given, data = read_network(network, X, loss.name)
-    gated = isinstance(given, GatedReLUNetwork)
-    if gated and scope == "global":
-        raise ValueError("scope must be 'patterns' for gated networks, whose gates are fixed; got 'global'")
-    _check_outputs(given, check_targets(y, len(data)).shape[1], scope)
-    if scope == "global" and lam == 0.0:
-        raise ValueError("lam must be > 0 for scope 'global'; got 0.0")
-    if patterns is not None:
-        if not isinstance(patterns, ActivationPatterns):
-            raise TypeError(f"patterns must be an ActivationPatterns or None; got {type(patterns).__name__}")
-        patterns.check_matches(data)
-        if gated and patterns.G is None:
-            raise ValueError("patterns must have gates for a gated network; these are masks only")
-    with np.errstate(over="ignore", invalid="ignore"):
-        objective_given = given.objective(data, y, lam, loss)
-        problem, weights = _program(given, data, y, patterns, lam, loss)
-        balanced = balance(given) if isinstance(given, ReLUNetwork) else _network_of(problem, weights)
-        upper = balanced.objective(data, y, lam, loss)
-    if not np.isfinite(upper):
-        raise ValueError(f"network must have a finite objective on X and y; got {upper}")
-    return _ParsedNetwork(given, balanced, objective_given, upper, problem, weights, data.shape[1] > np.shape(X)[1])
+    problem: ConvexProblem
+    weights: Weights
 
 
 def _best_neuron(
-    parsed: _ParsedNetwork, scope: Scope, lines: RowLines, n_starts: int, seed: int, t: FloatArray
+    parsed: ParsedNetwork, scope: Scope, lines: RowLines, n_starts: int, seed: int, t: FloatArray
 ) -> NewNeuron:
     """Return the neuron of the largest |t'(Xu)_+|: exact for scope "global" at low rank, else by local search."""
     problem, given = parsed.problem, parsed.given
@@ -229,31 +210,78 @@ def _best_neuron(
 
 
 def _dual_bound(
-    parsed: _ParsedNetwork,
+    parsed: ParsedNetwork,
     scope: Scope,
     lines: RowLines | None,
     gradient: FloatArray,
     solution: Solution | None,
     tol: float,
     time_limit: float,
-) -> Certificate:
-    """Return the certificate of the network's weights with the best dual point of the scope and its proof."""
+) -> tuple[Certificate, FloatArray]:
+    """Return the certificate of the network's weights with the best dual point of the scope, and the t of its proof.
+
+    The latter is a multiple of the dual point, (n,).
+    """
     problem = parsed.problem
     certificate = certify(problem, parsed.weights, None if solution is None else solution.dual)
+    t = certificate.dual.t[:, 0]
     if scope == "global" and solution is not None:
         certificate = over_all_networks(certificate, solution.dual, solution.certificate.proof)
+        t = solution.dual.t[:, 0]
     elif lines is not None and scope == "global":
-        certificate = over_all_networks(certificate, *_global_point(problem, lines, gradient, tol, time_limit))
+        point, t, bound = _global_point(problem, lines, gradient, tol, time_limit)
+        certificate = over_all_networks(certificate, point, bound)
     check_bounds(certificate.dual.value, parsed.upper, problem.value_at_zero, "the network")
-    return certificate
+    return certificate, t
 
 
-def _improve(parsed: _ParsedNetwork, certificate: Certificate, solution: Solution, tol: float) -> _Improved:
+def _rounded(
+    estimate: NetworkCertificate,
+    parsed: ParsedNetwork,
+    lines: RowLines | None,
+    t: FloatArray,
+    improved: _Improved | None,
+    tol: float,
+) -> NetworkCertificate:
+    """Return the network certificate with bounds that hold in spite of rounding.
+
+    For scope "global" with a better network, the dual point is the one that `solve_global` has proven feasible.
+    """
+    of_weights, problem = estimate.certificate, parsed.problem
+    if estimate.scope == "patterns" or lines is None:
+        made = rounded_certificate(of_weights)
+    elif improved is None:
+        made = rounded_over_all_networks(of_weights, t, lines, estimate.proof)
+    else:
+        made = rounded_network(of_weights, of_weights.dual, estimate.proof)
+    upper = _objective_above(parsed.network, problem, parsed.weights)
+    better = None if improved is None else _objective_above(improved.network, improved.problem, improved.weights)
+    return replace(
+        estimate,
+        upper=upper,
+        lower=check_bounds(made.dual.value, upper, problem.value_at_zero, "the network"),
+        dual=made.dual,
+        certificate=choose(of_weights, lambda: made, None, tol),
+        improved_objective=better,
+        rigor="rounded",
+    )
+
+
+def _objective_above(network: Network, problem: ConvexProblem, weights: Weights) -> float:
+    """Return an upper bound, in exact arithmetic, of a network's objective; gates are those of its convex program."""
+    if isinstance(network, GatedReLUNetwork):
+        return objective_above(problem, weights)
+    w2 = as_columns(network.w2)
+    loss = loss_above(problem.operator.X, problem.Y, network.W1, w2, problem.loss)
+    return math.nextafter(loss + weight_decay_above(network.W1, w2, problem.lam), math.inf)
+
+
+def _improve(parsed: ParsedNetwork, certificate: Certificate, solution: Solution, tol: float) -> _Improved:
     """Return the better of the given network and the solution, as a network; warn if its gap is above tol."""
     problem = parsed.problem
     candidates = [(solution.problem, solution.weights), (problem, certificate.weights)]
     source, best = min(candidates, key=lambda candidate: candidate[0].objective(candidate[1]))
-    network = _network_of(source, best)
+    network = network_of(source, best)
     objective = network.objective(problem.X, problem.y, problem.lam, problem.loss)
     gap = relative_gap(certificate.dual.value, objective)
     if gap > tol and solution.status is not Status.OPTIMAL:
@@ -263,18 +291,12 @@ def _improve(parsed: _ParsedNetwork, certificate: Certificate, solution: Solutio
             ConvergenceWarning,
             stacklevel=3,
         )
-    return _Improved(network, objective, source.gradient_point(best))
+    return _Improved(network, objective, source.gradient_point(best), source, best)
 
 
-def _network_of(problem: ConvexProblem, weights: Weights) -> Network:
-    """Return the network of convex weights; the empty gated network needs no gates."""
-    if problem.patterns.G is None and not problem.has_cones and not np.any(problem.blocks(weights)):
-        d = problem.d
-        return GatedReLUNetwork(np.zeros((d, 0)), np.zeros((0, d)), np.zeros((0, *problem.y.shape[1:])))
-    return to_network(problem, weights)
-
-
-def _solve(parsed: _ParsedNetwork, scope: Scope, tol: float, time_limit: float, seed: int) -> Solution:
+def _solve(
+    parsed: ParsedNetwork, scope: Scope, tol: float, time_limit: float, seed: int, rigor: Rigor | None
+) -> Solution:
     """Solve over the network's patterns, or from them over all patterns, without a warning.
 
     The neurons of a trained network often lie on the boundaries of their cones, where rounding decides signs and can
@@ -287,7 +309,8 @@ def _solve(parsed: _ParsedNetwork, scope: Scope, tol: float, time_limit: float, 
     project_blocks.compile()
     compile_search(RowLines(problem.X).rank)
     started = clock.perf_counter()
-    train = partial(silenced(solve_global, ConvergenceWarning), problem.X, problem.y, problem.lam, problem.loss)
+    data = problem.X, problem.y, problem.lam, problem.loss
+    train = partial(silenced(solve_global, ConvergenceWarning), *data, rigor=rigor)
     solution = train(tol=tol, patterns=problem.patterns, time_limit=time_limit, seed=seed)
     time_left = time_limit - (clock.perf_counter() - started)
     if solution.status is Status.STALLED and time_left > 0.0:
@@ -296,65 +319,10 @@ def _solve(parsed: _ParsedNetwork, scope: Scope, tol: float, time_limit: float, 
     return solution
 
 
-def _check_outputs(network: Network, n_outputs: int, scope: str) -> None:
-    w2 = as_columns(network.w2)
-    if w2.shape[1] != n_outputs:
-        raise ValueError(f"y must have {w2.shape[1]} columns, one for each output of the network; got {n_outputs}")
-    if n_outputs == 1 or isinstance(network, GatedReLUNetwork):
-        return
-    if scope == "global":
-        raise ValueError(f"scope must be 'patterns' for more than one output; got 'global' with {n_outputs}")
-    shared = int(np.count_nonzero(np.count_nonzero(w2, axis=1) > 1))
-    if shared:
-        raise ValueError(
-            "network must have neurons that feed one output each: the convex program penalises each output separately, "
-            f"and a neuron that feeds several costs less than its parts; got {shared} neurons that feed several"
-        )
-
-
-def _program(
-    network: Network, X: FloatArray, y: Any, patterns: ActivationPatterns | None, lam: float, loss: Loss
-) -> tuple[ConvexReLU | ConvexGatedReLU, Weights]:
-    """Return the convex program over the network's patterns followed by those given, and the network as its weights."""
-    gated = isinstance(network, GatedReLUNetwork)
-    parts = [] if patterns is None else [patterns]
-    outputs = np.shape(y)[1] if np.ndim(y) == 2 else 1
-    blocks = [np.zeros((outputs, 0, X.shape[1]))] * (1 if gated else 2)
-    # A neuron with zero output weights still contributes its pattern; one with zero input weights has none.
-    units, sizes = directions(network.W1)
-    second = as_columns(network.w2) * sizes
-    if not np.isfinite(second).all():
-        raise ValueError("network must have a finite objective on X and y; its weights are too large")
-    if isinstance(network, GatedReLUNetwork):
-        scaled: Network = GatedReLUNetwork(network.G, units, second)
-        active = bool((X @ network.G >= 0.0).any())
-    else:
-        used = sizes[:, 0] > 0.0
-        scaled = ReLUNetwork(units[used], second[used])
-        active = bool(used.any() and scaled.hidden(X).any())
-    if active:
-        own, weights = to_convex(scaled, X)
-        blocks = [weights] if isinstance(weights, np.ndarray) else list(weights)
-        parts.insert(0, own)
-    if parts:
-        gates = [part.G for part in parts if part.G is not None]
-        D = np.column_stack([np.asarray(part.D) for part in parts])
-        merged = ActivationPatterns(D, np.column_stack(gates) if len(gates) == len(parts) else None).unique()
-    else:
-        # No pattern at all: with the zero pattern alone, the program has no network but the zero one.
-        merged = ActivationPatterns(np.zeros((len(X), 1), dtype=np.bool_))
-    zeros = np.zeros((outputs, len(merged) - blocks[0].shape[1], X.shape[1]))
-    padded = [np.concatenate([part, zeros], axis=1) for part in blocks]
-    if gated:
-        penalty = "group_l1" if outputs == 1 else "nuclear"  # weight decay of neurons that feed several outputs
-        return ConvexGatedReLU(X, y, merged, lam, loss, penalty), padded[0]
-    return ConvexReLU(X, y, merged, lam, loss), (padded[0], padded[1])
-
-
 def _global_point(
     problem: ConvexProblem, lines: RowLines, t: FloatArray, tol: float, time_limit: float
-) -> tuple[DualPoint, NeuronBound]:
-    """Return a feasible point of the dual over all networks, the best found, and its proof.
+) -> tuple[DualPoint, FloatArray, NeuronBound]:
+    """Return the best feasible point found of the dual over all networks, the t (n,) of its proof, and the proof.
 
     Candidates are multiples of t (n, 1), the point of the semidefinite relaxation, and zero.
     """
@@ -376,4 +344,4 @@ def _global_point(
     tries.append((zero, NeuronBound(0.0, "exact", np.empty((0, problem.d)))))
     points = [feasible_multiple(problem.loss, problem.Y, problem.lam, t, bound.upper) for t, bound in tries]
     best = max(range(len(points)), key=lambda i: points[i].value)
-    return points[best], tries[best][1]
+    return points[best], *tries[best]

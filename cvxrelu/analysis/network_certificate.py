@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
-from cvxrelu.certificates.certificate import Certificate
+from cvxrelu.certificates.certificate import RIGORS, Certificate, Rigor
 from cvxrelu.networks.network import Network
 from cvxrelu.numerics.gaps import relative_gap
 from cvxrelu.pricing.local_search import NewNeuron
@@ -27,13 +27,15 @@ class NetworkCertificate:
     upper : float
         Objective of ``network``, which has the same predictions on X and is never worse.
     lower : float
-        Proven lower bound on the objective of all networks in ``scope``.
+        Lower bound on the objective of all networks in ``scope``.
     scope : str
         "patterns": all networks of the same kind whose neurons have the patterns of ``problem`` (and, for ReLU
         networks with several outputs, feed one output each). "global": all two-layer ReLU networks of any width, on
         the same X.
     rigor : str
-        "floating_point": computed in float64, exact to the rounding of the products.
+        "rounded": ``upper``, ``improved_objective`` and ``lower`` account for all rounding errors, for the networks and
+        data as stored in float64. "floating_point": they are estimates, computed in float64 without bounds of rounding
+        errors.
     network : ReLUNetwork or GatedReLUNetwork
         The given network for ``problem.X``: layers balanced, no biases, gated neurons of equal pattern merged.
     dual : DualPoint
@@ -72,7 +74,7 @@ class NetworkCertificate:
     improved_neuron: NewNeuron | None
     ones_appended: bool
     proof: NeuronBound | None = None
-    rigor: Literal["floating_point"] = "floating_point"
+    rigor: Rigor = "floating_point"
 
     @property
     def problem(self) -> ConvexProblem:
@@ -97,7 +99,7 @@ class NetworkCertificate:
         return relative_gap(self.lower, self.improved_objective)
 
     def within(self, tol: float) -> bool:
-        """Return whether the network is proven optimal to a relative gap of tol; see `Certificate.within`."""
+        """Return whether the bounds show the network optimal to a relative gap of tol; see `Certificate.within`."""
         return self.rel_gap <= tol or self.gap <= self.problem.resolution
 
     @property
@@ -131,7 +133,7 @@ class NetworkCertificate:
             ("lower bound", f"{self.lower:.10g}  (dual objective of a feasible dual point)"),
             ("gap", f"{self.gap:.3e}  (relative {self.rel_gap:.3e})"),
             ("scope", f"{self.scope}: {holds_for}"),
-            ("rigor", self.rigor),
+            ("rigor", f"{self.rigor}: {RIGORS[self.rigor]}"),
             *([("proof", self.proof.method)] if self.proof is not None else []),
             *([("new neuron", _verdict(self.neuron, problem.lam))] if self.neuron is not None else []),
         ]

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -34,9 +35,25 @@ def check_rigor(rigor: Rigor | None, problem: ConvexProblem) -> None:
         check_known(problem)
 
 
-def choose(
-    estimate: Certificate, make_rounded: Callable[[], Certificate], rigor: Rigor | None, tol: float
-) -> Certificate:
+class Bounded(Protocol):
+    """Protocol of certificates."""
+
+    @property
+    def problem(self) -> ConvexProblem:
+        """The convex program."""
+
+    @property
+    def rel_gap(self) -> float:
+        """The relative gap."""
+
+    def within(self, tol: float) -> bool:
+        """Return whether the gap is within tol."""
+
+
+BoundedT = TypeVar("BoundedT", bound=Bounded)
+
+
+def choose(estimate: BoundedT, make_rounded: Callable[[], BoundedT], rigor: Rigor | None, tol: float) -> BoundedT:
     """Return the certificate of the requested rigor.
 
     Without a request it is the rounded one, but the estimate if loss or penalty do not bound their rounding errors,

@@ -11,6 +11,8 @@ from sklearn.utils import check_random_state
 
 from cvxrelu._validation import FloatArray, Weights, check_number
 from cvxrelu.certificates.certificate import Certificate, certify_solved, over_all_networks
+from cvxrelu.certificates.rounded_bounds import feasible_for_all
+from cvxrelu.certificates.rounded_certificate import choose, rounded_certificate, rounded_network
 from cvxrelu.exceptions import ConvergenceWarning
 from cvxrelu.losses.base import Loss
 from cvxrelu.losses.squared import Squared
@@ -26,6 +28,7 @@ from cvxrelu.patterns.enumeration import enumerate_patterns
 from cvxrelu.patterns.sampling import sample_gates
 from cvxrelu.preprocessing.rows import MergedRows, Standardization
 from cvxrelu.pricing.bounds import compile_search
+from cvxrelu.pricing.rounded import transferred_above
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.dual_workspace import DualWorkspace
@@ -188,7 +191,10 @@ class Fit:
         return self.standardization.network(solution.network())
 
     def certificate(self, solution: Solution) -> Certificate:
-        """Return the certificate of a solution on the given rows: standardised, in their order, not merged."""
+        """Return the certificate of a solution on the given rows: standardised, in their order, not merged.
+
+        It is rounded where possible; see `choose`.
+        """
         merged, index = solution.problem, self._rows.index
         patterns = ActivationPatterns(np.asarray(merged.patterns.D)[index], merged.patterns.G)
         problem = self._problem(self.X[index], self.Y[index], self._given_weights, patterns, merged.lam)
@@ -204,10 +210,20 @@ class Fit:
         workspace.expired = lambda: clock.perf_counter() >= self._deadline
         certificate = certify_solved(problem, solution.weights, DualPoint(t, multipliers, solution.lower), workspace)
         if solution.certificate.scope == "patterns":
-            return certificate
+            return choose(certificate, lambda: rounded_certificate(certificate), None, self.settings.tol)
         moved = problem.loss.project_domain(t, problem.Y)  # moves by rounding only
         point = DualPoint(moved, None, -problem.loss.conjugate(moved, problem.Y))
-        return over_all_networks(certificate, point, solution.certificate.proof)
+        proof = solution.certificate.proof
+        estimate = over_all_networks(certificate, point, proof)
+        if solution.certificate.rigor == "floating_point":
+            return estimate
+
+        def rounded() -> Certificate:
+            columns = moved[:, 0], merged.operator.X, dual.t[:, 0]
+            maximum = transferred_above(merged.lam, problem.operator.X, *columns, index)
+            return rounded_network(estimate, feasible_for_all(problem, moved[:, 0], maximum), proof)
+
+        return choose(estimate, rounded, None, self.settings.tol)
 
     @property
     def weighted(self) -> bool:

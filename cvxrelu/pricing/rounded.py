@@ -90,11 +90,11 @@ def maximum_above(X: FloatArray, lines: RowLines, t: FloatArray, bound: NeuronBo
             radii = norms_above(dot_radius(np.abs(lines.E) @ np.abs(basis).T, lines.rank))
             rows: Any = lines.plus.T - lines.minus.T  # one number in each row: a product is rounded once
             near, sizes, missed = rows @ vectors, abs(rows) @ np.abs(vectors), abs(rows) @ radii
-            others = _distances(X, near, sizes, 1)
-            rests = above(missed + others, 2)
+            rests = above(_distances(X, near, sizes, 1) + missed, 2)
         gram = np.abs(basis.T @ basis) + dot_radius(np.abs(basis).T @ np.abs(basis), len(basis))
-        stretch = above(np.sqrt(above(gram.sum(axis=1).max(), lines.rank + 1)), 1)
-        total = float(above(stretch * value + above(np.sum(np.abs(t) * rests), len(t) + 1), 3))
+        stretch = float(above(np.sqrt(above(gram.sum(axis=1).max(), lines.rank + 1)), 1))
+        slack = float(above(np.asarray(np.abs(t) @ rests), len(t)))
+        total = float(above(np.asarray(stretch * value + slack), 3))
     return total if math.isfinite(total) else math.inf
 
 
@@ -102,6 +102,40 @@ def _distances(X: FloatArray, others: FloatArray, sizes: FloatArray, length: int
     """Return upper bounds of the distances of the rows of X from rows computed as sums of products of given sizes."""
     radius = dot_radius(np.abs(X) + sizes, length + 1)
     return norms_above(above(np.abs(X - others) + radius, 1))
+
+
+def transferred_above(
+    maximum: float, X: FloatArray, t: FloatArray, merged_X: FloatArray, merged_t: FloatArray, index: NDArray[np.intp]
+) -> float:
+    """Return an upper bound on max over ||u|| <= 1 of |t'(Xu)_+| from one for merged rows.
+
+    Row i of X is about a multiple r_i > 0 of row index_i of the merged data, and the t_i r_i of a merged row sum to its
+    t. With (r x'u)_+ = r (x'u)_+ for r > 0, the maximum moves by at most the differences times the norms of the rows,
+    and by |t_i| times the distances from the multiples.
+
+    Parameters
+    ----------
+    maximum : float
+        An upper bound, in exact arithmetic, for the merged rows.
+    X, t : ndarray of shape (n, d), ndarray of shape (n,)
+        The rows and their dual variable.
+    merged_X, merged_t : ndarray of shape (m, d), ndarray of shape (m,)
+        The merged rows and their dual variable.
+    index : ndarray of shape (n,)
+        Index of the merged row of each row.
+    """
+    n, near = len(X), merged_X[index]
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        inner, sizes = np.sum(X * near, axis=1), np.sum(near * near, axis=1)
+        ratios = np.where((inner > 0.0) & (sizes > 0.0), inner / np.where(sizes > 0.0, sizes, 1.0), 0.0)
+        multiples = ratios[:, None] * near
+        rests = _distances(X, multiples, np.abs(multiples), 1)
+        sums = np.bincount(index, t * ratios, len(merged_t)) - merged_t
+        totals = np.bincount(index, np.abs(t) * ratios, len(merged_t)).astype(np.float64)  # integers for no rows
+        radius = dot_radius(totals + np.abs(merged_t), n + 2)
+        moved = np.asarray(above(np.abs(sums) + radius, 1) @ norms_above(merged_X))
+        slack = above(np.asarray(np.abs(t) @ rests), n)
+        return float(above(maximum + above(moved, len(merged_t)) + slack, 3))
 
 
 def _circle_above(plane: FloatArray, t: FloatArray) -> float:
