@@ -18,6 +18,7 @@ from reference.fuzz import run as fuzz
 from reference.instances import listing, optima
 from reference.paper import commands as paper
 from reference.race import command as race
+from reference.rounded import run as rounded
 from reference.runs import Command
 
 COMMANDS: dict[str, Command] = {
@@ -36,6 +37,7 @@ COMMANDS: dict[str, Command] = {
     "paper": paper,
     "estimators": estimators,
     "fuzz": fuzz,
+    "rounded": rounded,
 }
 
 

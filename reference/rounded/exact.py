@@ -1,4 +1,4 @@
-"""Objectives, dual objectives and the largest |t'(Xu)_+| in rational arithmetic, with 60 digits for roots and logarithms.
+"""Objectives, dual objectives and the largest |t'(Xu)_+| in rational arithmetic; roots and logarithms to 60 digits.
 
 Nothing here is shared with the package: data, weights and dual points are read as the rational numbers that they are.
 """

@@ -40,7 +40,7 @@ def test_bounds_hold_for_random_networks(seed, shape, m, solve):
     network = random_network(X, m, rng, scales=6)
     certificate = cr.certify_network(network, X, y, LAM, solve=solve, n_starts=4)
     assert certificate.lower <= certificate.upper <= certificate.objective_given * (1 + 1e-12)
-    assert certificate.upper == certificate.network.objective(X, y, LAM)
+    assert certificate.upper == pytest.approx(certificate.network.objective(X, y, LAM), rel=1e-12)
     assert certificate.upper >= certificate.certificate.upper * (1 - 1e-12)
     problem, dual = certificate.problem, certificate.dual
     assert problem.dual_objective(dual.t, dual.multipliers) >= certificate.lower - 1e-12
@@ -51,7 +51,7 @@ def test_bounds_hold_for_random_networks(seed, shape, m, solve):
         assert certificate.improved_objective == pytest.approx(reference.objective, rel=1e-5)
         assert certificate.improved_objective <= certificate.upper * (1 + 1e-12)
         improved = certificate.improved.objective(X, y, LAM)
-        assert improved == certificate.improved_objective
+        assert improved == pytest.approx(certificate.improved_objective, rel=1e-12)
         signs = np.where(problem.patterns.D, 1.0, -1.0)
         margins = signs[:, :, None] * (X @ certificate.improved.W1.T)[:, None, :]
         assert (margins.min(axis=0).max(axis=0) >= -1e-12).all()  # each neuron is in some cone
