@@ -7,9 +7,10 @@ file is true; each function names its lemma. Nothing in a file is believed. It h
 multipliers, but no bounds: both are derived here, and every inequality is checked in rational arithmetic, without a
 tolerance. Floats are the rational numbers that they represent. With --interval the long sums are enclosed in float64.
 
-DATA.npz holds X (n, d) and y (n,) or (n, c). The statement is given by --kind, --scope, --loss, --delta, --penalty, --lam,
---patterns (an npz file with D (n, P)) and --network (one with W1 (m, d) and w2 (m,): the bound is then of its objective);
-what is not given is as the file says, and printed. --max-memory limits the bytes that a check may need.
+DATA.npz holds X (n, d) and y (n,) or (n, c). The statement is given by --kind, --scope, --loss, --delta, --penalty,
+--lam, --patterns (an npz file with D (n, P)) and --network (one with W1 (m, d) and w2 (m,) or (m, c), whose objective
+the upper bound is then of); what is not given is as the file says, and printed. --max-memory is the number of bytes that
+a check may need.
 
 Exit codes: 0 verified; 1 rejected; 2 wrong use, invalid data, or more memory than allowed; 3 failure of the machine.
 """
@@ -26,9 +27,8 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+Array = np.ndarray[Any, Any]
 
 MAGIC = b"cvxrelu certificate 3\n"
 CHOICES: dict[str, tuple[Any, ...]] = {
@@ -39,6 +39,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "proof": (None, "cones", "maximum", "relaxation"),
 }
 KEYS = {*CHOICES, "delta", "lam", "data_sha256", "rows", "sizes"}
+STATEMENT = "kind scope loss delta penalty lam rows n d c data_sha256 patterns".split()
 # Name, type and shape of the arrays, in the order of the file.
 ALL = "weights <f8 2 blocks d, blocks <i8 blocks, t <f8 n c"
 LINES = ", basis <f8 rank d, lines <f8 lines rank, row_lines <i8 n, row_sizes <f8 n"
@@ -48,26 +49,31 @@ PROOFS = {
     "relaxation": LINES + ", multipliers <f8 2 4 lines, corners <f8 2 2",
     "cones": LINES + ", cuts <u2 cones 4, points <f8 leaves rank, multipliers <f8 entries, places <i8 entries 2",
 }
+LONGEST = 2**20  # bytes of the header
 DEEPEST = 256  # cuts above a cone, which lengthen its integers
 CHUNK = 2**20  # numbers at a time
 ABOVE, OUTSIDE = "the dual point is infeasible: a dual norm exceeds lam", "the dual point is outside the loss's domain"
+OTHERS = "these are not the data of the file: its map does not fit them"
 DOWN, UP = (Context(30, way, -99999, 99999, traps=[]) for way in (ROUND_FLOOR, ROUND_CEILING))
 
 Contents = namedtuple("Contents", "header arrays")  # of a file of valid form
 Problem = namedtuple("Problem", "X Y header arrays masks interval")  # the data, a file, and its patterns (P, n)
-# f(z) = (w0'z + sum_k tau_k (e_k'z)_+) / unit of integers, E being ``scale`` times the lines of the file; limit = R^2
+# The function f(z) = (w0'z + sum_k tau_k (E_k'z)_+) / unit of integers; E is ``scale`` times the lines, and limit is R^2
 Terms = namedtuple("Terms", "E tau w0 scale unit limit")
-Ray = namedtuple("Ray", "v z value bits")  # v, E v, unit f(v), and the bit length of v
 
 
 class RejectedCertificate(RuntimeError):
     """The file does not prove the statement; the message says why."""
 
 
-def require(condition: Any, reason: str) -> None:
-    """Reject the certificate unless the condition holds."""
+class InvalidInput(ValueError):
+    """The verifier's data, patterns or network are invalid, or the check needs more memory than allowed."""
+
+
+def require(condition: Any, reason: str, error: type[Exception] = RejectedCertificate) -> None:
+    """Reject the certificate, or raise another error, unless the condition holds."""
     if not condition:
-        raise RejectedCertificate(reason)
+        raise error(reason)
 
 
 # The file: section 2 of certificate_format.md
@@ -77,21 +83,21 @@ def parse(raw: bytes) -> Contents:
     """Return header and arrays of a file of valid form."""
     old = "the file is of version 1 or 2, whose proofs can be forged: save the certificate again with this cvxrelu"
     require(raw.startswith(MAGIC), old if raw.startswith(b"PK") else "the file is no cvxrelu certificate of version 3")
-    text = raw[len(MAGIC) : raw.find(b"\n", len(MAGIC))]
+    text, newline, _ = raw[len(MAGIC) : len(MAGIC) + LONGEST + 1].partition(b"\n")
+    require(newline, f"the header has more than {LONGEST} bytes")
     try:
         header = json.loads(text)
         require(json.dumps(header, sort_keys=True).encode() == text, "the header is not in canonical form")
         check_header(header)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise RejectedCertificate(f"the header is damaged: {error}") from error
+        raise RejectedCertificate(f"the header is damaged: {error!a}") from error
     arrays, start = {}, len(MAGIC) + len(text) + 1
-    for name, dtype, *shape in layout(header):
-        count = math.prod(header["sizes"].get(size) if size.isalpha() else int(size) for size in shape)
-        require(start + count * np.dtype(dtype).itemsize <= len(raw), f"the file ends within {name}")
-        shape = [header["sizes"].get(size) if size.isalpha() else int(size) for size in shape]
-        arrays[name] = np.frombuffer(raw, dtype, count, start).reshape(shape)
+    for name, dtype, *letters in layout(header):
+        shape = [header["sizes"][size] if size.isalpha() else int(size) for size in letters]
+        end = start + math.prod(shape) * np.dtype(dtype).itemsize
+        require(end <= len(raw), f"the file ends within {name}")
+        arrays[name], start = np.frombuffer(raw[start:end], dtype).reshape(shape), end
         require(dtype != "<f8" or np.isfinite(arrays[name]).all(), f"{name} must be finite")
-        start += arrays[name].nbytes
     require(start == len(raw), "bytes follow the last array")
     return Contents(header, arrays)
 
@@ -106,18 +112,22 @@ def check_header(header: Any) -> None:
     """Check the values of the header."""
     require(set(header) == KEYS, f"the header must have the keys {sorted(KEYS)}")
     for key, choices in CHOICES.items():
-        require(header[key] in choices, f"{key} must be one of {choices}; got {header[key]!r}")
+        require(header[key] in choices, f"{key} must be one of {choices}; got {header[key]!a}")
     lam, delta, sizes, is_global = header["lam"], header["delta"], header["sizes"], header["scope"] == "global"
     require(type(lam) is float and 0.0 <= lam < math.inf, "lam must be a finite float >= 0")
     huber = type(delta) is float and 0.0 < delta < math.inf
     require(huber if header["loss"] == "huber" else delta is None, "delta must be > 0 for huber, else null")
     names = {size for _, _, *shape in layout(header) for size in shape if size.isalpha()}
     fits = set(sizes) == names and all(type(size) is int and 0 <= size < 2**40 for size in sizes.values())
-    require(fits and sizes.get("bytes", 0) in (0, -(-sizes["n"] // 8)), f"sizes must be {sorted(names)} from 0 to 2^40")
+    require(fits, f"sizes must be {sorted(names)}, from 0 to 2^40")
+    least, width = min(sizes["n"], sizes["d"], sizes["c"], sizes.get("lines", 1)), -(-sizes["n"] // 8)
+    fits = least >= 1 and 1 <= sizes.get("rank", 1) <= 64 and sizes.get("bytes", width) == width
+    require(fits, "n, d, c and lines must be >= 1, bytes a bit for each row, and the rank from 1 to 64")
+    require(is_global == (header["proof"] is not None), "a proof is of scope global")
     fits = header["kind"] == "relu" and header["penalty"] == "group_l1" and lam > 0.0 and sizes["c"] == 1
     require(fits or not is_global, "scope global takes ReLU networks with one output, group_l1 and lam > 0")
     require(header["kind"] == "gated" or header["penalty"] != "nuclear", "ReLU networks have no nuclear penalty")
-    require(is_global == (header["proof"] is not None), "a proof is of scope global")
+    require(header["loss"] != "softmax" or sizes["c"] > 1, "softmax takes two outputs or more")
 
 
 def check_entries(arrays: dict[str, Array], rows: int, columns: int) -> None:
@@ -142,17 +152,15 @@ def integers(values: Any) -> tuple[Any, int]:
     return np.frompyfunc(lambda value: value.numerator * (q // value.denominator), 1, 1)(values), q
 
 
-def times(A: Array, B: Array, interval: bool = False) -> tuple[Array, Fraction]:
-    """Return M and a unit: A @ B is M times the unit, exactly, or as float64 computes it."""
-    if interval:
-        return A @ B, Fraction(1)
-    (a, p), (b, q) = integers(rational(A)), integers(rational(B))
-    return a @ b, Fraction(1, p * q)
-
-
-def radius(length: int, sizes: Array) -> Array:
-    """Return bounds of the errors of float64 sums of ``length`` products with absolute values ``sizes`` (Lemma 1)."""
-    return (length + 16) * (2.0**-52 * sizes + 2.0**-1000)
+def product(A: Array, B: Array, interval: bool = False) -> tuple[Array, Array, Fraction]:
+    """Return M, R and a unit: A @ B is M times the unit, exactly with R = 0, or up to R with the unit 1 (Lemma 1)."""
+    if not interval:
+        (a, p), (b, q) = integers(rational(A)), integers(rational(B))
+        return a @ b, np.zeros((len(a), b.shape[1])), Fraction(1, p * q)
+    with np.errstate(all="ignore"):
+        M, R = A @ B, (len(B) + 16) * (2.0**-52 * (np.abs(A) @ np.abs(B)) + 2.0**-1000)
+    require(np.isfinite(M).all() and np.isfinite(R).all(), "a number overflows: check without --interval")
+    return M, R, Fraction(1)
 
 
 def root_above(square: Any) -> Fraction:
@@ -166,9 +174,9 @@ def decimal(value: Fraction, way: Context) -> Decimal:
     return way.divide(Decimal(value.numerator), Decimal(value.denominator))
 
 
-def log_sum_exp_above(differences: list[Fraction]) -> Fraction:
-    """Return an upper bound of ln(1 + sum_k exp(differences_k)) (Lemma 3)."""
-    terms, total = [Decimal(0), *(decimal(value, UP) for value in differences)], Decimal(0)
+def log_sum_exp_above(values: Any) -> Fraction:
+    """Return an upper bound of ln(sum_k exp(values_k)) (Lemma 3)."""
+    terms, total = [decimal(value, UP) for value in values], Decimal(0)
     for term in terms:
         total = UP.add(total, UP.next_plus(UP.exp(UP.subtract(term, max(terms)))))
     return Fraction(UP.add(max(terms), UP.next_plus(UP.ln(total))))
@@ -176,7 +184,7 @@ def log_sum_exp_above(differences: list[Fraction]) -> Fraction:
 
 def entropy_below(p: Fraction) -> Fraction:
     """Return a lower bound of -p ln p for p in [0, 1] (Lemma 3)."""
-    log = UP.next_plus(UP.ln(decimal(p, UP))) if p else Decimal(0)
+    log = UP.next_plus(UP.ln(decimal(p, UP))) if 0 < p < 1 else Decimal(0)
     return Fraction(decimal(p, DOWN)) * max(-Fraction(log), Fraction(0))
 
 
@@ -192,13 +200,15 @@ def is_semidefinite(S: Array) -> bool:
 
 
 def real(name: str, values: Any) -> Array:
-    """Return an array as float64 of the same values; ValueError if there is none."""
+    """Return an array as float64 of the same values; InvalidInput if there is none."""
     array = np.asarray(values)
-    with np.errstate(all="ignore"):
-        floats = array.astype("<f8") + 0.0 if array.dtype.kind in "fiub" else np.empty(0)
-        if floats.size and np.isfinite(floats).all() and (floats.astype(array.dtype) == array).all():
-            return np.ascontiguousarray(floats)
-    raise ValueError(f"{name} must hold finite numbers that float64 represents; got {array.dtype} {array.shape}")
+    if array.dtype.kind in "fiub":
+        with np.errstate(all="ignore"):
+            floats = array.astype("<f8", order="C") + 0.0
+            same = floats.astype(array.dtype) == array if array.dtype.kind == "f" else np.abs(floats) < 2.0**53
+        if (same & np.isfinite(floats)).all():
+            return floats
+    raise InvalidInput(f"{name} must hold finite numbers that float64 represents; got {array.dtype} {array.shape}")
 
 
 def digest(*arrays: Array) -> str:
@@ -210,133 +220,119 @@ def digest(*arrays: Array) -> str:
 # The upper bound: section 4
 
 
-def upper_bound(problem: Problem) -> Fraction:
-    """Return an upper bound of the objective of the weights of the file (Lemma 4)."""
+def neurons(problem: Problem) -> tuple[Array, Array, Array | None]:
+    """Return input weights, outputs (m, c) and patterns, None for scope global, of the file's neurons (Lemma 4)."""
     header, arrays, blocks = problem.header, problem.arrays, problem.arrays["blocks"]
-    shape = (1 + (header["kind"] == "relu"), problem.Y.shape[1], len(problem.masks))
-    shape = (1, 1, shape[2]) if header["penalty"] == "nuclear" else shape
-    require(((blocks >= 0) & (blocks < math.prod(shape))).all(), "there is no such block")
-    side, k, pattern = np.unravel_index(blocks, shape)
-    if header["penalty"] == "nuclear" or header["scope"] == "global":
-        outputs = arrays.get("outputs", 1.0 - 2.0 * side[:, None])
-    else:
-        require((np.diff(blocks) > 0).all(), "blocks must ascend")
-        outputs = np.where(np.arange(shape[1]) == k[:, None], 1.0 - 2.0 * side[:, None], 0.0)
-    masks = None if header["scope"] == "global" else problem.masks[pattern]
-    return objective_above(problem, arrays["weights"], outputs, masks)
+    c, P, outputs = problem.Y.shape[1], len(problem.masks), arrays.get("outputs")
+    is_global, count = (
+        header["scope"] == "global",
+        P if outputs is not None else (1 + (header["kind"] == "relu")) * c * P,
+    )
+    require(((blocks >= 0) & (blocks < count)).all(), "there is no such block")
+    require(is_global or outputs is not None or (np.diff(blocks) > 0).all(), "blocks must ascend")
+    output, pattern = np.divmod(blocks, P)
+    outputs = np.vstack([np.eye(c), -np.eye(c)])[output] if outputs is None else outputs
+    return arrays["weights"], outputs, None if is_global else pattern
 
 
-def objective_above(problem: Problem, W: Array, outputs: Array, masks: Array | None) -> Fraction:
-    """Return an upper bound of the objective of neurons with input weights w_j, the sums of W (2, m, d) (Lemma 4).
-
-    The predictions are sum_j (X w_j)_+ o_j', or with masks (m, n) sum_j D_j X w_j o_j'; for kind relu, the weights must
-    then be in the cones of the masks.
-    """
+def objective_above(problem: Problem, W: Array, outputs: Array, pattern: Array | None) -> Fraction:
+    """Return an upper bound of the objective of neurons with input weights w_j, the sums of W (2, m, d) (Lemma 4)."""
     V, o, penalty = rational(W).sum(axis=0), np.abs(rational(outputs)), problem.header["penalty"]
-    squares, zero = V * V, Fraction(0)
-    if penalty in ("group_l1", "nuclear"):
-        sizes = o.sum(axis=1) if penalty == "group_l1" else map(root_above, (o * o).sum(axis=1))
-        omega = sum((root_above(w) * size for w, size in zip(squares.sum(axis=1), sizes, strict=True)), zero)
-    elif penalty == "squared_l2":
-        omega = squares.sum() / Fraction(2)
-    else:
-        groups = {"l1": squares, "feature_group_l1": squares.sum(axis=0), "none": squares[:0]}
-        omega = sum(map(root_above, groups[penalty].flat), zero)
-    return loss_above(problem, *predictions(problem, W, outputs, masks)) + Fraction(problem.header["lam"]) * omega
+    squares, factors = V * V, (o * o).sum(axis=1) if penalty == "nuclear" else o.sum(axis=1) ** 2
+    others = {"l1": squares, "feature_group_l1": squares.sum(axis=0), "none": squares[:0]}
+    omega = sum(map(root_above, others.get(penalty, squares.sum(axis=1) * factors).flat))
+    omega = squares.sum() * Fraction(1, 2) if penalty == "squared_l2" else omega
+    return loss_above(problem, *predictions(problem, W, outputs, pattern)) + Fraction(problem.header["lam"]) * omega
 
 
-def predictions(problem: Problem, W: Array, outputs: Array, masks: Array | None) -> tuple[Any, Any]:
-    """Return the predictions of these neurons, and bounds of their errors (Lemma 4)."""
+def predictions(problem: Problem, W: Array, outputs: Array, pattern: Array | None) -> tuple[Any, Any]:
+    """Return the predictions of these neurons, and bounds of their errors (Lemma 4).
+
+    They are sum_j (X w_j)_+ o_j', or with patterns sum_j D_j X w_j o_j'; for kind relu, weights must be in their cones.
+    """
     f = error = rational(np.zeros_like(problem.Y))
     X, step = np.hstack([problem.X, problem.X]), max(1, CHUNK // len(problem.X))
-    for part in (slice(start, start + step) for start in range(0, len(outputs), step)):
-        both, O = np.hstack([W[0, part], W[1, part]]).T, outputs[part]
-        z, unit = times(X, both, problem.interval)
-        sizes = np.abs(X) @ np.abs(both) if problem.interval else np.zeros(z.shape)
-        mask = z > 0 if masks is None else masks[part].T
-        if masks is not None and problem.header["kind"] == "relu":  # what float64 does not decide is computed exactly
-            rows = (np.where(mask, z, -z) < (radius(len(both), sizes) if problem.interval else 0)).any(axis=1)
-            outside = np.where(mask[rows], 1, -1) * times(X[rows], both)[0] < 0
+    for first in range(0, len(outputs), step):
+        part = slice(first, first + step)
+        both = np.hstack([W[0, part], W[1, part]]).T
+        Z, R, unit = product(X, both, problem.interval)
+        mask = Z > 0 if pattern is None else problem.masks[pattern[part]].T
+        if pattern is not None and problem.header["kind"] == "relu":  # what float64 does not decide is computed exactly
+            rows = (np.where(mask, Z, -Z) < R).any(axis=1)
+            outside = np.where(mask[rows], 1, -1) * product(X[rows], both)[0] < 0
             require(not outside.any(), "weights are outside their cones")
-        multiples, q = (O, 1) if problem.interval else integers(rational(O))
-        f = f + rational(np.where(mask, z, 0) @ multiples) * (unit / q)
-        if problem.interval:
-            error = error + rational(radius(len(both) + len(O), sizes @ np.abs(O)))
+        M, more, q = product(np.where(mask, Z, 0), outputs[part], problem.interval)
+        f, error = f + rational(M) * (unit * q), error + rational(2.0 * (R @ np.abs(outputs[part])) + more)
     return f, error
 
 
 def loss_above(problem: Problem, f: Any, error: Any) -> Fraction:
     """Return an upper bound of F at predictions that may be off by ``error`` (Lemmas 3 and 4)."""
-    n, loss, Y, every = len(f), problem.header["loss"], rational(problem.Y), range(f.shape[1])
+    n, loss, Y = len(f), problem.header["loss"], rational(problem.Y)
     if loss in ("squared", "huber"):
         r = np.abs(f - Y) + error
         inner = r if loss == "squared" else np.minimum(r, Fraction(problem.header["delta"]))
-        return Fraction((inner * (2 * r - inner)).sum()) / (2 * n)
+        return Fraction((inner * (2 * r - inner)).sum(), 2 * n)
     if loss == "logistic":
-        return sum((log_sum_exp_above([d]) for d in (error - Y * f).flat), Fraction(0)) / n
-    total = Fraction(0)
-    for z, more, label in zip(f, error, problem.Y.argmax(axis=1).tolist(), strict=True):
-        total += log_sum_exp_above([z[k] - z[label] + more[k] + more[label] for k in every if k != label])
-    return total / n
+        rows = np.stack([0 * f, error - Y * f], axis=-1).reshape(-1, 2)
+    else:
+        at_label, more = ((values * Y).sum(axis=1, keepdims=True) for values in (f, error))
+        rows = f - at_label + (error + more) * (1 - Y)
+    return Fraction(sum(map(log_sum_exp_above, rows)), n)
 
 
 # The lower bound, scope patterns: section 5
 
 
-def dual_value(problem: Problem) -> Fraction:
-    """Return a lower bound of -F*(t); t must be in the domain (Lemmas 3 and 5)."""
+def dual_value(problem: Problem, scale: Fraction) -> Fraction:
+    """Return a lower bound of -F* at ``scale`` <= 1 times t, which must be in the domain (Lemmas 3 and 5)."""
     loss, Y, n = problem.header["loss"], rational(problem.Y), len(problem.Y)
-    u = rational(problem.arrays["t"]) * n
+    u = rational(problem.arrays["t"]) * n * scale
     if loss in ("squared", "huber"):
         require(loss == "squared" or (np.abs(u) <= Fraction(problem.header["delta"])).all(), OUTSIDE)
-        return Fraction(-(u * (u / 2 + Y)).sum()) / n
-    p = np.hstack([-Y * u, 1 + Y * u]) if loss == "logistic" else Y + u
-    require((p >= 0).all() and (p.sum(axis=1) == 1).all(), OUTSIDE)
-    return sum(map(entropy_below, p.flat), Fraction(0)) / n
+        return Fraction(-(u * (u / 2 + Y)).sum(), n)
+    p = np.stack([-Y * u, 1 + Y * u], axis=-1) if loss == "logistic" else Y + u
+    require((p >= 0).all() and (p.sum(axis=-1) == 1).all(), OUTSIDE)
+    return Fraction(sum(map(entropy_below, p.flat)), n)
 
 
 def patterns_bound(problem: Problem) -> Fraction:
     """Return a lower bound of the optimal value among networks with the patterns (Lemmas 5 and 6)."""
-    X, _, header, arrays, masks, interval = problem
-    t, places, penalty, lam, (n, d) = arrays["t"], arrays["places"], header["penalty"], Fraction(header["lam"]), X.shape
-    signs, c, interval = (
-        (-1, 1)[: 1 + (header["kind"] == "relu")],
-        t.shape[1],
-        interval and lam > 0 and penalty != "none",
-    )
-    check_entries(arrays, (len(signs) - 1) * 2 * c * len(masks), n)
-    total, by_feature, step = Fraction(0), rational(np.zeros(d)), max(1, CHUNK // max(n, 2 * c * d))
-    for start in range(0, len(masks), step):
-        D = masks[start : start + step]
-        Z, R = (rational(np.zeros((len(signs), c, len(D), d))) for _ in range(2))
-        for s, k in np.ndindex(len(signs), c):
-            first = (s * c + k) * len(masks) + start
-            entries = slice(*np.searchsorted(places[:, 0], [first, first + len(D)]))
-            T, G, (i, j) = signs[s] * np.where(D, t[:, k], 0.0), np.zeros(D.shape), (places[entries] - [first, 0]).T
-            G[i, j] = np.where(D[i, j], 1.0, -1.0) * arrays["multipliers"][entries]
-            Z[s, k] = sum(rational(M) * unit for M, unit in (times(T, X, interval), times(G, X, interval)))
-            R[s, k] += rational(radius(2 * n, (np.abs(T) + np.abs(G)) @ np.abs(X))) if interval else 0
-        squares = (np.abs(Z) + R) ** 2
-        if penalty == "none" or lam == 0:
-            require(not squares.any(), "without a penalty the dual point must vanish on all networks")
-        elif penalty == "squared_l2":
-            total += squares.sum() / (2 * lam)
-        elif penalty == "feature_group_l1":
-            by_feature += squares.sum(axis=(0, 1, 2))
-        elif penalty == "nuclear":
-            rooms = [lam - root_above((R[0, :, i] ** 2).sum()) for i in range(len(D))]
-            require(all(has_norm(Z[0, :, i], room) for i, room in enumerate(rooms)), ABOVE)
+    X, Y, header, arrays, masks, interval = problem
+    t, places, penalty, (n, c), P = arrays["t"], arrays["places"], header["penalty"], Y.shape, len(masks)
+    lam, relu, both = Fraction(0 if penalty == "none" else header["lam"]), header["kind"] == "relu", np.vstack([X, X])
+    blocks, step, features, error = (1 + relu) * c * P, c * max(1, CHUNK // (c * n)), 0, Fraction(0)
+    check_entries(arrays, blocks * relu, n)
+    for first in range(0, blocks, step):
+        b = np.arange(first, min(first + step, blocks))
+        output, pattern = (b % c, b // c) if penalty == "nuclear" else np.divmod(b, P)
+        D, signs = masks[pattern], np.where(output < c, -1.0, 1.0)[:, None]
+        T, G = np.where(D, signs * t.T[output % c], 0.0), np.zeros(D.shape)
+        entries = slice(*np.searchsorted(places[:, 0], [first, first + step]))
+        at = tuple((places[entries] - [first, 0]).T)
+        G[at] = np.where(D[at], 1.0, -1.0) * arrays["multipliers"][entries]
+        M, R, unit = product(np.hstack([T, G]), both, interval and lam > 0)
+        Z, error = rational(M) * unit, error + (rational(R) ** 2).sum()
+        squares, bound = Z * Z, lam + root_above(error)
+        features = features + squares.sum(axis=0)
+        if penalty == "nuclear":
+            below = all(has_norm(Z[i : i + c], bound) for i in range(0, len(b), c))
         else:
-            require(((squares if penalty == "l1" else squares.sum(axis=-1)) <= lam**2).all(), ABOVE)
-    require((by_feature <= lam**2).all(), ABOVE)
-    return dual_value(problem) - total
+            groups = {"group_l1": squares.sum(axis=1), "feature_group_l1": features}.get(penalty, squares)
+            below = (groups <= bound**2).all()
+        require(below or (penalty == "squared_l2" and lam > 0), ABOVE)
+    rho = root_above(error)
+    if penalty == "squared_l2" and lam > 0:
+        total = np.sum(features)
+        return dual_value(problem, Fraction(1)) - (total + rho * (2 * root_above(total) + rho)) / (2 * lam)
+    return dual_value(problem, lam / (lam + 2 * rho) if rho else Fraction(1))
 
 
 def has_norm(Z: Any, bound: Fraction) -> bool:
     """Return whether the spectral norm of Z (c, d) is at most the bound (Lemma 6)."""
     M, q = integers(Z)
-    limit = math.floor((bound * q) ** 2) * np.eye(len(M), dtype=int).astype(object)
-    return bound >= 0 and is_semidefinite(limit - M @ M.T)
+    limit = (bound * q) ** 2 * np.eye(len(M), dtype=int).astype(object)
+    return bound >= 0 and is_semidefinite(integers(limit - M @ M.T)[0])
 
 
 # The lower bound, scope global: section 6
@@ -344,111 +340,105 @@ def has_norm(Z: Any, bound: Fraction) -> bool:
 
 def global_bound(problem: Problem) -> Fraction:
     """Return a lower bound of the optimal value among networks of any width (Lemmas 7 and 8)."""
-    lines, basis, row_lines = (problem.arrays[name] for name in ("lines", "basis", "row_lines"))
-    t, sizes, lam = (
-        rational(problem.arrays["t"][:, 0]),
-        rational(problem.arrays["row_sizes"]),
-        Fraction(problem.header["lam"]),
-    )
-    fits = 1 <= len(basis) <= 64 and len(lines) >= 1 and (np.abs(row_lines) <= len(lines)).all() and (sizes >= 0).all()
-    require(fits, "the rank must be from 1 to 64, and rows must be on lines and of sizes >= 0")
+    basis, lines, row_lines, row_sizes = (problem.arrays[k] for k in ("basis", "lines", "row_lines", "row_sizes"))
+    t, sizes, lam = rational(problem.arrays["t"][:, 0]), rational(row_sizes), Fraction(problem.header["lam"])
+    on_lines = (-len(lines) <= row_lines) & (row_lines <= len(lines)) & (row_sizes >= 0.0)
+    require(on_lines.all(), "rows must be on lines, and of sizes >= 0")
     k, sides = np.abs(row_lines) - 1, np.sign(row_lines).astype(object)
-    (M, unit), (gram, square), sums = times(lines, basis), times(basis, basis.T), rational(np.zeros((2, len(lines))))
+    (M, _, unit), (gram, _, square) = product(lines, basis), product(basis, basis.T)
     rest = rational(problem.X) - (sides * sizes)[:, None] * (M * unit)[k]
-    slack = sum((abs(s) * root_above(row @ row) for s, row in zip(t, rest, strict=True)), Fraction(0))
+    slack = sum(abs(s) * root_above(row @ row) for s, row in zip(t, rest, strict=True))
     stretch = (np.abs(gram) * square).sum(axis=1).max()
     require(lam > slack and stretch > 0, "the lines are too far from the rows")
+    sums = rational(np.zeros((2, len(lines))))
     np.add.at(sums, ((row_lines < 0).astype(int), k), t * sizes * np.abs(sides))
     (E, scale), (sums, q) = integers(rational(lines)), integers(sums)
     terms = Terms(E, sums[0] + sums[1], -(sums[1] @ E), scale, scale * q, (lam - slack) ** 2 / stretch)
     proofs = {"cones": check_cones, "maximum": check_maximum, "relaxation": check_relaxation}
-    proofs[problem.header["proof"]](terms, problem.arrays)
-    return dual_value(problem)
+    proofs[problem.header["proof"]]([terms, terms._replace(tau=-terms.tau, w0=-terms.w0)], problem.arrays)
+    return dual_value(problem, Fraction(1))
 
 
-def ray(terms: Terms, side: int, v: Array, z: Array) -> Ray:
-    """Return a ray of a proof for f (side 1) or -f (side -1)."""
-    value = side * (terms.w0 @ v + terms.tau @ np.maximum(z, 0))
-    return Ray(v, z, value, max(abs(entry).bit_length() for entry in v))
+def ray(f: Terms, v_z: Array) -> Array:
+    """Return a ray v, z = E v and unit f(v) as one array of integers, from one of v and z."""
+    v, z = v_z[: f.E.shape[1]], v_z[f.E.shape[1] :]
+    return np.append(v_z, f.w0 @ v + f.tau @ np.maximum(z, 0))
 
 
-def check_cones(terms: Terms, arrays: dict[str, Array]) -> None:
+def check_cones(sides: list[Terms], arrays: dict[str, Array]) -> None:
     """Check that cones which cover the space prove the bound of f and -f (Lemma 9)."""
-    r, points, nodes, leaf = terms.E.shape[1], arrays["points"], iter(arrays["cuts"].tolist()), 0
-    check_entries(arrays, len(points), len(terms.E))
-    require((arrays["multipliers"] <= 1.0).all(), "multipliers of leaves must be in [0, 1]")
-    require(len(arrays["cuts"]) >= 2 << r, "the cones do not cover the space")
-    for side in (1, -1):
-        units = np.eye(r, dtype=int).astype(object)
-        ends = [[ray(terms, side, s * units[j], s * terms.E[:, j]) for s in (-1, 1)] for j in range(r)]
+    points, places, multipliers, cuts = (arrays[name] for name in ("points", "places", "multipliers", "cuts"))
+    K, r = sides[0].E.shape
+    check_entries(arrays, len(points), K)
+    require((multipliers <= 1.0).all() and len(cuts) >= 2 << r, "multipliers exceed 1, or cones do not cover the space")
+    starts, nodes = np.searchsorted(places[:, 0], np.arange(1, len(points))), iter(cuts.tolist())
+    leaves = zip(points, np.split(places[:, 1], starts), np.split(multipliers, starts), strict=False)
+    for f in sides:
+        units = np.hstack([np.eye(r, dtype=int).astype(object), f.E.T])
+        ends = [[ray(f, -unit), ray(f, unit)] for unit in units]
         stack = [(0, [ends[j][i >> j & 1] for j in range(r)]) for i in range(1 << r)]
         while stack:
             (depth, V), (a, b, alpha, beta) = stack.pop(), next(nodes, (0, 0, 0, 1))
             if alpha == beta == 0:
-                require(leaf < len(points), "there are more leaves than points")
-                check_leaf(terms, side, V, arrays, leaf)
-                leaf += 1
-                continue
-            fits = max(a, b) < r and a != b and min(alpha, beta) > 0 and depth < DEEPEST
-            require(fits, "a cone is cut at no edge, or too often")
-            w = ray(terms, side, alpha * V[a].v + beta * V[b].v, alpha * V[a].z + beta * V[b].z)
-            stack += [(depth + 1, [w if j == gone else V[j] for j in range(r)]) for gone in (a, b)]
-    require(next(nodes, None) is None and leaf == len(points), "there are more cones than cover the space")
+                check_leaf(f, np.array(V), next(leaves, None))
+            else:
+                fits = max(a, b) < r and a != b and min(alpha, beta) > 0 and depth < DEEPEST
+                require(fits, "a cone is cut at no edge, or too often")
+                w = ray(f, alpha * V[a][:-1] + beta * V[b][:-1])
+                stack += [(depth + 1, [w if j == gone else V[j] for j in range(r)]) for gone in (a, b)]
+    require(next(nodes, None) is None is next(leaves, None), "there are more cones than cover the space")
 
 
-def check_leaf(terms: Terms, side: int, V: list[Ray], arrays: dict[str, Array], leaf: int) -> None:
-    """Check the bound of a cone (Lemma 9)."""
-    Z, tau, top = np.array([v.z for v in V]), side * terms.tau, max(v.bits for v in V)
-    used = np.flatnonzero((Z > 0).any(axis=0) & (Z < 0).any(axis=0) & (tau < 0))
-    Z, entries = Z[:, used], slice(*np.searchsorted(arrays["places"][:, 0], [leaf, leaf + 1]))
-    c = (np.array([1 << (top - v.bits) for v in V], dtype=object) @ Z > 0).astype(int).astype(object)
-    for line, value in zip(arrays["places"][entries, 1], arrays["multipliers"][entries].tolist(), strict=True):
-        c[used == line] = Fraction(value)
-    x, q = integers(rational(arrays["points"][leaf]))
-    excess = (np.maximum(Z, 0) - c * Z) @ -tau[used]
-    below = all((v.value + more) * q <= (v.v @ x) * terms.unit for v, more in zip(V, excess, strict=True))
-    require(below and x @ x <= terms.limit * q**2, "the function exceeds the bound of a leaf")
+def check_leaf(f: Terms, rays: Array, leaf: Any) -> None:
+    """Check the bound of a cone with a point, and lines and their multipliers (Lemma 9)."""
+    require(leaf, "there are more leaves than points")
+    (point, lines, multipliers), (V, Z, values) = leaf, np.split(rays, [len(rays), -1], axis=1)
+    used = np.flatnonzero((Z > 0).any(axis=0) & (Z < 0).any(axis=0) & (f.tau < 0))
+    Z, bits = Z[:, used], [max(abs(entry).bit_length() for entry in v) for v in V]
+    c = (np.array([1 << (max(bits) - b) for b in bits], dtype=object) @ Z > 0).astype(int).astype(object)
+    c[np.isin(used, lines)] = rational(multipliers[np.isin(lines, used)])
+    above, (x, q) = values[:, 0] + (np.maximum(Z, 0) - c * Z) @ -f.tau[used], integers(rational(point))
+    below = (above * q <= (V @ x) * f.unit).all() and x @ x <= f.limit * q**2
+    require(below, "the function exceeds the bound of a leaf")
 
 
-def check_maximum(terms: Terms, arrays: dict[str, Array]) -> None:
+def check_maximum(sides: list[Terms], _: dict[str, Array]) -> None:
     """Check the bound of f and -f on each arc of the circle between kinks (Lemma 10)."""
-    require(terms.E.shape[1] <= 2, "an exact maximum is of rank at most 2")
-    E, limit = np.column_stack([terms.E, 0 * terms.tau])[:, :2], terms.limit * terms.unit**2
-    across = [s * np.array([-y, x]) for x, y in E for s in (1, -1) if x or y]
-    axes = [np.array(axis, dtype=object) for axis in ((1, 0), (0, 1), (-1, 0), (0, -1))]
-    turns = sorted([*axes, *across], key=lambda turn: angle(*turn))
-    values = [np.append(terms.w0, 0)[:2] @ turn + terms.tau @ np.maximum(E @ turn, 0) for turn in turns]
-    for a, b, at_a, at_b in zip([turns[-1], *turns], turns, [values[-1], *values], values, strict=False):
-        width = a[0] * b[1] - a[1] * b[0]
-        h = at_a * np.array([b[1], -b[0]]) - at_b * np.array([a[1], -a[0]])
-        inside = any(s * (a[0] * h[1] - a[1] * h[0]) >= 0 <= s * (h[0] * b[1] - h[1] * b[0]) for s in (1, -1))
-        require(at_b**2 <= limit * (b @ b) and (not width or not inside or h @ h <= limit * width**2), ABOVE)
+    require(sides[0].E.shape[1] <= 2, "an exact maximum is of rank at most 2")
+    for f in sides:
+        E, w0, limit = np.column_stack([f.E, 0 * f.tau])[:, :2], np.append(f.w0, 0)[:2], f.limit * f.unit**2
+        across = [(s * y, -s * x) for x, y in E for s in (1, -1) if x or y]
+        turns = np.array(sorted([(1, 0), (0, 1), (-1, 0), (0, -1), *across], key=angle), dtype=object)
+        values = [w0 @ turn + f.tau @ np.maximum(E @ turn, 0) for turn in turns]
+        for (p, q), (s, t), at_a, at_b in zip(
+            np.roll(turns, 1, axis=0), turns, np.roll(values, 1), values, strict=True
+        ):
+            width, h = p * t - q * s, (at_a * t - at_b * q, at_b * p - at_a * s)  # h / width is the slope on the arc
+            inside = width and p * h[1] - q * h[0] >= 0 <= h[0] * t - h[1] * s
+            require(at_b**2 <= limit * (s * s + t * t), ABOVE)
+            require(not inside or h[0] ** 2 + h[1] ** 2 <= limit * width**2, ABOVE)
 
 
-def angle(x: int, y: int) -> tuple[int, Fraction]:
+def angle(turn: tuple[int, int]) -> Fraction:
     """Return a key that sorts vectors (x, y) != 0 by their angle in [0, 2 pi)."""
-    quadrant = 0
-    while not (x > 0 and y >= 0):
-        x, y, quadrant = y, -x, quadrant + 1
-    return quadrant, Fraction(y, x)
+    cosine = Fraction(turn[0], abs(turn[0]) + abs(turn[1]))  # as if the circle were a square
+    return 1 - cosine if turn[1] >= 0 else 3 + cosine
 
 
-def check_relaxation(terms: Terms, arrays: dict[str, Array]) -> None:
+def check_relaxation(sides: list[Terms], arrays: dict[str, Array]) -> None:
     """Check that quadratic functions bound f and -f on the unit ball (Lemma 11)."""
-    E, scale, r, multipliers, corners = terms.E, terms.scale, terms.E.shape[1], arrays["multipliers"], arrays["corners"]
-    heights = np.array([root_above(Fraction(e @ e, scale**2)) for e in E])
+    lines, multipliers, corners = (rational(arrays[name]) for name in ("lines", "multipliers", "corners"))
+    (K, r), heights = lines.shape, np.array([root_above(e @ e) for e in lines])
     require((multipliers[:, [0, 2, 3]] >= 0).all() and (corners[:, 1] >= 0).all(), "multipliers must be >= 0")
-    for side, (rho, gamma, delta, kappa), (nu, mu) in zip(
-        (1, -1), rational(multipliers), rational(corners), strict=True
-    ):
-        tau, w0 = side * terms.tau * Fraction(scale, terms.unit), side * terms.w0 * Fraction(1, terms.unit)
-        m = np.maximum(np.abs(gamma) + delta * heights, np.maximum(-tau, 0))
+    for f, (rho, gamma, delta, kappa), (nu, mu) in zip(sides, multipliers, corners, strict=True):
+        tau, w0 = f.tau * Fraction(f.scale, f.unit), f.w0 * Fraction(1, f.unit)
+        m = np.maximum(np.abs(gamma) + delta * heights, -tau)
         require(((tau + m) ** 2 <= 8 * rho * kappa).all(), "kappa is too small")
-        S, (curvature, q) = np.full((r + 1, r + 1), nu), integers(rho - delta)
-        S[0, 1:] = S[1:, 0] = -(w0 + (tau + gamma) @ E / (2 * scale)) / 2
-        S[1:, 1:] = mu * np.eye(r, dtype=int).astype(object) - (E.T * curvature) @ E * Fraction(1, 2 * q * scale**2)
-        require(is_semidefinite(integers(S)[0]), "a quadratic function exceeds its bound")
-        require(0 <= nu + mu + kappa.sum() and (nu + mu + kappa.sum()) ** 2 <= terms.limit, ABOVE)
+        S, (M, _, unit) = np.full((r + 1, r + 1), nu), product(lines.T * (rho - delta), lines)
+        S[0, 1:] = S[1:, 0] = (w0 + (tau + gamma) @ lines / 2) / -2
+        S[1:, 1:] = mu * np.eye(r, dtype=int).astype(object) - M * unit / 2
+        below = is_semidefinite(integers(S)[0]) and (nu + mu + kappa.sum()) ** 2 <= f.limit
+        require(below, "a quadratic function exceeds its bound")
 
 
 # The verdict
@@ -457,29 +447,48 @@ def check_relaxation(terms: Terms, arrays: dict[str, Array]) -> None:
 def sentence(verdict: dict[str, Any]) -> str:
     """Return a verdict in words."""
     s = verdict["statement"]
+    own = json.dumps({key: s[key] for key in s["from_file"]})
     delta = "" if s["delta"] is None else f" (delta={s['delta']!r})"
-    of = "two-layer ReLU network of any width"
-    of = f"{s['kind']} network with the {s['patterns']['count']} activation patterns" if s["patterns"] else of
-    return (
+    among = (
+        f"{s['kind']} network with the {s['patterns']['count']} patterns"
+        if s["patterns"]
+        else "ReLU network of any width"
+    )
+    return (f"the file's own statement, which you did not give: {own}\n" if s["from_file"] else "") + (
         f"verified in {verdict['arithmetic']} arithmetic: on the {s['n']} x {s['d']} data (c={s['c']}, SHA-256 "
-        f"{s['data_sha256'][:12]}), with {s['loss']}{delta} loss, penalty {s['penalty']} and lam={s['lam']!r}, no {of} has an "
-        f"objective below\n  {verdict['lower']}\nand that of the {'given network' if s['network'] else 'weights in the file'}"
-        f" is at most\n  {verdict['upper']}"
+        f"{s['data_sha256'][:12]}), with {s['loss']}{delta} loss, penalty {s['penalty']} and lam={s['lam']!r}, no two-layer "
+        f"{among} has an objective below\n  {verdict['lower']}\nand that of the "
+        f"{'given network' if s['network'] else 'weights in the file'} is at most\n  {verdict['upper']}"
     )
 
 
-def mapped(rows: dict[str, Any], X: Array, y: Array) -> tuple[Array, Array]:
-    """Return the rows to which the header's map takes the data (section 2)."""
+def read_data(header: dict[str, Any], X: Any, y: Any) -> tuple[Array, Array]:
+    """Return X (n, d) and Y (n, c) of the statement: the data, or what the header's map makes of them (section 2)."""
+    X, y, rows = real("X", X), np.asarray(y), header["rows"]
+    fits = X.ndim == 2 and y.ndim in (1, 2) and len(X) == len(y) and X.size and y.size
+    require(fits, f"X must be (n, d) and y (n,) or (n, c); got {X.shape} and {y.shape}", InvalidInput)
+    if rows is None:
+        return X, real("y", y).reshape(len(y), -1)
     try:
-        shift, scale, y_shift, y_scale = (real(k, rows[k]) for k in ("x_shift", "x_scale", "y_shift", "y_scale"))
         if rows["classes"] is not None:
-            y = np.array([[value == name for name in rows["classes"]] for value in y.ravel().tolist()], dtype=float)
-            y = 2.0 * y[:, 1] - 1.0 if y.shape[1] == 2 else y
+            count = len(rows["classes"])
+            require((len(X), max(2, header["sizes"]["c"])) == (header["sizes"]["n"], count), OTHERS)
+            codes = np.array([list.index(rows["classes"], value) for value in y.reshape(len(y)).tolist()])
+            y = 2.0 * codes - 1.0 if count == 2 else codes[:, None] == np.arange(count)
+        Y = real("y", y).reshape(len(y), -1)
+        a, b, u, v = vectors = [real(key, rows[key]) for key in ("x_shift", "x_scale", "y_shift", "y_scale")]
+        require([z.shape for z in vectors] == [X.shape[1:], X.shape[1:], Y.shape[1:], Y.shape[1:]], OTHERS)
         with np.errstate(all="ignore"):
-            X, y = (real("X", X) - shift) / scale, (real("y", y).reshape(len(y), -1) - y_shift) / y_scale
-        return np.column_stack([X, np.ones(len(X))]) if rows["bias"] is True else X, y
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise RejectedCertificate(f"the map of the rows does not fit the data: {error}") from error
+            X, Y = real("X", (X - a) / b), real("y", (Y - u) / v)
+        return np.column_stack([X, np.ones(len(X))]) if rows["bias"] is True else X, Y
+    except (KeyError, TypeError, ValueError) as error:
+        raise RejectedCertificate(f"{OTHERS}: {error!a}") from error
+
+
+def described(masks: Array) -> dict[str, Any]:
+    """Return number and hash of patterns (P, n) in any order."""
+    packed = np.packbits(masks, axis=1)
+    return {"count": len(packed), "sha256": digest(packed[np.lexsort(packed.T)])}
 
 
 def check(
@@ -487,58 +496,41 @@ def check(
 ) -> dict[str, Any]:
     """Return the verdict, the object that --json prints; RejectedCertificate if the file does not prove the statement.
 
-    ``given`` holds the parts of the statement: kind, scope, loss, delta, penalty, lam, patterns (n, P) and network, the pair
-    W1 (m, d), w2 (m,) or (m, c). Those missing, or None, are as in the file. ValueError if data or network are invalid, or
-    the check needs more memory than allowed.
+    ``given`` holds the parts of the statement: kind, scope, loss, delta, penalty, lam, patterns (n, P) and network, the
+    pair W1 (m, d), w2 (m,) or (m, c). Those missing, or None, are as in the file. InvalidInput, a ValueError, if data or
+    network are invalid, or the check needs more memory than allowed.
     """
-    started, (header, arrays), sizes = time.perf_counter(), contents, contents.header["sizes"]
+    started, (header, arrays), need = time.perf_counter(), contents, estimate(contents.header, interval)[1]
+    require(need <= max_memory, f"the check needs about {need:.1e} bytes, more than allowed", InvalidInput)
+    X, Y = read_data(header, X, y)
     given = {key: value for key, value in given.items() if value is not None}
-    patterns, network = given.pop("patterns", None), given.pop("network", None)
-    if estimate(header, interval)[1] > max_memory:
-        raise ValueError(f"the check needs about {estimate(header, interval)[1]:.1e} bytes, more than allowed")
-    X, y = np.asarray(X), np.asarray(y)
-    X, Y = (
-        real(*each)
-        for each in zip("Xy", (X, y) if header["rows"] is None else mapped(header["rows"], X, y), strict=True)
-    )
-    if X.ndim != 2 or Y.ndim not in (1, 2) or len(X) != len(Y):
-        raise ValueError(f"X must be (n, d) and y (n,) or (n, c); got {X.shape} and {Y.shape}")
-    Y, statement = (
-        Y.reshape(len(X), -1),
-        {key: header[key] for key in ("kind", "scope", "loss", "delta", "penalty", "lam", "rows")},
-    )
-    for key, value in given.items():
-        require(statement[key] == value, f"the file is about {key} {statement[key]!r}, not {value!r}")
-    statement["from_file"] = [key for key, value in statement.items() if value is not None and key not in given]
-    facts = {"n": len(X), "d": X.shape[1], "c": Y.shape[1], "data_sha256": digest(X, Y)}
-    require(facts.items() <= {**header, **sizes}.items(), "these are not the data of the file")
-    labels = {"logistic": np.abs(Y) == 1.0, "softmax": np.isin(Y, (0.0, 1.0)) & (Y.sum(axis=1, keepdims=True) == 1.0)}
-    require(
-        labels.get(header["loss"], np.ones(1)).all(), "the labels must be -1 or 1 (logistic), or one-hot rows (softmax)"
-    )
-    statement |= {**facts, "patterns": None, "network": None}
-    masks = np.ones((1, len(X)), dtype=bool)
+    network, masks = given.pop("network", None), np.ones((1, len(X)), dtype=bool)
+    given |= {"n": len(X), "d": X.shape[1], "c": Y.shape[1], "data_sha256": digest(X, Y)}
+    statement = {**header, **header["sizes"], "patterns": None}
+    statement = {key: statement[key] for key in STATEMENT}
     if header["scope"] == "patterns":
-        masks = np.unpackbits(arrays["patterns"], axis=1, count=len(X)).view(bool)
-        statement["patterns"] = {"count": len(masks), "sha256": digest(np.packbits(masks, axis=1))}
-        columns = masks if patterns is None else np.asarray(patterns, dtype=bool).T
-        require(
-            {mask.tobytes() for mask in masks} == {column.tobytes() for column in columns}, "the patterns are others"
-        )
-        statement["from_file"] += ["patterns"] if patterns is None else []
+        masks = np.unpackbits(arrays["patterns"], axis=1, count=header["sizes"]["n"]).view(bool)
+        statement["patterns"] = described(masks)
+    if "patterns" in given:
+        given["patterns"] = described(np.asarray(given["patterns"], dtype=bool).T)
+    for key, value in given.items():
+        require(statement[key] == value, f"the file is about {key} {statement[key]!a}, not {value!a}")
+    from_file = [key for key, value in statement.items() if value is not None and key not in given]
+    labels = {"logistic": np.abs(Y) == 1.0, "softmax": np.sort(Y, axis=1) == np.eye(Y.shape[1])[-1]}
+    fits = header["loss"] not in labels or labels[header["loss"]].all()
+    require(fits, "the labels must be -1 or 1 (logistic), or one-hot rows (softmax)")
     problem = Problem(X, Y, header, arrays, masks, interval)
-    if network is None:
-        upper = upper_bound(problem)
-    else:
-        W1, w2 = real("W1", network[0]), real("w2", network[1]).reshape(len(network[1]), -1)
-        if (
-            W1.shape != (len(w2), X.shape[1])
-            or w2.shape[1:] != Y.shape[1:]
-            or header["kind"] + header["penalty"] != "relugroup_l1"
-        ):
-            raise ValueError("a network is W1 (m, d) and w2 (m,) or (m, c), of kind relu and penalty group_l1")
-        statement["network"], upper = digest(W1, w2), objective_above(problem, np.stack([W1, 0 * W1]), w2, None)
+    parts = neurons(problem)
+    if network is not None:
+        W1, w2 = real("W1", network[0]), real("w2", network[1])
+        w2 = w2[:, None] if w2.ndim == 1 else w2
+        fits = W1.shape == (*w2.shape[:1], X.shape[1]) and w2.shape[1:] == Y.shape[1:]
+        fits = fits and (header["kind"], header["penalty"]) == ("relu", "group_l1")
+        require(fits, "a network is W1 (m, d) and w2 (m,) or (m, c), of kind relu and penalty group_l1")
+        parts = np.stack([W1, 0 * W1]), w2, None
+    upper = objective_above(problem, *parts)
     lower = patterns_bound(problem) if header["scope"] == "patterns" else global_bound(problem)
+    statement |= {"network": network and digest(W1, w2), "from_file": from_file}
     verdict: dict[str, Any] = {"verified": True, "statement": statement}
     shown = not interval and header["loss"] in ("squared", "huber")
     for name, value, way in (("lower", lower, DOWN), ("upper", upper, UP)):
@@ -552,10 +544,8 @@ def estimate(header: dict[str, Any], interval: bool) -> tuple[float, float]:
     """Return about the seconds and the bytes that a check takes."""
     sizes = {"patterns": 0, "lines": 0, "rank": 0, "cones": 0, **header["sizes"]}
     n, d, c, m, P, K, r, cones = (sizes[k] for k in ("n", "d", "c", "blocks", "patterns", "lines", "rank", "cones"))
-    products, others = (
-        n * d * (m + 4 * c * P),
-        20 * (m + 2 * c * P) * d + n * (m + 100 * c + 20 * d + 20 * r) + K * r * r,
-    )
+    products = n * d * (m + 4 * c * P)
+    others = 20 * (m + 2 * c * P) * d + n * (m + 100 * c + 20 * d + 20 * r) + K * r * r
     seconds = products * (1e-10 if interval else 1.5e-7) + 1e-6 * (others + cones * (K + 20 * r))
     return seconds, 200.0 * (n * d + CHUNK + n * c + m * d + K * r + DEEPEST * (K + r)) + n * P + 100 * cones
 
@@ -563,39 +553,35 @@ def estimate(header: dict[str, Any], interval: bool) -> tuple[float, float]:
 # The command
 
 
-def run(certificate: Any, data: Any, as_json: bool = False, interval: bool = False, **options: Any) -> int:
+def load(path: Any, *names: str) -> list[Array]:
+    """Return arrays of an npz file of the verifier's."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return [archive[name] for name in names]
+    except Exception as error:  # whatever NumPy raises on files of another kind
+        raise InvalidInput(f"{path} is no npz file with {' and '.join(names)}: {error}") from error
+
+
+def run(
+    certificate: Any, data: Any, as_json: bool = False, patterns: Any = None, network: Any = None, **options: Any
+) -> int:
     """Check a file, print the verdict and return the exit code."""
     try:
-        loaded = {"data": data, "patterns": options.pop("patterns", None), "network": options.pop("network", None)}
-        archives = {key: np.load(path, allow_pickle=False) for key, path in loaded.items() if path is not None}
         with open(certificate, "rb") as file:
             contents = parse(file.read())
-        if "patterns" in archives:
-            options["patterns"] = archives["patterns"]["D"]
-        if "network" in archives:
-            options["network"] = archives["network"]["W1"], archives["network"]["w2"]
-        seconds, memory = estimate(contents.header, interval)
-        if seconds > 10.0 or memory > 5e8:
-            print(f"the check takes about {seconds:.0f} s and {memory / 1e6:.0f} MB", file=sys.stderr)
-        verdict = check(contents, archives["data"]["X"], archives["data"]["y"], interval=interval, **options)
+        seconds, memory = estimate(contents.header, options.get("interval", False))
+        if seconds > 1.0 or memory > 5e8:
+            print(f"the check takes about {seconds:.0f} s and {memory / 1e6:.0f} MB", file=sys.stderr, flush=True)
+        options["patterns"] = patterns and load(patterns, "D")[0]
+        options["network"] = network and load(network, "W1", "w2")
+        verdict = check(contents, *load(data, "X", "y"), **options)
     except RejectedCertificate as error:
         print(json.dumps({"verified": False, "reason": str(error)}) if as_json else f"rejected: {error}")
         return 1
-    except (MemoryError, OSError) as error:
+    except Exception as error:
         print(f"error: {error!r}", file=sys.stderr)
-        return 2 if isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError) else 3
-    except Exception as error:  # whatever NumPy raises on files of another kind
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    if as_json:
-        print(json.dumps(verdict, indent=2))
-    else:
-        said = {key: verdict["statement"][key] for key in verdict["statement"]["from_file"]}
-        print(
-            *([f"the file's own statement, which you did not give: {json.dumps(said)}"] if said else []),
-            sentence(verdict),
-            sep="\n",
-        )
+        return 2 if isinstance(error, InvalidInput | FileNotFoundError | IsADirectoryError | PermissionError) else 3
+    print(json.dumps(verdict, indent=2) if as_json else sentence(verdict))
     return 0
 
 
