@@ -9,8 +9,7 @@ tolerance. Floats are the rational numbers that they represent. With --interval 
 
 DATA.npz holds X (n, d) and y (n,) or (n, c). The statement is given by --kind, --scope, --loss, --delta, --penalty,
 --lam, --patterns (an npz file with D (n, P)) and --network (one with W1 (m, d) and w2 (m,) or (m, c), whose objective
-the upper bound is then of); what is not given is as the file says, and printed. --max-memory is the number of bytes that
-a check may need.
+the upper bound is then of); what is not given is as the file says, and printed. --max-memory is in bytes.
 
 Exit codes: 0 verified; 1 rejected; 2 wrong use, invalid data, or more memory than allowed; 3 failure of the machine.
 """
@@ -39,7 +38,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "proof": (None, "cones", "maximum", "relaxation"),
 }
 KEYS = {*CHOICES, "delta", "lam", "data_sha256", "rows", "sizes"}
-STATEMENT = "kind scope loss delta penalty lam rows n d c data_sha256 patterns".split()
+STATEMENT = ("kind", "scope", "loss", "delta", "penalty", "lam", "rows", "n", "d", "c", "data_sha256", "patterns")
 # Name, type and shape of the arrays, in the order of the file.
 ALL = "weights <f8 2 blocks d, blocks <i8 blocks, t <f8 n c"
 LINES = ", basis <f8 rank d, lines <f8 lines rank, row_lines <i8 n, row_sizes <f8 n"
@@ -49,16 +48,14 @@ PROOFS = {
     "relaxation": LINES + ", multipliers <f8 2 4 lines, corners <f8 2 2",
     "cones": LINES + ", cuts <u2 cones 4, points <f8 leaves rank, multipliers <f8 entries, places <i8 entries 2",
 }
-LONGEST = 2**20  # bytes of the header
-DEEPEST = 256  # cuts above a cone, which lengthen its integers
-CHUNK = 2**20  # numbers at a time
+LONGEST, DEEPEST, CHUNK = 2**20, 256, 2**20  # bytes of the header, cuts above a cone, numbers at a time
 ABOVE, OUTSIDE = "the dual point is infeasible: a dual norm exceeds lam", "the dual point is outside the loss's domain"
 OTHERS = "these are not the data of the file: its map does not fit them"
 DOWN, UP = (Context(30, way, -99999, 99999, traps=[]) for way in (ROUND_FLOOR, ROUND_CEILING))
 
 Contents = namedtuple("Contents", "header arrays")  # of a file of valid form
 Problem = namedtuple("Problem", "X Y header arrays masks interval")  # the data, a file, and its patterns (P, n)
-# The function f(z) = (w0'z + sum_k tau_k (E_k'z)_+) / unit of integers; E is ``scale`` times the lines, and limit is R^2
+# f(z) = (w0'z + sum_k tau_k (E_k'z)_+) / unit, of integers; E is ``scale`` times the lines of the file, limit is R^2
 Terms = namedtuple("Terms", "E tau w0 scale unit limit")
 
 
@@ -117,17 +114,18 @@ def check_header(header: Any) -> None:
     require(type(lam) is float and 0.0 <= lam < math.inf, "lam must be a finite float >= 0")
     huber = type(delta) is float and 0.0 < delta < math.inf
     require(huber if header["loss"] == "huber" else delta is None, "delta must be > 0 for huber, else null")
-    names = {size for _, _, *shape in layout(header) for size in shape if size.isalpha()}
-    fits = set(sizes) == names and all(type(size) is int and 0 <= size < 2**40 for size in sizes.values())
-    require(fits, f"sizes must be {sorted(names)}, from 0 to 2^40")
-    least, width = min(sizes["n"], sizes["d"], sizes["c"], sizes.get("lines", 1)), -(-sizes["n"] // 8)
-    fits = least >= 1 and 1 <= sizes.get("rank", 1) <= 64 and sizes.get("bytes", width) == width
-    require(fits, "n, d, c and lines must be >= 1, bytes a bit for each row, and the rank from 1 to 64")
+    ranges = {"n": (1, 2**40), "d": (1, 2**40), "c": (1 + (header["loss"] == "softmax"), 2**40), "lines": (1, 2**40)}
+    ranges |= {"rank": (1, 65)}  # all others from 0 to 2^40 - 1
     require(is_global == (header["proof"] is not None), "a proof is of scope global")
+    names = {size for _, _, *shape in layout(header) for size in shape if size.isalpha()}
+    require(set(sizes) == names, f"sizes must be {sorted(names)}")
+    for name, size in sizes.items():
+        least, end = ranges.get(name, (0, 2**40))
+        require(type(size) is int and least <= size < end, f"{name} must be from {least} to {end - 1}")
+    require(is_global or sizes["bytes"] == -(-sizes["n"] // 8), "patterns must have a bit for each row")
     fits = header["kind"] == "relu" and header["penalty"] == "group_l1" and lam > 0.0 and sizes["c"] == 1
     require(fits or not is_global, "scope global takes ReLU networks with one output, group_l1 and lam > 0")
     require(header["kind"] == "gated" or header["penalty"] != "nuclear", "ReLU networks have no nuclear penalty")
-    require(header["loss"] != "softmax" or sizes["c"] > 1, "softmax takes two outputs or more")
 
 
 def check_entries(arrays: dict[str, Array], rows: int, columns: int) -> None:
@@ -167,6 +165,9 @@ def root_above(square: Any) -> Fraction:
     """Return an upper bound of the square root (Lemma 2)."""
     inner, q = square.numerator * square.denominator << 256, square.denominator << 128
     return Fraction(math.isqrt(inner - 1) + 1 if inner else 0, q)
+
+
+roots = np.frompyfunc(root_above, 1, 1)
 
 
 def decimal(value: Fraction, way: Context) -> Decimal:
@@ -238,11 +239,10 @@ def neurons(problem: Problem) -> tuple[Array, Array, Array | None]:
 def objective_above(problem: Problem, W: Array, outputs: Array, pattern: Array | None) -> Fraction:
     """Return an upper bound of the objective of neurons with input weights w_j, the sums of W (2, m, d) (Lemma 4)."""
     V, o, penalty = rational(W).sum(axis=0), np.abs(rational(outputs)), problem.header["penalty"]
-    squares, factors = V * V, (o * o).sum(axis=1) if penalty == "nuclear" else o.sum(axis=1) ** 2
-    others = {"l1": squares, "feature_group_l1": squares.sum(axis=0), "none": squares[:0]}
-    omega = sum(map(root_above, others.get(penalty, squares.sum(axis=1) * factors).flat))
-    omega = squares.sum() * Fraction(1, 2) if penalty == "squared_l2" else omega
-    return loss_above(problem, *predictions(problem, W, outputs, pattern)) + Fraction(problem.header["lam"]) * omega
+    groups = {"l1": (V * V).flat, "feature_group_l1": (V * V).sum(axis=0), "none": ()}.get(penalty, (V * V).sum(axis=1))
+    sizes = roots((o * o).sum(axis=1)) if penalty == "nuclear" else o.sum(axis=1) if penalty == "group_l1" else 1
+    omega = Fraction((V * V).sum(), 2) if penalty == "squared_l2" else Fraction((roots(groups) * sizes).sum())
+    return loss_above(problem, *predictions(problem, W, outputs, pattern)) + omega * Fraction(problem.header["lam"])
 
 
 def predictions(problem: Problem, W: Array, outputs: Array, pattern: Array | None) -> tuple[Any, Any]:
@@ -271,7 +271,7 @@ def loss_above(problem: Problem, f: Any, error: Any) -> Fraction:
     n, loss, Y = len(f), problem.header["loss"], rational(problem.Y)
     if loss in ("squared", "huber"):
         r = np.abs(f - Y) + error
-        inner = r if loss == "squared" else np.minimum(r, Fraction(problem.header["delta"]))
+        inner = r if loss == "squared" else np.minimum(r, rational(problem.header["delta"]))
         return Fraction((inner * (2 * r - inner)).sum(), 2 * n)
     if loss == "logistic":
         rows = np.stack([0 * f, error - Y * f], axis=-1).reshape(-1, 2)
@@ -323,7 +323,7 @@ def patterns_bound(problem: Problem) -> Fraction:
         require(below or (penalty == "squared_l2" and lam > 0), ABOVE)
     rho = root_above(error)
     if penalty == "squared_l2" and lam > 0:
-        total = np.sum(features)
+        total = Fraction(np.sum(features))
         return dual_value(problem, Fraction(1)) - (total + rho * (2 * root_above(total) + rho)) / (2 * lam)
     return dual_value(problem, lam / (lam + 2 * rho) if rho else Fraction(1))
 
@@ -347,7 +347,7 @@ def global_bound(problem: Problem) -> Fraction:
     k, sides = np.abs(row_lines) - 1, np.sign(row_lines).astype(object)
     (M, _, unit), (gram, _, square) = product(lines, basis), product(basis, basis.T)
     rest = rational(problem.X) - (sides * sizes)[:, None] * (M * unit)[k]
-    slack = sum(abs(s) * root_above(row @ row) for s, row in zip(t, rest, strict=True))
+    slack = np.abs(t) @ roots((rest * rest).sum(axis=1))
     stretch = (np.abs(gram) * square).sum(axis=1).max()
     require(lam > slack and stretch > 0, "the lines are too far from the rows")
     sums = rational(np.zeros((2, len(lines))))
@@ -428,7 +428,7 @@ def angle(turn: tuple[int, int]) -> Fraction:
 def check_relaxation(sides: list[Terms], arrays: dict[str, Array]) -> None:
     """Check that quadratic functions bound f and -f on the unit ball (Lemma 11)."""
     lines, multipliers, corners = (rational(arrays[name]) for name in ("lines", "multipliers", "corners"))
-    (K, r), heights = lines.shape, np.array([root_above(e @ e) for e in lines])
+    r, heights = lines.shape[1], roots((lines * lines).sum(axis=1))
     require((multipliers[:, [0, 2, 3]] >= 0).all() and (corners[:, 1] >= 0).all(), "multipliers must be >= 0")
     for f, (rho, gamma, delta, kappa), (nu, mu) in zip(sides, multipliers, corners, strict=True):
         tau, w0 = f.tau * Fraction(f.scale, f.unit), f.w0 * Fraction(1, f.unit)
@@ -447,17 +447,14 @@ def check_relaxation(sides: list[Terms], arrays: dict[str, Array]) -> None:
 def sentence(verdict: dict[str, Any]) -> str:
     """Return a verdict in words."""
     s = verdict["statement"]
-    own = json.dumps({key: s[key] for key in s["from_file"]})
+    said = json.dumps({key: s[key] for key in s["from_file"]})
+    own = f"the file's own statement, which you did not give: {said}\n" if s["from_file"] else ""
     delta = "" if s["delta"] is None else f" (delta={s['delta']!r})"
-    among = (
-        f"{s['kind']} network with the {s['patterns']['count']} patterns"
-        if s["patterns"]
-        else "ReLU network of any width"
-    )
-    return (f"the file's own statement, which you did not give: {own}\n" if s["from_file"] else "") + (
-        f"verified in {verdict['arithmetic']} arithmetic: on the {s['n']} x {s['d']} data (c={s['c']}, SHA-256 "
-        f"{s['data_sha256'][:12]}), with {s['loss']}{delta} loss, penalty {s['penalty']} and lam={s['lam']!r}, no two-layer "
-        f"{among} has an objective below\n  {verdict['lower']}\nand that of the "
+    among = f"with the {s['patterns']['count']} patterns" if s["patterns"] else "of any width"
+    return (
+        f"{own}verified in {verdict['arithmetic']} arithmetic: on the {s['n']} x {s['d']} data (c={s['c']}, SHA-256 "
+        f"{s['data_sha256'][:12]}), with {s['loss']}{delta} loss, penalty {s['penalty']} and lam={s['lam']!r}, no "
+        f"two-layer {s['kind']} network {among} has an objective below\n  {verdict['lower']}\nand that of the "
         f"{'given network' if s['network'] else 'weights in the file'} is at most\n  {verdict['upper']}"
     )
 
@@ -496,8 +493,8 @@ def check(
 ) -> dict[str, Any]:
     """Return the verdict, the object that --json prints; RejectedCertificate if the file does not prove the statement.
 
-    ``given`` holds the parts of the statement: kind, scope, loss, delta, penalty, lam, patterns (n, P) and network, the
-    pair W1 (m, d), w2 (m,) or (m, c). Those missing, or None, are as in the file. InvalidInput, a ValueError, if data or
+    ``given`` holds parts of the statement: kind, scope, loss, delta, penalty, lam, patterns (n, P) and network, the pair
+    W1 (m, d), w2 (m,) or (m, c). Those missing, or None, are as in the file. InvalidInput, a ValueError, if data or
     network are invalid, or the check needs more memory than allowed.
     """
     started, (header, arrays), need = time.perf_counter(), contents, estimate(contents.header, interval)[1]
@@ -531,13 +528,12 @@ def check(
     upper = objective_above(problem, *parts)
     lower = patterns_bound(problem) if header["scope"] == "patterns" else global_bound(problem)
     statement |= {"network": network and digest(W1, w2), "from_file": from_file}
-    verdict: dict[str, Any] = {"verified": True, "statement": statement}
+    verdict = {"verified": True, "statement": statement, "arithmetic": "interval" if interval else "exact"}
     shown = not interval and header["loss"] in ("squared", "huber")
     for name, value, way in (("lower", lower, DOWN), ("upper", upper, UP)):
         verdict[name] = str(decimal(value, way))
         verdict[f"{name}_exact"] = f"{Decimal(value.numerator):f}/{Decimal(value.denominator):f}" if shown else None
-    arithmetic = "interval" if interval else "exact"
-    return {**verdict, "arithmetic": arithmetic, "seconds": time.perf_counter() - started}
+    return {**verdict, "seconds": time.perf_counter() - started}
 
 
 def estimate(header: dict[str, Any], interval: bool) -> tuple[float, float]:
