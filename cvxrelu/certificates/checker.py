@@ -493,7 +493,7 @@ def check(
 ) -> dict[str, Any]:
     """Return the verdict, the object that --json prints; RejectedCertificate if the file does not prove the statement.
 
-    ``given`` holds parts of the statement: kind, scope, loss, delta, penalty, lam, patterns (n, P) and network, the pair
+    ``given`` holds parts of the statement: kind, scope, loss, delta, penalty, lam, patterns (n, P) and network, a pair
     W1 (m, d), w2 (m,) or (m, c). Those missing, or None, are as in the file. InvalidInput, a ValueError, if data or
     network are invalid, or the check needs more memory than allowed.
     """
