@@ -1714,13 +1714,10 @@ void verify(const Options& o) {
             << "statement: " << statement(o, p) << "\n";
 }
 
-string json_text(const string& s) {
-  string r = "\"";
-  for (const char c : s) {
-    if (c == '"' || c == '\\') r += '\\';
-    r += static_cast<unsigned char>(c) < 32 || static_cast<unsigned char>(c) > 126 ? '?' : c;
-  }
-  return r + "\"";
+string printable(string s) {  // also inside of a JSON string
+  for (char& c : s)
+    if (c < 32 || c > 126 || c == '"' || c == '\\') c = '?';
+  return s;
 }
 
 }  // namespace
@@ -1732,14 +1729,14 @@ int main(int count, char** words) {
     verify(options);
     return 0;
   } catch (const Rejected& e) {
-    if (options.json) std::cout << "{\"verified\": false, \"reason\": " << json_text(e.what()) << "}\n";
-    else std::cout << "rejected: " << json_text(e.what()) << "\n";
+    if (options.json) std::cout << "{\"verified\": false, \"reason\": \"" << printable(e.what()) << "\"}\n";
+    else std::cout << "rejected: " << printable(e.what()) << "\n";
     return 1;
   } catch (const Unusable& e) {
-    std::cerr << "second_checker: " << e.what() << "\n";
+    std::cerr << "second_checker: " << printable(e.what()) << "\n";
     return 2;
   } catch (const std::exception& e) {
-    std::cerr << "second_checker: failure: " << e.what() << "\n";
+    std::cerr << "second_checker: failure: " << printable(e.what()) << "\n";
     return 3;
   }
 }
