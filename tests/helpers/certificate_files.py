@@ -103,8 +103,10 @@ def patterns_case(seed, kind="gated", loss="squared", penalty="group_l1", lam=0.
     """An honest file of scope patterns; a dual vector of none and of lam = 0 vanishes."""
     rng = np.random.default_rng(seed)
     x, y = dyadic(rng, (n, d)), targets(rng, loss, n, c)
-    gates = dyadic(rng, (patterns, d), 3)
-    signs = x @ gates.T > 0
+    gates = dyadic(rng, (4 * patterns, d), 3)
+    _, first = np.unique(x @ gates.T > 0, axis=1, return_index=True)  # of each pattern once
+    gates = gates[np.sort(first)[:patterns]]
+    signs, patterns = x @ gates.T > 0, len(gates)
     blocks = (2 if kind == "relu" else 1) * c * patterns
     delta = 0.75 if loss == "huber" else None
     arrays = {}
