@@ -114,15 +114,14 @@ def check_header(header: Any) -> None:
     require(type(lam) is float and 0.0 <= lam < math.inf, "lam must be a finite float >= 0")
     huber = type(delta) is float and 0.0 < delta < math.inf
     require(huber if header["loss"] == "huber" else delta is None, "delta must be > 0 for huber, else null")
-    ranges = {"n": (1, 2**40), "d": (1, 2**40), "c": (1 + (header["loss"] == "softmax"), 2**40), "lines": (1, 2**40)}
-    ranges |= {"rank": (1, 65)}  # all others from 0 to 2^40 - 1
-    require(is_global == (header["proof"] is not None), "a proof is of scope global")
     names = {size for _, _, *shape in layout(header) for size in shape if size.isalpha()}
     require(set(sizes) == names, f"sizes must be {sorted(names)}")
+    n, d, width = sizes["n"], sizes["d"], -(-sizes["n"] // 8)
+    least = {"n": 1, "d": 1, "c": 1 + (header["loss"] == "softmax"), "lines": 1, "rank": 1, "bytes": width}
+    most = {"lines": n, "rank": min(d, 64), "bytes": width}
     for name, size in sizes.items():
-        least, end = ranges.get(name, (0, 2**40))
-        require(type(size) is int and least <= size < end, f"{name} must be from {least} to {end - 1}")
-    require(is_global or sizes["bytes"] == -(-sizes["n"] // 8), "patterns must have a bit for each row")
+        fits = type(size) is int and least.get(name, 0) <= size <= most.get(name, 2**40 - 1)
+        require(fits, f"{name} must be from {least.get(name, 0)} to {most.get(name, 2**40 - 1)}")
     fits = header["kind"] == "relu" and header["penalty"] == "group_l1" and lam > 0.0 and sizes["c"] == 1
     require(fits or not is_global, "scope global takes ReLU networks with one output, group_l1 and lam > 0")
     require(header["kind"] == "gated" or header["penalty"] != "nuclear", "ReLU networks have no nuclear penalty")
@@ -410,9 +409,8 @@ def check_maximum(sides: list[Terms], _: dict[str, Array]) -> None:
         across = [(s * y, -s * x) for x, y in E for s in (1, -1) if x or y]
         turns = np.array(sorted([(1, 0), (0, 1), (-1, 0), (0, -1), *across], key=angle), dtype=object)
         values = [w0 @ turn + f.tau @ np.maximum(E @ turn, 0) for turn in turns]
-        for (p, q), (s, t), at_a, at_b in zip(
-            np.roll(turns, 1, axis=0), turns, np.roll(values, 1), values, strict=True
-        ):
+        arcs = zip(turns, [*turns[1:], turns[0]], values, [*values[1:], values[0]], strict=True)
+        for (p, q), (s, t), at_a, at_b in arcs:
             width, h = p * t - q * s, (at_a * t - at_b * q, at_b * p - at_a * s)  # h / width is the slope on the arc
             inside = width and p * h[1] - q * h[0] >= 0 <= h[0] * t - h[1] * s
             require(at_b**2 <= limit * (s * s + t * t), ABOVE)
@@ -450,11 +448,12 @@ def sentence(verdict: dict[str, Any]) -> str:
     said = json.dumps({key: s[key] for key in s["from_file"]})
     own = f"the file's own statement, which you did not give: {said}\n" if s["from_file"] else ""
     delta = "" if s["delta"] is None else f" (delta={s['delta']!r})"
+    data = "data to which the file's map of the rows takes yours" if s["rows"] else "data"
     among = f"with the {s['patterns']['count']} patterns" if s["patterns"] else "of any width"
     return (
-        f"{own}verified in {verdict['arithmetic']} arithmetic: on the {s['n']} x {s['d']} data (c={s['c']}, SHA-256 "
-        f"{s['data_sha256'][:12]}), with {s['loss']}{delta} loss, penalty {s['penalty']} and lam={s['lam']!r}, no "
-        f"two-layer {s['kind']} network {among} has an objective below\n  {verdict['lower']}\nand that of the "
+        f"{own}verified in {verdict['arithmetic']} arithmetic: on the {s['n']} x {s['d']} {data} (c={s['c']}, "
+        f"SHA-256 {s['data_sha256'][:12]}), with {s['loss']}{delta} loss, penalty {s['penalty']} and lam={s['lam']!r}, "
+        f"no two-layer {s['kind']} network {among} has an objective below\n  {verdict['lower']}\nand that of the "
         f"{'given network' if s['network'] else 'weights in the file'} is at most\n  {verdict['upper']}"
     )
 
@@ -483,9 +482,9 @@ def read_data(header: dict[str, Any], X: Any, y: Any) -> tuple[Array, Array]:
 
 
 def described(masks: Array) -> dict[str, Any]:
-    """Return number and hash of patterns (P, n) in any order."""
-    packed = np.packbits(masks, axis=1)
-    return {"count": len(packed), "sha256": digest(packed[np.lexsort(packed.T)])}
+    """Return number and hash of the different patterns (P, n), in any order."""
+    packed = np.unique(np.packbits(masks, axis=1), axis=0)
+    return {"count": len(packed), "sha256": digest(packed)}
 
 
 def check(
@@ -508,6 +507,7 @@ def check(
     if header["scope"] == "patterns":
         masks = np.unpackbits(arrays["patterns"], axis=1, count=header["sizes"]["n"]).view(bool)
         statement["patterns"] = described(masks)
+        require(statement["patterns"]["count"] == len(masks), "patterns must differ")
     if "patterns" in given:
         given["patterns"] = described(np.asarray(given["patterns"], dtype=bool).T)
     for key, value in given.items():
