@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from cvxrelu.certificates import checker
-from tests.helpers.certificate_files import LOSSES, PENALTIES, data_hash, global_case, patterns_case
+from tests.helpers.certificate_files import LOSSES, PENALTIES, assembled, data_hash, global_case, patterns_case
 
 SOURCE = Path(__file__).parents[2] / "reference" / "second_checker" / "checker.cpp"
 COMPILER = next(filter(None, map(shutil.which, filter(None, [os.environ.get("CXX"), "c++", "g++", "clang++"]))), None)
@@ -115,6 +115,47 @@ def test_dual_points_are_accepted_up_to_the_same_size(check, make):
     assert changes == 9
 
 
+@pytest.mark.parametrize("bits", [20, 27, 40, 53])
+@pytest.mark.parametrize("factor", [0.75, 1.0])
+def test_maximum_over_lines_of_many_bits(check, bits, factor):
+    """The norm of t (x'u)_+ is that of t x: each lam from there on is accepted, and none below."""
+    rng = np.random.default_rng(bits)
+    for _ in range(4):
+        row = rng.integers(2 ** (bits - 1), 2**bits, 2) * rng.choice([-1.0, 1.0], 2)
+        lam = float(np.nextafter(np.linalg.norm(row), np.inf)) * factor
+        arrays = {"weights": np.zeros((2, 0, 2)), "blocks": np.zeros(0), "t": np.array([[1.0]]), "basis": np.eye(2)}
+        arrays |= {"lines": row[None], "row_lines": np.array([1]), "row_sizes": np.array([1.0])}
+        statement = {"kind": "relu", "scope": "global", "loss": "squared", "penalty": "group_l1", "lam": lam}
+        case = assembled(row[None], np.array([[1.0]]), {**statement, "proof": "maximum"}, arrays)
+        assert agree(check(case)) == (factor == 1)
+
+
+def changed_at_random(rng, case):
+    """Change one to three numbers of the arrays to values that are near, extreme or of no meaning."""
+    for _ in range(rng.integers(1, 4)):
+        name = rng.choice([name for name, v in case.arrays.items() if v.size])
+        old = case.arrays[name]
+        at = tuple(rng.integers(size) for size in old.shape)
+        v = old[at]
+        if old.dtype.kind == "f":
+            new = rng.choice([0.0, np.nextafter(v, 9), v * 2.0 ** rng.integers(-5, 20), -v, 1e200, 5e-324, np.nan, 1.0])
+        elif old.dtype.kind == "i":
+            new = rng.choice([0, -1, 1, v + 1, v - 1, 2**62, -v])
+        else:
+            new = rng.integers(256)
+        case = case.with_array(name, lambda array, at=at, new=new: array.__setitem__(at, new))
+    return case
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_changed_files(check, seed):
+    rng = np.random.default_rng(seed)
+    cases = [patterns_case(seed, "relu"), patterns_case(seed, penalty="nuclear", loss="softmax")]
+    cases += [global_case(seed, proof) for proof in ("maximum", "relaxation", "cones")]
+    for case in cases:
+        agree(check(changed_at_random(rng, case)))
+
+
 def forgeries():
     """Files that prove nothing, each by one change of an honest file."""
     relu, nuclear, cones = patterns_case(3, "relu"), patterns_case(3, penalty="nuclear"), global_case(3, "cones")
@@ -124,6 +165,8 @@ def forgeries():
     yield "a negative multiplier", relu.with_array("multipliers", set_at(0, -1e-300))
     yield "places that do not ascend", relu.with_array("places", lambda v: v.__setitem__(0, v[1]))
     yield "blocks that do not ascend", relu.with_array("blocks", lambda v: v.__setitem__(0, v[1]))
+    twice = patterns_case(3, penalty="squared_l2").with_array("patterns", lambda v: v.__setitem__(0, v[1] ^ [0, 1]))
+    yield "a pattern twice, but for a bit without a row", twice
     yield "a block that does not exist", nuclear.with_array("blocks", set_at(0, 4))
     yield "a smaller lam", relu.with_header(lam=5e-324)
     yield "another loss", relu.with_header(loss="logistic")
