@@ -552,7 +552,7 @@ def estimate(header: dict[str, Any], interval: bool) -> tuple[float, float]:
 def load(path: Any, *names: str) -> list[Array]:
     """Return arrays of an npz file of the verifier's."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             return [archive[name] for name in names]
     except Exception as error:  # whatever NumPy raises on files of another kind
         raise InvalidInput(f"{path} is no npz file with {' and '.join(names)}: {error}") from error
