@@ -999,10 +999,12 @@ void check_header(const File& f) {
   if (f.scope == "global")
     require(f.kind == "relu" && f.penalty == "group_l1" && f.lam > 0 && f.size("c") == 1,
             "scope global is for kind relu, penalty group_l1, lam > 0 and one output");
-  if (f.scope == "global")
+  if (f.scope == "global") {
     require(f.size("rank") >= 1 && f.size("rank") <= 64 && f.size("lines") >= 1, "the rank must be from 1 to 64, with lines");
-  else
+    require(f.size("rank") <= f.size("d") && f.size("lines") <= f.size("n"), "the rank is above d, or more lines than rows");
+  } else {
     require(f.size("bytes") == (f.size("n") + 7) / 8, "bytes is not ceil(n / 8)");
+  }
 }
 
 File read_certificate(const string& path) {
@@ -1011,6 +1013,7 @@ File read_certificate(const string& path) {
   require(b.compare(0, first.size(), first) == 0, "no certificate of version 3");
   const size_t end = b.find('\n', first.size());
   require(end != string::npos, "the header does not end");
+  require(end - first.size() <= (size_t{1} << 20), "the header is too long");
   File f;
   read_header(b.substr(first.size(), end - first.size()), f);
   check_header(f);

@@ -225,7 +225,7 @@ def test_headers_have_one_form(check, monkeypatch):
         assert not agree(check(case)), name
 
 
-@pytest.mark.parametrize("make", [lambda: patterns_case(4, "relu", n=3), lambda: global_case(4, "cones", n=3)])
+@pytest.mark.parametrize("make", [lambda: patterns_case(4, "relu", n=3), lambda: global_case(4, "cones", n=4)])
 def test_truncated_and_longer_files_are_rejected(second, tmp_path, make):
     case = make()
     certificate, data = case.save(tmp_path)
