@@ -110,21 +110,23 @@ def check_header(header: Any) -> None:
     require(set(header) == KEYS, f"the header must have the keys {sorted(KEYS)}")
     for key, choices in CHOICES.items():
         require(header[key] in choices, f"{key} must be one of {choices}; got {header[key]!a}")
-    lam, delta, sizes, is_global = header["lam"], header["delta"], header["sizes"], header["scope"] == "global"
+    kind, scope, loss, penalty, proof, lam, delta, sizes = (header[key] for key in (*CHOICES, "lam", "delta", "sizes"))
     require(type(lam) is float and 0.0 <= lam < math.inf, "lam must be a finite float >= 0")
-    huber = type(delta) is float and 0.0 < delta < math.inf
-    require(huber if header["loss"] == "huber" else delta is None, "delta must be > 0 for huber, else null")
+    fits = type(delta) is float and 0.0 < delta < math.inf if loss == "huber" else delta is None
+    require(fits, "delta must be a finite float > 0 for huber, else null")
+    fits = (
+        (kind, penalty) == ("relu", "group_l1") and lam > 0.0
+        if scope == "global"
+        else (kind, penalty) != ("relu", "nuclear")
+    )
+    require(fits and (scope == "global") == (proof is not None), "no proof has this scope, kind, penalty and lam")
     names = {size for _, _, *shape in layout(header) for size in shape if size.isalpha()}
     require(set(sizes) == names, f"sizes must be {sorted(names)}")
-    n, d, width = sizes["n"], sizes["d"], -(-sizes["n"] // 8)
-    least = {"n": 1, "d": 1, "c": 1 + (header["loss"] == "softmax"), "lines": 1, "rank": 1, "bytes": width}
-    most = {"lines": n, "rank": min(d, 64), "bytes": width}
-    for name, size in sizes.items():
-        fits = type(size) is int and least.get(name, 0) <= size <= most.get(name, 2**40 - 1)
-        require(fits, f"{name} must be from {least.get(name, 0)} to {most.get(name, 2**40 - 1)}")
-    fits = header["kind"] == "relu" and header["penalty"] == "group_l1" and lam > 0.0 and sizes["c"] == 1
-    require(fits or not is_global, "scope global takes ReLU networks with one output, group_l1 and lam > 0")
-    require(header["kind"] == "gated" or header["penalty"] != "nuclear", "ReLU networks have no nuclear penalty")
+    width, any_size = -(-sizes["n"] // 8), (0, 2**40 - 1)
+    ranges = {"n": (1, 2**40 - 1), "d": (1, 2**40 - 1), "c": (1 + (loss == "softmax"), 1 if proof else 2**40 - 1)}
+    ranges |= {"bytes": (width, width), "lines": (1, sizes["n"]), "rank": (1, min(sizes["d"], 64))}
+    for name, (least, most) in ((name, ranges.get(name, any_size)) for name in names):
+        require(type(sizes[name]) is int and least <= sizes[name] <= most, f"{name} must be from {least} to {most}")
 
 
 def check_entries(arrays: dict[str, Array], rows: int, columns: int) -> None:
@@ -223,15 +225,12 @@ def digest(*arrays: Array) -> str:
 def neurons(problem: Problem) -> tuple[Array, Array, Array | None]:
     """Return input weights, outputs (m, c) and patterns, None for scope global, of the file's neurons (Lemma 4)."""
     header, arrays, blocks = problem.header, problem.arrays, problem.arrays["blocks"]
-    c, P, outputs = problem.Y.shape[1], len(problem.masks), arrays.get("outputs")
-    is_global, count = (
-        header["scope"] == "global",
-        P if outputs is not None else (1 + (header["kind"] == "relu")) * c * P,
-    )
+    c, P, nuclear, is_global = problem.Y.shape[1], len(problem.masks), "outputs" in arrays, header["scope"] == "global"
+    count = P if nuclear else (1 + (header["kind"] == "relu")) * c * P
     require(((blocks >= 0) & (blocks < count)).all(), "there is no such block")
-    require(is_global or outputs is not None or (np.diff(blocks) > 0).all(), "blocks must ascend")
+    require(is_global or nuclear or (np.diff(blocks) > 0).all(), "blocks must ascend")
     output, pattern = np.divmod(blocks, P)
-    outputs = np.vstack([np.eye(c), -np.eye(c)])[output] if outputs is None else outputs
+    outputs = arrays["outputs"] if nuclear else np.vstack([np.eye(c), -np.eye(c)])[output]
     return arrays["weights"], outputs, None if is_global else pattern
 
 

@@ -326,6 +326,16 @@ def test_repeated_patterns_do_not_divide_the_penalty(penalty, copies):
         checked(type(case)(case.x, case.y, {**case.header, "sizes": sizes}, {**case.arrays, "patterns": repeated}))
 
 
+@pytest.mark.parametrize("proof", ["cones", "maximum", "relaxation"])
+def test_scope_and_proof_belong_together(proof):
+    case = global_case(5, proof)
+    for change in ({"scope": "patterns"}, {"kind": "gated"}, {"penalty": "l1"}, {"lam": 0.0}, {"lam": -0.0}):
+        with pytest.raises(RejectedCertificate, match="no proof has this scope"):
+            checked(case.with_header(**change))
+    with pytest.raises(RejectedCertificate, match="no proof has this scope"):
+        checked(patterns_case(5).with_header(scope="global"))
+
+
 def test_memory_is_bounded_before_anything_is_computed():
     with pytest.raises(InvalidInput, match="bytes"):
         checked(patterns_case(4), max_memory=1e6)
