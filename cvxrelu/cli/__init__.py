@@ -16,7 +16,7 @@ _CODES = block(
     "0  proved to the tolerance (verify: verified; info: always)",
     "1  verify only: rejected",
     "2  invalid input, with an error message on stderr",
-    "3  results shown, but not proved to the tolerance",
+    "3  results shown, but not proved to the tolerance; verify: failure of the machine",
     "130  interrupted",
 )
 _EXAMPLES = block(

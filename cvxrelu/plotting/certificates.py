@@ -9,7 +9,7 @@ import numpy as np
 
 from cvxrelu.analysis.network_certificate import NetworkCertificate
 from cvxrelu.certificates.certificate import Certificate
-from cvxrelu.certificates.portable import PortableCertificate
+from cvxrelu.certificates.portable import Verdict
 from cvxrelu.numerics.gaps import relative_gap
 from cvxrelu.numerics.rounding import TINY
 from cvxrelu.plotting.figure import BLUE, GREEN, RED, labelled, legend_above, need_axes
@@ -17,7 +17,7 @@ from cvxrelu.plotting.figure import BLUE, GREEN, RED, labelled, legend_above, ne
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-AnyCertificate = Certificate | NetworkCertificate | PortableCertificate
+AnyCertificate = Certificate | NetworkCertificate | Verdict
 _HEIGHT = 0.28
 
 
@@ -26,9 +26,9 @@ def plot_certificates(certificates: AnyCertificate | Mapping[str, AnyCertificate
 
     Parameters
     ----------
-    certificates : Certificate, NetworkCertificate or PortableCertificate, or mapping of str to these
-        Certificates by label, drawn one below the other. The bounds of a `PortableCertificate` are those its file
-        claims: verify it first.
+    certificates : Certificate, NetworkCertificate or Verdict, or mapping of str to these
+        Certificates by label, drawn one below the other. A file has no bounds before it is verified: draw the `Verdict`
+        of `PortableCertificate.verify`.
     ax : matplotlib Axes, optional
         Axes to draw on; by default those of a new pyplot figure.
 
@@ -45,7 +45,7 @@ def plot_certificates(certificates: AnyCertificate | Mapping[str, AnyCertificate
     ModuleNotFoundError
         If matplotlib is not installed.
     """
-    found = labelled("certificates", certificates, (Certificate, NetworkCertificate, PortableCertificate))
+    found = labelled("certificates", certificates, (Certificate, NetworkCertificate, Verdict))
     ax = need_axes(ax)
     lowers = np.array([each.lower for each in found.values()])
     uppers = np.array([each.upper for each in found.values()])
@@ -82,5 +82,7 @@ def plot_certificates(certificates: AnyCertificate | Mapping[str, AnyCertificate
 
 def _summary(certificate: AnyCertificate) -> str:
     gap = relative_gap(certificate.lower, certificate.upper)
-    claimed = "\nclaimed by a file" if isinstance(certificate, PortableCertificate) else ""
-    return f"relative gap {gap:.1e}\nscope {certificate.scope}{claimed}"
+    if isinstance(certificate, Verdict):
+        arithmetic = f"\nverified, {certificate.arithmetic} arithmetic"
+        return f"relative gap {gap:.1e}\nscope {certificate.statement['scope']}{arithmetic}"
+    return f"relative gap {gap:.1e}\nscope {certificate.scope}"

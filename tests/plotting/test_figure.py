@@ -26,7 +26,7 @@ REFUSED = [
     (plot_gap, ({},), ValueError, "got an empty mapping"),
     (plot_gap, ({"a": 1},), TypeError, "got int for 'a'"),
     (plot_path, ([1],), TypeError, "path must be a Path, from regularization_path; got list"),
-    (plot_certificates, (1.0,), TypeError, "Certificate or NetworkCertificate or PortableCertificate"),
+    (plot_certificates, (1.0,), TypeError, "Certificate or NetworkCertificate or Verdict"),
     (plot_performance_profile, ([1],), TypeError, "seconds must be a DataFrame"),
     (plot_performance_profile, ({},), ValueError, "got shapes none"),
     (plot_performance_profile, ({"a": [1.0], "b": [1.0, 2.0]},), ValueError, r"'a' \(1,\), 'b' \(2,\)"),

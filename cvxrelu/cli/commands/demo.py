@@ -39,16 +39,18 @@ def demo(
         outcomes = demonstration.run_demo(split, settings, status.update)
         runs = [outcome.run for outcome in outcomes]
         failures = [message for outcome in outcomes for message in demonstration.failed_checks(outcome)]
-        verdicts = demonstration.check_elsewhere(runs)
+        status.update("certificates: stand-alone checker")
+        checks = demonstration.check_elsewhere(runs)
     duals, natives = [outcome.dual for outcome in outcomes], [outcome.native for outcome in outcomes]
     print_lines(out, ["Breast-cancer data, squared loss.", *data_lines(split, runs[0].fit.standardization)])
     if availability("ECOS") is Availability.MISSING:
         print_lines(out, ["ECOS is not installed (pip install ecos) and is not needed here."])
     out.print(results_grid(runs, duals, natives))
-    if not all(verdicts):
+    verified = [check for check in checks if check is not None]
+    if len(verified) < len(runs):
         failures.append("the stand-alone checker did not verify a saved certificate")
     for message in failures:
         print_message(errors, "check failed", message)
     if failures:
         raise typer.Exit(NOT_PROVED)
-    print_lines(out, [*demonstration.conclusions(runs), *verdicts])
+    print_lines(out, [*demonstration.conclusions(verified), *map(str, verified)])

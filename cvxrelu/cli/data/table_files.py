@@ -129,8 +129,8 @@ def _plain(path: Path, name: str, column: pd.Series[Any]) -> NDArray[Any]:
     raise TableError(f"column {name!r} of {path} must hold numbers or text; got {column.dtype}")
 
 
-def _read_npz(path: Path) -> pd.DataFrame:
-    """Return the arrays X and y of an NPZ file as columns."""
+def read_arrays(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the arrays X and y of an NPZ file; TableError if it cannot be read or does not hold them."""
     try:
         with path.open("rb") as file:
             X, y = load_arrays(file, ("X", "y")).values()
@@ -138,6 +138,12 @@ def _read_npz(path: Path) -> pd.DataFrame:
         raise TableError(f"cannot read {path}: {error.strerror or error}") from error
     except (*_UNREADABLE, IndexError, TypeError) as error:
         raise TableError(f"{path} must be an npz file with arrays X and y, without objects: {error}") from error
+    return X, y
+
+
+def _read_npz(path: Path) -> pd.DataFrame:
+    """Return the arrays X and y of an NPZ file as columns."""
+    X, y = read_arrays(path)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if X.ndim != 2 or y.shape != X.shape[:1]:

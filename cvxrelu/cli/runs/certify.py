@@ -12,7 +12,7 @@ from cvxrelu._validation import FloatArray, check_number
 from cvxrelu.analysis.certify_network import certify_network
 from cvxrelu.analysis.network_certificate import NetworkCertificate
 from cvxrelu.cli.data.network_files import Training, load_training
-from cvxrelu.cli.data.table_files import TableError
+from cvxrelu.cli.data.table_files import TableError, read_arrays
 from cvxrelu.cli.data.tables import Table, read_table, split_table
 from cvxrelu.cli.settings import Scope
 from cvxrelu.exceptions import ConvergenceWarning
@@ -69,7 +69,7 @@ def read_subject(network: Path, data: Path, target: str | None) -> Subject:
     if data.suffix.lower() == ".npz" and (training is None or _standardized_by(data, training)):
         if target is not None:
             raise ValueError(f"omit --target: the target of {data} is its array y")
-        X, y = _read_data(data)
+        X, y = read_arrays(data)
         if training is not None:
             given = training.standardization.standardized(given)
         return Subject(given, X, y, training, len(X), known_rows=training is not None)
@@ -89,16 +89,6 @@ def read_subject(network: Path, data: Path, target: str | None) -> Subject:
         n_given=len(table.y),
         known_rows=known,
     )
-
-
-def _read_data(path: Path) -> tuple[FloatArray, FloatArray]:
-    """Return X and y of an npz file; OSError if it cannot be read, ValueError if it does not hold them."""
-    with open(path, "rb") as file:
-        try:
-            arrays = load_arrays(file, ("X", "y"))
-        except Exception as error:  # whatever NumPy raises on files of another kind
-            raise ValueError(f"{path} must be an npz file with arrays X and y: {error}") from error
-    return arrays["X"], arrays["y"]
 
 
 def _rows_of_training(table: Table, training: Training) -> tuple[FloatArray, FloatArray, bool]:

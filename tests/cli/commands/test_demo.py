@@ -14,13 +14,14 @@ def test_demo_proves_and_says_for_what():
         "relative gap",
         "accuracy, test",
         "native solver",
-        "Proved: to a relative gap of",
+        "relative gap of",
     ):
         assert words in result.stdout
     text = " ".join(result.stdout.split())
     assert "optimal among all two-layer networks of its kind, of any width, whose neurons have the given" in text
     assert "Not claimed: anything about networks with other patterns" in text
-    assert text.count("verified by checker.py") == 2
+    assert "Proved, verified in exact arithmetic: to a relative gap of" in text
+    assert text.count("verified in exact arithmetic by checker.py") == 2
     assert result.stderr == ""
 
 

@@ -2,11 +2,13 @@
 
 import dataclasses
 import math
+from fractions import Fraction
 
 import cvxpy as cp
 import pytest
 
-from cvxrelu.cli.runs.demo import Outcome, check_elsewhere, failed_checks
+import cvxrelu as cr
+from cvxrelu.cli.runs.demo import Outcome, check_elsewhere, conclusions, failed_checks
 from cvxrelu.cli.runs.solve import Duality, solve_dual
 from tests.helpers.command import invoke
 
@@ -16,10 +18,33 @@ def test_demo_fails_when_the_checker_refuses(demo_run, monkeypatch, tmp_path):
     refusing = tmp_path / "checker.py"
     refusing.write_text("raise SystemExit(1)")
     monkeypatch.setattr("cvxrelu.cli.runs.demo.checker.__file__", str(refusing))
-    assert check_elsewhere([demo_run]) == [""]
+    assert check_elsewhere([demo_run]) == [None]
     result = invoke("demo", "--gated-patterns", 6, "--relu-patterns", 2, "--lam", 0.01)
     assert result.exit_code == 3
     assert "the stand-alone checker did not verify" in result.stderr
+
+
+def test_the_checker_s_verdict_is_of_the_run(demo_run):
+    (found,) = check_elsewhere([demo_run])
+    certificate = demo_run.certificate
+    assert found.kind == demo_run.settings.kind
+    assert 0 <= found.rel_gap <= certificate.rel_gap + 1e-8
+    assert "ReLU: certificate saved" in str(found)
+    words = conclusions([found, dataclasses.replace(found, rel_gap=Fraction(1, 8))])
+    assert words[0].startswith("Proved, verified in exact arithmetic: to a relative gap of 1.2e-01, each network")
+
+
+@pytest.mark.parametrize(
+    "change", [{"X": 1.0 + 2.0**-40}, {"y": 1.0 + 2.0**-40}, {"lam": 2.0}, {"patterns": 1}], ids=lambda each: min(each)
+)
+def test_the_checker_is_asked_about_the_run_and_not_the_file(demo_run, change, monkeypatch):
+    """A file about another problem is rejected, however true its own statement is."""
+    problem = demo_run.certificate.problem
+    patterns = cr.ActivationPatterns(problem.patterns.D[:, change.get("patterns", 0) :])
+    X, y, lam = (change.get(name, 1.0) * getattr(problem, name) for name in ("X", "y", "lam"))
+    other = cr.solve(cr.ConvexReLU(X, y, patterns, lam)).certificate
+    monkeypatch.setattr(type(demo_run.certificate), "save", lambda self, path, save=type(other).save: save(other, path))
+    assert check_elsewhere([demo_run]) == [None]
 
 
 def test_demo_checks_hold_of_a_real_run(demo_run):
