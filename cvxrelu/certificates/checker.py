@@ -522,7 +522,7 @@ def check(
         w2 = w2[:, None] if w2.ndim == 1 else w2
         fits = W1.shape == (*w2.shape[:1], X.shape[1]) and w2.shape[1:] == Y.shape[1:]
         fits = fits and (header["kind"], header["penalty"]) == ("relu", "group_l1")
-        require(fits, "a network is W1 (m, d) and w2 (m,) or (m, c), of kind relu and penalty group_l1")
+        require(fits, "a network is W1 (m, d) and w2 (m,) or (m, c), of kind relu and penalty group_l1", InvalidInput)
         parts = np.stack([W1, 0 * W1]), w2, None
     upper = objective_above(problem, *parts)
     lower = patterns_bound(problem) if header["scope"] == "patterns" else global_bound(problem)
@@ -574,7 +574,7 @@ def run(
         print(json.dumps({"verified": False, "reason": str(error)}) if as_json else f"rejected: {error}")
         return 1
     except Exception as error:
-        print(f"error: {error!r}", file=sys.stderr)
+        print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
         return 2 if isinstance(error, InvalidInput | FileNotFoundError | IsADirectoryError | PermissionError) else 3
     print(json.dumps(verdict, indent=2) if as_json else sentence(verdict))
     return 0

@@ -132,16 +132,16 @@ def test_verify_says_what_is_wrong_with_its_input(proof, tmp_path):
     np.savez(tmp_path / "text.npz", X=np.array([["a"]]), y=np.ones(1))
     np.savez(tmp_path / "wide.npz", W1=np.ones((1, 4)), w2=np.ones(1))
     for arguments, words in (
-        ([tmp_path / "none.cert", "--data", data], "No such file"),
-        ([tmp_path, "--data", data], "directory"),
-        ([path, "--data", tmp_path / "none.npz"], "No such file"),
-        ([path, "--data", path], "pickled"),
-        ([path, "--data", tmp_path / "names.npz"], "X is not a file in the archive"),
-        ([path, "--data", tmp_path / "one.npy"], "indices"),
+        ([tmp_path / "none.cert", "--data", data], "none.cert"),
+        ([tmp_path, "--data", data], "Is a directory"),
+        ([path, "--data", tmp_path / "none.npz"], "none.npz"),
+        ([path, "--data", path], "a.cert is no npz file with X and y"),
+        ([path, "--data", tmp_path / "names.npz"], "names.npz is no npz file with X and y"),
+        ([path, "--data", tmp_path / "one.npy"], "one.npy is no npz file with X and y"),
         ([path, "--data", tmp_path / "shape.npz"], "X must be (n, d)"),
         ([path, "--data", tmp_path / "text.npz"], "X must hold finite numbers"),
         ([path, "--data", data, "--network", tmp_path / "wide.npz"], "a network is W1 (m, d) and w2"),
-        ([path, "--data", data, "--patterns", tmp_path / "names.npz"], "D is not a file in the archive"),
+        ([path, "--data", data, "--patterns", tmp_path / "names.npz"], "names.npz is no npz file with D"),
         ([path, "--data", data, "--max-memory", 1000], "more than allowed"),
         ([path, "--data", data, "--loss", "hinge"], "'squared', 'huber', 'logistic', 'softmax'"),
         ([path], "--data"),
