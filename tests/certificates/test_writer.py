@@ -43,7 +43,7 @@ def test_a_failed_save_leaves_the_old_file(certificates, tmp_path, monkeypatch):
 
 
 def test_bounds_carried_over_are_not_in_the_file(certificates, tmp_path):
-    """A file has no bounds: those of a certificate whose weights, dual point or bounds were replaced are derived anew."""
+    """A file has no bounds: those of a certificate whose weights or bounds were replaced are derived anew."""
     certificate = certificates[0]
     problem, path = certificate.problem, tmp_path / "a.cert"
     weights = 1.5 * certificate.weights

@@ -61,6 +61,8 @@ def read_training(path: str | os.PathLike[str]) -> dict[str, Any] | None:
 def _contents(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Return the validated header and arrays of a file."""
     raw = pathlib.Path(path).read_bytes()
+    if raw.startswith(_CERTIFICATE):
+        raise ValueError(f"path must be the file of a network; {path} holds the format {_CERTIFICATE.decode()!r}")
     try:
         header, arrays = _unpack(raw)
     except Exception as error:  # the parsers of zip, npy and JSON raise many kinds on invalid bytes
@@ -87,7 +89,6 @@ def _contents(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, N
 
 
 def _unpack(raw: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    _check(not raw.startswith(b"cvxrelu certificate"), "a cvxrelu certificate: see load_certificate")
     _check(raw.startswith(b"PK"), "not an npz")  # NumPy would suggest that other bytes are a pickle
     arrays = load_arrays(io.BytesIO(raw))
     header = json.loads(arrays.pop("header").tobytes())

@@ -41,7 +41,12 @@ def test_verify_states_what_is_proved(proof):
     result = invoke("verify", path, "--data", data, *given)
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.startswith("verified in exact arithmetic: on the 12 x 3 data (c=1, SHA-256 ")
-    for words in ("squared loss", "penalty group_l1", "lam=0.05", f"with the {found['statement']['patterns']['count']} "):
+    for words in (
+        "squared loss",
+        "penalty group_l1",
+        "lam=0.05",
+        f"with the {found['statement']['patterns']['count']} ",
+    ):
         assert words in result.stdout
     assert set(found) == {
         "verified",
