@@ -127,8 +127,8 @@ class Certificate:
         The file holds weights, dual point and proof, no bounds and only a hash of the data; see certificate_format.md.
         Weights are moved into their cones and the dual point is shrunk until both are feasible exactly, so that the
         bounds that the checker derives from the file are those of exact arithmetic: about 1e-13 wider, relatively, than
-        those of the certificate, for scope "global" about 1e-10. The file is written only if the checker verifies it, in
-        exact arithmetic, or with float64 sums in intervals where exact arithmetic would take more than a minute.
+        those of the certificate, for scope "global" about 1e-10. The file is written only if the checker verifies it,
+        in exact arithmetic, or with float64 sums in intervals where exact arithmetic would take more than a minute.
 
         For scope "global" the file has the proof that no neuron violates the dual constraint: the cones or multipliers
         that `solve_global` or `certify_network` kept, or for rank at most 2 the exact maximum.

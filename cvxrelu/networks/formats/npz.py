@@ -15,7 +15,7 @@ from cvxrelu._version import __version__
 from cvxrelu.networks.layers import Layers
 
 FORMAT, VERSION = "cvxrelu network", 1
-
+_CERTIFICATE = b"cvxrelu certificate"
 _MEMBERS = {"relu": ["W1", "w2"], "gated": ["G", "W1", "w2"]}
 
 
