@@ -14,6 +14,7 @@ from reference.benchmarks import (
 )
 from reference.compare import report_command
 from reference.compare import run as compare
+from reference.forgeries import run as forge
 from reference.fuzz import run as fuzz
 from reference.instances import listing, optima
 from reference.paper import commands as paper
@@ -38,6 +39,7 @@ COMMANDS: dict[str, Command] = {
     "estimators": estimators,
     "fuzz": fuzz,
     "rounded": rounded,
+    "forge": forge,
 }
 
 

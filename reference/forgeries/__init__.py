@@ -1,0 +1,1 @@
+"""Forged certificates: honest files are changed in every way that a forger may think of, and an exact oracle judges."""
