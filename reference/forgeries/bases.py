@@ -211,9 +211,10 @@ def _relaxation(X: Array, t: Array) -> tuple[float, dict[str, Array]]:
     """Return a bound of |t'(X u)_+|, and rho, kappa and corners that prove it."""
     largest, multipliers, corners = 0.0, np.zeros((2, 4, len(X))), np.zeros((2, 2))
     heights = np.linalg.norm(X, axis=1)
+    heights[heights == 0.0] = 1.0
     for side, sign in enumerate((1, -1)):
         p = np.maximum(sign * t, 0.0)
-        rho, kappa = p / np.maximum(8**0.5 * heights, 1e-300), p * heights / 8**0.5 * (1.0 + 1e-13)
+        rho, kappa = p / (8**0.5 * heights), p * heights / 8**0.5 * (1.0 + 1e-13)
         half = np.linalg.norm(t @ X) / 4 * (1.0 + 1e-13)
         curvature = float(np.linalg.eigvalsh((X.T * rho) @ X)[-1]) / 2 * (1.0 + 1e-13)
         multipliers[side, 0], multipliers[side, 3] = rho, kappa

@@ -49,7 +49,7 @@ def log_sum_exp(terms: list[Fraction], above: bool) -> Fraction:
         if less > _NEGLIGIBLE:
             total += _TINY if above else 0
         else:
-            power = Fraction(_DIGITS.exp(-_DIGITS.divide(Decimal(less.numerator), Decimal(less.denominator))))
+            power = Fraction(_DIGITS.exp(_DIGITS.divide(Decimal(-less.numerator), Decimal(less.denominator))))
             total += power * (1 + (_ERROR if above else -_ERROR))
     return top + log(total, above)
 

@@ -10,6 +10,7 @@ import numpy as np
 from reference.forgeries.attacks import ATTACKS
 from reference.forgeries.attacks_global import GLOBAL_ATTACKS
 from reference.forgeries.bases import Base, all_bases
+from reference.forgeries.honest import honest_table, write_and_check
 from reference.forgeries.judge import CRASHED, FALSE, REFUSED, REJECTED, TRUE, outcome
 from reference.forgeries.mutations import MUTATIONS, Attempt, Forger
 
@@ -30,14 +31,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
     parser.add_argument("--cases", type=int, default=2000, help="number of forged files (default: 2000)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the campaign (default: 0)")
+    parser.add_argument("--honest", type=int, default=0, help="number of honest files to write and check instead")
     parser.add_argument("--only", nargs="*", default=[], help="names of forgers, all by default")
 
 
 def run(arguments: argparse.Namespace) -> str:
     """Forge certificates, check them exactly and with intervals, judge the verdicts; exit with 1 on a failure."""
-    found = campaign(arguments.cases, arguments.seed, arguments.only)
-    text = table(found)
-    if found.failures:
+    if arguments.honest:
+        honest = write_and_check(arguments.honest, arguments.seed)
+        text, failures = honest_table(honest), honest.failures
+    else:
+        found = campaign(arguments.cases, arguments.seed, arguments.only)
+        text, failures = table(found), found.failures
+    if failures:
         raise SystemExit(text)
     return text
 
