@@ -64,6 +64,16 @@ def rejected(file, X, Y, interval, match=None, **given):
         check(file, X, Y, interval, **given)
 
 
+def not_deceived(file, X, Y, interval, above):
+    """Assert that the file is rejected, or its lower bound true."""
+    try:
+        verdict = check(file, X, Y, interval)
+    except checker.RejectedCertificate:
+        return
+    assert interval
+    assert Fraction(verdict["lower"]) <= above
+
+
 def truth(s, weights=(), networks=()):
     return bounds(s, Points(weights=list(weights), networks=list(networks)))
 
@@ -104,6 +114,18 @@ def test_hidden_coordinates(proof, interval):
         rejected(global_file(X, Y, proof, t=-Y / 2, basis=basis, lines=lines, row_sizes=sizes), X, Y, interval)
 
 
+@BOTH
+@pytest.mark.parametrize("size", [2.0**20, 2.0**31, 2.0**32, 2.0**40, 2.0**63, 2.0**64])
+def test_integers_that_wrap_around(size, interval):
+    """Products of 64-bit integers wrap around between two kinks that no row has: 0.125 for a value of at most 0.1222."""
+    A, B = np.vstack([np.ones((1, 2)), np.zeros((3, 2))]), np.array([[1.0], [0.0], [0.0], [0.0]])
+    above = truth(statement(A, B, lam=0.3), networks=[(np.full((1, 2), 0.19425), np.array([[0.3885]]))])[1]
+    assert above < Fraction(4886, 40000)
+    lines = np.array([[1.0, 1.0], [1.0, -size], [size, -1.0]])
+    file = global_file(A, B, "maximum", t=-B / 4, lam=0.3, lines=lines, row_lines=[1, 0, 0, 0])
+    rejected(file, A, B, interval, "lam")
+
+
 # B. Tolerances that the forger buys
 
 
@@ -122,15 +144,11 @@ def test_blocks_that_cancel(interval):
     """V = W = 1e34 (1, 0): the objective is that of their norms."""
     masks, both = np.ones((1, 2), dtype=bool), 1e34 * np.array([[1.0, 0.0], [1.0, 0.0]])
     file = patterns_file(X, Y, masks, lam=0.5, blocks=[0, 1], weights=np.stack([both, 0 * both]))
-    assert Fraction(check(file, X, Y, interval)["upper"]) >= 10**34
+    assert Fraction(check(file, X, Y, interval)["upper"]) >= 2 * 0.5 * Fraction(1e34)
     parts = patterns_file(X, Y, masks, lam=0.5, blocks=[0], weights=np.stack([both[:1], -both[:1]]))
     verdict = check(parts, X, Y, interval)  # weights that are a sum of parts
     assert Fraction(verdict["upper"]) >= 2
-    assert exact_or(interval, verdict, 2)
-
-
-def exact_or(interval, verdict, upper):
-    return interval or Fraction(verdict["upper"]) == upper
+    assert interval or Fraction(verdict["upper"]) == 2
 
 
 def test_no_claims_in_the_file():
@@ -146,8 +164,9 @@ def test_no_claims_in_the_file():
 @pytest.mark.parametrize("size", [2**31, 2**40 - 1, 2**40, 2**61, 2**62, 2**63, 2**64, -1, -(2**63)])
 def test_sizes(name, size):
     file = patterns_file(X, Y, np.ones((2, 2), dtype=bool))
-    sizes = file.header["sizes"] | {name: size}
-    rejected(file.with_header(sizes=sizes), X, Y, False)
+    file = file.with_header(sizes=file.header["sizes"] | {name: size})
+    with pytest.raises((checker.RejectedCertificate, ValueError), match="ends within|must be|bytes, more than allowed"):
+        check(file, X, Y)
 
 
 @BOTH
@@ -178,7 +197,7 @@ def test_statement_of_the_verifier():
     rejected(file, X + 1.0, Y, False)
     rejected(file, X, -Y, False)
     said = checker.sentence(check(file, X, Y, **full))
-    assert all(word in said for word in ("relu", "2 activation patterns", "squared", "group_l1", "10.0", "2 x 2"))
+    assert all(word in said for word in ("relu", "2 patterns", "squared", "group_l1", "10.0", "2 x 2"))
     everything = checker.sentence(check(global_file(X, Y, "maximum", lam=10.0), X, Y))
     assert "any width" in everything
 
@@ -218,8 +237,7 @@ def test_multipliers_that_absorb(size, interval):
     above = truth(statement(A, B, masks), weights=[np.array([1.49, -1.49, 0.0, 0.0]).reshape(2, 1, 1, 2)])[1]
     assert above < Fraction(22, 1000)
     places = [[0, 0], [0, 1], [1, 0], [1, 1]]
-    file = patterns_file(A, B, masks, t=-B / 3, multipliers=np.full(4, size), places=places)
-    rejected(file, A, B, interval)
+    not_deceived(patterns_file(A, B, masks, t=-B / 3, multipliers=np.full(4, size), places=places), A, B, interval, above)
 
 
 @BOTH
@@ -227,7 +245,7 @@ def test_dual_points_outside_the_domain(interval):
     A, B = np.array([[1.0], [1e15]]), np.ones((2, 1))
     for t in ([-0.25, 2.5e-16], [-0.25, 5e-324], [-0.5 - 2.0**-53, -1e-17]):
         file = patterns_file(A, B, np.ones((1, 2), bool), kind="gated", loss="logistic", t=np.array([t]).T)
-        rejected(file, A, B, interval, "outside")
+        rejected(file, A, B, interval, "outside|infeasible")
     labels = np.array([[1.0, 0.0], [0.0, 1.0]])
     for t in ([[5e-324, -5e-324], [0.0, 0.0]], [[-0.25, 0.25 + 2.0**-54], [0.0, 0.0]]):
         file = patterns_file(A, labels, np.ones((1, 2), bool), kind="gated", loss="softmax", t=t)
@@ -251,7 +269,7 @@ def test_nearly_zero_is_not_zero(interval):
     A, B = np.array([[1e16, 1e16], [1.0, 0.0], [-1e16, -1e16]]), np.full((3, 1), 3.0)
     for lam, penalty in ((0.0, "group_l1"), (0.01, "none"), (0.01, "group_l1")):
         file = patterns_file(A, B, np.ones((1, 3), bool), kind="gated", lam=lam, penalty=penalty, t=-B / 3)
-        rejected(file, A, B, interval)
+        not_deceived(file, A, B, interval, 3.05)
     tiny = patterns_file(X, Y, np.ones((1, 2), bool), kind="gated", lam=0.0, t=[[5e-324], [0.0]])
     rejected(tiny, X, Y, interval)
 
