@@ -1,12 +1,11 @@
 """Forgeries of scope patterns, and of any file: each aims at one way in which a checker could believe too much."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from reference.forgeries.bases import Base
-from reference.forgeries.files import Array, File, data_hash, dtype, header_bytes, encode
+from reference.forgeries.files import Array, File, data_hash, dtype, encode, header_bytes
 from reference.forgeries.mutations import Attempt, Forger, Rng, attempt
 
 
@@ -32,13 +31,13 @@ def with_network(rng: Rng, base: Base) -> Attempt | None:
 
 def outputs_of_nuclear(rng: Rng, base: Base) -> Attempt | None:
     """Give tiny input weights huge outputs, so that what underflows is multiplied (penalty nuclear)."""
-    if base.statement.penalty != "nuclear":
+    if base.statement.penalty != "nuclear" or base.statement.masks is None:
         return None
     m, (d, c) = int(rng.integers(1, 4)), (base.statement.X.shape[1], base.statement.Y.shape[1])
     exponent = float(rng.choice([-308, -320, -300, -200]))
     W = np.maximum(10.0**exponent, 5e-324) * rng.integers(-3, 4, (2, m, d))
     outputs = rng.standard_normal((m, c)) * 10.0 ** min(307.0, float(rng.choice([-exponent, 307.0, 0.0])))
-    P = len(np.atleast_2d(base.statement.masks))
+    P = len(base.statement.masks)
     return attempt(base, base.file.with_arrays(weights=W, outputs=outputs, blocks=np.sort(rng.integers(0, P, m))))
 
 
@@ -211,15 +210,16 @@ def wrong_places(rng: Rng, base: Base) -> Attempt | None:
 
 def false_map(rng: Rng, base: Base) -> Attempt | None:
     """Change the map from the verifier's data to those of the statement, or add one; also one that is a bomb."""
-    n, d = base.X.shape
+    d = base.X.shape[1]
     rows = base.file.header["rows"]
     c = 1 if base.y.ndim == 1 else base.y.shape[1]
-    rows = dict(rows or dict(x_shift=[0.0] * d, x_scale=[1.0] * d, y_shift=[0.0] * c, y_scale=[1.0] * c, bias=False))
-    rows = {"classes": None, **rows}
+    identity = {"x_shift": [0.0] * d, "x_scale": [1.0] * d, "y_shift": [0.0] * c, "y_scale": [1.0] * c}
+    rows = {**identity, "bias": False, "classes": None, **(rows or {})}
     odd: tuple[Any, ...] = (
-        0.0, 1e300, 1e-320, -1.0, [], [0.0], [1e300] * d, [1e-308] * d, [0.0] * d, [[[0.0]]] * 1000, [1.0] * (d + 1), None,
-        "abc", True, 1, [0, 1], [1, 0], [1, 2], [0] * 1000, list(range(1000)), ["a", "b"], [[0, 1], [1]], {}, [0, 0, 1],
-        [1.0, 1], [None], [True, False], 2**70, [2**70] * d, ["x" * 1000] * d, float("nan"), [float("inf")] * d,
+        0.0, 1e300, 1e-320, -1.0, [], [0.0], [1e300] * d, [1e-308] * d, [0.0] * d, [[[0.0]]] * 1000, None,
+        [1.0] * (d + 1), "abc", True, 1, [0, 1], [1, 0], [1, 2], [0] * 1000, list(range(1000)), ["a", "b"], {},
+        [[0, 1], [1]], [0, 0, 1], [1.0, 1], [None], [True, False], 2**70, [2**70] * d, ["x" * 1000] * d,
+        float("nan"), [float("inf")] * d,
     )  # fmt: skip
     rows[str(rng.choice(sorted(rows)))] = odd[rng.integers(len(odd))]
     if rng.random() < 0.1:
@@ -245,7 +245,7 @@ def mapped_rows(rows: dict[str, Any] | None, X: Array, y: Array) -> tuple[Array,
             Y = (Y - np.array(rows["y_shift"], dtype=float)) / np.array(rows["y_scale"], dtype=float)
     except (KeyError, TypeError, ValueError, IndexError, OverflowError):
         return None
-    return (np.column_stack([Z, np.ones(len(Z))]) if rows["bias"] is True else Z) + 0.0, Y + 0.0
+    return (np.column_stack([Z, np.ones(len(Z))]) if rows.get("bias") is True else Z) + 0.0, Y + 0.0
 
 
 def bomb(rng: Rng, base: Base) -> Attempt:
@@ -255,7 +255,7 @@ def bomb(rng: Rng, base: Base) -> Attempt:
     arrays = dict(base.file.arrays)
     choice = int(rng.integers(5))
     if choice == 0:  # nothing of everything, but one size
-        sizes = {name: 0 for name in sizes} | {str(rng.choice(sorted(sizes))): huge}
+        sizes = dict.fromkeys(sizes, 0) | {str(rng.choice(sorted(sizes))): huge}
         arrays = {name: array.reshape(-1)[:0] for name, array in arrays.items()}
     elif choice == 1:  # one array empty for any size
         empty = str(rng.choice(["blocks", "entries", "patterns", "lines", "cones", "leaves", "n", "c"]))

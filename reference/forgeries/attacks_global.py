@@ -6,7 +6,23 @@ from reference.forgeries.bases import Base
 from reference.forgeries.files import Array
 from reference.forgeries.mutations import Attempt, Forger, Rng, attempt
 
-_SIZES = (2.0**-1074, 1e-300, 1e-150, 1e-20, 1e-9, 0.5, 2.0, 1e9, 2.0**31, 2.0**32, 2.0**53, 2.0**63, 2.0**64, 1e150, 1e300)
+_SIZES = (
+    2.0**-1074,
+    1e-300,
+    1e-150,
+    1e-20,
+    1e-9,
+    0.5,
+    2.0,
+    1e9,
+    2.0**31,
+    2.0**32,
+    2.0**53,
+    2.0**63,
+    2.0**64,
+    1e150,
+    1e300,
+)
 
 
 def _is_global(base: Base) -> bool:
@@ -44,7 +60,7 @@ def hidden_coordinates(rng: Rng, base: Base) -> Attempt | None:
     if not _is_global(base):
         return None
     a, size = base.file.arrays, float(rng.choice(_SIZES))
-    r, d = a["basis"].shape
+    d = a["basis"].shape[1]
     extra = np.zeros((1, d)) if rng.random() < 0.5 else size * rng.standard_normal((1, d))
     column = rng.standard_normal((len(a["lines"]), 1)) * float(rng.choice([0.0, 1.0, size]))
     with np.errstate(all="ignore"):
@@ -59,10 +75,11 @@ def rows_elsewhere(rng: Rng, base: Base) -> Attempt | None:
     """Put rows on other lines, on none, on the other side, or with another size."""
     if not _is_global(base):
         return None
-    row_lines, sizes, K = base.file.arrays["row_lines"].copy(), base.file.arrays["row_sizes"].copy(), 1
+    row_lines, sizes = base.file.arrays["row_lines"].tolist(), base.file.arrays["row_sizes"].tolist()
     K = len(base.file.arrays["lines"])
-    for row in rng.integers(0, len(row_lines), int(rng.integers(1, 4))):
-        near = [0, -row_lines[row], K, K + 1, -K, -K - 1, 2**62, -(2**63), 2**63 - 1, 2**32 + int(abs(row_lines[row]))]
+    for row in rng.choice(len(sizes), int(rng.integers(1, 4)), replace=False).tolist():
+        line = row_lines[row]
+        near = [0, -line, K, K + 1, -K, -K - 1, 2**62, -(2**63), 2**63 - 1, 2**32 + abs(line)]
         row_lines[row] = near[rng.integers(len(near))]
         sizes[row] *= float(rng.choice([0.0, 1.0, -1.0, 1e300, 1 + 2.0**-52]))
     t = _lying(rng, base) if rng.random() < 0.5 else base.file.arrays["t"]
@@ -169,8 +186,7 @@ def other_proof(rng: Rng, base: Base) -> Attempt | None:
     """Call the proof by another name, with the arrays that it needs, empty or trivial."""
     if not _is_global(base):
         return None
-    proof, (r, _), K = str(rng.choice(["cones", "maximum", "relaxation"])), base.file.arrays["basis"].shape, 0
-    K = len(base.file.arrays["lines"])
+    proof, r, K = str(rng.choice(["cones", "maximum", "relaxation"])), *base.file.arrays["lines"].shape[::-1]
     kept = {name: base.file.arrays[name] for name in list(base.file.arrays)[:7]}
     more: dict[str, Array] = {}
     if proof == "relaxation":

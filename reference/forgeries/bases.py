@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-import cvxrelu as cr
 from cvxrelu.certificates.writer import encode_certificate
-from reference.forgeries.files import Array, File, data_hash, decode, encode
 from reference.forgeries.exact import exact
+from reference.forgeries.files import Array, File, data_hash, decode, encode
 from reference.forgeries.oracle import Points, Statement, bounds, largest_neuron, proposed
 
 LOSSES = ("squared", "huber", "logistic", "softmax")
@@ -20,7 +19,7 @@ PENALTIES = ("group_l1", "l1", "feature_group_l1", "squared_l2", "none", "nuclea
 
 @dataclass(frozen=True, eq=False)
 class Base:
-    """An honest file, its statement with exact bounds of the optimal value, and what a verifier gives to the checker."""
+    """An honest file, its statement with exact bounds of the optimal value, and the data that a verifier has."""
 
     name: str
     statement: Statement
@@ -114,14 +113,17 @@ def masks_of(rng: np.random.Generator, X: Array, count: int = 4) -> Array:
     return np.unique(X @ rng.standard_normal((X.shape[1], count)) >= 0, axis=1).T
 
 
+def penalties_of(kind: str) -> tuple[str, ...]:
+    """Return the penalties of a kind of program."""
+    return PENALTIES if kind == "gated" else PENALTIES[:5]
+
+
 def patterns_bases() -> Iterator[Base]:
     """Yield bases of scope patterns: all losses and penalties."""
-    for index, (kind, loss, penalty) in enumerate(
-        (kind, loss, penalty)
-        for kind in ("gated", "relu")
-        for loss in LOSSES
-        for penalty in PENALTIES[: 6 if kind == "gated" else 5]
-    ):
+    programs = [
+        (kind, loss, penalty) for kind in ("gated", "relu") for loss in LOSSES for penalty in penalties_of(kind)
+    ]
+    for index, (kind, loss, penalty) in enumerate(programs):
         rng = np.random.default_rng([19, index])
         X = data(rng, index % 4, 1 + index % 3)
         c = 2 if loss == "softmax" or (penalty in ("nuclear", "l1") and loss != "logistic") else 1
@@ -142,7 +144,9 @@ def special_bases() -> Iterator[Base]:
     yield base_of("opposite", Statement(opposite, Y, 0.01, *squared, "relu", "patterns", one), np.array([1.49, -1.49]))
     absorbing = np.array([[1e16, 1e16], [1.0, 0.0], [-1e16, -1e16]])
     for lam in (0.01, 0.0):
-        yield base_of("absorbing", Statement(absorbing, three, lam, *squared, "gated", "patterns", one), np.array([3.0, -3.0]))
+        yield base_of(
+            "absorbing", Statement(absorbing, three, lam, *squared, "gated", "patterns", one), np.array([3.0, -3.0])
+        )
     domain = np.array([[1.0], [1e15]])
     logistic: tuple[str, None, str] = ("logistic", None, "group_l1")
     s = Statement(domain, np.ones((2, 1)), 0.01, *logistic, "gated", "patterns", one[:, :2])
@@ -172,8 +176,9 @@ def global_bases() -> Iterator[Base]:
 def plain_file(s: Statement, points: Points, proof: str) -> File:
     """Return a file of scope global whose lines are the rows, with the simplest proof: no cuts, no slopes."""
     X, t, (W, outputs) = s.X, points.duals[0][0][:, 0], points.networks[0]
+    more: dict[str, Array] = {}
     if proof == "maximum":
-        size, more = float(largest_neuron(exact(X), exact(t))), {}
+        size = float(largest_neuron(exact(X), exact(t)))
     elif proof == "cones":
         size, more = _cones(X, t)
     else:
@@ -193,7 +198,7 @@ def plain_file(s: Statement, points: Points, proof: str) -> File:
         arrays[name] = factor * array if name in ("points", "corners") else array
     if proof == "relaxation":
         arrays["multipliers"] = factor * arrays["multipliers"]
-    header = {"rows": None, "data_sha256": data_hash(X, s.Y), "proof": proof, "sizes": {}}
+    header: dict[str, Any] = {"rows": None, "data_sha256": data_hash(X, s.Y), "proof": proof, "sizes": {}}
     header |= {key: getattr(s, key) for key in ("kind", "scope", "loss", "delta", "penalty", "lam")}
     return File(header, {}).with_arrays(**arrays)
 
@@ -228,7 +233,7 @@ def mapped_base() -> Base:
     rng = np.random.default_rng(7)
     raw, labels = rng.standard_normal((6, 2)) * [3.0, 0.5] + [1.0, -2.0], rng.integers(0, 2, 6)
     labels[:2] = 0, 1
-    rows = {"x_shift": [1.0, -2.0], "x_scale": [3.0, 0.5], "y_shift": [0.0], "y_scale": [1.0]}
+    rows: dict[str, Any] = {"x_shift": [1.0, -2.0], "x_scale": [3.0, 0.5], "y_shift": [0.0], "y_scale": [1.0]}
     rows |= {"bias": True, "classes": [0, 1]}
     X = np.column_stack([(raw - rows["x_shift"]) / rows["x_scale"], np.ones(6)])
     Y = 2.0 * labels[:, None] - 1.0

@@ -8,6 +8,10 @@ from typing import Any
 import numpy as np
 
 Numbers = Any  # an array of fractions
+# On arrays of fractions, which NumPy's annotations do not know.
+larger: Any = np.maximum
+smaller: Any = np.minimum
+choose: Any = np.where
 _DIGITS = Context(prec=60, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _ERROR = Fraction(1, 10**50)  # of logarithms of 60 digits, relative to 1 + their size
 _NEGLIGIBLE = 1000  # exp(-1000) is below 1e-400
@@ -61,8 +65,8 @@ def entropy(p: Fraction) -> Fraction:
 
 def null_space(rows: Numbers) -> list[Numbers]:
     """Return vectors that span {t: rows @ t = 0}, by Gaussian elimination."""
-    rows, pivots = [row.copy() for row in rows], []
-    size = len(rows[0])
+    rows, size = [row.copy() for row in rows], rows.shape[1]
+    pivots: list[int] = []
     for column in range(size):
         free = [i for i in range(len(pivots), len(rows)) if rows[i][column]]
         if not free:
@@ -84,7 +88,8 @@ def null_space(rows: Numbers) -> list[Numbers]:
 
 def projection(t: Numbers, basis: list[Numbers]) -> Numbers:
     """Return the projection of t to the span of the vectors (Gram and Schmidt)."""
-    result, orthogonal = 0 * t, []
+    result = 0 * t
+    orthogonal: list[Numbers] = []
     for vector in basis:
         for other in orthogonal:
             vector = vector - (vector @ other) / (other @ other) * other

@@ -1,4 +1,4 @@
-"""Certificate files as header and arrays, written without the package's writer, so that nothing is checked on the way."""
+"""Certificate files as header and arrays, written without the package's writer, which checks what it writes."""
 
 import hashlib
 import json

@@ -12,7 +12,7 @@ import numpy as np
 
 import cvxrelu as cr
 from cvxrelu.certificates import checker
-from reference.forgeries.bases import LOSSES, PENALTIES, masks_of, targets
+from reference.forgeries.bases import LOSSES, masks_of, penalties_of, targets
 from reference.forgeries.files import Array
 
 VERIFIED, WIDER, NONE, REJECTED, WRONG = "verified", "wider", "no file", "rejected", "wrong"
@@ -40,7 +40,8 @@ def honest_data(rng: np.random.Generator) -> Array:
     if rng.random() < 0.2:
         X = np.rint(X)
     X = X * rng.choice(_SCALES)
-    return X.astype(np.float32) if rng.random() < 0.2 and 1e-30 < np.abs(X).max() < 1e30 else X
+    single = rng.random() < 0.2 and 1e-30 < np.abs(X).max() < 1e30
+    return np.asarray(X, dtype=np.float32 if single else np.float64)
 
 
 def honest_case(seed: int) -> Honest:
@@ -59,7 +60,7 @@ def honest_case(seed: int) -> Honest:
     if kind == "global":
         certificate = cr.solve_global(X, y, 1e2 * lam, parameter, tol=1e-4, time_limit=2.0, n_gates=10).certificate
         return Honest(f"global {loss}", certificate)
-    penalty = str(rng.choice(PENALTIES[: 6 if kind == "gated" else 5]))
+    penalty = str(rng.choice(penalties_of(kind)))
     lam = 0.0 if rng.random() < 0.1 else lam
     program = cr.ConvexReLU if kind == "relu" else cr.ConvexGatedReLU
     masks = masks_of(rng, np.asarray(X, dtype=float) / float(np.abs(X).max() or 1.0), int(rng.integers(1, 7)))

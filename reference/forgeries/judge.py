@@ -77,9 +77,7 @@ def faults(verdict: dict[str, Any], attempt: Attempt, base: Base) -> list[str]:
         if patterns is not None and _as_set(masks) != _as_set(np.asarray(patterns).T):
             wrong.append("other patterns")
         masks = np.array(sorted(set(map(tuple, masks.tolist()))), dtype=bool).reshape(-1, len(data[0]))
-    s = Statement(
-        *data, said["lam"], said["loss"], said["delta"], said["penalty"], said["kind"], said["scope"], masks
-    )
+    s = Statement(*data, said["lam"], said["loss"], said["delta"], said["penalty"], said["kind"], said["scope"], masks)
     below, above = optimum(s, base)
     lower, upper = Fraction(verdict["lower"]), Fraction(verdict["upper"])
     if lower > above:

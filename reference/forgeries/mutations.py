@@ -25,10 +25,10 @@ class Attempt:
 
 Forger = Callable[[Rng, Base], Attempt | None]  # None if it has nothing to change in this base
 ODD: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1, 2, 0.0, -0.0, 1.0, -1.0, 1e-320, 5e-324, 1e308, -1e308, 1e-9, float("nan"), float("inf"),
-    -float("inf"), 2**31, 2**31 - 1, 2**32, 2**40, 2**40 - 1, 2**53, 2**62, 2**63, 2**63 - 1, 2**64, -(2**63), 10**30,
-    10**4000, "", "gated", "relu", "global", "patterns", "squared", "none", "nan", "\x00", "\ud800", "é" * 50, "x" * 5000,
-    [], {}, [[]], [0], [1.0], [None], {"n": 1}, {"": {}}, "cones", "maximum", "relaxation",
+    None, True, False, 0, -1, 1, 2, 0.0, -0.0, 1.0, -1.0, 1e-320, 5e-324, 1e308, -1e308, 1e-9, float("nan"),
+    float("inf"), -float("inf"), 2**31, 2**31 - 1, 2**32, 2**40, 2**40 - 1, 2**53, 2**62, 2**63, 2**63 - 1, 2**64,
+    -(2**63), 10**30, 10**4000, "", "gated", "relu", "global", "patterns", "squared", "none", "nan", "\x00", "\ud800",
+    "é" * 50, "x" * 5000, [], {}, [[]], [0], [1.0], [None], {"n": 1}, {"": {}}, "cones", "maximum", "relaxation",
 )  # fmt: skip
 
 
@@ -160,14 +160,16 @@ def other_program(rng: Rng, base: Base) -> Attempt:
     header, s = base.file.header, base.statement
     for key in rng.choice(["loss", "penalty", "lam", "kind", "scope", "delta"], int(rng.integers(1, 3)), replace=False):
         factor = float(rng.choice([0.0, 0.5, 1 - 2.0**-53, 1 + 2.0**-52, 2.0, 1e3, 1e300, 1e-300]))
-        changes |= {
-            "loss": {"loss": (loss := str(rng.choice(LOSSES))), "delta": 0.5 if loss == "huber" else None},
+        loss = str(rng.choice(LOSSES))
+        others: dict[str, dict[str, Any]] = {
+            "loss": {"loss": loss, "delta": 0.5 if loss == "huber" else None},
             "penalty": {"penalty": str(rng.choice(PENALTIES))},
             "lam": {"lam": min(s.lam * factor, 1e308)},
             "kind": {"kind": str(rng.choice(["gated", "relu"]))},
             "scope": {"scope": str(rng.choice(["patterns", "global"]))},
             "delta": {"delta": min((s.delta or 1.0) * factor, 1e308)} if s.delta else {},
-        }[str(key)]
+        }
+        changes |= others[str(key)]
     file = base.file.with_header(**changes)
     if set(dict(layout(file.header))) == set(file.arrays):
         file = resized(file)
@@ -192,57 +194,59 @@ def changed_entries(rng: Rng, base: Base) -> Attempt | None:
 
 
 def _changed(rng: Rng, values: Array) -> Array:
-    with np.errstate(all="ignore"):
-        if values.dtype.kind == "f":
-            choices = (
-                lambda: -values,
-                lambda: values * 10.0 ** rng.choice([150, -150, 300, -300, 16, -16, 1, -1]),
-                lambda: np.nextafter(values, rng.choice([-np.inf, np.inf])),
-                lambda: np.full_like(values, rng.choice([0.0, -0.0, 5e-324, -5e-324, 1e308, -1e308, 1.0, np.nan, np.inf])),
-                lambda: rng.permutation(values),
-                lambda: values * rng.uniform(0.5, 2.0),
-                lambda: values * (1 + rng.choice([1e-3, -1e-3, 1e-8, -1e-8, 1e-15])),
-                lambda: values + rng.standard_normal(len(values)) * 10.0 ** rng.uniform(-20, 20),
-            )
-        else:
-            wide = values.astype(object)
-            extremes = [0, 1, 2, 3, 255, 65535, 2**31, 2**32, 2**40, 2**62, 2**63 - 1, -1, -2, -(2**63)]
-            choices = (
-                lambda: wide + int(rng.choice([-1, 1, 2, -2])),
-                lambda: -wide,
-                lambda: np.full_like(wide, extremes[rng.integers(len(extremes))]),
-                lambda: rng.permutation(values),
-                lambda: rng.integers(-3, 8, len(values)).astype(object),
-            )
-        result = choices[rng.integers(len(choices))]()
-    size = 8 * values.dtype.itemsize
     if values.dtype.kind == "f":
-        return np.asarray(result)
-    wrapped = [int(each) % 2**size for each in result]
-    return np.array(wrapped, dtype=f"u{size // 8}").view(values.dtype)
+        return _changed_floats(rng, values)
+    wide = values.astype(object)
+    extremes = [0, 1, 2, 3, 255, 65535, 2**31, 2**32, 2**40, 2**62, 2**63 - 1, -1, -2, -(2**63)]
+    choices = (
+        wide + int(rng.choice([-1, 1, 2, -2])),
+        -wide,
+        [extremes[rng.integers(len(extremes))]] * len(wide),
+        rng.permutation(wide),
+        rng.integers(-3, 8, len(wide)),
+    )
+    bits = 8 * values.dtype.itemsize
+    wrapped = [int(each) % 2**bits for each in choices[rng.integers(len(choices))]]
+    return np.array(wrapped, dtype=f"u{bits // 8}").view(values.dtype)
 
 
-def resized_array(rng: Rng, base: Base) -> Attempt | None:
+def _changed_floats(rng: Rng, values: Array) -> Array:
+    same = (0.0, -0.0, 5e-324, -5e-324, 1e308, -1e308, 1.0, np.nan, np.inf)
+    with np.errstate(all="ignore"):
+        choices: tuple[Array, ...] = (
+            -values,
+            values * 10.0 ** rng.choice([150, -150, 300, -300, 16, -16, 1, -1]),
+            np.nextafter(values, rng.choice([-np.inf, np.inf])),
+            np.full(len(values), rng.choice(same)),
+            rng.permutation(values),
+            values * rng.uniform(0.5, 2.0),
+            values * (1 + rng.choice([1e-3, -1e-3, 1e-8, -1e-8, 1e-15])),
+            values + rng.standard_normal(len(values)) * 10.0 ** rng.uniform(-20, 20),
+        )
+    return choices[rng.integers(len(choices))]
+
+
+def resized_array(rng: Rng, base: Base) -> Attempt:
     """Add, drop, repeat or permute the rows of all arrays of one size, with the size in the header."""
-    choices = {"blocks": ("blocks",), "entries": ("multipliers", "places"), "patterns": ("patterns",)}
-    choices |= {"cones": ("cuts",), "leaves": ("points",), "lines": ("lines",)}
-    size = str(rng.choice([size for size in choices if base.file.header["sizes"].get(size)] or [""]))
-    if not size:
-        return None
+    names = ("blocks", "entries", "patterns", "cones", "leaves", "lines")
+    size = str(rng.choice([name for name in names if base.file.header["sizes"].get(name)]))
     count = base.file.header["sizes"][size]
-    kept = {
-        0: lambda: rng.permutation(count),
-        1: lambda: np.delete(np.arange(count), rng.integers(0, count, int(rng.integers(1, 3)))),
-        2: lambda: np.sort(np.append(np.arange(count), rng.integers(0, count, int(rng.integers(1, 3))))),
-        3: lambda: np.append(np.arange(count), rng.integers(0, count, int(rng.integers(1, 3)))),
-        4: lambda: np.arange(0),
-        5: lambda: np.repeat(np.arange(count), int(rng.integers(2, 30))),
-    }[int(rng.integers(6))]()
+    all_rows = np.arange(count)
+    some = rng.integers(0, count, int(rng.integers(1, 3)))
+    choices = (
+        rng.permutation(count),
+        np.delete(all_rows, some),
+        np.sort(np.append(all_rows, some)),
+        np.append(all_rows, some),
+        all_rows[:0],
+        np.repeat(all_rows, int(rng.integers(2, 30))),
+    )
+    kept = choices[rng.integers(len(choices))]
     arrays = {}
     for name, shape in layout(base.file.header):
         if size in shape:
             arrays[name] = np.take(base.file.arrays[name], kept, axis=shape.index(size))
-    return attempt(base, base.file.with_arrays(**arrays)) if arrays else None
+    return attempt(base, base.file.with_arrays(**arrays))
 
 
 def exchanged_arrays(rng: Rng, base: Base) -> Attempt:

@@ -16,7 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cvxrelu as cr
-from reference.forgeries.exact import Numbers, entropy, exact, log_sum_exp, null_space, projection, root, zeros
+from reference.forgeries.exact import (
+    Numbers,
+    choose,
+    entropy,
+    exact,
+    larger,
+    log_sum_exp,
+    null_space,
+    projection,
+    root,
+    smaller,
+    zeros,
+)
 
 Array = NDArray[Any]
 
@@ -102,7 +114,7 @@ def loss_value(s: Statement, f: Numbers, above: bool) -> Fraction:
     Y, n, total = exact(s.Y), len(s.Y), Fraction(0)
     if s.loss in ("squared", "huber"):
         size = abs(f - Y)
-        inner = np.minimum(size, Fraction(s.delta)) if s.loss == "huber" and s.delta else size
+        inner = smaller(size, Fraction(s.delta)) if s.loss == "huber" and s.delta else size
         return Fraction(np.sum(inner * (2 * size - inner)) / (2 * n))
     if s.loss == "logistic":
         total = sum((log_sum_exp([Fraction(0), -margin], above) for margin in (Y * f).flat), total)
@@ -118,7 +130,7 @@ def objective_of_blocks(s: Statement, blocks: Numbers, above: bool) -> Fraction:
     X, f = exact(s.X), zeros(*s.Y.shape)
     for side, k, i in np.ndindex(blocks.shape[:3]):
         if blocks[side, k, i].any():
-            f[:, k] += (1 - 2 * side) * np.where(s.masks[i], X @ blocks[side, k, i], 0)
+            f[:, k] += (1 - 2 * side) * choose(s.masks[i], X @ blocks[side, k, i], 0)
     return loss_value(s, f, above) + Fraction(s.lam) * penalty_value(s.penalty, blocks, above)
 
 
@@ -150,7 +162,7 @@ def nuclear_norm(M: Numbers, above: bool) -> Fraction:
 
 def objective_of_network(s: Statement, W: Numbers, outputs: Numbers, above: bool) -> Fraction:
     """Return a bound of F of the network with input weights (m, d), outputs (m, c), plus lam times its path norm."""
-    f = np.maximum(exact(s.X) @ W.T, 0) @ outputs if len(W) else zeros(*s.Y.shape)
+    f = larger(exact(s.X) @ W.T, 0) @ outputs if len(W) else zeros(*s.Y.shape)
     sizes = [root(w @ w, above) * np.sum(abs(a)) for w, a in zip(W, outputs, strict=True)]
     return loss_value(s, f, above) + Fraction(s.lam) * sum(sizes, Fraction(0))
 
@@ -164,7 +176,7 @@ def in_cones(s: Statement, blocks: Numbers) -> Numbers:
     for side, k, i in np.ndindex(blocks.shape[:3]):
         if blocks[side, k, i].any():
             products = X @ blocks[side, k, i]
-            if (np.where(s.masks[i], products, -products) < 0).any():
+            if (choose(s.masks[i], products, -products) < 0).any():
                 result[side, k, i] = Fraction(0)
     return result
 
@@ -177,14 +189,14 @@ def into_domain(s: Statement, t: Numbers) -> Numbers:
     Y, n = exact(s.Y), len(s.Y)
     u = n * t
     if s.loss == "huber" and s.delta:
-        u = np.maximum(np.minimum(u, Fraction(s.delta)), -Fraction(s.delta))
+        u = larger(smaller(u, Fraction(s.delta)), -Fraction(s.delta))
     if s.loss == "logistic":
-        u = -Y * np.maximum(np.minimum(-Y * u, Fraction(1)), Fraction(0))
+        u = -Y * larger(smaller(-Y * u, Fraction(1)), Fraction(0))
     if s.loss == "softmax":
         for row, labels in zip(u, s.Y, strict=True):
             label = int(labels.argmax())
             row[label] = Fraction(0)
-            row[:] = np.maximum(row, Fraction(0))
+            row[:] = larger(row, Fraction(0))
             row /= max(row.sum(), Fraction(1))
             row[label] = -row.sum()
     return u / n
@@ -222,10 +234,10 @@ def dual_argument(s: Statement, t: Numbers, multipliers: Numbers | None) -> Numb
     z = zeros(s.sides, c, P, X.shape[1])
     for side, k, i in np.ndindex(z.shape[:3]):
         sign = 2 * side - 1
-        combined = np.where(s.masks[i], sign * t[:, k], Fraction(0))
+        combined = choose(s.masks[i], sign * t[:, k], Fraction(0))
         if s.kind == "relu" and multipliers is not None:
-            g = np.maximum(multipliers.reshape(2, c, P, n)[side, k, i], Fraction(0))
-            combined = combined + np.where(s.masks[i], g, -g)
+            g = larger(multipliers.reshape(2, c, P, n)[side, k, i], Fraction(0))
+            combined = combined + choose(s.masks[i], g, -g)
         z[side, k, i] = combined @ X
     return z
 
@@ -302,7 +314,7 @@ def _turn(a: Numbers, b: Numbers) -> int:
 
 
 def sampled_maximum(X: Array, t: Array, count: int = 2000) -> float:
-    """Return the largest |t'(X u)_+| over random unit vectors u and those normal to pairs of rows: a test of the bound."""
+    """Return the largest |t'(X u)_+| over random unit vectors u, rows, and normals of rows."""
     rng = np.random.default_rng(0)
     U = [*rng.standard_normal((count, X.shape[1])), *X, *-X]
     if X.shape[1] == 2:
