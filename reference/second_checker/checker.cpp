@@ -784,6 +784,7 @@ Table read_npy(const string& b, const string& name) {
       t.v.push_back(static_cast<double>(v));
     } else if (type == "<i8") {
       t.v.push_back(static_cast<double>(static_cast<i64>(raw)));
+      if (std::fabs(t.v.back()) >= 0x1p53) throw Unusable("array " + name + " of the data holds an integer of 2^53 or more");
     } else if (type == "<i4") {
       t.v.push_back(static_cast<std::int32_t>(raw));
     } else {
@@ -1000,8 +1001,8 @@ void check_header(const File& f) {
     require(f.kind == "relu" && f.penalty == "group_l1" && f.lam > 0 && f.size("c") == 1,
             "scope global is for kind relu, penalty group_l1, lam > 0 and one output");
   if (f.scope == "global") {
-    require(f.size("rank") >= 1 && f.size("rank") <= 64 && f.size("lines") >= 1, "the rank must be from 1 to 64, with lines");
-    require(f.size("rank") <= f.size("d") && f.size("lines") <= f.size("n"), "the rank is above d, or more lines than rows");
+    require(f.size("rank") >= 1 && f.size("rank") <= 64 && f.size("rank") <= f.size("d"), "the rank must be from 1 to 64 and d");
+    require(f.size("lines") >= 1 && f.size("lines") <= f.size("n"), "the number of lines must be from 1 to n");
   } else {
     require(f.size("bytes") == (f.size("n") + 7) / 8, "bytes is not ceil(n / 8)");
   }

@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import cvxrelu as cr
 from cvxrelu.certificates import checker
+from tests.helpers.cases import make_problem
 from tests.helpers.certificate_files import LOSSES, PENALTIES, assembled, data_hash, global_case, patterns_case
 
 SOURCE = Path(__file__).parents[2] / "reference" / "second_checker" / "checker.cpp"
@@ -41,11 +43,10 @@ def second(tmp_path_factory):
 
 
 @pytest.fixture
-def check(second, tmp_path, monkeypatch, capsys):
-    """Return a function that gives the verdicts of both on a case: exit code and what was printed."""
+def compare(second, monkeypatch, capsys):
+    """Return a function that gives the verdicts of both on a file: exit code and what was printed."""
 
-    def run_both(case, *options):
-        certificate, data = case.save(tmp_path)
+    def run_both(certificate, data, *options):
         arguments = [str(certificate), "--data", str(data), "--json", *options]
         done = subprocess.run([second, *arguments], capture_output=True, text=True, check=False)
         monkeypatch.setattr(sys, "argv", ["checker", *arguments])
@@ -53,6 +54,12 @@ def check(second, tmp_path, monkeypatch, capsys):
         return (done.returncode, json.loads(done.stdout)), (code, json.loads(capsys.readouterr().out))
 
     return run_both
+
+
+@pytest.fixture
+def check(compare, tmp_path):
+    """Return a function that gives both verdicts on a case."""
+    return lambda case, *options: compare(*case.save(tmp_path), *options)
 
 
 def agree(verdicts):
@@ -87,6 +94,25 @@ def test_honest_files_of_scope_patterns(check, kind, loss, penalty, lam):
 @pytest.mark.parametrize("exact", [False, True])
 def test_honest_files_of_scope_global(check, proof, rank, loss, exact):
     assert agree(check(global_case(5, proof, loss, rank=rank, exact=exact)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "loss", "penalty", "c"),
+    [
+        ("gated", "squared", "nuclear", 3),
+        ("gated", "logistic", "l1", 2),
+        ("relu", "huber", "feature_group_l1", 1),
+        ("relu", "softmax", "group_l1", 3),
+    ],
+)
+def test_certificates_of_solutions(compare, tmp_path, kind, loss, penalty, c):
+    problem = make_problem(kind, loss, penalty, c=c)
+    certificate, data = tmp_path / "certificate.bin", tmp_path / "data.npz"
+    cr.solve(problem, "CLARABEL", tol=1e-8).certificate.save(certificate)
+    np.savez(data, X=problem.X, y=problem.Y)
+    verdicts = compare(certificate, data)
+    assert agree(verdicts)
+    assert Decimal(verdicts[0][1]["upper"]) <= Decimal(verdicts[0][1]["lower"]) * Decimal("1.000001")
 
 
 def scaled(case, factor, names):
@@ -178,6 +204,7 @@ def forgeries():
     yield "a negative row size", maximum.with_array("row_sizes", set_at(0, -1.0))
     yield "a row near no line", maximum.with_array("row_lines", set_at(0, 99))
     yield "a row near a line whose number has no absolute value", maximum.with_array("row_lines", set_at(0, -(2**63)))
+    yield "more lines than rows", global_case(1, n=3, lines=4)
     yield "no basis", maximum.with_array("basis", lambda v: v.fill(0))
     yield "a maximum of rank 3", global_case(3, "cones", rank=3).with_header(proof="maximum")
     yield "no room for the corner", relaxation.with_array("corners", lambda v: v.fill(0))
@@ -286,3 +313,10 @@ def test_forms_of_the_data(check):
     ]
     for form_x, form_y in forms:
         assert agree(check(type(case)(form_x, form_y, header, case.arrays)))
+
+
+def test_integers_that_float64_does_not_represent(second, tmp_path):
+    certificate, data = patterns_case(8).save(tmp_path)
+    np.savez(data, X=np.array([[2**53 + 1]]), y=np.array([1.0]))
+    done = subprocess.run([second, certificate, "--data", data], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
