@@ -197,7 +197,7 @@ def is_semidefinite(S: Array) -> bool:
         pivot, row, rest = S[0, 0], S[0, 1:], S[1:, 1:]
         if pivot < 0 or (pivot == 0 and row.any()):
             return False
-        S, last = (rest, last) if pivot == 0 else ((pivot * rest - np.outer(row, row)) // last, pivot)
+        S, last = ((pivot * rest - np.outer(row, row)) // last, pivot) if pivot else (rest, last)
     return True
 
 
@@ -252,7 +252,7 @@ def predictions(problem: Problem, W: Array, outputs: Array, pattern: Array | Non
     X, step = np.hstack([problem.X, problem.X]), max(1, CHUNK // len(problem.X))
     for first in range(0, len(outputs), step):
         part = slice(first, first + step)
-        both = np.hstack([W[0, part], W[1, part]]).T
+        both = np.hstack([*W[:, part]]).T
         Z, R, unit = product(X, both, problem.interval)
         mask = Z > 0 if pattern is None else problem.masks[pattern[part]].T
         if pattern is not None and problem.header["kind"] == "relu":  # what float64 does not decide is computed exactly
@@ -260,7 +260,8 @@ def predictions(problem: Problem, W: Array, outputs: Array, pattern: Array | Non
             outside = np.where(mask[rows], 1, -1) * product(X[rows], both)[0] < 0
             require(not outside.any(), "weights are outside their cones")
         M, more, q = product(np.where(mask, Z, 0), outputs[part], problem.interval)
-        f, error = f + rational(M) * (unit * q), error + rational(2.0 * (R @ np.abs(outputs[part])) + more)
+        spread, _, s = product(R, np.abs(outputs[part]), problem.interval)
+        f, error = f + rational(M) * (unit * q), error + rational(spread) * (2 * s) + rational(more)
     return f, error
 
 
@@ -501,8 +502,8 @@ def check(
     given = {key: value for key, value in given.items() if value is not None}
     network, masks = given.pop("network", None), np.ones((1, len(X)), dtype=bool)
     given |= {"n": len(X), "d": X.shape[1], "c": Y.shape[1], "data_sha256": digest(X, Y)}
-    statement = {**header, **header["sizes"], "patterns": None}
-    statement = {key: statement[key] for key in STATEMENT}
+    facts = {**header, **header["sizes"], "patterns": None}
+    statement = {key: facts[key] for key in STATEMENT}
     if header["scope"] == "patterns":
         masks = np.unpackbits(arrays["patterns"], axis=1, count=header["sizes"]["n"]).view(bool)
         statement["patterns"] = described(masks)
@@ -512,8 +513,8 @@ def check(
     for key, value in given.items():
         require(statement[key] == value, f"the file is about {key} {statement[key]!a}, not {value!a}")
     from_file = [key for key, value in statement.items() if value is not None and key not in given]
-    labels = {"logistic": np.abs(Y) == 1.0, "softmax": np.sort(Y, axis=1) == np.eye(Y.shape[1])[-1]}
-    fits = header["loss"] not in labels or labels[header["loss"]].all()
+    labels = {"logistic": np.abs(Y) == 1.0, "softmax": np.sort(Y) == (np.arange(Y.shape[1]) == Y.shape[1] - 1)}
+    fits = labels.get(header["loss"], np.ones(1)).all()
     require(fits, "the labels must be -1 or 1 (logistic), or one-hot rows (softmax)")
     problem = Problem(X, Y, header, arrays, masks, interval)
     parts = neurons(problem)
@@ -521,12 +522,13 @@ def check(
         W1, w2 = real("W1", network[0]), real("w2", network[1])
         w2 = w2[:, None] if w2.ndim == 1 else w2
         fits = W1.shape == (*w2.shape[:1], X.shape[1]) and w2.shape[1:] == Y.shape[1:]
-        fits = fits and (header["kind"], header["penalty"]) == ("relu", "group_l1")
-        require(fits, "a network is W1 (m, d) and w2 (m,) or (m, c), of kind relu and penalty group_l1", InvalidInput)
-        parts = np.stack([W1, 0 * W1]), w2, None
+        require(fits, "a network is W1 (m, d) and w2 (m,) or (m, c)", InvalidInput)
+        fits = (header["kind"], header["penalty"]) == ("relu", "group_l1")
+        require(fits, "the file is not about networks of kind relu with penalty group_l1")
+        network, parts = digest(W1, w2), (np.stack([W1, 0 * W1]), w2, None)
     upper = objective_above(problem, *parts)
     lower = patterns_bound(problem) if header["scope"] == "patterns" else global_bound(problem)
-    statement |= {"network": network and digest(W1, w2), "from_file": from_file}
+    statement |= {"network": network, "from_file": from_file}
     verdict = {"verified": True, "statement": statement, "arithmetic": "interval" if interval else "exact"}
     shown = not interval and header["loss"] in ("squared", "huber")
     for name, value, way in (("lower", lower, DOWN), ("upper", upper, UP)):
@@ -539,10 +541,11 @@ def estimate(header: dict[str, Any], interval: bool) -> tuple[float, float]:
     """Return about the seconds and the bytes that a check takes."""
     sizes = {"patterns": 0, "lines": 0, "rank": 0, "cones": 0, **header["sizes"]}
     n, d, c, m, P, K, r, cones = (sizes[k] for k in ("n", "d", "c", "blocks", "patterns", "lines", "rank", "cones"))
-    products = n * d * (m + 4 * c * P)
-    others = 20 * (m + 2 * c * P) * d + n * (m + 100 * c + 20 * d + 20 * r) + K * r * r
-    seconds = products * (1e-10 if interval else 1.5e-7) + 1e-6 * (others + cones * (K + 20 * r))
-    return seconds, 200.0 * (n * d + CHUNK + n * c + m * d + K * r + DEEPEST * (K + r)) + n * P + 100 * cones
+    fractions = 0 if interval and P else 20 * n * (d + r)  # of the data
+    pairs = {"maximum": K * K, "relaxation": 0.01 * r**5}.get(header["proof"], cones * (2 * K + 20 * r))
+    others = 20 * (m + 2 * c * P) * d + n * (m + 100 * c) + fractions + K * r * r + pairs
+    seconds = 1e-6 * others + n * d * (m + 4 * c * P) * (1e-10 if interval else 1.5e-7)
+    return seconds, 200.0 * (n * d + CHUNK + n * c + m * (c + d) + K * r + DEEPEST * (K + r)) + n * P + 100 * cones
 
 
 # The command

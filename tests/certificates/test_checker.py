@@ -103,6 +103,15 @@ def test_outputs_do_not_hide_underflow_in_intervals():
     assert interval >= exact > 0
 
 
+def test_errors_that_overflow_are_rejected():
+    """The predictions cancel, the bounds of their errors times the outputs do not."""
+    X, Y, W = np.array([[1e300, -1e300]]), np.zeros((1, 1)), np.array([[[1.0, 1.0]], [[0.0, 0.0]]])
+    header = {"kind": "gated", "penalty": "nuclear", "loss": "squared", "lam": 1.0}
+    problem = checker.Problem(X, Y, header, {}, np.ones((1, 1), bool), True)
+    with pytest.raises(RejectedCertificate, match="overflows"):
+        checker.objective_above(problem, W, np.array([[1e300]]), np.array([0]))
+
+
 def test_angles_order_as_those_of_floats():
     rng = np.random.default_rng(4)
     turns = [tuple(turn) for turn in rng.integers(-9, 10, (200, 2)).tolist() if any(turn)]
@@ -191,8 +200,10 @@ def test_a_network_takes_the_place_of_the_weights():
     same = checked(case, network=(case.arrays["weights"].sum(axis=0), 1.0 - 2.0 * case.arrays["blocks"]))
     assert abs(Fraction(same["upper"]) / Fraction(checked(case)["upper"]) - 1) < 1e-12
     assert same["statement"]["network"]
+    with pytest.raises(RejectedCertificate, match="networks of kind relu"):
+        checked(patterns_case(2, d=3), network=(np.ones((1, 3)), np.ones((1, 2))))
     for network in ((np.zeros((1, 2)), np.zeros(1)), (np.zeros((2, 3)), np.zeros(1)), (np.zeros(()), np.zeros(()))):
-        with pytest.raises(RejectedCertificate, match="network"):
+        with pytest.raises(InvalidInput, match="network"):
             checked(case, network=network)
 
 
