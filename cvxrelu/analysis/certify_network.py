@@ -58,7 +58,7 @@ def certify_network(
     seed: int = 0,
     rigor: Rigor | None = None,
 ) -> NetworkCertificate:
-    """Return proven bounds for a two-layer ReLU or gated-ReLU network from any trainer, and a better network.
+    """Return bounds for a two-layer ReLU or gated-ReLU network from any trainer, and a better network.
 
     The objective is F(h(X)) + lam/2 (||W1||_F^2 + ||w2||_F^2), h(x) = sum_i (x'W1_i)_+ w2_i, with the package's
     F = (1/n) sum_j loss(h(x_j), y_j). **Biases**: if the network has any, a column of ones is appended to X; a hidden

@@ -57,7 +57,7 @@ class MinimumNorm:
 
 
 def minimum_norm(problem: ConvexProblem, solver: str = "CLARABEL", tol: float = 1e-6) -> MinimumNorm:
-    """Return the least-squares fit of minimum penalty, with a proven lower bound on the penalty.
+    """Return the least-squares fit of minimum penalty, with a lower bound on the penalty.
 
     minimise Omega(u) subject to A u = f, for C-ReLU with u = (V, W) in the cones, where f is the least-squares
     prediction of C-GReLU. With non-singular patterns f is that of C-ReLU too: both have the same optimal value at

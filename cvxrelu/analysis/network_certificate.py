@@ -25,7 +25,8 @@ class NetworkCertificate:
         F + lam/2 (||W1||^2 + ||w2||^2) of the network as given, its biases as weights of the column of ones (an
         output bias b2 counts as lam |b2|). Infinite if the squares overflow.
     upper : float
-        Objective of ``network``, which has the same predictions on X and is never worse.
+        Objective of ``network``, which has the same predictions on X and is never worse; an upper bound of it for rigor
+        "rounded".
     lower : float
         Lower bound on the objective of all networks in ``scope``.
     scope : str
@@ -39,7 +40,7 @@ class NetworkCertificate:
     network : ReLUNetwork or GatedReLUNetwork
         The given network for ``problem.X``: layers balanced, no biases, gated neurons of equal pattern merged.
     dual : DualPoint
-        The proof of ``lower``. Its multipliers are those of the cones of ``problem``; none for scope "global", where
+        The dual point whose objective is ``lower``. Its multipliers are those of the cones of ``problem``; none for scope "global", where
         the proof is that the maximum over ||u|| <= 1 of |t'(Xu)_+| is at most lam.
     certificate : Certificate
         Certificate of the convex program with the network's patterns, with the same scope, at the network's neurons

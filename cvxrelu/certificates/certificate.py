@@ -42,7 +42,7 @@ Rigor = Literal["floating_point", "rounded"]
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """Proven bounds on the optimal value of a convex program, with the primal and dual points that attain them.
+    """Lower and upper bounds on the optimal value of a convex program, with the dual and primal points that attain them.
 
     Attributes
     ----------
@@ -50,7 +50,8 @@ class Certificate:
         Dual objective at the feasible dual point ``dual``: no weights in ``scope`` have a smaller objective.
     upper : float
         Objective of the feasible point ``weights``. For weights so large that they are in their cones to rounding only,
-        it includes the charge of the dual point's multipliers for that rounding.
+        it includes the charge of the dual point's multipliers for that rounding. For scope "global" and rigor
+        "rounded", the objective of the network whose neurons are the blocks of the weights.
     max_violation : float
         Largest violation of a cone by the given weights before their repair, in units of activation.
     kkt_residual : float
@@ -61,12 +62,13 @@ class Certificate:
         Set of networks for which the lower bound holds. "patterns": all whose neurons have the problem's patterns.
         "global" (from `cvxrelu.solve_global` and `cvxrelu.certify_network`): all two-layer ReLU networks, of any width.
     rigor : str
-        "floating_point": computed in float64, exact to the rounding of the products. "rounded": ``lower`` and ``upper``
-        account for all rounding errors, and ``weights`` and ``dual`` are feasible in exact arithmetic.
+        "floating_point": ``lower`` and ``upper`` are estimates, computed in float64 without bounds of its rounding
+        errors. "rounded": they account for all rounding errors, and weights and dual point are feasible in exact
+        arithmetic: proven bounds for the data as stored in float64.
     weights : ndarray or pair of ndarrays
         The feasible (repaired) weights.
     dual : DualPoint
-        The proof of ``lower``.
+        The dual point whose objective is ``lower``.
     problem : ConvexGatedReLU or ConvexReLU
         The certified problem.
     proof : NeuronBound or None
@@ -197,14 +199,14 @@ class Certificate:
 def certify(
     problem: ConvexProblem, solution_or_weights: Any, dual: Any = None, rigor: Rigor = "floating_point"
 ) -> Certificate:
-    """Return proven bounds on the optimal value, from weights and data alone.
+    """Return a lower and an upper bound on the optimal value, from weights and data alone.
 
     The weights are first repaired into their cones; the upper bound is the objective of the repaired point. The lower
     bound is the best over the feasible dual points made from the gradient at the weights and from the given dual
     variables. Dual variables are made feasible first, so none is trusted.
 
-    With rigor "rounded" the bounds hold in exact arithmetic for the data as stored in float64: rounding errors are
-    bounded a priori (Jeannerod & Rump 2013; Rump 2012; `cvxrelu.numerics.rounding` has assumptions and sources),
+    With rigor "floating_point" both bounds are estimates, computed in float64 without bounds of its rounding errors.
+    With rigor "rounded" they are proven for the data as stored in float64: all rounding errors are bounded a priori (Jeannerod & Rump 2013; Rump 2012; `cvxrelu.numerics.rounding` has assumptions and sources),
     including those of exponentials and logarithms (`cvxrelu.numerics.enclosures`). Blocks whose cone constraints cannot
     be proven are moved along a witness of their cone, or else replaced by zero; the dual point is shrunk to absorb the
     errors. On ordinary data this costs less than 1e-9 of the value. If lam = 0 or the penalty is "none", only the zero

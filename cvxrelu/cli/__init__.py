@@ -13,10 +13,10 @@ from cvxrelu.cli.terminal import block, paragraphs
 
 _CODES = block(
     "Exit codes:",
-    "0  proved to the tolerance (verify: verified; info: always)",
+    "0  gap within the tolerance (verify: verified; info: always)",
     "1  verify only: rejected",
     "2  invalid input, with an error message on stderr",
-    "3  results shown, but not proved to the tolerance; verify: failure of the machine",
+    "3  results shown, but with a larger gap; verify: failure of the machine",
     "130  interrupted",
 )
 _EXAMPLES = block(

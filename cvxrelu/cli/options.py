@@ -55,7 +55,7 @@ Solver = Annotated[
         help="auto, a native solver (WorkingSet, RFISTA, ...) or a CVXPY solver (CLARABEL, ...): see cvxrelu info.",
     ),
 ]
-Tol = Annotated[float, typer.Option(rich_help_panel=_SOLVER, help="Certified relative gap that counts as proved.")]
+Tol = Annotated[float, typer.Option(rich_help_panel=_SOLVER, help="Certified relative gap to reach.")]
 MaxIter = Annotated[int | None, typer.Option(rich_help_panel=_SOLVER, help="Limit of the solver's iterations.")]
 TimeLimit = Annotated[
     float | None, typer.Option(rich_help_panel=_SOLVER, help="Limit of the solver's time in seconds.")

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.status import Status
 
 BAD_INPUT = 2
-NOT_PROVED = 3
-EXIT_CODES = "Exit codes: 0 proved to the tolerance; 2 invalid input; 3 shown, but not proved."
+ABOVE_TOLERANCE = 3
+EXIT_CODES = "Exit codes: 0 gap within the tolerance; 2 invalid input; 3 shown, but with a larger gap."
 _STYLES = {"error": "red", "warning": "yellow", "check failed": "red"}
 
 

@@ -162,7 +162,7 @@ class ConvexReLURegressor(_SingleRegressor):
     patterns : {"sampled", "enumerate", "generate"}
         "sampled": the patterns of random gates. "enumerate": all patterns of X, for few rows of low rank (such as a
         hundred rows of three columns, bias included). "generate": column generation (`cvxrelu.solve_global`); the
-        certificate has scope "global", over networks of any width, and is proven to ``tol`` if the rank of X is at most
+        certificate has scope "global", over networks of any width, and reaches ``tol`` if the rank of X is at most
         about 8. One output only.
     loss : str
         "squared", "huber", or the name of any other loss of real targets.
@@ -195,7 +195,9 @@ class ConvexReLURegressor(_SingleRegressor):
         The network for raw data, with a column of ones appended if ``fit_intercept``.
     certificate_ : Certificate
         Bounds on the optimal value of the problem above on the given rows, standardised, without those of weight zero.
-        ``certificate_.problem`` holds these rows.
+        ``certificate_.problem`` holds these rows. Its ``rigor`` is "rounded" (the bounds hold in spite of rounding), but
+        "floating_point" (estimates) for alpha = 0, a user-defined loss or "logistic", "softmax" and "huber" with
+        unequal weights of rows, or if rounding would lift the gap above ``tol``.
     objective_, lower_bound_, dual_gap_ : float
         Upper and lower bound of that certificate, and their difference.
     n_iter_ : int or None

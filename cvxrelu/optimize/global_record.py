@@ -18,7 +18,7 @@ class GlobalRecord(Record):
     objective : float
         Best objective so far.
     lower : float
-        Best proven lower bound so far, over networks of any width.
+        Best lower bound so far, over networks of any width, computed in float64.
     violation : float
         Relative excess of the largest |t'(Xu)_+| found over lam. If positive, a neuron violates the dual constraint;
         otherwise none was found, which proves nothing.

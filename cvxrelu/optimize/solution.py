@@ -21,13 +21,15 @@ class Solution:
     weights : ndarray (c, P, d), or pair of ndarrays (c, P, d)
         U of C-GReLU, or (V, W) of C-ReLU: feasible, repaired if the solver's point violates its cones.
     status : Status
-        "optimal" if and only if the certified gap is within the tolerance; else the reason for stopping.
+        "optimal" if and only if the gap of the certificate, as float64 computes it, is within the tolerance; else the
+        reason for stopping. ``certificate.rigor`` says whether the bounds hold in spite of rounding.
     solver : str
         Name of the solver that found the weights.
     solver_status : str
         Status string reported by that solver, for information only.
     certificate : Certificate
-        The bounds, recomputed from weights and data.
+        The bounds, recomputed from weights and data: estimates of rigor "floating_point" from `cvxrelu.solve`, bounds
+        of rigor "rounded" from `cvxrelu.solve_global` wherever the loss allows it.
     n_iter : int or None
         Iterations of the run that found the weights; None if the solver does not report them.
     time : float
@@ -89,7 +91,7 @@ class Solution:
 
     @property
     def dual(self) -> DualPoint:
-        """Dual feasible point that proves ``lower``."""
+        """Dual feasible point whose objective is ``lower``."""
         return self.certificate.dual
 
     def network(self) -> Network:

@@ -1,4 +1,4 @@
-"""Training over all activation patterns by column generation, with a proven bound for networks of any width."""
+"""Training over all activation patterns by column generation, with a lower bound for networks of any width."""
 
 import time as clock
 from collections.abc import Callable
@@ -65,7 +65,7 @@ def solve_global(
     verbose: bool = False,
     rigor: Rigor | None = None,
 ) -> Solution:
-    """Train a two-layer ReLU network of any width to global optimality, with a proven bound.
+    """Train a two-layer ReLU network of any width to global optimality, with a lower bound for networks of any width.
 
     Column generation solves the convex program over a set of patterns (`ConvexReLU`, by `WorkingSet`), searches for
     neurons that violate the dual constraint |t'(Xu)_+| <= lam by local ascent from many starts (`find_neuron`), adds
@@ -123,7 +123,7 @@ def solve_global(
     Warns
     -----
     ConvergenceWarning
-        If the proven gap is above tol.
+        If the gap is above tol.
 
     References
     ----------
@@ -215,7 +215,7 @@ class _MasterInterruptedError(Exception):
 
 
 class _ColumnGeneration:
-    """State of column generation: master program with weights, best proven bound, and parameters of the next round."""
+    """State of column generation: master program with weights, best lower bound, and parameters of the next round."""
 
     def __init__(
         self, problem: ConvexReLU, tol: float, rng: np.random.Generator, started: float, time_limit: float | None
@@ -237,7 +237,7 @@ class _ColumnGeneration:
         self._relaxed = False
 
     def run(self, callback: Callable[[GlobalRecord], Any] | None, verbose: bool) -> Status:
-        """Run rounds until the gap is proven or no progress is possible; return the status."""
+        """Run rounds until the gap is within tol or no progress is possible; return the status."""
         try:
             while True:
                 status = self._round()

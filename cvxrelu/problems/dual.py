@@ -1,4 +1,4 @@
-"""Dual of a convex program: dual points and the lower bounds that they prove."""
+"""Dual of a convex program: dual points and their lower bounds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SAFE_SIZE = 1e50  # largest t, and inverse of the smallest, for which squared p
 
 @dataclass(frozen=True, eq=False)
 class DualPoint:
-    """A dual feasible point, which proves a lower bound.
+    """A dual feasible point, which gives a lower bound.
 
     Attributes
     ----------

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from cvxrelu.cli import options
 from cvxrelu.cli.settings import Scope
-from cvxrelu.cli.terminal import NOT_PROVED, check_outputs, epilog, print_json, working
+from cvxrelu.cli.terminal import ABOVE_TOLERANCE, check_outputs, epilog, print_json, working
 
 EPILOG = epilog(
     "cvxrelu certify net.npz --data train.npz --lam 0.01",
@@ -56,7 +56,7 @@ def certify(
             help="What the bound holds for. patterns: networks with its activation patterns; global: all networks.",
         ),
     ] = Scope.PATTERNS,
-    tol: Annotated[float, typer.Option(help="Certified relative gap that counts as proved.")] = 1e-6,
+    tol: Annotated[float, typer.Option(help="Relative gap at which the network counts as optimal.")] = 1e-6,
     time_limit: Annotated[float, typer.Option(help="Time limit in seconds for scope global.")] = 300.0,
     save_network: Annotated[pathlib.Path | None, options.output("Write the better network certificate.")] = None,
     save_certificate: Annotated[
@@ -71,7 +71,7 @@ def certify(
     """Bound how far a trained network is from optimal.
 
     The network may come from any trainer. Its objective, with weight decay lam/2 of all squared weights and biases, is
-    compared with a proven lower bound, and a better network with the same patterns (scope global: any) is trained.
+    compared with a lower bound, and a better network with the same patterns (scope global: any) is trained.
 
     A network of cvxrelu solve is certified as it was trained: on standardised columns, and on its training rows if the
     table holds them.
@@ -114,4 +114,4 @@ def certify(
     else:
         print_network(out, certificate, subject, tol, written)
     if not certificate.within(tol):
-        raise typer.Exit(NOT_PROVED)
+        raise typer.Exit(ABOVE_TOLERANCE)

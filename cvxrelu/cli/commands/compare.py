@@ -7,14 +7,14 @@ from rich.console import Console
 
 from cvxrelu.cli import options
 from cvxrelu.cli.settings import Kind, Task
-from cvxrelu.cli.terminal import NOT_PROVED, epilog, print_json, print_message, working
+from cvxrelu.cli.terminal import ABOVE_TOLERANCE, epilog, print_json, print_message, working
 
 EPILOG = epilog(
     "cvxrelu compare houses.csv --target price",
     "cvxrelu compare houses.csv --target price --solvers WorkingSet CLARABEL ECOS",
     "cvxrelu compare train.npz --kind relu --gates 25 --solvers WorkingSet SCS",
-    codes="Exit codes: 0 some solver reached the tolerance with a proof, and no two contradict each other; "
-    "2 invalid input; 3 shown, but not proved.",
+    codes="Exit codes: 0 some solver reached the tolerance, and no two contradict each other; "
+    "2 invalid input; 3 shown, but with larger gaps.",
 )
 _DEFAULT = ["WorkingSet", "CLARABEL", "ECOS", "SCS"]
 
@@ -70,5 +70,5 @@ def compare(
         print_comparison(out, comparison, split, fit.standardization)
     if comparison.contradiction:
         print_message(errors, "check failed", "the certified intervals do not intersect: please report this")
-    if comparison.contradiction or not comparison.proved:
-        raise typer.Exit(NOT_PROVED)
+    if comparison.contradiction or not comparison.reached:
+        raise typer.Exit(ABOVE_TOLERANCE)

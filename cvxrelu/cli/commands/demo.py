@@ -7,7 +7,7 @@ from rich.console import Console
 
 from cvxrelu.cli.options import Seed, Solver, Tol
 from cvxrelu.cli.settings import Kind, Settings
-from cvxrelu.cli.terminal import NOT_PROVED, epilog, print_lines, print_message, working
+from cvxrelu.cli.terminal import ABOVE_TOLERANCE, epilog, print_lines, print_message, working
 
 EPILOG = epilog("cvxrelu demo", "cvxrelu demo --relu-patterns 10 --lam 0.01")
 
@@ -52,5 +52,5 @@ def demo(
     for message in failures:
         print_message(errors, "check failed", message)
     if failures:
-        raise typer.Exit(NOT_PROVED)
+        raise typer.Exit(ABOVE_TOLERANCE)
     print_lines(out, [*demonstration.conclusions(verified), *map(str, verified)])

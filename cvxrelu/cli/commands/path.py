@@ -8,13 +8,13 @@ from rich.console import Console
 
 from cvxrelu.cli import options
 from cvxrelu.cli.settings import Kind, Task
-from cvxrelu.cli.terminal import NOT_PROVED, check_outputs, epilog, print_json, working
+from cvxrelu.cli.terminal import ABOVE_TOLERANCE, check_outputs, epilog, print_json, working
 
 EPILOG = epilog(
     "cvxrelu path houses.csv --target price",
     "cvxrelu path houses.csv --target price --n-lams 30 --plot path.png",
     "cvxrelu path houses.csv --target price --save-to points",
-    codes="Exit codes: 0 every point proved to the tolerance; 2 invalid input; 3 shown, but not all points proved.",
+    codes="Exit codes: 0 every gap within the tolerance; 2 invalid input; 3 shown, but with larger gaps.",
 )
 
 
@@ -85,4 +85,4 @@ def path(
     else:
         print_path(out, run, plot)
     if not run.path.complete or not all(status == "optimal" for status in run.path.status):
-        raise typer.Exit(NOT_PROVED)
+        raise typer.Exit(ABOVE_TOLERANCE)

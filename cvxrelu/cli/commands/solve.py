@@ -8,7 +8,7 @@ from rich.console import Console
 
 from cvxrelu.cli import options
 from cvxrelu.cli.settings import Kind, Task
-from cvxrelu.cli.terminal import NOT_PROVED, check_outputs, epilog, print_json, working
+from cvxrelu.cli.terminal import ABOVE_TOLERANCE, check_outputs, epilog, print_json, working
 
 EPILOG = epilog(
     "cvxrelu solve houses.csv --target price",
@@ -87,4 +87,4 @@ def solve(
     else:
         print_run(out, run, written)
     if not run.certificate.within(tol):
-        raise typer.Exit(NOT_PROVED)
+        raise typer.Exit(ABOVE_TOLERANCE)

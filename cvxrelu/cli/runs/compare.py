@@ -66,7 +66,7 @@ class Comparison:
         return [trial.solution for trial in self.trials if trial.solution is not None]
 
     @property
-    def proved(self) -> list[Trial]:
+    def reached(self) -> list[Trial]:
         """The trials that reached the tolerance, the fastest first."""
         done = [(trial.solution.time, trial) for trial in self.trials if _is_optimal(trial.solution) and trial.solution]
         return [trial for _, trial in sorted(done, key=lambda pair: pair[0])]

@@ -10,7 +10,7 @@ from cvxrelu._version import __version__
 from cvxrelu.analysis.network_certificate import NetworkCertificate
 from cvxrelu.cli.runs.certify import Subject
 from cvxrelu.cli.terminal import print_lines
-from cvxrelu.cli.views.format import finite, pairs_grid, value, written_lines
+from cvxrelu.cli.views.format import RIGOR_SENTENCES, finite, pairs_grid, value, written_lines
 from cvxrelu.pricing.local_search import NewNeuron
 
 
@@ -53,12 +53,14 @@ def network_lines(found: NetworkCertificate, subject: Subject, tol: float) -> li
     if found.ones_appended:
         lines.append("A column of ones was appended to X; its weights are the biases.")
     if found.within(tol):
-        lines.append(f"Proved: to a relative gap of {found.rel_gap:.1e}, the network is optimal in this scope.")
+        verdict = "Proved" if found.rigor == "rounded" else "Estimated"
+        lines.append(f"{verdict}: to a relative gap of {found.rel_gap:.1e}, the network is optimal in this scope.")
     else:
         lines.append(f"Not proved optimal: the minimum in this scope may be up to {100 * found.rel_gap:.3g} % lower.")
         if found.improved_rel_gap is not None and found.improved_rel_gap > tol:
             loose = f"Even for the best network found, the gap is {100 * found.improved_rel_gap:.3g} %."
             lines.append(loose + (" A longer --time-limit may help." if found.scope == "global" else ""))
+    lines.append(RIGOR_SENTENCES[found.rigor])
     if found.scope == "patterns":
         lines.append("Networks with other patterns may do better: see --scope global, for ReLU networks of one output.")
     return lines
@@ -87,7 +89,7 @@ def network_record(found: NetworkCertificate, subject: Subject, tol: float) -> d
         "rigor": found.rigor,
         "proof": None if found.proof is None else found.proof.method,
         "tol": tol,
-        "proved": found.within(tol),
+        "proved": found.rigor == "rounded" and found.within(tol),
         "objective_given": found.objective_given,
         "objective": found.upper,
         "lower": found.lower,
@@ -133,6 +135,6 @@ def _neuron(found: NetworkCertificate, neuron: NewNeuron, tol: float) -> str:
     values = f"largest |t'(Xu)_+| {neuron.value:.4g}, lam {lam:.4g}"
     if neuron.value > lam * (1.0 + tol):
         return f"would lower the objective, at the rate {neuron.value - lam:.2e} of its size ({values})"
-    proven = neuron.exact or (found.scope == "global" and found.within(tol))
-    claim = "none would lower it" if proven else "none found that would lower it, which proves nothing"
+    known = neuron.exact or (found.scope == "global" and found.within(tol))
+    claim = "none would lower it" if known else "none found that would lower it, which proves nothing"
     return f"{claim}, to the tolerance ({values})"

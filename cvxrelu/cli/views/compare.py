@@ -56,8 +56,8 @@ def comparison_lines(comparison: Comparison) -> list[str]:
     if comparison.interval is not None and not comparison.contradiction:
         lower, upper = comparison.interval
         lines.append(f"The certified intervals intersect: the optimal value is in [{lower:.10g}, {upper:.10g}].")
-    if comparison.proved:
-        first = comparison.proved[0]
+    if comparison.reached:
+        first = comparison.reached[0]
         lines.append(f"Fastest to a certified relative gap of {comparison.tol:g}: {first.solver}.")
     else:
         lines.append(f"No solver reached a certified relative gap of {comparison.tol:g}.")
@@ -85,7 +85,7 @@ def comparison_record(
         "lower": None if interval is None else interval[0],
         "upper": None if interval is None else interval[1],
         "contradiction": comparison.contradiction,
-        "fastest": comparison.proved[0].solver if comparison.proved else None,
+        "fastest": comparison.reached[0].solver if comparison.reached else None,
         "solvers": [_trial_record(trial) for trial in comparison.trials],
     }
     record: dict[str, Any] = finite(fields)

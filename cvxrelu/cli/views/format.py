@@ -12,6 +12,10 @@ from cvxrelu.preprocessing.rows import Standardization
 from cvxrelu.solvers.interface import Record
 
 SCORES = {"accuracy": ("accuracy", "{:.1%}"), "rmse": ("RMSE", "{:.6g}"), "r2": ("R^2", "{:.4f}")}
+RIGOR_SENTENCES = {
+    "rounded": "Both bounds hold in spite of all rounding errors, for the data as stored in float64.",
+    "floating_point": "Both bounds are estimates, computed in float64 without bounds of its rounding errors.",
+}
 _NAMES_SHOWN = 5
 
 

@@ -10,7 +10,7 @@ from rich.table import Table as Grid
 from cvxrelu._version import __version__
 from cvxrelu.cli.runs.path import PathRun
 from cvxrelu.cli.terminal import print_lines
-from cvxrelu.cli.views.format import SCORES, data_record, finite, new_grid
+from cvxrelu.cli.views.format import RIGOR_SENTENCES, SCORES, data_record, finite, new_grid
 from cvxrelu.cli.views.solve import data_lines
 from cvxrelu.plotting.path import plot_path
 
@@ -52,7 +52,7 @@ def path_lines(run: PathRun) -> list[str]:
         kind, n_patterns = run.settings.kind.label, len(path.solutions[0].problem.patterns)
         lines.append(
             f"Certified: each objective is within its relative gap of the minimum over all two-layer {kind} networks, "
-            f"of any width, whose neurons have the {n_patterns} given patterns."
+            f"of any width, whose neurons have the {n_patterns} given patterns. {RIGOR_SENTENCES[path.certificates[0].rigor]}"
         )
     if missed:
         lines.append(

@@ -12,7 +12,7 @@ from cvxrelu.cli.data.tables import TrainTestSplit
 from cvxrelu.cli.runs.solve import Duality, Run
 from cvxrelu.cli.settings import Task
 from cvxrelu.cli.terminal import print_lines
-from cvxrelu.cli.views.format import SCORES, data_record, finite, some, value, written_lines
+from cvxrelu.cli.views.format import RIGOR_SENTENCES, SCORES, data_record, finite, some, value, written_lines
 from cvxrelu.optimize.solution import Solution
 from cvxrelu.preprocessing.rows import Standardization
 
@@ -72,7 +72,8 @@ def result_lines(run: Run) -> list[str]:
     lines = [
         f"Certified: the objective of this network is within {run.certificate.rel_gap:.1e} (relative) "
         f"of the minimum over all two-layer {run.settings.kind.label} networks, of any width, whose neurons have "
-        f"the {len(run.certificate.problem.patterns)} given patterns. Networks with other patterns may do better."
+        f"the {len(run.certificate.problem.patterns)} given patterns. Networks with other patterns may do better.",
+        RIGOR_SENTENCES[run.certificate.rigor],
     ]
     if run.certificate.within(run.settings.tol) and run.n_neurons == 0:
         lines.append("The optimal network is empty: the target is constant, or lam is at least lam_max.")
