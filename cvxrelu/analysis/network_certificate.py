@@ -40,8 +40,8 @@ class NetworkCertificate:
     network : ReLUNetwork or GatedReLUNetwork
         The given network for ``problem.X``: layers balanced, no biases, gated neurons of equal pattern merged.
     dual : DualPoint
-        The dual point whose objective is ``lower``. Its multipliers are those of the cones of ``problem``; none for scope "global", where
-        the proof is that the maximum over ||u|| <= 1 of |t'(Xu)_+| is at most lam.
+        The dual point whose objective is ``lower``. Its multipliers are those of the cones of ``problem``; none for
+        scope "global", where feasible means that the maximum over ||u|| <= 1 of |t'(Xu)_+| is at most lam.
     certificate : Certificate
         Certificate of the convex program with the network's patterns, with the same scope, at the network's neurons
         summed by pattern and sign. `save` writes it.

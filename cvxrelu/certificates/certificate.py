@@ -42,7 +42,7 @@ Rigor = Literal["floating_point", "rounded"]
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """Lower and upper bounds on the optimal value of a convex program, with the dual and primal points that attain them.
+    """Bounds on the optimal value of a convex program, with the primal and dual points that attain them.
 
     Attributes
     ----------
@@ -206,9 +206,10 @@ def certify(
     variables. Dual variables are made feasible first, so none is trusted.
 
     With rigor "floating_point" both bounds are estimates, computed in float64 without bounds of its rounding errors.
-    With rigor "rounded" they are proven for the data as stored in float64: all rounding errors are bounded a priori (Jeannerod & Rump 2013; Rump 2012; `cvxrelu.numerics.rounding` has assumptions and sources),
-    including those of exponentials and logarithms (`cvxrelu.numerics.enclosures`). Blocks whose cone constraints cannot
-    be proven are moved along a witness of their cone, or else replaced by zero; the dual point is shrunk to absorb the
+    With rigor "rounded" they are proven for the data as stored in float64. All rounding errors are bounded a priori
+    (Jeannerod & Rump 2013; Rump 2012; `cvxrelu.numerics.rounding` has assumptions and sources), including those of
+    exponentials and logarithms (`cvxrelu.numerics.enclosures`). Blocks whose cone constraints cannot be proven are
+    moved along a witness of their cone, or else replaced by zero; the dual point is shrunk to absorb the
     errors. On ordinary data this costs less than 1e-9 of the value. If lam = 0 or the penalty is "none", only the zero
     dual point is proven feasible, and ``lower`` is 0.
 

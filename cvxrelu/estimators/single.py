@@ -195,9 +195,9 @@ class ConvexReLURegressor(_SingleRegressor):
         The network for raw data, with a column of ones appended if ``fit_intercept``.
     certificate_ : Certificate
         Bounds on the optimal value of the problem above on the given rows, standardised, without those of weight zero.
-        ``certificate_.problem`` holds these rows. Its ``rigor`` is "rounded" (the bounds hold in spite of rounding), but
-        "floating_point" (estimates) for alpha = 0, a user-defined loss or "logistic", "softmax" and "huber" with
-        unequal weights of rows, or if rounding would lift the gap above ``tol``.
+        ``certificate_.problem`` holds these rows. Its ``rigor`` is "rounded", which means that the bounds hold in spite
+        of rounding; but "floating_point", estimates, for alpha = 0, for a user-defined loss, for unequal weights of
+        rows unless the loss is "squared", and where rounding would lift the gap above ``tol``.
     objective_, lower_bound_, dual_gap_ : float
         Upper and lower bound of that certificate, and their difference.
     n_iter_ : int or None

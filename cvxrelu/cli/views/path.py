@@ -52,8 +52,9 @@ def path_lines(run: PathRun) -> list[str]:
         kind, n_patterns = run.settings.kind.label, len(path.solutions[0].problem.patterns)
         lines.append(
             f"Certified: each objective is within its relative gap of the minimum over all two-layer {kind} networks, "
-            f"of any width, whose neurons have the {n_patterns} given patterns. {RIGOR_SENTENCES[path.certificates[0].rigor]}"
+            f"of any width, whose neurons have the {n_patterns} given patterns."
         )
+        lines.append(RIGOR_SENTENCES[path.certificates[0].rigor])
     if missed:
         lines.append(
             f"! {missed} of {k} points missed the tolerance of {run.settings.tol:g}: raise --max-iter or --tol."
