@@ -26,7 +26,7 @@ from cvxrelu.losses.registry import get_loss
 from cvxrelu.networks.layers import as_columns
 from cvxrelu.networks.network import GatedReLUNetwork, Network
 from cvxrelu.numerics.active_set import project_blocks
-from cvxrelu.numerics.gaps import check_bounds, relative_gap
+from cvxrelu.numerics.gaps import ROUNDING, check_bounds, relative_gap
 from cvxrelu.optimize import solve as optimization
 from cvxrelu.optimize.solution import Solution
 from cvxrelu.optimize.solve_global import solve_global
@@ -110,7 +110,7 @@ def certify_network(
         Starts and seed of the search for the new neuron, as in `find_neuron`. The network's neurons are starts too.
     rigor : {"rounded", "floating_point"}, optional
         Rigor of the bounds, see `NetworkCertificate`. By default "rounded" if lam > 0, the loss bounds its rounding
-        errors, and these do not lift the gap of the network or the better one above tol.
+        errors, and these do not lift the gap of the network or the better one above tol (or 1e-9, if that is larger).
 
     Returns
     -------
@@ -181,6 +181,7 @@ def certify_network(
     )
     if scope == "global" and solution is not None and solution.certificate.rigor == "floating_point":
         return estimate
+    tol = max(tol, ROUNDING)  # a smaller gap of estimates means nothing
     chosen = choose(estimate, partial(_rounded, estimate, parsed, lines, t, improved, tol), rigor, tol)
     if rigor is None and (estimate.improved_rel_gap or 0.0) <= tol < (chosen.improved_rel_gap or 0.0):
         return estimate

@@ -97,6 +97,8 @@ def objective_above(problem: ConvexProblem, weights: Weights) -> float:
     """Return an upper bound on the objective of weights in their cones; infinite on overflow."""
     with np.errstate(over="ignore", invalid="ignore"):
         blocks = problem.blocks(weights)
+        if not blocks.any():  # without roundings
+            return problem.loss.value_above(np.zeros_like(problem.Y), np.zeros_like(problem.Y), problem.Y)
         by_output = blocks.reshape(-1, problem.n_outputs, len(problem.patterns), problem.d)
         n_used = int(np.any(by_output, axis=3).sum(axis=(0, 2)).max())
         # Bounds the sums over the active patterns of each row, without a product of their size.

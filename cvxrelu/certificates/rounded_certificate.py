@@ -120,8 +120,10 @@ def rounded_network(of_patterns: Certificate, dual: DualPoint, proof: NeuronBoun
     used = np.argwhere(np.any(blocks, axis=-1))
     W1, w2 = blocks[tuple(used.T)], np.where(used[:, :1] == 0, 1.0, -1.0)
     loss = loss_above(problem.operator.X, problem.Y, W1, w2, problem.loss)
-    decay = math.nextafter(problem.lam * problem.penalty.value_above(blocks), math.inf)
     made = replace(of_patterns, scope="global", proof=proof)
+    if not len(used):
+        return _rounded(made, loss, dual)
+    decay = math.nextafter(problem.lam * problem.penalty.value_above(blocks), math.inf)
     return _rounded(made, math.nextafter(loss + decay, math.inf), dual)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from cvxrelu._validation import FloatArray, as_float64, check_number
 from cvxrelu.losses.base import DOMAIN_SLACK, ConjugateDerivatives, RowLoss, RowTerm
 from cvxrelu.losses.squared import Squared
-from cvxrelu.numerics.rounding import above, mean_above
+from cvxrelu.numerics.rounding import above, distances_above, mean_above
 from cvxrelu.runtime.lazy_imports import cp
 
 __all__ = ["Huber"]
@@ -109,9 +109,9 @@ class Huber(RowLoss):
 
     def value_above(self, f: FloatArray, radius: FloatArray, Y: FloatArray) -> float:
         """Return an upper bound of F(f), which grows with |f - Y|."""
-        sizes = above(np.abs(f - Y) + radius, 2)
+        sizes = distances_above(f, radius, Y)
         inner = np.minimum(sizes, self.delta)
-        return mean_above(above(inner * (sizes - 0.5 * inner), 3), len(Y))
+        return mean_above(np.where(sizes > 0.0, above(inner * (sizes - 0.5 * inner), 3), 0.0), len(Y))
 
     def into_domain(self, t: FloatArray, Y: FloatArray) -> FloatArray:
         """Return t clipped to a bound b with n b <= delta."""

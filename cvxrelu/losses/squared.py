@@ -10,7 +10,7 @@ import numpy as np
 
 from cvxrelu._validation import FloatArray, as_float64
 from cvxrelu.losses.base import ConjugateDerivatives, DualTerm, Loss
-from cvxrelu.numerics.rounding import above, dot_radius, mean_above
+from cvxrelu.numerics.rounding import above, distances_above, dot_radius, mean_above
 from cvxrelu.runtime.lazy_imports import cp
 
 __all__ = ["Squared"]
@@ -88,8 +88,8 @@ class Squared(Loss):
 
     def value_above(self, f: FloatArray, radius: FloatArray, Y: FloatArray) -> float:
         """Return an upper bound of 1/(2n) ||f - Y||_F^2, which increases with |f - Y|."""
-        sizes = above(np.abs(f - Y) + radius, 2)
-        return mean_above(above(sizes * (sizes - 0.5 * sizes), 3), len(Y))
+        sizes = distances_above(f, radius, Y)
+        return mean_above(np.where(sizes > 0.0, above(sizes * (sizes - 0.5 * sizes), 3), 0.0), len(Y))
 
     def into_domain(self, t: FloatArray, Y: FloatArray) -> FloatArray:
         """Return t itself."""

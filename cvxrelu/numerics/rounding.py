@@ -72,7 +72,14 @@ def sum_above(sizes: FloatArray) -> float:
 
 def mean_above(terms: FloatArray, n: int) -> float:
     """Return an upper bound of the sum of non-negative numbers over n."""
+    if not terms.any():
+        return 0.0
     return float(above(np.asarray(np.sum(terms) / n), terms.size + 1))
+
+
+def distances_above(f: FloatArray, radius: FloatArray, y: FloatArray) -> FloatArray:
+    """Return upper bounds of the distances from y of all numbers within a radius of f."""
+    return np.where((f == y) & (radius == 0.0), 0.0, above(np.abs(f - y) + radius, 2))
 
 
 def norms_above(rows: FloatArray) -> FloatArray:
