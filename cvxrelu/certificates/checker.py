@@ -81,7 +81,7 @@ def parse(raw: bytes) -> Contents:
     old = "the file is of version 1 or 2, whose proofs can be forged: save the certificate again with this cvxrelu"
     require(raw.startswith(MAGIC), old if raw.startswith(b"PK") else "the file is no cvxrelu certificate of version 3")
     text, newline, _ = raw[len(MAGIC) : len(MAGIC) + LONGEST + 1].partition(b"\n")
-    require(newline, f"the header has more than {LONGEST} bytes")
+    require(newline, f"the header has no end, or more than {LONGEST} bytes")
     try:
         header = json.loads(text)
         require(json.dumps(header, sort_keys=True).encode() == text, "the header is not in canonical form")
@@ -132,8 +132,8 @@ def check_header(header: Any) -> None:
 def check_entries(arrays: dict[str, Array], rows: int, columns: int) -> None:
     """Check the sparse matrix of multipliers >= 0: places (row, column) must be in range and ascend."""
     places, (down, right) = arrays["places"], np.diff(arrays["places"], axis=0).T
-    require(((places >= 0) & (places < (rows, columns))).all(), "an entry is out of range")
-    require(((down > 0) | ((down == 0) & (right > 0))).all(), "the places of entries must ascend")
+    fits = ((places >= 0) & (places < (rows, columns))).all() and ((down > 0) | ((down == 0) & (right > 0))).all()
+    require(fits, "places must be in range, and ascend")
     require((arrays["multipliers"] >= 0.0).all(), "multipliers must be >= 0")
 
 
@@ -404,23 +404,26 @@ def check_leaf(f: Terms, rays: Array, leaf: Any) -> None:
 def check_maximum(sides: list[Terms], _: dict[str, Array]) -> None:
     """Check the bound of f and -f on each arc of the circle between kinks (Lemma 10)."""
     require(sides[0].E.shape[1] <= 2, "an exact maximum is of rank at most 2")
+    E = np.column_stack([sides[0].E, 0 * sides[0].tau])[:, :2]
+    kinks = [
+        ((s * y, -s * x), s, k) for k, (x, y) in enumerate(E) for s in (1, -1) if x or y
+    ]  # e_k'z has the sign s after
+    axes = [(axis, 0, 0) for axis in ((1, 0), (0, 1), (-1, 0), (0, -1))]
+    turns = sorted([*axes, *kinks], key=lambda turn: angle(*turn[0]))
     for f in sides:
-        E, w0, limit = np.column_stack([f.E, 0 * f.tau])[:, :2], np.append(f.w0, 0)[:2], f.limit * f.unit**2
-        across = [(s * y, -s * x) for x, y in E for s in (1, -1) if x or y]
-        turns = np.array(sorted([(1, 0), (0, 1), (-1, 0), (0, -1), *across], key=angle), dtype=object)
-        values = [w0 @ turn + f.tau @ np.maximum(E @ turn, 0) for turn in turns]
-        arcs = zip(turns, [*turns[1:], turns[0]], values, [*values[1:], values[0]], strict=True)
-        for (p, q), (s, t), at_a, at_b in arcs:
-            width, h = p * t - q * s, (at_a * t - at_b * q, at_b * p - at_a * s)  # h / width is the slope on the arc
-            inside = width and p * h[1] - q * h[0] >= 0 <= h[0] * t - h[1] * s
-            require(at_b**2 <= limit * (s * s + t * t), ABOVE)
-            require(not inside or h[0] ** 2 + h[1] ** 2 <= limit * width**2, ABOVE)
+        before, limit = (E[:, 0] > 0) | ((E[:, 0] == 0) & (E[:, 1] < 0)), f.limit * f.unit**2  # just below the angle 0
+        (u, v), (p, q) = np.append(f.w0, 0)[:2] + (f.tau * before) @ E, turns[-1][0]
+        for (x, y), sign, k in turns:  # unit f(z) = u z_1 + v z_2 on the arc from (p, q) to (x, y)
+            inside = p * y > q * x and p * v >= q * u and u * y >= v * x
+            below = (u * x + v * y) ** 2 <= limit * (x * x + y * y) and (not inside or u * u + v * v <= limit)
+            require(below, ABOVE)
+            u, v, p, q = u + sign * f.tau[k] * E[k, 0], v + sign * f.tau[k] * E[k, 1], x, y
 
 
-def angle(turn: tuple[int, int]) -> Fraction:
+def angle(x: int, y: int) -> Fraction:
     """Return a key that sorts vectors (x, y) != 0 by their angle in [0, 2 pi)."""
-    cosine = Fraction(turn[0], abs(turn[0]) + abs(turn[1]))  # as if the circle were a square
-    return 1 - cosine if turn[1] >= 0 else 3 + cosine
+    cosine = Fraction(x, abs(x) + abs(y))  # as if the circle were a square
+    return 1 - cosine if y >= 0 else 3 + cosine
 
 
 def check_relaxation(sides: list[Terms], arrays: dict[str, Array]) -> None:
@@ -542,7 +545,7 @@ def estimate(header: dict[str, Any], interval: bool) -> tuple[float, float]:
     sizes = {"patterns": 0, "lines": 0, "rank": 0, "cones": 0, **header["sizes"]}
     n, d, c, m, P, K, r, cones = (sizes[k] for k in ("n", "d", "c", "blocks", "patterns", "lines", "rank", "cones"))
     fractions = 0 if interval and P else 20 * n * (d + r)  # of the data
-    pairs = {"maximum": K * K, "relaxation": 0.01 * r**5}.get(header["proof"], cones * (2 * K + 20 * r))
+    pairs = {"maximum": 60 * K, "relaxation": 0.01 * r**5}.get(header["proof"], cones * (2 * K + 20 * r))
     others = 20 * (m + 2 * c * P) * d + n * (m + 100 * c) + fractions + K * r * r + pairs
     seconds = 1e-6 * others + n * d * (m + 4 * c * P) * (1e-10 if interval else 1.5e-7)
     return seconds, 200.0 * (n * d + CHUNK + n * c + m * (c + d) + K * r + DEEPEST * (K + r)) + n * P + 100 * cones
