@@ -114,19 +114,19 @@ def check_header(header: Any) -> None:
     require(type(lam) is float and 0.0 <= lam < math.inf, "lam must be a finite float >= 0")
     fits = type(delta) is float and 0.0 < delta < math.inf if loss == "huber" else delta is None
     require(fits, "delta must be a finite float > 0 for huber, else null")
+    any_width = kind == "relu" and penalty == "group_l1" and lam > 0.0
     fits = (
-        (kind, penalty) == ("relu", "group_l1") and lam > 0.0
-        if scope == "global"
-        else (kind, penalty) != ("relu", "nuclear")
+        scope == "global" and any_width if proof else scope == "patterns" and (kind == "gated" or penalty != "nuclear")
     )
-    require(fits and (scope == "global") == (proof is not None), "no proof has this scope, kind, penalty and lam")
+    require(fits, "no proof has this scope, kind, penalty and lam")
     names = {size for _, _, *shape in layout(header) for size in shape if size.isalpha()}
     require(set(sizes) == names, f"sizes must be {sorted(names)}")
-    width, any_size = -(-sizes["n"] // 8), (0, 2**40 - 1)
-    ranges = {"n": (1, 2**40 - 1), "d": (1, 2**40 - 1), "c": (1 + (loss == "softmax"), 1 if proof else 2**40 - 1)}
-    ranges |= {"bytes": (width, width), "lines": (1, sizes["n"]), "rank": (1, min(sizes["d"], 64))}
-    for name, (least, most) in ((name, ranges.get(name, any_size)) for name in names):
-        require(type(sizes[name]) is int and least <= sizes[name] <= most, f"{name} must be from {least} to {most}")
+    packed, most = -(-sizes["n"] // 8), 2**40 - 1
+    ranges = {"n": (1, most), "d": (1, most), "c": (1 + (loss == "softmax"), 1 if proof else most)}
+    ranges |= {"bytes": (packed, packed), "lines": (1, sizes["n"]), "rank": (1, min(sizes["d"], 64))}
+    for name, size in sizes.items():
+        fits = type(size) is int and ranges.get(name, (0, most))[0] <= size <= ranges.get(name, (0, most))[1]
+        require(fits, f"{name} is out of range")
 
 
 def check_entries(arrays: dict[str, Array], rows: int, columns: int) -> None:
@@ -448,13 +448,12 @@ def check_relaxation(sides: list[Terms], arrays: dict[str, Array]) -> None:
 def sentence(verdict: dict[str, Any]) -> str:
     """Return a verdict in words."""
     s = verdict["statement"]
-    said = json.dumps({key: s[key] for key in s["from_file"]})
-    own = f"the file's own statement, which you did not give: {said}\n" if s["from_file"] else ""
+    own = json.dumps({key: s[key] for key in s["from_file"]})
     delta = "" if s["delta"] is None else f" (delta={s['delta']!r})"
     data = "data to which the file's map of the rows takes yours" if s["rows"] else "data"
     among = f"with the {s['patterns']['count']} patterns" if s["patterns"] else "of any width"
-    return (
-        f"{own}verified in {verdict['arithmetic']} arithmetic: on the {s['n']} x {s['d']} {data} (c={s['c']}, "
+    return (f"the file's own statement, which you did not give: {own}\n" if s["from_file"] else "") + (
+        f"verified in {verdict['arithmetic']} arithmetic: on the {s['n']} x {s['d']} {data} (c={s['c']}, "
         f"SHA-256 {s['data_sha256'][:12]}), with {s['loss']}{delta} loss, penalty {s['penalty']} and lam={s['lam']!r}, "
         f"no two-layer {s['kind']} network {among} has an objective below\n  {verdict['lower']}\nand that of the "
         f"{'given network' if s['network'] else 'weights in the file'} is at most\n  {verdict['upper']}"
@@ -505,14 +504,17 @@ def check(
     given = {key: value for key, value in given.items() if value is not None}
     network, masks = given.pop("network", None), np.ones((1, len(X)), dtype=bool)
     given |= {"n": len(X), "d": X.shape[1], "c": Y.shape[1], "data_sha256": digest(X, Y)}
-    facts = {**header, **header["sizes"], "patterns": None}
-    statement = {key: facts[key] for key in STATEMENT}
+    statement = {key: {**header, **header["sizes"], "patterns": None}[key] for key in STATEMENT}
     if header["scope"] == "patterns":
         masks = np.unpackbits(arrays["patterns"], axis=1, count=header["sizes"]["n"]).view(bool)
         statement["patterns"] = described(masks)
         require(statement["patterns"]["count"] == len(masks), "patterns must differ")
     if "patterns" in given:
-        given["patterns"] = described(np.asarray(given["patterns"], dtype=bool).T)
+        D = real("patterns", given["patterns"])
+        require(
+            D.ndim == 2 and ((D == 0.0) | (D == 1.0)).all(), "patterns must be 0 or 1, of shape (n, P)", InvalidInput
+        )
+        given["patterns"] = described(D.T != 0.0)
     for key, value in given.items():
         require(statement[key] == value, f"the file is about {key} {statement[key]!a}, not {value!a}")
     from_file = [key for key, value in statement.items() if value is not None and key not in given]

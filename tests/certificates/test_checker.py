@@ -191,6 +191,9 @@ def test_the_sentence_says_what_was_left_to_the_file():
         checked(case, patterns=masks[:, 1:])
     with pytest.raises(RejectedCertificate, match="patterns"):
         checked(global_case(1), patterns=masks)
+    for patterns in (masks[0], 2 * masks, masks.astype(str), masks * np.nan):
+        with pytest.raises(InvalidInput, match="patterns"):
+            checked(case, patterns=patterns)
 
 
 def test_a_network_takes_the_place_of_the_weights():
