@@ -328,7 +328,8 @@ string decimal(Int a) {
     Int q, r;
     Int::divide(a, base, q, r);
     u64 part = r.low();
-    for (int i = 0; i < 18 && (q.sign() != 0 || part != 0); ++i, part /= 10) digits += static_cast<char>('0' + part % 10);
+    for (int i = 0; i < 18 && (q.sign() != 0 || part != 0); ++i, part /= 10)
+      digits += static_cast<char>('0' + part % 10);
     a = std::move(q);
   }
   if (negative) digits += '-';
@@ -377,8 +378,10 @@ struct Dyadic {
       m = at(o.e);
       e = o.e;
     }
-    if (o.e == e) m += o.m;
-    else m += o.at(e);
+    if (o.e == e)
+      m += o.m;
+    else
+      m += o.at(e);
     return *this;
   }
   Dyadic& operator-=(const Dyadic& o) { return *this += -o; }
@@ -426,7 +429,8 @@ string decimal_text(const Rational& a, bool up) {  // 20 digits, rounded down or
   if (p.sign() == 0) return "0.0";
   const bool away = up == (p.sign() > 0);
   // 10^k <= |p / q| 10^shift < 10^(k + 1) for k = 19, after the guess from the bit lengths is corrected.
-  i64 shift = 19 - static_cast<i64>(std::floor((static_cast<double>(p.bits()) - static_cast<double>(q.bits())) * 0.30103));
+  i64 shift =
+      19 - static_cast<i64>(std::floor((static_cast<double>(p.bits()) - static_cast<double>(q.bits())) * 0.30103));
   for (;; ++shift) {
     const Int n = p.abs() * power_of_ten(shift > 0 ? static_cast<size_t>(shift) : 0);
     const Int d = q * power_of_ten(shift < 0 ? static_cast<size_t>(-shift) : 0);
@@ -440,9 +444,9 @@ string decimal_text(const Rational& a, bool up) {  // 20 digits, rounded down or
 // ---------------------------------------------------------------------------------------------------------------------
 // Upper bounds of exp and ln: integers over 2^kBits.
 //
-// Lemma A. For x >= 0, the terms of sum x^j / j!, each rounded down, sum to a lower bound of exp(x), and squaring a lower
-// bound of exp(x / 2), rounded down, gives one of exp(x). 1 / (this), rounded up, is an upper bound of exp(-x). For
-// x >= 300, exp(-x) < 2^-432 is below one unit 2^-192.
+// Lemma A. For x >= 0, the terms of sum x^j / j!, each rounded down, sum to a lower bound of exp(x), and squaring a
+// lower bound of exp(x / 2), rounded down, gives one of exp(x). 1 / (this), rounded up, is an upper bound of exp(-x).
+// For x >= 300, exp(-x) < 2^-432 is below one unit 2^-192.
 //
 // Lemma B. ln m = 2 artanh z with z = (m - 1) / (m + 1); for 1 <= m <= 2, 0 <= z <= 1/3. With z, the powers and the
 // quotients rounded up, the terms z^(2j + 1) / (2j + 1), j < J, are upper bounds, and what follows them is at most
@@ -621,8 +625,7 @@ bool positive_semidefinite(const vector<Dyadic>& matrix, size_t k) {
       continue;
     }
     for (size_t i = s + 1; i < k; ++i)
-      for (size_t j = i; j < k; ++j)
-        a[i * k + j] = quotient(pivot * a[i * k + j] - a[s * k + i] * a[s * k + j], last);
+      for (size_t j = i; j < k; ++j) a[i * k + j] = quotient(pivot * a[i * k + j] - a[s * k + i] * a[s * k + j], last);
     last = pivot;
   }
   return true;
@@ -693,8 +696,8 @@ class Sha256 {
              (turn(w[i - 2], 17) ^ turn(w[i - 2], 19) ^ (w[i - 2] >> 10));
     auto s = state_;
     for (size_t i = 0; i < 64; ++i) {
-      const std::uint32_t first = s[7] + (turn(s[4], 6) ^ turn(s[4], 11) ^ turn(s[4], 25)) +
-                                  ((s[4] & s[5]) ^ (~s[4] & s[6])) + key_[i] + w[i];
+      const std::uint32_t first =
+          s[7] + (turn(s[4], 6) ^ turn(s[4], 11) ^ turn(s[4], 25)) + ((s[4] & s[5]) ^ (~s[4] & s[6])) + key_[i] + w[i];
       const std::uint32_t second =
           (turn(s[0], 2) ^ turn(s[0], 13) ^ turn(s[0], 22)) + ((s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]));
       s = {first + second, s[0], s[1], s[2], s[3] + first, s[4], s[5], s[6]};
@@ -784,7 +787,8 @@ Table read_npy(const string& b, const string& name) {
       t.v.push_back(static_cast<double>(v));
     } else if (type == "<i8") {
       t.v.push_back(static_cast<double>(static_cast<i64>(raw)));
-      if (std::fabs(t.v.back()) >= 0x1p53) throw Unusable("array " + name + " of the data holds an integer of 2^53 or more");
+      if (std::fabs(t.v.back()) >= 0x1p53)
+        throw Unusable("array " + name + " of the data holds an integer of 2^53 or more");
     } else if (type == "<i4") {
       t.v.push_back(static_cast<std::int32_t>(raw));
     } else {
@@ -867,7 +871,8 @@ string repr(double v) {  // as Python writes a finite float
   char text[64];
   const double size = std::fabs(v);
   const bool plain = size == 0 || (size >= 1e-4 && size < 1e16);
-  const auto end = std::to_chars(text, text + sizeof text, v, plain ? std::chars_format::fixed : std::chars_format::scientific);
+  const auto end =
+      std::to_chars(text, text + sizeof text, v, plain ? std::chars_format::fixed : std::chars_format::scientific);
   string r(text, end.ptr);
   return plain && r.find('.') == string::npos ? r + ".0" : r;
 }
@@ -944,8 +949,10 @@ void read_header(const string& text, File& f) {
   f.data_sha256 = h.name();
   h.expect(", \"delta\": ");
   f.has_delta = !h.starts("null");
-  if (f.has_delta) f.delta = h.number();
-  else h.expect("null");
+  if (f.has_delta)
+    f.delta = h.number();
+  else
+    h.expect("null");
   h.expect(", \"kind\": ");
   f.kind = h.name();
   h.expect(", \"lam\": ");
@@ -1001,7 +1008,8 @@ void check_header(const File& f) {
     require(f.kind == "relu" && f.penalty == "group_l1" && f.lam > 0 && f.size("c") == 1,
             "scope global is for kind relu, penalty group_l1, lam > 0 and one output");
   if (f.scope == "global") {
-    require(f.size("rank") >= 1 && f.size("rank") <= 64 && f.size("rank") <= f.size("d"), "the rank must be from 1 to 64 and d");
+    require(f.size("rank") >= 1 && f.size("rank") <= 64 && f.size("rank") <= f.size("d"),
+            "the rank must be from 1 to 64 and d");
     require(f.size("lines") >= 1 && f.size("lines") <= f.size("n"), "the number of lines must be from 1 to n");
   } else {
     require(f.size("bytes") == (f.size("n") + 7) / 8, "bytes is not ceil(n / 8)");
@@ -1027,7 +1035,9 @@ File read_certificate(const string& path) {
   };
   vector<Part> parts;
   const auto of = [&f](const char* name) { return f.sizes.at(name); };
-  const auto doubles = [&parts](vector<double>& v, u64 i, u64 j, u64 k) { parts.push_back({{i, j, k}, 8, &v, nullptr}); };
+  const auto doubles = [&parts](vector<double>& v, u64 i, u64 j, u64 k) {
+    parts.push_back({{i, j, k}, 8, &v, nullptr});
+  };
   const auto integers = [&parts](vector<i64>& v, u64 i, u64 j) { parts.push_back({{i, j, 1}, 8, nullptr, &v}); };
   doubles(f.weights, 2, of("blocks"), of("d"));
   integers(f.blocks, of("blocks"), 1);
@@ -1214,7 +1224,8 @@ Rational upper_bound(const Problem& p) {
       }
       const int sign = product.sign(0);
       const bool active = global ? sign > 0 : f.active(pattern, i);
-      if (!global && f.kind == "relu") require(active ? sign >= 0 : sign <= 0, "weights leave the cone of their pattern");
+      if (!global && f.kind == "relu")
+        require(active ? sign >= 0 : sign <= 0, "weights leave the cone of their pattern");
       if (!active || sign == 0) continue;
       if (!nuclear) {
         sums.add(i * c + output, product, 0, negative);
@@ -1235,8 +1246,10 @@ Rational upper_bound(const Problem& p) {
       omega += half(square_norm(u));
     } else {
       for (size_t j = 0; j < d && f.penalty != "none"; ++j) {
-        if (f.penalty == "l1") omega += u[j].abs();
-        else features[j] += square(u[j]);
+        if (f.penalty == "l1")
+          omega += u[j].abs();
+        else
+          features[j] += square(u[j]);
       }
     }
   }
@@ -1278,8 +1291,10 @@ Rational lower_bound_of_patterns(const Problem& p) {
         size_t from = 0, to = entries;  // the first entry of the block, by bisection
         while (from < to) {
           const size_t middle = (from + to) / 2;
-          if (f.places[2 * middle] < block) from = middle + 1;
-          else to = middle;
+          if (f.places[2 * middle] < block)
+            from = middle + 1;
+          else
+            to = middle;
         }
         const bool coned = from < entries && f.places[2 * from] == block;
         if (coned) of_g.clear();
@@ -1290,9 +1305,12 @@ Rational lower_bound_of_patterns(const Problem& p) {
         for (size_t j = 0; j < d; ++j) {
           z[j] = s == 0 ? -of_t[j] : of_t[j];
           if (coned) z[j] += of_g[j];
-          if (vanish) require(z[j].sign() == 0, "z does not vanish");
-          else if (penalty == "l1") require(z[j].abs() <= p.lam, "the dual norm of z is larger than lam");
-          else if (penalty == "feature_group_l1") features[j] += square(z[j]);
+          if (vanish)
+            require(z[j].sign() == 0, "z does not vanish");
+          else if (penalty == "l1")
+            require(z[j].abs() <= p.lam, "the dual norm of z is larger than lam");
+          else if (penalty == "feature_group_l1")
+            features[j] += square(z[j]);
         }
         if (vanish) continue;
         if (penalty == "group_l1") require(square_norm(z) <= lam2, "the dual norm of z is larger than lam");
@@ -1334,7 +1352,8 @@ Global condition_of_lines(const Problem& p) {
   vector<vector<size_t>> rows_of_line(lines + 1);
   for (size_t i = 0; i < n; ++i) {
     const i64 line = f.row_lines[i];
-    require(line >= -static_cast<i64>(lines) && line <= static_cast<i64>(lines), "a row is near a line that does not exist");
+    require(line >= -static_cast<i64>(lines) && line <= static_cast<i64>(lines),
+            "a row is near a line that does not exist");
     require(f.row_sizes[i] >= 0, "a row size is negative");
     rows_of_line[static_cast<size_t>(line < 0 ? -line : line)].push_back(i);
   }
@@ -1408,7 +1427,9 @@ void prove_by_maximum(Global q) {
     int step;  // 1: e'z becomes positive, -1: it stops to be, 0: nothing changes
     bool lower_half() const { return y.sign() < 0 || (y.sign() == 0 && x.sign() < 0); }
   };
-  const auto cross = [](const Int& ax, const Int& ay, const Int& bx, const Int& by) { return (ax * by - ay * bx).sign(); };
+  const auto cross = [](const Int& ax, const Int& ay, const Int& bx, const Int& by) {
+    return (ax * by - ay * bx).sign();
+  };
   vector<Direction> all = {{1, 0, 0, 0}, {0, 1, 0, 0}, {-1, 0, 0, 0}, {0, -1, 0, 0}};
   const bool plane = q.rank == 2;
   Int hx = q.w0[0], hy = plane ? q.w0[1] : Int();
@@ -1598,7 +1619,9 @@ class Cones {
   }
 
   Dyadic multiplier(size_t k, const Cone& cone, size_t top) {
-    const auto here = [&] { return entry_ < f_.multipliers.size() && static_cast<u64>(f_.places[2 * entry_]) == leaf_; };
+    const auto here = [&] {
+      return entry_ < f_.multipliers.size() && static_cast<u64>(f_.places[2 * entry_]) == leaf_;
+    };
     while (here() && static_cast<u64>(f_.places[2 * entry_ + 1]) < k) ++entry_;
     if (here() && static_cast<u64>(f_.places[2 * entry_ + 1]) == k) return Dyadic(f_.multipliers[entry_]);
     Int sum;
@@ -1640,8 +1663,8 @@ struct Options {
 Options read_options(int count, char** words) {
   const std::set<string> anything;
   const std::map<string, const std::set<string>&> known = {
-      {"--data", anything},  {"--lam", anything},        {"--delta", anything}, {"--loss", kLosses},
-      {"--kind", kKinds},    {"--penalty", kPenalties}, {"--scope", kScopes}};
+      {"--data", anything}, {"--lam", anything},       {"--delta", anything}, {"--loss", kLosses},
+      {"--kind", kKinds},   {"--penalty", kPenalties}, {"--scope", kScopes}};
   const std::set<string> uncovered = {"--patterns", "--network", "--interval"};
   Options o;
   for (int i = 1; i < count; ++i) {
@@ -1663,8 +1686,9 @@ Options read_options(int count, char** words) {
     }
   }
   if (o.certificate.empty() || o.values.count("--data") == 0)
-    throw Unusable("usage: second_checker CERTIFICATE --data DATA.npz [--lam L] [--loss NAME] [--delta D] [--penalty NAME]"
-                   " [--kind gated|relu] [--scope patterns|global] [--json]");
+    throw Unusable(
+        "usage: second_checker CERTIFICATE --data DATA.npz [--lam L] [--loss NAME] [--delta D] [--penalty NAME]"
+        " [--kind gated|relu] [--scope patterns|global] [--json]");
   return o;
 }
 
@@ -1678,7 +1702,10 @@ void check_statement(const Options& o, const File& f) {
               name == "--lam" ? "the file is about another lam" : "the file is about another delta");
       continue;
     }
-    const string& held = name == "--loss" ? f.loss : name == "--penalty" ? f.penalty : name == "--kind" ? f.kind : f.scope;
+    const string& held = name == "--loss"      ? f.loss
+                         : name == "--penalty" ? f.penalty
+                         : name == "--kind"    ? f.kind
+                                               : f.scope;
     if (text != held) throw Rejected("the file is about " + name.substr(2) + " " + held + ", not " + text);
   }
 }
@@ -1695,8 +1722,9 @@ string statement(const Options& o, const Problem& p) {
   return "{\"kind\": " + quoted(f.kind) + ", \"scope\": " + quoted(f.scope) + ", \"loss\": " + quoted(f.loss) +
          ", \"delta\": " + (f.has_delta ? repr(f.delta) : "null") + ", \"penalty\": " + quoted(f.penalty) +
          ", \"lam\": " + repr(f.lam) + ", \"from_file\": [" + from_file + "], \"n\": " + std::to_string(p.n) +
-         ", \"d\": " + std::to_string(p.d) + ", \"c\": " + std::to_string(p.c) + ", \"data_sha256\": " +
-         quoted(f.data_sha256) + ", \"patterns\": " + (f.scope == "patterns" ? std::to_string(f.size("patterns")) : "null") + "}";
+         ", \"d\": " + std::to_string(p.d) + ", \"c\": " + std::to_string(p.c) +
+         ", \"data_sha256\": " + quoted(f.data_sha256) +
+         ", \"patterns\": " + (f.scope == "patterns" ? std::to_string(f.size("patterns")) : "null") + "}";
 }
 
 void verify(const Options& o) {
@@ -1719,14 +1747,15 @@ void verify(const Options& o) {
   const bool exact = p.f.loss == "squared" || p.f.loss == "huber";
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (o.json) {
-    std::cout << "{\"verified\": true, \"statement\": " << statement(o, p) << ", \"lower\": \"" << decimal_text(lower, false)
-              << "\", \"upper\": \"" << decimal_text(upper, true)
+    std::cout << "{\"verified\": true, \"statement\": " << statement(o, p) << ", \"lower\": \""
+              << decimal_text(lower, false) << "\", \"upper\": \"" << decimal_text(upper, true)
               << "\", \"lower_exact\": " << (exact ? "\"" + exact_text(lower) + "\"" : "null")
               << ", \"upper_exact\": " << (exact ? "\"" + exact_text(upper) + "\"" : "null")
               << ", \"arithmetic\": \"exact\", \"seconds\": " << seconds << "}\n";
     return;
   }
-  std::cout << "verified: " << decimal_text(lower, false) << " <= optimal value <= " << decimal_text(upper, true) << "\n"
+  std::cout << "verified: " << decimal_text(lower, false) << " <= optimal value <= " << decimal_text(upper, true)
+            << "\n"
             << "statement: " << statement(o, p) << "\n";
 }
 
@@ -1745,8 +1774,10 @@ int main(int count, char** words) {
     verify(options);
     return 0;
   } catch (const Rejected& e) {
-    if (options.json) std::cout << "{\"verified\": false, \"reason\": \"" << printable(e.what()) << "\"}\n";
-    else std::cout << "rejected: " << printable(e.what()) << "\n";
+    if (options.json)
+      std::cout << "{\"verified\": false, \"reason\": \"" << printable(e.what()) << "\"}\n";
+    else
+      std::cout << "rejected: " << printable(e.what()) << "\n";
     return 1;
   } catch (const Unusable& e) {
     std::cerr << "second_checker: " << printable(e.what()) << "\n";
