@@ -335,7 +335,7 @@ def _global_point(
     if lines.rank <= SEARCH_RANK and found > 0.0:
         prove = partial(bound_neurons, problem.X, lines, point, deadline=deadline)
         tries += [(point, prove(factor * found)) for factor in LOOSER]
-        tries.append((point, prove((1.0 + tol) * found, keep_tree=True)))
+        tries.append((point, prove((1.0 + tol) * found)))
     time_left = deadline - clock.perf_counter()
     if lines.rank > EXACT_RANK and time_left > 0.0 and within_reach(lines):
         relaxed = relaxed_point(lines, problem.Y, problem.lam, problem.loss, time_limit=time_left)

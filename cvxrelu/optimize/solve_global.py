@@ -384,7 +384,6 @@ class _ColumnGeneration:
                 threshold,
                 deadline=self._deadline,
                 max_nodes=budget,
-                keep_tree=not intermediate,
             )
             self._nodes += bound.n_nodes if intermediate else 0
             self._update_bound(t, bound)

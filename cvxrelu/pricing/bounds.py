@@ -4,12 +4,11 @@ import numpy as np
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.losses.base import Loss
-from cvxrelu.numerics.rows import row_norms
 from cvxrelu.pricing.branch_and_bound import Search, search
 from cvxrelu.pricing.cone_stack import ConeStack
 from cvxrelu.pricing.exact import exact_maximum
 from cvxrelu.pricing.local_search import local_maxima
-from cvxrelu.pricing.neuron_problem import Cones, NeuronBound, RowLines
+from cvxrelu.pricing.neuron_problem import NeuronBound, RowLines
 from cvxrelu.problems.dual import DualPoint
 
 EXACT_RANK = 2
@@ -38,7 +37,6 @@ def bound_neurons(
     *,
     deadline: float = np.inf,
     max_nodes: int | None = None,
-    keep_tree: bool = False,
 ) -> NeuronBound:
     """Return a bound of at most ``threshold``, or slightly above the maximum if that is larger; weaker ones at a limit.
 
@@ -56,36 +54,46 @@ def bound_neurons(
         Time of `time.perf_counter` at which to stop.
     max_nodes : int, optional
         Number of cones of branch and bound at which to stop.
-    keep_tree : bool
-        Whether to keep the cones of branch and bound, for a proof written to a file.
     """
     if lines.rank == 0:
         return NeuronBound(0.0, "exact", np.eye(1, X.shape[1]))
     if lines.rank <= EXACT_RANK:
-        # Project the rows onto the plane of the lines, and add the residuals in full.
-        plane = X @ lines.basis
-        upper, U = exact_maximum(plane, t)
-        residual = float(np.abs(t) @ row_norms(X - plane @ lines.basis.T))
-        return NeuronBound(upper + residual, "exact", U @ lines.basis.T)
+        upper, U = maximum_over_lines(lines, t)
+        return NeuronBound(upper, "exact", U @ lines.basis.T, t=t, lines=lines)
     rng = np.random.default_rng(0)
     parts: list[Search] = []
-    for sign in (1.0, -1.0):
+    unit = 2.0 ** -np.clip(np.frexp(threshold)[1], -1000, 1000)  # no square over- or underflows
+    rotated = lines.rotated(unit * t)
+    for sign in (unit, -unit):
         signed = sign * t
 
         def ascend(z: FloatArray, signed: FloatArray = signed) -> FloatArray:
-            best = local_maxima(X, signed, (lines.basis @ z)[None], 1, rng)[0]
-            reached = best.u @ lines.basis
+            best = local_maxima(X, signed, (rotated.basis @ z)[None], 1, rng)[0]
+            reached = best.u @ rotated.basis
             return reached / np.linalg.norm(reached)
 
-        proven = max((part.upper for part in parts), default=threshold)
+        proven = max((part.upper for part in parts), default=unit * threshold)
         nodes_left = _NO_LIMIT if max_nodes is None else max_nodes - sum(part.n_nodes for part in parts)
-        objective = lines.objective(signed)
-        parts.append(search(objective, proven, ascend, max_nodes=nodes_left, deadline=deadline, keep_tree=keep_tree))
+        parts.append(search(rotated.objective(signed), proven, ascend, max_nodes=nodes_left, deadline=deadline))
     plus, minus = (part.tree for part in parts)
     return NeuronBound(
-        upper=max(part.upper for part in parts),
+        upper=max(part.upper for part in parts) / unit,
         method="branch_and_bound",
-        candidates=np.concatenate([part.candidates for part in parts]) @ lines.basis.T,
+        candidates=np.concatenate([part.candidates for part in parts]) @ rotated.basis.T,
         n_nodes=sum(part.n_nodes for part in parts),
-        cones=None if plus is None or minus is None else Cones(t, lines, plus, minus),
+        t=unit * t,
+        lines=rotated,
+        proof=None if plus is None or minus is None else (plus, minus),
     )
+
+
+def maximum_over_lines(lines: RowLines, t: FloatArray) -> tuple[float, FloatArray]:
+    """Return the maximum of |f(A u)| with its slack, for lines of rank 1 or 2, and maximisers (k, r)."""
+    objective = lines.objective(t)
+    plus, minus = lines.plus @ t, lines.minus @ t
+    used = np.flatnonzero(plus), np.flatnonzero(minus)
+    if not len(used[0]) + len(used[1]):
+        return objective.upper(0.0), np.eye(1, lines.rank)
+    rows = np.concatenate([lines.E[used[0]], -lines.E[used[1]]])
+    upper, U = exact_maximum(rows, np.concatenate([plus[used[0]], minus[used[1]]]))
+    return objective.upper(upper), U

@@ -3,7 +3,8 @@
 A node is a simplicial cone with unit rays v_j. A term whose e_k has products of one sign with the rays is linear on it.
 The other terms with tau > 0 are bounded by their linear interpolation between the rays; the remaining function is
 concave, and `bound_cone` bounds its maximum on the cone in the unit ball. Cones whose bound is above the threshold are
-cut in two across an edge. A cone's x and c prove its bound for both halves, which start from them.
+cut in two across an edge. A cone's x and c prove its bound for both halves, which start from them, so that a search
+ended by a limit has a proof of the bounds of its open cones.
 """
 
 import time as clock
@@ -13,14 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from cvxrelu._validation import FloatArray
-from cvxrelu.numerics.rounding import EPS
 from cvxrelu.pricing.cone_stack import ConeStack
 from cvxrelu.pricing.neuron_problem import NeuronObjective, Tree
 
 _MARGIN = 1.0001
 _CHUNK = 5e7  # products of lines and rays between checks of the deadline
 _NO_LIMIT = 2**62
-_SKEW = 2.0**-30  # of the axes, assumed by the bound on rounding errors in `rounded`
 _MAX_KEPT = 10_000_000  # numbers in a tree kept for a proof
 
 
@@ -37,9 +36,9 @@ class Search:
     n_nodes : int
         Number of cones bounded.
     finished : bool
-        Whether no cone is open; else a limit was met, and ``upper`` includes the bounds of open cones.
+        Whether no cone was left open; else a limit was met, and ``upper`` includes the bounds of open cones.
     tree : Tree or None
-        Proof of ``upper``, if requested, finished and not too long.
+        Proof of ``upper``, unless it is too long.
     """
 
     upper: float
@@ -56,7 +55,6 @@ def search(
     *,
     max_nodes: int = _NO_LIMIT,
     deadline: float = np.inf,
-    keep_tree: bool = False,
 ) -> Search:
     """Prove that f is at most ``threshold`` on the unit ball, or slightly above its maximum if that is larger.
 
@@ -65,62 +63,34 @@ def search(
     objective : NeuronObjective
         The function, of rank r >= 1; its ``slack`` is added to the upper bound.
     threshold : float
-        Bound to prove, > 0. If a larger value of f is found, it is raised to `_MARGIN` times that value.
+        Bound to prove, > 0. If a larger value of f is found, it is raised to slightly above `_MARGIN` times that.
     ascend : callable
         Returns a unit vector (r,) whose value is at least that of the given one.
     max_nodes : int
         Limit of the number of cones bounded; open cones enter ``upper`` with their present bounds.
     deadline : float
         Time limit, as a time of `time.perf_counter`.
-    keep_tree : bool
-        Whether to keep the proof of the bound.
     """
-    stack = ConeStack(objective, max_logged=_MAX_KEPT if keep_tree else 0)
-    if np.abs(stack.axes @ stack.axes.T - np.eye(len(stack.axes))).max() > _SKEW:
-        raise np.linalg.LinAlgError("the eigenvectors of a matrix are not orthogonal")
-    slack = objective.slack + rounding_of(objective)
+    stack = ConeStack(objective, max_logged=_MAX_KEPT)
     n_nodes, unresolved, candidates = 0, 0.0, []
     chunk = 1 + int(_CHUNK / max(objective.E.size * objective.E.shape[1], 1))
     while stack.n_open and n_nodes < max_nodes and clock.perf_counter() < deadline:
-        done, value, point, too_deep = stack.bound(threshold - slack, threshold, min(chunk, max_nodes - n_nodes))
+        limit = objective.limit(threshold)
+        # Where f is within the rounding errors of the limit, no cut would close a cone.
+        attainable = min(threshold, limit - 4.0 * stack.margin)
+        done, value, point, too_deep = stack.bound(limit, attainable, min(chunk, max_nodes - n_nodes))
         n_nodes += done
         unresolved = max(unresolved, too_deep)
-        if value > threshold:
+        if value > attainable:
             u = ascend(point)
             candidates.append(u)
-            threshold = _MARGIN * max(objective.value(u), value)
-    open_bounds = np.minimum(stack.bounds[: stack.n_open], objective.lipschitz)
+            threshold = objective.upper(_MARGIN * max(objective.value(u), value) + 8.0 * stack.margin)
     finished = stack.n_open == 0 and unresolved == 0.0
+    unresolved = max(unresolved, stack.close())
     return Search(
-        upper=max(threshold, unresolved + slack, float(open_bounds.max(initial=0.0)) + slack),
+        upper=max(threshold, objective.upper(unresolved)) if unresolved else threshold,
         candidates=np.array(candidates).reshape(-1, objective.E.shape[1]),
         n_nodes=n_nodes,
         finished=finished,
-        tree=stack.tree() if finished else None,
+        tree=stack.tree(),
     )
-
-
-def rounding_of(objective: NeuronObjective) -> float:
-    """Return a bound on the rounding errors of a search.
-
-    It covers sums of K + r terms, and the rounding of rays at each cut: in an orthant the coefficients of a point are
-    at most its norm, so each cut on the way to a cone moves the points it covers by a few eps at most.
-    """
-    K, r = objective.E.shape
-    rounding: float = (K + 100 * r) * EPS * objective.lipschitz
-    return rounding
-
-
-def record(objective: NeuronObjective, limit: float) -> Tree | None:
-    """Return cones that prove f, up to its slack and rounding, to be at most ``limit``; None if it is not.
-
-    Parameters
-    ----------
-    objective : NeuronObjective
-        The function, of rank r >= 1.
-    limit : float
-        Bound to prove, >= 0.
-    """
-    stack = ConeStack(objective, max_logged=_NO_LIMIT)
-    _, value, _, too_deep = stack.bound(limit, limit, _NO_LIMIT)
-    return None if value > limit or too_deep > 0.0 else stack.tree()

@@ -6,8 +6,8 @@ unit rays v_j and t < 0. For c in [0, 1] and any x with
     g_j = v_j'x - q_j - sum_k c_k t_k e_k'v_j >= 0   for all j
 
 f(u) <= x'u <= ||x||. Such x are x = w + sum_k c_k t_k e_k + P g with a constant w and the inverse P of the matrix of
-the rays, so ||x|| is minimised over c in [0, 1] and g >= 0. The proof does not use P: violations of g >= 0 by rounding,
-recomputed from x and c, are compensated by a multiple of an s with v_j's >= 1.
+the rays, so ||x|| is minimised over c in [0, 1] and g >= 0. The proof does not use P: violations of g >= 0, recomputed
+from x and c, and a margin for their rounding errors are compensated by a multiple of an s with v_j's >= 1.
 
 The kernel is written in loops, as array expressions take ten times as long to compile.
 """
@@ -24,7 +24,7 @@ _SMALL_PIVOT = 1e-12  # smallest pivot in the inversion of the rays
 
 
 @kernel()
-def bound_cone(V, q, Z, e, t, m, limit, x, c, u, matrices, vectors, indices):  # type: ignore[no-untyped-def]
+def bound_cone(V, q, Z, e, t, m, margin, limit, x, c, u, matrices, vectors, indices):  # type: ignore[no-untyped-def]
     """Return a bound on f over a cone: the smallest, or one that is at most ``limit``.
 
     Parameters
@@ -35,8 +35,10 @@ def bound_cone(V, q, Z, e, t, m, limit, x, c, u, matrices, vectors, indices):  #
         The linear part of f at the rays.
     Z, e, t : ndarrays of shape (>= m, r), (>= m, r), (>= m,)
         e_k'v_j, e_k and t_k < 0 of the m lines.
+    margin : float
+        Bound on the rounding errors of g.
     x, c : ndarrays of shape (r,) and (>= m,)
-        Initial values; overwritten by a proof of the bound, up to violations.
+        Initial values; overwritten by a proof of the bound, for `move_out`.
     u : ndarray of shape (r,)
         Overwritten by coefficients a >= 0 of a point of the cone where f is large, zero if there is none.
     matrices, vectors, indices : ndarrays of shape (4, r, r), (6, r), (>= m + 2 r,)
@@ -58,7 +60,7 @@ def bound_cone(V, q, Z, e, t, m, limit, x, c, u, matrices, vectors, indices):  #
     for j in range(r):
         reach = least(reach, dot(V[j], s))
     reach = np.sqrt(dot(s, s)) / reach  # ||s|| for s scaled to v_j's >= 1
-    best = highest * reach
+    best = (highest + margin) * reach
     if best <= limit:
         for i in range(r):
             x[i] = 0.0
@@ -75,14 +77,14 @@ def bound_cone(V, q, Z, e, t, m, limit, x, c, u, matrices, vectors, indices):  #
     for _ in range(_SWEEPS):
         _sweep(e, t, m, P, weight, x, c, g)
         if np.sqrt(dot(x, x)) <= limit:
-            best = least(best, _proven(V, q, Z, t, m, x, c, reach))
+            best = least(best, _proven(V, q, Z, t, m, margin, x, c, reach))
             if best <= limit:
                 return best
     if _relaxed_value(V, q, e, t, m, x, P, u, point) <= limit:
-        best = least(best, _pivot(V, q, Z, e, t, m, limit, x, c, u, P, g, weight, reach, Q, R, d, y, point, indices))
+        best = least(best, _pivot(V, q, Z, e, t, m, margin, limit, x, c, u, P, g, weight, reach, Q, R, d, y, point, indices))
         if best <= limit:
             return best
-    return least(best, _proven(V, q, Z, t, m, x, c, reach))
+    return least(best, _proven(V, q, Z, t, m, margin, x, c, reach))
 
 
 @kernel()
@@ -116,12 +118,37 @@ def _shortfall(v, q, Z, t, m, x, c, j):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _proven(V, q, Z, t, m, x, c, reach):  # type: ignore[no-untyped-def]
+def _proven(V, q, Z, t, m, margin, x, c, reach):  # type: ignore[no-untyped-def]
     """Return the bound that x and c prove: ||x|| plus the compensation of the largest violation."""
+    return np.sqrt(dot(x, x)) + _violation(V, q, Z, t, m, margin, x, c) * reach
+
+
+@kernel()
+def _violation(V, q, Z, t, m, margin, x, c):  # type: ignore[no-untyped-def]
+    """Return the largest violation of g >= 0, with the margin."""
     violation = 0.0
     for j in range(len(q)):
-        violation = largest(violation, _shortfall(V[j], q[j], Z, t, m, x, c, j))
-    return np.sqrt(dot(x, x)) + violation * reach
+        violation = largest(violation, _shortfall(V[j], q[j], Z, t, m, x, c, j) + margin)
+    return violation
+
+
+@kernel()
+def move_out(V, q, Z, t, m, margin, x, c, s):  # type: ignore[no-untyped-def]
+    """Move x along the sum s of the rays until g >= 0 holds by the margin, and return ||x||, the bound proven.
+
+    s is a work array.
+    """
+    r, least_product = len(q), np.inf
+    for i in range(r):
+        s[i] = 0.0
+        for j in range(r):
+            s[i] += V[j, i]
+    for j in range(r):
+        least_product = least(least_product, dot(V[j], s))
+    step = _violation(V, q, Z, t, m, margin, x, c) / least_product
+    for i in range(r):
+        x[i] += step * s[i]
+    return np.sqrt(dot(x, x))
 
 
 @kernel()
@@ -171,7 +198,7 @@ def _sweep(e, t, m, P, weight, x, c, g):  # type: ignore[no-untyped-def]
 
 @kernel()
 def _pivot(  # type: ignore[no-untyped-def]
-    V, q, Z, e, t, m, limit, x, c, u, P, g, weight, reach, Q, R, d, y, point, indices
+    V, q, Z, e, t, m, margin, limit, x, c, u, P, g, weight, reach, Q, R, d, y, point, indices
 ):
     """Minimise ||x|| by an active-set method: x is made orthogonal to the columns of the free variables.
 
@@ -209,7 +236,7 @@ def _pivot(  # type: ignore[no-untyped-def]
         _move(e, t, m, P, weight, x, c, g, d, basic, n, step, leaving)
         size = np.sqrt(dot(x, x))
         if size <= limit:
-            best = least(best, _proven(V, q, Z, t, m, x, c, reach))
+            best = least(best, _proven(V, q, Z, t, m, margin, x, c, reach))
             if best <= limit:
                 break
         if leaving >= 0:

@@ -1,6 +1,10 @@
 """The open cones of branch and bound, and the kernel that bounds the last one and cuts it in two.
 
 A node takes only thousands of operations, for which NumPy would be a hundred times slower.
+
+Rays are integer vectors, as in certificates: a cut adds small multiples of two rays. The kernel keeps them in float64,
+rounded beyond 2^53. In an orthant no sum of rays cancels, so that each entry's relative error grows by a few roundings
+a cut.
 """
 
 from typing import NamedTuple
@@ -10,55 +14,67 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray
-from cvxrelu.pricing.cone_kernel import bound_cone, dot, largest, least
+from cvxrelu.numerics.rounding import EPS
+from cvxrelu.pricing.cone_kernel import bound_cone, dot, largest, least, move_out
 from cvxrelu.pricing.neuron_problem import NeuronObjective, Tree
 from cvxrelu.runtime.compilation import kernel
 
 _SHORTEST = 0.1  # smallest fraction of an edge on either side of a cut
 _EVEN = 0.1  # weight of an edge's error itself, relative to its coefficients in the point that attains the bound
-_DEPTH = 1000  # largest number of open cones beyond the initial ones
+_DEPTH = 256  # cuts above a cone
+_LONGEST = 1e280  # largest entry of a ray
+_COARSE = 0.1  # relative change of the ratio of two multiples that makes them smaller
+_MULTIPLE = 65535.0  # largest multiple of a ray
+_EXACT = 2.0**53  # integers below are exact in float64
 _TIE = 1e-9  # sums of a line's products with the rays this small have no reliable sign
 _PART = 1024  # cones in a part of the log
 
 
 class ConeStack:
-    """A stack of open cones, with a log of the bounded ones if ``max_logged > 0``.
+    """A stack of open cones, with a log of those bounded and cut.
 
     Attributes
     ----------
-    axes : ndarray of shape (r, r)
-        Orthonormal rows. The initial cones are their orthants; the bits of i give the signs of the rays of the i-th.
     n_open : int
         Number of open cones.
-    bounds : ndarray of shape (>= n_open,)
-        Known bounds of the open cones; with a log, infinite for the initial ones, so that x and c alone prove the bound
-        of a leaf.
+    margin : float
+        Bound on the rounding errors in a cone of depth 64.
+
+    Parameters
+    ----------
+    objective : NeuronObjective
+        The function. The initial cones are the orthants; the bits of i give the signs of the rays of the i-th.
+    max_logged : int
+        Numbers in the log at which it is dropped.
     """
 
     def __init__(self, objective: NeuronObjective, *, max_logged: int) -> None:
         (K, r), tau = objective.E.shape, objective.tau
         self._E, self._tau = np.ascontiguousarray(objective.E), tau
-        self.axes: FloatArray = np.ascontiguousarray(np.linalg.eigh((self._E.T * np.abs(tau)) @ self._E)[1].T)
-        lipschitz = objective.lipschitz
-        signs = np.where(np.arange(2**r)[:, None] >> np.arange(r) & 1, 1.0, -1.0)
-        self.n_open, size = 2**r, 2**r + _DEPTH
+        self._signs = np.where(np.arange(2**r)[:, None] >> np.arange(r) & 1, 1.0, -1.0)
+        self.n_open, size = 2**r, 2**r + _DEPTH + 1
         self._cones, self._linear, self._xs = np.zeros((size, r, r)), np.zeros((size, r)), np.zeros((size, r))
-        self._segments = np.zeros((size, 4), dtype=np.int64)
-        self._cones[: 2**r] = signs[:, :, None] * self.axes
+        self._segments = np.zeros((size, 5), dtype=np.int64)
+        self._cones[: 2**r] = self._signs[:, :, None] * np.eye(r)
         self._linear[: 2**r] = objective.w0
-        self._xs[: 2**r] = lipschitz * self._cones[: 2**r].sum(axis=1)
-        self._segments[: 2**r] = 0, int(np.count_nonzero(tau < 0.0)), int(np.count_nonzero(tau > 0.0)), 1
+        # Errors of sums of K and r products for the function and its parts, and of the rays in a cone of depth 0 and 1.
+        rounding = EPS * objective.size
+        spread = 2.0 + 2.0 * np.sqrt(float(r))  # of a product known to be of one sign on a larger cone
+        self._margins = rounding * np.array([2.0 * K + spread * (r + 10.0) + 0.5 * objective.n_terms, 2.5 * spread])
+        self.margin = float(self._margins @ (1.0, 64.0))
+        # At any c, q_j is at most this on the j-th ray of an orthant.
+        self._corner = np.abs(objective.w0) + np.abs(tau) @ np.abs(self._E) + self._margins[0]
+        self._xs[: 2**r] = self._signs * self._corner
+        self._segments[: 2**r] = 0, int(np.count_nonzero(tau < 0.0)), int(np.count_nonzero(tau > 0.0)), 1, 0
         self._segments[0, 3] = 0
-        logged = max_logged > 0
-        self.bounds = np.full(size, np.inf if logged else lipschitz)
         order = np.argsort(tau, kind="stable")
         self._pool = order[tau[order] != 0.0]
         self._pool_c = np.zeros(len(self._pool))
-        self._parts: list[_Part] | None = [] if logged else None
+        self._parts: list[_Part] | None = []
         self._max_logged = max_logged  # numbers left before the log is dropped
-        self._log = _empty_log(logged, K, r)
+        self._log = _empty_log(_PART, K, r)
         self._cone = np.zeros(r), np.zeros(K), np.zeros(K, dtype=np.int64), np.zeros((K, r))
-        self._scratch = np.empty((K, r)), np.empty(K), np.empty((5, r, r)), np.empty((10, r)), np.empty(K + 2 * r, int)
+        self._scratch = np.empty((K, r)), np.empty(K), np.empty((6, r, r)), np.empty((10, r)), np.empty(K + 2 * r, int)
 
     @staticmethod
     def compile() -> None:
@@ -71,108 +87,107 @@ class ConeStack:
         Returns the number of cones bounded, the largest value of f found, its point, and the largest bound of cones too
         deep to be cut.
         """
-        point, values = np.zeros(len(self.axes)), np.array([-np.inf, 0.0])
+        point, values = np.zeros(self._E.shape[1]), np.array([-np.inf, 0.0])
         counts = np.array([self.n_open, 0, 0, 0])
-        while _more(counts, values, threshold, max_nodes):
-            needed = self._segments[counts[0] - 1, :3] @ (1, 2, 2)  # its lines, and those shared by its halves
-            if needed > len(self._pool):
-                self._pool, self._pool_c = (np.resize(each, 2 * needed) for each in (self._pool, self._pool_c))
-            _search(
-                self._E,
-                self._tau,
-                self._cones,
-                self._linear,
-                self._xs,
-                self.bounds,
-                self._segments,
-                self._pool,
-                self._pool_c,
-                *self._cone,
-                limit,
-                threshold,
-                max_nodes,
-                counts,
-                values,
-                point,
-                *self._log,
-                *self._scratch,
-            )
-            self._take_log(counts)
+        while counts[0] > 0 and counts[1] < max_nodes and values[0] <= threshold:
+            self._run(limit, threshold, max_nodes, counts, values, point)
         self.n_open, done = int(counts[0]), int(counts[1])
         return done, float(values[0]), point, float(values[1])
 
-    def _take_log(self, counts: NDArray[np.int64]) -> None:
-        """Move the kernel's log to the parts, or drop the whole log if it is too long."""
+    def close(self) -> float:
+        """Make every open cone a leaf, with the proof of the cone that it is a part of; return the largest bound."""
+        point, values = np.zeros(self._E.shape[1]), np.array([-np.inf, 0.0])
+        counts, n_orthants = np.array([self.n_open, 0, 0, 0]), int(np.sum(self._segments[: self.n_open, 4] == 0))
+        n_others = self.n_open - n_orthants
+        while counts[1] < n_others:
+            self._run(-np.inf, np.inf, n_others, counts, values, point, closing=1)
+        self.n_open = 0
+        if n_orthants == 0:
+            return float(values[1])
+        if self._parts is not None:
+            points = (self._signs * self._corner)[:n_orthants][::-1]
+            self._append(_Part(np.zeros((n_orthants, 5), dtype=np.int64), points, np.empty(0, dtype=int), np.empty(0)))
+        return max(float(values[1]), float(np.linalg.norm(self._corner)) * (1.0 + 1e-14))
+
+    def _run(
+        self,
+        limit: float,
+        threshold: float,
+        max_nodes: int,
+        counts: NDArray[np.int64],
+        values: FloatArray,
+        point: FloatArray,
+        closing: int = 0,
+    ) -> None:
+        """Call the kernel, which returns when pool or log are too short, and take its log."""
+        needed = self._segments[counts[0] - 1, :3] @ (1, 2, 2)  # its lines, and those shared by its halves
+        if needed > len(self._pool):
+            self._pool, self._pool_c = (np.resize(each, 2 * needed) for each in (self._pool, self._pool_c))
+        stack = self._cones, self._linear, self._xs, self._segments, self._pool, self._pool_c
+        limits = self._margins, limit, threshold, max_nodes, closing
+        _search(
+            self._E, self._tau, *stack, *self._cone, *limits, counts, values, point, *self._log, *self._scratch
+        )
         nodes, n_leaf = int(counts[2]), int(counts[3])
         counts[2:] = 0
-        if self._parts is None or nodes == 0:
-            return
-        log = self._log
-        multipliers = log.lines[:n_leaf].copy(), log.values[:n_leaf].copy()
-        self._parts.append(_Part(log.numbers[:nodes].copy(), log.reals[:nodes].copy(), *multipliers))
-        self._max_logged -= nodes * log.reals.shape[1] + n_leaf
+        if self._parts is not None and nodes:
+            numbers, points, lines, c = self._log
+            leaves = numbers[:nodes, 2] == 0
+            self._append(_Part(numbers[:nodes].copy(), points[:nodes][leaves], lines[:n_leaf].copy(), c[:n_leaf].copy()))
+
+    def _append(self, part: "_Part") -> None:
+        """Add a part to the log, or drop the whole log if it is too long."""
+        assert self._parts is not None
+        self._parts.append(part)
+        self._max_logged -= part.numbers.size + part.points.size + 2 * len(part.lines)
         if self._max_logged < 0:
-            self._parts, self._log = None, _empty_log(False, *self._cone[3].shape)
+            self._parts, self._log = None, _empty_log(0, *self._cone[3].shape)
 
     def tree(self) -> Tree | None:
-        """Return the bounded cones with the proofs of the leaves' bounds.
-
-        None without a log, or if it exceeded ``max_logged`` numbers.
-        """
-        if self._parts is None or not self._parts:
+        """Return the cones bounded, with the proofs of the leaves' bounds; None if the log was dropped."""
+        if self._parts is None:
             return None
-        numbers, reals, lines, values = (np.concatenate(each) for each in zip(*self._parts, strict=True))
-        cut = numbers[:, 2] < 0
-        starts = np.cumsum([0, *numbers[~cut, 2]])
-        multipliers = sp.csr_array((values, lines, starts), shape=(len(starts) - 1, len(self._E)))
+        numbers, points, lines, values = (np.concatenate(each) for each in zip(*self._parts, strict=True))
+        starts = np.cumsum([0, *numbers[numbers[:, 2] == 0, 4]])
+        multipliers = sp.csr_array((values, lines, starts), shape=(len(points), len(self._E)))
         multipliers.sort_indices()
-        return Tree(
-            axes=self.axes,
-            cuts=numbers[:, :2].astype(np.uint8),
-            fractions=reals[cut, 0],
-            points=reals[~cut],
-            multipliers=multipliers,
-        )
+        return Tree(cuts=numbers[:, :4].astype(np.uint16), points=points, multipliers=multipliers)
 
 
 class _Part(NamedTuple):
-    """A part of the log as `_search` writes it.
+    """A part of the log.
 
     Attributes
     ----------
-    numbers, reals : ndarrays of shape (N, 3) and (N, r)
-        For a cone cut at the edge (a, b): (a, b, -1), and the fraction of the edge in the first column. For a leaf:
-        (0, 0, k), and x.
+    numbers : ndarray of shape (N, 5)
+        (a, b, alpha, beta, 0) for a cone that is cut, (0, 0, 0, 0, k) for a leaf.
+    points : ndarray of shape (L, r)
+        x of the leaves; the kernel writes a row for each cone.
     lines, values : ndarrays
         For the leaves in turn, k lines and their c.
     """
 
     numbers: NDArray[np.int64]
-    reals: FloatArray
+    points: FloatArray
     lines: NDArray[np.int64]
     values: FloatArray
 
 
-def _empty_log(logged: bool, K: int, r: int) -> _Part:
+def _empty_log(nodes: int, K: int, r: int) -> _Part:
     """Return arrays for a part of the log, of length zero without a log."""
-    nodes, n_leaf = (_PART, K * _PART // 16 + K) if logged else (0, 0)
+    n_leaf = K * nodes // 16 + K if nodes else 0
     return _Part(
-        np.empty((nodes, 3), dtype=np.int64),
+        np.empty((nodes, 5), dtype=np.int64),
         np.empty((nodes, r)),
         np.empty(n_leaf, dtype=np.int64),
         np.empty(n_leaf),
     )
 
 
-def _more(counts: NDArray[np.int64], values: FloatArray, threshold: float, max_nodes: int) -> bool:
-    """Return whether cones remain to be bounded; `_search` also returns if pool or log are too short."""
-    return bool(counts[0] > 0 and counts[1] < max_nodes and values[0] <= threshold)
-
-
 @kernel(
-    "(float64[:, ::1], float64[::1], float64[:, :, ::1], float64[:, ::1], float64[:, ::1], float64[::1],"
+    "(float64[:, ::1], float64[::1], float64[:, :, ::1], float64[:, ::1], float64[:, ::1],"
     "int64[:, ::1], int64[::1], float64[::1], float64[::1], float64[::1], int64[::1], float64[:, ::1],"
-    "float64, float64, int64, int64[::1], float64[::1], float64[::1],"
+    "float64[::1], float64, float64, int64, int64, int64[::1], float64[::1], float64[::1],"
     "int64[:, ::1], float64[:, ::1], int64[::1], float64[::1],"
     "float64[:, ::1], float64[::1], float64[:, :, ::1], float64[:, ::1], int64[::1])"
 )
@@ -182,7 +197,6 @@ def _search(  # type: ignore[no-untyped-def]
     cones,
     linear,
     xs,
-    bounds,
     segments,
     pool,
     pool_c,
@@ -190,14 +204,16 @@ def _search(  # type: ignore[no-untyped-def]
     c,
     lines,
     Z,
+    margins,
     limit,
     threshold,
     max_nodes,
+    closing,
     counts,
     values,
     best_u,
     numbers,
-    reals,
+    points,
     leaf_lines,
     leaf_c,
     e,
@@ -208,27 +224,31 @@ def _search(  # type: ignore[no-untyped-def]
 ):
     """Bound up to ``max_nodes`` cones of the stack, or until pool or log are too short for the next one.
 
-    The lines of a cone are those in its segment of the pool (first, number with tau < 0, number with tau > 0). The
-    halves of a cone share a segment, and the half bounded first must not change it.
+    The lines of a cone are those in its segment (first, number with tau < 0, number with tau > 0, shared, depth) of the
+    pool. The halves of a cone share their lines, and the half bounded first must not change them.
 
+    ``margins``: bounds of rounding errors, and their growth with depth. With ``closing``, every cone becomes a leaf.
     ``counts`` and ``values`` are read and overwritten. ``counts``: numbers of open cones, bounded cones, logged cones
-    and logged multipliers. ``values``: the largest value of f found, at ``best_u``, and the largest bound of cones too
-    deep to be cut. The log is as in `_Part`, of length zero if there is none. The arguments after it are work arrays.
+    and logged multipliers. ``values``: the largest value of f found, at ``best_u``, and the largest bound of cones
+    closed or too deep to be cut. The log is as in `_Part`, of length zero if there is none. The arguments after it are
+    work arrays.
     """
     r, best, unresolved = len(x), values[0], values[1]
     n_open, n_nodes, n_logged, n_leaf = counts[0], counts[1], counts[2], counts[3]
-    V, base, q, u, middle = matrices[4], vectors[6], vectors[7], vectors[8], vectors[9]
+    V, W, base, q, u, middle = matrices[4], matrices[5], vectors[6], vectors[7], vectors[8], vectors[9]
     while n_open > 0 and n_nodes < max_nodes and best <= threshold:
-        first, n_concave, n_convex = segments[n_open - 1, 0], segments[n_open - 1, 1], segments[n_open - 1, 2]
-        shared = segments[n_open - 1, 3]
+        segment = segments[n_open - 1]
+        first, n_concave, n_convex, shared, depth = segment[0], segment[1], segment[2], segment[3], segment[4]
         if first + 2 * (n_concave + n_convex) > len(pool):
             break
         if len(numbers) > 0 and (n_logged == len(numbers) or n_leaf + n_concave + n_convex > len(leaf_lines)):
             break
         n_open, n_nodes = n_open - 1, n_nodes + 1
-        _copy_matrix(cones[n_open], V)
+        _copy_matrix(cones[n_open], W)
+        longest = _normalize(W, V)
         _copy(linear[n_open], base)
         _copy(xs[n_open], x)
+        margin = margins[0] + margins[1] * depth
         m = _classify(E, tau, V, pool, pool_c, first, first + n_concave, 0, base, lines, Z, e, t, c)
         mixed = _classify(
             E, tau, V, pool, pool_c, first + n_concave, first + n_concave + n_convex, m, base, lines, Z, e, t, c
@@ -243,69 +263,123 @@ def _search(  # type: ignore[no-untyped-def]
             if value > best:
                 best = value
                 _copy(V[j], best_u)
-        bound = least(bound_cone(V, q, Z, e, t, m, limit, x, c, u, matrices, vectors, indices), bounds[n_open])
-        if bound <= limit:
+        bound = np.inf
+        if closing == 0:
+            bound = bound_cone(V, q, Z, e, t, m, margin, limit, x, c, u, matrices, vectors, indices)
+        if bound > limit and closing == 0:
+            value = _value(V, base, e, t, mixed, u, middle)
+            if value > best:
+                best = value
+                _copy(middle, best_u)
+        if bound <= limit or closing == 1 or depth >= _DEPTH or longest > _LONGEST:
             if len(numbers) > 0:
-                n_leaf = _log_leaf(Z, c, lines, m, x, numbers[n_logged], reals[n_logged], leaf_lines, leaf_c, n_leaf)
+                room = limit - largest(bound - np.sqrt(dot(x, x)), 0.0)
+                start, n_leaf = n_leaf, _log_multipliers(W, Z, e, t, x, c, lines, m, room, leaf_lines, leaf_c, n_leaf, u)
+            proven = move_out(V, q, Z, t, m, margin, x, c, u)
+            if bound > limit:
+                unresolved = largest(unresolved, proven)
+            if len(numbers) > 0:
+                number = numbers[n_logged]
+                number[0], number[1], number[2], number[3], number[4] = 0, 0, 0, 0, n_leaf - start
+                _copy(x, points[n_logged])
                 n_logged += 1
             continue
-        value = _value(V, base, e, t, mixed, u, middle)
-        if value > best:
-            best = value
-            _copy(middle, best_u)
-        if n_open + 2 > len(cones):
-            unresolved = largest(unresolved, bound)
-            continue
         a, b, fraction = _cut(V, Z, t, m, mixed, u)
+        alpha, beta = _multiples(W, a, b, fraction)
         if len(numbers) > 0:
-            _log_cut(a, b, fraction, numbers[n_logged], reals[n_logged])
+            number = numbers[n_logged]
+            number[0], number[1], number[2], number[3], number[4] = a, b, alpha, beta, 0
             n_logged += 1
-        _unit_between(V[a], V[b], fraction, middle)
         start = first + n_concave + n_convex if shared else first
         for k in range(mixed):
             pool[start + k], pool_c[start + k] = lines[k], c[k]
         for half in range(2):
-            _copy_matrix(V, cones[n_open])
-            _copy(middle, cones[n_open, a if half == 0 else b])
+            _copy_matrix(W, cones[n_open])
+            for i in range(r):
+                cones[n_open, a if half == 0 else b, i] = alpha * W[a, i] + beta * W[b, i]
             _copy(base, linear[n_open])
             _copy(x, xs[n_open])
-            bounds[n_open] = bound
             segment = segments[n_open]
-            segment[0], segment[1], segment[2], segment[3] = start, m, mixed - m, half
+            segment[0], segment[1], segment[2], segment[3], segment[4] = start, m, mixed - m, half, depth + 1
             n_open += 1
     counts[0], counts[1], counts[2], counts[3] = n_open, n_nodes, n_logged, n_leaf
     values[0], values[1] = best, unresolved
 
 
 @kernel()
-def _unit_between(first, second, fraction, middle):  # type: ignore[no-untyped-def]
-    """Write the normalised convex combination of two vectors."""
-    size = 0.0
-    for i in range(len(middle)):
-        middle[i] = (1.0 - fraction) * first[i] + fraction * second[i]
-        size += middle[i] * middle[i]
-    for i in range(len(middle)):
-        middle[i] /= np.sqrt(size)
+def _normalize(W, V):  # type: ignore[no-untyped-def]
+    """Write the unit rows of W into V, and return the largest absolute entry of W."""
+    longest = 0.0
+    for j in range(len(W)):
+        top = 0.0
+        for i in range(len(W)):
+            top = largest(top, abs(W[j, i]))
+        size = 0.0
+        for i in range(len(W)):
+            V[j, i] = W[j, i] / top
+            size += V[j, i] * V[j, i]
+        size = np.sqrt(size)
+        for i in range(len(W)):
+            V[j, i] /= size
+        longest = largest(longest, top)
+    return longest
 
 
 @kernel()
-def _log_cut(a, b, fraction, number, real):  # type: ignore[no-untyped-def]
-    number[0], number[1], number[2], real[0] = a, b, -1, fraction
+def _multiples(W, a, b, fraction):  # type: ignore[no-untyped-def]
+    """Return small integers whose multiples of the rays a and b sum to a ray near ``fraction`` of the edge."""
+    first, second = (1.0 - fraction) / np.sqrt(dot(W[a], W[a])), fraction / np.sqrt(dot(W[b], W[b]))
+    ratio = largest(first, second) / least(first, second)
+    few = 1.0
+    many = float(int(ratio + 0.5))
+    while abs(many - few * ratio) > _COARSE * few * ratio and (few + 1.0) * ratio < _MULTIPLE:
+        few += 1.0
+        many = float(int(few * ratio + 0.5))
+    many = least(many, _MULTIPLE)
+    if first < second:
+        return int(few), int(many)
+    return int(many), int(few)
 
 
 @kernel()
-def _log_leaf(Z, c, lines, m, x, number, real, leaf_lines, leaf_c, n_leaf):  # type: ignore[no-untyped-def]
-    """Log x and the multipliers that the signs of their lines' products do not imply; return the new ``n_leaf``."""
-    number[0], number[1], number[2] = 0, 0, -n_leaf
+def _mantissa(number):  # type: ignore[no-untyped-def]
+    """Return a number >= 1 divided by the power of two that makes it at least 1/2 and less than 1."""
+    while number >= _EXACT:
+        number *= 1.0 / _EXACT
+    while number >= 1.0:
+        number *= 0.5
+    return number
+
+
+@kernel()
+def _log_multipliers(W, Z, e, t, x, c, lines, m, room, leaf_lines, leaf_c, n_leaf, weights):  # type: ignore[no-untyped-def]
+    """Log the multipliers of a leaf that the signs of their lines' products do not imply; return the new ``n_leaf``.
+
+    The sign is that of the sum of products with the rays, each divided by a power of two of at least its largest entry.
+    Multipliers are replaced by those implied as long as ||x|| stays below ``room``. ``weights`` is a work array.
+    """
+    tie, square = _TIE, dot(x, x)
+    for j in range(len(x)):
+        top = 0.0
+        for i in range(len(x)):
+            top = largest(top, abs(W[j, i]))
+        mantissa = _mantissa(top)
+        weights[j] = np.sqrt(dot(W[j], W[j])) / top * mantissa
+        if top >= _EXACT and (mantissa < 0.5 + _TIE or mantissa > 1.0 - _TIE):
+            tie = np.inf  # rounding may have changed the power
     for k in range(m):
-        multiplier, side = largest(0.0, least(1.0, c[k])), 0.0
-        for j in range(len(x)):
-            side += Z[k, j]
-        if multiplier != (1.0 if side > 0.0 else 0.0) or -_TIE <= side <= _TIE:
-            leaf_lines[n_leaf], leaf_c[n_leaf] = lines[k], multiplier
+        c[k] = largest(0.0, least(1.0, c[k]))
+        side = dot(Z[k], weights)
+        implied = 1.0 if side > 0.0 else 0.0
+        step = (implied - c[k]) * t[k]
+        longer = square + step * (2.0 * dot(e[k], x) + step)
+        if step != 0.0 and room > 0.0 and longer <= room * room:
+            square, c[k] = longer, implied
+            for i in range(len(x)):
+                x[i] += step * e[k, i]
+        if c[k] != implied or -tie <= side <= tie:
+            leaf_lines[n_leaf], leaf_c[n_leaf] = lines[k], c[k]
             n_leaf += 1
-    number[2] += n_leaf
-    _copy(x, real)
     return n_leaf
 
 

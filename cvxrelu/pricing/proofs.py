@@ -1,6 +1,6 @@
 """Proofs of max over ||u|| <= 1 of |t'(Xu)_+| <= lam, as arrays of a certificate file."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -8,113 +8,140 @@ from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.numerics.rounding import EPS
-from cvxrelu.pricing.branch_and_bound import record, rounding_of
-from cvxrelu.pricing.neuron_problem import Cones, Multipliers, NeuronObjective, RowLines, Tree
+from cvxrelu.numerics.rows import row_norms
+from cvxrelu.pricing.bounds import maximum_over_lines
+from cvxrelu.pricing.neuron_problem import Multipliers, NeuronBound, RowLines, Tree
+from cvxrelu.pricing.relaxation import quadratic_bound
 
-_MARGIN = 1e-10  # relative shrinkage of t, so that the proof need not attain the maximum itself
-_ROUNDING = 1e-14  # relative tolerance for multiples of t
+Arrays = dict[str, NDArray[Any]]
+
+_SMALLEST = 1.0 - 1e-6  # factor of t; a smaller one means that lam is not proven
+_NO_PROOF = "no proof was kept of the bound over networks of any width"
 
 
-def cone_proof(
-    X: FloatArray, t: FloatArray, lam: float, kept: Cones | None = None
-) -> tuple[float, dict[str, NDArray[Any]]]:
-    """Return s < 1 and the arrays of a proof by cones that the maximum of |s t'(Xu)_+| is at most lam.
+class GlobalProof(NamedTuple):
+    """A proof that the maximum is at most lam, in exact arithmetic.
 
-    The cones are those kept by a search for a multiple of t, or else those of a new search. 1 - s is 1e-10 plus a bound
-    on the errors of rounding and of joining nearly parallel rows.
+    Attributes
+    ----------
+    kind : str
+        "cones", "maximum" or "relaxation".
+    t : ndarray of shape (n,)
+        The dual variable of the proof: the given one times a factor of at most 1.
+    sizes : dict of str to int
+        The sizes that certificate_format.md lists: rank, lines and those of the kind.
+    arrays : dict of str to ndarray
+        The arrays that it lists: basis, lines, row_lines, row_sizes and those of the kind.
+    """
+
+    kind: str
+    t: FloatArray
+    sizes: dict[str, int]
+    arrays: Arrays
+
+
+def global_proof(X: FloatArray, t: FloatArray, lam: float, bound: NeuronBound | None) -> GlobalProof:
+    """Return a proof that the maximum of |s t'(Xu)_+| is at most lam, for some s <= 1 near 1.
+
+    Nothing is searched: 1 - s covers the errors of rounding and of joining nearly parallel rows.
 
     Parameters
     ----------
     X : ndarray of shape (n, d)
         The data.
     t : ndarray of shape (n,)
-        The dual variable; its maximum is known to be at most lam.
+        The dual variable.
     lam : float > 0
         The bound.
-    kept : Cones, optional
-        Cones of a search that proved the bound.
+    bound : NeuronBound or None
+        A bound with its proof, for a multiple of t and for the same rows, or rows whose copies are merged. None if t
+        vanishes.
 
     Raises
     ------
     ValueError
-        If the maximum is larger.
+        If there is no proof, or if it is of a larger bound or for other rows.
     """
-    scale = 1.0
-    if t[X.any(axis=1)].any():
-        lines = RowLines(X)
-        basis, row_lines = lines.basis, lines.row_lines()
-        objectives = [lines.objective(sign * t) for sign in (1.0, -1.0)]
-    else:  # the function vanishes: no line, and any axis
-        basis, row_lines = np.eye(X.shape[1], 1), np.zeros(len(X), dtype=np.int64)
-        objectives = 2 * [NeuronObjective(E=np.empty((0, 1)), tau=np.empty(0), w0=np.zeros(1), slack=0.0)]
-    factor = _shrinkage(max(objective.slack + rounding_of(objective) for objective in objectives), lam)
-    plus: Tree | None
-    minus: Tree | None
-    if kept is not None and _matches(kept, t, basis, objectives[0].E):
-        plus, minus, scale = kept.plus, kept.minus, float(np.linalg.norm(t) / np.linalg.norm(kept.t))
-    else:
-        plus, minus = (record(objective, lam / factor - objective.slack) for objective in objectives)
-    if plus is None or minus is None:
-        raise ValueError("the maximum of |t'(Xu)_+| is above lam, so there is no proof to save")
-    multipliers = sp.vstack([plus.multipliers, minus.multipliers], format="csr")
-    return factor, {
-        **_line_arrays(basis, objectives[0], row_lines),
-        "axes": plus.axes.astype("<f8"),
+    if not t[X.any(axis=1)].any():  # the function vanishes: one line with no row on it
+        zeros = np.zeros(len(X))
+        line = {"basis": np.eye(1, X.shape[1]), "lines": np.ones((1, 1)), "row_lines": zeros, "row_sizes": zeros}
+        return _proof("maximum", t, line)
+    if bound is None or bound.t is None or bound.lines is None:
+        raise ValueError(f"{_NO_PROOF}: save the certificate that the search returned")
+    lines = bound.lines.of(X)
+    if bound.method == "exact":
+        objective = lines.objective(t)
+        rounding = (len(objective.E) + objective.n_terms + 50.0) * EPS * objective.size
+        s = _factor(lam, maximum_over_lines(lines, t)[0] + rounding)
+        return _proof("maximum", s * t, _line_arrays(lines))
+    if bound.proof is None:
+        raise ValueError(f"{_NO_PROOF}: it has too many cones")
+    prove = _cones if isinstance(bound.proof[0], Tree) else _relaxation
+    return prove(lines, t, lam, _ratio(lines, t, bound), *bound.proof)
+
+
+def _ratio(lines: RowLines, t: FloatArray, bound: NeuronBound) -> float:
+    """Return the t of the file over the t of the bound, whose sums over the rows of each line must agree."""
+    assert bound.lines is not None
+    assert bound.t is not None
+    given, kept = ([part.plus @ u, part.minus @ u] for part, u in ((lines, t), (bound.lines, bound.t)))
+    ratio = float(np.abs(given).sum() / np.abs(kept).sum())
+    objective = lines.objective(t)
+    if np.abs(given - ratio * np.array(kept)).sum() > (0.5 * objective.n_terms + 40.0) * EPS * objective.size:
+        raise ValueError("the proof of the bound over networks of any width is for other rows or another dual point")
+    return ratio
+
+
+def _cones(lines: RowLines, t: FloatArray, lam: float, ratio: float, plus: Tree, minus: Tree) -> GlobalProof:
+    """Return the proof by the cones of a search."""
+    points = np.concatenate([plus.points, minus.points])
+    largest = float(row_norms(points).max()) * (1.0 + 2.0 * points.shape[1] * EPS)
+    s = _factor(lam, lines.objective(t).upper(ratio * largest))
+    multipliers = sp.vstack([plus.multipliers, minus.multipliers], format="coo")
+    arrays = {
         "cuts": np.concatenate([plus.cuts, minus.cuts]),
-        "shares": np.concatenate([plus.fractions, minus.fractions]).astype("<f8"),
-        "leaf_points": (factor * scale * np.concatenate([plus.points, minus.points])).astype("<f8"),
-        "leaf_values": multipliers.data.astype("<f8"),
-        "leaf_lines": multipliers.indices.astype("<i8"),
-        "leaf_starts": multipliers.indptr.astype("<i8"),
+        "points": s * ratio * points,
+        "multipliers": multipliers.data,
+        "places": np.column_stack([multipliers.row, multipliers.col]),
     }
+    return _proof("cones", s * t, _line_arrays(lines) | arrays)
 
 
-def relaxation_proof(
-    X: FloatArray, t: FloatArray, lam: float, proven: tuple[FloatArray, Multipliers, Multipliers]
-) -> tuple[float, dict[str, NDArray[Any]]]:
-    """Return s < 1 and the arrays of a proof by relaxation that the maximum of |s t'(Xu)_+| is at most lam.
+def _relaxation(
+    lines: RowLines, t: FloatArray, lam: float, ratio: float, plus: Multipliers, minus: Multipliers
+) -> GlobalProof:
+    """Return the proof by multipliers of a relaxation."""
 
-    Parameters
-    ----------
-    X, t, lam : ndarray of shape (n, d), ndarray of shape (n,), float > 0
-        The data, the dual variable and the bound that the multipliers prove.
-    proven : tuple of ndarray (n,), Multipliers, Multipliers
-        A multiple of t, and its multipliers, as `NeuronBound` has them.
-    """
-    scale = float(np.linalg.norm(t) / np.linalg.norm(proven[0]))
-    lines = RowLines(X)
-    objective, r = lines.objective(t), lines.rank
-    parts = {name: scale * np.array([getattr(part, name) for part in proven[1:]]) for name in ("rho", "gamma", "delta")}
-    sizes = parts["rho"] + np.abs(parts["gamma"]) + parts["delta"] + np.abs(objective.tau)
-    n_terms = len(X) + len(objective.E) + X.shape[1] + r * r
-    error = objective.slack + 16.0 * n_terms * EPS * float(sizes.sum(axis=1).max())
-    factor = _shrinkage(error, lam)
-    return factor, {
-        **_line_arrays(lines.basis, objective, lines.row_lines()),
-        **{name: (factor * part).astype("<f8") for name, part in parts.items()},
+    def bounds(s: float) -> list[Any]:
+        scaled = (Multipliers(*(s * ratio * part for part in (m.rho, m.gamma, m.delta))) for m in (plus, minus))
+        return [(m, quadratic_bound(lines.objective(sign * t), m)) for sign, m in zip((s, -s), scaled, strict=True)]
+
+    s = _factor(lam, max(bound.upper for _, bound in bounds(1.0)) * (1.0 + 1e-13))
+    final = bounds(s)
+    arrays = {
+        "multipliers": np.array([[bound.rho, m.gamma, m.delta, bound.kappa] for m, bound in final]),
+        "corners": np.array([[bound.nu, bound.mu] for _, bound in final]),
     }
+    return _proof("relaxation", s * t, _line_arrays(lines) | arrays)
 
 
-def _matches(kept: Cones, t: FloatArray, basis: FloatArray, E: FloatArray) -> bool:
-    """Return whether the cones prove a bound for a multiple of t, on the same lines in the same order."""
-    if kept.t.shape != t.shape or not (np.array_equal(kept.lines.basis, basis) and np.array_equal(kept.lines.E, E)):
-        return False
-    units = t / np.linalg.norm(t), kept.t / np.linalg.norm(kept.t)
-    return bool(np.abs(units[0] - units[1]).max() <= _ROUNDING * np.abs(units[0]).max())
+def _factor(lam: float, upper: float) -> float:
+    """Return the factor of t that makes the bound lam."""
+    s = min(1.0, lam / upper * (1.0 - 16.0 * EPS))
+    if s < _SMALLEST:
+        raise ValueError(f"the bound of |t'(Xu)_+| over all u is {upper}, above lam = {lam}")
+    return s
 
 
-def _shrinkage(error: float, lam: float) -> float:
-    return 1.0 / (1.0 + _MARGIN + 2.0 * error / lam)
+def _line_arrays(lines: RowLines) -> Arrays:
+    return {"basis": lines.basis.T, "lines": lines.E, "row_lines": lines.numbers, "row_sizes": lines.sizes}
 
 
-def _line_arrays(
-    basis: FloatArray, objective: NeuronObjective, row_lines: NDArray[np.int64]
-) -> dict[str, NDArray[Any]]:
-    return {"basis": basis.astype("<f8"), "lines": objective.E.astype("<f8"), "row_lines": row_lines.astype("<i8")}
-
-
-def global_proof(
-    X: FloatArray, t: FloatArray, lam: float, bound: Any
-) -> tuple[str, FloatArray, dict[str, int], dict[str, NDArray[Any]]]:
-    """Return the kind of proof, the final t, sizes and arrays of a file of scope global."""
-    raise NotImplementedError("the integer proofs of scope global come with the new search")
+def _proof(kind: str, t: FloatArray, arrays: Arrays) -> GlobalProof:
+    """Return a proof with arrays of the types of the file."""
+    types = {"cuts": "<u2", "row_lines": "<i8", "places": "<i8"}
+    arrays = {name: np.ascontiguousarray(array, dtype=types.get(name, "<f8")) for name, array in arrays.items()}
+    sizes = {"lines": len(arrays["lines"]), "rank": len(arrays["basis"])}
+    if kind == "cones":
+        sizes |= {"cones": len(arrays["cuts"]), "leaves": len(arrays["points"]), "entries": len(arrays["places"])}
+    return GlobalProof(kind, t, sizes, arrays)

@@ -14,6 +14,9 @@ Q = (1/2) sum_k (rho_k - delta_k) e_k e_k'. Its maximum over the ball, without t
 This is jointly convex in t and the multipliers: a semidefinite program with a block of order r + 1 for each sign.
 """
 
+import math
+from typing import NamedTuple
+
 import numpy as np
 import scipy
 
@@ -26,7 +29,6 @@ from cvxrelu.runtime.threads import cvxpy_alone
 
 _LARGEST = 3_000_000  # entries of the products e_k e_k': the program takes minutes and several GB
 _ACCURACY = {"tol_gap_rel": 1e-6, "tol_gap_abs": 1e-7, "tol_feas": 1e-7}
-_TINY = 1e-100
 _SCALING_STEPS = 10
 
 
@@ -120,7 +122,7 @@ def relaxed_maximum(objective: NeuronObjective, multipliers: Multipliers) -> flo
     multipliers : Multipliers
         Any with delta >= 0. m is the smallest that they allow, p = tau + m, and rho is raised to at least p / 2.
     """
-    return quadratic_maximum(objective, multipliers)[0]
+    return quadratic_bound(objective, multipliers).upper
 
 
 def ascended_bound(lines: RowLines, t: FloatArray, *, steps: int = 60) -> NeuronBound:
@@ -135,7 +137,7 @@ def ascended_bound(lines: RowLines, t: FloatArray, *, steps: int = 60) -> Neuron
 
 
 def _bound(lines: RowLines, upper: float, t: FloatArray, plus: Multipliers, minus: Multipliers) -> NeuronBound:
-    return NeuronBound(upper, "relaxation", np.empty((0, len(lines.basis))), multipliers=(t, plus, minus))
+    return NeuronBound(upper, "relaxation", np.empty((0, len(lines.basis))), t=t, lines=lines, proof=(plus, minus))
 
 
 def _ascend(objective: NeuronObjective, steps: int) -> tuple[float, Multipliers]:
@@ -146,24 +148,48 @@ def _ascend(objective: NeuronObjective, steps: int) -> tuple[float, Multipliers]
     for step in range(steps):
         sizes = np.sqrt(np.maximum(np.sum((objective.E @ U) * objective.E, axis=1), EPS))
         multipliers = Multipliers(0.5 * p / sizes, np.zeros_like(p), m)
-        bound, u = quadratic_maximum(objective, multipliers)
-        if bound < best:
-            best, kept = bound, multipliers
+        bound = quadratic_bound(objective, multipliers)
+        if bound.upper < best:
+            best, kept = bound.upper, multipliers
         step_size = 2.0 / (step + 3.0)
-        U = (1.0 - step_size) * U + step_size * np.outer(u, u)
+        U = (1.0 - step_size) * U + step_size * np.outer(bound.u, bound.u)
     return best, kept
 
 
-def quadratic_maximum(objective: NeuronObjective, multipliers: Multipliers) -> tuple[float, FloatArray]:
-    """Return the bound that the multipliers prove, and the maximiser u (r,) of the quadratic function in the ball."""
+class QuadraticBound(NamedTuple):
+    """A quadratic function above f, and its maximum in the unit ball; in exact arithmetic with these very numbers.
+
+    Attributes
+    ----------
+    upper : float
+        The bound on t'(Xu)_+, with the objective's slack.
+    u : ndarray of shape (r,)
+        The maximiser of the quadratic function.
+    rho, kappa : ndarrays of shape (K,)
+        Multipliers with p_k^2 <= 8 rho_k kappa_k.
+    nu, mu : float
+        The semidefinite matrix of the bound.
+    """
+
+    upper: float
+    u: FloatArray
+    rho: FloatArray
+    kappa: FloatArray
+    nu: float
+    mu: float
+
+
+def quadratic_bound(objective: NeuronObjective, multipliers: Multipliers) -> QuadraticBound:
+    """Return the bound that the multipliers prove."""
     K, r = objective.E.shape
-    tau, rho, gamma, delta = objective.tau, multipliers.rho, multipliers.gamma, multipliers.delta
+    tau, gamma, delta = objective.tau, multipliers.gamma, multipliers.delta
     m = np.maximum(np.abs(gamma) + delta, np.maximum(-tau, 0.0))
-    p = tau + m
+    p = tau + m + (0.5 * objective.n_terms + 8.0) * EPS * (objective.sizes + m)
     size = float(np.linalg.norm(objective.w0) + m.sum() + p.sum())
     if size == 0.0:
-        return objective.slack, np.zeros(r)
-    rho = np.maximum(rho, 0.5 * p)  # smaller values worsen the bound for all |z| <= 1
+        return QuadraticBound(objective.slack, np.zeros(r), np.zeros(K), np.zeros(K), 0.0, 0.0)
+    rho = np.maximum(multipliers.rho, 0.5 * p)  # smaller values worsen the bound for all |z| <= 1
+    kappa = 0.125 * (1.0 + 8.0 * EPS) * np.divide(p * p, rho, out=np.zeros(K), where=p > 0.0)
     b = objective.w0 + 0.5 * (tau + gamma) @ objective.E
     values, vectors = np.linalg.eigh(0.5 * (objective.E.T * (rho - delta)) @ objective.E)
     # The margin covers the rounding of Q, of its eigenvalues and of the norms of the e_k.
@@ -172,14 +198,13 @@ def quadratic_maximum(objective: NeuronObjective, multipliers: Multipliers) -> t
     along = b @ vectors
     parts = 0.25 * along**2
     mu = best_shift(values, parts, float(np.linalg.norm(b)), margin)
-    constant = 0.125 * float(np.sum(np.divide(p * p, rho, out=np.zeros(K), where=p > 0.0)))
-    bound = mu + float(np.sum(parts / (mu - values))) + constant
-    rounding: float = 8.0 * (K + r) * EPS * (bound + size)
+    nu, constant = float(np.sum(parts / (mu - values))), math.fsum(kappa)
+    nu += 8.0 * (K + r) * EPS * (nu + mu + constant + size)
     u = 0.5 * along / (mu - values)
     rest = 1.0 - float(u @ u)
     if rest > 0.0 and values[-1] > 0.0:
         u[-1] += np.copysign(np.sqrt(u[-1] ** 2 + rest) - abs(u[-1]), u[-1])
-    return bound + rounding + objective.slack, vectors @ u
+    return QuadraticBound(objective.upper(nu + mu + constant), vectors @ u, rho, kappa, nu, mu)
 
 
 def best_shift(values: FloatArray, parts: FloatArray, size: float, margin: float) -> float:
@@ -187,7 +212,7 @@ def best_shift(values: FloatArray, parts: FloatArray, size: float, margin: float
 
     ``size`` is 2 ||parts^(1/2)||; mu is at least ``margin`` from the largest value, or from 0 if that is larger.
     """
-    low = max(float(values[-1]), 0.0) + margin + _TINY
+    low = max(float(values[-1]), 0.0) + margin
     high = low + size + margin
 
     def slope(mu: float) -> float:

@@ -25,11 +25,12 @@ as b_i y_i <= b_i^2 / (4 (mu - values_i)) + (mu - values_i) y_i^2; every term is
 **Branch and bound** (`_search_error`). With L = ||w0|| + sum_k |tau_k| ||e_k||, a search that closed all cones with
 computed bounds of at most U has proven f <= U + error on the unit ball:
 
-1. Cover. All rays of a cone lie in an orthant of axes orthonormal to 2^-30, so their products are above -2^-24, and the
-   coefficients of a point of the cone in unit rays are at most 1.01 times its norm. A new ray is a combination of two
-   with positive coefficients, up to 4 u (two products and a sum, over a norm of at least 0.7 of the coefficients' sum,
-   and a quotient). So each cut moves the points that it covers by at most 5 u, and f there by 5 u L: with D cuts above
-   a cone, 6 D u L, and the points have norms of at most 1 + 6 D u.
+1. Cover. All rays of a cone lie in an orthant, so no product of two is negative, and the coefficients of a point of the
+   cone in unit rays are at most its norm. A new ray is a combination of two with positive coefficients, each entry up to
+   2 u (a product and a sum), and (r/2 + 4) u once it is scaled to norm 1. So each cut moves the points that it covers by
+   at most 2 u, and the scaling by (r/2 + 4) u at the end; f moves by L times that. With D >= 1 cuts above a cone, that is
+   within 6 D u L and the slack of 4 and 5, and the points have
+   norms of at most 1 + 6 D u. An orthant itself has no error.
 2. Signs. A computed product of e_k and a ray is off by at most 1.01 r u. A line with tau_k > 0 that is taken as linear
    on a cone changes f by at most tau_k 1.01 r u times the sum of the coefficients, at most 1.02 sqrt(r); once for each
    line: 1.03 r^1.5 u L. With tau_k < 0, linearity only raises f.
@@ -69,7 +70,7 @@ def maximum_above(X: FloatArray, lines: RowLines, t: FloatArray, bound: NeuronBo
     X : ndarray of shape (n, d)
         The data, of ordinary size (`ConvexProblem.require_ordinary_size`).
     lines : RowLines
-        The lines of its rows, those of the search or relaxation.
+        The lines of its rows; those of the bound, if it has any, come first.
     t : ndarray of shape (n,)
         The dual variable that ``bound`` is for.
     bound : NeuronBound
@@ -78,6 +79,7 @@ def maximum_above(X: FloatArray, lines: RowLines, t: FloatArray, bound: NeuronBo
     """
     if lines.rank == 0 or not t.any():
         return 0.0
+    lines = lines if bound.lines is None else bound.lines
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         basis = lines.basis
         if bound.method == "exact":
@@ -192,10 +194,10 @@ def _lines_above(lines: RowLines, t: FloatArray, bound: NeuronBound) -> float:
     (K, r), n = lines.E.shape, len(t)
     total = (lines.plus + lines.minus) @ np.abs(t)
     rounding = dot_radius(np.asarray(np.sum(total)), 2 * (n + K) + 8, 4 * (n + K * r) + 8)
-    if bound.multipliers is None:
+    if bound.method == "branch_and_bound":
         value = bound.upper + _search_error(objective, bound)
     else:
-        _, plus, minus = bound.multipliers
+        plus, minus = bound.multipliers
         value = max(_relaxed_above(objective, plus), _relaxed_above(lines.objective(-t), minus))
     return float(above(value + rounding, 2))
 
@@ -231,7 +233,7 @@ def _relaxed_above(objective: NeuronObjective, multipliers: Multipliers) -> floa
     Q_sizes = np.abs(Q) + (np.abs(V) * np.abs(values)) @ np.abs(V).T
     Q_missed = np.abs(Q - (V * values) @ V.T) + dot_radius(Q_sizes, r + 3) + Q_radius
     stretch = np.abs(V.T @ V) + dot_radius(np.abs(V).T @ np.abs(V), r)
-    mu = best_shift(values, 0.25 * along**2, float(np.linalg.norm(b)), 4.0 * _U * float(np.abs(values).max()))
+    mu = best_shift(values, 0.25 * along**2, float(np.linalg.norm(b)), 4.0 * _U * float(np.abs(values).max()) + _LEAST)
     terms = above(0.25 * along**2 / np.nextafter(mu - values, 0.0), 3)
     missed = norms_above(above(b_missed, 2)) + norms_above(above(Q_missed, 2).ravel())
     return float(above(np.sum(terms) + mu * above(stretch.sum(axis=1).max(), r + 1) + missed + constant, r + 5))
