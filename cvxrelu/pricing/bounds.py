@@ -83,7 +83,7 @@ def bound_neurons(
         n_nodes=sum(part.n_nodes for part in parts),
         t=unit * t,
         lines=rotated,
-        proof=None if plus is None or minus is None else (plus, minus),
+        cones=None if plus is None or minus is None else (plus, minus),
     )
 
 

@@ -81,7 +81,9 @@ def bound_cone(V, q, Z, e, t, m, margin, limit, x, c, u, matrices, vectors, indi
             if best <= limit:
                 return best
     if _relaxed_value(V, q, e, t, m, x, P, u, point) <= limit:
-        best = least(best, _pivot(V, q, Z, e, t, m, margin, limit, x, c, u, P, g, weight, reach, Q, R, d, y, point, indices))
+        best = least(
+            best, _pivot(V, q, Z, e, t, m, margin, limit, x, c, u, P, g, weight, reach, Q, R, d, y, point, indices)
+        )
         if best <= limit:
             return best
     return least(best, _proven(V, q, Z, t, m, margin, x, c, reach))

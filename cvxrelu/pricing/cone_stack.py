@@ -15,16 +15,13 @@ from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.numerics.rounding import EPS
+from cvxrelu.pricing.cone_cuts import cut_edge, multiples
 from cvxrelu.pricing.cone_kernel import bound_cone, dot, largest, least, move_out
 from cvxrelu.pricing.neuron_problem import NeuronObjective, Tree
 from cvxrelu.runtime.compilation import kernel
 
-_SHORTEST = 0.1  # smallest fraction of an edge on either side of a cut
-_EVEN = 0.1  # weight of an edge's error itself, relative to its coefficients in the point that attains the bound
 _DEPTH = 256  # cuts above a cone
 _LONGEST = 1e280  # largest entry of a ray
-_COARSE = 0.1  # relative change of the ratio of two multiples that makes them smaller
-_MULTIPLE = 65535.0  # largest multiple of a ray
 _EXACT = 2.0**53  # integers below are exact in float64
 _TIE = 1e-9  # sums of a line's products with the rays this small have no reliable sign
 _PART = 1024  # cones in a part of the log
@@ -125,15 +122,15 @@ class ConeStack:
             self._pool, self._pool_c = (np.resize(each, 2 * needed) for each in (self._pool, self._pool_c))
         stack = self._cones, self._linear, self._xs, self._segments, self._pool, self._pool_c
         limits = self._margins, limit, threshold, max_nodes, closing
-        _search(
-            self._E, self._tau, *stack, *self._cone, *limits, counts, values, point, *self._log, *self._scratch
-        )
+        _search(self._E, self._tau, *stack, *self._cone, *limits, counts, values, point, *self._log, *self._scratch)
         nodes, n_leaf = int(counts[2]), int(counts[3])
         counts[2:] = 0
         if self._parts is not None and nodes:
             numbers, points, lines, c = self._log
             leaves = numbers[:nodes, 2] == 0
-            self._append(_Part(numbers[:nodes].copy(), points[:nodes][leaves], lines[:n_leaf].copy(), c[:n_leaf].copy()))
+            self._append(
+                _Part(numbers[:nodes].copy(), points[:nodes][leaves], lines[:n_leaf].copy(), c[:n_leaf].copy())
+            )
 
     def _append(self, part: "_Part") -> None:
         """Add a part to the log, or drop the whole log if it is too long."""
@@ -274,7 +271,10 @@ def _search(  # type: ignore[no-untyped-def]
         if bound <= limit or closing == 1 or depth >= _DEPTH or longest > _LONGEST:
             if len(numbers) > 0:
                 room = limit - largest(bound - np.sqrt(dot(x, x)), 0.0)
-                start, n_leaf = n_leaf, _log_multipliers(W, Z, e, t, x, c, lines, m, room, leaf_lines, leaf_c, n_leaf, u)
+                start, n_leaf = (
+                    n_leaf,
+                    _log_multipliers(W, Z, e, t, x, c, lines, m, room, leaf_lines, leaf_c, n_leaf, u),
+                )
             proven = move_out(V, q, Z, t, m, margin, x, c, u)
             if bound > limit:
                 unresolved = largest(unresolved, proven)
@@ -284,8 +284,8 @@ def _search(  # type: ignore[no-untyped-def]
                 _copy(x, points[n_logged])
                 n_logged += 1
             continue
-        a, b, fraction = _cut(V, Z, t, m, mixed, u)
-        alpha, beta = _multiples(W, a, b, fraction)
+        a, b, fraction = cut_edge(V, Z, t, m, mixed, u)
+        alpha, beta = multiples(W, a, b, fraction)
         if len(numbers) > 0:
             number = numbers[n_logged]
             number[0], number[1], number[2], number[3], number[4] = a, b, alpha, beta, 0
@@ -323,22 +323,6 @@ def _normalize(W, V):  # type: ignore[no-untyped-def]
             V[j, i] /= size
         longest = largest(longest, top)
     return longest
-
-
-@kernel()
-def _multiples(W, a, b, fraction):  # type: ignore[no-untyped-def]
-    """Return small integers whose multiples of the rays a and b sum to a ray near ``fraction`` of the edge."""
-    first, second = (1.0 - fraction) / np.sqrt(dot(W[a], W[a])), fraction / np.sqrt(dot(W[b], W[b]))
-    ratio = largest(first, second) / least(first, second)
-    few = 1.0
-    many = float(int(ratio + 0.5))
-    while abs(many - few * ratio) > _COARSE * few * ratio and (few + 1.0) * ratio < _MULTIPLE:
-        few += 1.0
-        many = float(int(few * ratio + 0.5))
-    many = least(many, _MULTIPLE)
-    if first < second:
-        return int(few), int(many)
-    return int(many), int(few)
 
 
 @kernel()
@@ -447,42 +431,3 @@ def _value(V, base, e, t, mixed, u, point):  # type: ignore[no-untyped-def]
             product += e[k, i] * point[i]
         value += t[k] * largest(product, 0.0)
     return value
-
-
-@kernel()
-def _cut(V, Z, t, m, mixed, u):  # type: ignore[no-untyped-def]
-    """Return the edge (a, b) to cut, and the fraction between a (0) and b (1).
-
-    The interpolation error of a line on an edge is largest where the line crosses it. The edge cut has the largest sum
-    of these errors, weighted by its coefficients in the point u that attains the bound; the cut is at the mean of the
-    crossings, weighted by error. If f is linear on all edges, the longest edge is halved.
-    """
-    r = len(u)
-    total = 0.0
-    for j in range(r):
-        total += u[j]
-    most, first, second, fraction = 0.0, 0, 1, 0.5
-    for a in range(r):
-        for b in range(a + 1, r):
-            total_error, crossing = 0.0, 0.0
-            for k in range(m, mixed):
-                if Z[k, a] * Z[k, b] < 0.0:
-                    zero = Z[k, a] / (Z[k, a] - Z[k, b])
-                    error = t[k] * abs(Z[k, b]) * zero
-                    total_error += error
-                    crossing += error * zero
-            score = total_error * (least(u[a], u[b]) + _EVEN * total if total > 0.0 else 1.0)
-            if score > most:
-                most, first, second, fraction = score, a, b, crossing / total_error
-    if most > 0.0:
-        return first, second, least(largest(fraction, _SHORTEST), 1.0 - _SHORTEST)
-    longest = 0.0
-    for a in range(r):
-        for b in range(a + 1, r):
-            length = 0.0
-            for i in range(r):
-                difference = V[a, i] - V[b, i]
-                length += difference * difference
-            if length > longest:
-                longest, first, second = length, a, b
-    return first, second, 0.5

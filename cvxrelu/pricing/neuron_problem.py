@@ -226,9 +226,10 @@ class NeuronBound:
         The dual variable; None if it is zero.
     lines : RowLines or None
         The lines for which the proof holds; None if t is zero.
-    proof : tuple of Tree, tuple of Multipliers, or None
-        For "branch_and_bound" the cones, for "relaxation" the multipliers, for t and for -t. None for "exact", and for
-        more cones than are kept.
+    cones : tuple of Tree, Tree, or None
+        For "branch_and_bound": the proofs for t and -t, unless they are too long.
+    multipliers : tuple of Multipliers, Multipliers, or None
+        For "relaxation": those for t and -t.
     """
 
     upper: float
@@ -237,7 +238,8 @@ class NeuronBound:
     n_nodes: int = 0
     t: FloatArray | None = None
     lines: RowLines | None = None
-    proof: tuple[Tree, Tree] | tuple[Multipliers, Multipliers] | None = None
+    cones: tuple[Tree, Tree] | None = None
+    multipliers: tuple[Multipliers, Multipliers] | None = None
 
 
 def _directions(X: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -74,10 +74,11 @@ def global_proof(X: FloatArray, t: FloatArray, lam: float, bound: NeuronBound | 
         rounding = (len(objective.E) + objective.n_terms + 50.0) * EPS * objective.size
         s = _factor(lam, maximum_over_lines(lines, t)[0] + rounding)
         return _proof("maximum", s * t, _line_arrays(lines))
-    if bound.proof is None:
-        raise ValueError(f"{_NO_PROOF}: it has too many cones")
-    prove = _cones if isinstance(bound.proof[0], Tree) else _relaxation
-    return prove(lines, t, lam, _ratio(lines, t, bound), *bound.proof)
+    if bound.multipliers is not None:
+        return _relaxation(lines, t, lam, _ratio(lines, t, bound), *bound.multipliers)
+    if bound.cones is not None:
+        return _cones(lines, t, lam, _ratio(lines, t, bound), *bound.cones)
+    raise ValueError(f"{_NO_PROOF}: it has too many cones")
 
 
 def _ratio(lines: RowLines, t: FloatArray, bound: NeuronBound) -> float:

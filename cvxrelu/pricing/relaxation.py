@@ -137,7 +137,9 @@ def ascended_bound(lines: RowLines, t: FloatArray, *, steps: int = 60) -> Neuron
 
 
 def _bound(lines: RowLines, upper: float, t: FloatArray, plus: Multipliers, minus: Multipliers) -> NeuronBound:
-    return NeuronBound(upper, "relaxation", np.empty((0, len(lines.basis))), t=t, lines=lines, proof=(plus, minus))
+    return NeuronBound(
+        upper, "relaxation", np.empty((0, len(lines.basis))), t=t, lines=lines, multipliers=(plus, minus)
+    )
 
 
 def _ascend(objective: NeuronObjective, steps: int) -> tuple[float, Multipliers]:

@@ -25,12 +25,11 @@ as b_i y_i <= b_i^2 / (4 (mu - values_i)) + (mu - values_i) y_i^2; every term is
 **Branch and bound** (`_search_error`). With L = ||w0|| + sum_k |tau_k| ||e_k||, a search that closed all cones with
 computed bounds of at most U has proven f <= U + error on the unit ball:
 
-1. Cover. All rays of a cone lie in an orthant, so no product of two is negative, and the coefficients of a point of the
-   cone in unit rays are at most its norm. A new ray is a combination of two with positive coefficients, each entry up to
-   2 u (a product and a sum), and (r/2 + 4) u once it is scaled to norm 1. So each cut moves the points that it covers by
-   at most 2 u, and the scaling by (r/2 + 4) u at the end; f moves by L times that. With D >= 1 cuts above a cone, that is
-   within 6 D u L and the slack of 4 and 5, and the points have
-   norms of at most 1 + 6 D u. An orthant itself has no error.
+1. Cover. All rays of a cone lie in an orthant, so no product of two is negative, and the coefficients of a point of
+   the cone in unit rays are at most its norm. A new ray is a combination of two with positive coefficients, each entry up to
+   2 u (a product and a sum). So each cut moves the points that it covers by at most 2 u, and the scaling of the rays to
+   norm 1 at the end by (r / 2 + 4) u; f moves by L times that. With D cuts above a cone, it is within 6 D u L and what
+   is left of the terms below, and the points have norms of at most 1 + 6 D u.
 2. Signs. A computed product of e_k and a ray is off by at most 1.01 r u. A line with tau_k > 0 that is taken as linear
    on a cone changes f by at most tau_k 1.01 r u times the sum of the coefficients, at most 1.02 sqrt(r); once for each
    line: 1.03 r^1.5 u L. With tau_k < 0, linearity only raises f.
@@ -194,7 +193,7 @@ def _lines_above(lines: RowLines, t: FloatArray, bound: NeuronBound) -> float:
     (K, r), n = lines.E.shape, len(t)
     total = (lines.plus + lines.minus) @ np.abs(t)
     rounding = dot_radius(np.asarray(np.sum(total)), 2 * (n + K) + 8, 4 * (n + K * r) + 8)
-    if bound.method == "branch_and_bound":
+    if bound.multipliers is None:
         value = bound.upper + _search_error(objective, bound)
     else:
         plus, minus = bound.multipliers

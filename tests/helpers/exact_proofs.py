@@ -166,5 +166,6 @@ def _semidefinite(S):
         pivot, row = S[0][0], S[0][1:]
         if pivot < 0 or (pivot == 0 and any(row)):
             return False
-        S = [[S[i + 1][j + 1] - (row[i] * row[j] / pivot if pivot else 0) for j in range(len(row))] for i in range(len(row))]
+        steps = [[a * b / pivot if pivot else 0 for b in row] for a in row]
+        S = [[a - b for a, b in zip(S[i + 1][1:], step, strict=True)] for i, step in enumerate(steps)]
     return True

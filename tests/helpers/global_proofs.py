@@ -39,4 +39,4 @@ def relaxed(X, t, rng, size=1.0):
         for _ in range(2)
     )
     upper = max(relaxed_maximum(lines.objective(t), plus), relaxed_maximum(lines.objective(-t), minus))
-    return NeuronBound(upper, "relaxation", np.empty((0, X.shape[1])), t=t, lines=lines, proof=(plus, minus))
+    return NeuronBound(upper, "relaxation", np.empty((0, X.shape[1])), t=t, lines=lines, multipliers=(plus, minus))

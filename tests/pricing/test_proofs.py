@@ -150,7 +150,7 @@ def test_a_bound_of_something_else_is_refused():
     with pytest.raises(ValueError, match="another dual point"):
         global_proof(X, 0.5 * t[::-1], bound.upper, bound)
     with pytest.raises(ValueError, match="no proof was kept"):
-        global_proof(X, t, bound.upper, dataclasses.replace(bound, proof=None))
+        global_proof(X, t, bound.upper, dataclasses.replace(bound, cones=None))
     with pytest.raises(ValueError, match="no proof was kept"):
         global_proof(X, t, 1.0, None)
 

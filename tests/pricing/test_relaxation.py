@@ -190,8 +190,10 @@ def test_the_point_of_a_relaxation_attains_its_quadratic_maximum(linear):
     E /= np.linalg.norm(E, axis=1, keepdims=True)
     tau, rho, gamma, delta = rng.standard_normal(6), 2.0 + rng.random(6), 0.1 * rng.standard_normal(6), np.zeros(6)
     b = linear * rng.standard_normal(4)
-    objective = NeuronObjective(E=E, tau=tau, w0=b - 0.5 * (tau + gamma) @ E, slack=0.0)
-    bound, u = relaxation.quadratic_maximum(objective, Multipliers(rho, gamma, delta))
+    w0 = b - 0.5 * (tau + gamma) @ E
+    objective = NeuronObjective(E=E, tau=tau, w0=w0, slack=0.0, sizes=np.abs(tau), n_terms=1, stretch=1.0)
+    proven = relaxation.quadratic_bound(objective, Multipliers(rho, gamma, delta))
+    bound, u = proven.upper, proven.u
     p = tau + np.maximum(np.abs(gamma), np.maximum(-tau, 0.0))
     rho = np.maximum(rho, p / 2.0)
     value = b @ u + u @ (0.5 * (E.T * rho) @ E) @ u + np.sum(p**2 / (8.0 * rho))

@@ -63,7 +63,7 @@ def test_any_multipliers_prove_a_bound():
     exact = large_squared(rational(X), rational(t), np.asarray(cr.enumerate_patterns(X).D))
     for scale in (0.0, 1e-20, 1.0, 1e20):
         parts = [Multipliers(*(scale * np.abs(rng.standard_normal(len(lines.E))) for _ in range(3))) for _ in range(2)]
-        bound = NeuronBound(0.0, "relaxation", np.empty((0, 3)), proof=tuple(parts))
+        bound = NeuronBound(0.0, "relaxation", np.empty((0, 3)), multipliers=tuple(parts))
         assert Fraction(maximum_above(X, lines, t, bound)) ** 2 >= exact
 
 
