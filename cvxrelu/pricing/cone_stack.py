@@ -250,16 +250,7 @@ def _search(  # type: ignore[no-untyped-def]
         mixed = _classify(
             E, tau, V, pool, pool_c, first + n_concave, first + n_concave + n_convex, m, base, lines, Z, e, t, c
         )
-        for j in range(r):
-            q[j] = dot(base, V[j])
-            for k in range(m, mixed):
-                q[j] += t[k] * largest(Z[k, j], 0.0)
-            value = q[j]
-            for k in range(m):
-                value += t[k] * largest(Z[k, j], 0.0)
-            if value > best:
-                best = value
-                _copy(V[j], best_u)
+        best = _at_rays(V, base, Z, t, m, mixed, q, best, best_u)
         bound = np.inf
         if closing == 0:
             bound = bound_cone(V, q, Z, e, t, m, margin, limit, x, c, u, matrices, vectors, indices)
@@ -294,16 +285,38 @@ def _search(  # type: ignore[no-untyped-def]
         for k in range(mixed):
             pool[start + k], pool_c[start + k] = lines[k], c[k]
         for half in range(2):
-            _copy_matrix(W, cones[n_open])
-            for i in range(r):
-                cones[n_open, a if half == 0 else b, i] = alpha * W[a, i] + beta * W[b, i]
+            cone, segment = cones[n_open], segments[n_open]
+            _halve(W, alpha, beta, a, b, a if half == 0 else b, cone)
             _copy(base, linear[n_open])
             _copy(x, xs[n_open])
-            segment = segments[n_open]
             segment[0], segment[1], segment[2], segment[3], segment[4] = start, m, mixed - m, half, depth + 1
             n_open += 1
     counts[0], counts[1], counts[2], counts[3] = n_open, n_nodes, n_logged, n_leaf
     values[0], values[1] = best, unresolved
+
+
+@kernel()
+def _at_rays(V, base, Z, t, m, mixed, q, best, best_u):  # type: ignore[no-untyped-def]
+    """Write q, f at the rays without the concave lines, and return the larger of ``best`` and f, at ``best_u``."""
+    for j in range(len(q)):
+        q[j] = dot(base, V[j])
+        for k in range(m, mixed):
+            q[j] += t[k] * largest(Z[k, j], 0.0)
+        value = q[j]
+        for k in range(m):
+            value += t[k] * largest(Z[k, j], 0.0)
+        if value > best:
+            best = value
+            _copy(V[j], best_u)
+    return best
+
+
+@kernel()
+def _halve(W, alpha, beta, a, b, gone, half):  # type: ignore[no-untyped-def]
+    """Write the cone with the sum of multiples of the rays a and b in place of one of them."""
+    _copy_matrix(W, half)
+    for i in range(len(W)):
+        half[gone, i] = alpha * W[a, i] + beta * W[b, i]
 
 
 @kernel()
