@@ -230,7 +230,7 @@ def _search(  # type: ignore[no-untyped-def]
     closed or too deep to be cut. The log is as in `_Part`, of length zero if there is none. The arguments after it are
     work arrays.
     """
-    r, best, unresolved = len(x), values[0], values[1]
+    best, unresolved = values[0], values[1]
     n_open, n_nodes, n_logged, n_leaf = counts[0], counts[1], counts[2], counts[3]
     V, W, base, q, u, middle = matrices[4], matrices[5], vectors[6], vectors[7], vectors[8], vectors[9]
     while n_open > 0 and n_nodes < max_nodes and best <= threshold:
@@ -246,10 +246,9 @@ def _search(  # type: ignore[no-untyped-def]
         _copy(linear[n_open], base)
         _copy(xs[n_open], x)
         margin = margins[0] + margins[1] * depth
-        m = _classify(E, tau, V, pool, pool_c, first, first + n_concave, 0, base, lines, Z, e, t, c)
-        mixed = _classify(
-            E, tau, V, pool, pool_c, first + n_concave, first + n_concave + n_convex, m, base, lines, Z, e, t, c
-        )
+        middle_line, last = first + n_concave, first + n_concave + n_convex
+        m = _classify(E, tau, V, pool, pool_c, first, middle_line, 0, base, lines, Z, e, t, c)
+        mixed = _classify(E, tau, V, pool, pool_c, middle_line, last, m, base, lines, Z, e, t, c)
         best = _at_rays(V, base, Z, t, m, mixed, q, best, best_u)
         bound = np.inf
         if closing == 0:
@@ -270,26 +269,23 @@ def _search(  # type: ignore[no-untyped-def]
             if bound > limit:
                 unresolved = largest(unresolved, proven)
             if len(numbers) > 0:
-                number = numbers[n_logged]
-                number[0], number[1], number[2], number[3], number[4] = 0, 0, 0, 0, n_leaf - start
+                _write(numbers[n_logged], 0, 0, 0, 0, n_leaf - start)
                 _copy(x, points[n_logged])
                 n_logged += 1
             continue
         a, b, fraction = cut_edge(V, Z, t, m, mixed, u)
         alpha, beta = multiples(W, a, b, fraction)
         if len(numbers) > 0:
-            number = numbers[n_logged]
-            number[0], number[1], number[2], number[3], number[4] = a, b, alpha, beta, 0
+            _write(numbers[n_logged], a, b, alpha, beta, 0)
             n_logged += 1
-        start = first + n_concave + n_convex if shared else first
+        start = last if shared else first
         for k in range(mixed):
             pool[start + k], pool_c[start + k] = lines[k], c[k]
         for half in range(2):
-            cone, segment = cones[n_open], segments[n_open]
-            _halve(W, alpha, beta, a, b, a if half == 0 else b, cone)
+            _halve(W, alpha, beta, a, b, a if half == 0 else b, cones[n_open])
             _copy(base, linear[n_open])
             _copy(x, xs[n_open])
-            segment[0], segment[1], segment[2], segment[3], segment[4] = start, m, mixed - m, half, depth + 1
+            _write(segments[n_open], start, m, mixed - m, half, depth + 1)
             n_open += 1
     counts[0], counts[1], counts[2], counts[3] = n_open, n_nodes, n_logged, n_leaf
     values[0], values[1] = best, unresolved
@@ -317,6 +313,11 @@ def _halve(W, alpha, beta, a, b, gone, half):  # type: ignore[no-untyped-def]
     _copy_matrix(W, half)
     for i in range(len(W)):
         half[gone, i] = alpha * W[a, i] + beta * W[b, i]
+
+
+@kernel()
+def _write(numbers, a, b, c, d, e):  # type: ignore[no-untyped-def]
+    numbers[0], numbers[1], numbers[2], numbers[3], numbers[4] = a, b, c, d, e
 
 
 @kernel()
