@@ -18,6 +18,7 @@ from reference.forgeries.files import Array
 VERIFIED, WIDER, NONE, REJECTED, WRONG = "verified", "wider", "no file", "rejected", "wrong"
 _LOSS = 1e-8  # relative gap that a file may lose
 _SCALES = (1.0, 1.0, 1.0, 1e-8, 1e8, 1e-100, 1e100, 1e-150, 1e150)
+_MODERATE = _SCALES[:5]  # the search over all neurons takes no others
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,7 @@ class Honest:
     certificate: cr.Certificate
 
 
-def honest_data(rng: np.random.Generator) -> Array:
+def honest_data(rng: np.random.Generator, scales: tuple[float, ...]) -> Array:
     """Return rows with duplicates, opposite and zero rows, unequal columns, float32, or scales from 1e-150 to 1e150."""
     X = rng.standard_normal((int(rng.integers(3, 13)), int(rng.integers(1, 5))))
     X = X * 10.0 ** rng.choice([0, 0, 3, -3], X.shape[1]) if rng.random() < 0.3 else X
@@ -39,7 +40,7 @@ def honest_data(rng: np.random.Generator) -> Array:
             X[rng.integers(1, len(X))] = row
     if rng.random() < 0.2:
         X = np.rint(X)
-    X = X * rng.choice(_SCALES)
+    X = X * rng.choice(scales)
     single = rng.random() < 0.2 and 1e-30 < np.abs(X).max() < 1e30
     return np.asarray(X, dtype=np.float32 if single else np.float64)
 
@@ -47,18 +48,21 @@ def honest_data(rng: np.random.Generator) -> Array:
 def honest_case(seed: int) -> Honest:
     """Return the certificate of a random problem."""
     rng = np.random.default_rng([21, seed])
-    X, loss, kind = honest_data(rng), str(rng.choice(LOSSES)), str(rng.choice(["gated", "relu", "relu", "global"]))
+    loss, kind = str(rng.choice(LOSSES)), str(rng.choice(["gated", "relu", "relu", "global"]))
+    scales = _MODERATE if kind == "global" else _SCALES
+    X = honest_data(rng, scales)
     if kind == "global":
         loss = str(rng.choice(LOSSES[:3]))
     c = 1 if kind == "global" else int(rng.integers(2, 4)) if loss == "softmax" else int(rng.choice([1, 1, 2]))
     Y = targets(rng, loss, len(X), c)
     if loss in ("squared", "huber"):
-        Y = Y * rng.choice(_SCALES)
+        Y = Y * rng.choice(scales)
     y, size = Y if c > 1 else Y[:, 0], float(np.linalg.norm(Y / len(X)) * np.linalg.norm(X))
     parameter: Any = cr.Huber(max(0.5 * float(np.abs(Y).max()), 1e-300)) if loss == "huber" else loss
     lam = float(np.clip(size, 1e-300, 1e300) * 10.0 ** rng.uniform(-5, 0))
     if kind == "global":
-        certificate = cr.solve_global(X, y, 1e2 * lam, parameter, tol=1e-4, time_limit=2.0, n_gates=10).certificate
+        lam = size * float(10.0 ** rng.uniform(-2.5, 0))
+        certificate = cr.solve_global(X, y, lam, parameter, tol=1e-4, time_limit=2.0, n_gates=10).certificate
         return Honest(f"global {loss}", certificate)
     penalty = str(rng.choice(penalties_of(kind)))
     lam = 0.0 if rng.random() < 0.1 else lam

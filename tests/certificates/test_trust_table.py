@@ -35,12 +35,11 @@ def global_file(X, Y, proof, **parts):
     arrays = {"weights": np.zeros((2, 0, d)), "blocks": [], "t": 0 * Y, "basis": np.eye(d), "lines": X}
     arrays |= {"row_lines": np.arange(1, n + 1), "row_sizes": np.ones(n)}
     K = len(parts.get("lines", X))
-    arrays |= {
-        "maximum": {},
-        "relaxation": {"multipliers": np.zeros((2, 4, K)), "corners": np.zeros((2, 2))},
-        "cones": {"cuts": np.zeros((2 << r, 4)), "points": np.zeros((2 << r, r)), "multipliers": []}
-        | {"places": np.zeros((0, 2))},
-    }[proof]
+    if proof == "relaxation":
+        arrays |= {"multipliers": np.zeros((2, 4, K)), "corners": np.zeros((2, 2))}
+    if proof == "cones":
+        arrays |= {"cuts": np.zeros((2 << r, 4)), "points": np.zeros((2 << r, r))}
+        arrays |= {"multipliers": [], "places": np.zeros((0, 2))}
     return filled(header, arrays, parts)
 
 
