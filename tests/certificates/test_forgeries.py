@@ -32,6 +32,18 @@ def test_honest_files_are_verified(interval):
     assert {name: found for name, found in outcomes.items() if found != (TRUE, "")} == {}
 
 
+def test_no_forged_file_deceives_in_small_chunks(monkeypatch):
+    """Sums over blocks and neurons in many parts, as for large data."""
+    bases = all_bases()
+    verdicts = [checker.check(checker.parse(base.raw), base.X, base.y) for base in bases]
+    monkeypatch.setattr(checker, "CHUNK", 1)
+    for base, verdict in zip(bases, verdicts, strict=True):
+        again = checker.check(checker.parse(base.raw), base.X, base.y)
+        assert (again["lower"], again["upper"]) == (verdict["lower"], verdict["upper"])
+    found = campaign(150, 9)
+    assert found.failures == []
+
+
 # The judge is not blind
 
 
