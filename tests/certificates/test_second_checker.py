@@ -116,6 +116,18 @@ def test_certificates_of_solutions(compare, tmp_path, kind, loss, penalty, c):
     assert Decimal(verdicts[0][1]["upper"]) <= Decimal(verdicts[0][1]["lower"]) * Decimal("1.000001")
 
 
+@pytest.mark.parametrize(("d", "loss"), [(1, "huber"), (2, "logistic"), (3, "squared")])
+def test_certificates_of_global_solutions(compare, tmp_path, d, loss):
+    rng = np.random.default_rng(d)
+    X, y = rng.standard_normal((10, d)), rng.choice([-1.0, 1.0], 10)
+    certificate, data = tmp_path / "certificate.bin", tmp_path / "data.npz"
+    cr.solve_global(X, y, 0.05, loss, tol=1e-5).certificate.save(certificate)
+    np.savez(data, X=X, y=y)
+    verdicts = compare(certificate, data, "--scope", "global", "--lam", "0.05", "--loss", loss)
+    assert agree(verdicts)
+    assert Decimal(verdicts[0][1]["upper"]) <= Decimal(verdicts[0][1]["lower"]) * Decimal("1.0001")
+
+
 def scaled(case, factor, names):
     for name in set(names) & set(case.arrays):
         case = case.with_array(name, lambda v: np.multiply(v, factor, out=v))
