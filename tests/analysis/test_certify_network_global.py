@@ -89,7 +89,7 @@ def test_a_proof_of_global_scope_can_be_saved(tmp_path, features, solve):
     certificate = cr.certify_network(arrays, X, y, LAM, scope="global", solve=solve)
     certificate.save(tmp_path / "network.cert")
     verdict = cr.load_certificate(tmp_path / "network.cert").verify(certificate.problem.X, y)
-    assert verdict.scope == "global"
+    assert verdict.statement["scope"] == "global"
     assert verdict.lower == pytest.approx(certificate.lower, rel=1e-7)
     assert verdict.lower <= verdict.upper <= certificate.upper * (1 + 1e-9)
     with pytest.raises(FileExistsError):

@@ -194,8 +194,10 @@ def test_rounded_and_portable_certificates_of_wide_data(tmp_path):
     assert certificate.rel_gap <= 2e-6
     certificate.save(tmp_path / "wide.cert")
     loaded = cr.load_certificate(tmp_path / "wide.cert")
-    assert loaded.verify(X, y).upper == pytest.approx(certificate.upper, rel=1e-9)
-    assert loaded.verify(X, y, exact=True).upper == pytest.approx(certificate.upper, rel=1e-9)
+    for interval in (False, True):
+        verdict = loaded.verify(X, y, lam=0.01, interval=interval)
+        assert verdict.lower == pytest.approx(certificate.lower, rel=1e-9)
+        assert verdict.upper == pytest.approx(certificate.upper, rel=1e-9)
 
 
 def test_margins_stay_non_negative_in_any_order_of_summation():

@@ -23,4 +23,4 @@ def test_get_penalty():
 
 def test_every_penalty_of_the_package_offers_everything():
     assert all(offers_rounded(kind) for kind in registry.PENALTIES.values())
-    assert set(checker.PENALTIES) == set(registry.PENALTIES) == set(GATED_PENALTIES)
+    assert set(checker.CHOICES["penalty"]) == set(registry.PENALTIES) == set(GATED_PENALTIES)
