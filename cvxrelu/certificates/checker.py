@@ -516,7 +516,8 @@ def check(
         )
         given["patterns"] = described(D.T != 0.0)
     for key, value in given.items():
-        require(statement[key] == value, f"the file is about {key} {statement[key]!a}, not {value!a}")
+        other = "other data: " if key in ("n", "d", "c", "data_sha256") else ""
+        require(statement[key] == value, f"the file is about {other}{key} {statement[key]!a}, not {value!a}")
     from_file = [key for key, value in statement.items() if value is not None and key not in given]
     labels = {"logistic": np.abs(Y) == 1.0, "softmax": np.sort(Y) == (np.arange(Y.shape[1]) == Y.shape[1] - 1)}
     fits = labels.get(header["loss"], np.ones(1)).all()
