@@ -28,8 +28,8 @@ computed bounds of at most U has proven f <= U + error on the unit ball:
 1. Cover. All rays of a cone lie in an orthant, so no product of two is negative, and the coefficients of a point of
    the cone in unit rays are at most its norm. A new ray is a combination of two with positive coefficients, each entry
    up to 2 u (a product and a sum). So each cut moves the points that it covers by at most 2 u, and the scaling of the
-   rays to norm 1 at the end by (r / 2 + 4) u; f moves by L times that. With D cuts above a cone, it is within 6 D u L and
-   what is left of the terms below, and the points have norms of at most 1 + 6 D u.
+   rays to norm 1 at the end by (r / 2 + 4) u; f moves by L times that. With D cuts above a cone, it is within 6 D u L
+   and what is left of the terms below, and the points have norms of at most 1 + 6 D u.
 2. Signs. A computed product of e_k and a ray is off by at most 1.01 r u. A line with tau_k > 0 that is taken as linear
    on a cone changes f by at most tau_k 1.01 r u times the sum of the coefficients, at most 1.02 sqrt(r); once for each
    line: 1.03 r^1.5 u L. With tau_k < 0, linearity only raises f.
