@@ -229,6 +229,7 @@ def _of_all_networks(
     positive, negative = V[V.any(axis=1)], W[W.any(axis=1)]
     neurons = np.concatenate([positive, negative])
     blocks = np.repeat([0, 1], [len(positive), len(negative)])
-    kind, t, sizes, arrays = global_proof(problem.X, dual.t[:, 0], problem.lam, bound)
-    primal = {"blocks": blocks, "weights": np.stack([neurons, 0.0 * neurons]), "t": t[:, None]}
-    return kind, (sizes, {**primal, **arrays})
+    t = problem.loss.into_domain(dual.t, problem.Y)[:, 0]
+    found = global_proof(problem.X, t, problem.lam, bound)
+    primal = {"blocks": blocks, "weights": np.stack([neurons, 0.0 * neurons]), "t": found.t[:, None]}
+    return found.kind, (found.sizes, {**primal, **found.arrays})
