@@ -484,8 +484,9 @@ def read_data(header: dict[str, Any], X: Any, y: Any) -> tuple[Array, Array]:
 
 
 def described(masks: Array) -> dict[str, Any]:
-    """Return number and hash of the different patterns (P, n), in any order."""
-    packed = np.unique(np.packbits(masks, axis=1), axis=0)
+    """Return number and hash of patterns (P, n), whatever their order; equal ones count as often as they occur."""
+    packed = np.packbits(masks, axis=1)
+    packed = packed[np.lexsort(packed.T)]
     return {"count": len(packed), "sha256": digest(packed)}
 
 
@@ -508,7 +509,6 @@ def check(
     if header["scope"] == "patterns":
         masks = np.unpackbits(arrays["patterns"], axis=1, count=header["sizes"]["n"]).view(bool)
         statement["patterns"] = described(masks)
-        require(statement["patterns"]["count"] == len(masks), "patterns must differ")
     if "patterns" in given:
         D = real("patterns", given["patterns"])
         require(

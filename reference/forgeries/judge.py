@@ -74,9 +74,8 @@ def faults(verdict: dict[str, Any], attempt: Attempt, base: Base) -> list[str]:
     masks = None
     if said["scope"] == "patterns":
         masks = np.unpackbits(file.arrays["patterns"], axis=1, count=len(data[0])).astype(bool)
-        if patterns is not None and _as_set(masks) != _as_set(np.asarray(patterns).T):
+        if patterns is not None and _sorted(masks) != _sorted(np.asarray(patterns).T):
             wrong.append("other patterns")
-        masks = np.array(sorted(set(map(tuple, masks.tolist()))), dtype=bool).reshape(-1, len(data[0]))
     s = Statement(*data, said["lam"], said["loss"], said["delta"], said["penalty"], said["kind"], said["scope"], masks)
     below, above = optimum(s, base)
     lower, upper = Fraction(verdict["lower"]), Fraction(verdict["upper"])
@@ -96,8 +95,8 @@ def faults(verdict: dict[str, Any], attempt: Attempt, base: Base) -> list[str]:
     return wrong
 
 
-def _as_set(masks: Any) -> set[tuple[bool, ...]]:
-    return set(map(tuple, np.asarray(masks, dtype=bool).tolist()))
+def _sorted(masks: Any) -> list[tuple[bool, ...]]:
+    return sorted(map(tuple, np.asarray(masks, dtype=bool).tolist()))
 
 
 def optimum(s: Statement, base: Base) -> tuple[Fraction, Fraction]:
@@ -110,7 +109,7 @@ def optimum(s: Statement, base: Base) -> tuple[Fraction, Fraction]:
 
 
 def _key(s: Statement) -> tuple[Any, ...]:
-    masks = None if s.masks is None else frozenset(_as_set(s.masks))
+    masks = None if s.masks is None else tuple(_sorted(s.masks))
     program = tuple(value for key, value in as_given(s).items() if key != "patterns")
     return (*program, masks, data_hash(s.X, s.Y))
 

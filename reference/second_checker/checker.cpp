@@ -1087,17 +1087,6 @@ File read_certificate(const string& path) {
   return f;
 }
 
-// With equal patterns the penalty of their sum could be less than that of one block.
-void check_patterns(const File& f) {
-  const size_t bytes = f.size("bytes"), unused = 8 * bytes - f.size("n");
-  std::set<string> seen;
-  for (size_t i = 0; i < f.size("patterns"); ++i) {
-    string pattern = f.patterns.substr(i * bytes, bytes);
-    pattern.back() = static_cast<char>(static_cast<unsigned char>(pattern.back()) >> unused);
-    require(seen.insert(pattern).second, "two patterns are equal");
-  }
-}
-
 // Places ascend strictly and are in range; their multipliers are at least 0.
 void check_places(const File& f, u64 first_end, u64 second_end) {
   for (size_t i = 0; i < f.multipliers.size(); ++i) {
@@ -1268,7 +1257,6 @@ Rational lower_bound_of_patterns(const Problem& p) {
   const u128 blocks = static_cast<u128>(signs) * c * patterns;
   require(blocks < (u128{1} << 62), "there are too many blocks");
   require(f.kind == "relu" || entries == 0, "gated networks have no multipliers");
-  check_patterns(f);
   check_places(f, static_cast<u64>(blocks), n);
   const Rational dual = dual_value_down(p);
 

@@ -336,8 +336,12 @@ def test_repeated_patterns_do_not_divide_the_penalty(penalty, copies):
     case = patterns_case(3, penalty=penalty, patterns=3)
     repeated = np.repeat(case.arrays["patterns"], copies, axis=0)
     sizes = {**case.header["sizes"], "patterns": len(repeated)}
-    with pytest.raises(RejectedCertificate, match="differ"):
-        checked(type(case)(case.x, case.y, {**case.header, "sizes": sizes}, {**case.arrays, "patterns": repeated}))
+    file = type(case)(case.x, case.y, {**case.header, "sizes": sizes}, {**case.arrays, "patterns": repeated})
+    D = np.unpackbits(case.arrays["patterns"], axis=1, count=len(case.x)).T
+    with pytest.raises(RejectedCertificate, match="patterns"):
+        checked(file, patterns=D)
+    assert checked(file)["statement"]["patterns"]["count"] == 3 * copies  # the file's own statement
+    assert checked(file, patterns=np.repeat(D, copies, axis=1)[:, ::-1])["verified"]
 
 
 @pytest.mark.parametrize("proof", ["cones", "maximum", "relaxation"])

@@ -204,8 +204,6 @@ def forgeries():
     yield "a negative multiplier", relu.with_array("multipliers", set_at(0, -1e-300))
     yield "places that do not ascend", relu.with_array("places", lambda v: v.__setitem__(0, v[1]))
     yield "blocks that do not ascend", relu.with_array("blocks", lambda v: v.__setitem__(0, v[1]))
-    twice = patterns_case(3, penalty="squared_l2").with_array("patterns", lambda v: v.__setitem__(0, v[1] ^ [0, 1]))
-    yield "a pattern twice, but for a bit without a row", twice
     yield "a block that does not exist", nuclear.with_array("blocks", set_at(0, 4))
     yield "a smaller lam", relu.with_header(lam=5e-324)
     yield "another loss", relu.with_header(loss="logistic")
