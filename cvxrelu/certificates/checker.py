@@ -451,11 +451,12 @@ def sentence(verdict: dict[str, Any]) -> str:
     own = json.dumps({key: s[key] for key in s["from_file"]})
     delta = "" if s["delta"] is None else f" (delta={s['delta']!r})"
     data = "data to which the file's map of the rows takes yours" if s["rows"] else "data"
+    kind = {"relu": "ReLU", "gated": "gated ReLU"}[s["kind"]]
     among = f"with the {s['patterns']['count']} patterns" if s["patterns"] else "of any width"
     return (f"the file's own statement, which you did not give: {own}\n" if s["from_file"] else "") + (
         f"verified in {verdict['arithmetic']} arithmetic: on the {s['n']} x {s['d']} {data} (c={s['c']}, "
         f"SHA-256 {s['data_sha256'][:12]}), with {s['loss']}{delta} loss, penalty {s['penalty']} and lam={s['lam']!r}, "
-        f"no two-layer {s['kind']} network {among} has an objective below\n  {verdict['lower']}\nand that of the "
+        f"no two-layer {kind} network {among} has an objective below\n  {verdict['lower']}\nand that of the "
         f"{'given network' if s['network'] else 'weights in the file'} is at most\n  {verdict['upper']}"
     )
 
