@@ -470,10 +470,12 @@ def read_data(header: dict[str, Any], X: Any, y: Any) -> tuple[Array, Array]:
         return X, real("y", y).reshape(len(y), -1)
     try:
         if rows["classes"] is not None:
-            count = len(rows["classes"])
-            require((len(X), max(2, header["sizes"]["c"])) == (header["sizes"]["n"], count), OTHERS)
+            count, one_hot = len(rows["classes"]), header["loss"] == "softmax"
+            shape = len(X), 1 if count == 2 and not one_hot else count
+            require(shape == (header["sizes"]["n"], header["sizes"]["c"]) and count >= 2, OTHERS)
             codes = np.array([list.index(rows["classes"], value) for value in y.reshape(len(y)).tolist()])
-            y = 2.0 * codes - 1.0 if count == 2 else codes[:, None] == np.arange(count)
+            hot = codes[:, None] == np.arange(count)
+            y = hot if one_hot else (2.0 * hot - 1.0)[:, count - shape[1] :]
         Y = real("y", y).reshape(len(y), -1)
         a, b, u, v = vectors = [real(key, rows[key]) for key in ("x_shift", "x_scale", "y_shift", "y_scale")]
         require([z.shape for z in vectors] == [X.shape[1:], X.shape[1:], Y.shape[1:], Y.shape[1:]], OTHERS)
