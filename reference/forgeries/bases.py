@@ -71,7 +71,7 @@ def base_of(name: str, s: Statement, hint: Array | None = None) -> Base:
     return Base(name, s, file_of(points, s), bounds(s, points), s.X, s.Y)
 
 
-def file_of(points: Points, s: Statement, proof: Any = None) -> File:
+def file_of(points: Points, s: Statement) -> File:
     """Return the honest file of a statement."""
     certificate = points.certificate
     if certificate is None:
@@ -82,7 +82,7 @@ def file_of(points: Points, s: Statement, proof: Any = None) -> File:
             weights=certificate.weights,
             dual=certificate.dual,
             scope=s.scope,
-            proof=proof or certificate.proof,
+            proof=certificate.proof,
         )
     )
 
@@ -161,14 +161,17 @@ def special_bases() -> Iterator[Base]:
 
 
 def global_bases() -> Iterator[Base]:
-    """Yield bases of scope global: all losses, data of one to three columns, all proofs."""
-    for index, (d, loss) in enumerate((d, loss) for d in (1, 2, 2, 3) for loss in LOSSES[:3]):
+    """Yield bases of scope global: all losses, data of one to three columns, all proofs, plain and searched."""
+    for index, (d, loss) in enumerate((d, loss) for d in (1, 2, 2, 3, 3) for loss in LOSSES[:3]):
         rng = np.random.default_rng([20, index])
         X = data(rng, index % 3, d)
+        if index >= 12:  # of rank 2
+            X[:, 2] = X[:, 0] - 2.0 * X[:, 1]
         delta = 0.5 if loss == "huber" else None
         s = Statement(X, targets(rng, loss, len(X), 1), 0.05, loss, delta, "group_l1", "relu", "global", None)
         points = proposed(s)
         limits = bounds(s, points)
+        yield Base(f"global {loss} {d} searched", s, file_of(points, s), limits, s.X, s.Y)
         for proof in ("cones", "relaxation", "maximum")[: 2 + (d < 3)]:
             yield Base(f"global {loss} {d} {proof}", s, plain_file(s, points, proof), limits, s.X, s.Y)
 

@@ -9,6 +9,7 @@ import pytest
 from cvxrelu.certificates import checker
 from reference.forgeries.bases import Base, all_bases
 from reference.forgeries.exact import entropy, exact, log_sum_exp, root
+from reference.forgeries.honest import VERIFIED, WIDER, write_and_check
 from reference.forgeries.judge import FALSE, REJECTED, TRUE, outcome
 from reference.forgeries.mutations import attempt
 from reference.forgeries.oracle import largest_neuron, sampled_maximum
@@ -30,6 +31,14 @@ def test_no_forged_file_deceives(seed):
 def test_honest_files_are_verified(interval):
     outcomes = {base.name: outcome(attempt(base, base.file), base, interval) for base in all_bases()}
     assert {name: found for name, found in outcomes.items() if found != (TRUE, "")} == {}
+
+
+def test_honest_files_of_the_package_are_verified():
+    found = write_and_check(40, 3)
+    assert found.failures == []
+    total = sum(found.counts.values(), Counter())
+    assert total[VERIFIED] + total[WIDER] > 30
+    assert any(kind.startswith("global") for kind in found.counts)
 
 
 def test_no_forged_file_deceives_in_small_chunks(monkeypatch):
