@@ -1,6 +1,7 @@
 """After a cast, a polish, pruning or rescaling, the certificate is recomputed for the result."""
 
 import dataclasses
+import warnings
 
 import numpy as np
 import pytest
@@ -63,11 +64,17 @@ def test_bounds_are_those_of_the_result(change, tmp_path):
 
 
 @pytest.mark.parametrize("change", [round_to_a_tenth, decomposed, scaled_back], ids=lambda change: change.__name__)
-def test_bounds_of_the_original_are_rejected_for_the_result(change, tmp_path):
+def test_bounds_of_the_original_are_not_in_the_file_of_the_result(change, tmp_path):
     _, weights = change(PROBLEM, SOLUTION.weights)
     carried = dataclasses.replace(SOLUTION.certificate, weights=weights)
-    with pytest.raises(cr.RejectedCertificate):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", cr.ConvergenceWarning)  # the gap of the result may be larger
         carried.save(tmp_path / "carried.cert")
+    loaded = cr.load_certificate(tmp_path / "carried.cert")
+    verdict = loaded.verify(X, Y)
+    assert PROBLEM.violation(loaded.weights) <= 1e-12
+    assert verdict.upper == pytest.approx(PROBLEM.objective(loaded.weights), rel=1e-12)
+    assert verdict.lower == pytest.approx(SOLUTION.lower, rel=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
@@ -78,7 +85,7 @@ def test_global_scope_of_a_network_that_was_cast(dtype):
     small = cr.ReLUNetwork(*(part.astype(dtype).astype(np.float64) for part in (network.W1, network.w2)))
     certificate = cr.certify_network(small, X, Y, 0.02, scope="global", solve=False)
     assert certificate.objective_given == small.objective(X, Y, 0.02) > best.objective
-    assert certificate.objective_given >= certificate.upper
+    assert certificate.objective_given * (1 + 1e-12) >= certificate.upper  # which is rounded up
     assert certificate.lower <= best.objective
     solved = cr.certify_network(small, X, Y, 0.02, scope="global")
     assert solved.lower == pytest.approx(best.objective, rel=2e-6)
