@@ -133,7 +133,7 @@ def test_the_verdict_is_a_sentence_with_all_of_the_statement(relu):
     problem, loaded = relu
     verdict = loaded.verify(problem.X, problem.y, **statement(problem))
     text = str(verdict)
-    for words in ("exact arithmetic", "12 x 3", "squared loss", "group_l1", repr(problem.lam), "relu network"):
+    for words in ("exact arithmetic", "12 x 3", "squared loss", "group_l1", repr(problem.lam), "ReLU network"):
         assert words in text
     assert repr(verdict.lower) in text
     assert repr(verdict.upper) in text
