@@ -85,11 +85,13 @@ def test_scope_global_and_what_it_writes(files, data):
     assert found["lower"] <= local["lower"]
     best = cr.solve_global(np.column_stack([data[0], np.ones(40)]), data[1], LAM)
     assert found["better_network"]["objective"] == pytest.approx(best.objective, rel=1e-5)
-    verified = invoke_json("verify", written["global.cert"], "--data", written["train.npz"])
-    assert verified["scope"] == "global"
+    statement = ("--lam", LAM, "--loss", "squared", "--penalty", "group_l1", "--kind", "relu", "--scope", "global")
+    verified = invoke_json("verify", written["global.cert"], "--data", written["train.npz"], *statement)
+    assert (verified["arithmetic"], verified["statement"]["from_file"]) == ("exact", [])
+    assert float(verified["lower"]) == pytest.approx(found["lower"], rel=1e-6)
     with np.load(written["train.npz"]) as saved:
         better = cr.load_network(written["better.npz"]).objective(saved["X"], saved["y"], LAM)
-    assert better == found["better_network"]["objective"]
+    assert better == pytest.approx(found["better_network"]["objective"], rel=1e-12)
     # The network found is optimal, and the command proves it.
     files("data.npz", **np.load(written["train.npz"]))
     proved = certify(written["better.npz"], "--scope", "global", "--tol", 1e-5)
