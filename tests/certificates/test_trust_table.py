@@ -159,7 +159,9 @@ def test_no_claims_in_the_file():
 def test_sizes(name, size):
     file = patterns_file(X, Y, np.ones((2, 2), dtype=bool))
     file = file.with_header(sizes=file.header["sizes"] | {name: size})
-    with pytest.raises((checker.RejectedCertificate, ValueError), match="ends within|must be|out of range|bytes, more than allowed"):
+    with pytest.raises(
+        (checker.RejectedCertificate, ValueError), match="ends within|must be|out of range|bytes, more than allowed"
+    ):
         check(file, X, Y)
 
 
@@ -191,9 +193,23 @@ def test_statement_of_the_verifier():
     rejected(file, X + 1.0, Y, False)
     rejected(file, X, -Y, False)
     said = checker.sentence(check(file, X, Y, **full))
-    assert all(word in said for word in ("relu", "2 patterns", "squared", "group_l1", "10.0", "2 x 2"))
+    assert all(word in said for word in ("ReLU network", "2 patterns", "squared", "group_l1", "10.0", "2 x 2"))
     everything = checker.sentence(check(global_file(X, Y, "maximum", lam=10.0), X, Y))
     assert "any width" in everything
+
+
+def test_the_map_of_the_rows_is_in_the_statement():
+    """A map that takes all data to nearly zero makes another problem of them: it must be told."""
+    rows = {"x_shift": [0.0, 0.0], "x_scale": [2.0**1000] * 2, "y_shift": [0.0], "y_scale": [1.0]}
+    rows |= {"bias": False, "classes": None}
+    mapped = X / 2.0**1000
+    file = patterns_file(mapped, Y, np.ones((1, 2), dtype=bool), rows=rows)
+    verdict = check(file, X, Y)
+    assert verdict["statement"]["rows"] == rows
+    assert "rows" in verdict["statement"]["from_file"]
+    assert "the file's map" in checker.sentence(verdict)
+    for wrong in ({"x_scale": [0.0, 1.0]}, {"x_shift": [[[0.0]]]}, {"y_scale": [1.0, 1.0]}, {"classes": [1, 2]}):
+        rejected(file.with_header(rows=rows | wrong), X, Y, False)
 
 
 def test_patterns_are_no_part_of_a_global_statement():
