@@ -358,10 +358,11 @@ def global_bound(problem: Problem) -> Fraction:
     return dual_value(problem, Fraction(1))
 
 
-def ray(f: Terms, v_z: Array) -> Array:
-    """Return a ray v, z = E v and unit f(v) as one array of integers, from one of v and z."""
+def ray(f: Terms, v_z: Array) -> tuple[Array, Array, Array]:
+    """Return v, z = E v and unit f(v) as one array of integers, from that of v and z, and where z > 0 and z < 0."""
     v, z = v_z[: f.E.shape[1]], v_z[f.E.shape[1] :]
-    return np.append(v_z, f.w0 @ v + f.tau @ np.maximum(z, 0))
+    positive = z > 0
+    return np.append(v_z, f.w0 @ v + f.tau[positive] @ z[positive]), positive, z < 0
 
 
 def check_cones(sides: list[Terms], arrays: dict[str, Array]) -> None:
@@ -373,31 +374,37 @@ def check_cones(sides: list[Terms], arrays: dict[str, Array]) -> None:
     starts, nodes = np.searchsorted(places[:, 0], np.arange(1, len(points))), iter(cuts.tolist())
     leaves = zip(points, np.split(places[:, 1], starts), np.split(multipliers, starts), strict=False)
     for f in sides:
-        units = np.hstack([np.eye(r, dtype=int).astype(object), f.E.T])
+        units, concave = np.hstack([np.eye(r, dtype=int).astype(object), f.E.T]), f.tau < 0
         ends = [[ray(f, -unit), ray(f, unit)] for unit in units]
         stack = [(0, [ends[j][i >> j & 1] for j in range(r)]) for i in range(1 << r)]
         while stack:
             (depth, V), (a, b, alpha, beta) = stack.pop(), next(nodes, (0, 0, 0, 1))
             if alpha == beta == 0:
-                check_leaf(f, np.array(V), next(leaves, None))
+                check_leaf(f, concave, V, next(leaves, None))
             else:
                 fits = max(a, b) < r and a != b and min(alpha, beta) > 0 and depth < DEEPEST
                 require(fits, "a cone is cut at no edge, or too often")
-                w = ray(f, alpha * V[a][:-1] + beta * V[b][:-1])
+                w = ray(f, alpha * V[a][0][:-1] + beta * V[b][0][:-1])
                 stack += [(depth + 1, [w if j == gone else V[j] for j in range(r)]) for gone in (a, b)]
     require(next(nodes, None) is None is next(leaves, None), "there are more cones than cover the space")
 
 
-def check_leaf(f: Terms, rays: Array, leaf: Any) -> None:
+def check_leaf(f: Terms, concave: Array, rays: list[Any], leaf: Any) -> None:
     """Check the bound of a cone with a point, and lines and their multipliers (Lemma 9)."""
     require(leaf, "there are more leaves than points")
-    (point, lines, multipliers), (V, Z, values) = leaf, np.split(rays, [len(rays), -1], axis=1)
-    used = np.flatnonzero((Z > 0).any(axis=0) & (Z < 0).any(axis=0) & (f.tau < 0))
+    integral, positive, negative = map(np.array, zip(*rays, strict=True))
+    (point, lines, multipliers), (V, Z, values) = leaf, np.split(integral, [len(rays), -1], axis=1)
+    used = np.flatnonzero(positive.any(axis=0) & negative.any(axis=0) & concave)
     Z, bits = Z[:, used], [max(abs(entry).bit_length() for entry in v) for v in V]
     c = (np.array([1 << (max(bits) - b) for b in bits], dtype=object) @ Z > 0).astype(int).astype(object)
-    c[np.isin(used, lines)] = rational(multipliers[np.isin(lines, used)])
-    above, (x, q) = values[:, 0] + (np.maximum(Z, 0) - c * Z) @ -f.tau[used], integers(rational(point))
-    below = (above * q <= (V @ x) * f.unit).all() and x @ x <= f.limit * q**2
+    given = np.full(len(concave), -1.0)
+    given[lines] = multipliers
+    stated, (x, q) = given[used] >= 0.0, integers(rational(point))
+    fractions, unit = integers(rational(given[used][stated]))
+    c = c * unit
+    c[stated] = fractions
+    above = values[:, 0] * unit + (np.maximum(Z, 0) * unit - c * Z) @ -f.tau[used]
+    below = (above * q <= (V @ x) * (f.unit * unit)).all() and x @ x <= f.limit * q**2
     require(below, "the function exceeds the bound of a leaf")
 
 

@@ -114,7 +114,7 @@ def test_valid_relaxations_are_verified(seed, kind, n, d, scale):
         return
     lam = 10.0 ** rng.uniform(-4.0, 0.0) * float(np.linalg.norm(X, axis=1).sum())
     certificate = of_dual(X, y, lam, "squared", t, relaxed(X, t, rng, size=rng.choice([1.0, 0.0, 1e-6])))
-    if np.linalg.matrix_rank(X) > 2:
+    if np.linalg.matrix_rank(X) > 2 and certificate.dual.t.any():
         assert contents_of(certificate).header["proof"] == "relaxation"
     lower, _ = verdict_of(certificate, X, y)
     assert lower == pytest.approx(certificate.lower, abs=1e-8 * max(certificate.upper, abs(certificate.lower)))
