@@ -412,9 +412,7 @@ def check_maximum(sides: list[Terms], _: dict[str, Array]) -> None:
     """Check the bound of f and -f on each arc of the circle between kinks (Lemma 10)."""
     require(sides[0].E.shape[1] <= 2, "an exact maximum is of rank at most 2")
     E = np.column_stack([sides[0].E, 0 * sides[0].tau])[:, :2]
-    kinks = [
-        ((s * y, -s * x), s, k) for k, (x, y) in enumerate(E) for s in (1, -1) if x or y
-    ]  # e_k'z has the sign s after
+    kinks = [((s * y, -s * x), s, k) for k, (x, y) in enumerate(E) for s in (1, -1) if x or y]  # s: sign after
     axes = [(axis, 0, 0) for axis in ((1, 0), (0, 1), (-1, 0), (0, -1))]
     turns = sorted([*axes, *kinks], key=lambda turn: angle(*turn[0]))
     for f in sides:
@@ -558,7 +556,7 @@ def estimate(header: dict[str, Any], interval: bool) -> tuple[float, float]:
     sizes = {"patterns": 0, "lines": 0, "rank": 0, "cones": 0, **header["sizes"]}
     n, d, c, m, P, K, r, cones = (sizes[k] for k in ("n", "d", "c", "blocks", "patterns", "lines", "rank", "cones"))
     fractions = 0 if interval and P else 20 * n * (d + r)  # of the data
-    pairs = {"maximum": 60 * K, "relaxation": 0.01 * r**5}.get(header["proof"], cones * (2 * K + 20 * r))
+    pairs = {"maximum": 60 * K, "relaxation": 0.01 * r**5}.get(header["proof"], cones * (0.6 * K + 20 * r))
     others = 20 * (m + 2 * c * P) * d + n * (m + 100 * c) + fractions + K * r * r + pairs
     seconds = 1e-6 * others + n * d * (m + 4 * c * P) * (1e-10 if interval else 1.5e-7)
     return seconds, 200.0 * (n * d + CHUNK + n * c + m * (c + d) + K * r + DEEPEST * (K + r)) + n * P + 100 * cones
@@ -572,6 +570,8 @@ def load(path: Any, *names: str) -> list[Array]:
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             return [archive[name] for name in names]
+    except MemoryError:
+        raise
     except Exception as error:  # whatever NumPy raises on files of another kind
         raise InvalidInput(f"{path} is no npz file with {' and '.join(names)}: {error}") from error
 
