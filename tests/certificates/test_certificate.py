@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import cvxrelu as cr
 from cvxrelu.certificates import certificate as certificates
 from cvxrelu.certificates.certificate import with_dual_point
+from cvxrelu.certificates.rounded_bounds import is_exact, value_below
 from cvxrelu.numerics.gaps import contradict
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.normalization import Normalized, normalize
@@ -245,7 +246,7 @@ def test_the_solvers_workspace_is_used(solved):
 def test_a_bound_in_the_units_of_the_data_is_the_largest_number_below(exponent, value):
     """At 2^-1060 most digits are lost; elsewhere none."""
     exact = Fraction(value) * Fraction(4) ** exponent
-    bound = certificates._below(Normalized(make_problem("gated"), 0, exponent), value)
+    bound = value_below(Normalized(make_problem("gated"), 0, exponent), value)
     assert Fraction(bound) <= exact < Fraction(np.nextafter(bound, np.inf))
 
 
@@ -261,4 +262,4 @@ def test_what_is_rounded_on_the_way_to_ordinary_data_is_noticed():
         (ones, 1e200 * ones[0], spread[:1], False),
     ):
         problem = cr.ConvexGatedReLU(X, y, cr.ActivationPatterns(D), 1.0)
-        assert certificates._is_exact(normalize(problem), problem, U[None]) is exact
+        assert is_exact(normalize(problem), problem, U[None]) is exact
