@@ -1,7 +1,7 @@
 import cvxpy as cp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer
 
@@ -55,7 +55,10 @@ def test_exact_methods_agree_with_clarabel(seed, shape, method):
     problem, U = make(shape, seed=seed, n_gates=5)
     V, W = cr.decompose(problem, U, method)
     for i in range(len(problem.patterns)):
-        best = best_by_clarabel(problem, U[0, i], i, method)
+        try:
+            best = best_by_clarabel(problem, U[0, i], i, method)
+        except cp.error.SolverError:  # Clarabel fails on some draws, which then have no reference
+            reject()
         assert MEASURES[method](V[0, i], W[0, i]) == pytest.approx(best, rel=1e-6, abs=1e-7)
 
 
