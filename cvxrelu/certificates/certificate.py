@@ -169,16 +169,7 @@ class Certificate:
         >>> abs(verdict.upper - certificate.upper) < 1e-12
         True
         """
-        write_certificate(
-            path,
-            problem=self.problem,
-            weights=self.weights,
-            dual=self.dual,
-            scope=self.scope,
-            proof=self.proof,
-            gap=self.gap,
-            overwrite=overwrite,
-        )
+        write_certificate(path, self, overwrite=overwrite)
 
     def __str__(self) -> str:
         lines = [

@@ -3,9 +3,8 @@
 import json
 import math
 import os
-import warnings
 from fractions import Fraction
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -29,6 +28,7 @@ from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.normalization import normalize
 from cvxrelu.problems.relu import ConvexReLU
+from cvxrelu.runtime.threads import warn
 
 # Room of the dual point below lam, in bounds of rounding errors: the first is enough for the checker's intervals, the
 # others are tried for its exact arithmetic where that loses more than _LOSS of the objective.
@@ -43,15 +43,38 @@ _BLOCK_BYTES = 2**25
 Parts = tuple[dict[str, int], dict[str, NDArray[Any]]]  # sizes and arrays of a file
 
 
+class Saved(Protocol):
+    """Protocol of certificates, as far as their files need them."""
+
+    @property
+    def problem(self) -> ConvexProblem:
+        """The convex program."""
+
+    @property
+    def weights(self) -> Weights:
+        """The weights."""
+
+    @property
+    def dual(self) -> DualPoint:
+        """The dual point."""
+
+    @property
+    def scope(self) -> str:
+        """The set of networks: "patterns" or "global"."""
+
+    @property
+    def proof(self) -> NeuronBound | None:
+        """For scope "global": the bound of the search."""
+
+    @property
+    def gap(self) -> float:
+        """Upper minus lower bound."""
+
+
 def write_certificate(
     path: str | os.PathLike[str],
+    certificate: Saved,
     *,
-    problem: ConvexProblem,
-    weights: Weights,
-    dual: DualPoint,
-    scope: str,
-    proof: NeuronBound | None,
-    gap: float,
     overwrite: bool,
     rows: dict[str, Any] | None = None,
     data: tuple[Any, Any] | None = None,
@@ -61,12 +84,11 @@ def write_certificate(
     With ``rows``, the map from ``data`` to the data of the problem, the file is about the former.
     """
     check_free(path, overwrite)
+    problem, gap = certificate.problem, certificate.gap
     X, y = (problem.X, problem.y) if data is None else data
     best, loss = (math.inf, b""), 0.0
     for room in _ROOMS:
-        raw = encode_certificate(
-            problem=problem, weights=weights, dual=dual, scope=scope, proof=proof, rows=rows, room=room
-        )
+        raw = encode_certificate(certificate, rows=rows, room=room)
         try:
             contents = checker.parse(raw)
             interval = checker.estimate(contents.header, False)[0] > _EXACT_SECONDS
@@ -77,11 +99,11 @@ def write_certificate(
             break
         best = min((float(verdict["upper"]) - float(verdict["lower"]), raw), best)
         loss = best[0] - 2.0 * gap - _LOSS * abs(float(verdict["upper"]))
-        if scope == "global" or not problem.regularised or loss <= 0.0:
+        if certificate.scope == "global" or not problem.regularised or loss <= 0.0:
             break
     write(path, best[1], overwrite)
     if loss > 0.0:
-        warnings.warn(
+        warn(
             f"the file proves a gap of {best[0]:.1e}, larger than that of the certificate, {gap:.1e}: "
             + (_SHRUNK if problem.regularised else _UNBOUNDED),
             ConvergenceWarning,
@@ -89,16 +111,7 @@ def write_certificate(
         )
 
 
-def encode_certificate(
-    *,
-    problem: ConvexProblem,
-    weights: Weights,
-    dual: DualPoint,
-    scope: str,
-    proof: NeuronBound | None,
-    rows: dict[str, Any] | None = None,
-    room: float = 8.0,
-) -> bytes:
+def encode_certificate(certificate: Saved, *, rows: dict[str, Any] | None = None, room: float = 8.0) -> bytes:
     """Return the bytes of the file of a certificate.
 
     Weights are moved into their cones exactly, or replaced by zero where that fails. The dual point is shrunk until its
@@ -109,20 +122,21 @@ def encode_certificate(
     ValueError
         If loss or penalty are user-defined; for scope "global", if the search kept no proof.
     """
+    problem = certificate.problem
     if not _is_known(problem):
         raise ValueError(
             "loss and penalty of a saved certificate must be the package's own, the only ones the checker knows; "
             f"got {problem.loss!r} and {problem.penalty!r}"
         )
     kind = None
-    if scope == "global":
-        kind, (sizes, arrays) = _of_all_networks(problem, weights, dual, proof)
+    if certificate.scope == "global":
+        kind, (sizes, arrays) = _of_all_networks(certificate)
     else:
-        sizes, arrays = _of_patterns(problem, weights, dual, room)
+        sizes, arrays = _of_patterns(certificate, room)
     X, Y = checker.real("X", problem.X), checker.real("y", problem.Y)
     header = {
         "kind": "relu" if problem.has_cones else "gated",
-        "scope": scope,
+        "scope": certificate.scope,
         "loss": problem.loss.name,
         "delta": getattr(problem.loss, "delta", None),
         "penalty": problem.penalty.name,
@@ -144,9 +158,10 @@ def _is_known(problem: ConvexProblem) -> bool:
     return own and loss.name in checker.CHOICES["loss"] and penalty.name in checker.CHOICES["penalty"]
 
 
-def _of_patterns(problem: ConvexProblem, weights: Weights, dual: DualPoint, room: float) -> Parts:
+def _of_patterns(certificate: Saved, room: float) -> Parts:
     """Return the parts of a file of scope patterns."""
-    blocks = problem.blocks(weights).reshape(-1, problem.d)
+    problem = certificate.problem
+    blocks = problem.blocks(certificate.weights).reshape(-1, problem.d)
     used = np.flatnonzero(blocks.any(axis=1))
     arrays: dict[str, NDArray[Any]] = {"blocks": used, "weights": np.stack([blocks[used], 0.0 * blocks[used]])}
     if problem.penalty.name == "nuclear":
@@ -154,7 +169,7 @@ def _of_patterns(problem: ConvexProblem, weights: Weights, dual: DualPoint, room
     elif isinstance(problem, ConvexReLU):
         arrays["weights"][1], kept = _into_cones(problem.cones, blocks[used], used)
         arrays = {"blocks": used[kept], "weights": arrays["weights"][:, kept]}
-    t, multipliers = _shrunk(problem, dual, room)
+    t, multipliers = _shrunk(problem, certificate.dual, room)
     multipliers.sum_duplicates()
     multipliers.eliminate_zeros()
     places = np.column_stack([multipliers.row, multipliers.col])
@@ -221,15 +236,14 @@ def _exact_product(a: FloatArray, b: FloatArray) -> Fraction:
     return sum((Fraction(x) * Fraction(y) for x, y in zip(a.tolist(), b.tolist(), strict=True)), Fraction(0))
 
 
-def _of_all_networks(
-    problem: ConvexProblem, weights: Weights, dual: DualPoint, bound: NeuronBound | None
-) -> tuple[str, Parts]:
+def _of_all_networks(certificate: Saved) -> tuple[str, Parts]:
     """Return the kind of proof and the parts of a file of scope global."""
-    V, W = problem.blocks(weights).reshape(2, -1, problem.d)
+    problem = certificate.problem
+    V, W = problem.blocks(certificate.weights).reshape(2, -1, problem.d)
     positive, negative = V[V.any(axis=1)], W[W.any(axis=1)]
     neurons = np.concatenate([positive, negative])
     blocks = np.repeat([0, 1], [len(positive), len(negative)])
-    t = problem.loss.into_domain(dual.t, problem.Y)[:, 0]
-    found = global_proof(problem.X, t, problem.lam, bound)
+    t = problem.loss.into_domain(certificate.dual.t, problem.Y)[:, 0]
+    found = global_proof(problem.X, t, problem.lam, certificate.proof)
     primal = {"blocks": blocks, "weights": np.stack([neurons, 0.0 * neurons]), "t": found.t[:, None]}
     return found.kind, (found.sizes, {**primal, **found.arrays})

@@ -125,11 +125,10 @@ class ConvexNetworkEstimator(BaseEstimator):
             expresses; as `Certificate.save`.
         """
         check_is_fitted(self)
-        certificate = self.certificate_
         if (X is None) != (y is None):
             raise ValueError("X and y must be given together, or neither")
         if X is None:
-            certificate.save(path, overwrite=overwrite)
+            self.certificate_.save(path, overwrite=overwrite)
             return
         if self._standardization is None:
             raise ValueError(
@@ -137,18 +136,9 @@ class ConvexNetworkEstimator(BaseEstimator):
                 "certificate_.problem.X and .y"
             )
         classes = getattr(self, "classes_", None)
-        write_certificate(
-            path,
-            problem=certificate.problem,
-            weights=certificate.weights,
-            dual=certificate.dual,
-            scope=certificate.scope,
-            proof=certificate.proof,
-            gap=certificate.gap,
-            overwrite=overwrite,
-            rows=self._standardization.as_map(None if classes is None else classes.tolist()),
-            data=(np.asarray(X, dtype=np.float64), np.asarray(y)),
-        )
+        rows = self._standardization.as_map(None if classes is None else classes.tolist())
+        data = np.asarray(X, dtype=np.float64), np.asarray(y)
+        write_certificate(path, self.certificate_, overwrite=overwrite, rows=rows, data=data)
 
     def _output(self, X: Any) -> FloatArray:
         """Return the output of the network on raw data."""

@@ -1,7 +1,6 @@
 """Certificates for networks of any width: valid ones are never rejected, changed ones prove nothing false."""
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 import cvxrelu as cr
 from cvxrelu.certificates import checker
 from cvxrelu.certificates.checker import RejectedCertificate
-from cvxrelu.certificates.writer import encode_certificate
+from tests.helpers.forgery import as_contents, forged
 from tests.helpers.global_proofs import LOSSES, of_dual, relaxed, targets
 from tests.helpers.neurons import KINDS, SEEDS, make_rows
 
@@ -36,19 +35,8 @@ ROWS = {
 # Valid ones are never rejected
 
 
-def contents_of(certificate):
-    raw = encode_certificate(
-        problem=certificate.problem,
-        weights=certificate.weights,
-        dual=certificate.dual,
-        scope=certificate.scope,
-        proof=certificate.proof,
-    )
-    return checker.parse(raw)
-
-
 def verdict_of(certificate, X, y):
-    found = checker.check(contents_of(certificate), X, y, scope="global")
+    found = checker.check(as_contents(certificate), X, y, scope="global")
     return float(found["lower"]), float(found["upper"])
 
 
@@ -115,7 +103,7 @@ def test_valid_relaxations_are_verified(seed, kind, n, d, scale):
     lam = 10.0 ** rng.uniform(-4.0, 0.0) * float(np.linalg.norm(X, axis=1).sum())
     certificate = of_dual(X, y, lam, "squared", t, relaxed(X, t, rng, size=rng.choice([1.0, 0.0, 1e-6])))
     if np.linalg.matrix_rank(X) > 2 and certificate.dual.t.any():
-        assert contents_of(certificate).header["proof"] == "relaxation"
+        assert as_contents(certificate).header["proof"] == "relaxation"
     lower, _ = verdict_of(certificate, X, y)
     assert lower == pytest.approx(certificate.lower, abs=1e-8 * max(certificate.upper, abs(certificate.lower)))
 
@@ -138,7 +126,7 @@ def test_nearly_parallel_rows():
     X = np.vstack([X, 2.0 * X + 1e-10 * np.random.default_rng(1).standard_normal(X.shape)])
     y = targets(X, "squared")
     certificate = of_dual(X, y, 0.01, "squared", -y)
-    assert len(contents_of(certificate).arrays["lines"]) < 12
+    assert len(as_contents(certificate).arrays["lines"]) < 12
     assert certificate.lower - 1e-7 < verdict_of(certificate, X, y)[0] <= certificate.lower + 1e-12
 
 
@@ -177,7 +165,7 @@ def solved():
     """Return data of rank 3 and the contents of a certificate with cuts and leaves with multipliers."""
     X = np.random.default_rng(1).standard_normal((40, 3))
     y = targets(X, "squared")
-    contents = contents_of(cr.solve_global(X, y, 0.02, tol=1e-7).certificate)
+    contents = as_contents(cr.solve_global(X, y, 0.02, tol=1e-7).certificate)
     assert contents.header["sizes"]["cones"] > contents.header["sizes"]["leaves"] + 20
     assert contents.header["sizes"]["entries"] > 20
     return X, y, contents
@@ -187,9 +175,7 @@ def changed(contents, **arrays):
     """Return the contents with other arrays, and sizes that fit them."""
     arrays = {**contents.arrays, **arrays}
     sizes = {"cones": len(arrays["cuts"]), "leaves": len(arrays["points"]), "entries": len(arrays["places"])}
-    header = {**contents.header, "sizes": {**contents.header["sizes"], **sizes}}
-    raw = b"".join(np.ascontiguousarray(arrays[name], dtype).tobytes() for name, dtype, *_ in checker.layout(header))
-    return checker.parse(checker.MAGIC + json.dumps(header, sort_keys=True).encode() + b"\n" + raw)
+    return forged(contents, arrays, sizes={**contents.header["sizes"], **sizes})
 
 
 def test_tampering(solved):
@@ -255,4 +241,4 @@ def test_a_proof_for_patterns_is_none_for_all_networks():
     X, y = ROWS["rank_3"], targets(ROWS["rank_3"], "squared")
     certificate = cr.solve(cr.ConvexReLU(X, y, cr.enumerate_patterns(X), 0.05)).certificate
     with pytest.raises(RejectedCertificate, match="scope"):
-        checker.check(contents_of(certificate), X, y, scope="global")
+        checker.check(as_contents(certificate), X, y, scope="global")

@@ -10,8 +10,7 @@ from cvxrelu.certificates.writer import encode_certificate
 
 def as_contents(certificate, **options):
     """Return the contents of the file that `Certificate.save` writes first."""
-    parts = {name: getattr(certificate, name) for name in ("problem", "weights", "dual", "scope", "proof")}
-    return checker.parse(encode_certificate(**parts, **options))
+    return checker.parse(encode_certificate(certificate, **options))
 
 
 def encoded(contents, arrays=None, **header):
