@@ -114,11 +114,9 @@ def check_header(header: Any) -> None:
     require(type(lam) is float and 0.0 <= lam < math.inf, "lam must be a finite float >= 0")
     fits = type(delta) is float and 0.0 < delta < math.inf if loss == "huber" else delta is None
     require(fits, "delta must be a finite float > 0 for huber, else null")
-    any_width = kind == "relu" and penalty == "group_l1" and lam > 0.0
-    fits = (
-        scope == "global" and any_width if proof else scope == "patterns" and (kind == "gated" or penalty != "nuclear")
-    )
-    require(fits, "no proof has this scope, kind, penalty and lam")
+    any_width = scope == "global" and kind == "relu" and penalty == "group_l1" and lam > 0.0
+    of_patterns = scope == "patterns" and (kind == "gated" or penalty != "nuclear")
+    require(any_width if proof else of_patterns, "no proof has this scope, kind, penalty and lam")
     names = {size for _, _, *shape in layout(header) for size in shape if size.isalpha()}
     require(set(sizes) == names, f"sizes must be {sorted(names)}")
     packed, most = -(-sizes["n"] // 8), 2**40 - 1
@@ -146,7 +144,11 @@ def rational(values: Any) -> Any:
 
 
 def integers(values: Any) -> tuple[Any, int]:
-    """Return integers and q > 0 such that the fractions ``values`` are integers / q."""
+    """Return integers and q > 0 such that ``values``, floats, fractions or integers, are integers / q."""
+    if values.dtype == np.float64:
+        mantissas, exponents = np.frexp(values)
+        shift = 53 - int(exponents.min(initial=0))
+        return np.ldexp(mantissas, 53).astype(np.int64).astype(object) << (exponents - 53 + shift), 1 << shift
     q = math.lcm(*(value.denominator for value in values.flat))
     return np.frompyfunc(lambda value: value.numerator * (q // value.denominator), 1, 1)(values), q
 
@@ -154,7 +156,7 @@ def integers(values: Any) -> tuple[Any, int]:
 def product(A: Array, B: Array, interval: bool = False) -> tuple[Array, Array, Fraction]:
     """Return M, R and a unit: A @ B is M times the unit, exactly with R = 0, or up to R with the unit 1 (Lemma 1)."""
     if not interval:
-        (a, p), (b, q) = integers(rational(A)), integers(rational(B))
+        (a, p), (b, q) = integers(A), integers(B)
         return a @ b, np.zeros((len(a), b.shape[1])), Fraction(1, p * q)
     with np.errstate(all="ignore"):
         M, R = A @ B, (len(B) + 16) * (2.0**-52 * (np.abs(A) @ np.abs(B)) + 2.0**-1000)
@@ -260,8 +262,9 @@ def predictions(problem: Problem, W: Array, outputs: Array, pattern: Array | Non
             outside = np.where(mask[rows], 1, -1) * product(X[rows], both)[0] < 0
             require(not outside.any(), "weights are outside their cones")
         M, more, q = product(np.where(mask, Z, 0), outputs[part], problem.interval)
-        spread, _, s = product(R, np.abs(outputs[part]), problem.interval)
-        f, error = f + rational(M) * (unit * q), error + rational(spread) * (2 * s) + rational(more)
+        f = f + rational(M) * (unit * q)
+        if problem.interval:
+            error = error + 2 * rational(product(R, np.abs(outputs[part]), True)[0]) + rational(more)
     return f, error
 
 
@@ -311,7 +314,7 @@ def patterns_bound(problem: Problem) -> Fraction:
         at = tuple((places[entries] - [first, 0]).T)
         G[at] = np.where(D[at], 1.0, -1.0) * arrays["multipliers"][entries]
         M, R, unit = product(np.hstack([T, G]), both, interval and lam > 0)
-        Z, error = rational(M) * unit, error + (rational(R) ** 2).sum()
+        Z, error = rational(M) * unit, error + (rational(R[R > 0.0]) ** 2).sum()
         squares, bound = Z * Z, lam + root_above(error)
         features = features + squares.sum(axis=0)
         if penalty == "nuclear":
@@ -351,7 +354,7 @@ def global_bound(problem: Problem) -> Fraction:
     require(lam > slack and stretch > 0, "the lines are too far from the rows")
     sums = rational(np.zeros((2, len(lines))))
     np.add.at(sums, ((row_lines < 0).astype(int), k), t * sizes * np.abs(sides))
-    (E, scale), (sums, q) = integers(rational(lines)), integers(sums)
+    (E, scale), (sums, q) = integers(lines), integers(sums)
     terms = Terms(E, sums[0] + sums[1], -(sums[1] @ E), scale, scale * q, (lam - slack) ** 2 / stretch)
     proofs = {"cones": check_cones, "maximum": check_maximum, "relaxation": check_relaxation}
     proofs[problem.header["proof"]]([terms, terms._replace(tau=-terms.tau, w0=-terms.w0)], problem.arrays)
@@ -396,13 +399,9 @@ def check_leaf(f: Terms, concave: Array, rays: list[Any], leaf: Any) -> None:
     (point, lines, multipliers), (V, Z, values) = leaf, np.split(integral, [len(rays), -1], axis=1)
     used = np.flatnonzero(positive.any(axis=0) & negative.any(axis=0) & concave)
     Z, bits = Z[:, used], [max(abs(entry).bit_length() for entry in v) for v in V]
-    c = (np.array([1 << (max(bits) - b) for b in bits], dtype=object) @ Z > 0).astype(int).astype(object)
-    given = np.full(len(concave), -1.0)
+    rule, given = np.array([1 << (max(bits) - b) for b in bits], dtype=object) @ Z > 0, np.full(len(concave), -1.0)
     given[lines] = multipliers
-    stated, (x, q) = given[used] >= 0.0, integers(rational(point))
-    fractions, unit = integers(rational(given[used][stated]))
-    c = c * unit
-    c[stated] = fractions
+    (c, unit), (x, q) = integers(np.where(given[used] < 0.0, rule, given[used])), integers(point)
     above = values[:, 0] * unit + (np.maximum(Z, 0) * unit - c * Z) @ -f.tau[used]
     below = (above * q <= (V @ x) * (f.unit * unit)).all() and x @ x <= f.limit * q**2
     require(below, "the function exceeds the bound of a leaf")
@@ -519,9 +518,8 @@ def check(
         statement["patterns"] = described(masks)
     if "patterns" in given:
         D = real("patterns", given["patterns"])
-        require(
-            D.ndim == 2 and ((D == 0.0) | (D == 1.0)).all(), "patterns must be 0 or 1, of shape (n, P)", InvalidInput
-        )
+        fits = D.ndim == 2 and ((D == 0.0) | (D == 1.0)).all()
+        require(fits, "patterns must be 0 or 1, of shape (n, P)", InvalidInput)
         given["patterns"] = described(D.T != 0.0)
     for key, value in given.items():
         other = "other data: " if key in ("n", "d", "c", "data_sha256") else ""
