@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from cvxrelu.certificates.writer import encode_certificate
-from reference.forgeries.exact import exact
 from reference.forgeries.files import Array, File, data_hash, decode, encode
 from reference.forgeries.oracle import Points, Statement, bounds, largest_neuron, proposed
+from reference.rationals import rational
 
 LOSSES = ("squared", "huber", "logistic", "softmax")
 PENALTIES = ("group_l1", "l1", "feature_group_l1", "squared_l2", "none", "nuclear")
@@ -76,15 +76,7 @@ def file_of(points: Points, s: Statement) -> File:
     certificate = points.certificate
     if certificate is None:
         raise ValueError(f"no certificate of {s}")
-    return decode(
-        encode_certificate(
-            problem=certificate.problem,
-            weights=certificate.weights,
-            dual=certificate.dual,
-            scope=s.scope,
-            proof=certificate.proof,
-        )
-    )
+    return decode(encode_certificate(certificate))
 
 
 def data(rng: np.random.Generator, shape: int, d: int) -> Array:
@@ -181,7 +173,7 @@ def plain_file(s: Statement, points: Points, proof: str) -> File:
     X, t, (W, outputs) = s.X, points.duals[0][0][:, 0], points.networks[0]
     more: dict[str, Array] = {}
     if proof == "maximum":
-        size = float(largest_neuron(exact(X), exact(t)))
+        size = float(largest_neuron(rational(X), rational(t)))
     elif proof == "cones":
         size, more = _cones(X, t)
     else:

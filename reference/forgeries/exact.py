@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from reference.rationals import rational
+
 Numbers = Any  # an array of fractions
 # On arrays of fractions, which NumPy's annotations do not know.
 larger: Any = np.maximum
@@ -18,17 +20,9 @@ _NEGLIGIBLE = 1000  # exp(-1000) is below 1e-400
 _TINY = Fraction(1, 10**400)
 
 
-def exact(values: Any) -> Numbers:
-    """Return an array of floats as fractions of the same values."""
-    array = np.asarray(values, dtype=float)
-    result = np.empty(array.size, dtype=object)
-    result[:] = [Fraction(value) for value in array.ravel().tolist()]
-    return result.reshape(array.shape)
-
-
 def zeros(*shape: int) -> Numbers:
     """Return an array of fractions 0."""
-    return exact(np.zeros(shape))
+    return rational(np.zeros(shape))
 
 
 def root(square: Fraction, above: bool) -> Fraction:

@@ -14,7 +14,7 @@ import numpy as np
 from cvxrelu.certificates import checker
 from reference.forgeries.attacks import mapped_rows
 from reference.forgeries.bases import Base, as_given
-from reference.forgeries.exact import exact, zeros
+from reference.forgeries.exact import zeros
 from reference.forgeries.files import File, data_hash, decode
 from reference.forgeries.mutations import Attempt
 from reference.forgeries.oracle import (
@@ -24,6 +24,7 @@ from reference.forgeries.oracle import (
     objective_of_blocks,
     objective_of_network,
 )
+from reference.rationals import rational
 
 REJECTED, REFUSED, TRUE, FALSE, CRASHED = "rejected", "refused", "true", "FALSE", "crashed"
 _LIMIT = 30.0  # seconds of processor time of one check
@@ -82,7 +83,7 @@ def faults(verdict: dict[str, Any], attempt: Attempt, base: Base) -> list[str]:
     if lower > above:
         wrong.append(f"lower bound {float(lower)!r} of an optimal value of at most {float(above)!r}")
     if network is not None:
-        W, outputs = exact(network[0]), exact(np.reshape(network[1], (len(network[0]), -1)))
+        W, outputs = rational(network[0]), rational(np.reshape(network[1], (len(network[0]), -1)))
         attained: Fraction | None = objective_of_network(s, W, outputs, above=False)
     else:
         attained = objective_of_file(s, file)
@@ -116,17 +117,17 @@ def _key(s: Statement) -> tuple[Any, ...]:
 
 def objective_of_file(s: Statement, file: File) -> Fraction | None:
     """Return a lower bound of the objective of the weights in a file; None if they are not feasible."""
-    arrays, W = file.arrays, exact(file.arrays["weights"]).sum(axis=0)
+    arrays, W = file.arrays, rational(file.arrays["weights"]).sum(axis=0)
     numbers = arrays["blocks"].tolist()
     if s.scope == "global":
-        signs = exact([[1.0 - 2.0 * number] for number in numbers]).reshape(-1, 1)
+        signs = rational([[1.0 - 2.0 * number] for number in numbers]).reshape(-1, 1)
         return objective_of_network(s, W, signs, above=False) if set(numbers) <= {0, 1} else None
     c, d = s.Y.shape[1], s.X.shape[1]
     masks = np.unpackbits(arrays["patterns"], axis=1, count=len(s.X)).astype(bool)
     blocks = zeros(s.sides, c, len(masks), d)
     for j, number in enumerate(numbers):
         if "outputs" in arrays:
-            blocks[0, :, number] += np.outer(exact(arrays["outputs"][j]), W[j])
+            blocks[0, :, number] += np.outer(rational(arrays["outputs"][j]), W[j])
         elif not 0 <= number < s.sides * c * len(masks):
             return None
         else:

@@ -20,7 +20,6 @@ from reference.forgeries.exact import (
     Numbers,
     choose,
     entropy,
-    exact,
     larger,
     log_sum_exp,
     null_space,
@@ -29,6 +28,7 @@ from reference.forgeries.exact import (
     smaller,
     zeros,
 )
+from reference.rationals import rational
 
 Array = NDArray[Any]
 
@@ -95,12 +95,12 @@ def bounds(s: Statement, points: Points | None = None) -> tuple[Fraction, Fracti
     points = proposed(s) if points is None else points
     upper = loss_value(s, zeros(*s.Y.shape), above=True)
     for blocks in points.weights:
-        upper = min(upper, objective_of_blocks(s, in_cones(s, exact(blocks)), above=True))
+        upper = min(upper, objective_of_blocks(s, in_cones(s, rational(blocks)), above=True))
     for W, outputs in points.networks:
-        upper = min(upper, objective_of_network(s, exact(W), exact(outputs), above=True))
+        upper = min(upper, objective_of_network(s, rational(W), rational(outputs), above=True))
     lower = Fraction(0)  # losses and penalties are nonnegative
     for t, multipliers in points.duals:
-        lower = max(lower, dual_value(s, exact(t), None if multipliers is None else exact(multipliers)))
+        lower = max(lower, dual_value(s, rational(t), None if multipliers is None else rational(multipliers)))
     if upper < lower:
         raise AssertionError(f"the oracle contradicts itself: {float(lower)} > {float(upper)}")
     return lower, upper
@@ -111,7 +111,7 @@ def bounds(s: Statement, points: Points | None = None) -> tuple[Fraction, Fracti
 
 def loss_value(s: Statement, f: Numbers, above: bool) -> Fraction:
     """Return a bound of F(f)."""
-    Y, n, total = exact(s.Y), len(s.Y), Fraction(0)
+    Y, n, total = rational(s.Y), len(s.Y), Fraction(0)
     if s.loss in ("squared", "huber"):
         size = abs(f - Y)
         inner = smaller(size, Fraction(s.delta)) if s.loss == "huber" and s.delta else size
@@ -127,7 +127,7 @@ def loss_value(s: Statement, f: Numbers, above: bool) -> Fraction:
 def objective_of_blocks(s: Statement, blocks: Numbers, above: bool) -> Fraction:
     """Return a bound of the objective of blocks (sides, c, P, d), which must be in their cones."""
     assert s.masks is not None
-    X, f = exact(s.X), zeros(*s.Y.shape)
+    X, f = rational(s.X), zeros(*s.Y.shape)
     for side, k, i in np.ndindex(blocks.shape[:3]):
         if blocks[side, k, i].any():
             f[:, k] += (1 - 2 * side) * choose(s.masks[i], X @ blocks[side, k, i], 0)
@@ -162,7 +162,7 @@ def nuclear_norm(M: Numbers, above: bool) -> Fraction:
 
 def objective_of_network(s: Statement, W: Numbers, outputs: Numbers, above: bool) -> Fraction:
     """Return a bound of F of the network with input weights (m, d), outputs (m, c), plus lam times its path norm."""
-    f = larger(exact(s.X) @ W.T, 0) @ outputs if len(W) else zeros(*s.Y.shape)
+    f = larger(rational(s.X) @ W.T, 0) @ outputs if len(W) else zeros(*s.Y.shape)
     sizes = [root(w @ w, above) * np.sum(abs(a)) for w, a in zip(W, outputs, strict=True)]
     return loss_value(s, f, above) + Fraction(s.lam) * sum(sizes, Fraction(0))
 
@@ -172,7 +172,7 @@ def in_cones(s: Statement, blocks: Numbers) -> Numbers:
     if s.kind == "gated":
         return blocks
     assert s.masks is not None
-    X, result = exact(s.X), blocks.copy()
+    X, result = rational(s.X), blocks.copy()
     for side, k, i in np.ndindex(blocks.shape[:3]):
         if blocks[side, k, i].any():
             products = X @ blocks[side, k, i]
@@ -186,7 +186,7 @@ def in_cones(s: Statement, blocks: Numbers) -> Numbers:
 
 def into_domain(s: Statement, t: Numbers) -> Numbers:
     """Return t moved into the domain of the conjugate loss."""
-    Y, n = exact(s.Y), len(s.Y)
+    Y, n = rational(s.Y), len(s.Y)
     u = n * t
     if s.loss == "huber" and s.delta:
         u = larger(smaller(u, Fraction(s.delta)), -Fraction(s.delta))
@@ -204,7 +204,7 @@ def into_domain(s: Statement, t: Numbers) -> Numbers:
 
 def conjugate_value(s: Statement, t: Numbers) -> Fraction:
     """Return a lower bound of -F*(t), t in the domain."""
-    Y, n = exact(s.Y), len(s.Y)
+    Y, n = rational(s.Y), len(s.Y)
     u = n * t
     if s.loss in ("squared", "huber"):
         return Fraction(-np.sum(u * (u / 2 + Y)) / n)
@@ -216,7 +216,7 @@ def dual_value(s: Statement, t: Numbers, multipliers: Numbers | None) -> Fractio
     """Return a lower bound of the optimal value from a dual point, which is made feasible."""
     t = into_domain(s, t)
     if s.scope == "global":
-        largest = largest_neuron(exact(s.X), t[:, 0])
+        largest = largest_neuron(rational(s.X), t[:, 0])
         return conjugate_value(s, t * min(Fraction(1), Fraction(s.lam) / largest) if largest else t)
     if s.penalty == "none" or s.lam == 0.0:
         return without_penalty(s, t)
@@ -230,7 +230,7 @@ def dual_value(s: Statement, t: Numbers, multipliers: Numbers | None) -> Fractio
 def dual_argument(s: Statement, t: Numbers, multipliers: Numbers | None) -> Numbers:
     """Return the blocks z (sides, c, P, d) of the dual constraint."""
     assert s.masks is not None
-    X, (n, c), P = exact(s.X), s.Y.shape, len(s.masks)
+    X, (n, c), P = rational(s.X), s.Y.shape, len(s.masks)
     z = zeros(s.sides, c, P, X.shape[1])
     for side, k, i in np.ndindex(z.shape[:3]):
         sign = 2 * side - 1
@@ -265,7 +265,7 @@ def spectral_norm(M: Numbers) -> Fraction:
 def without_penalty(s: Statement, t: Numbers) -> Fraction:
     """Return a lower bound of the gated program without penalty, and so of the ReLU program."""
     assert s.masks is not None
-    rows = np.vstack([exact(s.X).T * mask.astype(int) for mask in s.masks])
+    rows = np.vstack([rational(s.X).T * mask.astype(int) for mask in s.masks])
     basis = null_space(rows)
     moved = into_domain(s, np.column_stack([projection(column, basis) for column in t.T]))
     # After a projection into the domain t may have left the null space; then only t = 0 is known.

@@ -12,15 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from reference.rationals import rational
+
 Vector = Sequence[Fraction]
 DIGITS = Context(prec=60, Emin=-(10**12), Emax=10**12)
-
-
-def rational(array: Any) -> np.ndarray[Any, np.dtype[np.object_]]:
-    """Return an array of float64 numbers as fractions."""
-    flat = np.empty(np.size(array), dtype=object)
-    flat[:] = [Fraction(number) for number in np.asarray(array, dtype=np.float64).ravel().tolist()]
-    return flat.reshape(np.shape(array))
 
 
 def decimal(number: Fraction | int) -> Decimal:
@@ -47,11 +42,10 @@ def loss_value(name: str, delta: float | None, prediction: Any, Y: Any) -> Decim
 
 def _soft(*numbers: Decimal) -> Decimal:
     """Return log(1 + sum exp(numbers))."""
-    top = max(Decimal(0), *numbers)
-    rest = sum(((number - top).exp() for number in (Decimal(0), *numbers)), Decimal(0))
-    if top == 0 and rest - 1 < Decimal("1e-40"):  # log(1 + x) = x - x^2 / 2 + ..., of which 60 digits keep too little
-        return sum((number.exp() for number in numbers), Decimal(0)) * (1 - Decimal("1e-39"))
-    return top + rest.ln()
+    *others, top = sorted((Decimal(0), *numbers))
+    rest = sum(((number - top).exp() for number in others), Decimal(0))
+    # Of log(1 + x) = x - x^2 / 2 + ... for a small x, the digits of 1 + x keep too little.
+    return top + ((1 + rest).ln() if rest > Decimal("1e-30") else rest - rest * rest / 2)
 
 
 def conjugate(name: str, delta: float | None, t: Any, Y: Any) -> Decimal | None:
@@ -79,7 +73,7 @@ def norm_value(name: str, blocks: Any) -> Decimal:
     if name == "squared_l2":
         return decimal(np.sum(flat * flat) / 2)
     if name == "nuclear":
-        return sum((_singular(blocks[:, i])[1] for i in range(blocks.shape[1])), Decimal(0))
+        return sum((singular_values(blocks[:, i])[1] for i in range(blocks.shape[1])), Decimal(0))
     if name == "l1":
         return decimal(np.sum(abs(flat)))
     rows = flat if name == "group_l1" else flat.T
@@ -94,7 +88,7 @@ def dual_cost(name: str, z: Any, lam: Fraction) -> Decimal | None:
     if name == "squared_l2":
         return decimal(np.sum(flat * flat) / (2 * lam))
     if name == "nuclear":
-        inside = all(_singular(z[:, i])[0] <= decimal(lam) for i in range(z.shape[1]))
+        inside = all(singular_values(z[:, i])[0] <= decimal(lam) for i in range(z.shape[1]))
     elif name == "l1":
         inside = all(abs(entry) <= lam for entry in flat.ravel())
     else:
@@ -102,7 +96,7 @@ def dual_cost(name: str, z: Any, lam: Fraction) -> Decimal | None:
     return Decimal(0) if inside else None
 
 
-def _singular(matrix: Any) -> tuple[Decimal, Decimal]:
+def singular_values(matrix: Any) -> tuple[Decimal, Decimal]:
     """Return the largest singular value and the sum of singular values of a matrix with one or two rows."""
     if len(matrix) == 1:
         size = decimal(sum(x * x for x in matrix[0])).sqrt()

@@ -6,6 +6,7 @@ from fractions import Fraction
 import numpy as np
 
 import cvxrelu as cr
+from reference.rationals import rational
 from reference.rounded import exact
 
 
@@ -19,11 +20,11 @@ def faults(certificate: cr.Certificate) -> list[str]:
 
 def _upper(certificate: cr.Certificate) -> list[str]:
     problem, found = certificate.problem, []
-    X, Y = exact.rational(problem.X), exact.rational(problem.Y)
-    blocks = exact.rational(problem.blocks(certificate.weights))
+    X, Y = rational(problem.X), rational(problem.Y)
+    blocks = rational(problem.blocks(certificate.weights))
     sides = blocks if blocks.ndim == 4 else blocks[None]
     D = np.asarray(problem.patterns.D)
-    prediction = exact.rational(np.zeros(Y.shape))
+    prediction = rational(np.zeros(Y.shape))
     for side, sign in zip(sides, (1, -1), strict=False):
         for k, i in np.ndindex(*side.shape[:2]):
             if not any(side[k, i]):
@@ -46,7 +47,7 @@ def _upper(certificate: cr.Certificate) -> list[str]:
 
 def _lower(certificate: cr.Certificate) -> list[str]:
     problem, dual = certificate.problem, certificate.dual
-    X, Y, t = exact.rational(problem.X), exact.rational(problem.Y), exact.rational(dual.t)
+    X, Y, t = rational(problem.X), rational(problem.Y), rational(dual.t)
     lam = Fraction(problem.lam)
     value = exact.conjugate(problem.loss.name, getattr(problem.loss, "delta", None), t, Y)
     if value is None:
@@ -65,7 +66,7 @@ def _lower(certificate: cr.Certificate) -> list[str]:
         if problem.has_cones:
             if dual.multipliers is None:
                 return ["no multipliers"]
-            g = exact.rational(dual.multipliers.toarray()).reshape(2, *masked.shape)
+            g = rational(dual.multipliers.toarray()).reshape(2, *masked.shape)
             if not (g >= 0).all():
                 return ["negative multipliers"]
             z = np.stack([-z, z]) + np.where(np.asarray(problem.patterns.D).T, g, -g) @ X

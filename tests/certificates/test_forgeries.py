@@ -8,12 +8,13 @@ import pytest
 
 from cvxrelu.certificates import checker
 from reference.forgeries.bases import Base, all_bases
-from reference.forgeries.exact import entropy, exact, log_sum_exp, root
+from reference.forgeries.exact import entropy, log_sum_exp, root
 from reference.forgeries.honest import VERIFIED, WIDER, write_and_check
 from reference.forgeries.judge import FALSE, REJECTED, TRUE, outcome
 from reference.forgeries.mutations import attempt
 from reference.forgeries.oracle import largest_neuron, sampled_maximum
 from reference.forgeries.run import FORGERS, campaign
+from reference.rationals import rational
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -112,7 +113,7 @@ def test_largest_neuron(d):
         X, t = rng.integers(-2, 3, (6, d)).astype(float), rng.standard_normal(6)
         X = np.vstack([X, X[:1], -X[1:2]]) if seed % 2 else X * rng.uniform(0.1, 10.0, X.shape)
         t = np.resize(t, len(X))
-        bound, sampled = float(largest_neuron(exact(X), exact(t))), sampled_maximum(X, t)
+        bound, sampled = float(largest_neuron(rational(X), rational(t))), sampled_maximum(X, t)
         assert sampled <= bound * (1 + 1e-12)
         assert d == 3 or bound <= sampled * (1 + 1e-4)
 

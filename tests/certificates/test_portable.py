@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import cvxrelu as cr
+from reference.rationals import rational
 from tests.helpers.cases import GATED_PENALTIES, make_problem, random_weights
-from tests.helpers.exact_objectives import fractions
 from tests.helpers.forgery import as_contents, encoded
 from tests.helpers.solved_cases import CASES, solved
 
@@ -87,7 +87,7 @@ def test_the_upper_bound_is_the_exact_objective_rounded_up(tmp_path):
     problem = make_problem("gated", penalty="squared_l2")  # without roots: the objective is a rational number
     weights = random_weights(problem, np.random.default_rng(0))
     verdict = reloaded(cr.certify(problem, weights), tmp_path / "a.cert").verify(problem.X, problem.y)
-    X, Y, U = (fractions(values) for values in (problem.X, problem.Y[:, 0], weights[0]))
+    X, Y, U = (rational(values) for values in (problem.X, problem.Y[:, 0], weights[0]))
     f = sum(problem.patterns.D[:, i].astype(int) * (X @ U[i]) for i in range(len(U)))
     expected = ((f - Y) ** 2).sum() / (2 * len(Y)) + Fraction(problem.lam) * (U * U).sum() / 2
     assert verdict.upper_exact == expected

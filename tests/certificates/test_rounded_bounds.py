@@ -15,8 +15,9 @@ from cvxrelu.certificates import rounded_bounds as rounded
 from cvxrelu.losses.squared import Squared
 from cvxrelu.numerics.rounding import dot_radius
 from cvxrelu.penalties.group_norms import GroupL1
+from reference.rationals import rational
 from tests.helpers.cases import all_cases, make_problem, random_weights
-from tests.helpers.exact_objectives import assert_proven, exact_dual_objective, exact_objective, fractions
+from tests.helpers.exact_objectives import assert_proven, exact_dual_objective, exact_objective
 
 CASES = [case for case in all_cases() if case.penalty not in ("none", "nuclear")]
 CASES += [type(case)("gated", case.loss, "nuclear", "tall", 2) for case in CASES[::4] if case.loss != "softmax"]
@@ -217,10 +218,10 @@ def test_a_block_on_the_boundary_is_moved_into_its_cone():
     problem = relu_problem(X, np.ones((2, 1), dtype=bool))
     w = np.array([1.0 - 2.0**-53, 2.0**-54, 1.0])
     assert min(X @ w) >= 0.0
-    assert min(fractions(X) @ fractions(w)) < 0
+    assert min(rational(X) @ rational(w)) < 0
     weights = (w.reshape(1, 1, 3), np.zeros((1, 1, 3)))
     V, _ = rounded.into_cones(problem, weights)
-    assert min(fractions(X) @ fractions(V[0, 0])) >= 0
+    assert min(rational(X) @ rational(V[0, 0])) >= 0
     assert 0.0 < np.abs(V[0, 0] - w).max() <= 1e-14
 
 
@@ -233,7 +234,7 @@ def test_a_witness_a_few_roundings_inside_moves_a_block_into_its_cone():
     w = np.array([[1.0, -1.0 - 100.0 * rounding]])
     (moved,) = rounded._into_cones(cones, w, np.zeros(1, dtype=np.intp))
     assert moved[0] > 1.0
-    assert min(fractions(X) @ fractions(moved)) >= 0
+    assert min(rational(X) @ rational(moved)) >= 0
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.kind == "relu"][::3], ids=str)
@@ -245,13 +246,13 @@ def test_the_error_of_the_argument_is_within_its_radius(case, size):
     t = size * rng.standard_normal(problem.Y.shape)
     multipliers = sp.csr_array(rng.exponential(size=(2 * problem.n_outputs * len(problem.patterns), problem.n)))
     argument, _ = problem.conjugate_argument(t, multipliers)
-    X, D = fractions(problem.X), np.asarray(problem.patterns.D).T
-    g = fractions(multipliers.toarray()).reshape(2, problem.n_outputs, *D.shape)
-    masked = np.where(D[None], fractions(t).T[:, None, :], 0) @ X
+    X, D = rational(problem.X), np.asarray(problem.patterns.D).T
+    g = rational(multipliers.toarray()).reshape(2, problem.n_outputs, *D.shape)
+    masked = np.where(D[None], rational(t).T[:, None, :], 0) @ X
     exact = np.stack([-masked, masked]) + np.where(D, g, -g) @ X
-    errors = abs(fractions(argument).reshape(exact.shape) - exact)
+    errors = abs(rational(argument).reshape(exact.shape) - exact)
     radius = rounded.argument_radius(problem, t, multipliers).reshape(exact.shape)
-    assert (errors <= fractions(radius)).all()
+    assert (errors <= rational(radius)).all()
     assert errors.any()
 
 
@@ -262,7 +263,7 @@ def test_exact_zeros_do_not_move_a_block():
     assert np.array_equal(rounded.into_cones(problem, (V, 0 * V))[0], V)
     shy = np.array([[[0.0, 1e-200, 0.0]]])  # the product 1e-400 underflows, so its sign is not proven
     moved = rounded.into_cones(problem, (shy, 0 * V))[0][0, 0]
-    assert min(fractions(X) @ fractions(moved)) >= 0
+    assert min(rational(X) @ rational(moved)) >= 0
 
 
 def test_a_block_in_a_cone_without_interior_is_dropped():

@@ -10,8 +10,8 @@ import pytest
 import cvxrelu as cr
 from cvxrelu import _files
 from cvxrelu.certificates import checker
+from reference.rationals import rational
 from tests.helpers.cases import make_problem
-from tests.helpers.exact_objectives import fractions
 from tests.helpers.forgery import as_contents, encoded
 
 
@@ -140,8 +140,8 @@ def test_weights_at_the_edge_of_a_cone_are_moved_inside_exactly(tmp_path):
         certificate = cr.certify(problem, (v[None, None], np.zeros((1, 1, 3))))
         certificate.save(tmp_path / "a.cert", overwrite=True)
         contents = cr.load_certificate(tmp_path / "a.cert").contents
-        w = fractions(contents.arrays["weights"]).sum(axis=(0, 1))
-        assert (np.where(masks.D[:, 0], 1, -1) * (fractions(X) @ w)).min() >= 0
+        w = rational(contents.arrays["weights"]).sum(axis=(0, 1))
+        assert (np.where(masks.D[:, 0], 1, -1) * (rational(X) @ w)).min() >= 0
         assert np.abs(contents.arrays["weights"][1]).max() <= 1e-13
         moved += contents.arrays["weights"][1].any()
         verdict = cr.load_certificate(tmp_path / "a.cert").verify(X, y)

@@ -11,7 +11,8 @@ from cvxrelu.pricing.bounds import bound_neurons
 from cvxrelu.pricing.neuron_problem import Multipliers, NeuronBound, RowLines
 from cvxrelu.pricing.relaxation import ascended_bound
 from cvxrelu.pricing.rounded import maximum_above, transferred_above
-from reference.rounded.exact import large_squared, largest_squared, rational
+from reference.rationals import rational
+from reference.rounded.exact import large_squared, largest_squared
 
 
 def nasty_rows(rng, d, kind):
