@@ -3,8 +3,8 @@
 Nothing here is shared with the package: data, weights and dual points are read as the rational numbers that they are.
 """
 
-from collections.abc import Callable, Sequence
-from decimal import Context, Decimal, localcontext
+from collections.abc import Sequence
+from decimal import Context, Decimal
 from fractions import Fraction
 from functools import cmp_to_key
 from itertools import combinations
@@ -178,9 +178,3 @@ def large_squared(X: Any, t: Any, masks: Any, n_exact: int = 4) -> Fraction:
         u = rational(U[:, j])
         best = max(best, relu_sum(X, t, u) ** 2 / sum(x * x for x in u))
     return best
-
-
-def with_digits(work: Callable[[], bool]) -> bool:
-    """Return the result of work in decimal arithmetic of 60 digits."""
-    with localcontext(DIGITS):
-        return work()
