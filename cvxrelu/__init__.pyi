@@ -75,7 +75,7 @@ from cvxrelu.analysis.network_certificate import NetworkCertificate
 from cvxrelu.certificates.portable import PortableCertificate
 from cvxrelu.certificates.portable import Verdict
 from cvxrelu.problems.dual import DualPoint
-from cvxrelu.problems.operator import GatedOperator
+from cvxrelu.problems.operators.gated_operator import GatedOperator
 from cvxrelu.decompositions.native import ApproximateDecomposition
 from cvxrelu.analysis.approximation_bound import Bound
 from cvxrelu.analysis.minimum_norm import MinimumNorm

@@ -8,7 +8,7 @@ from cvxrelu.cones.pattern_cones import PatternCones
 from cvxrelu.numerics.rounding import EPS
 from cvxrelu.numerics.rows import row_norms
 from cvxrelu.patterns.packed_mask import take_patterns
-from cvxrelu.problems.operator import GatedOperator
+from cvxrelu.problems.operators.gated_operator import GatedOperator
 
 _ACCURACY = 1e-11  # of predictions, relative to the targets; above the rounding errors of ordinary weights
 _LARGEST = 10**8  # limit of products in extended precision: about a second

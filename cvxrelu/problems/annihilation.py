@@ -9,7 +9,7 @@ from scipy.sparse.linalg import LinearOperator, lsmr
 from cvxrelu._validation import FloatArray
 from cvxrelu.losses.base import Loss
 from cvxrelu.numerics.rounding import EPS
-from cvxrelu.problems.operator import GatedOperator
+from cvxrelu.problems.operators.gated_operator import GatedOperator
 
 _CORRECTIONS = 10
 _REFINEMENTS = 3

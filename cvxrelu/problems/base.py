@@ -24,7 +24,7 @@ from cvxrelu.problems.cvxpy_programs import build_program
 from cvxrelu.problems.dual import DualPoint, DualProgram
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.normalization import Normalized, exponents, normalize, ordinary_lam
-from cvxrelu.problems.operator import GatedOperator
+from cvxrelu.problems.operators.gated_operator import GatedOperator
 from cvxrelu.runtime.memory import require
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from cvxrelu.losses.base import Loss
 from cvxrelu.patterns.activation_patterns import ActivationPatterns
 from cvxrelu.patterns.packed_mask import Mask
 from cvxrelu.penalties.base import Penalty
-from cvxrelu.problems.operator import GatedOperator
+from cvxrelu.problems.operators.gated_operator import GatedOperator
 from cvxrelu.runtime.lazy_imports import cp
 from cvxrelu.runtime.memory import COMPILED_BYTES, require
 from cvxrelu.runtime.threads import cvxpy_alone

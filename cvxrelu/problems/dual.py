@@ -15,7 +15,7 @@ from cvxrelu.penalties.base import NormPenalty, PatternNorm, Penalty, homogeneou
 from cvxrelu.problems.annihilation import annihilated, product_roundings
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.normalization import Normalized
-from cvxrelu.problems.operator import GatedOperator
+from cvxrelu.problems.operators.gated_operator import GatedOperator
 
 _FEASIBILITY = 1e-12
 _SAFE_SIZE = 1e50  # largest t, and inverse of the smallest, for which squared products with X stay normal numbers

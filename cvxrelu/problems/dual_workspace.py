@@ -7,7 +7,7 @@ import numpy as np
 from cvxrelu._validation import FloatArray
 from cvxrelu.cones.pattern_cones import PatternCones
 from cvxrelu.cones.projection import ConeProjector
-from cvxrelu.problems.operator import GatedOperator
+from cvxrelu.problems.operators.gated_operator import GatedOperator
 
 
 class DualWorkspace:

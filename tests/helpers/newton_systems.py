@@ -5,7 +5,7 @@ import numpy as np
 from cvxrelu.losses.base import dual_term
 from cvxrelu.losses.registry import get_loss
 from cvxrelu.penalties.registry import get_penalty
-from cvxrelu.problems.operator import GatedOperator
+from cvxrelu.problems.operators.gated_operator import GatedOperator
 from cvxrelu.solvers.working_set.newton_systems import NewtonStep, NewtonSystems
 from tests.helpers.cases import make_targets
 

@@ -5,7 +5,7 @@ import pytest
 
 import cvxrelu as cr
 from cvxrelu.problems import annihilation
-from cvxrelu.problems.operator import GatedOperator
+from cvxrelu.problems.operators.gated_operator import GatedOperator
 from tests.helpers.cases import LOSSES, make_problem
 
 

@@ -16,7 +16,7 @@ from cvxrelu.losses.dual_steps import descent_step
 from cvxrelu.numerics.rounding import TINY
 from cvxrelu.penalties.base import PatternNorm
 from cvxrelu.problems.base import ConvexProblem
-from cvxrelu.problems.operator import GatedOperator
+from cvxrelu.problems.operators.gated_operator import GatedOperator
 from cvxrelu.solvers.interface import Budget
 from cvxrelu.solvers.working_set.newton_systems import NewtonStep, NewtonSystems
 

@@ -21,7 +21,7 @@ from cvxrelu._validation import FloatArray
 from cvxrelu.losses.base import ConjugateDerivatives
 from cvxrelu.patterns.packed_mask import Mask
 from cvxrelu.penalties.prox_jacobians import GroupJacobian, ProxJacobian
-from cvxrelu.problems.operator import GatedOperator
+from cvxrelu.problems.operators.gated_operator import GatedOperator
 from cvxrelu.solvers.working_set.preconditioners import (
     CholeskyFactors,
     Diagonal,

@@ -9,7 +9,7 @@ from scipy.linalg import cho_factor, cho_solve
 from cvxrelu._validation import FloatArray
 from cvxrelu.losses.base import ConjugateDerivatives
 from cvxrelu.penalties.prox_jacobians import GroupJacobian, ProxJacobian
-from cvxrelu.problems.operator import GatedOperator
+from cvxrelu.problems.operators.gated_operator import GatedOperator
 
 # Maps an array (c, k, d) to one of the same shape.
 Preconditioner = Callable[[FloatArray], FloatArray]

@@ -10,7 +10,7 @@ from scipy.linalg import blas, lapack
 from cvxrelu._validation import FloatArray
 from cvxrelu.numerics.rounding import TINY
 from cvxrelu.penalties.prox_jacobians import GroupJacobian
-from cvxrelu.problems.operator import GatedOperator
+from cvxrelu.problems.operators.gated_operator import GatedOperator
 
 _TOLERANCE = 0.1
 _REFINEMENTS = 6

@@ -18,7 +18,7 @@ from cvxrelu.penalties.registry import PENALTIES
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.dual_workspace import DualWorkspace
-from cvxrelu.problems.operator import GatedOperator
+from cvxrelu.problems.operators.gated_operator import GatedOperator
 from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.runtime.memory import require
 from cvxrelu.solvers.interface import Budget, Iterate, Limits, SolverResult

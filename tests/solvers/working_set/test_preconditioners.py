@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cvxrelu.problems.operator import GatedOperator
+from cvxrelu.problems.operators.gated_operator import GatedOperator
 from cvxrelu.solvers.working_set import newton_systems
 from cvxrelu.solvers.working_set.newton_systems import NewtonSystems
 from tests.helpers.newton_systems import ALL_PATTERNS, RESIDUAL_TOL, D, force, make_operator, make_step, matrices
