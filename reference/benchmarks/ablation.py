@@ -12,7 +12,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import cvxrelu as cr
-from cvxrelu.problems import operator as operators
+from cvxrelu.problems.operators import gated_operator as operators
 from cvxrelu.solvers.working_set import gated_newton as proximal_newton
 from cvxrelu.solvers.working_set import newton_systems, row_systems
 from cvxrelu.solvers.working_set import relu_newton as cone_newton
