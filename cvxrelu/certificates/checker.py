@@ -38,6 +38,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "proof": (None, "cones", "maximum", "relaxation"),
 }
 KEYS = {*CHOICES, "delta", "lam", "data_sha256", "rows", "sizes"}
+VECTORS = ("x_shift", "x_scale", "y_shift", "y_scale")  # of the map of the rows
 STATEMENT = ("kind", "scope", "loss", "delta", "penalty", "lam", "rows", "n", "d", "c", "data_sha256", "patterns")
 # Name, type and shape of the arrays, in the order of the file.
 ALL = "weights <f8 2 blocks d, blocks <i8 blocks, t <f8 n c"
@@ -83,7 +84,7 @@ def parse(raw: bytes) -> Contents:
     text, newline, _ = raw[len(MAGIC) : len(MAGIC) + LONGEST + 1].partition(b"\n")
     require(newline, f"the header has no end, or more than {LONGEST} bytes")
     try:
-        header = json.loads(text)
+        header = json.loads(text, parse_constant=int)  # which fails: NaN and infinities are no JSON
         require(json.dumps(header, sort_keys=True).encode() == text, "the header is not in canonical form")
         check_header(header)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
@@ -117,6 +118,11 @@ def check_header(header: Any) -> None:
     any_width = scope == "global" and kind == "relu" and penalty == "group_l1" and lam > 0.0
     of_patterns = scope == "patterns" and (kind == "gated" or penalty != "nuclear")
     require(any_width if proof else of_patterns, "no proof has this scope, kind, penalty and lam")
+    if (rows := header["rows"]) is not None:
+        fits = set(rows) == {*VECTORS, "bias", "classes"} and type(rows["bias"]) is bool
+        fits = fits and isinstance(rows["classes"], list | None)
+        fits = fits and all(type(v) is float and math.isfinite(v) for key in VECTORS for v in rows[key])
+        require(fits, "the map of the rows is damaged")
     names = {size for _, _, *shape in layout(header) for size in shape if size.isalpha()}
     require(set(sizes) == names, f"sizes must be {sorted(names)}")
     packed, most = -(-sizes["n"] // 8), 2**40 - 1
@@ -158,10 +164,16 @@ def product(A: Array, B: Array, interval: bool = False) -> tuple[Array, Array, F
     if not interval:
         (a, p), (b, q) = integers(A), integers(B)
         return a @ b, np.zeros((len(a), b.shape[1])), Fraction(1, p * q)
+    require(np.array([5e-324]) * 2.0**60 > 0.0, "subnormal numbers are taken as zero: check without --interval")
     with np.errstate(all="ignore"):
         M, R = A @ B, (len(B) + 16) * (2.0**-52 * (np.abs(A) @ np.abs(B)) + 2.0**-1000)
     require(np.isfinite(M).all() and np.isfinite(R).all(), "a number overflows: check without --interval")
     return M, R, Fraction(1)
+
+
+def portion(X: Array) -> int:
+    """Return how many blocks to compute at a time, each with n numbers and d fractions."""
+    return max(1, CHUNK // max(len(X), 4 * int(X.shape[1])))
 
 
 def root_above(square: Any) -> Fraction:
@@ -189,7 +201,7 @@ def log_sum_exp_above(values: Any) -> Fraction:
 def entropy_below(p: Fraction) -> Fraction:
     """Return a lower bound of -p ln p for p in [0, 1] (Lemma 3)."""
     log = UP.next_plus(UP.ln(decimal(p, UP))) if 0 < p < 1 else Decimal(0)
-    return Fraction(decimal(p, DOWN)) * max(-Fraction(log), Fraction(0))
+    return Fraction(decimal(p, DOWN)) * -Fraction(log) if log < 0 else Fraction(0)
 
 
 def is_semidefinite(S: Array) -> bool:
@@ -231,9 +243,10 @@ def neurons(problem: Problem) -> tuple[Array, Array, Array | None]:
     count = P if nuclear else (1 + (header["kind"] == "relu")) * c * P
     require(((blocks >= 0) & (blocks < count)).all(), "there is no such block")
     require(is_global or nuclear or (np.diff(blocks) > 0).all(), "blocks must ascend")
-    output, pattern = np.divmod(blocks, P)
-    outputs = arrays["outputs"] if nuclear else np.vstack([np.eye(c), -np.eye(c)])[output]
-    return arrays["weights"], outputs, None if is_global else pattern
+    (output, pattern), outputs = np.divmod(blocks, P), np.zeros((len(blocks), c))
+    if not nuclear:
+        outputs[np.arange(len(blocks)), output % c] = np.where(output < c, 1.0, -1.0)
+    return arrays["weights"], arrays.get("outputs", outputs), None if is_global else pattern
 
 
 def objective_above(problem: Problem, W: Array, outputs: Array, pattern: Array | None) -> Fraction:
@@ -251,7 +264,7 @@ def predictions(problem: Problem, W: Array, outputs: Array, pattern: Array | Non
     They are sum_j (X w_j)_+ o_j', or with patterns sum_j D_j X w_j o_j'; for kind relu, weights must be in their cones.
     """
     f = error = rational(np.zeros_like(problem.Y))
-    X, step = np.hstack([problem.X, problem.X]), max(1, CHUNK // len(problem.X))
+    X, step = np.hstack([problem.X, problem.X]), portion(problem.X)
     for first in range(0, len(outputs), step):
         part = slice(first, first + step)
         both = np.hstack([*W[:, part]]).T
@@ -303,7 +316,8 @@ def patterns_bound(problem: Problem) -> Fraction:
     X, Y, header, arrays, masks, interval = problem
     t, places, penalty, (n, c), P = arrays["t"], arrays["places"], header["penalty"], Y.shape, len(masks)
     lam, relu, both = Fraction(0 if penalty == "none" else header["lam"]), header["kind"] == "relu", np.vstack([X, X])
-    blocks, step, features, error = (1 + relu) * c * P, c * max(1, CHUNK // (c * n)), 0, Fraction(0)
+    blocks, step = (1 + relu) * c * P, c * max(1, portion(X) // c)
+    features, error = rational(np.zeros(X.shape[1])), Fraction(0)
     check_entries(arrays, blocks * relu, n)
     for first in range(0, blocks, step):
         b = np.arange(first, min(first + step, blocks))
@@ -325,14 +339,14 @@ def patterns_bound(problem: Problem) -> Fraction:
         require(below or (penalty == "squared_l2" and lam > 0), ABOVE)
     rho = root_above(error)
     if penalty == "squared_l2" and lam > 0:
-        total = Fraction(np.sum(features))
+        total = Fraction(features.sum())
         return dual_value(problem, Fraction(1)) - (total + rho * (2 * root_above(total) + rho)) / (2 * lam)
     return dual_value(problem, lam / (lam + 2 * rho) if rho else Fraction(1))
 
 
 def has_norm(Z: Any, bound: Fraction) -> bool:
     """Return whether the spectral norm of Z (c, d) is at most the bound (Lemma 6)."""
-    M, q = integers(Z)
+    M, q = integers(min(Z, Z.T, key=len))
     limit = (bound * q) ** 2 * np.eye(len(M), dtype=int).astype(object)
     return bound >= 0 and is_semidefinite(integers(limit - M @ M.T)[0])
 
@@ -346,7 +360,7 @@ def global_bound(problem: Problem) -> Fraction:
     t, sizes, lam = rational(problem.arrays["t"][:, 0]), rational(row_sizes), Fraction(problem.header["lam"])
     on_lines = (-len(lines) <= row_lines) & (row_lines <= len(lines)) & (row_sizes >= 0.0)
     require(on_lines.all(), "rows must be on lines, and of sizes >= 0")
-    k, sides = np.abs(row_lines) - 1, np.sign(row_lines).astype(object)
+    k, sides = np.abs(row_lines) - 1, np.sign(row_lines).astype(object)  # rows on no line have side 0, whatever k
     (M, _, unit), (gram, _, square) = product(lines, basis), product(basis, basis.T)
     rest = rational(problem.X) - (sides * sizes)[:, None] * (M * unit)[k]
     slack = np.abs(t) @ roots((rest * rest).sum(axis=1))
@@ -451,17 +465,22 @@ def check_relaxation(sides: list[Terms], arrays: dict[str, Array]) -> None:
 
 def sentence(verdict: dict[str, Any]) -> str:
     """Return a verdict in words."""
+    if "reason" in verdict:
+        return f"rejected: {verdict['reason']}"
     s = verdict["statement"]
     own = json.dumps({key: s[key] for key in s["from_file"]})
     delta = "" if s["delta"] is None else f" (delta={s['delta']!r})"
     data = "data to which the file's map of the rows takes yours" if s["rows"] else "data"
     kind = {"relu": "ReLU", "gated": "gated ReLU"}[s["kind"]]
     among = f"with the {s['patterns']['count']} patterns" if s["patterns"] else "of any width"
+    shown = "weights in the file"
+    if s["network"]:
+        shown = "given network, with balanced layers" + (" and patterns of its own" if s["patterns"] else "") + ","
     return (f"the file's own statement, which you did not give: {own}\n" if s["from_file"] else "") + (
         f"verified in {verdict['arithmetic']} arithmetic: on the {s['n']} x {s['d']} {data} (c={s['c']}, "
         f"SHA-256 {s['data_sha256'][:12]}), with {s['loss']}{delta} loss, penalty {s['penalty']} and lam={s['lam']!r}, "
         f"no two-layer {kind} network {among} has an objective below\n  {verdict['lower']}\nand that of the "
-        f"{'given network' if s['network'] else 'weights in the file'} is at most\n  {verdict['upper']}"
+        f"{shown} is at most\n  {verdict['upper']}"
     )
 
 
@@ -481,13 +500,13 @@ def read_data(header: dict[str, Any], X: Any, y: Any) -> tuple[Array, Array]:
             hot = codes[:, None] == np.arange(count)
             y = hot if one_hot else (2.0 * hot - 1.0)[:, count - shape[1] :]
         Y = real("y", y).reshape(len(y), -1)
-        a, b, u, v = vectors = [real(key, rows[key]) for key in ("x_shift", "x_scale", "y_shift", "y_scale")]
+        a, b, u, v = vectors = [np.array(rows[key]) for key in VECTORS]
         require([z.shape for z in vectors] == [X.shape[1:], X.shape[1:], Y.shape[1:], Y.shape[1:]], OTHERS)
         with np.errstate(all="ignore"):
             X, Y = real("X", (X - a) / b), real("y", (Y - u) / v)
-        return np.column_stack([X, np.ones(len(X))]) if rows["bias"] is True else X, Y
-    except (KeyError, TypeError, ValueError) as error:
+    except ValueError as error:  # a label that is no class, or numbers that are not finite
         raise RejectedCertificate(f"{OTHERS}: {error!a}") from error
+    return np.column_stack([X, np.ones(len(X))]) if rows["bias"] else X, Y
 
 
 def described(masks: Array) -> dict[str, Any]:
@@ -506,7 +525,7 @@ def check(
     W1 (m, d), w2 (m,) or (m, c). Those missing, or None, are as in the file. InvalidInput, a ValueError, if data or
     network are invalid, or the check needs more memory than allowed.
     """
-    started, (header, arrays), need = time.perf_counter(), contents, estimate(contents.header, interval)[1]
+    started, (header, arrays), need = time.perf_counter(), contents, estimate(contents, interval)[1]
     require(need <= max_memory, f"the check needs about {need:.1e} bytes, more than allowed", InvalidInput)
     X, Y = read_data(header, X, y)
     given = {key: value for key, value in given.items() if value is not None}
@@ -549,15 +568,20 @@ def check(
     return {**verdict, "seconds": time.perf_counter() - started}
 
 
-def estimate(header: dict[str, Any], interval: bool) -> tuple[float, float]:
+def estimate(contents: Contents, interval: bool) -> tuple[float, float]:
     """Return about the seconds and the bytes that a check takes."""
-    sizes = {"patterns": 0, "lines": 0, "rank": 0, "cones": 0, **header["sizes"]}
+    sizes = {"patterns": 0, "lines": 0, "rank": 0, "cones": 0, **contents.header["sizes"]}
     n, d, c, m, P, K, r, cones = (sizes[k] for k in ("n", "d", "c", "blocks", "patterns", "lines", "rank", "cones"))
+    exponents = [np.frexp(A[A != 0.0])[1] for A in contents.arrays.values() if A.dtype.kind == "f" and A.any()]
+    wide = 1.0 + max((np.ptp(each) for each in exponents), default=0) / 64.0  # words of the integers
     fractions = 0 if interval and P else 20 * n * (d + r)  # of the data
-    pairs = {"maximum": 60 * K, "relaxation": 0.01 * r**5}.get(header["proof"], cones * (0.6 * K + 20 * r))
-    others = 20 * (m + 2 * c * P) * d + n * (m + 100 * c) + fractions + K * r * r + pairs
-    seconds = 1e-6 * others + n * d * (m + 4 * c * P) * (1e-10 if interval else 1.5e-7)
-    return seconds, 200.0 * (n * d + CHUNK + n * c + m * (c + d) + K * r + DEEPEST * (K + r)) + n * P + 100 * cones
+    spectra = P * min(c, d) ** 5 if contents.header["penalty"] == "nuclear" else 0
+    proofs = {"maximum": 60 * K, "relaxation": 0.01 * r**5 * wide, None: 0.01 * spectra * wide}
+    proof = proofs.get(contents.header["proof"], cones * (0.6 * K + 20 * r))
+    others = 20 * (m + 2 * c * P) * d + n * (m + 150 * c) + fractions + K * r * r + proof
+    products = n * d * (m + 4 * c * P) * (1e-10 if interval else 1.5e-7 * wide)
+    numbers = n * d + CHUNK + n * c + m * (c + d) + K * r + DEEPEST * (K + r)
+    return 1e-6 * others * wide + products, 100.0 * (1.0 + wide) * numbers + n * P + 100 * cones
 
 
 # The command
@@ -579,22 +603,22 @@ def run(
 ) -> int:
     """Check a file, print the verdict and return the exit code."""
     try:
-        with open(certificate, "rb") as file:
-            contents = parse(file.read())
-        seconds, memory = estimate(contents.header, options.get("interval", False))
-        if seconds > 1.0 or memory > 5e8:
-            print(f"the check takes about {seconds:.0f} s and {memory / 1e6:.0f} MB", file=sys.stderr, flush=True)
-        options["patterns"] = patterns and load(patterns, "D")[0]
-        options["network"] = network and load(network, "W1", "w2")
-        verdict = check(contents, *load(data, "X", "y"), **options)
-    except RejectedCertificate as error:
-        print(json.dumps({"verified": False, "reason": str(error)}) if as_json else f"rejected: {error}")
-        return 1
+        try:
+            with open(certificate, "rb") as file:
+                contents = parse(file.read())
+            seconds, memory = estimate(contents, options.get("interval", False))
+            if seconds > 1.0 or memory > 5e8:
+                print(f"the check takes about {seconds:.0f} s and {memory / 1e6:.0f} MB", file=sys.stderr, flush=True)
+            options["patterns"] = patterns and load(patterns, "D")[0]
+            options["network"] = network and load(network, "W1", "w2")
+            verdict = check(contents, *load(data, "X", "y"), **options)
+        except RejectedCertificate as error:
+            verdict = {"verified": False, "reason": str(error)}
+        print(json.dumps(verdict, indent=2) if as_json else sentence(verdict), flush=True)
     except Exception as error:
         print(f"error: {type(error).__name__}: {error}", file=sys.stderr)
         return 2 if isinstance(error, InvalidInput | FileNotFoundError | IsADirectoryError | PermissionError) else 3
-    print(json.dumps(verdict, indent=2) if as_json else sentence(verdict))
-    return 0
+    return 0 if verdict["verified"] else 1
 
 
 def main() -> int:

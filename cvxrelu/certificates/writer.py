@@ -91,7 +91,7 @@ def write_certificate(
         raw = encode_certificate(certificate, rows=rows, room=room)
         try:
             contents = checker.parse(raw)
-            interval = checker.estimate(contents.header, False)[0] > _EXACT_SECONDS
+            interval = checker.estimate(contents, False)[0] > _EXACT_SECONDS
             verdict = checker.check(contents, X, y, interval=interval, max_memory=math.inf)
         except checker.RejectedCertificate:
             if not best[1]:

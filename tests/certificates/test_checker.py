@@ -1,5 +1,6 @@
 """The functions of the stand-alone checker against brute force, and what it accepts as a file."""
 
+import dataclasses
 import json
 import math
 from decimal import Context, Decimal
@@ -218,14 +219,13 @@ def mapped_case():
     rows = {"x_shift": [3.0, 3.0], "x_scale": [2.0, 2.0], "y_shift": [0.0], "y_scale": [1.0]}
     rows |= {"bias": True, "classes": ["a", "b"]}
     header = {**case.header, "rows": rows, "data_sha256": data_hash(x, case.y)}
-    arrays = {**case.arrays, "t": 0 * case.arrays["t"]}
-    return SimpleNamespace(header=header, arrays=arrays, raw=raw, labels=labels, case=case)
+    case = dataclasses.replace(case, header=header, arrays={**case.arrays, "t": 0 * case.arrays["t"]})
+    return SimpleNamespace(header=header, raw=raw, labels=labels, case=case)
 
 
 def test_maps_take_the_data_to_the_rows():
     made = mapped_case()
-    contents = checker.Contents(made.header, made.arrays)
-    found = checker.check(contents, made.raw, made.labels)
+    found = checker.check(checker.parse(made.case.encoded()), made.raw, made.labels)
     assert "the file's map" in checker.sentence(found)
     for change in (
         {"x_scale": [0.0, 2.0]},
@@ -240,13 +240,15 @@ def test_maps_take_the_data_to_the_rows():
         {"classes": "ab"},
         {"classes": [[], {}]},
         {"classes": ["b", "a"]},
+        {"classes": ["a", "b", math.nan]},
     ):
-        other = checker.Contents({**made.header, "rows": {**made.header["rows"], **change}}, made.arrays)
+        other = dataclasses.replace(made.case, header={**made.header, "rows": {**made.header["rows"], **change}})
         with pytest.raises(RejectedCertificate):
-            checker.check(other, made.raw, made.labels)
-    for rows in ({}, [], 1, "x", True):
-        with pytest.raises(RejectedCertificate):
-            checker.check(checker.Contents({**made.header, "rows": rows}, made.arrays), made.raw, made.labels)
+            checker.check(checker.parse(other.encoded()), made.raw, made.labels)
+    whole = made.header["rows"]
+    for rows in ({}, [], 1, "x", True, whole | {"more": 1}, whole | {"bias": 1}, whole | {"y_shift": [0]}):
+        with pytest.raises(RejectedCertificate, match=r"header|map"):
+            checker.parse(dataclasses.replace(made.case, header={**made.header, "rows": rows}).encoded())
 
 
 @pytest.mark.parametrize(
@@ -357,3 +359,19 @@ def test_scope_and_proof_belong_together(proof):
 def test_memory_is_bounded_before_anything_is_computed():
     with pytest.raises(InvalidInput, match="bytes"):
         checked(patterns_case(4), max_memory=1e6)
+
+
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+@pytest.mark.parametrize("loss", ["squared", "huber", "logistic"])
+def test_files_without_patterns(kind, loss):
+    case = patterns_case(3, kind, c=1, loss=loss, penalty="squared_l2")
+    empty = {"weights": 0, "blocks": 0, "patterns": 0, "multipliers": 0, "places": 0}
+    arrays = {
+        name: value[:, :0] if name == "weights" else value[:0] if name in empty else value
+        for name, value in case.arrays.items()
+    }
+    sizes = case.header["sizes"] | {"blocks": 0, "patterns": 0, "entries": 0}
+    without = dataclasses.replace(case, header={**case.header, "sizes": sizes}, arrays=arrays)
+    for interval in (False, True):
+        found = checked(without, interval=interval)
+        assert Fraction(found["lower"]) <= Fraction(found["upper"])

@@ -3,6 +3,7 @@
 import ast
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 from cvxrelu.certificates import checker
 from tests.helpers.certificate_files import global_case, patterns_case
 
-LONGEST = 443
+LONGEST = 464
 
 
 def code_lines(source):
@@ -122,6 +123,15 @@ def test_wrong_use_and_invalid_data(files, tmp_path, capsys):
         assert called(capsys, *arguments)[0] == 2
     assert called(capsys, certificate, data, max_memory=1e6)[0] == 2
     assert called(capsys, certificate, data, patterns=patterns, network=network)[0] == 0
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is full")
+def test_a_verdict_that_cannot_be_written_is_no_rejection(files):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, checker.__file__, files[0], "--data", files[1]], stdout=full, check=False
+        )
+    assert done.returncode not in (0, 1, 2)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ LIMITED = textwrap.dedent(
     inner, events = checker.check, 0
 
     def check(contents, X, y, **options):
-        seconds, memory = checker.estimate(contents.header, options.get("interval", False))
+        seconds, memory = checker.estimate(contents, options.get("interval", False))
         if seconds > 10.0 or memory > 5e8:
             os._exit(42)  # the command has printed its estimate
         return inner(contents, X, y, **options)
@@ -99,6 +99,34 @@ def many_lines(proof, rows, rank):
     return encode(global_file(A, A[:, :1], proof, t=-A[:, :1] * 1e-6)), A, A[:, :1]
 
 
+def spread_lines(rank):
+    """Return a file whose lines have entries of very different sizes."""
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((rank, rank)) * 2.0 ** rng.integers(-1000, 1, (rank, rank))
+    t, multipliers = np.full((rank, 1), -1e-6), np.zeros((2, 4, rank))
+    multipliers[:, 0] = 1e-3
+    file = global_file(A, np.ones((rank, 1)), "relaxation", t=t, multipliers=multipliers, corners=np.full((2, 2), 1e6))
+    return encode(file), A, np.ones((rank, 1))
+
+
+def many_outputs(c, columns, penalty):
+    A, B = np.ones((1, columns)), np.ones((1, c))
+    masks, t = np.ones((1, 1), dtype=bool), np.full((1, c), 1e-3)
+    weights, blocks = np.ones((2, 1, columns)), np.zeros(1, dtype=int)
+    parts = {"weights": weights, "blocks": blocks} | ({"outputs": np.ones((1, c))} if penalty == "nuclear" else {})
+    return encode(patterns_file(A, B, masks, kind="gated", penalty=penalty, t=t, **parts)), A, B
+
+
+def certain_labels(rows):
+    """Return a file whose dual point is near the border of the domain of the logistic loss."""
+    A, B = np.ones((rows, 1)), np.ones((rows, 1))
+    return (
+        encode(patterns_file(A, B, np.ones((1, rows), dtype=bool), loss="logistic", t=np.full(B.shape, -1e-40))),
+        A,
+        B,
+    )
+
+
 BOMBS = {
     "brackets": long_header(b"[" * 10**7),
     "objects": long_header(b"[" + b", ".join([b"{}"] * 2_400_000) + b"]"),
@@ -120,8 +148,15 @@ BOMBS = {
     "lines": lambda: many_lines("maximum", 5000, 2),
     "rank": lambda: many_lines("relaxation", 5000, 64),
     "small rank": lambda: many_lines("relaxation", 100, 64),
+    "exponents of lines": lambda: spread_lines(40),
+    "long rows": lambda: many(8, 10_000, patterns=100_000),
+    "words": lambda: mapped(x_shift=["x" * 500_000, *[""] * 3]),
+    "outputs": lambda: many_outputs(8000, 1, "group_l1"),
+    "spectral norms": lambda: many_outputs(60, 2, "nuclear"),
+    "large spectral norms": lambda: many_outputs(60, 50, "nuclear"),
+    "certain labels": lambda: certain_labels(2_000),
 }
-SLOW = ("equal patterns", "exponents", "lines", "patterns", "entries", "small rank")
+SLOW = ("equal patterns", "exponents", "lines", "patterns", "entries", "small rank", "outputs")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs limits of the address space")

@@ -221,7 +221,9 @@ def test_the_bound_is_of_the_given_network():
     verdict = check(patterns_file(X, Y, masks), X, Y, network=(np.vstack([BEST, -BEST]), np.array([-1.0, 1.0])))
     assert verdict["statement"]["network"] is not None
     assert 0.04 <= float(verdict["upper"]) < 0.041
-    assert "given network" in checker.sentence(verdict)
+    assert "given network, with balanced layers and patterns of its own, is" in checker.sentence(verdict)
+    verdict = check(global_file(X, Y, "maximum"), X, Y, network=(100.0 * BEST, np.array([0.01])))
+    assert "given network, with balanced layers, is" in checker.sentence(verdict)
 
 
 @BOTH
