@@ -31,12 +31,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reference.peers import EXPANDED_LIMIT, expanded_size
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
 
+ANSWERED = "answered"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 
 
@@ -60,6 +63,26 @@ class Problem:
     def patterns(self) -> NDArray[np.bool_]:
         """Return D (n, P), 1[X G >= 0]."""
         return self.X @ self.G >= 0
+
+    def expanded(self) -> Array:
+        """Return (D_1 X, ..., D_P X), (n, P d) in column order, for peers that take any matrix.
+
+        Raises
+        ------
+        SystemExit
+            If it takes more memory than `EXPANDED_LIMIT`.
+        """
+        import numpy as np
+
+        n, d = self.X.shape
+        size = expanded_size(n, d, self.G.shape[1])
+        if size > EXPANDED_LIMIT:
+            raise SystemExit(f"the expanded matrix takes {size / 2**30:.1f} GiB, more than {EXPANDED_LIMIT / 2**30:g}")
+        D = self.patterns()
+        A = np.empty((n, D.shape[1] * d), order="F")
+        for i in range(D.shape[1]):
+            A[:, i * d : (i + 1) * d] = D[:, [i]] * self.X
+        return A
 
     def is_plain(self) -> bool:
         """Return whether it has one output, the squared loss and the group-l1 penalty."""
@@ -118,6 +141,7 @@ def parser(description: str, solvers: Sequence[str] | None, max_iters: int) -> a
     arguments.add_argument("--max-iters", type=int, default=max_iters)
     arguments.add_argument("--threads", type=int, default=1)
     arguments.add_argument("--repeats", type=int, default=1, help="number of fresh solves")
+    arguments.add_argument("--serve", action="store_true", help="solve on demand, see reference.peers.job")
     return arguments
 
 
@@ -153,10 +177,17 @@ def run(
     solve: Callable[[Problem, argparse.Namespace, Clock], Solve],
     packages: Sequence[str],
 ) -> None:
-    """Solve at each tolerance, --repeats times, and write each answer as soon as it is found.
+    """Solve at each tolerance, --repeats times, and write each answer as soon as it is found; or solve on demand.
 
     Import what the solver needs before, so that the memory of imports is not counted.
     """
+    if options.serve:
+        for line in sys.stdin:
+            run_options = argparse.Namespace(**vars(options) | json.loads(line))
+            answer = solve(problem, run_options, Clock(options.out.with_suffix(".running")))
+            save(run_options, problem, [answer], packages)
+            print(ANSWERED, flush=True)
+        return
     resident = memory()
     several = len(options.tol) > 1
     for k, tol in enumerate(options.tol):
@@ -165,7 +196,10 @@ def run(
         clock = Clock(out.with_suffix(".running"))
         solves = [solve(problem, run_options, clock) for _ in range(options.repeats)]
         solves[-1].details["memory_mb"] = max(clock.peak - resident, 0.0)
-        save(run_options, problem, solves, packages)
+        metadata = save(run_options, problem, solves, packages)
+        seconds = ", ".join(f"{solve.seconds:.3f}" for solve in solves)
+        print(f"seconds {seconds}; iterations {solves[-1].iterations}")
+        print(json.dumps(metadata, indent=2))
 
 
 class Clock:
@@ -222,8 +256,10 @@ def _reset_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def save(options: argparse.Namespace, problem: Problem, solves: Sequence[Solve], packages: Sequence[str]) -> None:
-    """Write OUT.npz: the weights of the last solve, the times of all solves, and the metadata; print the latter."""
+def save(
+    options: argparse.Namespace, problem: Problem, solves: Sequence[Solve], packages: Sequence[str]
+) -> dict[str, Any]:
+    """Write OUT.npz: the weights of the last solve, the times of all solves, and the metadata; return the latter."""
     import numpy as np
 
     blocks = [np.asarray(block, dtype=np.float64) for block in solves[-1].blocks]
@@ -249,6 +285,4 @@ def save(options: argparse.Namespace, problem: Problem, solves: Sequence[Solve],
     temporary = options.out.with_suffix(".tmp.npz")
     np.savez(temporary, **arrays)
     os.replace(temporary, options.out)  # the caller never sees a partial file
-    seconds = ", ".join(f"{solve.seconds:.3f}" for solve in solves)
-    print(f"seconds {seconds}; iterations {solves[-1].iterations}")
-    print(json.dumps(metadata, indent=2))
+    return metadata

@@ -1,65 +1,34 @@
-"""Peers with their settings, and the cases of `python -m reference race`."""
+"""Cases of `python -m reference race`, and their selection by name."""
 
-import sys
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from itertools import product
-from pathlib import Path
 from typing import Literal
 
 import cvxrelu as cr
-from reference.datasets.prepare import load
-from reference.peers import PEERS_PYTHON
+from reference.race.data import load
+from reference.race.entrants import Entrant, Peer, adelie, celer, cvxpy, pyscnn, skglm
 
-Kind = Literal["gated", "relu", "path"]
-KINDS: tuple[Kind, ...] = ("gated", "relu", "path")
-
-
-@dataclass(frozen=True)
-class Peer:
-    """A solver that ours is compared with.
-
-    Attributes
-    ----------
-    name : str
-        Name in the table.
-    script : str
-        File name of its script in `reference.peers`.
-    python : Path
-        Interpreter of its environment.
-    solver : str
-        Name of the program in the script's options.
-    tols : tuple of str
-        Its tolerances, from loose to tight.
-    variants : mapping of str to tuple of str
-        Other settings to try at each tolerance: label in the table, and options of the script.
-    startup : float
-        Seconds that its process may need outside the solve: imports, compilation, checks of the answer.
-    refined : bool
-        Whether to try half a decade before the first accurate tolerance too, where the effect of tolerances is steep.
-    """
-
-    name: str
-    script: str
-    python: Path
-    solver: str
-    tols: tuple[str, ...]
-    variants: Mapping[str, tuple[str, ...]]
-    startup: float = 30.0
-    refined: bool = False
-
-
-@dataclass(frozen=True)
-class Entrant:
-    """A peer and the relative suboptimality required of it."""
-
-    peer: Peer
-    accuracy: float
+Problem = cr.ConvexGatedReLU | cr.ConvexReLU
+Kind = Literal["gated", "outputs", "relu", "path"]
+KINDS: tuple[Kind, ...] = ("gated", "outputs", "relu", "path")
+TOLS: dict[Kind, float] = {"gated": 1e-6, "outputs": 1e-6, "relu": 1e-6, "path": 1e-4}
+_DATA = (
+    "pima", "mammographic", "ionosphere", "sonar", "phoneme", "magic", "spambase", "breast_cancer", "german", "ring",
+    "twonorm", "friedman",
+)  # fmt: skip
+_SMALL = frozenset({"pima", "mammographic", "ionosphere", "sonar", "breast_cancer", "german"})
+_MANY = (("digits", 200), ("segment", 200), ("vehicle", 500), ("splice", 200), ("letter", 200))
+_QUICK = frozenset({"ionosphere", "phoneme", "sonar", "magic"})
 
 
 @dataclass(frozen=True)
 class Case:
-    """One problem of the race, with lam given by value or as a fraction of lam_max."""
+    """One problem of the race, with lam given by value or as a fraction of lam_max.
+
+    ``tol`` is the accuracy of the case, if not that of its kind; ``quick`` cases are those of `--quick`.
+    """
 
     kind: Kind
     data: str
@@ -68,110 +37,110 @@ class Case:
     lam: float | None = None
     lam_ratio: float | None = None
     rows: int | None = None
+    loss: str = "squared"
+    tol: float | None = None
+    quick: bool = False
 
     @property
     def name(self) -> str:
         """Name in `--cases` and in the table."""
         strength = f"lam={self.lam:g}" if self.lam is not None else f"{self.lam_ratio:g}lam_max"
-        return f"{self.data}/P={self.n_gates}/{strength}"
+        return f"{self.data}/{self.loss}/P={self.n_gates}/{strength}"
 
-    def problem(self) -> cr.ConvexGatedReLU | cr.ConvexReLU:
+    @property
+    def group(self) -> str:
+        """Group of the summary."""
+        return f"{self.kind}, {self.loss}"
+
+    def problem(self) -> Problem:
         """Prepare the data and build the problem, with the gates of seed 0."""
-        X, y = load(self.data, self.rows)
+        X, y = load(self.data, self.loss, self.rows)
         cls = cr.ConvexReLU if self.kind == "relu" else cr.ConvexGatedReLU
-        problem = cls(X, y, cr.sample_patterns(X, self.n_gates, seed=0))
+        problem = cls(X, y, cr.sample_patterns(X, self.n_gates, seed=0), loss=self.loss)
         lam = self.lam if self.lam is not None else (self.lam_ratio or 0.0) * problem.lam_max()
         return problem.with_lam(lam)
 
 
-def _decades(first: int, last: int) -> tuple[str, ...]:
-    return tuple(f"1e-{k}" for k in range(first, last + 1))
+def fresh(problem: Problem) -> Problem:
+    """Return the problem with nothing cached."""
+    return type(problem)(problem.X, problem.y, problem.patterns, problem.lam, problem.loss, problem.penalty)
 
 
-def _adelie(kind: Kind) -> Peer:
-    variants: dict[str, tuple[str, ...]]
-    if kind == "path":
-        variants = {"": ()}
-    elif kind == "gated":
-        variants = {f"path {size}": ("--path-size", size) for size in ("10", "5", "20", "1")}
-    else:
-        variants = {
-            f"path {size}, constraints {tol}": ("--path-size", size, "--constraint-tol", tol)
-            for tol, size in product(("1e-6", "1e-7"), ("5", "10", "20", "1"))
-        }
-    # Its weights for C-ReLU violate the cones: a tighter tolerance costs little and makes the repair cheaper.
-    solver, tols = ("relu", _decades(9, 17)) if kind == "relu" else ("gated", _decades(6, 14))
-    return Peer("adelie", "run_adelie.py", PEERS_PYTHON, solver, tols, variants, refined=True)
+def _all(*peers: Peer, accuracy: float = 1e-6) -> tuple[Entrant, ...]:
+    return tuple(Entrant(peer, accuracy) for peer in peers)
 
 
-def _pyscnn(kind: Kind) -> Peer:
-    limit = ("--max-iters", "1000000")
-    variants = {dtype: ("--dtype", dtype, *limit) for dtype in ("float64", "float32")}
-    solver, tols = ("rfista", _decades(6, 12)) if kind == "gated" else ("al", ("1e-6", "1e-8", "1e-10", "1e-12"))
-    return Peer("pyscnn", "run_pyscnn.py", PEERS_PYTHON, solver, tols, variants, refined=True)
+def _gated() -> Iterator[Case]:
+    everyone = (*_all(adelie("gated"), *cvxpy("gated", ("CLARABEL", "ECOS", "SCS"))), Entrant(pyscnn("gated"), 1e-4))
+    yield Case("gated", "breast_cancer", 500, everyone, lam=1e-3, quick=True)
+    yield Case("gated", "spambase", 500, _all(adelie("gated")), lam=5e-4, quick=True)
+    for data, loss, n_gates, ratio in product(_DATA, ("squared", "logistic"), (50, 500, 2000), (0.3, 0.1, 0.03, 0.003)):
+        squared = loss == "squared"
+        peers = [adelie("gated"), *skglm(loss)]
+        if squared:
+            peers.append(celer())
+            if n_gates == 50 and data in _SMALL:
+                peers += cvxpy("gated", ("CLARABEL", "QOCO"))
+        quick = squared and n_gates == 500 and data in _QUICK and ratio != 0.1
+        yield Case("gated", data, n_gates, _all(*peers), lam_ratio=ratio, loss=loss, quick=quick)
 
 
-def _cvxpy(kind: Kind) -> tuple[Peer, ...]:
-    variants: dict[str, dict[str, tuple[str, ...]]] = {
-        "CLARABEL": {name: ("--factorization", name) for name in ("qdldl", "faer")},
-        "ECOS": {"": ()},
-        "SCS": {"": ()},
-    }
-    return tuple(
-        Peer(
-            name,
-            "run_cvxpy.py",
-            Path(sys.executable),
-            kind,
-            _decades(4, 10),
-            {label: ("--backend", name, *options) for label, options in options_of.items()},
-            startup=180.0,
-        )
-        for name, options_of in variants.items()
-    )
+def _outputs() -> Iterator[Case]:
+    separate = _all(adelie("gated"), *skglm("squared"), celer())
+    joint = _all(*cvxpy("gated", ("CLARABEL", "SCS")))  # no other peer has our penalty with the softmax loss
+    for (data, n_gates), ratio in product(_MANY, (0.3, 0.1, 0.03)):
+        yield Case("outputs", data, n_gates, separate, lam_ratio=ratio, quick=ratio == 0.1)
+        yield Case("outputs", data, 50, joint, lam_ratio=ratio, loss="softmax")
 
 
-def _cases() -> tuple[Case, ...]:
-    fast = (Entrant(_adelie("gated"), 1e-6),)
-    everyone = (*fast, *(Entrant(peer, 1e-6) for peer in _cvxpy("gated")), Entrant(_pyscnn("gated"), 1e-4))
-    relu = tuple(Entrant(peer, 1e-5) for peer in (_adelie("relu"), *_cvxpy("relu"), _pyscnn("relu")))
-    path = (Entrant(_adelie("path"), 1e-4),)
-    return (
-        Case("gated", "breast_cancer", 500, everyone, lam=1e-3),
-        Case("gated", "spambase", 500, fast, lam=5e-4),
-        *(
-            Case("gated", data, 500, fast, lam_ratio=ratio)
-            for data, ratio in product(("ionosphere", "phoneme", "sonar", "magic"), (0.3, 0.03, 0.003))
-        ),
-        *(Case("relu", "breast_cancer", n_gates, relu, lam=1e-3) for n_gates in (50, 200)),
-        *(
-            Case("relu", data, 50, relu, lam_ratio=ratio, rows=rows)
-            for (data, rows), ratio in product((("ionosphere", None), ("spambase", 1000)), (0.1, 0.01))
-        ),
-        *(Case("path", data, 500, path, lam_ratio=1e-3) for data in ("breast_cancer", "ionosphere")),
-    )
+def _relu() -> Iterator[Case]:
+    everyone = _all(adelie("relu"), *cvxpy("relu", ("CLARABEL", "QOCO", "ECOS", "SCS")), pyscnn("relu"), accuracy=1e-5)
+    for n_gates in (50, 200):
+        yield Case("relu", "breast_cancer", n_gates, everyone, lam=1e-3, quick=n_gates == 50)
+    for (data, rows), ratio in product((("ionosphere", None), ("spambase", 1000)), (0.1, 0.01)):
+        yield Case("relu", data, 50, everyone, lam_ratio=ratio, rows=rows, quick=data == "ionosphere")
+    for ratio in (0.1, 0.01):
+        yield Case("relu", "gaussian", 100, _all(adelie("relu"), accuracy=1e-3), lam_ratio=ratio, tol=1e-3)
 
 
-CASES = _cases()
+def _paths() -> Iterator[Case]:
+    for data in ("breast_cancer", "ionosphere"):
+        yield Case("path", data, 500, _all(adelie("path"), accuracy=1e-4), lam_ratio=1e-3, quick=True)
 
 
-def select(kind: Kind, names: list[str], peers: list[str]) -> list[Case]:
-    """Return the cases of a kind, restricted to the given data sets, names and peers, if any.
+CASES = (*_gated(), *_outputs(), *_relu(), *_paths())
+
+
+def select(kind: Kind, names: list[str], peers: list[str], *, quick: bool = False) -> list[Case]:
+    """Return the cases of a kind, restricted to data sets, names or patterns, peers and quick cases, if given.
 
     Raises
     ------
     ValueError
         If there is no such case or peer.
     """
-    cases = [case for case in CASES if case.kind == kind]
+    cases = [case for case in CASES if case.kind == kind and (case.quick or not quick)]
     for name in names:
-        if not any(name in (case.name, case.data) for case in cases):
-            raise ValueError(f"there is no {kind} case {name!r}; choose from {', '.join(case.name for case in cases)}")
+        if not any(_matches(case, name) for case in cases):
+            raise ValueError(
+                f"there is no {'quick ' if quick else ''}{kind} case {name!r}; choose from {_listing(cases)}, or "
+                "patterns such as 'pima/*' or '*/squared/P=50/*'"
+            )
     known = {entrant.peer.name for case in CASES for entrant in case.entrants}
     if unknown := set(peers) - known:
         raise ValueError(f"there is no peer {sorted(unknown)[0]!r}; choose from {', '.join(sorted(known))}")
     return [
         replace(case, entrants=tuple(each for each in case.entrants if not peers or each.peer.name in peers))
         for case in cases
-        if not names or case.name in names or case.data in names
+        if not names or any(_matches(case, name) for name in names)
     ]
+
+
+def _matches(case: Case, name: str) -> bool:
+    return name == case.data or fnmatchcase(case.name, name)
+
+
+def _listing(cases: list[Case]) -> str:
+    if len(cases) <= 20:
+        return ", ".join(case.name for case in cases)
+    return f"the data {', '.join(dict.fromkeys(case.data for case in cases))}"

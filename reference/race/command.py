@@ -3,9 +3,8 @@
 import argparse
 import os
 import platform
-import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,14 @@ from typing import Any
 import cvxrelu as cr
 from reference.machine import machine
 from reference.race import path as race_path
-from reference.race.cases import KINDS, Case, Kind, select
-from reference.race.peers import Answer, Effort, enter, quiet, write_problem
+from reference.race.cases import KINDS, TOLS, Case, Kind, Problem, fresh, select
+from reference.race.peers import Effort, compete, quiet
 from reference.race.results import Ours, Result, resume, save, summary, table
+from reference.race.server import Answer
 from reference.runs import comma_separated
 
-Problem = cr.ConvexGatedReLU | cr.ConvexReLU
-_TOLS: dict[Kind, float] = {"gated": 1e-6, "relu": 1e-6, "path": 1e-4}
 _TIGHTER = 1e-3
-_PACKAGES = ("cvxrelu", "numpy", "scipy", "cvxpy", "clarabel", "ecos", "scs")
+_PACKAGES = ("cvxrelu", "numpy", "scipy", "numba", "cvxpy", "clarabel", "ecos", "scs", "qoco")
 
 
 @dataclass(frozen=True)
@@ -34,28 +32,42 @@ class Plan:
     cases: list[str]
     peers: list[str]
     effort: Effort
-    out: Path | None
-    resume: bool
+    out: Path | None = None
+    resume: bool = False
+    quick: bool = False
+    report: bool = False
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
     parser.add_argument("kind", choices=KINDS, help="kind of problem")
     parser.add_argument("--solver", default="auto", help="our solver, as named by cvxrelu.solve (default: auto)")
-    parser.add_argument("--tol", type=float, help="certified gap required of ours (default: 1e-6; path: 1e-4)")
     parser.add_argument(
-        "--cases", type=comma_separated, default=[], help="data sets or cases, comma separated (default: all)"
+        "--tol",
+        type=float,
+        help="certified gap required of ours, and accuracy required of peers unless their own is looser "
+        "(default: 1e-6; path: 1e-4)",
     )
+    parser.add_argument(
+        "--cases",
+        type=comma_separated,
+        default=[],
+        help="data sets, cases or patterns such as 'pima/*' or '*/squared/P=50/*', comma separated (default: all)",
+    )
+    parser.add_argument("--quick", action="store_true", help="a short selection of the cases")
     parser.add_argument("--peers", type=comma_separated, default=[], help="peers, comma separated (default: all)")
-    parser.add_argument("--repeats", type=int, default=5, help="number of runs; medians are printed (default: 5)")
+    parser.add_argument("--repeats", type=int, default=5, help="turns of each solver; medians are printed (default: 5)")
     parser.add_argument("--threads", type=int, default=1, help="threads of every solver (default: 1)")
     parser.add_argument("--timeout", type=float, default=150.0, help="time-out of one solve in seconds (default: 150)")
     parser.add_argument("--out", type=Path, help="results file (default: build/race-KIND.json)")
-    parser.add_argument("--resume", action="store_true", help="resume from the cases in the results file")
+    parser.add_argument(
+        "--resume", action="store_true", help="keep the cases in the results file, and run those that it lacks"
+    )
+    parser.add_argument("--report", action="store_true", help="print what the results file holds, and run nothing")
 
 
 def run(arguments: argparse.Namespace) -> str:
-    """Race our solver against its peers, on gated or ReLU problems at equal accuracy or on a path of 50 lams."""
+    """Race our solver and its peers in turn, on gated or ReLU problems at equal accuracy or on a path of 50 lams."""
     return measure(
         Plan(
             kind=arguments.kind,
@@ -66,18 +78,19 @@ def run(arguments: argparse.Namespace) -> str:
             effort=Effort(arguments.repeats, arguments.threads, arguments.timeout),
             out=arguments.out,
             resume=arguments.resume,
+            quick=arguments.quick,
+            report=arguments.report,
         )
     )
 
 
 def measure(plan: Plan) -> str:
     """Run the missing cases, save each result, and return the table with its notes."""
-    tol = _TOLS[plan.kind] if plan.tol is None else plan.tol
     out = plan.out or Path("build") / f"race-{plan.kind}.json"
     header = {
         "kind": plan.kind,
         "solver": plan.solver,
-        "tol": tol,
+        "tol": plan.tol,
         "peers": plan.peers,
         "repeats": plan.effort.repeats,
         "threads": plan.effort.threads,
@@ -86,23 +99,36 @@ def measure(plan: Plan) -> str:
         "versions": {name: _version(name) for name in _PACKAGES} | {"python": platform.python_version()},
     }
     try:
-        cases = select(plan.kind, plan.cases, plan.peers)
-        results = resume(out, header) if plan.resume else []
-    except ValueError as error:
+        cases = select(plan.kind, plan.cases, plan.peers, quick=plan.quick)
+        header, results = resume(out, None if plan.report else header) if plan.resume or plan.report else (header, [])
+    except (ValueError, FileNotFoundError) as error:
         raise SystemExit(str(error)) from error
-    missing = [entrant for case in cases for entrant in case.entrants if not entrant.peer.python.exists()]
-    if missing:
-        raise SystemExit("the peers' environment is missing: run 'make peers' first")
-    for case in cases:
-        if any(result.case == case.name for result in results):
-            continue
-        print(f"{case.name}", flush=True)
-        race = race_path.race if plan.kind == "path" else _race
-        results.append(race(case, plan.solver, tol, plan.effort))
-        save(out, header, results)
+    skipped = []
+    if not plan.report:
+        missing = [entrant for case in cases for entrant in case.entrants if not entrant.peer.python.exists()]
+        if missing:
+            raise SystemExit("the peers' environment is missing: run 'make peers' first")
+        for case in cases:
+            if any(result.case == case.name for result in results):
+                continue
+            print(f"{case.name}", flush=True)
+            try:
+                results.append(_race(case, plan))
+            except (ConnectionError, ModuleNotFoundError) as error:  # of its data
+                skipped.append(f"skipped: {case.name}: {error}")
+                print(f"    {skipped[-1]}", flush=True)
+                continue
+            save(out, header, results)
     selected = [result for result in results if any(result.case == case.name for case in cases)]
     return "\n".join(
-        [_title(header), *table(selected), *_notes(plan.kind), *summary(selected), *_closing(header, selected)]
+        [
+            _title(header),
+            *table(selected),
+            *_notes(plan.kind),
+            *skipped,
+            *summary(selected),
+            *_closing(header, selected),
+        ]
     )
 
 
@@ -113,36 +139,33 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _race(case: Case, solver: str, tol: float, effort: Effort) -> Result:
-    """Run one case: our solver at tol and at a smaller one, then the peers, judged by our certified bounds."""
-    load = os.getloadavg()[0]
+def _race(case: Case, plan: Plan) -> Result:
+    """Run one case at the accuracy of the plan, of the case or of its kind."""
+    tol = plan.tol or case.tol or TOLS[case.kind]
     problem = case.problem()
-    ours, lower = _our_result(problem, solver, tol, effort)
-    print(f"    ours      {ours.median:.3g} s  gap {ours.gap:.1e}, optimum known to {ours.width:.1e}", flush=True)
-
-    def judge(answer: Answer) -> float:
-        upper = problem.objective(problem.repair(problem.weights(answer.blocks)))
-        return (upper - lower) / abs(upper)
-
-    with tempfile.TemporaryDirectory() as folder:
-        given = Path(folder) / "problem.npz"
-        write_problem(given, problem)
-        entries = [enter(entrant, given, judge, ours.width, effort) for entrant in case.entrants]
-    with quiet(effort.threads):  # the machine's speed drifts: ours are timed before and after the peers
-        ours.seconds.extend(_seconds(problem, solver, tol, effort))
-    return Result(case.name, problem.n, problem.d, len(problem.patterns), problem.lam, load, ours, entries)
+    entrants, left_out = [], []
+    for entrant in case.entrants:
+        refusal = entrant.refusal(problem)
+        if refusal is None:
+            entrants.append(replace(entrant, accuracy=max(entrant.accuracy, tol)))
+        else:
+            left_out.append(f"{entrant.peer.name}: {refusal}")
+            print(f"    {left_out[-1]}", flush=True)
+    race = race_path.race if case.kind == "path" else _race_at_one_lam
+    result = race(replace(case, entrants=tuple(entrants)), problem, plan.solver, tol, plan.effort)
+    return replace(result, left_out=left_out)
 
 
-def _our_result(problem: Problem, solver: str, tol: float, effort: Effort) -> tuple[Ours, float]:
-    """Return our result at tol, and the best lower bound on the optimum, of that run or of one at a smaller tol."""
+def _race_at_one_lam(case: Case, problem: Problem, solver: str, tol: float, effort: Effort) -> Result:
+    """Run our solver at tol and at a smaller one, then the peers, judged by our certified bounds, then all in turn."""
+    load = os.getloadavg()[0]
     with quiet(effort.threads):
-        seconds = _seconds(problem, solver, tol, effort)
-        solution = cr.solve(problem, solver, tol=tol, time_limit=effort.timeout)
-        tight = cr.solve(problem, solver, tol=_TIGHTER * tol, time_limit=effort.timeout)
+        solution = cr.solve(fresh(problem), solver, tol=tol, time_limit=effort.timeout)
+        tight = cr.solve(fresh(problem), solver, tol=_TIGHTER * tol, time_limit=effort.timeout)
     lower = max(solution.lower, tight.lower)
     ours = Ours(
         solver=solution.solver,
-        seconds=seconds,
+        seconds=[],
         reached=solution.certificate.rel_gap <= tol,
         gap=solution.certificate.rel_gap,
         violation=problem.violation(solution.weights),
@@ -150,24 +173,37 @@ def _our_result(problem: Problem, solver: str, tol: float, effort: Effort) -> tu
         lower=lower,
         upper=min(solution.objective, tight.objective),
     )
-    return ours, lower
+    print(f"    ours      gap {ours.gap:.1e}, optimum known to {ours.width:.1e}", flush=True)
 
+    def judge(answer: Answer) -> float:
+        blocks = problem.blocks((answer.blocks[0], answer.blocks[1]) if answer.blocks.ndim == 4 else answer.blocks)
+        upper = problem.objective(problem.repair(problem.weights(blocks)))
+        return (upper - lower) / abs(upper)
 
-def _seconds(problem: Problem, solver: str, tol: float, effort: Effort) -> list[float]:
-    """Return the times of our solver in seconds, with the certificate, on problems with nothing cached."""
-    seconds = []
-    for _ in range(effort.repeats):
-        fresh = type(problem)(problem.X, problem.y, problem.patterns, problem.lam)
+    def seconds() -> float:
+        uncached = fresh(problem)
         started = time.perf_counter()
-        cr.solve(fresh, solver, tol=tol, time_limit=effort.timeout)
-        seconds.append(time.perf_counter() - started)
-    return seconds
+        cr.solve(uncached, solver, tol=tol, time_limit=effort.timeout)
+        return time.perf_counter() - started
+
+    times, entries = compete(problem, None, case.entrants, seconds, judge, ours.width, effort)
+    return Result(
+        case.name,
+        case.group,
+        problem.n,
+        problem.d,
+        len(problem.patterns),
+        problem.lam,
+        load,
+        replace(ours, seconds=times),
+        entries,
+    )
 
 
 def _title(header: dict[str, Any]) -> str:
     return (
-        f"{header['kind']}: ours to a certified relative gap of {header['tol']:g}, "
-        f"{header['threads']} thread(s) for every solver, medians of {header['repeats']}"
+        f"{header['kind']}: ours to a certified relative gap of {header['tol'] or TOLS[header['kind']]:g}, "
+        f"{header['threads']} thread(s) for every solver, medians of {header['repeats']} turns (least-greatest)"
     )
 
 
@@ -184,7 +220,8 @@ def _notes(kind: Kind) -> list[str]:
         judged,
         "violation: cone violation, ours after and the peers' before repair. A gap marked ! missed our tolerance.",
         "ratio: median time of the peer over ours; '>=' if the peer missed its accuracy, '<=' if we missed ours.",
-        "seconds: ours are those of the whole call with the certificate, the peers' those of their solver alone.",
+        "seconds: ours are those of the whole call with the certificate, the peers' those of their solver alone. Ours "
+        "and the peers within four times of the fastest run in turn; the others, and those that missed, ran once.",
     ]
 
 

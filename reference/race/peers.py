@@ -1,57 +1,35 @@
-"""Runs of the peers: one process per setting, whose answer is judged; the fastest accurate setting is timed again."""
+"""Peers of a case: search for the fastest accurate setting of each, then timed turns of these settings and ours."""
 
 import contextlib
-import json
-import subprocess
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 import cvxrelu as cr
-from reference.compare.error_summary import error_summary
-from reference.peers import PEERS_SCRIPTS
-from reference.race.cases import Entrant, Peer
+from reference.race.entrants import Entrant, Peer, Settings
 from reference.race.results import Entry, Trial, choose
+from reference.race.server import Answer, NoAnswerError, Server, write_problem
 
-Array = NDArray[np.float64]
 _SLACK = 2.0  # single runs are noisy: a setting is abandoned only if this much slower than the fastest
+_PATIENCE, _SHORT = 50.0, 5.0  # a peer is abandoned if this much slower than the fastest, and at least so many seconds
+_CLOSE = 4.0  # peers this close to the fastest take turns
+
+Judge = Callable[[Answer], float]
 
 
 @dataclass(frozen=True)
 class Effort:
-    """Repeats of timed runs, threads of every solver, and the time-out of one solve in seconds."""
+    """Turns of every solver, threads of every solver, and the time-out of one solve in seconds."""
 
     repeats: int
     threads: int
     timeout: float
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """Answer of a peer's script: blocks (1, P, d) or (2, 1, P, d), path (n_lams, 1, P, d), seconds, metadata."""
-
-    blocks: Array
-    path: Array | None
-    seconds: list[float]
-    metadata: dict[str, Any]
-
-
-class NoAnswerError(Exception):
-    """A peer failed, or ran out of time after the given ``seconds``."""
-
-    def __init__(self, message: str, seconds: float = 0.0) -> None:
-        super().__init__(message)
-        self.seconds = seconds
-
-
-Judge = Callable[[Answer], float]
 
 
 @contextlib.contextmanager
@@ -62,135 +40,144 @@ def quiet(threads: int) -> Iterator[None]:
         yield
 
 
-def enter(entrant: Entrant, given: Path, judge: Judge, allowance: float, effort: Effort) -> Entry:
-    """Find the peer's fastest setting that reaches the accuracy, and time it.
-
-    For each variant, search for the loosest accurate tolerance, trying each tolerance once: start from the loosest for
-    the first variant, and from one looser than the previous variant's for the others. Since tighter tolerances take
-    longer, abandon a variant that exceeds the time-out or is clearly slower than the fastest setting so far. For
-    refined peers, try half a decade before the first accurate tolerance too. Then repeat the chosen setting until
-    there are ``repeats`` runs of it, including the first.
+def compete(
+    problem: cr.ConvexGatedReLU | cr.ConvexReLU,
+    lams: NDArray[np.float64] | None,
+    entrants: Sequence[Entrant],
+    ours: Callable[[], float],
+    judge: Judge,
+    allowance: float,
+    effort: Effort,
+) -> tuple[list[float], list[Entry]]:
+    """Return our times and the peers' entries: each peer's best setting is found, then all take turns.
 
     Parameters
     ----------
-    entrant : Entrant
-        The peer and the accuracy required of it.
-    given : Path
-        The problem's file.
+    problem : ConvexGatedReLU or ConvexReLU
+        The problem.
+    lams : ndarray of shape (n_lams,), optional
+        The path, if it is one.
+    entrants : sequence of Entrant
+        The peers, with the accuracy required of each.
+    ours : callable
+        Runs our solver and returns its seconds.
     judge : callable
         Returns the relative suboptimality of an answer with respect to a lower bound on the optimum.
     allowance : float
-        Largest distance of that bound from the optimum, added to the required accuracy in the peer's favour.
+        Largest distance of that bound from the optimum, added to the required accuracy in the peers' favour.
     effort : Effort
-        Repeats, threads and time-out.
+        Turns, threads and time-out.
+    """
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        given = Path(folder) / "problem.npz"
+        write_problem(given, problem, lams)
+        found: list[Contender] = []
+        for entrant in entrants:
+            server = stack.enter_context(Server(entrant.peer, given, effort.threads))
+            fastest = min((each.entry.chosen.seconds for each in found if each.entry.reached), default=np.inf)
+            patience = max(_PATIENCE * fastest, _SHORT)
+            found.append(
+                enter(entrant, server, judge, allowance, replace(effort, timeout=min(effort.timeout, patience)))
+            )
+        return take_turns(found, ours, effort)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A peer's result so far, its process and its chosen settings."""
+
+    entry: Entry
+    server: Server
+    settings: Settings
+
+
+def take_turns(
+    contenders: Sequence[Contender], ours: Callable[[], float], effort: Effort
+) -> tuple[list[float], list[Entry]]:
+    """Return our times, and the entries with the times of their turns; ours and the close contenders run in turn.
+
+    A contender is close if its chosen trial is accurate and took at most four times as long as the fastest such. The
+    entries of the others keep the time of that trial; so do those of contenders that fail.
+    """
+    reached = [each for each in contenders if each.entry.reached]
+    fastest = min((each.entry.chosen.seconds for each in reached), default=0.0)
+    close = [each for each in reached if each.entry.chosen.seconds <= _CLOSE * fastest]
+    turns: dict[str, list[float]] = {each.entry.peer: [] for each in close}
+    seconds = []
+    for _ in range(effort.repeats):
+        with quiet(effort.threads):
+            seconds.append(ours())
+        for each in close:
+            with contextlib.suppress(NoAnswerError):
+                turns[each.entry.peer].append(each.server.solve(each.settings, 2 * effort.timeout).seconds)
+    return seconds, [
+        replace(each.entry, seconds=turns.get(each.entry.peer) or each.entry.seconds) for each in contenders
+    ]
+
+
+def enter(entrant: Entrant, server: Server, judge: Judge, allowance: float, effort: Effort) -> Contender:
+    """Find the peer's fastest setting that reaches the accuracy.
+
+    For each variant, search for the loosest accurate tolerance, trying each tolerance once: start from the loosest for
+    the first variant, and from one looser than the previous variant's for the others. Since tighter tolerances take
+    longer, abandon a variant that fails, exceeds the time-out or is clearly slower than the fastest setting so far. For
+    refined peers, try half a decade before the first accurate tolerance too, and for threaded peers in a race with
+    several threads, the chosen setting with one.
     """
     peer = entrant.peer
-    search = _Search(peer, given, judge, entrant.accuracy + allowance, effort)
+    search = _Search(peer, server, judge, entrant.accuracy + allowance, effort)
     start = 0
-    for variant in peer.variants:
+    for variant, settings in peer.variants.items():
         index = start
-        accurate, slow = search.attempt(variant, peer.tols[index])
+        accurate, slow = search.attempt(variant, peer.tols[index], settings)
         if accurate:
-            while index > 0 and search.attempt(variant, peer.tols[index - 1])[0]:
+            while index > 0 and search.attempt(variant, peer.tols[index - 1], settings)[0]:
                 index -= 1
         while not (accurate or slow) and index + 1 < len(peer.tols):
             index += 1
-            accurate, slow = search.attempt(variant, peer.tols[index])
+            accurate, slow = search.attempt(variant, peer.tols[index], settings)
         if accurate:
             start = max(0, index - 1)
             if peer.refined:
-                search.attempt(variant, peer.tols[index].replace("1e", "3e"))
-    chosen, reached = choose(search.trials, search.threshold)
-    seconds = [chosen.seconds, *(search.repeat(chosen) if reached else [])]
-    return Entry(peer.name, entrant.accuracy, reached, chosen, seconds, search.trials, search.versions)
-
-
-def run_peer(
-    peer: Peer, tol: str, options: tuple[str, ...], given: Path, repeats: int, threads: int, limit: float
-) -> Answer:
-    """Run a peer's script.
-
-    Raises
-    ------
-    NoAnswerError
-        If it takes longer than ``limit`` seconds per solve, or fails.
-    """
-    if not peer.python.exists():
-        raise FileNotFoundError(f"{peer.python} is missing: run 'make peers' first")
-    script = PEERS_SCRIPTS / peer.script
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "answer.npz"
-        command = [str(part) for part in (peer.python, script, given, out)]
-        command += ["--solver", peer.solver, "--tol", tol, "--threads", str(threads), "--repeats", str(repeats)]
-        try:
-            process = subprocess.run(
-                [*command, *options],
-                capture_output=True,
-                text=True,
-                timeout=repeats * (limit + peer.startup),
-            )
-        except subprocess.TimeoutExpired:
-            raise NoAnswerError(f"stopped after {limit:.3g} s", limit) from None
-        if process.returncode != 0:
-            raise NoAnswerError(
-                f"failed with status {process.returncode}: {error_summary(process.stderr) or 'no message'}"
-            )
-        return read_answer(out)
-
-
-def read_answer(out: Path) -> Answer:
-    """Read the answer of a peer's script."""
-    with np.load(out) as arrays:
-        return Answer(
-            blocks=arrays["U"] if "U" in arrays else np.stack([arrays["V"], arrays["W"]]),
-            path=arrays.get("path"),
-            seconds=arrays["seconds"].tolist(),
-            metadata=json.loads(str(arrays["metadata"])),
-        )
-
-
-def write_problem(path: Path, problem: cr.ConvexGatedReLU | cr.ConvexReLU, lams: Array | None = None) -> None:
-    """Write the problem in the format of the peers' scripts, at the last of the lams if given."""
-    arrays: dict[str, Any] = {"X": problem.X, "y": problem.y, "G": np.asarray(problem.patterns.G), "lam": problem.lam}
-    if lams is not None:
-        arrays |= {"lam": lams[-1], "lams": lams}
-    np.savez(path, **arrays)
+                search.attempt(variant, peer.tols[index].replace("1e", "3e"), settings)
+    chosen, reached = search.chosen()
+    if reached and peer.threaded and effort.threads > 1:
+        search.run(f"{chosen.setting}, one thread", search.settings[chosen.setting] | {"threads": 1})
+        chosen, reached = search.chosen()
+    entry = Entry(peer.name, entrant.accuracy, reached, chosen, [chosen.seconds], search.trials, search.versions)
+    return Contender(entry, server, search.settings[chosen.setting])
 
 
 class _Search:
     """Trials of one peer on one problem."""
 
-    def __init__(self, peer: Peer, given: Path, judge: Judge, threshold: float, effort: Effort) -> None:
-        self.peer, self.given, self.judge, self.threshold, self.effort = peer, given, judge, threshold, effort
+    def __init__(self, peer: Peer, server: Server, judge: Judge, threshold: float, effort: Effort) -> None:
+        self.peer, self.server, self.judge, self.threshold, self.effort = peer, server, judge, threshold, effort
         self.trials: list[Trial] = []
         self.versions: dict[str, str] = {}
-        self._settings: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self.settings: dict[str, dict[str, object]] = {}
 
-    def attempt(self, variant: str, tol: str) -> tuple[bool, bool]:
-        """Run a setting once; return whether it is accurate and whether it is too slow."""
-        setting = ", ".join(part for part in (variant, f"tol {tol}") if part)
-        self._settings[setting] = tol, self.peer.variants[variant]
+    def attempt(self, variant: str, tol: str, settings: Settings) -> tuple[bool, bool]:
+        """Run a variant at a tolerance; return whether it is accurate, and whether it is too slow or fails."""
+        label = ", ".join(part for part in (variant, f"tol {tol}") if part)
+        return self.run(label, {**settings, "tol": float(tol)})
+
+    def run(self, label: str, settings: dict[str, object]) -> tuple[bool, bool]:
+        """Run a setting once; return whether it is accurate, and whether it is too slow or fails."""
+        self.settings[label] = settings
         fastest = min((trial.seconds for trial in self.trials if self._is_accurate(trial)), default=np.inf)
         limit = min(self.effort.timeout, _SLACK * fastest)
         try:
-            answer = run_peer(self.peer, *self._settings[setting], self.given, 1, self.effort.threads, limit)
-            trial = self._judged(setting, answer)
+            trial = self._judged(label, self.server.solve(settings, limit))
         except NoAnswerError as error:
-            trial = Trial(setting, error.seconds, note=str(error))
+            trial = Trial(label, error.seconds, note=str(error))
         self.trials.append(trial)
         print(f"    {self.peer.name:<9} {_trial_line(trial)}", flush=True)
-        return self._is_accurate(trial), trial.seconds >= limit
+        return self._is_accurate(trial), trial.accuracy is None or trial.seconds >= limit
 
-    def repeat(self, trial: Trial) -> list[float]:
-        """Return the times of further runs of a setting, or an empty list if they take too long."""
-        runs, limit = self.effort.repeats - 1, 2 * self.effort.timeout
-        if runs == 0:
-            return []
-        try:
-            command = self._settings[trial.setting]
-            return run_peer(self.peer, *command, self.given, runs, self.effort.threads, limit).seconds
-        except NoAnswerError:
-            return []
+    def chosen(self) -> tuple[Trial, bool]:
+        """Return the best trial so far, and whether it is accurate."""
+        return choose(self.trials, self.threshold)
 
     def _is_accurate(self, trial: Trial) -> bool:
         return trial.accuracy is not None and trial.accuracy <= self.threshold
@@ -204,7 +191,7 @@ class _Search:
         violation = answer.metadata["violation"]
         return Trial(
             setting,
-            answer.seconds[0],
+            answer.seconds,
             accuracy,
             None if violation is None else violation["max"],
             answer.metadata.get("compile_seconds"),

@@ -10,7 +10,7 @@ import numpy as np
 
 from cvxrelu._files import write
 
-INTERIOR_POINTS = ("CLARABEL", "ECOS")
+INTERIOR_POINTS = ("CLARABEL", "ECOS", "QOCO")
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,13 @@ class Ours:
 
 @dataclass(frozen=True)
 class Result:
-    """One case: sizes, our result, the peers' results, and the machine's load at the start."""
+    """One case: sizes, our result, the peers' results, the machine's load at the start, and why peers were left out.
+
+    ``group`` is its kind and loss.
+    """
 
     case: str
+    group: str
     n: int
     d: int
     n_patterns: int
@@ -92,6 +96,7 @@ class Result:
     load: float
     ours: Ours
     entries: list[Entry]
+    left_out: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -144,9 +149,9 @@ def geometric_mean(ratios: Sequence[Ratio]) -> Ratio:
 
 def table(results: Sequence[Result]) -> list[str]:
     """Return the table: a line for each case and peer; the first line of a case has our results."""
-    widths = (34, 5, 3, 4, 9, 6, 8, 8, 9, 8)
+    widths = (40, 5, 3, 4, 9, 6, 22, 8, 9, 8)
     names = ("case", "n", "d", "P", "lam", "active", "ours, s", "our gap", "violation", "interval")
-    peer_names = f"{'peer':<9} {'peer, s':>10} {'accuracy':>9} {'violation':>9} {'ratio':>9}  setting"
+    peer_names = f"{'peer':<15} {'peer, s':>22} {'accuracy':>9} {'violation':>9} {'ratio':>9}  setting"
     lines = [f"{_row(names, widths)}  {peer_names}"]
     for result in results:
         ours = result.ours
@@ -158,7 +163,7 @@ def table(results: Sequence[Result]) -> list[str]:
                 result.n_patterns,
                 f"{result.lam:.3e}",
                 ours.active,
-                f"{ours.median:.3g}",
+                spread(ours.seconds),
                 f"{ours.gap:.1e}{'' if ours.reached else '!'}",
                 f"{ours.violation:.3g}",
                 "-" if ours.lower is None else f"{ours.width:.1e}",
@@ -169,19 +174,41 @@ def table(results: Sequence[Result]) -> list[str]:
             lines.append((figures if i == 0 else " " * len(figures)) + "  " + _entry_line(ours, entry))
         if not result.entries:
             lines.append(figures)
+        lines += [f"    left out: {each}" for each in result.left_out]
     return lines
+
+
+def spread(seconds: Sequence[float]) -> str:
+    """Return the median of times, with the least and the greatest if there are several."""
+    median = f"{np.median(seconds):.3g}"
+    return median if len(seconds) == 1 else f"{median} ({min(seconds):.3g}-{max(seconds):.3g})"
 
 
 def summary(results: Sequence[Result]) -> list[str]:
-    """Return geometric mean and minimum of the ratios of each peer, and of the best peer in each case."""
+    """Return the ratios of each group of cases, by peer and for the best peer in each case, and list all losses."""
     lines = []
-    for peer in dict.fromkeys(entry.peer for result in results for entry in result.entries):
-        lines += _mean_line(peer, ((result, [e for e in result.entries if e.peer == peer]) for result in results))
-    lines += _mean_line(
-        "best interior point", ((r, [e for e in r.entries if e.peer in INTERIOR_POINTS]) for r in results)
-    )
-    lines += _mean_line("best peer", ((result, result.entries) for result in results))
+    for group in dict.fromkeys(result.group for result in results):
+        cases = [result for result in results if result.group == group]
+        lines.append(f"{group}:")
+        for peer in dict.fromkeys(entry.peer for result in cases for entry in result.entries):
+            lines += _mean_line(peer, ((result, [e for e in result.entries if e.peer == peer]) for result in cases))
+        lines += _mean_line(
+            "best interior point", ((r, [e for e in r.entries if e.peer in INTERIOR_POINTS]) for r in cases)
+        )
+        lines += _mean_line("best peer", ((result, result.entries) for result in cases))
+    pairs = [(result, best) for result in results if (best := best_entry(result.entries)) is not None]
+    lost = [(result, best) for result, best in pairs if is_lost(ratio(result.ours, best))]
+    lines.append(f"lost: {len(lost)} of {len(pairs)}")
+    lines += [
+        f"    {result.group}  {result.case:<40} {ratio(result.ours, best)!s:>8}  {best.peer}: {best.chosen.setting}"
+        for result, best in sorted(lost, key=lambda pair: ratio(pair[0].ours, pair[1]).value)
+    ]
     return lines
+
+
+def is_lost(ratio: Ratio) -> bool:
+    """Return whether the peer was ahead: faster, or accurate where ours was not."""
+    return ratio.mark == "<=" or (ratio.value < 1.0 and ratio.mark != ">=")
 
 
 def save(path: Path, header: dict[str, Any], results: Sequence[Result]) -> None:
@@ -191,23 +218,28 @@ def save(path: Path, header: dict[str, Any], results: Sequence[Result]) -> None:
     write(path, text.encode(), overwrite=True)
 
 
-def resume(path: Path, header: dict[str, Any]) -> list[Result]:
-    """Return the results in the file, or an empty list if there is no file.
+def resume(path: Path, header: dict[str, Any] | None) -> tuple[dict[str, Any], list[Result]]:
+    """Return the header and the results in the file, whatever its header if None is given.
+
+    If there is no file, return the given header and no results.
 
     Raises
     ------
     ValueError
         If settings, versions or machine differ from those of the file.
+    FileNotFoundError
+        If there is neither file nor header.
     """
-    if not path.exists():
-        return []
+    if header is not None and not path.exists():
+        return header, []
     content = json.loads(path.read_text())
     found = content["header"]
+    header = found if header is None else header
     different = [key for key in header | found if header.get(key) != found.get(key)]
     if different:
         listed = "; ".join(f"{key}: {found.get(key)} in the file, {header.get(key)} now" for key in different)
         raise ValueError(f"{path} holds another race and cannot be resumed ({listed})")
-    return [_result(entry) for entry in content["results"]]
+    return found, [_result(entry) for entry in content["results"]]
 
 
 def _result(found: dict[str, Any]) -> Result:
@@ -225,7 +257,7 @@ def _row(cells: Sequence[object], widths: Sequence[int]) -> str:
 
 def _entry_line(ours: Ours, entry: Entry) -> str:
     chosen = entry.chosen
-    seconds = f"{'' if entry.reached else '>='}{entry.median:.3g}"
+    seconds = f"{'' if entry.reached else '>='}{spread(entry.seconds)}"
     accuracy = "none" if chosen.accuracy is None else f"{chosen.accuracy:.1e}"
     violation = "-" if chosen.violation is None else f"{chosen.violation:.1e}"
     remarks = [
@@ -234,7 +266,7 @@ def _entry_line(ours: Ours, entry: Entry) -> str:
         "" if chosen.compile_seconds is None else f"compiled in {chosen.compile_seconds:.3g} s",
         chosen.note,
     ]
-    figures = f"{entry.peer:<9} {seconds:>10} {accuracy:>9} {violation:>9} {ratio(ours, entry)!s:>9}"
+    figures = f"{entry.peer:<15} {seconds:>22} {accuracy:>9} {violation:>9} {ratio(ours, entry)!s:>9}"
     return f"{figures}  {'; '.join(remark for remark in remarks if remark)}"
 
 
@@ -249,4 +281,8 @@ def _mean_line(name: str, chosen: Iterable[tuple[Result, Sequence[Entry]]]) -> l
         return []
     smallest, case = min(pairs, key=lambda pair: pair[0].value)
     mean = geometric_mean([pair[0] for pair in pairs])
-    return [f"{name + ' / ours':<28} geometric mean {mean!s:>8} of {len(pairs)}; smallest {smallest!s:>8} ({case})"]
+    lost = sum(is_lost(each) for each, _ in pairs)
+    return [
+        f"    {name + ' / ours':<28} geometric mean {mean!s:>8} of {len(pairs)}; smallest {smallest!s:>8} ({case}); "
+        f"lost {lost}"
+    ]

@@ -41,6 +41,7 @@ def test_the_help_lists_the_commands(monkeypatch, capsys):
         (["bench"], {"repeats": 5, "threads": 2}),
         (["global", "--cases", "waves-20000, cancer-200x3"], {"cases": ["waves-20000", "cancer-200x3"], "threads": 1}),
         (["race", "relu", "--resume"], {"kind": "relu", "tol": None, "peers": [], "timeout": 150.0, "resume": True}),
+        (["race", "gated", "--cases", "a/*,b", "--quick"], {"cases": ["a/*", "b"], "quick": True, "report": False}),
         (["images", "digits.npz"], {"loss": "squared", "gates": "dense", "tol": 1e-3, "threads": 2}),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",

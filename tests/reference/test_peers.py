@@ -52,6 +52,8 @@ def optimum(program):
         ("run_pyscnn.py", ("--solver", "rfista", "--tol", "1e-12", "--backend", "torch"), 1e-6),
         ("run_pyscnn.py", ("--solver", "rfista", "--tol", "1e-6", "--dtype", "float32"), 1e-3),
         ("run_adelie.py", ("--solver", "gated", "--tol", "1e-14"), 1e-6),
+        ("run_skglm.py", ("--solver", "GroupBCD", "--tol", "1e-9"), 1e-6),
+        ("run_celer.py", ("--solver", "gated", "--tol", "1e-12"), 1e-6),
     ],
 )
 def test_gated_weights_are_optimal_for_the_literal_program(tmp_path, script, options, rtol):
@@ -130,6 +132,10 @@ def answer_to(tmp_path, problem, script, *options):
         ("run_adelie.py", "squared", 3, ("--solver", "gated", "--tol", "1e-13"), 1e-7),
         ("run_adelie.py", "squared", 3, ("--solver", "relu", "--tol", "1e-13"), 1e-4),
         ("run_adelie.py", "logistic", 1, ("--solver", "gated", "--tol", "1e-13"), 1e-7),
+        ("run_skglm.py", "squared", 3, ("--solver", "GroupBCD", "--tol", "1e-9"), 1e-7),
+        ("run_skglm.py", "logistic", 1, ("--solver", "GroupBCD", "--tol", "1e-9"), 1e-7),
+        ("run_skglm.py", "logistic", 2, ("--solver", "GroupProxNewton", "--tol", "1e-9"), 1e-7),
+        ("run_celer.py", "squared", 3, ("--solver", "gated", "--tol", "1e-12"), 1e-7),
         ("run_adelie.py", "logistic", 2, ("--solver", "relu", "--tol", "1e-13"), 1e-4),
         ("run_pyscnn.py", "squared", 3, ("--solver", "rfista", "--tol", "1e-12"), 1e-6),
         ("run_pyscnn.py", "squared", 3, ("--solver", "al", "--tol", "1e-9"), 1e-3),
