@@ -18,6 +18,7 @@ from cvxrelu.penalties.base import PatternNorm
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.operators.gated_operator import GatedOperator
 from cvxrelu.solvers.interface import Budget
+from cvxrelu.solvers.working_set.data_products import DataProducts
 from cvxrelu.solvers.working_set.newton_systems import NewtonStep, NewtonSystems
 
 _FIRST_SIGMA = 0.1
@@ -53,9 +54,13 @@ class ProximalNewton:
         Its penalty: group_l1, l1 or nuclear.
     prediction : ndarray of shape (n, c)
         A u at the start.
+    products : DataProducts
+        Products of the data.
     """
 
-    def __init__(self, problem: ConvexProblem, penalty: PatternNorm, prediction: FloatArray) -> None:
+    def __init__(
+        self, problem: ConvexProblem, penalty: PatternNorm, prediction: FloatArray, products: DataProducts
+    ) -> None:
         self.problem = problem
         self.penalty = penalty
         self.term = cast(DualTerm, dual_term(problem.loss, problem.Y))  # as `WorkingSet.check_problem` has found
@@ -68,7 +73,7 @@ class ProximalNewton:
         self._largest_sigma = np.inf
         self.sigma = self._first_sigma
         self.n_steps = 0
-        self._systems = NewtonSystems(self.term.constant_curvature)
+        self._systems = NewtonSystems(self.term.constant_curvature, products)
         self.exhausted = False
 
     def minimise(

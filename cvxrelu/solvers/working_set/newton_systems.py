@@ -22,6 +22,7 @@ from cvxrelu.losses.base import ConjugateDerivatives
 from cvxrelu.patterns.packed_mask import Mask
 from cvxrelu.penalties.prox_jacobians import GroupJacobian, ProxJacobian
 from cvxrelu.problems.operators.gated_operator import GatedOperator
+from cvxrelu.solvers.working_set.data_products import DataProducts
 from cvxrelu.solvers.working_set.preconditioners import (
     CholeskyFactors,
     Diagonal,
@@ -70,19 +71,21 @@ class NewtonSystems:
     ----------
     constant_curvature : bool
         Whether Q is the same at every point (squared loss), so that Gram matrices of the patterns can be kept.
+    products : DataProducts, optional
+        Products of the data, shared with solvers of other outputs; by default its own.
     """
 
     operator: GatedOperator
     _pattern_ids: np.ndarray
 
-    def __init__(self, constant_curvature: bool) -> None:
+    def __init__(self, constant_curvature: bool, products: DataProducts | None = None) -> None:
         self.constant_curvature = constant_curvature
+        self._products = products
         self._expected_iterations = _EXPECTED_CG
         self._rows: RowSystems | None = None
         self._gram = np.zeros((0, 0), dtype=np.float32)
         self._gram_ids = np.zeros(0, dtype=np.intp)
         self._blocks: dict[int, FloatArray] = {}
-        self._spectrum: tuple[FloatArray, FloatArray] | None = None
 
     def enter(self, operator: GatedOperator, index: np.ndarray) -> None:
         """Switch to a working set: A on its patterns, and their indices (k,) among all patterns."""
@@ -133,9 +136,15 @@ class NewtonSystems:
     def _rows_of(self, step: NewtonStep) -> FloatArray | None:
         assert isinstance(step.jacobian, GroupJacobian)
         if self._rows is None:
-            self._rows = RowSystems(self.operator.X.astype(np.float64, copy=False))
+            self._rows = RowSystems(self._of_data)
         active = self.operator.take(step.active)
         return self._rows.solve(active, step.jacobian, step.rows.diagonal, step.sigma, step.gradient)
+
+    @property
+    def _of_data(self) -> DataProducts:
+        if self._products is None:
+            self._products = DataProducts(self.operator.X)
+        return self._products
 
     @property
     def _single(self) -> GatedOperator:
@@ -207,15 +216,8 @@ class NewtonSystems:
             half = root * eye + (1 - root) * (M.directions[..., :, None] * M.directions[..., None, :])
             other = DiagonalBlocks(np.linalg.inv(half @ self._diagonal_blocks(active, A) @ half + shift * eye))
         else:
-            other = OverlapInverse(A, M, weights, shift, self._spectrum_of(A.X))
+            other = OverlapInverse(A, M, weights, shift, self._of_data.spectrum)
         return WithDirections(other, A, M, weights, shift)
-
-    def _spectrum_of(self, X: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return eigenvalues and eigenvectors of X'X, computed once."""
-        if self._spectrum is None:
-            values, vectors = np.linalg.eigh((X.T @ X).astype(np.float64))
-            self._spectrum = np.maximum(values, 0.0), vectors
-        return self._spectrum
 
     def _diagonal_blocks(self, active: np.ndarray, A: GatedOperator) -> FloatArray:
         """Return X'D_i X for each pattern, cached."""

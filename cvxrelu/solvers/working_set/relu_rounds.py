@@ -44,7 +44,7 @@ def relu_candidates(
     workspace : DualWorkspace
         Workspace of the problem, for the projections.
     """
-    search = _Search(problem, blocks, limits.tol, workspace)
+    search = _Search(problem, blocks, limits, workspace)
     best, idle, started = np.inf, 0, bool(blocks.any())
     while idle < _IDLE_ROUNDS:
         candidate = search.price()
@@ -60,9 +60,9 @@ def relu_candidates(
 class _Search:
     """State of the outer iteration: blocks u (2 c P, d), dual variable t (n, c) and the best dual point."""
 
-    def __init__(self, problem: ConvexReLU, blocks: FloatArray, tol: float, workspace: DualWorkspace) -> None:
+    def __init__(self, problem: ConvexReLU, blocks: FloatArray, limits: Limits, workspace: DualWorkspace) -> None:
         self.problem = problem
-        self.tol = tol
+        self.limits = limits
         self.workspace = workspace
         workspace.remember(problem.operator, *problem.at_zero)
         self.X = np.ascontiguousarray(problem.operator.X)
@@ -114,7 +114,7 @@ class _Search:
         gap = self.upper - self.dual.value
         relative = gap / max(self.upper, TINY)
         fraction = _FRACTION_FAR if relative > _NEAR else _FRACTION_NEAR
-        self.gap_tol = max(fraction * gap, _FINAL_FRACTION * self.tol * self.upper)
+        self.gap_tol = max(fraction * gap, _FINAL_FRACTION * self.limits.tol * self.upper)
         active = np.any(self.u, axis=1)
         size = max(_LEAST_SIZE, _SIZE_FACTOR * int(active.sum()))
         order = np.argsort(np.where(active, -np.inf, -self.dual_constraint_values), kind="stable")

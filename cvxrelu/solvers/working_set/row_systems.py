@@ -8,9 +8,9 @@ import numpy as np
 from scipy.linalg import blas, lapack
 
 from cvxrelu._validation import FloatArray
-from cvxrelu.numerics.rounding import TINY
 from cvxrelu.penalties.prox_jacobians import GroupJacobian
 from cvxrelu.problems.operators.gated_operator import GatedOperator
+from cvxrelu.solvers.working_set.data_products import DataProducts
 
 _TOLERANCE = 0.1
 _REFINEMENTS = 6
@@ -19,7 +19,7 @@ _HARMLESS = 0.01 / float(np.finfo(np.float32).eps)
 
 
 class RowSystems:
-    """Solver of (Q^-1 + sigma A M A') x = -g, output by output; holds 8 n^2 bytes, and 12 n^2 more in float64.
+    """Solver of (Q^-1 + sigma A M A') x = -g, output by output, in 4 n^2 bytes and XX', or twice as much in float64.
 
     Factors are in float32. If their trace is large enough for rounding to matter, solutions are refined with float64
     products until the residual is a tenth of g. Once that fails, this and larger sigma are factored in float64, unless
@@ -27,14 +27,12 @@ class RowSystems:
 
     Parameters
     ----------
-    X : ndarray of shape (n, d)
-        The data.
+    products : DataProducts
+        Products of the data.
     """
 
-    def __init__(self, X: FloatArray) -> None:
-        self.X = X
-        self._scale = max(float(np.sqrt(np.mean(np.einsum("ij,ij->i", X, X)))), TINY)
-        self._kernels: dict[type[np.floating], FloatArray] = {}
+    def __init__(self, products: DataProducts) -> None:
+        self._products = products
         self._precise_from = np.inf
 
     def solve(
@@ -94,23 +92,17 @@ class RowSystems:
         double = dtype == np.float64
         syrk, potrf = (blas.dsyrk, lapack.dpotrf) if double else (blas.ssyrk, lapack.spotrf)
         s = M.shrinkage[0]
-        mask = np.sqrt(sigma * Q) * self._scale * np.asarray(A.D)
-        along = (A.X @ (M.directions[0].T / self._scale)) * mask * np.sqrt(1.0 - s)
+        scale = self._products.scale
+        mask = np.sqrt(sigma * Q) * scale * np.asarray(A.D)
+        along = (A.X @ (M.directions[0].T / scale)) * mask * np.sqrt(1.0 - s)
         H = syrk(1.0, (mask * np.sqrt(s)).astype(dtype), lower=1)
-        H *= self._kernel(dtype).T  # symmetric, and stored as H is
+        H *= self._products.kernel(dtype).T  # symmetric, and stored as H is
         H = syrk(1.0, along.astype(dtype), beta=1.0, c=H, lower=1, overwrite_c=1)
         diagonal = H.ravel("K")[:: len(H) + 1]
         diagonal += 1.0
         trace = float(diagonal.sum())
         factor, failed = potrf(H, lower=1, overwrite_a=1, clean=0)
         return None if failed else factor, trace
-
-    def _kernel(self, dtype: type[np.floating]) -> FloatArray:
-        """Return XX' for X divided by the root mean square of its row norms."""
-        if dtype not in self._kernels:
-            X = (self.X / self._scale).astype(dtype)
-            self._kernels[dtype] = X @ X.T
-        return self._kernels[dtype]
 
 
 def _refined(

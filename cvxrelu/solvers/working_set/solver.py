@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -24,7 +25,9 @@ from cvxrelu.runtime.memory import require
 from cvxrelu.solvers.interface import Budget, Iterate, Limits, SolverResult
 from cvxrelu.solvers.monitor import monitor
 from cvxrelu.solvers.screening import choose_patterns, gap_safe, pattern_norms
+from cvxrelu.solvers.working_set.data_products import DataProducts
 from cvxrelu.solvers.working_set.gated_newton import ProximalNewton
+from cvxrelu.solvers.working_set.outputs import separate_candidates, separates_outputs
 from cvxrelu.solvers.working_set.relu_rounds import relu_candidates
 
 _SMALLEST = 20
@@ -101,22 +104,37 @@ class WorkingSet:
         self.check_problem(problem)
         blocks = problem.blocks(problem.zero_weights() if start is None else start)
         workspace = DualWorkspace()
-        if isinstance(problem, ConvexReLU):
-            candidates = relu_candidates(problem, blocks, limits, workspace)
+        solve = partial(_candidates, products=DataProducts(problem.X))
+        if separates_outputs(problem):
+            candidates = separate_candidates(problem, blocks, limits, workspace, solve)
         else:
-            penalty = cast(PatternNorm, problem.penalty)  # ensured by `check_problem`
-            candidates = _gated_candidates(problem, penalty, blocks, limits, workspace)
+            candidates = solve(problem, blocks, limits, workspace)
         return monitor(problem, candidates, limits, "WorkingSet", workspace)
 
 
+def _candidates(
+    problem: ConvexProblem, blocks: FloatArray, limits: Limits, workspace: DualWorkspace, *, products: DataProducts
+) -> Iterator[Iterate]:
+    """Return the iterates of the method for the kind of problem."""
+    if isinstance(problem, ConvexReLU):
+        return relu_candidates(problem, blocks, limits, workspace)
+    penalty = cast(PatternNorm, problem.penalty)  # ensured by `check_problem`
+    return _gated_candidates(problem, penalty, blocks, limits, workspace, products)
+
+
 def _gated_candidates(
-    problem: ConvexProblem, penalty: PatternNorm, blocks: FloatArray, limits: Limits, workspace: DualWorkspace
+    problem: ConvexProblem,
+    penalty: PatternNorm,
+    blocks: FloatArray,
+    limits: Limits,
+    workspace: DualWorkspace,
+    products: DataProducts,
 ) -> Iterator[Iterate]:
     """Yield the solution on each working set, until rounding stops progress."""
     operator = problem.native_operator
     prediction = operator.forward(blocks) if blocks.any() else np.zeros_like(problem.Y)
     upper = problem.loss.value(prediction, problem.Y) + problem.lam * problem.penalty.value(blocks)
-    inner = ProximalNewton(problem, penalty, prediction)
+    inner = ProximalNewton(problem, penalty, prediction, products)
     workspace.remember(problem.operator, *problem.at_zero)
     patterns = _Patterns(problem, penalty, operator, workspace)
     started, exhausted = bool(blocks.any()), False
