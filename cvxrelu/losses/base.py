@@ -49,7 +49,7 @@ class Loss(ABC):
     name: ClassVar[str]
     of_labels: ClassVar[bool] = False  # whether targets are class labels, so that the infimum 0 is not attained
     least_outputs: ClassVar[int] = 1  # minimum number of columns of targets
-    sums_over_entries: ClassVar[bool] = False  # whether it is a sum over the entries of f, with diagonal Hessians
+    sums_over_entries: ClassVar[bool] = False  # whether it is a sum of the same term over all entries of f and Y
 
     @abstractmethod
     def check_targets(self, Y: FloatArray) -> None:
