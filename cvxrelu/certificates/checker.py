@@ -251,10 +251,12 @@ def neurons(problem: Problem) -> tuple[Array, Array, Array | None]:
 
 def objective_above(problem: Problem, W: Array, outputs: Array, pattern: Array | None) -> Fraction:
     """Return an upper bound of the objective of neurons with input weights w_j, the sums of W (2, m, d) (Lemma 4)."""
-    V, o, penalty = rational(W).sum(axis=0), np.abs(rational(outputs)), problem.header["penalty"]
-    groups = {"l1": (V * V).flat, "feature_group_l1": (V * V).sum(axis=0), "none": ()}.get(penalty, (V * V).sum(axis=1))
+    (V, q), o, penalty = integers(W), np.abs(rational(outputs)), problem.header["penalty"]
+    V = V.sum(axis=0) ** 2  # of V / q
+    groups = {"l1": V.flatten(), "feature_group_l1": V.sum(axis=0), "none": V[:0, 0]}.get(penalty, V.sum(axis=1))
     sizes = roots((o * o).sum(axis=1)) if penalty == "nuclear" else o.sum(axis=1) if penalty == "group_l1" else 1
-    omega = Fraction((V * V).sum(), 2) if penalty == "squared_l2" else Fraction((roots(groups) * sizes).sum())
+    norms = roots(groups * Fraction(1, q * q)) * sizes
+    omega = Fraction(V.sum(), 2 * q * q) if penalty == "squared_l2" else Fraction(norms.sum())
     return loss_above(problem, *predictions(problem, W, outputs, pattern)) + omega * Fraction(problem.header["lam"])
 
 
@@ -285,9 +287,9 @@ def loss_above(problem: Problem, f: Any, error: Any) -> Fraction:
     """Return an upper bound of F at predictions that may be off by ``error`` (Lemmas 3 and 4)."""
     n, loss, Y = len(f), problem.header["loss"], rational(problem.Y)
     if loss in ("squared", "huber"):
-        r = np.abs(f - Y) + error
-        inner = r if loss == "squared" else np.minimum(r, rational(problem.header["delta"]))
-        return Fraction((inner * (2 * r - inner)).sum(), 2 * n)
+        r, q = integers(np.abs(f - Y) + error)
+        inner = r if loss == "squared" else np.minimum(r, Fraction(problem.header["delta"]) * q)
+        return Fraction((inner * (2 * r - inner)).sum()) / (2 * n * q * q)
     if loss == "logistic":
         rows = np.stack([0 * f, error - Y * f], axis=-1).reshape(-1, 2)
     else:
@@ -301,11 +303,13 @@ def loss_above(problem: Problem, f: Any, error: Any) -> Fraction:
 
 def dual_value(problem: Problem, scale: Fraction) -> Fraction:
     """Return a lower bound of -F* at ``scale`` <= 1 times t, which must be in the domain (Lemmas 3 and 5)."""
-    loss, Y, n = problem.header["loss"], rational(problem.Y), len(problem.Y)
-    u = rational(problem.arrays["t"]) * n * scale
+    loss, t, n = problem.header["loss"], problem.arrays["t"], len(problem.Y)
     if loss in ("squared", "huber"):
-        require(loss == "squared" or (np.abs(u) <= Fraction(problem.header["delta"])).all(), OUTSIDE)
-        return Fraction(-(u * (u / 2 + Y)).sum(), n)
+        (T, p), (Y, q) = integers(t), integers(problem.Y)
+        fits = loss == "squared" or np.abs(T).max() * n * scale <= Fraction(problem.header["delta"]) * p
+        require(fits, OUTSIDE)
+        return -scale * (Fraction((T * T).sum(), 2 * p * p) * n * scale + Fraction((T * Y).sum(), p * q))
+    Y, u = rational(problem.Y), rational(t) * n * scale
     p = np.stack([-Y * u, 1 + Y * u], axis=-1) if loss == "logistic" else Y + u
     require((p >= 0).all() and (p.sum(axis=-1) == 1).all(), OUTSIDE)
     return Fraction(sum(map(entropy_below, p.flat)), n)
@@ -328,13 +332,14 @@ def patterns_bound(problem: Problem) -> Fraction:
         at = tuple((places[entries] - [first, 0]).T)
         G[at] = np.where(D[at], 1.0, -1.0) * arrays["multipliers"][entries]
         M, R, unit = product(np.hstack([T, G]), both, interval and lam > 0)
-        Z, error = rational(M) * unit, error + (rational(R[R > 0.0]) ** 2).sum()
-        squares, bound = Z * Z, lam + root_above(error)
-        features = features + squares.sum(axis=0)
+        (Z, p), (radii, q) = integers(M), integers(R[R > 0.0])
+        error = error + Fraction((radii * radii).sum(), q * q)
+        squares, unit = Z * Z, unit / p
+        features, bound = features + squares.sum(axis=0) * unit**2, (lam + root_above(error)) / unit
         if penalty == "nuclear":
             below = all(has_norm(Z[i : i + c], bound) for i in range(0, len(b), c))
         else:
-            groups = {"group_l1": squares.sum(axis=1), "feature_group_l1": features}.get(penalty, squares)
+            groups = {"group_l1": squares.sum(axis=1), "feature_group_l1": features / unit**2}.get(penalty, squares)
             below = (groups <= bound**2).all()
         require(below or (penalty == "squared_l2" and lam > 0), ABOVE)
     rho = root_above(error)
