@@ -4,6 +4,7 @@ import argparse
 
 from reference.benchmarks import (
     ablation,
+    checks,
     compile_time,
     decompositions,
     estimators,
@@ -30,6 +31,7 @@ COMMANDS: dict[str, Command] = {
     "global": global_optima,
     "growth": growth,
     "images": images,
+    "checks": checks,
     "race": race,
     "instances": listing,
     "optima": optima,

@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> str:
 
 def measure(plan: Plan) -> str:
     """Return the problem's size, the gap, time and memory of the solve, and the accuracies."""
-    X, Y, classes = _load(plan.path, plan.loss)
+    X, Y, classes = load_images(plan.path, plan.loss)
     n_train = round((1.0 - _TEST_FRACTION) * len(X))
     train, test = X[:n_train], X[n_train:]
     options: dict[str, Any] = {"kernel_size": _KERNEL} if plan.gates == "convolutional" else {}
@@ -80,7 +80,7 @@ def measure(plan: Plan) -> str:
     )
 
 
-def _load(path: Path, loss: str) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.intp]]:
+def load_images(path: Path, loss: str) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.intp]]:
     """Return pixels in [0, 1] with a last column of ones, the targets of the loss, and the classes."""
     with np.load(path) as arrays:
         pixels, labels = arrays["X"], arrays["y"]
