@@ -288,7 +288,7 @@ def loss_above(problem: Problem, f: Any, error: Any) -> Fraction:
     n, loss, Y = len(f), problem.header["loss"], rational(problem.Y)
     if loss in ("squared", "huber"):
         r, q = integers(np.abs(f - Y) + error)
-        inner = r if loss == "squared" else np.minimum(r, Fraction(problem.header["delta"]) * q)
+        inner = r if loss == "squared" else np.minimum(r, rational(problem.header["delta"]) * q)
         return Fraction((inner * (2 * r - inner)).sum()) / (2 * n * q * q)
     if loss == "logistic":
         rows = np.stack([0 * f, error - Y * f], axis=-1).reshape(-1, 2)
@@ -305,10 +305,10 @@ def dual_value(problem: Problem, scale: Fraction) -> Fraction:
     """Return a lower bound of -F* at ``scale`` <= 1 times t, which must be in the domain (Lemmas 3 and 5)."""
     loss, t, n = problem.header["loss"], problem.arrays["t"], len(problem.Y)
     if loss in ("squared", "huber"):
-        (T, p), (Y, q) = integers(t), integers(problem.Y)
-        fits = loss == "squared" or np.abs(T).max() * n * scale <= Fraction(problem.header["delta"]) * p
-        require(fits, OUTSIDE)
-        return -scale * (Fraction((T * T).sum(), 2 * p * p) * n * scale + Fraction((T * Y).sum(), p * q))
+        (T, unit), (Y, q) = integers(t), integers(problem.Y)
+        inside = loss == "squared" or np.abs(T).max() * n * scale <= Fraction(problem.header["delta"]) * unit
+        require(inside, OUTSIDE)
+        return -scale * (Fraction((T * T).sum(), 2 * unit**2) * n * scale + Fraction((T * Y).sum(), unit * q))
     Y, u = rational(problem.Y), rational(t) * n * scale
     p = np.stack([-Y * u, 1 + Y * u], axis=-1) if loss == "logistic" else Y + u
     require((p >= 0).all() and (p.sum(axis=-1) == 1).all(), OUTSIDE)
