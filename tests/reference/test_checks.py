@@ -106,11 +106,11 @@ def test_unknown_cases_are_named():
 
 def test_images_are_checked_with_intervals(tmp_path):
     data = load_digits()
-    np.savez(tmp_path / "digits.npz", X=(15.9 * data.data[:120]).astype(np.uint8), y=data.target[:120])
+    np.savez(tmp_path / "digits.npz", X=(15.9 * data.data[:60]).astype(np.uint8), y=data.target[:60])
     text, _ = checks.measure(["images-gated", "images-relu"], tmp_path / "digits.npz", 60.0)
     rows = [cells(line) for line in text.splitlines()[-2:]]
     assert [row[:7] for row in rows] == [
-        [f"images-{kind}", "patterns", kind, "120", "65", "10", "interval"] for kind in ("gated", "relu")
+        [f"images-{kind}", "patterns", kind, "60", "65", "10", "interval"] for kind in ("gated", "relu")
     ]
     for row in rows:
         solve, _, check = map(float, row[7:10])
