@@ -104,7 +104,8 @@ def test_unknown_cases_are_named():
         checks.measure(["images-relu"], None, 1.0)
 
 
-def test_images_are_checked_with_intervals(tmp_path):
+def test_images_are_checked_with_intervals(tmp_path, monkeypatch):
+    monkeypatch.setattr(checks, "_IMAGE_GATES", 4)
     data = load_digits()
     np.savez(tmp_path / "digits.npz", X=(15.9 * data.data[:60]).astype(np.uint8), y=data.target[:60])
     text, _ = checks.measure(["images-gated", "images-relu"], tmp_path / "digits.npz", 60.0)
