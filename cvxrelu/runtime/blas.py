@@ -16,7 +16,7 @@ _PREFIX = "cvxrelu_"
 
 
 class Routine:
-    """A BLAS routine callable from kernels.
+    """A routine of this module or of `vectors`, callable from kernels.
 
     Parameters
     ----------

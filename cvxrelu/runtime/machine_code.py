@@ -22,7 +22,8 @@ from cvxrelu.runtime.lazy_imports import numba_kernels
 if TYPE_CHECKING:
     from cvxrelu.runtime.compilation import Kernel
 
-_SOURCES = ("blas.py", "compilation.py", "numba_kernels.py")  # modules that machine code depends on, beside the kernels
+# Modules that machine code depends on, beside the kernels.
+_SOURCES = ("blas.py", "compilation.py", "numba_kernels.py", "numba_vectors.py", "vectors.py")
 _FOLDER = "NUMBA_CACHE_DIR"  # as for numba's own cache
 _HASH = hashlib.sha256().digest_size
 _warned = False
@@ -31,8 +32,7 @@ _warned = False
 def load(kernel: "Kernel", signature: str) -> int:
     """Return the address of a kernel's machine code, loaded from the cache or compiled and cached."""
     _initialize_llvm()
-    name, key = f"{kernel.function.__module__}.{kernel.function.__qualname__}", _key(kernel, signature)
-    files = [folder / f"{name}-{key[:16]}.kernel" for folder in _folders(kernel)]
+    files = _files(kernel, signature)
     found = next((code for code in map(_read, files) if code is not None), None)
     if found is None:
         found = numba_kernels.machine_code(kernel.dispatcher, signature)
@@ -42,6 +42,17 @@ def load(kernel: "Kernel", signature: str) -> int:
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     return int(engine.get_function_address(symbol))
+
+
+def is_cached(kernel: "Kernel", signature: str) -> bool:
+    """Return whether a kernel's machine code is in the cache."""
+    return any(_read(file) is not None for file in _files(kernel, signature))
+
+
+def _files(kernel: "Kernel", signature: str) -> list[pathlib.Path]:
+    """Return the files in which a kernel's machine code may be cached, in the order of preference."""
+    name, key = f"{kernel.function.__module__}.{kernel.function.__qualname__}", _key(kernel, signature)
+    return [folder / f"{name}-{key[:16]}.kernel" for folder in _folders(kernel)]
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Compilation of kernels by numba, if their machine code is not cached. Only this module imports numba."""
+"""Compilation of kernels by numba, if their machine code is not cached. Only this and `numba_vectors` import numba."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -24,6 +24,7 @@ from numba.core.untyped_passes import FixupArgs, IRProcessing, TranslateByteCode
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
+from cvxrelu.runtime import numba_vectors
 from cvxrelu.runtime.blas import symbol
 
 _INTEGER, _NUMBER = ir.IntType(32), ir.DoubleType()  # Fortran INTEGER and DOUBLE PRECISION
@@ -59,11 +60,32 @@ def dispatcher(function: Callable[..., Any], *, inner: bool) -> Any:
 
 
 def machine_code(dispatcher: Any, signature: str) -> tuple[str, bytes]:
-    """Return the symbol of a compiled function and its object file."""
+    """Return the symbol of a function that calls a compiled one with packed arguments, and their object file."""
     with _linking_only():
         dispatcher.compile(signature)
     (compiled,) = dispatcher.overloads.values()
-    return compiled.fndesc.mangled_name, _optimized(compiled.library._final_module)
+    module, symbol = compiled.library._final_module, f"{compiled.fndesc.mangled_name}.packed"
+    module.link_in(llvm.parse_assembly(str(_packed_call(compiled.fndesc, symbol))))
+    return symbol, _optimized(module)
+
+
+def _packed_call(fndesc: Any, symbol: str) -> ir.Module:
+    """Return the code of a function that takes the address of the arguments of a compiled one, 8 bytes each."""
+    module, word, byte = ir.Module(), ir.IntType(64), ir.IntType(8)
+    kind = cpu_target.target_context.call_conv.get_function_type(fndesc.restype, fndesc.argtypes)
+    target = ir.Function(module, kind, fndesc.mangled_name)
+    function = ir.Function(module, ir.FunctionType(_INTEGER, [byte.as_pointer()]), symbol)
+    builder = ir.IRBuilder(function.append_basic_block())
+    value, error, *types_ = kind.args
+    packed = builder.bitcast(function.args[0], word.as_pointer())
+    arguments = [builder.alloca(each.pointee) for each in (value, error)]
+    for k, each in enumerate(types_):
+        argument = builder.load(builder.gep(packed, [word(k)]))
+        argument.align = 1
+        pointer = isinstance(each, ir.PointerType)
+        arguments.append(builder.inttoptr(argument, each) if pointer else builder.bitcast(argument, each))
+    builder.ret(builder.call(target, arguments))
+    return module
 
 
 def _optimized(module: Any) -> bytes:
@@ -136,7 +158,7 @@ def _linking_only() -> Iterator[None]:
 
 
 def routine_type(name: str) -> Any:
-    """Return the numba type of a routine of `blas`."""
+    """Return the numba type of a routine of `blas` or `vectors`."""
     return cpu_target.typing_context.resolve_value_type(_ROUTINES[name])
 
 
@@ -194,4 +216,9 @@ def _product(transposed: bool) -> Any:
     return intrinsic(product)
 
 
-_ROUTINES = {"inner": _inner, "times": _product(False), "transposed_times": _product(True)}
+_ROUTINES = {
+    "inner": _inner,
+    "times": _product(False),
+    "transposed_times": _product(True),
+    **numba_vectors.ROUTINES,
+}

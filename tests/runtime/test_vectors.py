@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+
+from cvxrelu.runtime import vectors
+from cvxrelu.runtime.compilation import Kernel, PreparedArray
+from cvxrelu.runtime.vectors import add, lanes, load, multiply, scale, store, total, zeros
+
+
+def compute(x, y, out, number, i):
+    """Use every routine."""
+    a, b = load(x, i), load(y, 1)
+    store(out, 1, add(multiply(a, b), scale(x[0], add(a, zeros(x)))))
+    number[0] = lanes(x)
+    out[0] = total(b)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_vectors_are_those_of_numpy(dtype):
+    kernel = Kernel(compute, f"({dtype}[::1], {dtype}[::1], {dtype}[::1], int64[::1], int64)")
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 20)).astype(dtype)
+    results = []
+    for call in (kernel, compute):
+        out, number = np.zeros(12, dtype), np.zeros(1, np.int64)
+        call(x, y, out, number, 3)
+        results.append(out)
+        assert number[0] == vectors.BYTES // x.itemsize
+    np.testing.assert_array_equal(*results)
+    a, b = x[3 : 3 + number[0]], y[1 : 1 + number[0]]
+    np.testing.assert_allclose(results[0][1 : 1 + number[0]], a * b + x[0] * a, rtol=1e-6)
+    np.testing.assert_allclose(results[0][0], b.sum(), rtol=1e-5)
+    assert not results[0][1 + number[0] :].any()
+
+
+def test_prepared_arrays_are_the_arrays(tiny):
+    module = tiny[0]()
+    x = PreparedArray(np.array([1.0, 3.0]))
+    module.halve(x)
+    assert x.array.tolist() == [0.5, 1.5]
+    with pytest.raises(TypeError):
+        module.halve(PreparedArray(np.ones(2, dtype=np.float32)))
+    with pytest.raises(ValueError, match="C-ordered"):
+        PreparedArray(np.ones(4)[::2])
+
+
+def test_read_only_and_empty_arrays(tiny):
+    module = tiny[0]()
+    x = np.array([1.0])
+    x.flags.writeable = False
+    module.halve(x)
+    assert x.tolist() == [0.5]
+    module.halve(np.zeros(0))
