@@ -12,6 +12,7 @@ from reference.benchmarks import (
     global_optima,
     growth,
     images,
+    products,
 )
 from reference.compare import report_command
 from reference.compare import run as compare
@@ -32,6 +33,7 @@ COMMANDS: dict[str, Command] = {
     "growth": growth,
     "images": images,
     "checks": checks,
+    "products": products,
     "race": race,
     "instances": listing,
     "optima": optima,

@@ -9,6 +9,8 @@ from cvxrelu._validation import BoolArray, read_only
 
 # Largest mask stored at one byte per entry.
 _PLAIN_BYTES = 2**29
+# Largest copy of a part of a mask while it is packed.
+_COPY_BYTES = 2**20
 
 
 class PackedMask:
@@ -107,4 +109,11 @@ def take_patterns(D: Mask, index: NDArray[np.intp]) -> Mask:
 
 def packed_bits(D: Mask) -> NDArray[np.uint8]:
     """Return the bits (P, ceil(n / 8)) of the patterns, the same for packed and unpacked masks."""
-    return D.bits if isinstance(D, PackedMask) else np.packbits(np.ascontiguousarray(D.T), axis=1)
+    if isinstance(D, PackedMask):
+        return D.bits
+    n, P = D.shape
+    bits = np.empty((P, -(-n // 8)), dtype=np.uint8)
+    step = max(1, _COPY_BYTES // max(n, 1))
+    for start in range(0, P, step):
+        bits[start : start + step] = np.packbits(np.ascontiguousarray(D[:, start : start + step].T), axis=1)
+    return bits

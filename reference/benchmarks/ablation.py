@@ -12,7 +12,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import cvxrelu as cr
-from cvxrelu.problems.operators import gated_operator as operators
+from cvxrelu.problems.operators import packed_products
 from cvxrelu.solvers.working_set import gated_newton as proximal_newton
 from cvxrelu.solvers.working_set import newton_systems, row_systems
 from cvxrelu.solvers.working_set import relu_newton as cone_newton
@@ -29,7 +29,7 @@ _GATED: Variants = {
     "full method": {},
     "no working sets": {(working_set, "_SMALLEST"): _MANY},
     "no gap-safe rule": {(working_set, "_WORTH_DROPPING"): 2.0},
-    "mask stored as floats": {(operators, "_TILE_BYTES"): _MANY},
+    "masked products by NumPy": {(packed_products, "SMALLEST"): np.inf},
     "no row systems": {(newton_systems, "_MOST_ROWS"): 0},
     "row systems in float64": {(row_systems, "_HARMLESS"): 0.0, (row_systems, "_REFINEMENTS"): 0},
     "no column factor": {(newton_systems, "_MOST_COLUMNS"): 0},

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from reference.benchmarks import ablation, growth, images
+from reference.benchmarks import ablation, growth, images, products
 from reference.datasets.prepare import breast_cancer
 from tests.helpers.needs import needs
 
@@ -44,3 +44,10 @@ def test_the_ablation_changes_parts_that_exist(variants):
     for changes in variants.values():
         for (module, name), value in changes.items():
             assert getattr(module, name) != value, (module.__name__, name)
+
+
+def test_products_are_measured(monkeypatch):
+    monkeypatch.setattr(products, "_SIDE", 20)
+    told = products.measure([products.Shape(50, 3, 10, 2)], 1, 1)
+    assert len(re.findall(r"50 x 3, P = 10, c = 2 +(?:[\d.]+ \( ?[\d.]+\) +){2}[\d.]+", told)) == 2
+    assert products.packed_products.SMALLEST == 2e6

@@ -1,7 +1,7 @@
 """The linear operator A u = sum_i D_i X u_i and its adjoint, without the n x (P d) matrix."""
 
+import copy
 from collections.abc import Iterator
-from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -9,14 +9,17 @@ from numpy.typing import NDArray
 
 from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.numerics.rounding import TINY
-from cvxrelu.patterns.packed_mask import Mask, take_patterns
+from cvxrelu.patterns.packed_mask import Mask
+from cvxrelu.problems.operators import packed_products
+from cvxrelu.problems.operators.numpy_products import NumpyProducts, row_blocks
+from cvxrelu.problems.operators.packed_products import PackedProduct
+from cvxrelu.problems.operators.shared import Data, Patterns
 
 _BLOCK_BYTES = 2**25
 _POWER_ITERATIONS = 100
 _POWER_ACCURACY = 1e-4
 _POWER_SAFETY = 1.05
 _FEW = 0.5
-_TILE_BYTES = 2**21
 
 
 class GatedOperator:
@@ -24,9 +27,8 @@ class GatedOperator:
 
     ``A u`` for u (c, P, d) is the prediction (n, c) with column k equal to sum_i D_i X u_{k,i};
     ``A' t`` for t (n, c) is the array (c, P, d) with block (k, i) equal to X' D_i t_k.
-    Both are one matrix product: of the mask with an array of c d rows or of X with one of c P rows, whichever is fewer.
-    Arrays have the rows of X in their last axis, as products of a tall mask with few columns are slow. The mask is
-    converted to floats in tiles that fit in the cache, which is faster than reading floats from memory.
+    Large products are computed by compiled kernels on the packed mask (`packed_products`), others by NumPy
+    (`numpy_products`).
 
     Parameters
     ----------
@@ -55,9 +57,14 @@ class GatedOperator:
 
     def __init__(self, X: FloatArray, D: Mask, block_bytes: int = _BLOCK_BYTES) -> None:
         self.X = X
-        self.D = D
         self.block_bytes = block_bytes
-        self._data = _Data(X)
+        self._data = Data(X)
+        self._patterns = Patterns(D)
+
+    @property
+    def D(self) -> Mask:
+        """The activation patterns (n, P)."""
+        return self._patterns.D
 
     @property
     def n_features(self) -> int:
@@ -67,26 +74,19 @@ class GatedOperator:
     @property
     def n_patterns(self) -> int:
         """Number P of patterns."""
-        return int(self.D.shape[1])
-
-    @cached_property
-    def _mask(self) -> FloatArray | None:
-        """The mask as floats (P, n) if it is small; else None."""
-        if self.D.size * self.X.itemsize > _TILE_BYTES:
-            return None
-        mask = self.D[:, :].T.astype(self.X.dtype, order="C")
-        mask.flags.writeable = False
-        return mask
+        return self._patterns.n_patterns
 
     def take(self, index: NDArray[np.intp]) -> Self:
         """Return the operator restricted to the patterns in ``index``."""
-        part = type(self)(self.X, take_patterns(self.D, index), self.block_bytes)
-        part._data = self._data
+        part = copy.copy(self)
+        part._patterns = self._patterns.take(index)
         return part
 
     def on_data(self, X: FloatArray) -> Self:
         """Return the operator with the same patterns on other data of the same shape, in their precision."""
-        return type(self)(X, self.D, self.block_bytes)
+        other = copy.copy(self)
+        other.X, other._data = X, Data(X)
+        return other
 
     def astype(self, dtype: type[np.floating]) -> Self:
         """Return the operator in another precision."""
@@ -94,66 +94,51 @@ class GatedOperator:
 
     def forward(self, U: FloatArray) -> FloatArray:
         """Return A u (n, c) for weights U (c, P, d); zero blocks are skipped if most blocks are zero."""
-        c, P, d = U.shape
         used = np.any(U, axis=2)
+        if self._is_packed(packed_products.FORWARD, U.shape, int(np.count_nonzero(used))):
+            f = packed_products.forward(self._data, self._patterns, U[used], used)
+            if f is not None:
+                return f
         patterns = np.flatnonzero(np.any(used, axis=0))
-        if len(patterns) < _FEW * P:
-            return self.take(patterns).forward(U[:, patterns])
-        U = U.astype(self.X.dtype, copy=False)
-        if used.sum() < c * d:
-            return self._forward_by_blocks(U[used], used)
-        f = np.empty((len(self.X), c), dtype=self.X.dtype)
-        columns = np.ascontiguousarray(U.transpose(0, 2, 1)).reshape(-1, P)
-        for rows in self.row_blocks(c * d, P):
-            products = columns @ self._tile(rows)
-            f[rows] = np.einsum("cdr,dr->rc", products.reshape(c, d, products.shape[1]), self._data.columns[:, rows])
-        return f
+        part = self
+        if len(patterns) < _FEW * U.shape[1]:
+            part, U, used = self.take(patterns), U[:, patterns], used[:, patterns]
+        return part._numpy.forward(U.astype(self.X.dtype, copy=False), used)
 
     def adjoint(self, t: FloatArray, mask: BoolArray | None = None) -> FloatArray:
         """Return A' t (c, P, d) for t (n, c).
 
         With ``mask`` (c, P), blocks outside it are left zero if that saves work.
         """
-        c, P, d = t.shape[1], self.n_patterns, self.n_features
+        n, c = t.shape
+        shape = c, self.n_patterns, self.n_features
         outputs = np.ascontiguousarray(t.T, dtype=self.X.dtype)
-        if mask is not None and mask.sum() < c * d:
-            Z = np.zeros((c, P, d), dtype=self.X.dtype)
-            Z[mask] = self._adjoint_by_blocks(outputs, mask)
-            return Z
-        if d > P:
-            return self._adjoint_by_blocks(outputs, np.ones((c, P), dtype=np.bool_)).reshape(c, P, d)
-        Z = np.zeros((c * d, P), dtype=self.X.dtype)
-        for rows in self.row_blocks(c * d, c * d):  # weighted rows are at most as large as a tile of the mask
-            weighted = outputs[:, None, rows] * self._data.columns[:, rows]
-            weighted = weighted.reshape(c * d, weighted.shape[-1])
-            step = max(1, self._tile_size // weighted.shape[1])
-            for start in range(0, P, step):
-                patterns = slice(start, start + step)
-                Z[:, patterns] += weighted @ self._tile(rows, patterns).T
-        return np.ascontiguousarray(Z.reshape(c, d, P).transpose(0, 2, 1))
+        n_blocks = shape[0] * shape[1] if mask is None else int(np.count_nonzero(mask))
+        fits = n == len(self.X) and (mask is None or mask.shape == shape[:2])
+        if fits and self._is_packed(packed_products.ADJOINT, shape, n_blocks):
+            blocks = packed_products.adjoint(self._data, self._patterns, outputs, mask)
+            if blocks is not None:
+                if mask is None:
+                    return blocks.reshape(shape)
+                Z = np.zeros(shape, dtype=self.X.dtype)
+                Z[mask] = blocks
+                return Z
+        return self._numpy.adjoint(outputs, np.ones(shape[:2], dtype=np.bool_) if mask is None else mask)
 
-    def _forward_by_blocks(self, blocks: FloatArray, used: BoolArray) -> FloatArray:
-        """Return A u (n, c) for the blocks (m, d) marked in ``used`` (c, P), in its order."""
-        f = np.zeros((len(self.X), len(used)), dtype=self.X.dtype)
-        groups = _groups(used)
-        for rows in self.row_blocks(len(blocks), self.n_patterns):
-            mask, products = self._tile(rows), blocks @ self.X[rows].T
-            for k, span, patterns in groups:
-                f[rows, k] = np.einsum("pr,pr->r", products[span], mask[patterns])
-        return f
+    def _is_packed(
+        self, products: dict[np.dtype[np.floating], PackedProduct], shape: tuple[int, ...], n_blocks: int
+    ) -> bool:
+        """Return whether a kernel computes ``n_blocks`` blocks of a product with weights of a shape (c, P, d)."""
+        product = products.get(self.X.dtype)
+        first = self._patterns.first
+        if product is None or shape[1:] != (self.n_patterns, self.n_features) or not first.fits(len(self.X)):
+            return False  # NumPy computes other types, and refuses other shapes
+        size = float(self.X.size)
+        return product.is_chosen(size * first.n_patterns * shape[0], size * n_blocks)
 
-    def _adjoint_by_blocks(self, outputs: FloatArray, used: BoolArray) -> FloatArray:
-        """Return the blocks (m, d) of A't marked in ``used`` (c, P), in its order, for t' (c, n)."""
-        size = int(used.sum())
-        Z = np.zeros((size, self.n_features), dtype=self.X.dtype)
-        groups = _groups(used)
-        for rows in self.row_blocks(size, self.n_patterns):
-            mask, t = self._tile(rows), outputs[:, rows]
-            weighted = np.empty((size, t.shape[1]), dtype=self.X.dtype)
-            for k, span, patterns in groups:
-                np.multiply(t[k], mask[patterns], out=weighted[span])
-            Z += weighted @ self.X[rows]
-        return Z
+    @property
+    def _numpy(self) -> NumpyProducts:
+        return NumpyProducts(self._data, self._patterns, self.block_bytes)
 
     def squared_norm(self) -> float:
         """Return an upper estimate of ||A||_2^2: the power method, to a relative 1e-4, plus 5 %."""
@@ -168,47 +153,6 @@ class GatedOperator:
             U = self.adjoint(image).astype(np.float64)
         return _POWER_SAFETY * size
 
-    @property
-    def _tile_size(self) -> int:
-        """Number of entries of a tile of the mask; all entries if the mask is cached."""
-        return max(1, _TILE_BYTES // self.X.itemsize if self._mask is None else self.D.size)
-
-    def _tile(self, rows: slice, patterns: slice = slice(None)) -> FloatArray:
-        """Return a part of the mask as floats (patterns, rows)."""
-        mask = self._mask
-        if mask is not None:
-            return mask[patterns, rows]
-        return self.D[rows, patterns].T.astype(self.X.dtype, order="C")
-
-    def row_blocks(self, floats: int, patterns: int = 0) -> Iterator[slice]:
-        """Yield blocks of rows, for two temporaries of ``floats`` numbers a row and a tile of ``patterns`` patterns."""
-        step = max(1, self.block_bytes // max(2 * floats * self.X.itemsize, 1))
-        if patterns:
-            step = min(step, max(1, self._tile_size // patterns))
-        for start in range(0, len(self.X), step):
-            yield slice(start, start + step)
-
-
-class _Data:
-    """X and a contiguous copy of its transpose, shared by an operator and its restrictions."""
-
-    def __init__(self, X: FloatArray) -> None:
-        self._X = X
-
-    @cached_property
-    def columns(self) -> FloatArray:
-        """X' (d, n), C-contiguous."""
-        columns = np.array(self._X.T, order="C")
-        columns.flags.writeable = False
-        return columns
-
-
-def _groups(used: BoolArray) -> list[tuple[int, slice, NDArray[np.intp] | slice]]:
-    """Return the index, the span of blocks in order, and the patterns of each output with blocks in ``used`` (c, P)."""
-    ends = np.cumsum(used.sum(axis=1))
-    starts = np.concatenate([[0], ends[:-1]])
-    return [
-        (k, slice(start, end), slice(None) if end - start == used.shape[1] else np.flatnonzero(used[k]))
-        for k, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True))
-        if end > start
-    ]
+    def row_blocks(self, floats: int) -> Iterator[slice]:
+        """Yield blocks of rows, for two temporaries of ``floats`` numbers a row."""
+        return row_blocks(self.X, floats, self.block_bytes)

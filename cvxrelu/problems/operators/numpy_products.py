@@ -1,0 +1,136 @@
+"""Masked products by NumPy, with bounded memory: the fallback of the kernels, and their oracle in tests."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cvxrelu._validation import BoolArray, FloatArray
+from cvxrelu.problems.operators.shared import Data, Patterns
+
+_TILE_BYTES = 2**21
+
+
+class NumpyProducts:
+    """The products with A and A' as products of matrices.
+
+    Both are one matrix product: of the mask with an array of c d rows or of X with one of c P rows, whichever is fewer.
+    Arrays have the rows of X in their last axis, as products of a tall mask with few columns are slow. The mask is
+    converted to floats in tiles that fit in the cache, which is faster than reading floats from memory.
+
+    Parameters
+    ----------
+    data : Data
+        X (n, d).
+    patterns : Patterns
+        D (n, P).
+    block_bytes : int
+        Memory of the temporaries, see `GatedOperator`.
+    """
+
+    def __init__(self, data: Data, patterns: Patterns, block_bytes: int) -> None:
+        self._data, self._patterns, self._block_bytes = data, patterns, block_bytes
+        self._n_patterns = patterns.D.shape[1]
+
+    def forward(self, U: FloatArray, used: BoolArray) -> FloatArray:
+        """Return A u (n, c) for weights U (c, P, d) in the precision of X, zero outside ``used`` (c, P)."""
+        c, P, d = U.shape
+        if used.sum() < c * d:
+            return self._forward_by_blocks(U[used], used)
+        X = self._data.X
+        f = np.empty((len(X), c), dtype=X.dtype)
+        columns = np.ascontiguousarray(U.transpose(0, 2, 1)).reshape(-1, P)
+        for rows in self._row_blocks(c * d, P):
+            products = columns @ self._tile(rows)
+            f[rows] = np.einsum("cdr,dr->rc", products.reshape(c, d, products.shape[1]), self._data.columns[:, rows])
+        return f
+
+    def adjoint(self, outputs: FloatArray, used: BoolArray) -> FloatArray:
+        """Return A't (c, P, d) for t' (c, n) in the precision of X; blocks outside ``used`` (c, P) may be zero."""
+        c, P, d = len(outputs), self._n_patterns, self._data.X.shape[1]
+        dtype = self._data.X.dtype
+        if d > P or used.sum() < c * d:
+            Z = np.zeros((c, P, d), dtype=dtype)
+            Z[used] = self._adjoint_by_blocks(outputs, used)
+            return Z
+        Z = np.zeros((c * d, P), dtype=dtype)
+        for rows in self._row_blocks(c * d, c * d):  # weighted rows are at most as large as a tile of the mask
+            weighted = outputs[:, None, rows] * self._data.columns[:, rows]
+            weighted = weighted.reshape(c * d, weighted.shape[-1])
+            step = max(1, self._tile_size // weighted.shape[1])
+            for start in range(0, P, step):
+                patterns = slice(start, start + step)
+                Z[:, patterns] += weighted @ self._tile(rows, patterns).T
+        return np.ascontiguousarray(Z.reshape(c, d, P).transpose(0, 2, 1))
+
+    def _forward_by_blocks(self, blocks: FloatArray, used: BoolArray) -> FloatArray:
+        """Return A u (n, c) for the blocks (m, d) marked in ``used`` (c, P), in its order."""
+        X = self._data.X
+        f = np.zeros((len(X), len(used)), dtype=X.dtype)
+        groups = _groups(used)
+        for rows in self._row_blocks(len(blocks), self._n_patterns):
+            mask, products = self._tile(rows), blocks @ X[rows].T
+            for k, span, patterns in groups:
+                f[rows, k] = np.einsum("pr,pr->r", products[span], mask[patterns])
+        return f
+
+    def _adjoint_by_blocks(self, outputs: FloatArray, used: BoolArray) -> FloatArray:
+        """Return the blocks (m, d) of A't marked in ``used`` (c, P), in its order, for t' (c, n)."""
+        X = self._data.X
+        size = int(used.sum())
+        Z = np.zeros((size, X.shape[1]), dtype=X.dtype)
+        groups = _groups(used)
+        for rows in self._row_blocks(size, self._n_patterns):
+            mask, t = self._tile(rows), outputs[:, rows]
+            weighted = np.empty((size, t.shape[1]), dtype=X.dtype)
+            for k, span, patterns in groups:
+                np.multiply(t[k], mask[patterns], out=weighted[span])
+            Z += weighted @ X[rows]
+        return Z
+
+    @property
+    def _small(self) -> bool:
+        """Whether the mask is cached as floats."""
+        return self._patterns.D.size * self._data.X.itemsize <= _TILE_BYTES
+
+    @property
+    def _tile_size(self) -> int:
+        """Number of entries of a tile of the mask; all entries if the mask is cached."""
+        return max(1, self._patterns.D.size if self._small else _TILE_BYTES // self._data.X.itemsize)
+
+    def _tile(self, rows: slice, patterns: slice = slice(None)) -> FloatArray:
+        """Return a part of the mask as floats (patterns, rows)."""
+        dtype = self._data.X.dtype
+        if not self._small:
+            return self._patterns.D[rows, patterns].T.astype(dtype, order="C")
+        mask = self._patterns.floats.get(dtype)
+        if mask is None:
+            mask = self._patterns.D[:, :].T.astype(dtype, order="C")
+            mask.flags.writeable = False
+            self._patterns.floats[dtype] = mask
+        return mask[patterns, rows]
+
+    def _row_blocks(self, floats: int, patterns: int) -> Iterator[slice]:
+        """Yield blocks of rows, for two temporaries of ``floats`` numbers a row and a tile of ``patterns`` patterns."""
+        size = max(1, self._tile_size // max(patterns, 1))
+        return row_blocks(self._data.X, floats, self._block_bytes, size)
+
+
+def row_blocks(X: FloatArray, floats: int, block_bytes: int, most: int | None = None) -> Iterator[slice]:
+    """Yield blocks of at most ``most`` rows of X, with two temporaries of ``floats`` numbers a row in block_bytes."""
+    step = max(1, block_bytes // max(2 * floats * X.itemsize, 1))
+    if most is not None:
+        step = min(step, most)
+    for start in range(0, len(X), step):
+        yield slice(start, start + step)
+
+
+def _groups(used: BoolArray) -> list[tuple[int, slice, NDArray[np.intp] | slice]]:
+    """Return the index, the span of blocks in order, and the patterns of each output with blocks in ``used`` (c, P)."""
+    ends = np.cumsum(used.sum(axis=1))
+    starts = np.concatenate([[0], ends[:-1]])
+    return [
+        (k, slice(start, end), slice(None) if end - start == used.shape[1] else np.flatnonzero(used[k]))
+        for k, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True))
+        if end > start
+    ]

@@ -1,0 +1,212 @@
+"""Kernels of the masked products, by the method of four Russians on masks of one bit per entry.
+
+Both products are sums of rows: of the weighted rows of X over the bits of a pattern, or of the weights of the patterns
+over the bits of a row of the mask. Four rows have 16 subset sums, which a table holds; four bits select one. A pass
+takes 32 rows in 8 tables, and adds 8 vectors to each sum in place of 32 times 0 or 1. A sum has the summands of the
+plain product, in another order, and no more roundings: bounds for sums in any order hold.
+
+Arrays are one-dimensional; see `packed_products` for those of both products.
+"""
+
+import numpy as np
+
+from cvxrelu.runtime.compilation import Kernel, kernel
+from cvxrelu.runtime.vectors import add, lanes, load, multiply, scale, store, total, zeros
+
+WIDTH = 4  # vectors of a pass: its tables fill 16 kB
+BLOCK = 512  # patterns, or rows of the mask, whose sums are held at once: 64 kB
+TABLES = 8 * 16  # entries of the tables of a pass
+_PASS = 32  # rows of a pass
+
+
+@kernel()
+def _fill_tables(rows, start, count, stride, weights, step, width, tables):  # type: ignore[no-untyped-def]
+    """Write the subset sums of ``count`` weighted rows, or of 32 if there are more; others count as zero.
+
+    Row j starts at ``start + j stride`` and has weight ``weights[j step]``. The index of a sum has its first row in the
+    highest bit, as `np.packbits` has.
+    """
+    lane = lanes(tables)
+    entry = WIDTH * lane
+    for j in range(0, _PASS, 4):
+        for k in range(0, width * lane, lane):
+            row = start + j * stride + k
+            a, b, c, d = zeros(tables), zeros(tables), zeros(tables), zeros(tables)
+            if j < count:
+                a = scale(weights[np.uint64(j * step)], load(rows, row))
+            if j + 1 < count:
+                b = scale(weights[np.uint64((j + 1) * step)], load(rows, row + stride))
+            if j + 2 < count:
+                c = scale(weights[np.uint64((j + 2) * step)], load(rows, row + 2 * stride))
+            if j + 3 < count:
+                d = scale(weights[np.uint64((j + 3) * step)], load(rows, row + 3 * stride))
+            ab, cd = add(a, b), add(c, d)
+            at = 4 * j * entry + k
+            store(tables, at, zeros(tables))
+            store(tables, at + entry, d)
+            store(tables, at + 2 * entry, c)
+            store(tables, at + 3 * entry, cd)
+            store(tables, at + 4 * entry, b)
+            store(tables, at + 5 * entry, add(b, d))
+            store(tables, at + 6 * entry, add(b, c))
+            store(tables, at + 7 * entry, add(b, cd))
+            store(tables, at + 8 * entry, a)
+            store(tables, at + 9 * entry, add(a, d))
+            store(tables, at + 10 * entry, add(a, c))
+            store(tables, at + 11 * entry, add(a, cd))
+            store(tables, at + 12 * entry, ab)
+            store(tables, at + 13 * entry, add(ab, d))
+            store(tables, at + 14 * entry, add(ab, c))
+            store(tables, at + 15 * entry, add(ab, cd))
+
+
+@kernel()
+def _selected(tables, a, b, c, d, e, f, g, h):  # type: ignore[no-untyped-def]
+    """Return the sum of 8 entries."""
+    low = add(add(load(tables, a), load(tables, b)), add(load(tables, c), load(tables, d)))
+    return add(low, add(add(load(tables, e), load(tables, f)), add(load(tables, g), load(tables, h))))
+
+
+@kernel()
+def _add_selected(bits, positions, start, stop, count, step, tables, width, sums):  # type: ignore[no-untyped-def]
+    """Add the entries that 4 bytes select to the sums of the items from ``start`` to ``stop``.
+
+    The bytes of item i are ``bits[positions[i] + k step]``. The last of ``count`` < 4 is repeated, as tables beyond it
+    are zero.
+    """
+    lane = lanes(tables)
+    entry = WIDTH * lane
+    table = 16 * entry
+    second, third, fourth = min(1, count - 1) * step, min(2, count - 1) * step, min(3, count - 1) * step
+    at = 0
+    for i in range(start, stop):
+        position = positions[np.uint64(i)]
+        byte = np.intp(bits[np.uint64(position)])
+        a, b = (byte >> 4) * entry, (byte & 15) * entry + table
+        byte = np.intp(bits[np.uint64(position + second)])
+        c, d = (byte >> 4) * entry + 2 * table, (byte & 15) * entry + 3 * table
+        byte = np.intp(bits[np.uint64(position + third)])
+        e, f = (byte >> 4) * entry + 4 * table, (byte & 15) * entry + 5 * table
+        byte = np.intp(bits[np.uint64(position + fourth)])
+        g, h = (byte >> 4) * entry + 6 * table, (byte & 15) * entry + 7 * table
+        # No loop: its addresses would need more registers than there are.
+        store(sums, at, add(load(sums, at), _selected(tables, a, b, c, d, e, f, g, h)))
+        k = lane
+        if width > 1:
+            entries = _selected(tables, a + k, b + k, c + k, d + k, e + k, f + k, g + k, h + k)
+            store(sums, at + k, add(load(sums, at + k), entries))
+        k = 2 * lane
+        if width > 2:
+            entries = _selected(tables, a + k, b + k, c + k, d + k, e + k, f + k, g + k, h + k)
+            store(sums, at + k, add(load(sums, at + k), entries))
+        k = 3 * lane
+        if width > 3:
+            entries = _selected(tables, a + k, b + k, c + k, d + k, e + k, f + k, g + k, h + k)
+            store(sums, at + k, add(load(sums, at + k), entries))
+        at += width * lane
+
+
+@kernel()
+def _clear(sums, size):  # type: ignore[no-untyped-def]
+    for at in range(0, size, lanes(sums)):
+        store(sums, at, zeros(sums))
+
+
+@kernel()
+def _transpose(bits, positions, start, count, offset, n_bytes, words):  # type: ignore[no-untyped-def]
+    """Transpose the bits of ``count`` <= 32 patterns in a block of rows, to bytes of 8 patterns for each row.
+
+    Word ``64 q + b`` takes the bytes ``offset + b`` of the patterns 8 q, ..., 8 q + 7: an 8 x 8 matrix, which is
+    flipped about its antidiagonal. The last pattern is repeated, as tables beyond it are zero.
+    """
+    last = start + count - 1
+    for q in range((count + 7) // 8):
+        i = start + 8 * q
+        p0 = positions[np.uint64(i)] + offset
+        p1 = positions[np.uint64(min(i + 1, last))] + offset
+        p2 = positions[np.uint64(min(i + 2, last))] + offset
+        p3 = positions[np.uint64(min(i + 3, last))] + offset
+        p4 = positions[np.uint64(min(i + 4, last))] + offset
+        p5 = positions[np.uint64(min(i + 5, last))] + offset
+        p6 = positions[np.uint64(min(i + 6, last))] + offset
+        p7 = positions[np.uint64(min(i + 7, last))] + offset
+        for b in range(n_bytes):
+            x = np.uint64(bits[np.uint64(p0 + b)])
+            x |= np.uint64(bits[np.uint64(p1 + b)]) << np.uint64(8)
+            x |= np.uint64(bits[np.uint64(p2 + b)]) << np.uint64(16)
+            x |= np.uint64(bits[np.uint64(p3 + b)]) << np.uint64(24)
+            x |= np.uint64(bits[np.uint64(p4 + b)]) << np.uint64(32)
+            x |= np.uint64(bits[np.uint64(p5 + b)]) << np.uint64(40)
+            x |= np.uint64(bits[np.uint64(p6 + b)]) << np.uint64(48)
+            x |= np.uint64(bits[np.uint64(p7 + b)]) << np.uint64(56)
+            swap = (x ^ (x >> np.uint64(9))) & np.uint64(0x0055005500550055)
+            x ^= swap ^ (swap << np.uint64(9))
+            swap = (x ^ (x >> np.uint64(18))) & np.uint64(0x0000333300003333)
+            x ^= swap ^ (swap << np.uint64(18))
+            swap = (x ^ (x >> np.uint64(36))) & np.uint64(0x000000000F0F0F0F)
+            x ^= swap ^ (swap << np.uint64(36))
+            words[np.uint64(BLOCK // 8 * q + b)] = x
+
+
+def _adjoint(bits, positions, starts, X, T, Z, n, d, stride, tables, sums):  # type: ignore[no-untyped-def]
+    """Write the blocks of A't to Z (m, d)."""
+    lane = lanes(tables)
+    n_bytes, vectors = (n + 7) // 8, stride // lanes(tables)
+    passes = (vectors + WIDTH - 1) // WIDTH
+    for k in range(len(starts) - 1):
+        for start in range(starts[k], starts[k + 1], BLOCK):
+            stop = min(start + BLOCK, starts[k + 1])
+            for part in range(passes):  # of nearly equal width
+                column = part * vectors // passes * lane
+                width = ((part + 1) * vectors // passes) - part * vectors // passes
+                _clear(sums, (stop - start) * width * lane)
+                for byte in range(0, n_bytes, 4):
+                    row = 8 * byte
+                    _fill_tables(X, row * stride + column, n - row, stride, T[k * n + row :], 1, width, tables)
+                    _add_selected(bits[byte:], positions, start, stop, n_bytes - byte, 1, tables, width, sums)
+                for i in range(stop - start):
+                    for j in range(min(width * lane, d - column)):
+                        Z[np.uint64((start + i) * d + column + j)] = sums[np.uint64(i * width * lane + j)]
+
+
+def _forward(  # type: ignore[no-untyped-def]
+    bits, positions, starts, X, U, one, f, n, stride, tables, sums, words, bytes_, places
+):
+    """Add A u to f (n, c) for the blocks U (m, stride)."""
+    lane = lanes(tables)
+    vectors, c = stride // lanes(tables), len(starts) - 1
+    passes = (vectors + WIDTH - 1) // WIDTH
+    for row in range(0, n, BLOCK):
+        n_rows = min(n - row, BLOCK)
+        for k in range(c):
+            for part in range(passes):
+                column = part * vectors // passes * lane
+                width = ((part + 1) * vectors // passes) - part * vectors // passes
+                _clear(sums, n_rows * width * lane)
+                for start in range(starts[k], starts[k + 1], _PASS):
+                    count = min(starts[k + 1] - start, _PASS)
+                    _fill_tables(U, start * stride + column, count, stride, one, 0, width, tables)
+                    _transpose(bits, positions, start, count, row // 8, (n_rows + 7) // 8, words)
+                    _add_selected(bytes_, places, 0, n_rows, (count + 7) // 8, BLOCK, tables, width, sums)
+                for i in range(n_rows):
+                    along = zeros(tables)
+                    for j in range(0, width * lane, lane):
+                        rows = load(X, (row + i) * stride + column + j)
+                        along = add(along, multiply(load(sums, i * width * lane + j), rows))
+                    f[np.uint64((row + i) * c + k)] += total(along)
+
+
+def _kernels(number: str) -> tuple[Kernel, Kernel]:
+    """Return the kernels of A't and A u for a type of numbers."""
+    shared = f"uint8[::1], intp[::1], intp[::1], {number}[::1], {number}[::1]"
+    scratch = f"{number}[::1], {number}[::1]"
+    return (
+        Kernel(_adjoint, f"({shared}, {number}[::1], int64, int64, int64, {scratch})"),
+        Kernel(
+            _forward,
+            f"({shared}, {number}[::1], {number}[::1], int64, int64, {scratch}, uint64[::1], uint8[::1], intp[::1])",
+        ),
+    )
+
+
+KERNELS = {np.dtype(number): _kernels(number) for number in ("float64", "float32")}

@@ -1,0 +1,110 @@
+"""What an operator shares with its restrictions and its copies in other precisions."""
+
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cvxrelu._validation import FloatArray
+from cvxrelu.patterns.packed_mask import Mask, packed_bits, take_patterns
+from cvxrelu.runtime.compilation import PreparedArray
+from cvxrelu.runtime.vectors import BYTES
+
+
+class Data:
+    """X (n, d), and its copies for products."""
+
+    def __init__(self, X: FloatArray) -> None:
+        self.X = X
+
+    @cached_property
+    def columns(self) -> FloatArray:
+        """X' (d, n), C-contiguous."""
+        columns = np.array(self.X.T, order="C")
+        columns.flags.writeable = False
+        return columns
+
+    @cached_property
+    def finite(self) -> bool:
+        """Whether all entries are finite."""
+        return bool(np.isfinite(self.X).all())
+
+    @cached_property
+    def stride(self) -> int:
+        """Columns of X padded to whole vectors of kernels."""
+        lanes = BYTES // self.X.itemsize
+        return -(-int(self.X.shape[1]) // lanes) * lanes
+
+    @cached_property
+    def rows(self) -> PreparedArray:
+        """X with zero columns up to ``stride``, flat."""
+        X = self.X
+        if X.shape[1] != self.stride or not X.flags.c_contiguous:
+            X = np.zeros((len(X), self.stride), dtype=X.dtype)
+            X[:, : self.X.shape[1]] = self.X
+        return PreparedArray(X.reshape(-1))
+
+
+class Patterns:
+    """The mask D (n, P) of an operator, whose bits are packed once for all restrictions.
+
+    Parameters
+    ----------
+    D : ndarray or PackedMask of shape (n, P), bool
+        The activation patterns.
+    """
+
+    def __init__(self, D: Mask) -> None:
+        self.D = D
+        self._first: Self | None = None
+
+    def take(self, index: NDArray[np.intp]) -> Self:
+        """Return the patterns in ``index``."""
+        part = object.__new__(type(self))
+        part._first, part.index = self.first, self.index[index]
+        return part
+
+    @property
+    def first(self) -> Self:
+        """The patterns of which these are a part."""
+        return self if self._first is None else self._first
+
+    @cached_property
+    def D(self) -> Mask:
+        """The mask (n, P)."""
+        return take_patterns(self.first.D, self.index)
+
+    @cached_property
+    def index(self) -> NDArray[np.intp]:
+        """Indices (P,) of the patterns among the first ones."""
+        return np.arange(self.D.shape[1])
+
+    @property
+    def n_patterns(self) -> int:
+        """Number P of patterns."""
+        return len(self.index)
+
+    def fits(self, n: int) -> bool:
+        """Return whether the mask has n rows of booleans."""
+        return self.D.shape[0] == n and self.D.dtype == np.bool_
+
+    @property
+    def bits(self) -> PreparedArray:
+        """Bits of the first mask, flat: ceil(n / 8) bytes for each of its patterns."""
+        return self.first._bits
+
+    @cached_property
+    def _bits(self) -> PreparedArray:
+        return PreparedArray(np.ascontiguousarray(packed_bits(self.D)).reshape(-1))
+
+    @cached_property
+    def positions(self) -> NDArray[np.intp]:
+        """Positions (P,) of the patterns in the bits of the first mask."""
+        positions: NDArray[np.intp] = self.index * -(-self.first.D.shape[0] // 8)
+        return positions
+
+    @cached_property
+    def floats(self) -> dict[np.dtype[np.floating], FloatArray]:
+        """Cache of the mask as floats (P, n), by their type."""
+        return {}

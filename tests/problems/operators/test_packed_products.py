@@ -1,0 +1,253 @@
+"""The kernels of masked products, against plain sums and NumPy's products."""
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import cvxrelu as cr
+from cvxrelu.patterns.packed_mask import PackedMask
+from cvxrelu.problems.operators import packed_kernels, packed_products
+from cvxrelu.runtime.compilation import Kernel
+
+PRODUCTS = [product for each in (packed_products.ADJOINT, packed_products.FORWARD) for product in each.values()]
+
+
+@pytest.fixture
+def packed(monkeypatch):
+    """Compute all products by kernels, and count them."""
+    calls = []
+    for product in PRODUCTS:
+        product.kernel.compile()
+        call = product.kernel._compiled
+        monkeypatch.setattr(product.kernel, "_compiled", lambda *a, call=call: (calls.append(1), call(*a))[1])
+    monkeypatch.setattr(packed_products, "SMALLEST", 0.0)
+    return calls
+
+
+def sums(X, D, U, t):
+    """Return A u (n, c) and A't (c, P, d) in float64."""
+    X, U, t = (np.asarray(each, dtype=np.float64) for each in (X, U, t))
+    f = np.stack([np.sum(D * (X @ u.T), axis=1) for u in U], axis=1)
+    return f, np.stack([(D * column[:, None]).T @ X for column in t.T])
+
+
+@st.composite
+def products(draw):
+    n, d, P = (draw(st.integers(1, 70)) for _ in range(3))
+    c, dtype = draw(st.integers(1, 3)), draw(st.sampled_from([np.float64, np.float32]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    order, density = draw(st.sampled_from("CF")), draw(st.sampled_from([0.0, 0.3, 0.5, 1.0]))
+    X = np.asarray(rng.standard_normal((n, d)) * 10.0 ** rng.integers(-3, 4, d), dtype=dtype, order=order)
+    D = np.asarray(rng.random((n, P)) < density, order=order)
+    if draw(st.booleans()):
+        D = PackedMask(np.packbits(np.ascontiguousarray(D.T), axis=1), n)
+    operator = cr.GatedOperator(X, D)
+    if draw(st.booleans()):  # unordered, repeated, negative or no patterns
+        operator = operator.take(rng.integers(-P, P, size=draw(st.integers(0, 2 * P))))
+        if draw(st.booleans()):
+            operator = operator.take(np.arange(operator.n_patterns)[::2])
+    shape = c, operator.n_patterns
+    U = rng.standard_normal((*shape, d)) * (rng.random((*shape, 1)) < draw(st.sampled_from([0.2, 1.0])))
+    return operator, U.astype(dtype), rng.standard_normal((n, c)).astype(dtype), rng.random(shape) < 0.5
+
+
+def check(operator, U, t, mask):
+    """Compare products with those in float64, to the a-priori bounds of both; see `numerics.rounding`."""
+    dtype = operator.X.dtype
+    unit = 0.5 * float(np.finfo(dtype).eps)
+    n, d, P = len(operator.X), operator.n_features, operator.n_patterns
+    D = np.asarray(operator.D)
+    f, Z = sums(operator.X, D, U, t)
+    sizes = sums(np.abs(operator.X), D, np.abs(U), np.abs(t))
+    computed = operator.forward(U), operator.adjoint(t)
+    assert [each.dtype for each in computed] == [dtype] * 2
+    assert np.all(np.abs(computed[0] - f) <= 2.01 * (P + d) * unit * sizes[0])
+    assert np.all(np.abs(computed[1] - Z) <= 2.01 * (n + 1) * unit * sizes[1])
+    chosen = operator.adjoint(t, mask)
+    np.testing.assert_array_equal(chosen[mask], computed[1][mask])
+    assert not chosen[~mask].any()
+
+
+@settings(max_examples=150, deadline=None)
+@given(drawn=products())
+def test_products_are_sums_within_the_rounding_bounds(drawn):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packed_products, "SMALLEST", 0.0)
+        for product in PRODUCTS:
+            product.kernel.compile()
+        check(*drawn)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("n", [1, 3, 8, 31, 33, 511, 512, 513, 1030])
+def test_sizes_around_those_of_blocks(packed, n, dtype):
+    rng = np.random.default_rng(n)
+    for d, P in itertools.product((1, 4, 17, 33, 65), (1, 8, 31, 33, 600)):
+        operator = cr.GatedOperator(rng.standard_normal((n, d)).astype(dtype), rng.random((n, P)) < 0.5)
+        U, t = rng.standard_normal((2, P, d)).astype(dtype), rng.standard_normal((n, 2)).astype(dtype)
+        check(operator, U, t, rng.random((2, P)) < 0.3)
+    assert len(packed) == 3 * 25
+
+
+def test_kernels_are_those_of_their_source():
+    """Numba compiles what Python runs."""
+    rng = np.random.default_rng(0)
+    n, d, P = 45, 6, 37
+    X, D = rng.standard_normal((n, d)), rng.random((n, P)) < 0.5
+    U, t = rng.standard_normal((2, P, d)), rng.standard_normal((n, 2))
+    operator = cr.GatedOperator(X, D)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packed_products, "SMALLEST", 0.0)
+        for product in PRODUCTS:
+            product.kernel.compile()
+        compiled = operator.forward(U), operator.adjoint(t)
+        for product in PRODUCTS:
+            for callee in product.kernel.callees - {product.kernel}:
+                patch.setattr(callee, "_compiled", callee.function)
+            patch.setattr(product.kernel, "_compiled", plain(product.kernel))
+        interpreted = operator.forward(U), operator.adjoint(t)
+    for one, other in zip(compiled, interpreted, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def plain(kernel):
+    """Return a kernel's Python function, with arrays in place of prepared ones."""
+    return lambda *arguments: kernel.function(*[getattr(each, "array", each) for each in arguments])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("where", ["X", "U", "t", "row of no pattern"])
+def test_entries_that_are_not_finite_spread_as_in_plain_products(packed, monkeypatch, where, bad):
+    rng = np.random.default_rng(0)
+    X, D = rng.standard_normal((20, 3)), rng.random((20, 7)) < 0.5
+    U, t = rng.standard_normal((1, 7, 3)), rng.standard_normal((20, 1))
+    D[4] = False
+    {"X": X[3:4], "U": U[0, 2:3], "t": t[3:4], "row of no pattern": t[4:5]}[where][0, 0] = bad
+    operator = cr.GatedOperator(X, D)
+    with np.errstate(invalid="ignore"):
+        by_kernel = operator.forward(U), operator.adjoint(t)
+        monkeypatch.setattr(packed_products, "SMALLEST", np.inf)
+        by_numpy = operator.forward(U), operator.adjoint(t)
+    assert len(packed) == 2
+    for one, other in zip(by_kernel, by_numpy, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-13, atol=1e-13)
+    assert not all(np.isfinite(each).all() for each in by_kernel)
+
+
+def test_overflow_warns_as_numpy_does(packed):
+    operator = cr.GatedOperator(np.full((40, 2), 1e200), np.ones((40, 3), dtype=bool))
+    with pytest.warns(RuntimeWarning, match="overflow"):
+        assert np.all(np.isinf(operator.adjoint(np.full((40, 1), 1e200))))
+
+
+def test_other_shapes_are_refused_as_by_numpy(packed):
+    operator = cr.GatedOperator(np.ones((20, 3)), np.ones((20, 7), dtype=bool))
+    for call in (
+        lambda: operator.forward(np.ones((1, 6, 3))),
+        lambda: operator.forward(np.ones((1, 7, 2))),
+        lambda: operator.adjoint(np.ones((19, 1))),
+        lambda: operator.take(np.array([7])),
+    ):
+        with pytest.raises((ValueError, IndexError)):
+            call()
+    assert packed == []
+
+
+def test_threads_share_no_scratch(packed):
+    rng = np.random.default_rng(0)
+    operator = cr.GatedOperator(rng.standard_normal((900, 20)), rng.random((900, 300)) < 0.5)
+    ts, Us = rng.standard_normal((8, 900, 1)), rng.standard_normal((8, 1, 300, 20))
+    expected = [(operator.adjoint(t), operator.forward(U)) for t, U in zip(ts, Us, strict=True)]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(10):
+            products = list(pool.map(lambda t, U: (operator.adjoint(t), operator.forward(U)), ts, Us))
+            for (Z, f), (one, other) in zip(products, expected, strict=True):
+                np.testing.assert_array_equal(Z, one)
+                np.testing.assert_array_equal(f, other)
+
+
+def test_bits_are_packed_once(packed, monkeypatch):
+    packings = []
+    pack = packed_products.Patterns._bits.func
+    monkeypatch.setattr(packed_products.Patterns._bits, "func", lambda self: (packings.append(1), pack(self))[1])
+    rng = np.random.default_rng(0)
+    operator = cr.GatedOperator(rng.standard_normal((50, 3)), rng.random((50, 40)) < 0.5)
+    part = operator.take(np.arange(20)).astype(np.float32).take(np.arange(5))
+    for each in (part, operator, operator.on_data(operator.X**2)):
+        each.adjoint(np.ones((50, 1)))
+        each.forward(np.ones((1, each.n_patterns, 3)))
+    assert len(packings) == 1
+    assert len(packed) == 6
+
+
+# The choice between kernels and NumPy
+
+
+@pytest.fixture
+def product(monkeypatch):
+    """Return a product whose kernel is neither loaded nor cached, and the list of its compilations."""
+    compilations = []
+    kernel = Kernel(packed_kernels._adjoint, packed_kernels.KERNELS[np.dtype(np.float64)][0].signature)
+    monkeypatch.setattr(kernel, "_is_cached", lambda: False)
+    monkeypatch.setattr(kernel, "_load", lambda: compilations.append(1) or (lambda *_: None))
+    return packed_products.PackedProduct(kernel), compilations
+
+
+def test_small_operators_load_no_kernel(product, monkeypatch):
+    product, _ = product
+    monkeypatch.setattr(product.kernel, "is_ready", lambda: pytest.fail("looked up"))
+    assert not product.is_chosen(packed_products.SMALLEST - 1.0, 1.0)
+
+
+def test_kernels_are_compiled_once_that_pays(product):
+    product, compilations = product
+    work, size = 1e9, 1e12
+    seconds = 2.0 * work / packed_products._NUMPY_RATE
+    chosen = [product.is_chosen(size, work) for _ in range(40)]
+    assert chosen.count(False) == int(packed_products._COMPILATION / seconds)
+    assert chosen == sorted(chosen)
+    assert len(compilations) == 1
+
+
+def test_cached_kernels_are_used_at_once(product, monkeypatch):
+    product, _ = product
+    monkeypatch.setattr(product.kernel, "_is_cached", lambda: True)
+    assert product.is_chosen(packed_products.SMALLEST, 1.0)
+
+
+def test_products_without_numba(product, monkeypatch):
+    product, compilations = product
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    assert not any(product.is_chosen(1e12, 1e12) for _ in range(3))
+    assert compilations == []
+
+
+def test_products_if_compilation_fails(product, monkeypatch):
+    product, _ = product
+
+    def fail():
+        raise RuntimeError("no such processor")
+
+    monkeypatch.setattr(product.kernel, "_load", fail)
+    with pytest.warns(RuntimeWarning, match="computed by NumPy.*no such processor") as caught:
+        assert not any(product.is_chosen(1e12, 1e12) for _ in range(3))
+    assert len(caught) == 1
+
+
+def test_solves_by_kernels_and_by_numpy_agree(packed, monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((120, 5))
+    problem = cr.ConvexGatedReLU(X, np.abs(X[:, 0]), cr.sample_patterns(X, 60, seed=0), lam=1e-3)
+    for solver in ("WorkingSet", "RFISTA"):
+        monkeypatch.setattr(packed_products, "SMALLEST", 0.0)
+        by_kernel = cr.solve(problem, solver, tol=1e-7)
+        used = len(packed)
+        monkeypatch.setattr(packed_products, "SMALLEST", np.inf)
+        by_numpy = cr.solve(problem, solver, tol=1e-7)
+        assert by_kernel.status == by_numpy.status == "optimal"
+        assert len(packed) == used > 0
+        assert by_kernel.objective == pytest.approx(by_numpy.objective, rel=2e-7)
