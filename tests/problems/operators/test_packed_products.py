@@ -205,7 +205,7 @@ def test_small_operators_load_no_kernel(product, monkeypatch):
 
 def test_kernels_are_compiled_once_that_pays(product):
     product, compilations = product
-    work, size = 1e9, 1e12
+    work, size = 1.25e9, 1e12
     seconds = 2.0 * work / packed_products._NUMPY_RATE
     chosen = [product.is_chosen(size, work) for _ in range(40)]
     assert chosen.count(False) == int(packed_products._COMPILATION / seconds)
