@@ -49,24 +49,24 @@ def seconds(work: Call, repeats: int) -> list[float]:
 def _cases() -> list[tuple[str, str, Array, Call]]:
     """Return name, data, X and the call of each case."""
     X, y = cancer(569, 31)
-    few, labels = X[:, [0, 1, 2, -1]], y
+    few, labels = cancer(200, 4)
     trained = cr.solve(cr.ConvexReLU(X, y, cr.sample_patterns(X, 20, seed=0), lam=1e-3)).network()
     small = cr.solve(cr.ConvexReLU(few, labels, cr.sample_patterns(few, 10, seed=0), lam=1e-3)).network()
     solved: list[tuple[str, tuple[Array, Array], float, str]] = [
         ("waves", waves(2000), 1e-2, "squared"),
         ("cancer", cancer(200, 3), 1e-3, "squared"),
-        ("cancer", cancer(569, 4), 1e-3, "squared"),
+        ("cancer", cancer(200, 5), 1e-3, "squared"),
         ("cancer, logistic", cancer(200, 3), 1e-3, "logistic"),
-        ("cancer, relaxation", cancer(100, 15), 1e-2, "squared"),
+        ("cancer, relaxation", cancer(60, 14), 1e-2, "squared"),
     ]
     cases: list[tuple[str, str, Array, Call]] = [
         ("solve_global", name, data[0], partial(cr.solve_global, *data, lam, loss)) for name, data, lam, loss in solved
     ]
-    for told, network, data, options in (
-        ("certify_network", trained, X, {}),
-        ("certify_network, solve=False", trained, X, {"solve": False}),
-        ("certify_network, global", small, few, {"scope": "global"}),
-        ("certify_network, global, solve=False", small, few, {"scope": "global", "solve": False}),
+    for told, network, data, targets, options in (
+        ("certify_network", trained, X, y, {}),
+        ("certify_network, solve=False", trained, X, y, {"solve": False}),
+        ("certify_network, global", small, few, labels, {"scope": "global"}),
+        ("certify_network, global, solve=False", small, few, labels, {"scope": "global", "solve": False}),
     ):
-        cases.append((told, "cancer", data, partial(cr.certify_network, network, data, y, 1e-3, **options)))
+        cases.append((told, "cancer", data, partial(cr.certify_network, network, data, targets, 1e-3, **options)))
     return cases
