@@ -273,9 +273,12 @@ def predictions(problem: Problem, W: Array, outputs: Array, pattern: Array | Non
         Z, R, unit = product(X, both, problem.interval)
         mask = Z > 0 if pattern is None else problem.masks[pattern[part]].T
         if pattern is not None and problem.header["kind"] == "relu":  # what float64 does not decide is computed exactly
-            rows = (np.where(mask, Z, -Z) < R).any(axis=1)
-            outside = np.where(mask[rows], 1, -1) * product(X[rows], both)[0] < 0
-            require(not outside.any(), "weights are outside their cones")
+            unsure = np.where(mask, Z, -Z) < R
+            rows = unsure.any(axis=1)
+            (A, _), (V, _) = integers(problem.X[rows]), integers(W[:, part])
+            for w, inside, own in zip(V.sum(axis=0), mask[rows].T, unsure[rows].T, strict=True):
+                outside = np.where(inside[own], 1, -1) * (A[own] @ w) < 0
+                require(not outside.any(), "weights are outside their cones")
         M, more, q = product(np.where(mask, Z, 0), outputs[part], problem.interval)
         f = f + rational(M) * (unit * q)
         if problem.interval:

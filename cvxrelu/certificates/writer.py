@@ -3,7 +3,6 @@
 import json
 import math
 import os
-from fractions import Fraction
 from typing import Any, Protocol
 
 import numpy as np
@@ -226,14 +225,12 @@ def _into_cones(cones: PatternCones, W: FloatArray, blocks: NDArray[np.intp]) ->
 
 def _into_cone(signed: FloatArray, w: FloatArray, witness: FloatArray) -> tuple[FloatArray, bool]:
     """Return a multiple of the witness that moves w to where its products with the signed rows are >= 0, if it does."""
-    missing = np.array([max(-float(_exact_product(row, w)), 0.0) for row in signed])
+    products, _, unit = checker.product(signed, w[:, None])
+    missing = np.maximum(-(products[:, 0] * unit).astype(np.float64), 0.0)
     gains = signed @ witness - dot_radius(np.abs(signed) @ np.abs(witness), len(w))
     added: FloatArray = NUDGE * steps_along(missing[:, None], gains[:, None])[0] * witness
-    return added, all(_exact_product(row, w) + _exact_product(row, added) >= 0 for row in signed)
-
-
-def _exact_product(a: FloatArray, b: FloatArray) -> Fraction:
-    return sum((Fraction(x) * Fraction(y) for x, y in zip(a.tolist(), b.tolist(), strict=True)), Fraction(0))
+    more, _, other = checker.product(signed, added[:, None])
+    return added, bool((products * unit + more * other >= 0).all())
 
 
 def _of_all_networks(certificate: Saved) -> tuple[str, Parts]:
