@@ -210,6 +210,11 @@ class ConjugateDerivatives:
     diagonal: FloatArray
     coupling: FloatArray | None = None
 
+    @property
+    def own(self) -> FloatArray:
+        """The diagonal (n, c) of Q: the response of each output to itself, at least 0 in spite of rounding."""
+        return self.diagonal if self.coupling is None else np.maximum(self.diagonal - self.coupling**2, 0.0)
+
     def respond(self, v: FloatArray) -> FloatArray:
         """Return Q v."""
         if self.coupling is None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cvxrelu.losses import registry
-from cvxrelu.losses.base import dual_term
+from cvxrelu.losses.base import ConjugateDerivatives, dual_term
 from cvxrelu.losses.registry import get_loss
 from cvxrelu.losses.weighted import Weighted
 from tests.helpers.cases import LOSSES
@@ -96,6 +96,7 @@ def test_respond_is_symmetric_and_positive_within_rows(name):
     rows = term.rows(term.start(f), 5.0)
     Q = np.array([rows.respond(e.reshape(Y.shape)).ravel() for e in np.eye(Y.size)])
     np.testing.assert_allclose(Q, Q.T, atol=1e-16)
+    np.testing.assert_allclose(rows.own.ravel(), np.diag(Q), atol=1e-16)
     other_rows = ~np.kron(np.eye(len(Y), dtype=bool), np.ones((Y.shape[1],) * 2, dtype=bool))
     assert not Q[other_rows].any()
     eigenvalues = np.linalg.eigvalsh(Q)
@@ -103,6 +104,13 @@ def test_respond_is_symmetric_and_positive_within_rows(name):
     nulls = len(Y) if name == "softmax" else 0  # constants in each row
     assert np.count_nonzero(eigenvalues < 1e-12) == nulls
     assert term.constant_curvature == (name == "squared")
+
+
+def test_the_diagonal_is_not_negative_in_spite_of_rounding():
+    p = np.nextafter(np.ones((1, 3)), 0.0, dtype=np.float32)
+    rows = ConjugateDerivatives(p, p, np.nextafter(np.sqrt(p), np.float32(2.0)))
+    assert (rows.diagonal < rows.coupling**2).any()
+    assert (rows.own >= 0.0).all()
 
 
 @pytest.mark.parametrize("name", ["squared", "logistic", "softmax"])

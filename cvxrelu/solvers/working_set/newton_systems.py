@@ -185,7 +185,7 @@ class NewtonSystems:
 
     def _dense_preconditioner(self, active: np.ndarray, system: "_Columns") -> CholeskyFactors | None:
         """Factor shift I + M^(1/2) A'(nQ)A M^(1/2) of each output, without couplings; None if that fails."""
-        A, M = system.A, system.M
+        A, M, weights = system.A, system.M, system.Q.own
         assert isinstance(M, GroupJacobian)
         k, d = len(active), A.n_features
         if self.constant_curvature:
@@ -193,7 +193,7 @@ class NewtonSystems:
         factors: list[tuple[FloatArray, bool]] = []
         for output, (shrinkage, directions) in enumerate(zip(M.shrinkage, M.directions, strict=True)):
             if not self.constant_curvature:
-                gram = _gram_columns(A.X * np.sqrt(system.Q.diagonal[:, output, None]), A.D, 0)
+                gram = _gram_columns(A.X * np.sqrt(weights[:, output, None]), A.D, 0)
             K = _halve(_halve(gram, shrinkage, directions).T, shrinkage, directions)
             diagonal = np.arange(k * d)
             K[diagonal, diagonal] += system.shift + _ROUNDING * np.trace(K) / (k * d)
@@ -205,7 +205,7 @@ class NewtonSystems:
 
     def _rough_preconditioner(self, active: np.ndarray, system: "_Columns") -> Preconditioner:
         """Return a preconditioner that does not form the matrix."""
-        A, M, weights, shift = system.A, system.M, system.Q.diagonal, system.shift
+        A, M, weights, shift = system.A, system.M, system.Q.own, system.shift
         if not isinstance(M, GroupJacobian):
             squares = A.on_data(A.X**2)
             return Diagonal(1.0 / (M.diagonal(squares.adjoint(weights)) + A.X.dtype.type(shift)))
