@@ -587,7 +587,8 @@ def estimate(contents: Contents, interval: bool) -> tuple[float, float]:
     proofs = {"maximum": 60 * K, "relaxation": 0.01 * r**5 * wide, None: 0.01 * spectra * wide}
     proof = proofs.get(contents.header["proof"], cones * (0.6 * K + 20 * r))
     others = 20 * (m + 2 * c * P) * d + n * (m + 150 * c) + fractions + K * r * r + proof
-    products = n * d * (m + 4 * c * P) * (1e-10 if interval else 1.5e-7 * wide)
+    exact, undecided = 1.5e-7 * wide, m if interval and P and contents.header["kind"] == "relu" else 0  # at most
+    products = n * d * ((m + 4 * c * P) * (1e-10 if interval else exact) + undecided * exact)
     numbers = n * d + CHUNK + n * c + m * (c + d) + K * r + DEEPEST * (K + r)
     return 1e-6 * others * wide + products, 100.0 * (1.0 + wide) * numbers + n * P + 100 * cones
 

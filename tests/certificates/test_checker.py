@@ -356,6 +356,14 @@ def test_scope_and_proof_belong_together(proof):
         checked(patterns_case(5).with_header(scope="global"))
 
 
+def test_the_estimate_of_interval_arithmetic_allows_for_signs_that_it_does_not_decide():
+    gated, relu = (checker.parse(patterns_case(4, kind, c=1).encoded()) for kind in ("gated", "relu"))
+    n, d, m = (relu.header["sizes"][name] for name in ("n", "d", "blocks"))
+    assert m > 0
+    assert checker.estimate(relu, True)[0] > 1e-7 * n * d * m
+    assert checker.estimate(gated, True)[0] < checker.estimate(gated, False)[0]
+
+
 def test_memory_is_bounded_before_anything_is_computed():
     with pytest.raises(InvalidInput, match="bytes"):
         checked(patterns_case(4), max_memory=1e6)
