@@ -3,7 +3,7 @@
 import numpy as np
 
 from cvxrelu._validation import BoolArray, FloatArray
-from cvxrelu.numerics.active_set import IndexArray, on_face, project_blocks, scratch
+from cvxrelu.numerics.active_set import Faces, IndexArray
 from cvxrelu.numerics.rows import safe_row_norms
 from cvxrelu.runtime.memory import require
 
@@ -34,10 +34,8 @@ class PolyhedronProjector:
         self._offsets = np.ascontiguousarray((offsets[self.rows] / norms[self.rows, None]).T)
         size, d = D.shape[1], X.shape[1]
         require(8.0 * size * d**2, f"A basis of {d} x {d} for each of {size} polyhedra", "take method 'witness'")
-        self._basis = np.broadcast_to(np.eye(d), (size, d, d)).copy()
-        self._tight = np.zeros((size, d), dtype=np.bool_)
-        self._row = np.zeros((size, d), dtype=np.intp)
-        self._level = np.zeros((size, d))
+        self._faces = Faces.of(size, d)
+        self._faces.reset(slice(None))
 
     def project(self, blocks: IndexArray, x: FloatArray) -> FloatArray:
         """Return the projections of the rows of x (B, d) onto the polyhedra of the distinct blocks (B,).
@@ -46,22 +44,17 @@ class PolyhedronProjector:
         """
         largest_offset = np.abs(self._offsets[blocks]).max(axis=1, initial=0.0)
         tolerance = _ACCURACY * np.maximum(np.abs(x).max(axis=1, initial=0.0), largest_offset)
-        x = np.ascontiguousarray(x, dtype=np.float64)
-        state = self._basis[blocks], self._tight[blocks], self._row[blocks], self._level[blocks]
-        project_blocks(
+        return self._faces.project(
             self._unit,
-            self._active[blocks],
+            self._active,
+            blocks,
             self._offsets[blocks],
+            blocks,
             x,
             tolerance,
             -1.0,
             _PIVOTS * x.shape[1],
-            *state,
-            *scratch(*self._unit.shape),
         )
-        self._basis[blocks], self._tight[blocks], self._row[blocks], self._level[blocks] = state
-        p, _ = on_face(x, state[0], state[1], state[3])
-        return p
 
     def margins(self, blocks: IndexArray, p: FloatArray) -> FloatArray:
         """Return R p - b for the rows p (B, d): shape (B, number of non-zero rows x_j)."""
@@ -70,12 +63,12 @@ class PolyhedronProjector:
 
     def along_face(self, blocks: IndexArray, direction: FloatArray) -> FloatArray:
         """Return the projections of the rows of ``direction`` (B, d) onto the null spaces of the tight rows."""
-        coordinates = np.matmul(self._basis[blocks], direction[:, :, None])[:, :, 0]
-        coordinates[self._tight[blocks]] = 0.0
-        projected: FloatArray = np.matmul(coordinates[:, None, :], self._basis[blocks])[:, 0]
+        coordinates = np.matmul(self._faces.basis[blocks], direction[:, :, None])[:, :, 0]
+        coordinates[self._faces.tight[blocks]] = 0.0
+        projected: FloatArray = np.matmul(coordinates[:, None, :], self._faces.basis[blocks])[:, 0]
         return projected
 
     def tight_rows(self, block: int) -> IndexArray:
         """Return the linearly independent tight rows of X of the block's last projection."""
-        rows: IndexArray = self.rows[self._row[block][self._tight[block]]]
+        rows: IndexArray = self.rows[self._faces.row[block][self._faces.tight[block]]]
         return rows

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from cvxrelu._validation import BoolArray, FloatArray
-from cvxrelu.numerics.active_set import IndexArray, on_face, project_blocks, scratch
+from cvxrelu.numerics.active_set import Faces, IndexArray
 from cvxrelu.numerics.rounding import TINY
 from cvxrelu.numerics.rows import row_norms, safe_row_norms
 from cvxrelu.runtime.memory import require
@@ -17,7 +17,7 @@ from cvxrelu.runtime.memory import require
 _ACCURACY = 1e-11  # of a projection, relative to its argument
 _NOISE = 1e-6  # norm of R'g taken as rounding, relative to the argument
 _REMEDY = "take fewer gates, or fewer columns"
-_CHUNK_BYTES = 2**25
+_CHUNK_OPERATIONS = 2**28  # of the projections between two looks at the clock, about
 
 
 class ConeProjector:
@@ -41,16 +41,13 @@ class ConeProjector:
         self._rows = np.flatnonzero(norms)
         self._norms = norms[self._rows]
         self._unit = X[self._rows] / self._norms[:, None]
-        self._unit_columns = np.ascontiguousarray(self._unit.T)
         self._active = np.ascontiguousarray(D[self._rows].T)
         self.n_blocks = n_blocks
         self._shape = (n_blocks, len(X))
         d = X.shape[1]
-        self._slot = np.full(n_blocks, -1)  # index of a block in the arrays below, -1 before its first projection
-        self._basis = np.empty((0, d, d))
-        self._tight = np.empty((0, d), dtype=bool)
-        self._row = np.empty((0, d), dtype=np.intp)
-        self._gamma = np.empty((0, d))
+        self._slot = np.full(n_blocks, -1)  # index of a block in the arrays below, -1 before the first projection
+        self._faces = Faces.of(0, d)
+        self._n_known = 0
         self._normal = np.zeros((n_blocks, d))  # R'g of the last projection
         self._normal_squared = np.zeros(n_blocks)
 
@@ -84,8 +81,9 @@ class ConeProjector:
             Whether time is up: the remaining rows are returned unchanged.
         """
         p = np.empty_like(x)
-        step = max(1, _CHUNK_BYTES // (8 * (self._unit.shape[0] + self._unit.shape[1] ** 2)))
-        limit = 20 * x.shape[1] if max_pivots is None else max_pivots
+        n, d = self._unit.shape
+        step = max(1, _CHUNK_OPERATIONS // (d * (n + d * d)))
+        limit = 20 * d if max_pivots is None else max_pivots
         for start in range(0, len(blocks), step):
             if expired():
                 p[start:] = x[start:]  # g = 0
@@ -94,19 +92,21 @@ class ConeProjector:
             p[chunk] = self._project(blocks[chunk], x[chunk], threshold, limit)
         return p
 
-    def faces(self, blocks: IndexArray) -> tuple[FloatArray, BoolArray]:
-        """Return bases (B, d, d) and a mask (B, d) of their rows that span the faces of the last projections."""
+    def faces(self, blocks: IndexArray) -> tuple[FloatArray, IndexArray]:
+        """Return orthonormal bases of the faces of the last projections, stacked (m, d), and their dimensions (B,)."""
         slots = self._slot[blocks]
-        return self._basis[slots], ~self._tight[slots]
+        free = ~self._faces.tight[slots]
+        i, j = np.nonzero(free)
+        return self._faces.basis[slots[i], j], free.sum(axis=1)
 
     def multipliers(self, blocks: IndexArray, x: FloatArray) -> sp.csr_array:
         """Return the multipliers (n_blocks, n) >= 0 of the rows of X that give the `bounds` of x."""
         known = self._slot[blocks] >= 0
         blocks, x = blocks[known], x[known]
         slots = self._slot[blocks]
-        i, j = np.nonzero(self._tight[slots])
-        rows = self._row[slots][i, j]
-        values = (self._scales(blocks, x)[:, None] * self._gamma[slots])[i, j] / self._norms[rows]
+        i, j = np.nonzero(self._faces.tight[slots])
+        rows = self._faces.row[slots][i, j]
+        values = (self._scales(blocks, x)[:, None] * self._faces.gamma[slots])[i, j] / self._norms[rows]
         return sp.csr_array((values, (blocks[i], self._rows[rows])), shape=self._shape)
 
     def _scales(self, blocks: IndexArray, x: FloatArray) -> FloatArray:
@@ -116,40 +116,15 @@ class ConeProjector:
 
     def _project(self, blocks: IndexArray, x: FloatArray, threshold: float, limit: int) -> FloatArray:
         slots = self._slots(blocks)
-        basis, tight = self._basis[slots], self._tight[slots]
         tolerance = _ACCURACY * row_norms(x)
-        active = self._active[blocks % len(self._active)]
-        signs = np.where(active, 1.0, -1.0)
-        level = np.zeros(x.shape)  # cones have b = 0
-        p, gamma = on_face(x, basis, tight, level)
-        inexact = (gamma < -tolerance[:, None]).any(axis=1)
-        np.maximum(gamma, 0.0, out=gamma)
-        margins = ((p @ self._unit_columns) * signs).min(axis=1, initial=0.0)
-        inexact |= (margins < -tolerance) & (row_norms(p) > threshold)
-        if inexact.any():
-            k = np.flatnonzero(inexact)
-            state = basis[k], tight[k], self._row[slots[k]], level[k]
-            homogeneous = np.empty((len(k), 0))
-            project_blocks(
-                self._unit,
-                active[k],
-                homogeneous,
-                x[k],
-                tolerance[k],
-                threshold,
-                limit,
-                *state,
-                *scratch(*self._unit.shape),
-            )
-            p[k], gamma[k] = on_face(x[k], state[0], state[1], state[3])
-            s = slots[k]
-            self._basis[s], self._tight[s], self._row[s], _ = state
-            np.maximum(gamma, 0.0, out=gamma)
+        level = np.empty((len(x), 0))  # cones have b = 0
+        p = self._faces.project(
+            self._unit, self._active, blocks % len(self._active), level, slots, x, tolerance, threshold, limit
+        )
         normal = p - x
         # For x in its cone, p - x is rounding error, not R'g: scaled up, it would give no bound.
         noise = row_norms(normal) <= _NOISE * row_norms(x)
-        normal[noise], gamma[noise] = 0.0, 0.0
-        self._gamma[slots] = gamma
+        normal[noise], self._faces.gamma[slots[noise]] = 0.0, 0.0
         self._normal[blocks] = normal
         self._normal_squared[blocks] = np.einsum("ij,ij->i", normal, normal)
         return p
@@ -157,13 +132,12 @@ class ConeProjector:
     def _slots(self, blocks: IndexArray) -> IndexArray:
         new = blocks[self._slot[blocks] < 0]
         if len(new):
-            first, d = len(self._basis), self._basis.shape[1]
-            require(
-                8.0 * (first + len(new)) * d**2, f"A basis of {d} x {d} for each of {first + len(new)} cones", _REMEDY
-            )
-            self._basis = np.concatenate([self._basis, np.broadcast_to(np.eye(d), (len(new), d, d))])
-            self._tight = np.concatenate([self._tight, np.zeros((len(new), d), dtype=bool)])
-            self._row = np.concatenate([self._row, np.zeros((len(new), d), dtype=np.intp)])
-            self._gamma = np.concatenate([self._gamma, np.zeros((len(new), d))])
-            self._slot[new] = first + np.arange(len(new))
+            known, d = self._n_known, self._unit.shape[1]
+            size = known + len(new)
+            require(8.0 * size * d**2, f"A basis of {d} x {d} for each of {size} cones", _REMEDY)
+            if size > len(self._faces):
+                self._faces = self._faces.resized(max(size, min(2 * known, self.n_blocks)), known)
+            self._faces.reset(slice(known, size))
+            self._slot[new] = np.arange(known, size)
+            self._n_known = size
         return self._slot[blocks]

@@ -1,4 +1,4 @@
-"""The three BLAS routines that kernels call, taken from SciPy.
+"""The BLAS routines that kernels call, taken from SciPy.
 
 Machine code refers to them by private symbol names, so that it loads without numba.
 """
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import cython_blas
 
+from cvxrelu._validation import FloatArray
 from cvxrelu.runtime.lazy_imports import numba_kernels
 
 _PREFIX = "cvxrelu_"
@@ -44,6 +45,14 @@ times = Routine("times", np.dot)  # matrix-vector product, written to the third 
 transposed_times = Routine("transposed_times", lambda matrix, vector, product: np.dot(vector, matrix, product))
 
 
+def _products_with_rows(points: FloatArray, rows: FloatArray, products: FloatArray) -> None:
+    products[: len(points) * len(rows)] = (points @ rows.T).ravel()
+
+
+# inner products of points with rows, points first, written to the start of a vector
+products_with_rows = Routine("products_with_rows", _products_with_rows)
+
+
 def symbol(name: str) -> str:
     """Return the symbol of a BLAS routine in machine code."""
     return _PREFIX + name
@@ -55,5 +64,5 @@ def addresses() -> dict[str, int]:
     name, pointer = api.PyCapsule_GetName, api.PyCapsule_GetPointer
     name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]
     pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    capsules = {each: cython_blas.__pyx_capi__[each] for each in ("ddot", "dgemv")}
+    capsules = {each: cython_blas.__pyx_capi__[each] for each in ("ddot", "dgemv", "dgemm")}
     return {symbol(each): pointer(capsule, name(capsule)) for each, capsule in capsules.items()}

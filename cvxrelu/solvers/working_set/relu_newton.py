@@ -290,12 +290,14 @@ class ConeNewton:
         The derivative is w^2 N N' + (1 - w^2) q q' for the basis N of the face, q = p / ||p|| and
         w^2 = 1 - sigma lam / ||p||: the square of w N N' + (1 - w) q q'.
         """
-        basis, free = self.projector.faces(blocks.ids[point.active])
-        directions = point.p / point.sizes[:, None]
-        w = np.sqrt(point.shrinkage)
-        inner = np.matmul(basis, directions[:, :, None])[:, :, 0] * (1.0 - w)[:, None]
-        roots = w[:, None, None] * basis + inner[:, :, None] * directions[:, None, :]
-        return np.sqrt(self.sigma) * roots[free], free.sum(axis=1)
+        roots, counts = self.projector.faces(blocks.ids[point.active])
+        directions = np.repeat(point.p / point.sizes[:, None], counts, axis=0)
+        w = np.repeat(np.sqrt(point.shrinkage), counts)
+        inner = np.einsum("ij,ij->i", roots, directions) * (1.0 - w)
+        roots *= w[:, None]
+        roots += inner[:, None] * directions
+        roots *= np.sqrt(self.sigma)
+        return roots, counts
 
 
 def _solve_shifted(B: FloatArray, g: FloatArray) -> FloatArray:
