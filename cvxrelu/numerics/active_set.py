@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvxrelu._validation import BoolArray, FloatArray
-from cvxrelu.runtime.blas import inner, products_with_rows, times, transposed_times
+from cvxrelu.numerics.pivots import on_face, pivot
+from cvxrelu.runtime.blas import inner, products_with_rows
 from cvxrelu.runtime.compilation import kernel
 
 IndexArray = NDArray[np.intp]
-_DEPENDENT = 1e-20  # squared distance of a unit row from the span of the tight rows
 _GROUP = 128  # blocks whose products with the rows are computed together
 _TILE = 128  # rows of such a product
 _LEAST_FOUND = 16  # violated rows of a block kept from one product
@@ -203,55 +203,63 @@ def project_blocks(  # type: ignore[no-untyped-def]
         Work arrays of shapes (g, d), (g m,), (g, k), (g, k), (4, g), (c,), (c, d), (5, d), (c,): g blocks are processed
         together, m rows of a product, k rows of it are kept for each block, and it has fewer than c candidates.
     """
-    unfinished, pivots = index[0], index[1]
+    unfinished, pivots, n_found = index[0], index[1], index[2]
+    d = x.shape[1]
     for start in range(0, len(x), len(points)):
-        n_unfinished = 0
-        for i in range(min(len(points), len(x) - start)):
-            b = start + i
-            s = slot[b]
-            pivots[i] = 0
-            _on_face(x[b], tolerance[b], basis[s], tight[s], level[s], len(offset[b]), p[b], gamma[s], vectors)
-            if np.sqrt(inner(p[b], p[b])) > threshold:
-                unfinished[n_unfinished] = i
-                n_unfinished += 1
+        n_unfinished = min(len(points), len(x) - start)
+        for i in range(n_unfinished):
+            unfinished[i], pivots[i], n_found[i] = i, -1, 0
         while n_unfinished > 0:
-            for i in range(n_unfinished):
-                for j in range(len(points[i])):
-                    points[i, j] = p[start + unfinished[i], j]
-            _most_violated(
-                unit, active, pattern, offset, tolerance, start, n_unfinished, points, products, margin, found, index
-            )
             n_left = 0
             for i in range(n_unfinished):
-                b = start + unfinished[i]
-                s = slot[b]
-                if index[2, i] == 0:
-                    continue
-                n_candidates = _gather(unit, active[pattern[b]], found[i], index[2, i], candidates[s], gathered)
-                pivots[unfinished[i]] = _pivot(
-                    gathered[:n_candidates],
-                    candidates[s],
-                    violated,
-                    offset[b],
-                    tolerance[b],
-                    threshold,
-                    limit,
-                    pivots[unfinished[i]],
-                    basis[s],
-                    tight[s],
-                    row[s],
-                    level[s],
+                k = unfinished[i]
+                b = start + k
+                z, face, mask, bounds, point, multipliers = (
+                    x[b],
+                    basis[slot[b]],
+                    tight[slot[b]],
+                    level[slot[b]],
                     p[b],
-                    gamma[s],
-                    vectors,
-                    margins[:n_candidates],
+                    gamma[slot[b]],
                 )
-                # Free of rounding errors; and without a row that could not enter, multipliers may be negative.
-                _on_face(x[b], tolerance[b], basis[s], tight[s], level[s], len(offset[b]), p[b], gamma[s], vectors)
-                if pivots[unfinished[i]] < limit and np.sqrt(inner(p[b], p[b])) > threshold:
-                    unfinished[n_left] = unfinished[i]
+                before = pivots[k]
+                if n_found[i] > 0:
+                    rows = candidates[slot[b]]
+                    n_candidates = _gather(unit, active[pattern[b]], found[i], n_found[i], rows, gathered)
+                    pivots[k] = pivot(
+                        gathered[:n_candidates],
+                        rows,
+                        violated,
+                        offset[b],
+                        tolerance[b],
+                        threshold,
+                        limit,
+                        pivots[k],
+                        face,
+                        mask,
+                        row[slot[b]],
+                        bounds,
+                        point,
+                        multipliers,
+                        vectors,
+                        margins[:n_candidates],
+                    )
+                elif before < 0:
+                    pivots[k] = 0
+                else:
+                    continue
+                # After pivots, too: it removes rounding errors and, if a row could not enter, negative multipliers.
+                on_face(z, tolerance[b], face, mask, bounds, offset.shape[1], point, multipliers, vectors)
+                if before < pivots[k] < limit and np.sqrt(inner(point, point)) > threshold:
+                    for j in range(d):
+                        points[n_left, j] = point[j]
+                    unfinished[n_left] = k
                     n_left += 1
             n_unfinished = n_left
+            if n_left > 0:
+                _most_violated(
+                    unit, active, pattern, offset, tolerance, start, n_left, points, products, margin, found, index
+                )
 
 
 @kernel()
@@ -303,175 +311,3 @@ def _gather(unit, active, found, n_found, candidates, gathered):  # type: ignore
         for j in range(len(gathered[k])):
             gathered[k, j] = sign * unit[candidates[k], j]
     return size
-
-
-@kernel()
-def _pivot(  # type: ignore[no-untyped-def]
-    rows,
-    candidates,
-    violated,
-    offset,
-    tolerance,
-    threshold,
-    limit,
-    n_pivots,
-    basis,
-    tight,
-    row,
-    level,
-    p,
-    gamma,
-    vectors,
-    margins,
-):
-    """Pivot until no candidate is violated; return the number of pivots, ``limit`` if they cannot continue."""
-    d = len(p)
-    coordinates, direction, normal, null_part = vectors[0], vectors[1], vectors[2], vectors[3]
-    n_violated = 0
-    while n_pivots < limit and np.sqrt(inner(p, p)) > threshold:
-        entering = -1
-        while entering < 0:  # look at all candidates only if none of those violated at the last look still is
-            if n_violated == 0:
-                times(rows, p, margins)
-                for k in range(len(rows)):
-                    if len(offset):
-                        margins[k] -= offset[candidates[k]]
-                    if margins[k] < -tolerance:
-                        violated[n_violated] = k
-                        n_violated += 1
-                if n_violated == 0:
-                    return n_pivots
-            n_left, worst = 0, -tolerance
-            for k in range(n_violated):
-                j = violated[k]
-                value = inner(rows[j], p) - (offset[candidates[j]] if len(offset) else 0.0)
-                if value < -tolerance:
-                    violated[n_left] = j
-                    n_left += 1
-                    if value < worst:
-                        worst, entering = value, j
-            n_violated = n_left
-        for i in range(d):
-            normal[i] = rows[entering, i]
-        entering_level = offset[candidates[entering]] if len(offset) else 0.0
-        multiplier = 0.0
-        while True:
-            n_pivots += 1
-            times(basis, normal, coordinates)
-            ratio, leaving, squared, slot = np.inf, -1, 0.0, -1
-            for i in range(d):
-                null_part[i] = 0.0 if tight[i] else coordinates[i]
-                if tight[i]:
-                    if coordinates[i] > 0.0 and gamma[i] < ratio * coordinates[i]:
-                        ratio, leaving = gamma[i] / coordinates[i], i
-                else:
-                    squared += coordinates[i] * coordinates[i]
-                    if slot < 0 or abs(coordinates[i]) > abs(coordinates[slot]):
-                        slot = i
-            full_step = (entering_level - inner(normal, p)) / squared if squared > _DEPENDENT else np.inf
-            if leaving < 0 and full_step == np.inf:
-                return limit
-            _combine(basis, null_part, direction)
-            step = full_step if full_step < ratio else ratio
-            multiplier += step
-            for i in range(d):
-                p[i] += step * direction[i]
-                if tight[i]:
-                    gamma[i] -= step * coordinates[i]
-            if ratio < full_step:
-                _release(basis, tight, level, leaving, null_part, coordinates)
-                gamma[leaving] = 0.0
-            else:
-                _enter(basis, tight, coordinates, direction, squared, slot)
-                tight[slot], row[slot], level[slot] = True, candidates[entering], entering_level
-                gamma[slot] = multiplier
-                break
-    return n_pivots
-
-
-@kernel()
-def _combine(basis, weights, vector):  # type: ignore[no-untyped-def]
-    """Write the sum of the rows of the basis with non-zero weights."""
-    for j in range(len(vector)):
-        vector[j] = 0.0
-    for i in range(len(basis)):
-        if weights[i] != 0.0:
-            for j in range(len(vector)):
-                vector[j] += weights[i] * basis[i, j]
-
-
-@kernel()
-def _enter(basis, tight, coordinates, direction, squared, slot):  # type: ignore[no-untyped-def]
-    """Make the entering row tight in ``slot``; ``direction`` is its projection onto the null space.
-
-    Its ``coordinates`` are those in the basis. A Householder reflection rotates the null space so that the vector in
-    ``slot`` is the one removed. The pseudo-inverse gains a column for the new row, orthogonal to the other tight rows,
-    and its other columns are updated.
-    """
-    d = len(coordinates)
-    length = np.sqrt(squared)
-    shift = length if coordinates[slot] >= 0.0 else -length
-    scale = 1.0 / (squared + abs(coordinates[slot]) * length)
-    for j in range(d):
-        basis[slot, j] = direction[j] + shift * basis[slot, j]  # the reflector
-    for i in range(d):
-        if tight[i]:
-            factor = coordinates[i] / squared
-            for j in range(d):
-                basis[i, j] -= factor * direction[j]
-        elif i != slot:
-            factor = coordinates[i] * scale
-            for j in range(d):
-                basis[i, j] -= factor * basis[slot, j]
-    for j in range(d):
-        basis[slot, j] = direction[j] / squared
-
-
-@kernel()
-def _release(basis, tight, level, slot, null_part, change):  # type: ignore[no-untyped-def]
-    """Remove the row in ``slot`` from the tight set; ``null_part`` and ``change`` are work arrays.
-
-    Its column of the pseudo-inverse is orthogonal to the other tight rows; normalised, it joins the null-space basis.
-    """
-    d = len(basis)
-    tight[slot], level[slot] = False, 0.0
-    length = np.sqrt(inner(basis[slot], basis[slot]))
-    for j in range(d):
-        null_part[j] = basis[slot, j] / length
-    times(basis, null_part, change)
-    for i in range(d):
-        if tight[i]:
-            for j in range(d):
-                basis[i, j] -= change[i] * null_part[j]
-    for j in range(d):
-        basis[slot, j] = null_part[j]
-
-
-@kernel()
-def _on_face(x, tolerance, basis, tight, level, n_levels, p, gamma, vectors):  # type: ignore[no-untyped-def]
-    """Drop tight rows, most negative multiplier first, until all are >= 0 to the tolerance; write p and multipliers."""
-    d = len(x)
-    coordinates, shift, change = vectors[0], vectors[1], vectors[2]
-    while True:
-        times(basis, x, coordinates)
-        if n_levels:
-            for i in range(d):
-                change[i] = level[i] if tight[i] else 0.0
-            transposed_times(basis, change, shift)
-            times(basis, shift, change)
-        slot = -1
-        for i in range(d):
-            if not tight[i]:
-                gamma[i] = 0.0
-                continue
-            gamma[i] = (change[i] if n_levels else 0.0) - coordinates[i]
-            if gamma[i] < -tolerance and (slot < 0 or gamma[i] < gamma[slot]):
-                slot = i
-        if slot < 0:
-            break
-        _release(basis, tight, level, slot, shift, coordinates)
-    for i in range(d):
-        if tight[i]:
-            coordinates[i] = level[i]
-            gamma[i] = max(gamma[i], 0.0)
-    _combine(basis, coordinates, p)

@@ -121,7 +121,7 @@ def run(module: str, known: dict[str, float]) -> tuple[int, str]:
             sys.dont_write_bytecode = bool(known)
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
             resource.setrlimit(resource.RLIMIT_CPU, (60, resource.RLIM_INFINITY))  # of imports
-            if module == "numerics.active_set":  # Numba would compile each mutant anew
+            if module in ("numerics.active_set", "numerics.pivots"):  # Numba would compile each mutant anew
                 numba.config.DISABLE_JIT = True
             files = [f"tests/{file}.py" for file in TESTS[module]]
             options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=mutants"]

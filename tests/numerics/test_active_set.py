@@ -51,3 +51,18 @@ def test_copies_keep_the_tight_rows():
     assert len(larger) == 5
     for name, array in vars(faces).items():
         np.testing.assert_array_equal(getattr(larger, name)[:1], array)
+
+
+def test_violations_at_the_tolerance_do_not_cycle():
+    """Whether a row is violated may depend on the order of summation, which differs between passes."""
+    rng = np.random.default_rng(1)
+    zero = np.zeros(1, dtype=np.intp)
+    for _ in range(200):
+        n, d = rng.integers(2, 40, 2)
+        unit = rng.standard_normal((n, d))
+        unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+        x = rng.standard_normal(d)
+        tolerance = np.abs((unit @ x).min()) * (1.0 + rng.integers(-3, 4) * 2.0**-52)
+        faces, active = one_block(d), np.ones((1, n), dtype=bool)
+        p = faces.project(unit, active, zero, np.empty((1, 0)), zero, x[None], np.array([tolerance]), -1.0, 20 * d)[0]
+        assert (unit @ p).min() >= -tolerance - 1e-14
