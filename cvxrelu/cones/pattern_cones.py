@@ -233,10 +233,10 @@ class PatternCones:
 
     def _signed(self, multipliers: sp.csr_array) -> sp.csr_array:
         """Return multipliers (B, n) with the signs of the rows in the cones of the blocks."""
-        entries = multipliers.tocoo()
-        b, j = entries.coords
-        signs = np.where(self.D[j, b % len(self.patterns)], 1.0, -1.0)
-        return sp.csr_array((entries.data * signs, (b, j)), shape=multipliers.shape)
+        b = np.repeat(np.arange(multipliers.shape[0]), np.diff(multipliers.indptr))
+        signs = np.where(self.D[multipliers.indices, b % len(self.patterns)], 1.0, -1.0)
+        entries = multipliers.data * signs, multipliers.indices, multipliers.indptr
+        return sp.csr_array(entries, shape=multipliers.shape)
 
     def repair(self, W: FloatArray, blocks: NDArray[np.intp]) -> FloatArray:
         """Return points of the cones near the rows of W (B, d), for distinct blocks (B,).

@@ -101,13 +101,18 @@ class ConeProjector:
 
     def multipliers(self, blocks: IndexArray, x: FloatArray) -> sp.csr_array:
         """Return the multipliers (n_blocks, n) >= 0 of the rows of X that give the `bounds` of x."""
-        known = self._slot[blocks] >= 0
-        blocks, x = blocks[known], x[known]
+        order = np.argsort(blocks, kind="stable")
+        order = order[self._slot[blocks[order]] >= 0]
+        blocks, x = blocks[order], x[order]
         slots = self._slot[blocks]
         i, j = np.nonzero(self._faces.tight[slots])
-        rows = self._faces.row[slots][i, j]
-        values = (self._scales(blocks, x)[:, None] * self._faces.gamma[slots])[i, j] / self._norms[rows]
-        return sp.csr_array((values, (blocks[i], self._rows[rows])), shape=self._shape)
+        rows = self._faces.row[slots[i], j]
+        values = self._scales(blocks, x)[i] * self._faces.gamma[slots[i], j] / self._norms[rows]
+        starts = np.zeros(self.n_blocks + 1, dtype=np.intp)
+        np.cumsum(np.bincount(blocks[i], minlength=self.n_blocks), out=starts[1:])
+        multipliers = sp.csr_array((values, self._rows[rows], starts), shape=self._shape)
+        multipliers.sort_indices()
+        return multipliers
 
     def _scales(self, blocks: IndexArray, x: FloatArray) -> FloatArray:
         inner = np.einsum("ij,ij->i", x, self._normal[blocks])

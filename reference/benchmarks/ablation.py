@@ -12,6 +12,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import cvxrelu as cr
+from cvxrelu.numerics import active_set
 from cvxrelu.problems.operators import packed_products
 from cvxrelu.solvers.working_set import gated_newton as proximal_newton
 from cvxrelu.solvers.working_set import newton_systems, row_systems
@@ -42,6 +43,7 @@ _RELU: Variants = {
     "full method": {},
     "no working sets": {(relu_working_set, "_LEAST_SIZE"): _MANY},
     "no pivot limit in pricing": {(relu_working_set, "_PRICING_PIVOTS"): None},
+    "projections one at a time": {(active_set, "_GROUP"): 1},
     "sigma grows after every step": {(cone_newton, "_FEW"): _MANY},
     "initial sigma 1000 times larger": {(cone_newton, "_FIRST_SIGMA"): 1e3 * cone_newton._FIRST_SIGMA},
     "exact proximal-point steps": {(cone_newton, "_INEXACT"): 1e-6},

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from reference.benchmarks import ablation, growth, images, products
+from reference.benchmarks import ablation, cones, growth, images, products
 from reference.datasets.prepare import breast_cancer
 from tests.helpers.needs import needs
 
@@ -51,3 +51,11 @@ def test_products_are_measured(monkeypatch):
     told = products.measure([products.Shape(50, 3, 10, 2)], 1, 1)
     assert len(re.findall(r"50 x 3, P = 10, c = 2 +(?:[\d.]+ \( ?[\d.]+\) +){2}[\d.]+", told)) == 2
     assert products.packed_products.SMALLEST == 2e6
+
+
+def test_projections_and_solves_with_many_cone_rows_are_measured():
+    told = cones.measure(200, 4, 5, 1e-3, 1)
+    assert len(re.findall(r"projections, +(?:128|1) together +[\d.]+ s cold", told)) == 2
+    gaps = re.findall(r"solve at [\d.]+ lam_max +[\d.]+ s, gap ([\d.e-]+), \d+ blocks, violation 0, optimal", told)
+    assert len(gaps) == 2
+    assert max(map(float, gaps)) <= 1e-3
