@@ -18,7 +18,7 @@ from cvxrelu.certificates.rounded_bounds import (
 )
 from cvxrelu.certificates.writer import write_certificate
 from cvxrelu.numerics.gaps import ROUNDING, check_bounds, relative_gap
-from cvxrelu.numerics.rounding import check_arithmetic
+from cvxrelu.numerics.rounding import EPS, check_arithmetic
 from cvxrelu.penalties.base import PatternNorm
 from cvxrelu.pricing.neuron_problem import NeuronBound
 from cvxrelu.problems.base import ConvexProblem, as_weights
@@ -325,6 +325,8 @@ def _certify(
     del argument  # as large as the weights
     points = [problem.dual_point(t, multipliers, workspace=workspace)]
     for dual in duals:
+        if dual.multipliers is None and np.allclose(dual.t, points[0].t, rtol=EPS, atol=0.0):
+            continue  # the solver's dual variable is the gradient, scaled in the same way
         points.append(problem.dual_point(dual.t, weights=feasible, workspace=workspace))
         if dual.multipliers is not None:
             points.append(problem.dual_point(dual.t, dual.multipliers, workspace=workspace))

@@ -119,10 +119,8 @@ class Progress:
                     break
         except KeyboardInterrupt:
             self.interrupt()
-        zero_objective = self.problem.objective(
-            self.problem.zero_weights()
-        )  # for a solver interrupted before its first point
-        upper = min((certificate.upper for certificate in certificates), default=zero_objective)
+        at_zero = self.problem.value_at_zero  # for a solver interrupted before its first point
+        upper = min((certificate.upper for certificate in certificates), default=at_zero)
         lower = max((certificate.lower for certificate in certificates), default=float("-inf"))
         status, solver_status, n_iter = Status.INTERRUPTED, "KeyboardInterrupt", None
         if result is not None:
@@ -171,8 +169,8 @@ class Progress:
             note_interrupt()
             self._interrupted = True
             certificate = certify_solved(self.problem, result.weights, offered, self._limited(None))  # start again
-        zero = self.problem.zero_weights()
-        if certificate.upper > self.problem.objective(zero):  # for example after a costly repair
+        if certificate.upper > self.problem.value_at_zero:  # for example after a costly repair
+            zero = self.problem.zero_weights()
             certificate = certify_solved(self.problem, zero, certificate.dual, self._limited(None))
         kept = replace(result, weights=certificate.weights, workspace=None)  # which refers to this object
         best = self._best or _Best(certificate, kept, solver, certificate)

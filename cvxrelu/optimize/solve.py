@@ -28,6 +28,7 @@ from cvxrelu.solvers.cvxpy_solver import solve_cvxpy
 from cvxrelu.solvers.interface import Callback, Limits, NativeSolver, Record, SolverResult
 from cvxrelu.solvers.plan import Planned, make_plan
 from cvxrelu.solvers.registry import NATIVE_SOLVERS
+from cvxrelu.solvers.working_set.block_descent import SAVINGS
 from cvxrelu.status import Status
 
 _MIN_TIME = 1e-3
@@ -146,7 +147,9 @@ def solve(
     if options and not isinstance(chosen, str):
         name = type(chosen).__name__
         raise TypeError(f"{name} takes its options in the constructor: solver={name}(...); got {', '.join(options)}")
-    if time_limit is not None and isinstance(problem, ConvexReLU):
+    if time_limit is None:
+        SAVINGS.spend()
+    elif isinstance(problem, ConvexReLU):
         project_blocks.compile()  # not counted in the time limit
     progress = Progress(problem, tol, time_limit, callback)
     try:

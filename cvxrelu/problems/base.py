@@ -157,6 +157,8 @@ class ConvexProblem(DualProgram):
     @cached_property
     def value_at_zero(self) -> float:
         """F(0), the objective of zero weights."""
+        if (ordinary := self._ordinary) is not None:
+            return ordinary.value(ordinary.problem.value_at_zero)
         return self.loss.value(np.zeros_like(self.Y), self.Y)
 
     @cached_property

@@ -21,6 +21,8 @@ from cvxrelu._validation import FloatArray, Weights
 from cvxrelu.losses.base import Loss
 from cvxrelu.penalties.base import Penalty
 
+_SAFE_EXPONENT = 160  # up to which products with X and y stay normal numbers
+
 
 class Scalable(Protocol):
     """Protocol of a convex program that can be normalized."""
@@ -187,7 +189,13 @@ def _scaled(problem: ProblemT) -> Normalized[ProblemT] | None:
         return None
     X = _ldexp(problem.X, -x_exponent) if x_exponent else problem.X
     y = _ldexp(problem.y, -y_exponent) if y_exponent else problem.y
-    return Normalized(problem.on_data(X, y, 0.0, loss), x_exponent, y_exponent)
+    normalized = problem.on_data(X, y, 0.0, loss)
+    known = vars(problem).get("at_zero")
+    if known is not None and max(abs(x_exponent), abs(y_exponent)) <= _SAFE_EXPONENT:  # the same, times powers of two
+        t, products = _ldexp(known[0], -y_exponent), _ldexp(known[1], -x_exponent - y_exponent)
+        t.flags.writeable = products.flags.writeable = False
+        vars(normalized)["at_zero"] = t, products
+    return Normalized(normalized, x_exponent, y_exponent)
 
 
 def _ldexp(value: Any, exponent: int) -> Any:

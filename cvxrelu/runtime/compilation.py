@@ -20,6 +20,7 @@ from cvxrelu.runtime.lazy_imports import machine_code, numba_kernels
 _LOCK = threading.RLock()
 _SCALARS = {"float64": "d", "int64": "q"}
 _TYPE = re.compile(r"\w+(?:\[[^]]*])?")  # for example float64[:, ::1]
+_COMPILATION = 2.0  # seconds
 _DONE = (0, -2)  # return codes of numba's functions with and without a value
 
 
@@ -106,6 +107,33 @@ class Kernel:
     def _numba_type_(self) -> Any:
         """Numba type of this object, which numba looks up in compiled callers."""
         return self.dispatcher._numba_type_
+
+
+class Savings:
+    """CPU seconds that a kernel would have saved had it been compiled.
+
+    Compiling once they reach what that takes costs at most twice as much as the better of compiling at the first call
+    and never.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        The kernel.
+    """
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._seconds = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count CPU seconds."""
+        with _LOCK:
+            self._seconds += seconds
+
+    def spend(self) -> None:
+        """Compile the kernel if that pays."""
+        if self._seconds >= _COMPILATION and not _numba_disabled():
+            self._kernel.compile()
 
 
 def kernel(signature: str | None = None) -> Callable[[Callable[..., Any]], Kernel]:

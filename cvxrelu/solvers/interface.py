@@ -223,7 +223,7 @@ class Iterate:
 
     weights: Weights
     n_iter: int
-    step: float
+    step: float | None
     multipliers: Any = None
     objective: float | None = None
     dual: DualPoint | None = None

@@ -52,7 +52,7 @@ class _Monitor:
         self._spent: list[float] = []
         self._start = limits.work()
         self._weights = problem.zero_weights()
-        self._upper = problem.objective(self._weights)
+        self._upper = problem.value_at_zero
         self._dual: DualPoint | None = None
 
     def resume(self) -> SolverResult:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from cvxrelu.losses.weighted import unweighted
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.relu import ConvexReLU
-from cvxrelu.runtime.memory import available_bytes
+from cvxrelu.runtime.memory import fits
 from cvxrelu.solvers.first_order.augmented_lagrangian import AugmentedLagrangian
 from cvxrelu.solvers.first_order.rfista import RFISTA
 from cvxrelu.solvers.interface import NativeSolver, takes
@@ -114,7 +114,7 @@ def make_plan(problem: ConvexProblem, time_left: float) -> tuple[Planned, ...]:
     candidates: list[NativeSolver] = [LeastSquares(), WorkingSet(), RFISTA(), AugmentedLagrangian()]
     native = [solver for solver in candidates if takes(solver, problem)]
     cost = interior_point_cost(problem)
-    affordable = cost.size <= _MEMORY_FRACTION * available_bytes() and cost.seconds <= min(_MAX_SECONDS, time_left)
+    affordable = cost.seconds <= min(_MAX_SECONDS, time_left) and fits(cost.size / _MEMORY_FRACTION)
     if native and not affordable:
         return tuple(Planned(solver) for solver in native)
     # WorkingSet converges fast in the end; RFISTA, still slow when resumed, is no reason to spare runs of CLARABEL.

@@ -52,7 +52,8 @@ def screened(
     alive = np.arange(len(problem.patterns))
     workspace.remember(problem.operator, *problem.at_zero)
     reduced, norms = problem, pattern_norms(problem)
-    blocks, n_iter, step, exhausted = start, 0, 0.0, False
+    step: float | None = None
+    blocks, n_iter, exhausted = start, 0, False
     while True:
         weights = reduced.weights(blocks[..., alive, :])
         t = reduced.gradient_point(weights)

@@ -14,11 +14,10 @@ from threadpoolctl import threadpool_limits
 import cvxrelu as cr
 from cvxrelu.numerics import active_set
 from cvxrelu.problems.operators import packed_products
+from cvxrelu.solvers.working_set import block_descent, gated_rounds, newton_systems, row_systems
 from cvxrelu.solvers.working_set import gated_newton as proximal_newton
-from cvxrelu.solvers.working_set import newton_systems, row_systems
 from cvxrelu.solvers.working_set import relu_newton as cone_newton
 from cvxrelu.solvers.working_set import relu_rounds as relu_working_set
-from cvxrelu.solvers.working_set import solver as working_set
 from reference.datasets.prepare import load
 
 _TOL = 1e-6
@@ -28,8 +27,9 @@ Variants = Mapping[str, Mapping[tuple[Any, str], Any]]
 
 _GATED: Variants = {
     "full method": {},
-    "no working sets": {(working_set, "_SMALLEST"): _MANY},
-    "no gap-safe rule": {(working_set, "_WORTH_DROPPING"): 2.0},
+    "no working sets": {(gated_rounds, "_SMALLEST"): _MANY},
+    "no block descent": {(block_descent, "_MOST_COLUMNS"): 0},
+    "no gap-safe rule": {(gated_rounds, "_WORTH_DROPPING"): 2.0},
     "masked products by NumPy": {(packed_products, "SMALLEST"): np.inf},
     "no row systems": {(newton_systems, "_MOST_ROWS"): 0},
     "row systems in float64": {(row_systems, "_HARMLESS"): 0.0, (row_systems, "_REFINEMENTS"): 0},

@@ -39,7 +39,7 @@ def test_slow_solver_resumes_where_it_paused(monkeypatch, kind):
     )
     monkeypatch.setattr(sys.modules["cvxrelu.optimize.solve"], "make_plan", lambda problem, time_left: plan)
     starts = []
-    for name in ("_gated_candidates", "relu_candidates"):
+    for name in ("gated_candidates", "relu_candidates"):
         original = getattr(sys.modules["cvxrelu.solvers.working_set.solver"], name)
         monkeypatch.setattr(
             f"cvxrelu.solvers.working_set.solver.{name}",

@@ -30,5 +30,5 @@ def test_plan_omits_unaffordable_interior_point_solvers(monkeypatch):
     assert [one.name for one in make_plan(problem, 1e-3)] == ["WorkingSet", "RFISTA"]
     l1 = make_problem("relu", penalty="l1")
     assert [one.name for one in make_plan(l1, np.inf)] == ["CLARABEL", "AugmentedLagrangian"]
-    monkeypatch.setattr("cvxrelu.solvers.plan.available_bytes", lambda: 1000)
+    monkeypatch.setattr("cvxrelu.solvers.plan.fits", lambda needed: needed <= 1000)
     assert [one.name for one in make_plan(l1, np.inf)] == ["AugmentedLagrangian"]

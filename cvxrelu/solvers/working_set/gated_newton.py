@@ -56,10 +56,17 @@ class ProximalNewton:
         A u at the start.
     products : DataProducts
         Products of the data.
+    n_steps : int
+        Iterations before the first step.
     """
 
     def __init__(
-        self, problem: ConvexProblem, penalty: PatternNorm, prediction: FloatArray, products: DataProducts
+        self,
+        problem: ConvexProblem,
+        penalty: PatternNorm,
+        prediction: FloatArray,
+        products: DataProducts,
+        n_steps: int = 0,
     ) -> None:
         self.problem = problem
         self.penalty = penalty
@@ -72,7 +79,7 @@ class ProximalNewton:
         self._first_sigma = _FIRST_SIGMA * self._strength / row
         self._largest_sigma = np.inf
         self.sigma = self._first_sigma
-        self.n_steps = 0
+        self.n_steps = n_steps
         self._systems = NewtonSystems(self.term.constant_curvature, products)
         self.exhausted = False
 

@@ -85,7 +85,8 @@ class _Output:
         self.upper = self.problem.value_at_zero
         none = sp.csr_array((2 * len(problem.patterns), problem.n)) if problem.has_cones else None
         self.dual = self.problem.dual_point(t[:, [index]], none, workspace=workspace)
-        self.n_iter, self.step, self.violation, self._exhausted = 0, 0.0, 0.0, self.gap <= 0.0
+        self.step: float | None = None
+        self.n_iter, self.violation, self._exhausted = 0, 0.0, self.gap <= 0.0
         self._candidates = solve(self.problem, blocks, self._limits, workspace)
 
     @property
@@ -149,7 +150,7 @@ def _whole(problem: ConvexProblem, outputs: list[_Output], most_steps: int) -> I
     return Iterate(
         weights=problem.weights(np.concatenate([output.blocks for output in outputs], axis=-3)),
         n_iter=min(max(output.n_iter for output in outputs), most_steps),
-        step=max(output.step for output in outputs),
+        step=max((output.step for output in outputs if output.step is not None), default=None),
         objective=sum(output.upper for output in outputs),
         dual=DualPoint(
             np.concatenate([output.dual.t for output in outputs], axis=1),

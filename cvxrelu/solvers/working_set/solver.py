@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 from cvxrelu._validation import FloatArray, Weights, check_integer, defines
 from cvxrelu.exceptions import SolverError
 from cvxrelu.losses.base import dual_term, offers_dual_term
@@ -17,24 +14,15 @@ from cvxrelu.penalties.base import PatternNorm
 from cvxrelu.penalties.group_norms import GroupL1
 from cvxrelu.penalties.registry import PENALTIES
 from cvxrelu.problems.base import ConvexProblem
-from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.dual_workspace import DualWorkspace
-from cvxrelu.problems.operators.gated_operator import GatedOperator
 from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.runtime.memory import require
-from cvxrelu.solvers.interface import Budget, Iterate, Limits, SolverResult
+from cvxrelu.solvers.interface import Iterate, Limits, SolverResult
 from cvxrelu.solvers.monitor import monitor
-from cvxrelu.solvers.screening import choose_patterns, gap_safe, pattern_norms
 from cvxrelu.solvers.working_set.data_products import DataProducts
-from cvxrelu.solvers.working_set.gated_newton import ProximalNewton
+from cvxrelu.solvers.working_set.gated_rounds import gated_candidates
 from cvxrelu.solvers.working_set.outputs import separate_candidates, separates_outputs
 from cvxrelu.solvers.working_set.relu_rounds import relu_candidates
-
-_SMALLEST = 20
-_GROWTH = 2.0
-_GAP_FRACTION = 0.3
-_FINAL_FRACTION = 0.5
-_WORTH_DROPPING = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +32,10 @@ class WorkingSet:
     Solves `ConvexGatedReLU` with lam > 0, the norms separable over patterns (group_l1, l1, nuclear) and every loss of
     the package. Each outer iteration prices all patterns with one masked product, drops those proved to be zero
     (gap-safe rule), and solves on the active ones and those with the largest dual constraint values to a fraction of
-    the gap. Products are computed in the precision of X.
+    the gap. Products are computed in the precision of X. With squared loss, group_l1 it first takes
+    block coordinate descent on a cached Gram matrix of at most 2,000 columns (32 MB), until Newton steps are predicted
+    to be faster. Its kernel is loaded from a cache, or compiled once Newton steps in its place have taken two seconds
+    in a process; until then, solutions may differ in their last digits.
 
     Solves `ConvexReLU` with group_l1 and the losses that are sums over entries (squared, Huber, logistic) by the same
     method with exact projections onto the cones, in float64. Each block keeps the active rows of its last projection,
@@ -54,12 +45,13 @@ class WorkingSet:
     If loss and penalty are sums over the outputs (squared, Huber, logistic; group_l1, l1), outputs are solved one by
     one, to gaps that add up to the tolerance of the whole.
 
-    Iterations are Newton steps; of outputs solved one by one, the largest number that one has taken.
+    Iterations are Newton steps, and cycles of block descent: five sweeps and an extrapolation; of outputs solved one by
+    one, the largest number that one has taken.
 
     Parameters
     ----------
     max_iter : int
-        Limit of Newton steps, if `cvxrelu.solve` is given none.
+        Limit of iterations, if `cvxrelu.solve` is given none.
 
     Examples
     --------
@@ -122,86 +114,4 @@ def _candidates(
     if isinstance(problem, ConvexReLU):
         return relu_candidates(problem, blocks, limits, workspace)
     penalty = cast(PatternNorm, problem.penalty)  # ensured by `check_problem`
-    return _gated_candidates(problem, penalty, blocks, limits, workspace, products)
-
-
-def _gated_candidates(
-    problem: ConvexProblem,
-    penalty: PatternNorm,
-    blocks: FloatArray,
-    limits: Limits,
-    workspace: DualWorkspace,
-    products: DataProducts,
-) -> Iterator[Iterate]:
-    """Yield the solution on each working set, until rounding stops progress."""
-    operator = problem.native_operator
-    prediction = operator.forward(blocks) if blocks.any() else np.zeros_like(problem.Y)
-    upper = problem.loss.value(prediction, problem.Y) + problem.lam * problem.penalty.value(blocks)
-    inner = ProximalNewton(problem, penalty, prediction, products)
-    workspace.remember(problem.operator, *problem.at_zero)
-    patterns = _Patterns(problem, penalty, operator, workspace)
-    started, exhausted = bool(blocks.any()), False
-    while True:
-        point = patterns.price(inner.t)
-        if started:
-            # Values from float32 products steer the method but are not reported.
-            exact = problem.X.dtype == np.float64
-            yield Iterate(
-                weights=blocks,
-                n_iter=inner.n_steps,
-                step=inner.sigma,
-                objective=upper if exact else None,
-                dual=point if exact else problem.dual_point(inner.t, workspace=workspace),
-            )
-        if exhausted:
-            return
-        started = True
-        gap = upper - point.value
-        patterns.drop(gap, blocks)
-        index, operator, Z = patterns.choose(blocks)
-        gap_tol = max(_GAP_FRACTION * gap, _FINAL_FRACTION * limits.tol * abs(upper))
-        u = np.ascontiguousarray(blocks[:, index])
-        solved, upper = inner.minimise(operator, index, u, Z, gap_tol, Budget.of(limits))
-        exhausted = inner.exhausted
-        blocks = np.zeros_like(blocks)
-        blocks[:, index] = solved
-
-
-class _Patterns:
-    """The patterns not yet screened out, and the results of their last pricing."""
-
-    def __init__(
-        self, problem: ConvexProblem, penalty: PatternNorm, operator: GatedOperator, workspace: DualWorkspace
-    ) -> None:
-        self.problem = problem
-        self._penalty = penalty
-        self._workspace = workspace
-        self._operator = operator
-        self._remaining = np.arange(len(problem.patterns))
-        self._norms = pattern_norms(problem)
-
-    def price(self, t: FloatArray) -> DualPoint:
-        """Return the best dual feasible multiple of t on the remaining patterns."""
-        problem = self.problem
-        self._Z = self._workspace.adjoint(self._operator, t)
-        self._constraint_values = self._penalty.pattern_dual_norm(self._Z)
-        largest = float(self._constraint_values.max())
-        self._scale = problem.loss.best_scale(t, problem.Y, problem.lam / largest if largest > 0.0 else np.inf)
-        point = self._scale * t
-        self._lower = -problem.loss.conjugate(point, problem.Y)
-        return DualPoint(point, None, self._lower)
-
-    def drop(self, gap: float, blocks: FloatArray) -> None:
-        """Drop patterns that the gap proves to be zero, if there are enough of them."""
-        zero = gap_safe(self.problem, self._scale * self._constraint_values, self._lower, gap, self._norms)
-        zero &= ~np.any(blocks[:, self._remaining], axis=(0, 2))
-        if zero.sum() > _WORTH_DROPPING * len(zero):
-            kept = np.flatnonzero(~zero)
-            self._remaining, self._norms = self._remaining[kept], self._norms[kept]
-            self._constraint_values = self._constraint_values[kept]
-            self._operator, self._Z = self._operator.take(kept), self._Z[:, kept]
-
-    def choose(self, blocks: FloatArray) -> tuple[NDArray[np.intp], GatedOperator, FloatArray]:
-        """Return the indices of the working set, A on it, and A't on it."""
-        chosen = choose_patterns(blocks[:, self._remaining], self._constraint_values, _SMALLEST, _GROWTH)
-        return self._remaining[chosen], self._operator.take(chosen), np.ascontiguousarray(self._Z[:, chosen])
+    return gated_candidates(problem, penalty, blocks, limits, workspace, products)

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import cvxrelu as cr
+from cvxrelu.numerics.group_lasso import descend
 from cvxrelu.solvers.interface import Limits
+from cvxrelu.solvers.working_set.block_descent import BlockDescent
 from cvxrelu.solvers.working_set.newton_systems import NewtonSystems
 from tests.helpers.cases import LOSSES, assert_agrees, assert_honest, make_problem
 from tests.helpers.clock import Clock
@@ -27,7 +29,7 @@ def test_history_is_monotone():
     assert list(lowers) == sorted(lowers)
     assert list(steps) == sorted(steps)
     assert steps[-1] == solution.n_iter
-    assert all(record.time > 0.0 and record.step > 0.0 for record in solution.history)
+    assert all(record.time > 0.0 and (record.step is None or record.step > 0.0) for record in solution.history)
     assert tuple(seen) == solution.history
 
 
@@ -105,10 +107,30 @@ def test_ctrl_c_during_a_newton_step(monkeypatch):
         return direction(self, step)
 
     monkeypatch.setattr(NewtonSystems, "direction", interrupted)
+    monkeypatch.setattr(BlockDescent, "supports", lambda problem: False)
     problem = hard_problem()
     with pytest.warns(cr.ConvergenceWarning, match="Ctrl-C"):
         solution = cr.solve(problem, "WorkingSet", tol=1e-12)
     assert solution.status == "interrupted"
+    assert_honest(problem, solution, 1e-12)
+
+
+def test_ctrl_c_during_block_descent(monkeypatch):
+    descend.compile()
+    minimise, calls = BlockDescent.minimise, []
+
+    def interrupted(self, gap_tol, budget):
+        calls.append(gap_tol)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return minimise(self, gap_tol, budget)
+
+    monkeypatch.setattr(BlockDescent, "minimise", interrupted)
+    problem = many_patterns(ratio=0.1)
+    with pytest.warns(cr.ConvergenceWarning, match="Ctrl-C"):
+        solution = cr.solve(problem, "WorkingSet", tol=1e-12)
+    assert solution.status == "interrupted"
+    assert solution.certificate.rel_gap < 0.5
     assert_honest(problem, solution, 1e-12)
 
 

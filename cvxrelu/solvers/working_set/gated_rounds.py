@@ -1,0 +1,192 @@
+"""Working sets of patterns for C-GReLU: rounds of pricing all patterns and solving on a few."""
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cvxrelu._validation import FloatArray
+from cvxrelu.numerics.group_lasso import descend
+from cvxrelu.penalties.base import PatternNorm
+from cvxrelu.problems.base import ConvexProblem
+from cvxrelu.problems.dual import DualPoint
+from cvxrelu.problems.dual_workspace import DualWorkspace
+from cvxrelu.problems.operators.gated_operator import GatedOperator
+from cvxrelu.runtime.compilation import Savings
+from cvxrelu.solvers.interface import Budget, Iterate, Limits
+from cvxrelu.solvers.screening import choose_patterns, gap_safe, pattern_norms
+from cvxrelu.solvers.working_set.block_descent import SAVINGS, BlockDescent
+from cvxrelu.solvers.working_set.data_products import DataProducts
+from cvxrelu.solvers.working_set.gated_newton import ProximalNewton
+
+_SMALLEST = 20
+_GROWTH = 2.0
+_GAP_FRACTION = 0.3
+_FINAL_FRACTION = 0.5
+_WORTH_DROPPING = 0.1
+_FEWEST_NEW = 10
+_DESCENT_FRACTION = 0.03
+_PROGRESS = 0.5
+
+
+def gated_candidates(
+    problem: ConvexProblem,
+    penalty: PatternNorm,
+    blocks: FloatArray,
+    limits: Limits,
+    workspace: DualWorkspace,
+    products: DataProducts,
+) -> Iterator[Iterate]:
+    """Yield the solution on each working set, until rounding stops progress: by block descent, then by Newton steps.
+
+    Parameters
+    ----------
+    problem : ConvexProblem
+        C-GReLU problem.
+    penalty : PatternNorm
+        Its penalty.
+    blocks : ndarray of shape (c, P, d)
+        Initial weights.
+    limits : Limits
+        Stopping criteria.
+    workspace : DualWorkspace
+        Dual state on the whole problem.
+    products : DataProducts
+        Products of the data.
+    """
+    rounds, savings = _Rounds(problem, penalty, blocks, limits, workspace), None
+    if BlockDescent.supports(problem):
+        if descend.is_ready():
+            yield from rounds.descend()
+        else:
+            savings = SAVINGS
+    yield from rounds.newton(products, savings)
+
+
+class _Rounds:
+    """The weights, and the patterns that may be active."""
+
+    def __init__(
+        self, problem: ConvexProblem, penalty: PatternNorm, blocks: FloatArray, limits: Limits, workspace: DualWorkspace
+    ) -> None:
+        self._problem, self._penalty, self._limits, self._workspace = problem, penalty, limits, workspace
+        self._pending = bool(blocks.any())  # whether the weights are to be yielded: not if they are zero
+        self._set(blocks)
+        self._n_iter = 0
+        workspace.remember(problem.operator, *problem.at_zero)
+        self._patterns = _Patterns(problem, penalty, workspace)
+
+    def _set(self, blocks: FloatArray) -> None:
+        """Take weights, with their prediction and objective."""
+        problem = self._problem
+        self._blocks = blocks
+        self._prediction = problem.native_operator.forward(blocks) if blocks.any() else np.zeros_like(problem.Y)
+        self._upper = problem.loss.value(self._prediction, problem.Y) + problem.lam * self._penalty.value(blocks)
+
+    def _yield(self, t: FloatArray, point: DualPoint, step: float | None) -> Iterator[Iterate]:
+        """Yield the weights if they are new."""
+        if not self._pending:
+            return
+        self._pending = False
+        # Values from float32 products steer the method but are not reported.
+        exact = self._problem.X.dtype == np.float64
+        yield Iterate(
+            weights=self._blocks,
+            n_iter=self._n_iter,
+            step=step,
+            objective=self._upper if exact else None,
+            dual=point if exact else self._problem.dual_point(t, workspace=self._workspace),
+        )
+
+    def descend(self) -> Iterator[Iterate]:
+        """Yield solutions by block descent, until Newton steps are predicted to be faster."""
+        problem, limits, patterns = self._problem, self._limits, self._patterns
+        descent, gap = BlockDescent(problem), np.inf
+        new = np.flatnonzero(self._blocks[0].any(axis=1))
+        while True:
+            t = problem.loss.gradient(self._prediction, problem.Y)
+            point = patterns.price(t)
+            yield from self._yield(t, point, None)
+            previous, gap = gap, self._upper - point.value
+            new = np.union1d(new, patterns.violating(descent.ids, max(_FEWEST_NEW, descent.n_active)))
+            slow = len(new) == 0 and gap > _PROGRESS * previous
+            if slow or not descent.pays(len(new)):
+                return
+            descent.add(new, self._blocks[0, new])
+            gap_tol = max(_DESCENT_FRACTION * gap, _FINAL_FRACTION * limits.tol * abs(self._upper))
+            finished = descent.minimise(gap_tol, Budget.of(limits))
+            blocks = np.zeros_like(self._blocks)
+            blocks[0, descent.ids] = descent.weights
+            self._set(blocks)
+            self._n_iter, self._pending, new = descent.n_cycles, True, new[:0]
+            if not finished:
+                return
+
+    def newton(self, products: DataProducts, savings: Savings | None) -> Iterator[Iterate]:
+        """Yield solutions by Newton steps, until rounding stops progress; count their time."""
+        limits, patterns = self._limits, self._patterns
+        inner = ProximalNewton(self._problem, self._penalty, self._prediction, products, self._n_iter)
+        while True:
+            point = patterns.price(inner.t)
+            yield from self._yield(inner.t, point, inner.sigma)
+            if inner.exhausted:
+                return
+            gap = self._upper - point.value
+            patterns.drop(gap, self._blocks)
+            index, operator, Z = patterns.choose(self._blocks)
+            gap_tol = max(_GAP_FRACTION * gap, _FINAL_FRACTION * limits.tol * abs(self._upper))
+            u = np.ascontiguousarray(self._blocks[:, index])
+            started = time.thread_time()
+            solved, self._upper = inner.minimise(operator, index, u, Z, gap_tol, Budget.of(limits))
+            if savings is not None:
+                savings.add(time.thread_time() - started)
+            self._blocks = np.zeros_like(self._blocks)
+            self._blocks[:, index] = solved
+            self._n_iter, self._pending = inner.n_steps, True
+
+
+class _Patterns:
+    """The patterns not yet screened out, and the results of their last pricing."""
+
+    def __init__(self, problem: ConvexProblem, penalty: PatternNorm, workspace: DualWorkspace) -> None:
+        self.problem = problem
+        self._penalty = penalty
+        self._workspace = workspace
+        self._operator = problem.native_operator
+        self._remaining = np.arange(len(problem.patterns))
+        self._norms: FloatArray | None = None
+
+    def price(self, t: FloatArray) -> DualPoint:
+        """Return the best dual feasible multiple of t on the remaining patterns."""
+        problem = self.problem
+        self._Z = self._workspace.adjoint(self._operator, t)
+        self._constraint_values = self._penalty.pattern_dual_norm(self._Z)
+        largest = float(self._constraint_values.max())
+        self._scale = problem.loss.best_scale(t, problem.Y, problem.lam / largest if largest > 0.0 else np.inf)
+        point = self._scale * t
+        self._lower = -problem.loss.conjugate(point, problem.Y)
+        return DualPoint(point, None, self._lower)
+
+    def drop(self, gap: float, blocks: FloatArray) -> None:
+        """Drop patterns that the gap proves to be zero, if there are enough of them."""
+        if self._norms is None:
+            self._norms = pattern_norms(self.problem)
+        zero = gap_safe(self.problem, self._scale * self._constraint_values, self._lower, gap, self._norms)
+        zero &= ~np.any(blocks[:, self._remaining], axis=(0, 2))
+        if zero.sum() > _WORTH_DROPPING * len(zero):
+            kept = np.flatnonzero(~zero)
+            self._remaining, self._norms = self._remaining[kept], self._norms[kept]
+            self._constraint_values = self._constraint_values[kept]
+            self._operator, self._Z = self._operator.take(kept), self._Z[:, kept]
+
+    def violating(self, known: NDArray[np.intp], limit: int) -> NDArray[np.intp]:
+        """Return the patterns with the largest dual constraint values above lam that are not in ``known``."""
+        above = np.flatnonzero(self._constraint_values > self.problem.lam)
+        above = above[~np.isin(self._remaining[above], known)]
+        return self._remaining[above[np.argsort(-self._constraint_values[above], kind="stable")[:limit]]]
+
+    def choose(self, blocks: FloatArray) -> tuple[NDArray[np.intp], GatedOperator, FloatArray]:
+        """Return the indices of the working set, A on it, and A't on it."""
+        chosen = choose_patterns(blocks[:, self._remaining], self._constraint_values, _SMALLEST, _GROWTH)
+        return self._remaining[chosen], self._operator.take(chosen), np.ascontiguousarray(self._Z[:, chosen])

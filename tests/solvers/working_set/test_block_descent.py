@@ -1,0 +1,206 @@
+"""Block descent in WorkingSet: its Gram matrix, agreement with Newton steps, and the change to them."""
+
+import numpy as np
+import pytest
+
+import cvxrelu as cr
+from cvxrelu.numerics.group_lasso import descend
+from cvxrelu.solvers.interface import Budget
+from cvxrelu.solvers.working_set import block_descent
+from cvxrelu.solvers.working_set.block_descent import SAVINGS, BlockDescent
+from tests.helpers.cases import assert_agrees, make_problem
+from tests.helpers.working_sets import TOL, many_patterns, solve
+
+SHAPES = ["tall", "wide", "collinear", "doubled"]
+
+
+@pytest.fixture(autouse=True)
+def compiled():
+    descend.compile()
+
+
+@pytest.fixture
+def newton(monkeypatch):
+    """Return a function that solves by Newton steps alone."""
+
+    def run(problem, **options):
+        with monkeypatch.context() as patch:
+            patch.setattr(BlockDescent, "supports", staticmethod(lambda problem: False))
+            return solve(problem, **options)
+
+    return run
+
+
+@pytest.fixture
+def changes(monkeypatch):
+    """Record whether each round of block descent pays."""
+    calls = []
+    pays = BlockDescent.pays
+    monkeypatch.setattr(BlockDescent, "pays", lambda self, n_new: calls.append(pays(self, n_new)) or calls[-1])
+    return calls
+
+
+def explicit(problem, ids):
+    """Return the expanded matrix (n, k d) of some patterns."""
+    D = np.asarray(problem.patterns.D)[:, ids]
+    return (D[:, :, None] * problem.X[:, None, :]).reshape(problem.n, -1)
+
+
+# The Gram matrix
+
+
+@pytest.mark.parametrize("chunk", [1, 2**18])
+@pytest.mark.parametrize("shape", [*SHAPES, "long"])
+def test_the_gram_matrix_grows(shape, chunk, monkeypatch):
+    monkeypatch.setattr(block_descent, "_CHUNK", chunk)
+    problem = many_patterns(n_gates=12) if shape == "long" else make_problem("gated", shape=shape, n_gates=12)
+    descent = BlockDescent(problem)
+    order = np.random.default_rng(0).permutation(len(problem.patterns))
+    for new in (order[:2], order[:0], order[2:3], order[3:]):
+        descent.add(new, np.ones((len(new), problem.d)))
+    B = explicit(problem, order)
+    np.testing.assert_array_equal(descent.ids, order)
+    np.testing.assert_allclose(descent._gram, B.T @ B, atol=1e-12 * np.abs(B.T @ B).max())
+    np.testing.assert_allclose(descent._linear, B.T @ problem.Y[:, 0], atol=1e-11)
+    d = problem.d
+    for i, bound in enumerate(descent._lipschitz):
+        block = slice(i * d, (i + 1) * d)
+        largest = np.linalg.eigvalsh(B[:, block].T @ B[:, block])[-1]
+        assert largest * (1 - 1e-12) <= bound <= max(d**0.125 * largest * (1 + 1e-12), 1e-100)
+
+
+def test_zero_patterns_have_positive_bounds():
+    problem = make_problem("gated")
+    patterns = cr.ActivationPatterns(np.column_stack([problem.patterns.D, np.zeros(problem.n, dtype=bool)]))
+    problem = cr.ConvexGatedReLU(problem.X, problem.y, patterns, lam=problem.lam)
+    descent = BlockDescent(problem)
+    descent.add(np.array([len(patterns) - 1]), np.zeros((1, problem.d)))
+    assert descent._lipschitz[0] > 0.0
+    assert solve(problem, tol=1e-8).status == "optimal"
+
+
+def test_memory_is_bounded(changes):
+    """Ten patterns of 300 features are more than 2,000 columns."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 300))
+    problem = cr.ConvexGatedReLU(X, X[:, 0] + X[:, 1], cr.sample_patterns(X, 30, seed=0))
+    assert solve(problem.with_lam(0.5 * problem.lam_max()), tol=1e-4).status == "optimal"
+    assert changes == [False]
+
+
+# Agreement with Newton steps and Clarabel
+
+
+@pytest.mark.parametrize("ratio", [0.95, 0.3, 0.1, 0.03, 1e-3])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_agrees_from_near_lam_max_to_near_zero(shape, ratio, newton):
+    problem = make_problem("gated", shape=shape, ratio=ratio, n_gates=12)
+    solution, other = solve(problem, tol=TOL), newton(problem, tol=TOL)
+    assert_agrees(problem, solution, TOL)
+    assert max(solution.lower, other.lower) <= min(solution.objective, other.objective)
+
+
+@pytest.mark.parametrize("scales", [(1e-8, 1.0), (1e8, 1.0), (1e-3, 1.0, 1e3)])
+@pytest.mark.parametrize("ratio", [0.3, 0.01])
+def test_agrees_on_badly_scaled_columns(scales, ratio, newton):
+    problem = make_problem("gated", shape="tall", ratio=ratio, columns=scales, n_gates=12)
+    solution, other = solve(problem, tol=1e-6), newton(problem, tol=1e-6)
+    assert solution.status == other.status == "optimal"
+    assert max(solution.lower, other.lower) <= min(solution.objective, other.objective)
+
+
+@pytest.mark.parametrize("size", [1e-8, 1e8])
+def test_agrees_for_small_and_large_targets(size):
+    problem = many_patterns(ratio=0.1)
+    scaled = cr.ConvexGatedReLU(problem.X, size * problem.y, problem.patterns, size * problem.lam)
+    solution, other = solve(problem, tol=1e-8), solve(scaled, tol=1e-8)
+    assert other.status == "optimal"
+    assert other.objective == pytest.approx(size**2 * solution.objective, rel=2e-8)
+
+
+def test_duplicate_patterns_and_columns(newton):
+    problem = many_patterns(ratio=0.1, n_gates=40)
+    D = np.repeat(np.asarray(problem.patterns.D), 2, axis=1)
+    X = np.column_stack([problem.X, problem.X[:, 0], np.zeros(problem.n)])
+    doubled = cr.ConvexGatedReLU(X, problem.y, cr.ActivationPatterns(D), lam=problem.lam)
+    assert_agrees(doubled, solve(doubled, tol=TOL), TOL)
+
+
+def test_exact_fits_are_found():
+    """With fewer rows than columns the fit is exact in the limit, and the gap cancels in the Gram matrix."""
+    problem = make_problem("gated", shape="wide", ratio=1e-7, n_gates=30)
+    assert_agrees(problem, solve(problem, tol=1e-6), 1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_float32_data_and_warm_starts(dtype):
+    problem = many_patterns(dtype=dtype, ratio=0.2)
+    solution = solve(problem, tol=1e-5)
+    assert solution.status == "optimal"
+    again = solve(problem.with_lam(0.9 * problem.lam), tol=1e-5, start=solution.weights)
+    assert again.status == "optimal"
+    assert again.n_iter <= solution.n_iter + 5
+
+
+# Stopping, and the change to Newton steps
+
+
+@pytest.mark.parametrize("tol", [1e-2, 1e-4, 1e-6, 1e-8])
+def test_it_stops_where_asked(tol):
+    """The gap is at most tol, and no sweep more than needed has made it far smaller."""
+    problem = many_patterns(ratio=0.2)
+    solution = solve(problem, tol=tol)
+    assert 0.003 * tol < solution.certificate.rel_gap <= tol
+
+
+def test_few_active_patterns_are_left_to_descent(changes):
+    problem = many_patterns(ratio=0.3)
+    assert solve(problem, tol=1e-6).status == "optimal"
+    assert changes
+    assert all(changes)
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 3])
+def test_newton_steps_continue_from_its_weights(rounds, monkeypatch):
+    problem = many_patterns(ratio=0.1)
+    calls = []
+    monkeypatch.setattr(BlockDescent, "pays", lambda self, n_new: calls.append(1) or len(calls) <= rounds)
+    solution = solve(problem, tol=TOL)
+    assert_agrees(problem, solution, TOL)
+    assert len(calls) == rounds + 1
+    counts, objectives = zip(*((record.n_iter, record.objective) for record in solution.history), strict=True)
+    assert list(counts) == sorted(set(counts))
+    assert list(objectives) == sorted(objectives, reverse=True)
+
+
+def test_slow_descent_ends_early():
+    problem = make_problem("gated", shape="wide", ratio=1e-5, n_gates=12)
+    descent = BlockDescent(problem)
+    descent.add(np.arange(len(problem.patterns)), np.zeros((len(problem.patterns), problem.d)))
+    assert not descent.minimise(1e-12, Budget(steps=10_000, expired=lambda: False))
+    assert descent.n_cycles <= 30
+
+
+def test_limits_are_kept():
+    problem = many_patterns(ratio=0.1)
+    solution = solve(problem, solver=cr.WorkingSet(max_iter=3), tol=1e-12)
+    assert solution.status == "max_iter"
+    assert solution.n_iter == 3
+    assert solve(problem, tol=1e-12, time_limit=1e-9).status == "time_limit"
+
+
+def test_newton_steps_stand_in_for_an_uncompiled_kernel(monkeypatch):
+    """Their time is counted, and the kernel is compiled once they have taken as long as that takes."""
+    problem, compiled = many_patterns(ratio=0.1), []
+    monkeypatch.setattr(descend, "_compiled", None)
+    monkeypatch.setattr(descend, "_looked_up", True)
+    monkeypatch.setattr(descend, "compile", lambda: compiled.append(1))
+    monkeypatch.setattr(SAVINGS, "_seconds", 0.0)
+    assert_agrees(problem, cr.solve(problem, "WorkingSet", tol=TOL), TOL)
+    assert SAVINGS._seconds > 0.0
+    assert compiled == []
+    monkeypatch.setattr(SAVINGS, "_seconds", 2.0)
+    cr.solve(problem, "WorkingSet", tol=TOL, time_limit=60.0)  # which the compilation might exceed
+    assert compiled == []
+    cr.solve(problem, "WorkingSet", tol=TOL)
+    assert compiled == [1]
