@@ -1,11 +1,15 @@
-"""Block coordinate descent for C-GReLU with squared loss, group_l1 and one output, on a cached Gram matrix.
+"""Block coordinate descent for C-GReLU with group_l1 and one output, on a cached Gram matrix.
 
 The blocks X'(D_i o D_j)X of the working set are computed once and kept while it grows, so that sweeps over the blocks
 cost nothing of size n; see `cvxrelu.numerics.group_lasso`. While few patterns are active this is several times faster
 than Newton steps; with many active ones the Gram matrix is costly and sweeps converge slowly.
+
+The squared loss is minimised itself. Other losses are majorised at the predictions by the squared loss with their
+largest curvature, so that the Gram matrix stays the same; every fifth majorant is followed by an extrapolation.
 """
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,14 +27,18 @@ from cvxrelu.solvers.interface import Budget
 _MOST_COLUMNS = 2000
 _CHUNK = 2**18
 _LEAST_ROWS = 64
-# Cost model, in operations of a large matrix product: those of a sweep and of a Gram matrix take longer, a Newton step
-# has a fixed cost, and both methods are given typical numbers of steps.
-_SWEEP, _GRAM, _NEWTON_STEP = 6.0, 1.5, 6e7
-_CYCLES, _NEWTON_STEPS = 20, 12
+_RIDGE = 1e-10
+_CHECK = 10  # cycles between two estimates of the rate
+_INNER_FRACTION, _INNER_CYCLES = 0.03, 20  # of a majorant
 _ACTIVE, _ACTIVE_POWER = 4.0, 0.7  # active patterns by lam_max / lam, on the data sets of the race
 _SPARE = 1.5  # patterns of the working set for each active one
-_MOST_CYCLES = 100  # of a round
-_CHECK = 10  # cycles between two estimates of the rate
+# Cost model, in operations of a large matrix product: factors by which others take longer, fixed costs of a majorant
+# and of a Newton step, and typical numbers of cycles, of periods (see `_period`) and of Newton steps. The number of
+# majorants grows with lam_max / lam, as the curvature spreads.
+_SWEEP, _GRAM, _PRODUCT = 6.0, 1.5, 3.0
+_MAJORANT, _NEWTON_STEP = 2e7, 6e7
+_CYCLES_OF_MAJORANT, _SWEEP_PERIODS, _MAJORANT_POWER, _NEWTON_STEPS = 3, 2.0, 0.75, 12
+_MOST_PERIODS = 10
 
 SAVINGS = Savings(descend)  # of Newton steps in its place
 
@@ -56,25 +64,27 @@ class BlockDescent:
     def __init__(self, problem: ConvexProblem) -> None:
         self._X, self._D = problem.operator.X, problem.patterns.D
         self._n, self._d = problem.n, problem.d
+        self._problem = problem
         d = self._d
-        y = problem.Y[:, 0]
-        self._square = float(y @ y)
-        self._threshold = self._n * problem.lam
-        self._at_zero = problem.at_zero[1][0]
+        self._quadratic = type(problem.loss) is Squared
+        self._curvature = self._n * problem.loss.smoothness(self._n)
         self.ids = np.zeros(0, dtype=np.intp)
-        self.u, self._linear, self._lipschitz = np.zeros(0), np.zeros(0), np.zeros(0)
+        self.u: FloatArray = np.zeros(0)
+        self._lipschitz = np.zeros(0)
         self._gram = np.zeros((0, 0))
         self._triangle = np.triu_indices(d)
         self._place = np.zeros((d, d), dtype=np.intp)  # of entries in the upper triangle
         self._place[self._triangle] = np.arange(len(self._triangle[0]))
         self._place = np.maximum(self._place, self._place.T)
-        self._expected = min(_ACTIVE * (problem.lam_max() / problem.lam) ** _ACTIVE_POWER, len(problem.patterns))
+        ratio = problem.lam_max() / problem.lam
+        self._expected = min(_ACTIVE * ratio**_ACTIVE_POWER, len(problem.patterns))
+        self._periods = _SWEEP_PERIODS if self._quadratic else ratio**_MAJORANT_POWER
         self.n_cycles = 0
 
     @staticmethod
     def supports(problem: ConvexProblem) -> bool:
         """Return whether a problem is of the kind that it solves."""
-        return type(problem.loss) is Squared and type(problem.penalty) is GroupL1 and problem.n_outputs == 1
+        return type(problem.penalty) is GroupL1 and problem.n_outputs == 1
 
     @property
     def weights(self) -> FloatArray:
@@ -96,12 +106,20 @@ class BlockDescent:
         active = max(self.n_active, self._expected)
         k = max(known + n_new, min(_SPARE * active, self._D.shape[1]))
         gram = _GRAM * n * d * (d + 1.0) * 0.5 * (k**2 - known**2)
-        work = gram + _SWEEP * _CYCLES * self._cycle(k, active)
+        work = gram + self._periods * self._period(k, active)
         return bool(k * d <= _MOST_COLUMNS and work <= self._newton(active))
 
     def _cycle(self, k: float, active: float) -> float:
         """Return the operations of a cycle with k patterns."""
         return 2.0 * SWEEPS * max(active, 1.0) * self._d * k * self._d
+
+    def _period(self, k: float, active: float) -> float:
+        """Return the operations of ten cycles, or of five majorants."""
+        sweeps = _SWEEP * self._cycle(k, active)
+        if self._quadratic:
+            return _CHECK * sweeps
+        products = 4.0 * self._n * (k + active) * self._d
+        return SWEEPS * (_CYCLES_OF_MAJORANT * sweeps + _PRODUCT * products + _MAJORANT)
 
     def _newton(self, active: float) -> float:
         """Return the operations of Newton steps, in the rows or in the columns."""
@@ -113,7 +131,6 @@ class BlockDescent:
         known, k, d = len(self.ids), len(self.ids) + len(new), self._d
         self.ids = np.concatenate([self.ids, new])
         self.u = np.concatenate([self.u, weights.ravel()])
-        self._linear = np.concatenate([self._linear, -self._n * self._at_zero[new].ravel()])
         gram = np.empty((k, d, k, d))
         gram[:known, :, :known] = self._gram.reshape(known, d, known, d)
         first, second = (index[known * (known + 1) // 2 :] for index in np.tril_indices(k)[::-1])
@@ -126,6 +143,7 @@ class BlockDescent:
             powers = powers @ powers
         bounds = np.sqrt(np.einsum("kij,kij->k", powers, powers)) ** 0.25  # of the largest eigenvalues
         self._lipschitz = np.concatenate([self._lipschitz, np.maximum(bounds, TINY)])
+        self._work = scratch(k, d)
 
     def _products(self, first: NDArray[np.intp], second: NDArray[np.intp]) -> FloatArray:
         """Return the upper triangles of X'(D_i o D_j)X for pairs of patterns: (pairs, d (d + 1) / 2)."""
@@ -140,36 +158,97 @@ class BlockDescent:
         return products
 
     def minimise(self, gap_tol: float, budget: Budget) -> bool:
-        """Sweep until the duality gap on the working set is at most ``gap_tol``, or the budget is exhausted.
+        """Descend until the duality gap on the working set is at most ``gap_tol``, or the budget is exhausted.
 
         Returns
         -------
         bool
             False if the gap decreases too slowly: this is predicted to take more work than Newton steps.
         """
-        k, target = len(self.ids), self._n * gap_tol
-        work, state, product = scratch(k, self._d), np.empty(3), np.empty(k * self._d)
-        left = min(_MOST_CYCLES, self._newton(self.n_active) / (_SWEEP * self._cycle(k, self.n_active)))
-        gap = np.inf
-        while True:
-            descend(
-                self._gram,
-                self._linear,
-                self._lipschitz,
-                self._square,
-                self._threshold,
-                target,
-                min(_CHECK, budget.steps - self.n_cycles),
-                self.u,
-                product,
-                *work,
-                state,
-            )
-            previous, gap = gap, state[1]
-            self.n_cycles += int(state[2])
-            left -= state[2]
-            if gap <= target or budget.spent(self.n_cycles):
+        active = self.n_active
+        left = min(_MOST_PERIODS, self._newton(active) / self._period(len(self.ids), active))
+        previous = np.inf
+        for gap in self._sweeps(gap_tol, budget) if self._quadratic else self._majorants(gap_tol, budget):
+            if gap <= gap_tol or budget.spent(self.n_cycles):
                 return True
-            decrease = math.log(previous / gap) if gap < previous else 0.0  # in the last ten cycles
-            if target <= 0.0 or _CHECK * math.log(gap / target) > decrease * left:
-                return False
+            left -= 1.0
+            decrease = math.log(previous / gap) if gap < previous else 0.0
+            if left <= 0.0 or gap_tol <= 0.0 or math.log(gap / gap_tol) > decrease * left:
+                break
+            previous = gap
+        return False
+
+    def _sweeps(self, gap_tol: float, budget: Budget) -> Iterator[float]:
+        """Minimise the squared loss; yield the gap after every ten cycles and at the end."""
+        linear = -self._n * self._problem.at_zero[1][0, self.ids].ravel()
+        product = np.empty_like(self.u)
+        while True:
+            yield self._descend(linear, self._problem.Y, gap_tol, min(_CHECK, budget.steps - self.n_cycles), product)
+
+    def _majorants(self, gap_tol: float, budget: Budget) -> Iterator[float]:
+        """Minimise majorants of the loss; yield the gap after every five and at the end."""
+        problem, operator = self._problem, self._problem.operator.take(self.ids)
+        step = 1.0 / problem.loss.smoothness(self._n)
+        product = self._gram @ self.u
+        f = operator.forward(self.weights[None])
+        while True:
+            history: list[tuple[FloatArray, FloatArray]] = [(self.u.copy(), f)]
+            for _ in range(SWEEPS):
+                t = problem.loss.gradient(f, problem.Y)
+                Z = operator.adjoint(t)
+                gap = self._objective(self.u, f) - self._dual_value(t, Z)
+                if gap <= gap_tol or budget.spent(self.n_cycles):
+                    break
+                linear, cycles = product - step * Z.ravel(), min(_INNER_CYCLES, budget.steps - self.n_cycles)
+                self._descend(linear, f - step * t, _INNER_FRACTION * gap, cycles, product)
+                f = operator.forward(self.weights[None])
+                history.append((self.u.copy(), f))
+            else:
+                u, further = _extrapolated(history)
+                if self._objective(u, further) < self._objective(self.u, f):
+                    self.u, f = u, further
+                    product = self._gram @ u
+            yield gap
+
+    def _objective(self, u: FloatArray, f: FloatArray) -> float:
+        problem = self._problem
+        return problem.loss.value(f, problem.Y) + problem.lam * GroupL1().value(u.reshape(1, -1, self._d))
+
+    def _dual_value(self, t: FloatArray, Z: FloatArray) -> float:
+        """Return the dual objective at the best multiple of t that is feasible for A't = Z (1, k, d)."""
+        problem = self._problem
+        largest = float(GroupL1().dual_norm(Z))
+        scale = problem.loss.best_scale(t, problem.Y, problem.lam / largest if largest > 0.0 else np.inf)
+        return -problem.loss.conjugate(scale * t, problem.Y)
+
+    def _descend(self, linear: FloatArray, y: FloatArray, gap_tol: float, cycles: int, product: FloatArray) -> float:
+        """Sweep for the targets y (n, 1), with B'y = ``linear``; return the gap, and write G u to ``product``."""
+        unit = self._n / self._curvature  # the kernel's objective is this many times that of the problem
+        state = np.empty(3)
+        descend(
+            self._gram,
+            linear,
+            self._lipschitz,
+            float(np.vdot(y, y)),
+            unit * self._problem.lam,
+            unit * gap_tol,
+            cycles,
+            self.u,
+            product,
+            *self._work,
+            state,
+        )
+        self.n_cycles += int(state[2])
+        return float(state[1] / unit)
+
+
+def _extrapolated(history: list[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, FloatArray]:
+    """Return the combination of weights and predictions whose last steps combine to the shortest."""
+    points = np.array([u for u, _ in history])
+    steps = np.diff(points, axis=0)
+    products = steps @ steps.T
+    products[np.diag_indices(len(steps))] += _RIDGE * np.trace(products) + TINY
+    weights = np.linalg.solve(products, np.ones(len(steps)))
+    weights /= weights.sum()
+    predictions: FloatArray = np.tensordot(weights, np.array([f for _, f in history[1:]]), axes=1)
+    return weights @ points[1:], predictions
