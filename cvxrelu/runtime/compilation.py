@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvxrelu.runtime.lazy_imports import machine_code, numba_kernels
+from cvxrelu.runtime.threads import warn
 
 _LOCK = threading.RLock()
 _SCALARS = {"float64": "d", "int64": "q"}
@@ -124,6 +125,7 @@ class Savings:
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self._seconds = 0.0
+        self._failed = False
 
     def add(self, seconds: float) -> None:
         """Count CPU seconds."""
@@ -131,9 +133,20 @@ class Savings:
             self._seconds += seconds
 
     def spend(self) -> None:
-        """Compile the kernel if that pays."""
-        if self._seconds >= _COMPILATION and not _numba_disabled():
+        """Compile the kernel if that pays.
+
+        Warns
+        -----
+        RuntimeWarning
+            Once, if it fails to compile; callers go on without it.
+        """
+        if self._seconds < _COMPILATION or self._failed or _numba_disabled():
+            return
+        try:
             self._kernel.compile()
+        except Exception as error:
+            self._failed = True
+            warn(f"{self._kernel.function.__name__} is not used, as it fails to compile: {error}", RuntimeWarning, 2)
 
 
 def kernel(signature: str | None = None) -> Callable[[Callable[..., Any]], Kernel]:

@@ -92,8 +92,9 @@ def test_memory_is_bounded(changes):
 
 @pytest.mark.parametrize("ratio", [0.95, 0.3, 0.1, 0.03, 1e-3])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_agrees_from_near_lam_max_to_near_zero(shape, ratio, newton):
-    problem = make_problem("gated", shape=shape, ratio=ratio, n_gates=12)
+@pytest.mark.parametrize("loss", ["squared", "logistic", "huber"])
+def test_agrees_from_near_lam_max_to_near_zero(loss, shape, ratio, newton):
+    problem = make_problem("gated", loss, shape=shape, ratio=ratio, n_gates=12)
     solution, other = solve(problem, tol=TOL), newton(problem, tol=TOL)
     assert_agrees(problem, solution, TOL)
     assert max(solution.lower, other.lower) <= min(solution.objective, other.objective)
@@ -145,15 +146,17 @@ def test_float32_data_and_warm_starts(dtype):
 
 
 @pytest.mark.parametrize("tol", [1e-2, 1e-4, 1e-6, 1e-8])
-def test_it_stops_where_asked(tol):
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+def test_it_stops_where_asked(loss, tol):
     """The gap is at most tol, and no sweep more than needed has made it far smaller."""
-    problem = many_patterns(ratio=0.2)
+    problem = many_patterns(loss, ratio=0.2)
     solution = solve(problem, tol=tol)
     assert 0.003 * tol < solution.certificate.rel_gap <= tol
 
 
-def test_few_active_patterns_are_left_to_descent(changes):
-    problem = many_patterns(ratio=0.3)
+@pytest.mark.parametrize("loss", ["squared", "logistic", "huber"])
+def test_few_active_patterns_are_left_to_descent(loss, changes):
+    problem = many_patterns(loss, ratio=0.3)
     assert solve(problem, tol=1e-6).status == "optimal"
     assert changes
     assert all(changes)
@@ -203,3 +206,19 @@ def test_newton_steps_stand_in_for_an_uncompiled_kernel(monkeypatch):
     assert compiled == []
     cr.solve(problem, "WorkingSet", tol=TOL)
     assert compiled == [1]
+
+
+def test_a_kernel_that_fails_to_compile_is_left_alone(monkeypatch):
+    def fail():
+        raise RuntimeError("no compiler")
+
+    problem = many_patterns(ratio=0.1)
+    monkeypatch.setattr(descend, "_compiled", None)
+    monkeypatch.setattr(descend, "_looked_up", True)
+    monkeypatch.setattr(descend, "compile", fail)
+    monkeypatch.setattr(SAVINGS, "_seconds", 2.0)
+    monkeypatch.setattr(SAVINGS, "_failed", False)
+    with pytest.warns(RuntimeWarning, match="no compiler"):
+        solution = cr.solve(problem, "WorkingSet", tol=TOL)
+    assert solution.status == "optimal"
+    assert cr.solve(problem, "WorkingSet", tol=TOL).status == "optimal"  # without a second warning
