@@ -6,6 +6,7 @@ import cvxrelu as cr
 from cvxrelu.certificates import certificate as certificates
 from cvxrelu.problems import cvxpy_backends as backends
 from cvxrelu.solvers.interface import SolverResult
+from cvxrelu.solvers.working_set.block_descent import BlockDescent
 from cvxrelu.solvers.working_set.newton_systems import NewtonSystems
 from tests.helpers.cases import make_problem
 from tests.helpers.plans import plan_of, without_gradients
@@ -23,6 +24,7 @@ def test_failure_keeps_the_best_point(monkeypatch):
         return direction(self, step)
 
     monkeypatch.setattr(NewtonSystems, "direction", fail_late)
+    monkeypatch.setattr(BlockDescent, "supports", lambda problem: False)
     with pytest.warns(cr.ConvergenceWarning, match="The solver failed"):
         solution = cr.solve(problem, "WorkingSet", tol=1e-12)
     assert solution.status == "failed"
