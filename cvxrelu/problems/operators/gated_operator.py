@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.numerics.rounding import TINY
@@ -13,7 +12,7 @@ from cvxrelu.patterns.packed_mask import Mask
 from cvxrelu.problems.operators import packed_products
 from cvxrelu.problems.operators.numpy_products import NumpyProducts, row_blocks
 from cvxrelu.problems.operators.packed_products import PackedProduct
-from cvxrelu.problems.operators.shared import Data, Patterns
+from cvxrelu.problems.operators.shared import Data, IndexArray, Patterns, symmetric
 
 _BLOCK_BYTES = 2**25
 _POWER_ITERATIONS = 100
@@ -76,7 +75,7 @@ class GatedOperator:
         """Number P of patterns."""
         return self._patterns.n_patterns
 
-    def take(self, index: NDArray[np.intp]) -> Self:
+    def take(self, index: IndexArray) -> Self:
         """Return the operator restricted to the patterns in ``index``."""
         part = copy.copy(self)
         part._patterns = self._patterns.take(index)
@@ -125,8 +124,20 @@ class GatedOperator:
                 return Z
         return self._numpy.adjoint(outputs, np.ones(shape[:2], dtype=np.bool_) if mask is None else mask)
 
+    def gram(self, first: IndexArray, second: IndexArray, weights: FloatArray | None = None) -> FloatArray:
+        """Return X'D_i diag(w) D_j X (m, d, d) for m pairs of patterns i, j, and weights w (n,), by default ones.
+
+        The matrices are symmetric, so they take a quarter of the operations of the product of the blocks D_i X.
+        """
+        d, triangles = self.n_features, None
+        if self._is_packed(packed_products.ADJOINT, (1, self.n_patterns, d), len(first) * (d + 1) / 2):
+            triangles = packed_products.gram(self._data, self._patterns, first, second, weights)
+        if triangles is None:
+            triangles = self._numpy.gram(first, second, weights)
+        return symmetric(triangles, d)
+
     def _is_packed(
-        self, products: dict[np.dtype[np.floating], PackedProduct], shape: tuple[int, ...], n_blocks: int
+        self, products: dict[np.dtype[np.floating], PackedProduct], shape: tuple[int, ...], n_blocks: float
     ) -> bool:
         """Return whether a kernel computes ``n_blocks`` blocks of a product with weights of a shape (c, P, d)."""
         product = products.get(self.X.dtype)

@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cvxrelu._validation import BoolArray, FloatArray
-from cvxrelu.problems.operators.shared import Data, Patterns
+from cvxrelu.problems.operators.shared import Data, IndexArray, Patterns, triangle_parts
 
 _TILE_BYTES = 2**21
 
@@ -62,6 +61,20 @@ class NumpyProducts:
                 patterns = slice(start, start + step)
                 Z[:, patterns] += weighted @ self._tile(rows, patterns).T
         return np.ascontiguousarray(Z.reshape(c, d, P).transpose(0, 2, 1))
+
+    def gram(self, first: IndexArray, second: IndexArray, weights: FloatArray | None) -> FloatArray:
+        """Return the upper triangles (m, d (d + 1) / 2) of X'D_i diag(w) D_j X."""
+        X = self._data.X
+        size = X.shape[1] * (X.shape[1] + 1) // 2
+        triangles = np.zeros((len(first), size), dtype=X.dtype)
+        for rows in row_blocks(X, len(first) + size, self._block_bytes):
+            masks = np.ascontiguousarray(self._patterns.D[rows, :].T)
+            both = (masks[first] & masks[second]).astype(X.dtype)
+            if weights is not None:
+                both *= weights[rows].astype(X.dtype, copy=False)
+            for columns, products in triangle_parts(X[rows], size):
+                triangles[:, columns] += both @ products
+        return triangles
 
     def _forward_by_blocks(self, blocks: FloatArray, used: BoolArray) -> FloatArray:
         """Return A u (n, c) for the blocks (m, d) marked in ``used`` (c, P), in its order."""
@@ -125,7 +138,7 @@ def row_blocks(X: FloatArray, floats: int, block_bytes: int, most: int | None = 
         yield slice(start, start + step)
 
 
-def _groups(used: BoolArray) -> list[tuple[int, slice, NDArray[np.intp] | slice]]:
+def _groups(used: BoolArray) -> list[tuple[int, slice, IndexArray | slice]]:
     """Return the index, the span of blocks in order, and the patterns of each output with blocks in ``used`` (c, P)."""
     ends = np.cumsum(used.sum(axis=1))
     starts = np.concatenate([[0], ends[:-1]])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.problems.operators.packed_kernels import BLOCK, KERNELS, TABLES, WIDTH
-from cvxrelu.problems.operators.shared import Data, Patterns
+from cvxrelu.problems.operators.shared import Data, IndexArray, Patterns, triangle_parts
 from cvxrelu.runtime.compilation import Kernel, PreparedArray
 from cvxrelu.runtime.threads import warn
 from cvxrelu.runtime.vectors import BYTES
@@ -20,6 +20,8 @@ from cvxrelu.runtime.vectors import BYTES
 SMALLEST = 2e6  # n P d c: below, loading a kernel takes longer than the products of a solve
 _NUMPY_RATE = 2e10  # operations of a plain product in a second
 _COMPILATION = 2.0  # seconds
+_GRAM_ROWS, _GRAM_COLUMNS = 512, 256  # of the products of columns that are held at once
+_PAIR_BYTES = 2**22  # of the masks of pairs
 
 
 class PackedProduct:
@@ -117,10 +119,57 @@ def forward(data: Data, patterns: Patterns, blocks: FloatArray, used: BoolArray)
     return f if data.finite and _is_finite(u) and _is_finite(product) else None
 
 
+def gram(
+    data: Data, patterns: Patterns, first: IndexArray, second: IndexArray, weights: FloatArray | None
+) -> FloatArray | None:
+    """Return the upper triangles (m, d (d + 1) / 2) of X'D_i diag(w) D_j X: masked sums of the rows x_a x_b, a <= b.
+
+    None if an entry of the result, of X or of w is not finite: zeros of the masks then matter.
+    """
+    n, d = data.X.shape
+    dtype = data.X.dtype
+    bits = patterns.bits.array.reshape(-1, -(-n // 8))
+    first, second = patterns.index[first], patterns.index[second]
+    weights = np.ones(n, dtype=dtype) if weights is None else np.ascontiguousarray(weights, dtype=dtype)
+    triangles = np.zeros((len(first), d * (d + 1) // 2), dtype=dtype)
+    step = max(1, _PAIR_BYTES // (_GRAM_ROWS // 8))
+    for row in range(0, n, _GRAM_ROWS):
+        rows, some = slice(row, row + _GRAM_ROWS), slice(row // 8, (row + _GRAM_ROWS) // 8)
+        for start in range(0, len(first), step):
+            pairs = slice(start, start + step)
+            masks = bits[first[pairs], some] & bits[second[pairs], some]
+            for columns, products in triangle_parts(data.X[rows], _GRAM_COLUMNS, BYTES // dtype.itemsize):
+                triangles[pairs, columns] += _masked_sums(masks, products, columns.stop - columns.start, weights[rows])
+    return triangles if data.finite and _is_finite(weights) and _is_finite(triangles) else None
+
+
+def _masked_sums(masks: NDArray[np.uint8], rows: FloatArray, size: int, weights: FloatArray) -> FloatArray:
+    """Return the sums (m, size) of the first columns of weighted rows over the bits of masks (m, ceil(n / 8))."""
+    (m, n_bytes), (n, stride) = masks.shape, rows.shape
+    sums = np.empty((m, size), dtype=rows.dtype)
+    positions, starts = np.arange(0, m * n_bytes, n_bytes), np.array([0, m])
+    tables, scratch = _scratch.sums(rows.dtype)
+    kernel = ADJOINT[rows.dtype].kernel
+    kernel(
+        masks.reshape(-1),
+        positions,
+        starts,
+        rows.reshape(-1),
+        weights,
+        sums.reshape(-1),
+        n,
+        size,
+        stride,
+        tables,
+        scratch,
+    )
+    return sums
+
+
 _ONE = {dtype: PreparedArray(np.ones(1, dtype=dtype)) for dtype in KERNELS}
 
 
-def _blocks(patterns: Patterns, used: BoolArray | None, n_outputs: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _blocks(patterns: Patterns, used: BoolArray | None, n_outputs: int) -> tuple[IndexArray, IndexArray]:
     """Return the positions of the patterns of each block in ``used`` (c, P), and the first block of each output."""
     positions = patterns.positions
     if used is None:

@@ -1,5 +1,6 @@
 """What an operator shares with its restrictions and its copies in other precisions."""
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Self
 
@@ -10,6 +11,8 @@ from cvxrelu._validation import FloatArray
 from cvxrelu.patterns.packed_mask import Mask, packed_bits, take_patterns
 from cvxrelu.runtime.compilation import PreparedArray
 from cvxrelu.runtime.vectors import BYTES
+
+IndexArray = NDArray[np.intp]
 
 
 class Data:
@@ -59,7 +62,7 @@ class Patterns:
         self.D = D
         self._first: Self | None = None
 
-    def take(self, index: NDArray[np.intp]) -> Self:
+    def take(self, index: IndexArray) -> Self:
         """Return the patterns in ``index``."""
         part = object.__new__(type(self))
         part._first, part.index = self.first, self.index[index]
@@ -76,7 +79,7 @@ class Patterns:
         return take_patterns(self.first.D, self.index)
 
     @cached_property
-    def index(self) -> NDArray[np.intp]:
+    def index(self) -> IndexArray:
         """Indices (P,) of the patterns among the first ones."""
         return np.arange(self.D.shape[1])
 
@@ -99,12 +102,41 @@ class Patterns:
         return PreparedArray(np.ascontiguousarray(packed_bits(self.D)).reshape(-1))
 
     @cached_property
-    def positions(self) -> NDArray[np.intp]:
+    def positions(self) -> IndexArray:
         """Positions (P,) of the patterns in the bits of the first mask."""
-        positions: NDArray[np.intp] = self.index * -(-self.first.D.shape[0] // 8)
+        positions: IndexArray = self.index * -(-self.first.D.shape[0] // 8)
         return positions
 
     @cached_property
     def floats(self) -> dict[np.dtype[np.floating], FloatArray]:
         """Cache of the mask as floats (P, n), by their type."""
         return {}
+
+
+def triangle_parts(X: FloatArray, width: int, multiple: int = 1) -> Iterator[tuple[slice, FloatArray]]:
+    """Yield parts of the products x_a x_b, a <= b, of the columns of X (n, d), with their places in the upper triangle.
+
+    A part has the rows a of a block of the triangle: at least one, and at most ``width`` columns if there are more. It
+    is padded with zero columns to a multiple of some number.
+    """
+    n, d = X.shape
+    a = stop = 0
+    while a < d:
+        start, first = stop, a
+        while a < d and (a == first or stop - start + d - a <= width):
+            stop, a = stop + d - a, a + 1
+        products = np.zeros((n, -(-(stop - start) // multiple) * multiple), dtype=X.dtype)
+        column = 0
+        for k in range(first, a):
+            np.multiply(X[:, k : k + 1], X[:, k:], out=products[:, column : column + d - k])
+            column += d - k
+        yield slice(start, stop), products
+
+
+def symmetric(triangles: FloatArray, d: int) -> FloatArray:
+    """Return symmetric matrices (m, d, d) from their upper triangles (m, d (d + 1) / 2)."""
+    a, b = np.triu_indices(d)
+    index = np.zeros((d, d), dtype=np.intp)
+    index[a, b] = index[b, a] = np.arange(len(a))
+    matrices: FloatArray = triangles[:, index]
+    return matrices

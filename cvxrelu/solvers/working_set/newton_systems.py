@@ -19,7 +19,6 @@ from scipy.linalg import cho_factor
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.losses.base import ConjugateDerivatives
-from cvxrelu.patterns.packed_mask import Mask
 from cvxrelu.penalties.prox_jacobians import GroupJacobian, ProxJacobian
 from cvxrelu.problems.operators.gated_operator import GatedOperator
 from cvxrelu.solvers.working_set.data_products import DataProducts
@@ -50,7 +49,6 @@ _REFINEMENTS = 6
 _REFINEMENT = 0.01
 _AMORTISED = 0.25
 _BLOCK_FEATURES = 100
-_CHUNK = 2**22
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +191,7 @@ class NewtonSystems:
         factors: list[tuple[FloatArray, bool]] = []
         for output, (shrinkage, directions) in enumerate(zip(M.shrinkage, M.directions, strict=True)):
             if not self.constant_curvature:
-                gram = _gram_columns(A.X * np.sqrt(weights[:, output, None]), A.D, 0)
+                gram = _gram_columns(A, np.arange(k), 0, weights[:, output])
             K = _halve(_halve(gram, shrinkage, directions).T, shrinkage, directions)
             diagonal = np.arange(k * d)
             K[diagonal, diagonal] += system.shift + _ROUNDING * np.trace(K) / (k * d)
@@ -235,7 +233,7 @@ class NewtonSystems:
         if len(new):
             known = len(self._gram)
             self._gram_ids = np.concatenate([self._gram_ids, new])
-            right = _gram_columns(A.X, A.take(np.searchsorted(self._pattern_ids, self._gram_ids)).D, known)
+            right = _gram_columns(A, np.searchsorted(self._pattern_ids, self._gram_ids), known // d)
             gram = np.empty((len(right), len(right)), dtype=np.float32)
             gram[:known, :known] = self._gram
             gram[:, known:] = right
@@ -320,15 +318,13 @@ def _halve(gram: FloatArray, shrinkage: FloatArray, directions: FloatArray) -> F
     return halved
 
 
-def _gram_columns(X: FloatArray, D: Mask, first: int) -> FloatArray:
-    """Return the columns from ``first`` on of the Gram matrix (k d, k d) of the blocks D_i X, in chunks of rows."""
-    n, d = X.shape
-    size = D.shape[1] * d
-    gram = np.zeros((size, size - first), dtype=X.dtype)
-    step = max(1, _CHUNK // size)
-    for start in range(0, n, step):
-        rows = slice(start, start + step)
-        mask = D[rows, :].astype(X.dtype, order="C")
-        columns = (mask[:, :, None] * X[rows, None, :]).reshape(-1, size)
-        gram += columns.T @ columns[:, first:]
-    return gram
+def _gram_columns(A: GatedOperator, patterns: np.ndarray, first: int, weights: FloatArray | None = None) -> FloatArray:
+    """Return the columns of the patterns from ``first`` on of the Gram matrix (k d, k d) of the blocks D_i X."""
+    k, d = len(patterns), A.n_features
+    row, column = np.nonzero(np.arange(k)[:, None] <= np.arange(first, k))  # those below the diagonal by symmetry
+    blocks = A.gram(patterns[row], patterns[first + column], weights)
+    gram = np.empty((k, d, k - first, d), dtype=blocks.dtype)
+    gram[row, :, column] = blocks
+    later = row >= first
+    gram[first + column[later], :, row[later] - first] = blocks[later]
+    return gram.reshape(k * d, (k - first) * d)

@@ -56,17 +56,18 @@ def coupled_factor(A: GatedOperator, M: ProxJacobian, Q: ConjugateDerivatives, s
         As in the matrix.
     """
     c, k, d = Q.diagonal.shape[1], A.D.shape[1], A.n_features
-    columns = (np.asarray(A.D)[:, :, None] * A.X[:, None, :]).reshape(len(A.X), k * d)
+    first, second = np.tril_indices(k)
     gram = np.zeros((k, c, d, k, c, d))
     for i in range(c):
         for j in range(i + 1):
-            weights = Q.diagonal[:, i] if i == j else 0.0
+            if i != j and Q.coupling is None:
+                continue
+            weights = Q.diagonal[:, i] if i == j else np.zeros(len(A.X))
             if Q.coupling is not None:
                 weights = weights - Q.coupling[:, i] * Q.coupling[:, j]
-            elif i != j:
-                continue
-            block = (columns.T @ (np.reshape(weights, (-1, 1)) * columns)).reshape(k, d, k, d)
-            gram[:, i, :, :, j] = gram[:, j, :, :, i] = block
+            blocks = A.gram(first, second, weights)
+            for output, other in ((i, j), (j, i)):
+                gram[first, output, :, second, other] = gram[second, output, :, first, other] = blocks
     half = np.empty((k, c * d, c, d))  # M^(1/2) of each pattern
     unit = np.zeros((c, k, d))
     for row in range(c * d):

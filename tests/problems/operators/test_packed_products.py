@@ -251,3 +251,45 @@ def test_solves_by_kernels_and_by_numpy_agree(packed, monkeypatch):
         assert by_kernel.status == by_numpy.status == "optimal"
         assert len(packed) == used > 0
         assert by_kernel.objective == pytest.approx(by_numpy.objective, rel=2e-7)
+
+
+# Gram matrices
+
+
+@settings(max_examples=60, deadline=None)
+@given(drawn=products(), weighted=st.booleans(), smallest=st.sampled_from([0.0, np.inf]))
+def test_gram_matrices_are_those_of_the_blocks(drawn, weighted, smallest):
+    operator, *_ = drawn
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packed_products, "SMALLEST", smallest)
+        for product in PRODUCTS:
+            product.kernel.compile()
+        patch.setattr(packed_products, "_GRAM_COLUMNS", 50)
+        patch.setattr(packed_products, "_GRAM_ROWS", 32)
+        patch.setattr(packed_products, "_PAIR_BYTES", 20)
+        rng = np.random.default_rng(0)
+        first, second = rng.integers(0, max(operator.n_patterns, 1), (2, 11 if operator.n_patterns else 0))
+        weights = rng.standard_normal(len(operator.X)).astype(operator.X.dtype) if weighted else None
+        computed = operator.gram(first, second, weights)
+    assert computed.dtype == operator.X.dtype
+    assert computed.shape == (len(first), operator.n_features, operator.n_features)
+    X, D = operator.X.astype(np.float64), np.asarray(operator.D)
+    factors = np.ones(len(X)) if weights is None else weights.astype(np.float64)
+    masks = (D[:, first] & D[:, second]).T * factors
+    bounds = np.einsum("mn,na,nb->mab", np.abs(masks), np.abs(X), np.abs(X))
+    exact = np.einsum("mn,na,nb->mab", masks, X, X)
+    assert np.all(np.abs(computed - exact) <= (len(X) + 4) * np.finfo(operator.X.dtype).eps * bounds)
+
+
+@pytest.mark.parametrize("where", ["X", "weights"])
+def test_gram_matrices_of_entries_that_are_not_finite(packed, monkeypatch, where):
+    rng = np.random.default_rng(0)
+    X, D, weights = rng.standard_normal((40, 3)), rng.random((40, 4)) < 0.5, rng.random(40)
+    {"X": X[3], "weights": weights}[where][1] = np.nan
+    operator = cr.GatedOperator(X, D)
+    first, second = np.array([0, 1, 2]), np.array([0, 3, 1])
+    by_kernel = operator.gram(first, second, weights)
+    monkeypatch.setattr(packed_products, "SMALLEST", np.inf)
+    np.testing.assert_array_equal(by_kernel, operator.gram(first, second, weights))
+    assert np.isnan(by_kernel).any()
+    assert len(packed) == 1

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from cvxrelu.penalties.registry import get_penalty
-from cvxrelu.solvers.working_set import newton_systems
 from cvxrelu.solvers.working_set.newton_systems import NewtonStep, NewtonSystems
 from tests.helpers.cases import LOSSES
 from tests.helpers.newton_systems import (
@@ -147,9 +146,7 @@ def test_kept_gram_blocks_are_those_of_their_patterns():
             np.testing.assert_allclose(diagonal, [block.T @ block for block in each], atol=1e-4)
 
 
-@pytest.mark.parametrize("chunk", [1, 50, 10**6])
-def test_gram_matrices_in_chunks_of_rows(monkeypatch, chunk):
-    monkeypatch.setattr(newton_systems, "_CHUNK", chunk)
+def test_gram_matrices_are_extended_by_new_patterns():
     operator = make_operator()
     kept = NewtonSystems(constant_curvature=True)
     kept.enter(operator, ALL_PATTERNS)
