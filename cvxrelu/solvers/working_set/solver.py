@@ -32,10 +32,10 @@ class WorkingSet:
     Solves `ConvexGatedReLU` with lam > 0, the norms separable over patterns (group_l1, l1, nuclear) and every loss of
     the package. Each outer iteration prices all patterns with one masked product, drops those proved to be zero
     (gap-safe rule), and solves on the active ones and those with the largest dual constraint values to a fraction of
-    the gap. Products are computed in the precision of X. With squared loss, group_l1 it first takes
-    block coordinate descent on a cached Gram matrix of at most 2,000 columns (32 MB), until Newton steps are predicted
-    to be faster. Its kernel is loaded from a cache, or compiled once Newton steps in its place have taken two seconds
-    in a process; until then, solutions may differ in their last digits.
+    the gap. Products are computed in the precision of X. With group_l1 it first takes block coordinate descent on a
+    cached Gram matrix of at most 2,000 columns (32 MB), until Newton steps are predicted to be faster. Its kernel is
+    loaded from a cache, or compiled once Newton steps in its place have taken two seconds in a process; until then,
+    solutions may differ in their last digits.
 
     Solves `ConvexReLU` with group_l1 and the losses that are sums over entries (squared, Huber, logistic) by the same
     method with exact projections onto the cones, in float64. Each block keeps the active rows of its last projection,
