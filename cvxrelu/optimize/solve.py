@@ -32,6 +32,7 @@ from cvxrelu.solvers.working_set.block_descent import SAVINGS
 from cvxrelu.status import Status
 
 _MIN_TIME = 1e-3
+_AMPLE_TIME = 20.0  # seconds, of which a compilation is a small part
 _CERTIFICATES, _LARGEST_RESERVE = 2.0, 0.3
 _SUFFICIENT_DECREASE = 0.5
 # Exceptions after which a plan continues with the next solver.
@@ -147,9 +148,9 @@ def solve(
     if options and not isinstance(chosen, str):
         name = type(chosen).__name__
         raise TypeError(f"{name} takes its options in the constructor: solver={name}(...); got {', '.join(options)}")
-    if time_limit is None:
+    if time_limit is None or time_limit >= _AMPLE_TIME:  # not counted here, but in the limits of callers
         SAVINGS.spend()
-    elif isinstance(problem, ConvexReLU):
+    if time_limit is not None and isinstance(problem, ConvexReLU):
         project_blocks.compile()  # not counted in the time limit
     progress = Progress(problem, tol, time_limit, callback)
     try:

@@ -202,9 +202,9 @@ def test_newton_steps_stand_in_for_an_uncompiled_kernel(monkeypatch):
     assert SAVINGS._seconds > 0.0
     assert compiled == []
     monkeypatch.setattr(SAVINGS, "_seconds", 2.0)
-    cr.solve(problem, "WorkingSet", tol=TOL, time_limit=60.0)  # which the compilation might exceed
+    cr.solve(problem, "WorkingSet", tol=TOL, time_limit=19.0)  # which the compilation might exceed
     assert compiled == []
-    cr.solve(problem, "WorkingSet", tol=TOL)
+    cr.solve(problem, "WorkingSet", tol=TOL, time_limit=20.0)
     assert compiled == [1]
 
 
