@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from copy import copy
 
 import numpy as np
-import scipy.sparse as sp
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.losses.weighted import unweighted
@@ -27,10 +26,14 @@ _LOOSEST = 0.1  # relative gap to which each output is solved, however small its
 
 
 def separates_outputs(problem: ConvexProblem) -> bool:
-    """Return whether the program is a sum of programs of one output each."""
+    """Return whether the program is a sum of programs of one output each, to be solved one by one.
+
+    C-ReLU is not split: its projections are batched over all blocks, and few of its Newton steps are saved.
+    """
     penalty = problem.penalty
     return (
         problem.n_outputs > 1
+        and not problem.has_cones
         and unweighted(problem.loss).sums_over_entries
         and isinstance(penalty, PatternNorm)
         and not penalty.couples_outputs
@@ -50,7 +53,7 @@ def separate_candidates(
     ----------
     problem : ConvexProblem
         Program that `separates_outputs`.
-    blocks : ndarray of shape (c, P, d) or (2, c, P, d)
+    blocks : ndarray of shape (c, P, d)
         Initial blocks.
     limits : Limits
         Tolerance and limits of the whole.
@@ -60,7 +63,7 @@ def separate_candidates(
         Solver of the program of one output.
     """
     workspace.remember(problem.operator, *problem.at_zero)
-    outputs = [_Output(problem, k, blocks[..., [k], :, :], limits, solve) for k in range(problem.n_outputs)]
+    outputs = [_Output(problem, k, blocks[[k]], limits, solve) for k in range(problem.n_outputs)]
     pending = _pending(problem, outputs, limits)
     while pending:
         output, target = max(pending, key=lambda pair: (pair[0].is_rough, pair[0].gap / pair[1]))
@@ -83,10 +86,9 @@ class _Output:
         workspace.remember(self.problem.operator, *self.problem.at_zero)
         self.blocks = np.zeros_like(blocks)
         self.upper = self.problem.value_at_zero
-        none = sp.csr_array((2 * len(problem.patterns), problem.n)) if problem.has_cones else None
-        self.dual = self.problem.dual_point(t[:, [index]], none, workspace=workspace)
+        self.dual = self.problem.dual_point(t[:, [index]], workspace=workspace)
         self.step: float | None = None
-        self.n_iter, self.violation, self._exhausted = 0, 0.0, self.gap <= 0.0
+        self.n_iter, self._exhausted = 0, self.gap <= 0.0
         self._candidates = solve(self.problem, blocks, self._limits, workspace)
 
     @property
@@ -112,13 +114,11 @@ class _Output:
         if candidate is None:
             self._exhausted = True
             return
-        self.n_iter, self.step, self.violation = candidate.n_iter, candidate.step, candidate.violation
-        weights, objective = candidate.weights, candidate.objective
+        self.n_iter, self.step, objective = candidate.n_iter, candidate.step, candidate.objective
         if objective is None:
-            weights = self.problem.repair(weights)
-            objective = self.problem.objective(weights)
+            objective = self.problem.objective(candidate.weights)
         if objective <= self.upper:
-            self.blocks, self.upper = self.problem.blocks(weights), objective
+            self.blocks, self.upper = self.problem.blocks(candidate.weights), objective
         if candidate.dual is not None and candidate.dual.value > self.dual.value:
             self.dual = candidate.dual
 
@@ -148,22 +148,13 @@ def _pending(problem: ConvexProblem, outputs: list[_Output], limits: Limits) -> 
 def _whole(problem: ConvexProblem, outputs: list[_Output], most_steps: int) -> Iterate:
     """Return the iterate of the whole program, at the best points of all outputs, with at most ``most_steps`` steps."""
     return Iterate(
-        weights=problem.weights(np.concatenate([output.blocks for output in outputs], axis=-3)),
+        weights=problem.weights(np.concatenate([output.blocks for output in outputs])),
         n_iter=min(max(output.n_iter for output in outputs), most_steps),
         step=max((output.step for output in outputs if output.step is not None), default=None),
         objective=sum(output.upper for output in outputs),
         dual=DualPoint(
             np.concatenate([output.dual.t for output in outputs], axis=1),
-            _multipliers([output.dual for output in outputs]) if problem.has_cones else None,
+            None,
             sum(output.dual.value for output in outputs),
         ),
-        violation=max(output.violation for output in outputs),
     )
-
-
-def _multipliers(points: list[DualPoint]) -> sp.csr_array:
-    """Return the multipliers (2 c P, n) of the whole from those (2 P, n) of the outputs."""
-    parts = [point.multipliers for point in points if point.multipliers is not None]
-    P = parts[0].shape[0] // 2
-    stacked: sp.csr_array = sp.vstack([part[:P] for part in parts] + [part[P:] for part in parts], format="csr")
-    return stacked

@@ -42,8 +42,8 @@ class WorkingSet:
     whose multipliers bound its norm from above until it is projected again. Memory: 8 r^2 bytes for each projected
     block, at most 2 c P of them, with r = min(n, d), as `cvxrelu.solve` solves data with n < d in their row space.
 
-    If loss and penalty are sums over the outputs (squared, Huber, logistic; group_l1, l1), outputs are solved one by
-    one, to gaps that add up to the tolerance of the whole.
+    If loss and penalty of C-GReLU are sums over the outputs (squared, Huber, logistic; group_l1, l1), outputs are
+    solved one by one, to gaps that add up to the tolerance of the whole.
 
     Iterations are Newton steps, and cycles of block descent: five sweeps and an extrapolation; of outputs solved one by
     one, the largest number that one has taken.

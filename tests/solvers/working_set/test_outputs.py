@@ -143,6 +143,10 @@ def test_which_programs_fall_apart(loss, penalty, c, separate):
     assert outputs.separates_outputs(make_problem("gated", loss, penalty, c=c)) is separate
 
 
+def test_programs_with_cones_are_solved_as_a_whole():
+    assert not outputs.separates_outputs(make_problem("relu", c=3))
+
+
 def test_does_not_overshoot_the_tolerance():
     problem = many_patterns(c=8, n_gates=60)
     gaps = [solve(problem, tol=tol).certificate.rel_gap for tol in (1e-2, 1e-4)]
