@@ -57,6 +57,8 @@ def test_a_folder_that_cannot_be_written_is_reported_before_any_work(tmp_path, m
 
     monkeypatch.setattr("pathlib.Path.touch", refuse)
     cr.regularization_path(problem, n_lams=2, save_to=tmp_path)  # complete: nothing is written
-    monkeypatch.setattr("cvxrelu.optimize.path.solve", lambda *args, **kwargs: pytest.fail("work that would be lost"))
+    monkeypatch.setattr(
+        "cvxrelu.optimize.path.solve_next", lambda *args, **kwargs: pytest.fail("work that would be lost")
+    )
     with pytest.raises(PermissionError):
         cr.regularization_path(problem, n_lams=3, save_to=tmp_path)

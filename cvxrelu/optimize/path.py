@@ -18,12 +18,13 @@ from cvxrelu.networks.network import Network
 from cvxrelu.numerics.active_set import project_blocks
 from cvxrelu.optimize.path_store import _Store
 from cvxrelu.optimize.solution import Solution
-from cvxrelu.optimize.solve import solve
+from cvxrelu.optimize.solve import solve_next
 from cvxrelu.problems.base import ConvexProblem, check_problem
 from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.runtime.interrupts import interrupts_noted, note_interrupt
 from cvxrelu.runtime.threads import silenced, warn
 from cvxrelu.solvers.interface import NativeSolver
+from cvxrelu.solvers.working_set.continuation import Continuation
 from cvxrelu.status import Status
 
 _LISTED = 10
@@ -130,8 +131,9 @@ def regularization_path(
 ) -> Path:
     """Solve a convex program at descending lams, each warm-started and certified.
 
-    Each certificate also tries the dual point of the previous lam. The weights, dual points and certificates of all
-    points are kept in memory: c P d numbers (C-ReLU: 2 c P d) of weights for each.
+    For C-GReLU, `WorkingSet` extrapolates from the last two lams and keeps its products of the data. A certificate
+    above tol also tries the dual point of the previous lam. The weights, dual points and certificates of all points are
+    kept in memory: c P d numbers (C-ReLU: 2 c P d) of weights for each.
 
     Parameters
     ----------
@@ -204,7 +206,7 @@ def regularization_path(
     requested = _default_lams(problem, n_lams, eps) if lams is None else _check_lams(lams)
     store = None if save_to is None else _Store(save_to, problem)
     solutions: list[Solution] = []
-    halted, before = None, interrupts_noted()
+    halted, before, continuation = None, interrupts_noted(), Continuation()
     silenced_warnings: tuple[type[Warning], ...] = (ConvergenceWarning, StartNotUsedWarning)
     try:
         for lam in requested:
@@ -219,10 +221,11 @@ def regularization_path(
                 if store is not None:
                     check_writable(store.folder)  # fail before solving, not after
                 starts = [one.weights for one in (previous, solution) if one is not None]
-                start = min(starts, key=problem.objective, default=None)
-                solution = silenced(solve, *silenced_warnings)(
+                start = min(starts, key=problem.objective) if len(starts) > 1 else next(iter(starts), None)
+                solution = silenced(solve_next, *silenced_warnings)(
                     problem,
                     solver,
+                    continuation=continuation,
                     tol=tol,
                     max_iter=max_iter,
                     time_limit=None if time_limit is None else max(remaining, _MIN_TIME),
@@ -233,7 +236,7 @@ def regularization_path(
                     break
                 if solution.solver != "none":
                     silenced_warnings = (ConvergenceWarning, UnsupportedOptionWarning)  # once a path
-                if clock.perf_counter() < deadline:
+                if solution.status is not Status.OPTIMAL and clock.perf_counter() < deadline:
                     solution = _with_dual_of(previous, solution, tol)
                 if store is not None:
                     store.save(solution)

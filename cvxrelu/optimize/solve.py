@@ -29,6 +29,7 @@ from cvxrelu.solvers.interface import Callback, Limits, NativeSolver, Record, So
 from cvxrelu.solvers.plan import Planned, make_plan
 from cvxrelu.solvers.registry import NATIVE_SOLVERS
 from cvxrelu.solvers.working_set.block_descent import SAVINGS
+from cvxrelu.solvers.working_set.continuation import Continuation
 from cvxrelu.status import Status
 
 _MIN_TIME = 1e-3
@@ -130,6 +131,34 @@ def solve(
     >>> print(cr.solve(gated, cr.RFISTA(restart="value"), tol=1e-5).status)
     optimal
     """
+    return solve_next(
+        problem,
+        solver,
+        continuation=None,
+        tol=tol,
+        max_iter=max_iter,
+        time_limit=time_limit,
+        start=start,
+        callback=callback,
+        verbose=verbose,
+        **options,
+    )
+
+
+def solve_next(
+    problem: ConvexProblem,
+    solver: str | NativeSolver,
+    *,
+    continuation: Continuation | None,
+    tol: float,
+    max_iter: int | None = None,
+    time_limit: float | None = None,
+    start: Weights | None = None,
+    callback: Callback | None = None,
+    verbose: bool = False,
+    **options: Any,
+) -> Solution:
+    """Solve as `solve` does, with what earlier solves of the same program at other lams have left."""
     check_problem(problem)
     problem.require_memory()
     problem.require_range()
@@ -142,7 +171,7 @@ def solve(
     if start is not None:
         problem.blocks(start)
         if isinstance(chosen, str):
-            warn(f"{chosen} does not support warm starts; start is ignored", StartNotUsedWarning, stacklevel=2)
+            warn(f"{chosen} does not support warm starts; start is ignored", StartNotUsedWarning, stacklevel=3)
     if options and chosen is None:
         raise TypeError(f"solver='auto' takes no solver options; got {', '.join(options)}")
     if options and not isinstance(chosen, str):
@@ -157,14 +186,14 @@ def solve(
         if problem.zero_is_optimal():
             progress.add("none", [_zero_result(problem, Status.OPTIMAL, "lam >= lam_max")])
         else:
-            run = _Run(progress, start, tol, max_iter, time_limit, callback, verbose, options)
+            run = _Run(progress, start, tol, max_iter, time_limit, callback, verbose, options, continuation)
             run.plan() if chosen is None else run.attempt(Planned(chosen), run.direct)
         solution, message = _solution(progress)
     except KeyboardInterrupt:
         progress.interrupt()
         solution, message = _solution(progress)
     if message:
-        warn(message, ConvergenceWarning, stacklevel=2)
+        warn(message, ConvergenceWarning, stacklevel=3)
     return solution
 
 
@@ -200,6 +229,7 @@ class _Run:
     callback: Callback | None
     verbose: bool
     options: dict[str, Any]
+    continuation: Continuation | None
     normal: Normalized[ConvexProblem] = field(init=False)
     rotated: Rotated = field(init=False)
     direct: Spanned = field(init=False)
@@ -274,6 +304,7 @@ class _Run:
                 callback=normal_callback(self.normal, _printing(self.callback) if self.verbose else self.callback),
                 patience=planned.patience,
                 before=self.progress.elapsed,
+                continuation=self.continuation,
             )
             start = None if best is None else form.start(self.rotated.start(self.normal.start(best)))
             raw = normal_solver(self.normal, solver).run(form.problem, start, limits)

@@ -340,6 +340,8 @@ class ConvexProblem(DualProgram):
         if (ordinary := self._ordinary) is not None:
             return ordinary.value(ordinary.problem.objective(ordinary.start(weights)))
         blocks = self.blocks(weights)
+        if not blocks.any():
+            return self.value_at_zero
         prediction = accurate_forward(self.operator, self._combined(blocks), self._cancelling_size)
         regulariser = self.lam * self.penalty.value(blocks) if self.lam > 0.0 else 0.0
         return self.loss.value(prediction, self.Y) + regulariser

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,6 +15,9 @@ from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.status import Status
+
+if TYPE_CHECKING:
+    from cvxrelu.solvers.working_set.continuation import Continuation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +175,8 @@ class Limits:
         other loads. Set to None when such a solver resumes.
     before : float
         Seconds elapsed before this solver, added to the times of records.
+    continuation : Continuation, optional
+        What earlier solves of the same program at other lams have left, for solvers that use it; see `WorkingSet`.
     now, work : callable
         Clocks of wall time and of CPU time.
     """
@@ -182,6 +187,7 @@ class Limits:
     callback: Callback | None = None
     patience: float | None = None
     before: float = 0.0
+    continuation: "Continuation | None" = None
     now: Callable[[], float] = field(default_factory=lambda: time.perf_counter)
     work: Callable[[], float] = time.thread_time
     started: float = field(init=False)

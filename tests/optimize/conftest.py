@@ -11,9 +11,9 @@ def solved(monkeypatch):
     """Record the arguments (lam, start) of each call of `solve`."""
     calls = []
 
-    def count(problem, *args, **keywords):
+    def count(problem, *args, continuation, **keywords):
         calls.append((problem.lam, keywords["start"]))
         return cr.solve(problem, *args, **keywords)
 
-    monkeypatch.setattr(paths, "solve", count)
+    monkeypatch.setattr(paths, "solve_next", count)
     return calls

@@ -86,7 +86,7 @@ def test_previous_dual_point_is_used_when_a_solver_does_badly(kind, monkeypatch)
             return cr.solve(problem, "CLARABEL", tol=1e-6)
         return cr.solve(problem, SOLVER[kind], tol=1e-4, max_iter=1)
 
-    monkeypatch.setattr(paths, "solve", solve)
+    monkeypatch.setattr(paths, "solve_next", solve)
     with pytest.warns(cr.ConvergenceWarning, match="1 of 2 points"):
         path = regularization_path(problem, lams)
     with pytest.warns(cr.ConvergenceWarning, match="above tol"):
@@ -109,7 +109,7 @@ def test_previous_dual_point_can_close_the_gap(monkeypatch):
     def solve(problem, *args, **keywords):
         return cr.solve(problem, "CLARABEL", tol=1e-9) if problem.lam == lams[0] else replace(rough, status="max_iter")
 
-    monkeypatch.setattr(paths, "solve", solve)
+    monkeypatch.setattr(paths, "solve_next", solve)
     path = regularization_path(PROBLEM, lams, tol=tol)
     assert path.status == ("optimal", "optimal")
     assert path.gaps[1] <= tol

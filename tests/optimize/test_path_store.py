@@ -34,11 +34,11 @@ def files_of(folder):
 
 
 def test_ctrl_c_in_a_solver_keeps_the_points_before(monkeypatch, tmp_path):
-    def solve(problem, *args, **keywords):
+    def solve(problem, *args, continuation, **keywords):
         callback = interrupt_after(1) if problem.lam == LAMS[3] else None
         return cr.solve(problem, *args, **keywords, callback=callback)
 
-    monkeypatch.setattr(paths, "solve", solve)
+    monkeypatch.setattr(paths, "solve_next", solve)
     path = regularization_path(PROBLEM, LAMS, save_to=tmp_path)
     assert (len(path), path.complete, path.halted) == (3, False, "interrupted")
     assert path.status == ("optimal",) * 3

@@ -15,9 +15,15 @@ class DataProducts:
     ----------
     X : ndarray of shape (n, d)
         The data.
+
+    Attributes
+    ----------
+    given : ndarray of shape (n, d)
+        The array that was given.
     """
 
     def __init__(self, X: FloatArray) -> None:
+        self.given = X
         self.X = X.astype(np.float64, copy=False)
         self._kernels: dict[type[np.floating], FloatArray] = {}
 

@@ -18,13 +18,14 @@ from cvxrelu.penalties.base import PatternNorm
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.operators.gated_operator import GatedOperator
 from cvxrelu.solvers.interface import Budget
-from cvxrelu.solvers.working_set.data_products import DataProducts
-from cvxrelu.solvers.working_set.newton_systems import NewtonStep, NewtonSystems
+from cvxrelu.solvers.working_set.continuation import Guess, Trail
+from cvxrelu.solvers.working_set.newton_systems import NewtonStep
 
 _FIRST_SIGMA = 0.1
 _SIGMA_GROWTH = 10.0
 _SIGMA_DROP = 0.1
 _RECOVERY = 2.0
+_RESUMED_SIGMA = 0.1  # the active patterns change from lam to lam
 _FEW_STEPS = 2
 _SMALLEST_SIGMA = 1e-6
 _INEXACTNESS = 0.25
@@ -54,8 +55,10 @@ class ProximalNewton:
         Its penalty: group_l1, l1 or nuclear.
     prediction : ndarray of shape (n, c)
         A u at the start.
-    products : DataProducts
-        Products of the data.
+    trail : Trail
+        What earlier solves at other lams have left.
+    guess : Guess, optional
+        A start extrapolated from them: t is taken from it, and sigma from the last of them.
     n_steps : int
         Iterations before the first step.
     """
@@ -65,7 +68,8 @@ class ProximalNewton:
         problem: ConvexProblem,
         penalty: PatternNorm,
         prediction: FloatArray,
-        products: DataProducts,
+        trail: Trail,
+        guess: Guess | None = None,
         n_steps: int = 0,
     ) -> None:
         self.problem = problem
@@ -79,8 +83,11 @@ class ProximalNewton:
         self._first_sigma = _FIRST_SIGMA * self._strength / row
         self._largest_sigma = np.inf
         self.sigma = self._first_sigma
+        if guess is not None:
+            self.t = guess.dual(self.term)
+            self.sigma = max(self.sigma, _RESUMED_SIGMA * trail.sigma)
         self.n_steps = n_steps
-        self._systems = NewtonSystems(self.term.constant_curvature, products)
+        self._systems = trail.systems(self.term.constant_curvature)
         self.exhausted = False
 
     def minimise(

@@ -15,14 +15,15 @@ from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.operators.gated_operator import GatedOperator
 from cvxrelu.runtime.compilation import Savings
 from cvxrelu.solvers.interface import Budget, Iterate, Limits
-from cvxrelu.solvers.screening import choose_patterns, gap_safe, pattern_norms
+from cvxrelu.solvers.screening import choose_patterns, gap_safe
 from cvxrelu.solvers.working_set.block_descent import SAVINGS, BlockDescent
-from cvxrelu.solvers.working_set.data_products import DataProducts
+from cvxrelu.solvers.working_set.continuation import Trail
 from cvxrelu.solvers.working_set.gated_newton import ProximalNewton
 
 _SMALLEST = 20
 _GROWTH = 2.0
 _GAP_FRACTION = 0.3
+_NEAR_FRACTION = 0.1  # from an extrapolated start, few patterns enter
 _FINAL_FRACTION = 0.5
 _WORTH_DROPPING = 0.1
 _FEWEST_NEW = 10
@@ -36,7 +37,7 @@ def gated_candidates(
     blocks: FloatArray,
     limits: Limits,
     workspace: DualWorkspace,
-    products: DataProducts,
+    trail: Trail,
 ) -> Iterator[Iterate]:
     """Yield the solution on each working set, until rounding stops progress: by block descent, then by Newton steps.
 
@@ -52,30 +53,47 @@ def gated_candidates(
         Stopping criteria.
     workspace : DualWorkspace
         Dual state on the whole problem.
-    products : DataProducts
-        Products of the data.
+    trail : Trail
+        What solves at other lams have left.
     """
-    rounds, savings = _Rounds(problem, penalty, blocks, limits, workspace), None
+    rounds, savings = _Rounds(problem, penalty, blocks, limits, workspace, trail), None
     if BlockDescent.supports(problem):
         if descend.is_ready():
             yield from rounds.descend()
         else:
             savings = SAVINGS
-    yield from rounds.newton(products, savings)
+    yield from rounds.newton(savings)
 
 
 class _Rounds:
     """The weights, and the patterns that may be active."""
 
+    _blocks: FloatArray
+    _prediction: FloatArray
+    _upper: float
+
     def __init__(
-        self, problem: ConvexProblem, penalty: PatternNorm, blocks: FloatArray, limits: Limits, workspace: DualWorkspace
+        self,
+        problem: ConvexProblem,
+        penalty: PatternNorm,
+        blocks: FloatArray,
+        limits: Limits,
+        workspace: DualWorkspace,
+        trail: Trail,
     ) -> None:
         self._problem, self._penalty, self._limits, self._workspace = problem, penalty, limits, workspace
-        self._pending = bool(blocks.any())  # whether the weights are to be yielded: not if they are zero
+        self._trail, self._guess = trail, trail.guess(problem.lam)
         self._set(blocks)
+        if self._guess is None:
+            workspace.remember(problem.operator, *problem.at_zero)
+        else:
+            given = self._blocks, self._prediction, self._upper
+            self._set(self._guess.blocks)
+            if self._upper > given[2]:
+                self._blocks, self._prediction, self._upper = given
+        self._pending = bool(self._blocks.any())  # whether the weights are to be yielded: not if they are zero
         self._n_iter = 0
-        workspace.remember(problem.operator, *problem.at_zero)
-        self._patterns = _Patterns(problem, penalty, workspace)
+        self._patterns = _Patterns(problem, penalty, workspace, trail)
 
     def _set(self, blocks: FloatArray) -> None:
         """Take weights, with their prediction and objective."""
@@ -107,6 +125,8 @@ class _Rounds:
         while True:
             t = problem.loss.gradient(self._prediction, problem.Y)
             point = patterns.price(t)
+            if self._n_iter > 0:
+                self._trail.note(problem.lam, self._blocks, t, self._trail.sigma)
             yield from self._yield(t, point, None)
             previous, gap = gap, self._upper - point.value
             new = np.union1d(new, patterns.violating(descent.ids, max(_FEWEST_NEW, descent.n_active)))
@@ -123,19 +143,22 @@ class _Rounds:
             if not finished:
                 return
 
-    def newton(self, products: DataProducts, savings: Savings | None) -> Iterator[Iterate]:
+    def newton(self, savings: Savings | None) -> Iterator[Iterate]:
         """Yield solutions by Newton steps, until rounding stops progress; count their time."""
         limits, patterns = self._limits, self._patterns
-        inner = ProximalNewton(self._problem, self._penalty, self._prediction, products, self._n_iter)
+        guess = self._guess if self._n_iter == 0 else None  # block descent may have left it behind
+        fraction = _GAP_FRACTION if guess is None else _NEAR_FRACTION
+        inner = ProximalNewton(self._problem, self._penalty, self._prediction, self._trail, guess, self._n_iter)
         while True:
             point = patterns.price(inner.t)
+            self._trail.note(self._problem.lam, self._blocks, inner.t, inner.sigma)
             yield from self._yield(inner.t, point, inner.sigma)
             if inner.exhausted:
                 return
             gap = self._upper - point.value
             patterns.drop(gap, self._blocks)
             index, operator, Z = patterns.choose(self._blocks)
-            gap_tol = max(_GAP_FRACTION * gap, _FINAL_FRACTION * limits.tol * abs(self._upper))
+            gap_tol = max(fraction * gap, _FINAL_FRACTION * limits.tol * abs(self._upper))
             u = np.ascontiguousarray(self._blocks[:, index])
             started = time.thread_time()
             solved, self._upper = inner.minimise(operator, index, u, Z, gap_tol, Budget.of(limits))
@@ -149,9 +172,10 @@ class _Rounds:
 class _Patterns:
     """The patterns not yet screened out, and the results of their last pricing."""
 
-    def __init__(self, problem: ConvexProblem, penalty: PatternNorm, workspace: DualWorkspace) -> None:
+    def __init__(self, problem: ConvexProblem, penalty: PatternNorm, workspace: DualWorkspace, trail: Trail) -> None:
         self.problem = problem
         self._penalty = penalty
+        self._trail = trail
         self._workspace = workspace
         self._operator = problem.native_operator
         self._remaining = np.arange(len(problem.patterns))
@@ -171,7 +195,7 @@ class _Patterns:
     def drop(self, gap: float, blocks: FloatArray) -> None:
         """Drop patterns that the gap proves to be zero, if there are enough of them."""
         if self._norms is None:
-            self._norms = pattern_norms(self.problem)
+            self._norms = self._trail.norms
         zero = gap_safe(self.problem, self._scale * self._constraint_values, self._lower, gap, self._norms)
         zero &= ~np.any(blocks[:, self._remaining], axis=(0, 2))
         if zero.sum() > _WORTH_DROPPING * len(zero):

@@ -19,7 +19,7 @@ from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.runtime.memory import require
 from cvxrelu.solvers.interface import Iterate, Limits, SolverResult
 from cvxrelu.solvers.monitor import monitor
-from cvxrelu.solvers.working_set.data_products import DataProducts
+from cvxrelu.solvers.working_set.continuation import Continuation
 from cvxrelu.solvers.working_set.gated_rounds import gated_candidates
 from cvxrelu.solvers.working_set.outputs import separate_candidates, separates_outputs
 from cvxrelu.solvers.working_set.relu_rounds import relu_candidates
@@ -99,7 +99,7 @@ class WorkingSet:
         self.check_problem(problem)
         blocks = problem.blocks(problem.zero_weights() if start is None else start)
         workspace = DualWorkspace()
-        solve = partial(_candidates, products=DataProducts(problem.X))
+        solve = partial(_candidates, continuation=limits.continuation or Continuation())
         if separates_outputs(problem):
             candidates = separate_candidates(problem, blocks, limits, workspace, solve)
         else:
@@ -108,10 +108,10 @@ class WorkingSet:
 
 
 def _candidates(
-    problem: ConvexProblem, blocks: FloatArray, limits: Limits, workspace: DualWorkspace, *, products: DataProducts
+    problem: ConvexProblem, blocks: FloatArray, limits: Limits, workspace: DualWorkspace, *, continuation: Continuation
 ) -> Iterator[Iterate]:
     """Return the iterates of the method for the kind of problem."""
     if isinstance(problem, ConvexReLU):
         return relu_candidates(problem, blocks, limits, workspace)
     penalty = cast(PatternNorm, problem.penalty)  # ensured by `check_problem`
-    return gated_candidates(problem, penalty, blocks, limits, workspace, products)
+    return gated_candidates(problem, penalty, blocks, limits, workspace, continuation.trail(problem))

@@ -91,13 +91,13 @@ def test_points_that_miss_the_tolerance_are_told(table):
 def test_an_interrupt_keeps_the_finished_points(table, monkeypatch):
     calls = []
 
-    def solve(problem, *arguments, known=cr.solve, **options):
+    def solve(problem, *arguments, continuation, **options):
         calls.append(problem.lam)
         if len(calls) > 2:
             raise KeyboardInterrupt
-        return known(problem, *arguments, **options)
+        return cr.solve(problem, *arguments, **options)
 
-    monkeypatch.setattr("cvxrelu.optimize.path.solve", solve)
+    monkeypatch.setattr("cvxrelu.optimize.path.solve_next", solve)
     found = invoke_json("path", table, *SMALL, code=3)
     assert (found["complete"], found["n_requested"], len(found["points"])) == (False, 4, 2)
     calls.clear()
