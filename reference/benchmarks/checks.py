@@ -270,8 +270,10 @@ def _images(name: str, path: Path, time_limit: float) -> Report:
     cls = cr.ConvexGatedReLU if name == "images-gated" else cr.ConvexReLU
     few = cls(X[:_FEW], Y[:_FEW], cr.sample_patterns(X[:_FEW], 5, seed=0, bias=True))
     cr.solve(few.with_lam(_IMAGE_RATIO * few.lam_max()))  # compiles
-    problem = cr.ColumnScaling.fit(X).problem(cls(X, Y, patterns))
-    problem = problem.with_lam(_IMAGE_RATIO * problem.lam_max())
+    scaling = cr.ColumnScaling.fit(X)
+    # That of C-ReLU would need projections onto a thousand cones of 10,000 rows.
+    lam_max = scaling.problem(cr.ConvexGatedReLU(X, Y, patterns)).lam_max()
+    problem = scaling.problem(cls(X, Y, patterns)).with_lam(_IMAGE_RATIO * lam_max)
 
     def solve() -> cr.Certificate:
         return cr.solve(problem, tol=_IMAGE_TOL, time_limit=time_limit).certificate
