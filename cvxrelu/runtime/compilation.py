@@ -21,7 +21,7 @@ from cvxrelu.runtime.threads import warn
 _LOCK = threading.RLock()
 _SCALARS = {"float64": "d", "int64": "q"}
 _TYPE = re.compile(r"\w+(?:\[[^]]*])?")  # for example float64[:, ::1]
-_COMPILATION = 2.0  # seconds
+COMPILATION = 2.0  # seconds
 _DONE = (0, -2)  # return codes of numba's functions with and without a value
 
 
@@ -128,7 +128,7 @@ class Savings:
         self._failed = False
 
     def add(self, seconds: float) -> None:
-        """Count CPU seconds."""
+        """Count CPU seconds, measured or predicted."""
         with _LOCK:
             self._seconds += seconds
 
@@ -140,7 +140,7 @@ class Savings:
         RuntimeWarning
             Once, if it fails to compile; callers go on without it.
         """
-        if self._seconds < _COMPILATION or self._failed or _numba_disabled():
+        if self._seconds < COMPILATION or self._failed or _numba_disabled():
             return
         try:
             self._kernel.compile()

@@ -13,13 +13,11 @@ from numpy.typing import NDArray
 from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.problems.operators.packed_kernels import BLOCK, KERNELS, TABLES, WIDTH
 from cvxrelu.problems.operators.shared import Data, IndexArray, Patterns, triangle_parts
-from cvxrelu.runtime.compilation import Kernel, PreparedArray
-from cvxrelu.runtime.threads import warn
+from cvxrelu.runtime.compilation import Kernel, PreparedArray, Savings
 from cvxrelu.runtime.vectors import BYTES
 
 SMALLEST = 2e6  # n P d c: below, loading a kernel takes longer than the products of a solve
 _NUMPY_RATE = 2e10  # operations of a plain product in a second
-_COMPILATION = 2.0  # seconds
 _GRAM_ROWS, _GRAM_COLUMNS = 512, 256  # of the products of columns that are held at once
 _PAIR_BYTES = 2**22  # of the masks of pairs
 
@@ -29,8 +27,7 @@ class PackedProduct:
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
-        self._missed = 0.0
-        self._failed = sys.byteorder != "little"  # words of bits are read as bytes
+        self._savings = Savings(kernel)
 
     def is_chosen(self, size: float, work: float) -> bool:
         """Return whether to use the kernel, after loading or compiling it if that pays.
@@ -42,22 +39,11 @@ class PackedProduct:
         work : float
             n P d c of the product.
         """
-        if size < SMALLEST or self._failed:
+        if size < SMALLEST or sys.byteorder != "little":  # words of bits are read as bytes
             return False
-        if self.kernel.is_ready():
-            return True
-        self._missed += 2.0 * work / _NUMPY_RATE
-        return self._missed > _COMPILATION and self._compile()
-
-    def _compile(self) -> bool:
-        try:
-            self.kernel.compile()
-        except Exception as error:
-            self._failed = True
-            warn(
-                f"products of masks are computed by NumPy, as their kernels fail to compile: {error}", RuntimeWarning, 2
-            )
-            return False
+        if not self.kernel.is_ready():
+            self._savings.add(2.0 * work / _NUMPY_RATE)
+            self._savings.spend()
         return self.kernel.is_ready()
 
 
