@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import Phase, settings
 
+from cvxrelu.numerics.group_lasso import descend
 from cvxrelu.runtime import interrupts
 
 settings.register_profile("ci", derandomize=True, deadline=None)
@@ -18,6 +19,12 @@ settings.register_profile("desk", deadline=None)
 # The first failure kills a mutant (tests/mutants), so examples are not shrunk.
 settings.register_profile("mutants", derandomize=True, deadline=None, phases=[Phase.explicit, Phase.generate])
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def compiled_descent():
+    """Compile block descent first, as solves differ, within tol, before and after."""
+    descend.compile()
 
 
 @pytest.fixture(autouse=True)

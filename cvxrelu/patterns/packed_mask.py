@@ -26,6 +26,11 @@ class PackedMask:
     n : int
         Number of rows.
 
+    Raises
+    ------
+    ValueError
+        If the bits are no array of that type and width.
+
     Attributes
     ----------
     shape : tuple of int
@@ -37,6 +42,8 @@ class PackedMask:
     dtype = np.dtype(np.bool_)
 
     def __init__(self, bits: NDArray[np.uint8], n: int) -> None:
+        if bits.dtype != np.uint8 or bits.ndim != 2 or bits.shape[1] != -(-n // 8):
+            raise ValueError(f"bits must be uint8 of shape (P, {-(-n // 8)}); got {bits.dtype} {bits.shape}")
         self.bits = bits.view()
         self.bits.flags.writeable = False
         self.shape = (n, len(bits))

@@ -4,6 +4,7 @@ Their machine code is called directly. If it is cached, numba is not imported, w
 problem.
 """
 
+import contextlib
 import ctypes
 import os
 import re
@@ -73,13 +74,13 @@ class Kernel:
     def is_ready(self) -> bool:
         """Return whether calls run machine code without compiling it: it is loaded, now or from the cache.
 
-        The cache is read once. False if numba is disabled.
+        The cache is read once. False if numba is disabled, or if what is cached cannot be loaded.
         """
         if not self._looked_up:
-            with _LOCK:
+            with _LOCK, contextlib.suppress(Exception):  # `compile` tells what fails, if it is called
                 if self._compiled is None and not _numba_disabled() and self._is_cached():
                     self.compile()
-                self._looked_up = True
+            self._looked_up = True
         return self._compiled is not None and self._compiled is not self.function
 
     def _is_cached(self) -> bool:
@@ -201,6 +202,10 @@ class PreparedArray:
         self.array = array
         self.kind = array.dtype, array.ndim
         self.arguments = _arguments(array)
+
+    def __reduce__(self) -> tuple[type["PreparedArray"], tuple[NDArray[Any]]]:
+        """Copy and pickle the array alone: a copy has another address."""
+        return PreparedArray, (self.array,)
 
 
 def _arguments(array: NDArray[Any]) -> tuple[Any, ...]:

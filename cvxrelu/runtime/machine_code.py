@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # Modules that machine code depends on, beside the kernels.
 _SOURCES = ("blas.py", "compilation.py", "numba_kernels.py", "numba_vectors.py", "vectors.py")
 _FOLDER = "NUMBA_CACHE_DIR"  # as for numba's own cache
+_THREADS = "NUMBA_NUM_THREADS"  # set by joblib in its workers; kernels run in one thread
 _HASH = hashlib.sha256().digest_size
 _warned = False
 
@@ -80,7 +81,9 @@ def _key(kernel: "Kernel", signature: str) -> str:
     parts = [hashlib.sha256(pathlib.Path(each).read_bytes()).hexdigest() for each in sorted(sources)]
     parts += [signature, version("numba"), version("llvmlite"), sys.version]
     parts += [llvm.get_process_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()]
-    settings = {name: value for name, value in os.environ.items() if name.startswith("NUMBA_") and name != _FOLDER}
+    settings = {name: value for name, value in os.environ.items() if name.startswith("NUMBA_")}
+    for name in (_FOLDER, _THREADS):
+        settings.pop(name, None)
     parts += [f"{name}={settings[name]}" for name in sorted(settings)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 

@@ -332,3 +332,11 @@ def test_networks_and_scaled_problems_of_packed_patterns(monkeypatch):
     np.testing.assert_allclose(found, weights, atol=1e-12)
     scaling = cr.ColumnScaling.fit(plain.X)
     assert isinstance(scaling.problem(packed).patterns.D, PackedMask)
+
+
+@pytest.mark.parametrize(
+    "bits", [np.zeros((3, 4), np.uint8), np.zeros((3, 2)), np.zeros((3, 3), bool), np.zeros(3, np.uint8)]
+)
+def test_bits_must_have_the_width_of_the_rows(bits):
+    with pytest.raises(ValueError, match="bits must be uint8"):
+        PackedMask(bits, 20)

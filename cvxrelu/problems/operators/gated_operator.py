@@ -19,6 +19,8 @@ _POWER_ITERATIONS = 100
 _POWER_ACCURACY = 1e-4
 _POWER_SAFETY = 1.05
 _FEW = 0.5
+# Of a Gram matrix: a pair of patterns, each n d^2 of its product, and each n d^2 of the products of pairs of columns.
+_PAIR_SECONDS, _SECONDS, _GATHER_SECONDS = 2e-5, 1e-10, 3.5e-9
 
 
 class GatedOperator:
@@ -27,7 +29,7 @@ class GatedOperator:
     ``A u`` for u (c, P, d) is the prediction (n, c) with column k equal to sum_i D_i X u_{k,i};
     ``A' t`` for t (n, c) is the array (c, P, d) with block (k, i) equal to X' D_i t_k.
     Large products are computed by compiled kernels on the packed mask (`packed_products`), others by NumPy
-    (`numpy_products`).
+    (`numpy_products`). X and D must not change: copies of them are kept.
 
     Parameters
     ----------
@@ -37,7 +39,8 @@ class GatedOperator:
         The activation patterns, preferably in Fortran order. Packed masks are unpacked by tiles.
     block_bytes : int
         Memory of the temporaries: 2 c min(P, d) floats for each row of a block of at least one row. Masks of at most
-        2 MiB are cached as floats; larger ones need a tile of that size in addition.
+        2 MiB are cached as floats; larger ones need a tile of that size in addition. Kernels need n P bits, and a copy
+        of X unless d is a multiple of 4 (float64) or 8.
 
     Examples
     --------
@@ -111,7 +114,7 @@ class GatedOperator:
         """
         n, c = t.shape
         shape = c, self.n_patterns, self.n_features
-        outputs = np.ascontiguousarray(t.T, dtype=self.X.dtype)
+        outputs = np.require(t.T, self.X.dtype, ["C", "A"])
         n_blocks = shape[0] * shape[1] if mask is None else int(np.count_nonzero(mask))
         fits = n == len(self.X) and (mask is None or mask.shape == shape[:2])
         if fits and self._is_packed(packed_products.ADJOINT, shape, n_blocks):
@@ -127,9 +130,13 @@ class GatedOperator:
     def gram(self, first: IndexArray, second: IndexArray, weights: FloatArray | None = None) -> FloatArray:
         """Return X'D_i diag(w) D_j X (m, d, d) for m pairs of patterns i, j, and weights w (n,), by default ones.
 
-        The matrices are symmetric, so they take a quarter of the operations of the product of the blocks D_i X.
+        The matrices are symmetric, so they take a quarter of the operations of the product of the blocks D_i X; only
+        few pairs do not pay for the products of all pairs of columns.
         """
         d, triangles = self.n_features, None
+        squares = float(self.X.size) * d
+        if len(first) * (_PAIR_SECONDS + _SECONDS * squares) < _GATHER_SECONDS * squares:
+            return self._numpy.pairs(first, second, weights)
         if self._is_packed(packed_products.ADJOINT, (1, self.n_patterns, d), len(first) * (d + 1) / 2):
             triangles = packed_products.gram(self._data, self._patterns, first, second, weights)
         if triangles is None:

@@ -76,6 +76,16 @@ class NumpyProducts:
                 triangles[:, columns] += both @ products
         return triangles
 
+    def pairs(self, first: IndexArray, second: IndexArray, weights: FloatArray | None) -> FloatArray:
+        """Return X'D_i diag(w) D_j X (m, d, d), one after the other."""
+        X, D = self._data.X, self._patterns.D
+        matrices = np.empty((len(first), X.shape[1], X.shape[1]), dtype=X.dtype)
+        for k, (i, j) in enumerate(zip(first, second, strict=True)):
+            rows = np.flatnonzero(D[:, int(i)] & D[:, int(j)])
+            part = X[rows]
+            matrices[k] = part.T @ (part if weights is None else weights[rows, None].astype(X.dtype) * part)
+        return matrices
+
     def _forward_by_blocks(self, blocks: FloatArray, used: BoolArray) -> FloatArray:
         """Return A u (n, c) for the blocks (m, d) marked in ``used`` (c, P), in its order."""
         X = self._data.X

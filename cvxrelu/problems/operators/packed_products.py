@@ -1,7 +1,7 @@
 """Masked products by compiled kernels, on masks of one bit per entry.
 
 A kernel is used if its machine code is loaded or cached. It is compiled once products that it would have computed have
-taken longer than its compilation, so that no process spends more than about twice the time that it needs.
+taken about as long as its compilation.
 """
 
 import sys
@@ -116,7 +116,7 @@ def gram(
     dtype = data.X.dtype
     bits = patterns.bits.array.reshape(-1, -(-n // 8))
     first, second = patterns.index[first], patterns.index[second]
-    weights = np.ones(n, dtype=dtype) if weights is None else np.ascontiguousarray(weights, dtype=dtype)
+    weights = np.ones(n, dtype=dtype) if weights is None else np.require(weights, dtype, ["C", "A"])
     triangles = np.zeros((len(first), d * (d + 1) // 2), dtype=dtype)
     step = max(1, _PAIR_BYTES // (_GRAM_ROWS // 8))
     for row in range(0, n, _GRAM_ROWS):

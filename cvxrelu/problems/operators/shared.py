@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ class Data:
 
     def __init__(self, X: FloatArray) -> None:
         self.X = X
+
+    def __getstate__(self) -> dict[str, FloatArray]:
+        return {"X": self.X}
 
     @cached_property
     def columns(self) -> FloatArray:
@@ -43,7 +46,7 @@ class Data:
     def rows(self) -> PreparedArray:
         """X with zero columns up to ``stride``, flat."""
         X = self.X
-        if X.shape[1] != self.stride or not X.flags.c_contiguous:
+        if X.shape[1] != self.stride or not (X.flags.c_contiguous and X.flags.aligned):
             X = np.zeros((len(X), self.stride), dtype=X.dtype)
             X[:, : self.X.shape[1]] = self.X
         return PreparedArray(X.reshape(-1))
@@ -61,6 +64,9 @@ class Patterns:
     def __init__(self, D: Mask) -> None:
         self.D = D
         self._first: Self | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name in ("D", "index", "_first")}
 
     def take(self, index: IndexArray) -> Self:
         """Return the patterns in ``index``."""

@@ -18,15 +18,12 @@ from cvxrelu._validation import FloatArray
 from cvxrelu.losses.squared import Squared
 from cvxrelu.numerics.group_lasso import SWEEPS, descend, scratch
 from cvxrelu.numerics.rounding import TINY
-from cvxrelu.patterns.packed_mask import take_patterns
 from cvxrelu.penalties.group_norms import GroupL1
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.runtime.compilation import Savings
 from cvxrelu.solvers.interface import Budget
 
 _MOST_COLUMNS = 2000
-_CHUNK = 2**18
-_LEAST_ROWS = 64
 _RIDGE = 1e-10
 _CHECK = 10  # cycles between two estimates of the rate
 _INNER_FRACTION, _INNER_CYCLES = 0.03, 20  # of a majorant
@@ -62,20 +59,14 @@ class BlockDescent:
     """
 
     def __init__(self, problem: ConvexProblem) -> None:
-        self._X, self._D = problem.operator.X, problem.patterns.D
         self._n, self._d = problem.n, problem.d
         self._problem = problem
-        d = self._d
         self._quadratic = type(problem.loss) is Squared
         self._curvature = self._n * problem.loss.smoothness(self._n)
         self.ids = np.zeros(0, dtype=np.intp)
         self.u: FloatArray = np.zeros(0)
         self._lipschitz = np.zeros(0)
         self._gram = np.zeros((0, 0))
-        self._triangle = np.triu_indices(d)
-        self._place = np.zeros((d, d), dtype=np.intp)  # of entries in the upper triangle
-        self._place[self._triangle] = np.arange(len(self._triangle[0]))
-        self._place = np.maximum(self._place, self._place.T)
         ratio = problem.lam_max() / problem.lam
         self._expected = min(_ACTIVE * ratio**_ACTIVE_POWER, len(problem.patterns))
         self._periods = _SWEEP_PERIODS if self._quadratic else ratio**_MAJORANT_POWER
@@ -104,7 +95,7 @@ class BlockDescent:
         """
         n, d, known = self._n, self._d, len(self.ids)
         active = max(self.n_active, self._expected)
-        k = max(known + n_new, min(_SPARE * active, self._D.shape[1]))
+        k = max(known + n_new, min(_SPARE * active, len(self._problem.patterns)))
         gram = _GRAM * n * d * (d + 1.0) * 0.5 * (k**2 - known**2)
         work = gram + self._periods * self._period(k, active)
         return bool(k * d <= _MOST_COLUMNS and work <= self._newton(active))
@@ -134,7 +125,7 @@ class BlockDescent:
         gram = np.empty((k, d, k, d))
         gram[:known, :, :known] = self._gram.reshape(known, d, known, d)
         first, second = (index[known * (known + 1) // 2 :] for index in np.tril_indices(k)[::-1])
-        blocks = self._products(first, second)[:, self._place]
+        blocks = self._problem.operator.take(self.ids).gram(first, second)
         gram[first, :, second] = blocks
         gram[second, :, first] = blocks
         self._gram = gram.reshape(k * d, k * d)
@@ -144,18 +135,6 @@ class BlockDescent:
         bounds = np.sqrt(np.einsum("kij,kij->k", powers, powers)) ** 0.25  # of the largest eigenvalues
         self._lipschitz = np.concatenate([self._lipschitz, np.maximum(bounds, TINY)])
         self._work = scratch(k, d)
-
-    def _products(self, first: NDArray[np.intp], second: NDArray[np.intp]) -> FloatArray:
-        """Return the upper triangles of X'(D_i o D_j)X for pairs of patterns: (pairs, d (d + 1) / 2)."""
-        a, b = self._triangle
-        D = take_patterns(self._D, self.ids)
-        products = np.zeros((len(first), len(a)))
-        step = max(_LEAST_ROWS, _CHUNK // (len(first) + len(a)))
-        for start in range(0, self._n, step):
-            rows = slice(start, start + step)
-            masks, X = np.ascontiguousarray(D[rows, :].T), np.ascontiguousarray(self._X[rows].T)
-            products += (masks[first] & masks[second]).astype(np.float64) @ (X[a] * X[b]).T
-        return products
 
     def minimise(self, gap_tol: float, budget: Budget) -> bool:
         """Descend until the duality gap on the working set is at most ``gap_tol``, or the budget is exhausted.

@@ -131,7 +131,7 @@ class _Rounds:
             previous, gap = gap, self._upper - point.value
             new = np.union1d(new, patterns.violating(descent.ids, max(_FEWEST_NEW, descent.n_active)))
             slow = len(new) == 0 and gap > _PROGRESS * previous
-            if slow or not descent.pays(len(new)):
+            if slow or len(new) + len(descent.ids) == 0 or not descent.pays(len(new)):
                 return
             descent.add(new, self._blocks[0, new])
             gap_tol = max(_DESCENT_FRACTION * gap, _FINAL_FRACTION * limits.tol * abs(self._upper))

@@ -35,7 +35,7 @@ class WorkingSet:
     the gap. Products are computed in the precision of X. With group_l1 it first takes block coordinate descent on a
     cached Gram matrix of at most 2,000 columns (32 MB), until Newton steps are predicted to be faster. Its kernel is
     loaded from a cache, or compiled once Newton steps in its place have taken two seconds in a process; until then,
-    solutions may differ in their last digits.
+    solutions differ, within tol.
 
     Solves `ConvexReLU` with group_l1 and the losses that are sums over entries (squared, Huber, logistic) by the same
     method with exact projections onto the cones, in float64. Each block keeps the active rows of its last projection,

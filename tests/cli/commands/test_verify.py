@@ -97,7 +97,7 @@ def test_the_objective_of_a_network(proof):
         assert each["lower"] == own["lower"]
         assert each["statement"]["network"]
     result = invoke("verify", path, "--data", data, "--network", path.with_name("network.npz"))
-    assert "that of the given network, with balanced layers, is at most" in result.stdout
+    assert "with balanced layers and patterns of its own, is at most" in result.stdout
 
 
 def test_verify_rejects(proof, tmp_path):

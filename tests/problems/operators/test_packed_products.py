@@ -1,7 +1,9 @@
 """The kernels of masked products, against plain sums and NumPy's products."""
 
+import copy
 import itertools
 import math
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 import cvxrelu as cr
 from cvxrelu.patterns.packed_mask import PackedMask
-from cvxrelu.problems.operators import packed_kernels, packed_products
+from cvxrelu.problems.operators import gated_operator, packed_kernels, packed_products
 from cvxrelu.runtime.compilation import COMPILATION, Kernel
 
 PRODUCTS = [product for each in (packed_products.ADJOINT, packed_products.FORWARD) for product in each.values()]
@@ -171,6 +173,40 @@ def test_threads_share_no_scratch(packed):
                 np.testing.assert_array_equal(f, other)
 
 
+@pytest.mark.parametrize("copied", [copy.deepcopy, copy.copy, lambda each: pickle.loads(pickle.dumps(each))])
+@pytest.mark.parametrize("used", ["whole", "part"])
+def test_copies_have_arrays_of_their_own(packed, copied, used):
+    rng = np.random.default_rng(0)
+    X, t, U = rng.standard_normal((900, 9)), rng.standard_normal((900, 1)), rng.standard_normal((1, 300, 9))
+    operator = cr.GatedOperator(X, rng.random((900, 300)) < 0.5)
+    expected = operator.adjoint(t), operator.forward(U)
+    kept = np.arange(0, 300, 3)
+    other = copied(operator if used == "whole" else operator.take(kept))
+    del operator
+    overwriting = [rng.standard_normal(size) for size in (900 * 9, 900 * 12, 300 * 113 // 8) for _ in range(30)]
+    if used == "whole":
+        np.testing.assert_array_equal(other.adjoint(t), expected[0])
+        np.testing.assert_array_equal(other.forward(U), expected[1])
+    else:
+        np.testing.assert_array_equal(other.adjoint(t), expected[0][:, kept])
+    assert len(overwriting) == 90
+
+
+def test_arrays_that_are_not_aligned(packed):
+    rng = np.random.default_rng(0)
+    D, plain = rng.random((300, 40)) < 0.5, [rng.standard_normal((300, k)) for k in (8, 2)]
+
+    def shifted(array):
+        other = np.frombuffer(b"\0" + array.tobytes(), np.uint8)[1:].view(array.dtype).reshape(array.shape)
+        assert not other.flags.aligned
+        return other
+
+    operator, other = cr.GatedOperator(plain[0], D), cr.GatedOperator(shifted(plain[0]), D)
+    np.testing.assert_array_equal(other.adjoint(shifted(plain[1])), operator.adjoint(plain[1]))
+    index, weights = np.arange(5), plain[1][:, 0].copy()
+    np.testing.assert_array_equal(other.gram(index, index, shifted(weights)), operator.gram(index, index, weights))
+
+
 def test_bits_are_packed_once(packed, monkeypatch):
     packings = []
     pack = packed_products.Patterns._bits.func
@@ -227,6 +263,17 @@ def test_products_without_numba(product, monkeypatch):
     assert compilations == []
 
 
+def test_products_if_the_cache_cannot_be_loaded(product, monkeypatch):
+    product, _ = product
+
+    def fail():
+        raise OSError("no such file")
+
+    monkeypatch.setattr(product.kernel, "_is_cached", lambda: True)
+    monkeypatch.setattr(product.kernel, "_load", fail)
+    assert not product.is_chosen(1e12, 1.0)
+
+
 def test_products_if_compilation_fails(product, monkeypatch):
     product, _ = product
 
@@ -258,11 +305,12 @@ def test_solves_by_kernels_and_by_numpy_agree(packed, monkeypatch):
 
 
 @settings(max_examples=60, deadline=None)
-@given(drawn=products(), weighted=st.booleans(), smallest=st.sampled_from([0.0, np.inf]))
-def test_gram_matrices_are_those_of_the_blocks(drawn, weighted, smallest):
+@given(drawn=products(), weighted=st.booleans(), smallest=st.sampled_from([0.0, np.inf]), few=st.booleans())
+def test_gram_matrices_are_those_of_the_blocks(drawn, weighted, smallest, few):
     operator, *_ = drawn
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(packed_products, "SMALLEST", smallest)
+        patch.setattr(gated_operator, "_GATHER_SECONDS", np.inf if few else 0.0)
         for product in PRODUCTS:
             product.kernel.compile()
         patch.setattr(packed_products, "_GRAM_COLUMNS", 50)
