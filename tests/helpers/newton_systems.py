@@ -6,6 +6,7 @@ from cvxrelu.losses.base import dual_term
 from cvxrelu.losses.registry import get_loss
 from cvxrelu.penalties.registry import get_penalty
 from cvxrelu.problems.operators.gated_operator import GatedOperator
+from cvxrelu.solvers.working_set.data_products import DataProducts
 from cvxrelu.solvers.working_set.newton_systems import NewtonStep, NewtonSystems
 from tests.helpers.cases import make_targets
 
@@ -80,6 +81,7 @@ def residual(operator, step, dt):
 
 
 def systems_for(loss, operator, index=ALL_PATTERNS):
-    systems = NewtonSystems(dual_term(get_loss(loss), make_targets(loss, operator.X, 3)).constant_curvature)
+    constant_curvature = dual_term(get_loss(loss), make_targets(loss, operator.X, 3)).constant_curvature
+    systems = NewtonSystems(constant_curvature, DataProducts(operator.X))
     systems.enter(operator, index)
     return systems

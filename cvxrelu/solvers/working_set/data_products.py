@@ -1,4 +1,4 @@
-"""Products of the data with themselves, computed once for all outputs."""
+"""Products of the data with themselves, computed once for all outputs, and all lams of a path."""
 
 from functools import cached_property
 

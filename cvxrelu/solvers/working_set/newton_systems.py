@@ -69,14 +69,14 @@ class NewtonSystems:
     ----------
     constant_curvature : bool
         Whether Q is the same at every point (squared loss), so that Gram matrices of the patterns can be kept.
-    products : DataProducts, optional
-        Products of the data, shared with solvers of other outputs; by default its own.
+    products : DataProducts
+        Products of the data, shared with solvers of other outputs.
     """
 
     operator: GatedOperator
     _pattern_ids: np.ndarray
 
-    def __init__(self, constant_curvature: bool, products: DataProducts | None = None) -> None:
+    def __init__(self, constant_curvature: bool, products: DataProducts) -> None:
         self.constant_curvature = constant_curvature
         self._products = products
         self._expected_iterations = _EXPECTED_CG
@@ -134,15 +134,9 @@ class NewtonSystems:
     def _rows_of(self, step: NewtonStep) -> FloatArray | None:
         assert isinstance(step.jacobian, GroupJacobian)
         if self._rows is None:
-            self._rows = RowSystems(self._of_data)
+            self._rows = RowSystems(self._products)
         active = self.operator.take(step.active)
         return self._rows.solve(active, step.jacobian, step.rows.diagonal, step.sigma, step.gradient)
-
-    @property
-    def _of_data(self) -> DataProducts:
-        if self._products is None:
-            self._products = DataProducts(self.operator.X)
-        return self._products
 
     @property
     def _single(self) -> GatedOperator:
@@ -214,7 +208,7 @@ class NewtonSystems:
             half = root * eye + (1 - root) * (M.directions[..., :, None] * M.directions[..., None, :])
             other = DiagonalBlocks(np.linalg.inv(half @ self._diagonal_blocks(active, A) @ half + shift * eye))
         else:
-            other = OverlapInverse(A, M, weights, shift, self._of_data.spectrum)
+            other = OverlapInverse(A, M, weights, shift, self._products.spectrum)
         return WithDirections(other, A, M, weights, shift)
 
     def _diagonal_blocks(self, active: np.ndarray, A: GatedOperator) -> FloatArray:

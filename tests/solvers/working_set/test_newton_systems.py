@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cvxrelu.penalties.registry import get_penalty
+from cvxrelu.solvers.working_set.data_products import DataProducts
 from cvxrelu.solvers.working_set.newton_systems import NewtonStep, NewtonSystems
 from tests.helpers.cases import LOSSES
 from tests.helpers.newton_systems import (
@@ -131,7 +132,7 @@ def test_caches_do_not_change_solutions(monkeypatch, method, loss):
 
 def test_kept_gram_blocks_are_those_of_their_patterns():
     operator = make_operator()
-    kept = NewtonSystems(constant_curvature=True)
+    kept = NewtonSystems(constant_curvature=True, products=DataProducts(operator.X))
     rng = np.random.default_rng(0)
     for names in WORKING_SETS:
         index = np.array(names)
@@ -148,7 +149,7 @@ def test_kept_gram_blocks_are_those_of_their_patterns():
 
 def test_gram_matrices_are_extended_by_new_patterns():
     operator = make_operator()
-    kept = NewtonSystems(constant_curvature=True)
+    kept = NewtonSystems(constant_curvature=True, products=DataProducts(operator.X))
     kept.enter(operator, ALL_PATTERNS)
     kept._gram_of(np.array([1, 4]))
     blocks = np.hstack([operator.D[:, [i]] * operator.X for i in (0, 1, 2, 4, 8)])

@@ -3,6 +3,7 @@ import pytest
 
 from cvxrelu.problems.operators.gated_operator import GatedOperator
 from cvxrelu.solvers.working_set import newton_systems
+from cvxrelu.solvers.working_set.data_products import DataProducts
 from cvxrelu.solvers.working_set.newton_systems import NewtonSystems
 from tests.helpers.newton_systems import ALL_PATTERNS, RESIDUAL_TOL, D, force, make_operator, make_step, matrices
 
@@ -25,7 +26,7 @@ def test_small_systems_are_factored_with_output_couplings(monkeypatch, penalty, 
     operator = GatedOperator(original.X * np.logspace(-2.0, 2.0, D), original.D)
     for sigma in (1.0, 1e3):
         step = make_step(loss, penalty, operator, 3, sigma=sigma)
-        systems = NewtonSystems(constant_curvature=False)
+        systems = NewtonSystems(constant_curvature=False, products=DataProducts(operator.X))
         systems.enter(operator, ALL_PATTERNS)
         found = systems.direction(step)
         Q, AMA = matrices(operator, step)
