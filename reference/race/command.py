@@ -36,6 +36,7 @@ class Plan:
     resume: bool = False
     quick: bool = False
     report: bool = False
+    settings: Path | None = None
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +62,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timeout", type=float, default=150.0, help="time-out of one solve in seconds (default: 150)")
     parser.add_argument("--out", type=Path, help="results file (default: build/race-KIND.json)")
     parser.add_argument(
+        "--settings",
+        type=Path,
+        help="results file of an earlier race: run the peers at the settings found there instead of searching",
+    )
+    parser.add_argument(
         "--resume", action="store_true", help="keep the cases in the results file, and run those that it lacks"
     )
     parser.add_argument("--report", action="store_true", help="print what the results file holds, and run nothing")
@@ -80,6 +86,7 @@ def run(arguments: argparse.Namespace) -> str:
             resume=arguments.resume,
             quick=arguments.quick,
             report=arguments.report,
+            settings=arguments.settings,
         )
     )
 
@@ -101,6 +108,7 @@ def measure(plan: Plan) -> str:
     try:
         cases = select(plan.kind, plan.cases, plan.peers, quick=plan.quick)
         header, results = resume(out, None if plan.report else header) if plan.resume or plan.report else (header, [])
+        earlier = {} if plan.settings is None else {result.case: result for result in resume(plan.settings, None)[1]}
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(str(error)) from error
     skipped = []
@@ -113,7 +121,7 @@ def measure(plan: Plan) -> str:
                 continue
             print(f"{case.name}", flush=True)
             try:
-                results.append(_race(case, plan))
+                results.append(_race(case, plan, earlier.get(case.name)))
             except (ConnectionError, ModuleNotFoundError) as error:  # of its data
                 skipped.append(f"skipped: {case.name}: {error}")
                 print(f"    {skipped[-1]}", flush=True)
@@ -139,15 +147,17 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _race(case: Case, plan: Plan) -> Result:
-    """Run one case at the accuracy of the plan, of the case or of its kind."""
+def _race(case: Case, plan: Plan, earlier: Result | None) -> Result:
+    """Run one case at the accuracy of the plan, of the case or of its kind; with its result in an earlier race."""
     tol = plan.tol or case.tol or TOLS[case.kind]
     problem = case.problem()
+    known = {} if earlier is None else {entry.peer: entry for entry in earlier.entries}
     entrants, left_out = [], []
     for entrant in case.entrants:
         refusal = entrant.refusal(problem)
         if refusal is None:
-            entrants.append(replace(entrant, accuracy=max(entrant.accuracy, tol)))
+            accuracy = max(entrant.accuracy, tol)
+            entrants.append(replace(entrant, accuracy=accuracy, earlier=known.get(entrant.peer.name)))
         else:
             left_out.append(f"{entrant.peer.name}: {refusal}")
             print(f"    {left_out[-1]}", flush=True)

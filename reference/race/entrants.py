@@ -9,6 +9,7 @@ from pathlib import Path
 import cvxrelu as cr
 from cvxrelu.problems.cvxpy_backends import BACKENDS, Availability, availability
 from reference.peers import EXPANDED_LIMIT, PEERS_PYTHON, expanded_size
+from reference.race.results import Entry
 
 Settings = Mapping[str, object]
 CVXPY_LIMIT = 2**27
@@ -59,10 +60,14 @@ class Peer:
 
 @dataclass(frozen=True)
 class Entrant:
-    """A peer, and the strictest relative suboptimality required of it."""
+    """A peer, the strictest relative suboptimality required of it, and its result in an earlier race, if it is known.
+
+    With that result, its setting is run again and no other one is tried, unless it has ceased to be accurate.
+    """
 
     peer: Peer
     accuracy: float
+    earlier: Entry | None = None
 
     def refusal(self, problem: cr.ConvexGatedReLU | cr.ConvexReLU) -> str | None:
         """Return why it does not enter a problem; None if it does."""

@@ -5,6 +5,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from reference.race.server import Answer, NoAnswerError, Server, write_problem
 _SLACK = 2.0  # single runs are noisy: a setting is abandoned only if this much slower than the fastest
 _PATIENCE, _SHORT = 50.0, 5.0  # a peer is abandoned if this much slower than the fastest, and at least so many seconds
 _CLOSE = 4.0  # peers this close to the fastest take turns
+_ALONE = ", one thread"
 
 Judge = Callable[[Answer], float]
 
@@ -123,27 +125,17 @@ def enter(entrant: Entrant, server: Server, judge: Judge, allowance: float, effo
     longer, abandon a variant that fails, exceeds the time-out or is clearly slower than the fastest setting so far. For
     refined peers, try half a decade before the first accurate tolerance too, and for threaded peers in a race with
     several threads, the chosen setting with one.
+
+    The setting of an earlier race is run first. There is no search if it is as accurate as required, or was not then.
     """
     peer = entrant.peer
     search = _Search(peer, server, judge, entrant.accuracy + allowance, effort)
-    start = 0
-    for variant, settings in peer.variants.items():
-        index = start
-        accurate, slow = search.attempt(variant, peer.tols[index], settings)
-        if accurate:
-            while index > 0 and search.attempt(variant, peer.tols[index - 1], settings)[0]:
-                index -= 1
-        while not (accurate or slow) and index + 1 < len(peer.tols):
-            index += 1
-            accurate, slow = search.attempt(variant, peer.tols[index], settings)
-        if accurate:
-            start = max(0, index - 1)
-            if peer.refined:
-                search.attempt(variant, peer.tols[index].replace("1e", "3e"), settings)
-    chosen, reached = search.chosen()
-    if reached and peer.threaded and effort.threads > 1:
-        search.run(f"{chosen.setting}, one thread", search.settings[chosen.setting] | {"threads": 1})
+    if entrant.earlier is None or not search.repeat(entrant.earlier):
+        search.scan()
         chosen, reached = search.chosen()
+        if reached and peer.threaded and effort.threads > 1:
+            search.run(f"{chosen.setting}{_ALONE}", search.settings[chosen.setting] | {"threads": 1})
+    chosen, reached = search.chosen()
     entry = Entry(peer.name, entrant.accuracy, reached, chosen, [chosen.seconds], search.trials, search.versions)
     return Contender(entry, server, search.settings[chosen.setting])
 
@@ -157,10 +149,37 @@ class _Search:
         self.versions: dict[str, str] = {}
         self.settings: dict[str, dict[str, object]] = {}
 
+    def repeat(self, earlier: Entry) -> bool:
+        """Run the setting chosen in an earlier race; return whether its result makes a search needless."""
+        setting = earlier.chosen.setting.removesuffix(_ALONE)
+        threads = {} if setting == earlier.chosen.setting else {"threads": 1}
+        tols = [each for tol in self.peer.tols for each in (tol, _looser(tol))]
+        for (variant, settings), tol in product(self.peer.variants.items(), tols):
+            if _label(variant, tol) == setting:
+                accurate, _ = self.run(earlier.chosen.setting, {**settings, "tol": float(tol), **threads})
+                return accurate or not earlier.reached
+        return False
+
+    def scan(self) -> None:
+        """Search the tolerances of all variants."""
+        tols, start = self.peer.tols, 0
+        for variant, settings in self.peer.variants.items():
+            index = start
+            accurate, slow = self.attempt(variant, tols[index], settings)
+            if accurate:
+                while index > 0 and self.attempt(variant, tols[index - 1], settings)[0]:
+                    index -= 1
+            while not (accurate or slow) and index + 1 < len(tols):
+                index += 1
+                accurate, slow = self.attempt(variant, tols[index], settings)
+            if accurate:
+                start = max(0, index - 1)
+                if self.peer.refined:
+                    self.attempt(variant, _looser(tols[index]), settings)
+
     def attempt(self, variant: str, tol: str, settings: Settings) -> tuple[bool, bool]:
         """Run a variant at a tolerance; return whether it is accurate, and whether it is too slow or fails."""
-        label = ", ".join(part for part in (variant, f"tol {tol}") if part)
-        return self.run(label, {**settings, "tol": float(tol)})
+        return self.run(_label(variant, tol), {**settings, "tol": float(tol)})
 
     def run(self, label: str, settings: dict[str, object]) -> tuple[bool, bool]:
         """Run a setting once; return whether it is accurate, and whether it is too slow or fails."""
@@ -202,3 +221,12 @@ class _Search:
 def _trial_line(trial: Trial) -> str:
     accuracy = "-" if trial.accuracy is None else f"{trial.accuracy:.2e}"
     return f"{trial.setting:<42} {trial.seconds:>9.3g} s  accuracy {accuracy}  {trial.note}".rstrip()
+
+
+def _label(variant: str, tol: str) -> str:
+    return ", ".join(part for part in (variant, f"tol {tol}") if part)
+
+
+def _looser(tol: str) -> str:
+    """Return a tolerance half a decade looser."""
+    return tol.replace("1e", "3e")

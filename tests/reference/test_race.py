@@ -218,6 +218,9 @@ def test_a_race_is_run_saved_and_gone_on_with(tmp_path, monkeypatch, capsys):
     assert race.measure(replace(plan, resume=True)) == report
     assert race.measure(replace(plan, report=True, solver="auto")) == report
     assert "adelie" not in capsys.readouterr().out  # nothing is run again
+    again = race.measure(replace(plan, out=tmp_path / "again.json", settings=tmp_path / "race.json"))
+    assert capsys.readouterr().out.count("adelie") == 1  # at the setting found before
+    assert "tol 1e-2" in again
     with pytest.raises(SystemExit, match="solver: RFISTA in the file, auto now"):
         race.measure(replace(plan, solver="auto", resume=True))
 

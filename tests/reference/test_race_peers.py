@@ -97,6 +97,30 @@ def test_one_thread_is_tried_in_a_race_with_several():
     assert found.settings == {"name": "a", "tol": 1e-1, "threads": 1}
 
 
+def test_the_setting_of_an_earlier_race_is_run_alone_while_it_is_accurate():
+    asked = peer("ab", refined=True, threaded=True)
+    found = enter(Entrant(asked, 1e-2), Fake(lambda name, tol: (2.0, tol if name == "b" else 1.0)), accuracy_of, 0.0,
+                  EFFORT).entry  # fmt: skip
+    assert found.chosen.setting == "b, tol 1e-2"
+
+    same = Fake(lambda name, tol: (1.0, 1e-3))
+    again = enter(Entrant(asked, 1e-2, found), same, accuracy_of, 0.0, replace(EFFORT, threads=2))
+    assert [settings for settings, _ in same.asked] == [{"name": "b", "tol": 1e-2}]
+    assert again.entry.reached
+    assert again.settings == {"name": "b", "tol": 1e-2}
+
+    half, worse = "a, tol 3e-1", Fake(lambda name, tol, threads=2: (1.0, 1.0))
+    earlier = replace(found, chosen=replace(found.chosen, setting=f"{half}, one thread"))
+    missed = enter(Entrant(asked, 1e-2, replace(earlier, reached=False)), worse, accuracy_of, 0.0, EFFORT).entry
+    assert [settings for settings, _ in worse.asked] == [{"name": "a", "tol": 3e-1, "threads": 1}]
+    assert (missed.reached, missed.chosen.setting) == (False, f"{half}, one thread")
+    enter(Entrant(asked, 1e-2, earlier), worse, accuracy_of, 0.0, EFFORT)
+    assert len(worse.asked) == 1 + 1 + 4  # it was accurate: search again
+
+    other = replace(found, chosen=replace(found.chosen, setting="path 5, tol 1e-9"))
+    assert enter(Entrant(asked, 1e-2, other), same, accuracy_of, 0.0, EFFORT).entry.chosen.setting == "a, tol 1e-1"
+
+
 def test_ours_and_the_close_peers_take_turns():
     """The fastest and one within four times; a third is too slow, a fourth missed its accuracy."""
     log, left = [], iter(range(100))
