@@ -135,7 +135,7 @@ class NumpyProducts:
 
     def _row_blocks(self, floats: int, patterns: int) -> Iterator[slice]:
         """Yield blocks of rows, for two temporaries of ``floats`` numbers a row and a tile of ``patterns`` patterns."""
-        size = max(1, self._tile_size // max(patterns, 1))
+        size = max(1, self._tile_size // patterns) if patterns else None
         return row_blocks(self._data.X, floats, self._block_bytes, size)
 
 

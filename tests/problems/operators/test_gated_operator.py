@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cvxrelu as cr
+from cvxrelu.problems.operators import numpy_products
+from cvxrelu.problems.operators.numpy_products import row_blocks
 
 
 def expanded(X, D):
@@ -122,6 +124,26 @@ def test_operator_without_patterns(used_before):
     nothing = operator.take(np.zeros(0, dtype=np.intp))
     np.testing.assert_array_equal(nothing.forward(np.zeros((2, 0, 3))), np.zeros((5, 2)))
     assert nothing.adjoint(np.ones((5, 2))).shape == (2, 0, 3)
+
+
+@pytest.mark.parametrize("product", ["forward", "adjoint"])
+def test_products_without_blocks_do_not_visit_each_row(product, monkeypatch):
+    visited = []
+
+    def counted(X, floats, block_bytes, most=None):
+        blocks = list(row_blocks(X, floats, block_bytes, most))
+        visited.extend(blocks)
+        return blocks
+
+    monkeypatch.setattr(numpy_products, "row_blocks", counted)
+    operator = cr.GatedOperator(np.ones((100, 3)), np.ones((100, 4), dtype=bool))
+    nothing = operator.take(np.zeros(0, dtype=np.intp))
+    if product == "forward":  # of zero weights
+        assert not operator.forward(np.zeros((2, 4, 3))).any() and not nothing.forward(np.zeros((2, 0, 3))).any()
+    else:
+        assert not operator.adjoint(np.ones((100, 2)), np.zeros((2, 4), dtype=bool)).any()
+        assert nothing.adjoint(np.ones((100, 2))).shape == (2, 0, 3)
+    assert len(visited) <= 2
 
 
 @pytest.mark.parametrize(("n_patterns", "n_features"), [(7, 4), (4, 7)])
