@@ -102,8 +102,6 @@ class GatedOperator:
             if f is not None:
                 return f
         patterns = np.flatnonzero(np.any(used, axis=0))
-        if len(patterns) == 0:
-            return np.zeros((len(self.X), U.shape[0]), dtype=self.X.dtype)
         part = self
         if len(patterns) < _FEW * U.shape[1]:
             part, U, used = self.take(patterns), U[:, patterns], used[:, patterns]

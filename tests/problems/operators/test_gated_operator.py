@@ -43,12 +43,6 @@ def test_patterns_with_zero_weights_are_skipped(drawn, fraction):
     np.testing.assert_allclose(operator.forward(U), expected, atol=1e-12)
 
 
-def test_zero_weights_take_no_product(monkeypatch):
-    operator = cr.GatedOperator(np.ones((9, 4)), np.ones((9, 7), dtype=bool))
-    monkeypatch.setattr(cr.GatedOperator, "_numpy", None)
-    np.testing.assert_array_equal(operator.forward(np.zeros((2, 7, 4))), np.zeros((9, 2)))
-
-
 @settings(max_examples=50)
 @given(operators())
 def test_adjoint_identity(drawn):
