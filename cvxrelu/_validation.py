@@ -39,8 +39,8 @@ def check_numeric(name: str, value: Any) -> FloatArray:
         raise ValueError(f"{name} must not be empty; got shape {array.shape}")
     if array.dtype not in (np.float32, np.float64):
         array = array.astype(np.float64)
-    bad = ~np.isfinite(array)
-    if bad.any():
+    if not np.isfinite(array).all():
+        bad = ~np.isfinite(array)
         index = tuple(int(i) for i in np.argwhere(bad)[0])
         raise ValueError(
             f"{name} must be finite; got {array[index]} at index {index} ({int(bad.sum())} such entries in all)"

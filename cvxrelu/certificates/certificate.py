@@ -315,17 +315,17 @@ def _certify(
     del weights  # of one more array of their size, where nothing else refers to them
     if rounded:
         feasible = into_cones(problem, feasible)
-    upper = objective_above(problem, feasible) if rounded else problem.objective(feasible)
-
-    t = problem.gradient_point(feasible)
-    if rounded and not (np.isfinite(upper) and np.linalg.norm(workspace.adjoint(problem.operator, t)) <= _LARGEST):
-        raise ValueError("weights are too large: their objective, or the square of its gradient, overflows float64")
+        upper, t = objective_above(problem, feasible), problem.gradient_point(feasible)
+        if not (np.isfinite(upper) and np.linalg.norm(workspace.adjoint(problem.operator, t)) <= _LARGEST):
+            raise ValueError("weights are too large: their objective, or the square of its gradient, overflows float64")
+    else:
+        upper, t = problem.objective_and_gradient(feasible)
     argument, multipliers = problem.conjugate_argument(t, None, feasible, workspace=workspace)
     kkt_residual = _kkt_residual(problem, feasible, argument, multipliers)
     del argument  # as large as the weights
     points = [problem.dual_point(t, multipliers, workspace=workspace)]
     for dual in duals:
-        if dual.multipliers is None and np.allclose(dual.t, points[0].t, rtol=EPS, atol=0.0):
+        if dual.multipliers is None and np.all(np.abs(dual.t - points[0].t) <= EPS * np.abs(points[0].t)):
             continue  # the solver's dual variable is the gradient, scaled in the same way
         points.append(problem.dual_point(dual.t, weights=feasible, workspace=workspace))
         if dual.multipliers is not None:

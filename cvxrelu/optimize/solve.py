@@ -23,6 +23,7 @@ from cvxrelu.problems.cvxpy_backends import solver_names
 from cvxrelu.problems.normalization import Normalized, normalize
 from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.problems.separation import enlarged, separates
+from cvxrelu.runtime.memory import fits
 from cvxrelu.runtime.threads import warn
 from cvxrelu.solvers.cvxpy_solver import solve_cvxpy
 from cvxrelu.solvers.interface import Callback, Limits, NativeSolver, Record, SolverResult
@@ -271,6 +272,8 @@ class _Run:
             if planned.resumes and planned.name not in self.paused:
                 continue
             if self.paused and planned.seconds > (self._time_left() or np.inf):
+                continue
+            if not fits(planned.size):  # asked now, as it takes as long as a small problem
                 continue
             self.attempt(planned, form, guarded=len(plan) > 1)
             if self.progress.reaches_tol() or self._ends_solve(self.progress.attempts[-1].status):

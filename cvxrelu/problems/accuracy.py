@@ -1,5 +1,7 @@
 """Accuracy of predictions with cancellation: weights far larger than the predictions."""
 
+import math
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -20,8 +22,8 @@ def cancelling_size(X: FloatArray, Y: FloatArray) -> float:
     The errors are at most about eps max_j ||x_j|| sum_i ||u_i||.
     """
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        size = _ACCURACY * np.abs(Y).max() / (EPS * row_norms(X).max())
-    return float(np.nan_to_num(size, nan=np.inf, posinf=np.inf))
+        size = float(_ACCURACY * np.abs(Y).max() / (EPS * row_norms(X).max()))
+    return size if math.isfinite(size) else math.inf
 
 
 def accurate_forward(operator: GatedOperator, U: FloatArray, size: float) -> FloatArray:

@@ -53,8 +53,9 @@ _SOURCES = {
     "at_zero": {"X", "y", "patterns", "loss"},
     "_lam_max": {"X", "y", "patterns", "loss", "penalty"},
     "normal_data": {"X", "y", "patterns", "loss", "penalty"},
+    "normal": {"X", "y", "patterns", "lam", "loss", "penalty"},
 }
-_CLASS_SPECIFIC = {"row_space", "cones", "_lam_max", "normal_data"}
+_CLASS_SPECIFIC = {"row_space", "cones", "_lam_max", "normal_data", "normal"}
 _WEIGHT_ARRAYS, _REMEDY = 6, "take fewer gates"
 _SAFE_EXPONENT = 160  # binary exponent of X and y up to which products of their fourth powers stay normal numbers
 
@@ -96,6 +97,7 @@ class ConvexProblem(DualProgram):
     penalty: Penalty
     has_cones: ClassVar[bool]  # whether blocks are pairs in the cones of their patterns
     normal_data: Normalized[Any] | None = None  # normalized problem at lam = 0, cached by `normalize` for all lam
+    normal: Normalized[Any] | None = None  # the same at lam, so that solver and certificate share its products
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -339,16 +341,22 @@ class ConvexProblem(DualProgram):
         """Return F(A u) + lam * Omega(u); feasibility is not checked, see `violation`."""
         if (ordinary := self._ordinary) is not None:
             return ordinary.value(ordinary.problem.objective(ordinary.start(weights)))
-        blocks = self.blocks(weights)
-        if not blocks.any():
-            return self.value_at_zero
-        prediction = accurate_forward(self.operator, self._combined(blocks), self._cancelling_size)
-        regulariser = self.lam * self.penalty.value(blocks) if self.lam > 0.0 else 0.0
-        return self.loss.value(prediction, self.Y) + regulariser
+        return self.objective_and_gradient(weights)[0]
 
     def gradient_point(self, weights: Weights) -> FloatArray:
         """Return t = grad F(A u) (n, c), the dual variable of the weights."""
         return self.loss.gradient(self.predict(weights), self.Y)
+
+    def objective_and_gradient(self, weights: Weights) -> tuple[float, FloatArray]:
+        """Return `objective` and `gradient_point`, from one product."""
+        if self._ordinary is not None:
+            return self.objective(weights), self.gradient_point(weights)
+        blocks = self.blocks(weights)
+        if not blocks.any():
+            return self.value_at_zero, self.loss.gradient(np.zeros_like(self.Y), self.Y)
+        prediction = accurate_forward(self.operator, self._combined(blocks), self._cancelling_size)
+        regulariser = self.lam * self.penalty.value(blocks) if self.lam > 0.0 else 0.0
+        return self.loss.value(prediction, self.Y) + regulariser, self.loss.gradient(prediction, self.Y)
 
     def lam_max(self) -> float:
         """Return the smallest lam at which zero weights are optimal.

@@ -33,6 +33,7 @@ class Scalable(Protocol):
     loss: Loss
     penalty: Penalty
     normal_data: "Normalized[Any] | None"
+    normal: "Normalized[Any] | None"
 
     @property
     def regularised(self) -> bool:
@@ -151,8 +152,9 @@ def normalize(problem: ProblemT) -> Normalized[ProblemT]:
     Normalized
         The normalized problem and the exact maps back.
     """
-    degree = problem.penalty.degree
-    if problem.regularised and degree is None:
+    if problem.normal is not None:
+        return problem.normal
+    if problem.regularised and problem.penalty.degree is None:
         return Normalized(problem)
     normalized = problem.normal_data or _scaled(problem)
     if normalized is None:
@@ -163,7 +165,9 @@ def normalize(problem: ProblemT) -> Normalized[ProblemT]:
         lam = ordinary_lam(problem.lam, problem.penalty, normalized.x_exponent, normalized.y_exponent)
         if ordinary_lam(lam, problem.penalty, -normalized.x_exponent, -normalized.y_exponent) != problem.lam:
             return Normalized(problem)  # beyond the range of float64
-    return replace(normalized, problem=normalized.problem.with_lam(lam))
+    normal = replace(normalized, problem=normalized.problem.with_lam(lam))
+    object.__setattr__(problem, "normal", normal)
+    return normal
 
 
 def exponents(problem: Scalable) -> tuple[int, int]:
@@ -195,6 +199,9 @@ def _scaled(problem: ProblemT) -> Normalized[ProblemT] | None:
         t, products = _ldexp(known[0], -y_exponent), _ldexp(known[1], -x_exponent - y_exponent)
         t.flags.writeable = products.flags.writeable = False
         vars(normalized)["at_zero"] = t, products
+        if problem.penalty.degree == 1 and "_lam_max" in vars(problem):
+            largest = vars(problem)["_lam_max"]
+            vars(normalized)["_lam_max"] = ordinary_lam(largest, problem.penalty, x_exponent, y_exponent)
     return Normalized(normalized, x_exponent, y_exponent)
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from cvxrelu.losses.weighted import unweighted
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.relu import ConvexReLU
-from cvxrelu.runtime.memory import fits
 from cvxrelu.solvers.first_order.augmented_lagrangian import AugmentedLagrangian
 from cvxrelu.solvers.first_order.rfista import RFISTA
 from cvxrelu.solvers.interface import NativeSolver, takes
@@ -48,6 +47,8 @@ class Planned:
         CPU seconds after which this solver is paused if it is slow; see `Limits`.
     seconds : float
         Predicted time. The step is skipped if less remains of the time limit and a slow solver can resume.
+    size : float
+        Predicted bytes. The step is skipped if they are not free at its turn.
     resumes : bool
         Resume the same solver if it was paused; otherwise skip the step.
     pauses : bool
@@ -57,6 +58,7 @@ class Planned:
     solver: NativeSolver | str
     patience: float | None = None
     seconds: float = 0.0
+    size: float = 0.0
     resumes: bool = False
     pauses: bool = False
 
@@ -99,10 +101,10 @@ def interior_point_cost(problem: ConvexProblem) -> Cost:
 def make_plan(problem: ConvexProblem, time_left: float) -> tuple[Planned, ...]:
     """Return the solvers that "auto" tries, in order.
 
-    The first native solver that supports the problem; CLARABEL, if predicted to fit in memory and in the remaining time
-    (at most ten minutes); the first one resumed, if it was paused as slow; then the other native solvers. If WorkingSet
-    was paused, CLARABEL pauses too once a further run does not halve the gap, and is run in full after WorkingSet. For
-    C-ReLU without WorkingSet, CLARABEL comes first if it fits or if no native solver does.
+    The first native solver that supports the problem; CLARABEL, if predicted to fit in the remaining time (at most ten
+    minutes) and, at its turn, in memory; the first one resumed, if it was paused as slow; then the other native
+    solvers. If WorkingSet was paused, CLARABEL pauses too once a further run does not halve the gap, and is run in full
+    after WorkingSet. For C-ReLU without WorkingSet, CLARABEL comes first.
 
     Parameters
     ----------
@@ -114,12 +116,12 @@ def make_plan(problem: ConvexProblem, time_left: float) -> tuple[Planned, ...]:
     candidates: list[NativeSolver] = [LeastSquares(), WorkingSet(), RFISTA(), AugmentedLagrangian()]
     native = [solver for solver in candidates if takes(solver, problem)]
     cost = interior_point_cost(problem)
-    affordable = cost.seconds <= min(_MAX_SECONDS, time_left) and fits(cost.size / _MEMORY_FRACTION)
-    if native and not affordable:
+    if native and cost.seconds > min(_MAX_SECONDS, time_left):
         return tuple(Planned(solver) for solver in native)
     # WorkingSet converges fast in the end; RFISTA, still slow when resumed, is no reason to spare runs of CLARABEL.
     pauses = bool(native) and isinstance(native[0], WorkingSet)
-    second = Planned(INTERIOR_POINT, seconds=cost.seconds, pauses=pauses)
+    size = cost.size / _MEMORY_FRACTION if native else 0.0
+    second = Planned(INTERIOR_POINT, seconds=cost.seconds, size=size, pauses=pauses)
     if not native or isinstance(native[0], AugmentedLagrangian):
         return (second, *(Planned(solver) for solver in native))
     min_patience = 0.0 if isinstance(native[0], RFISTA) else _MIN_PATIENCE  # RFISTA is often slower than CLARABEL

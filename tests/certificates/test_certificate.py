@@ -150,7 +150,10 @@ def test_bad_weights_and_duals(solved):
 
 def test_contradicting_bounds_raise(solved, monkeypatch):
     problem, solution = solved[0]
-    monkeypatch.setattr(type(problem), "objective", lambda self, weights: 0.5 * solution.objective)
+    understated = 0.5 * solution.objective
+    monkeypatch.setattr(
+        type(problem), "objective_and_gradient", lambda self, weights: (understated, self.gradient_point(weights))
+    )
     with pytest.raises(cr.CertificateError, match="exceeds upper bound"):
         cr.certify(problem, solution)
 

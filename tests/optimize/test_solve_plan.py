@@ -66,6 +66,14 @@ def test_next_solver_is_skipped_when_predicted_to_exceed_the_time_limit(monkeypa
     assert [one.status for one in solution.attempts] == ["slow", "optimal"]
 
 
+def test_next_solver_is_skipped_when_it_does_not_fit_in_memory_at_its_turn(monkeypatch):
+    asked = []
+    monkeypatch.setattr(sys.modules["cvxrelu.optimize.solve"], "fits", lambda size: asked.append(size) or size == 0.0)
+    solution = cr.solve(make_problem("relu", penalty="l1"), tol=1e-3)
+    assert [one.solver for one in solution.attempts] == ["AugmentedLagrangian"]
+    assert asked[0] > 0.0 == asked[1]
+
+
 def test_default_iteration_limit_of_a_solver_does_not_end_the_plan(monkeypatch):
     plan_of(monkeypatch, cr.RFISTA(max_iter=20), "CLARABEL")
     solution = cr.solve(hard())
