@@ -39,7 +39,8 @@ class GatedOperator:
         The activation patterns, preferably in Fortran order. Packed masks are unpacked by tiles.
     block_bytes : int
         Memory of the temporaries: 2 c min(P, d) floats for each row of a block of at least one row. Masks of at most
-        2 MiB are cached as floats; larger ones need a tile of that size in addition. Kernels need n P bits, and a copy
+        2 MiB are cached as floats; larger ones need a tile of that size in addition. The products of all pairs of
+        columns are cached too if they take no more. Kernels need n P bits, and a copy
         of X unless d is a multiple of 4 (float64) or 8.
 
     Examples

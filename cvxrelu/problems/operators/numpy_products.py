@@ -72,7 +72,10 @@ class NumpyProducts:
             both = (masks[first] & masks[second]).astype(X.dtype)
             if weights is not None:
                 both *= weights[rows].astype(X.dtype, copy=False)
-            for columns, products in triangle_parts(X[rows], size):
+            parts = triangle_parts(X[rows], size)
+            if X.shape[0] * size * X.itemsize <= _TILE_BYTES:
+                parts = iter([(slice(size), self._data.pair_products[rows])])
+            for columns, products in parts:
                 triangles[:, columns] += both @ products
         return triangles
 

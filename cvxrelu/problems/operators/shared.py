@@ -32,6 +32,14 @@ class Data:
         return columns
 
     @cached_property
+    def pair_products(self) -> FloatArray:
+        """Products (n, d (d + 1) / 2) of all pairs of columns; see `triangle_parts`."""
+        size = self.X.shape[1] * (self.X.shape[1] + 1) // 2
+        ((_, products),) = triangle_parts(self.X, size)
+        products.flags.writeable = False
+        return products
+
+    @cached_property
     def finite(self) -> bool:
         """Whether all entries are finite."""
         return bool(np.isfinite(self.X).all())
@@ -141,8 +149,6 @@ def triangle_parts(X: FloatArray, width: int, multiple: int = 1) -> Iterator[tup
 
 def symmetric(triangles: FloatArray, d: int) -> FloatArray:
     """Return symmetric matrices (m, d, d) from their upper triangles (m, d (d + 1) / 2)."""
-    a, b = np.triu_indices(d)
-    index = np.zeros((d, d), dtype=np.intp)
-    index[a, b] = index[b, a] = np.arange(len(a))
-    matrices: FloatArray = triangles[:, index]
-    return matrices
+    a = np.arange(d)
+    low, high = np.minimum(a[:, None], a), np.maximum(a[:, None], a)
+    return np.take(triangles, low * (2 * d - 1 - low) // 2 + high, axis=1)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from cvxrelu._validation import FloatArray
+from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.losses.squared import Squared
 from cvxrelu.numerics.group_lasso import SWEEPS, descend, scratch
 from cvxrelu.numerics.rounding import TINY
@@ -87,6 +87,13 @@ class BlockDescent:
         """Number of patterns with non-zero weights."""
         return int(np.count_nonzero(self.weights.any(axis=1)))
 
+    @property
+    def members(self) -> BoolArray:
+        """Mask (P,) of the patterns of the working set."""
+        members = np.zeros(len(self._problem.patterns), dtype=np.bool_)
+        members[self.ids] = True
+        return members
+
     def pays(self, n_new: int) -> bool:
         """Return whether to go on with so many more patterns, by predicted work and memory, or to take Newton steps.
 
@@ -124,12 +131,15 @@ class BlockDescent:
         self.u = np.concatenate([self.u, weights.ravel()])
         gram = np.empty((k, d, k, d))
         gram[:known, :, :known] = self._gram.reshape(known, d, known, d)
-        first, second = (index[known * (known + 1) // 2 :] for index in np.tril_indices(k)[::-1])
+        last = np.arange(known, k)
+        second = last.repeat(last + 1)
+        ends = (last + 1).cumsum()
+        first = np.arange(len(second)) - (ends - last - 1).repeat(last + 1)
         blocks = self._problem.operator.take(self.ids).gram(first, second)
-        gram[first, :, second] = blocks
-        gram[second, :, first] = blocks
+        pairs = gram.swapaxes(1, 2)
+        pairs[first, second] = pairs[second, first] = blocks
         self._gram = gram.reshape(k * d, k * d)
-        powers = blocks[first == second]
+        powers = blocks[ends - 1]  # of each new pattern with itself
         for _ in range(2):
             powers = powers @ powers
         bounds = np.sqrt(np.einsum("kij,kij->k", powers, powers)) ** 0.25  # of the largest eigenvalues

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from cvxrelu._validation import FloatArray
+from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.numerics.group_lasso import descend
 from cvxrelu.penalties.base import PatternNorm
 from cvxrelu.problems.base import ConvexProblem
@@ -121,7 +121,7 @@ class _Rounds:
         """Yield solutions by block descent, until Newton steps are predicted to be faster."""
         problem, limits, patterns = self._problem, self._limits, self._patterns
         descent, gap = BlockDescent(problem), np.inf
-        new = np.flatnonzero(self._blocks[0].any(axis=1))
+        new = self._blocks[0].any(axis=1)
         while True:
             t = problem.loss.gradient(self._prediction, problem.Y)
             point = patterns.price(t)
@@ -129,17 +129,19 @@ class _Rounds:
                 self._trail.note(problem.lam, self._blocks, t, self._trail.sigma)
             yield from self._yield(t, point, None)
             previous, gap = gap, self._upper - point.value
-            new = np.union1d(new, patterns.violating(descent.ids, max(_FEWEST_NEW, descent.n_active)))
-            slow = len(new) == 0 and gap > _PROGRESS * previous
-            if slow or len(new) + len(descent.ids) == 0 or not descent.pays(len(new)):
+            new[patterns.violating(descent.members, max(_FEWEST_NEW, descent.n_active))] = True
+            ids = np.flatnonzero(new)
+            slow = len(ids) == 0 and gap > _PROGRESS * previous
+            if slow or len(ids) + len(descent.ids) == 0 or not descent.pays(len(ids)):
                 return
-            descent.add(new, self._blocks[0, new])
+            descent.add(ids, self._blocks[0, ids])
             gap_tol = max(_DESCENT_FRACTION * gap, _FINAL_FRACTION * limits.tol * abs(self._upper))
             finished = descent.minimise(gap_tol, Budget.of(limits))
             blocks = np.zeros_like(self._blocks)
             blocks[0, descent.ids] = descent.weights
             self._set(blocks)
-            self._n_iter, self._pending, new = descent.n_cycles, True, new[:0]
+            self._n_iter, self._pending = descent.n_cycles, True
+            new[:] = False
             if not finished:
                 return
 
@@ -204,10 +206,9 @@ class _Patterns:
             self._constraint_values = self._constraint_values[kept]
             self._operator, self._Z = self._operator.take(kept), self._Z[:, kept]
 
-    def violating(self, known: NDArray[np.intp], limit: int) -> NDArray[np.intp]:
-        """Return the patterns with the largest dual constraint values above lam that are not in ``known``."""
-        above = np.flatnonzero(self._constraint_values > self.problem.lam)
-        above = above[~np.isin(self._remaining[above], known)]
+    def violating(self, known: BoolArray, limit: int) -> NDArray[np.intp]:
+        """Return the patterns with the largest dual constraint values above lam that are not ``known``, a mask (P,)."""
+        above = np.flatnonzero((self._constraint_values > self.problem.lam) & ~known[self._remaining])
         return self._remaining[above[np.argsort(-self._constraint_values[above], kind="stable")[:limit]]]
 
     def choose(self, blocks: FloatArray) -> tuple[NDArray[np.intp], GatedOperator, FloatArray]:
