@@ -29,7 +29,7 @@ class _SumOfGroupNorms(NormPenalty):
 
     def value(self, U: FloatArray) -> float:
         """Return the sum of the norms of the groups."""
-        return float(np.sum(self._norms(U)))
+        return float(self._norms(U).sum())
 
     def prox(self, U: FloatArray, step: float) -> FloatArray:
         """Return (1 - step / ||u||)_+ u for each group u."""
@@ -40,7 +40,7 @@ class _SumOfGroupNorms(NormPenalty):
 
     def dual_norm(self, Z: FloatArray) -> float:
         """Return the largest norm of a group."""
-        return float(np.max(self._norms(Z)))
+        return float(self._norms(Z).max())
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class GroupL1(_SumOfGroupNorms, PatternNorm):
     def _norms(self, U: FloatArray) -> FloatArray:
         norms: FloatArray
         if U.nbytes <= _PART_BYTES:
-            norms = np.sqrt(np.sum(U * U, axis=-1, keepdims=True))
+            norms = np.sqrt((U * U).sum(axis=-1, keepdims=True))
             return norms
         rows = U.reshape(-1, U.shape[-1])  # in parts: the squares of all are as large as U
         norms = np.empty((len(rows), 1), dtype=U.dtype)

@@ -1,6 +1,5 @@
 """The linear operator A u = sum_i D_i X u_i and its adjoint, without the n x (P d) matrix."""
 
-import copy
 from collections.abc import Iterator
 from typing import Self
 
@@ -81,14 +80,15 @@ class GatedOperator:
 
     def take(self, index: IndexArray) -> Self:
         """Return the operator restricted to the patterns in ``index``."""
-        part = copy.copy(self)
-        part._patterns = self._patterns.take(index)
-        return part
+        return self._with(self._data, self._patterns.take(index))
 
     def on_data(self, X: FloatArray) -> Self:
         """Return the operator with the same patterns on other data of the same shape, in their precision."""
-        other = copy.copy(self)
-        other.X, other._data = X, Data(X)
+        return self._with(Data(X), self._patterns)
+
+    def _with(self, data: Data, patterns: Patterns) -> Self:
+        other = object.__new__(type(self))
+        other.X, other.block_bytes, other._data, other._patterns = data.X, self.block_bytes, data, patterns
         return other
 
     def astype(self, dtype: type[np.floating]) -> Self:
@@ -97,16 +97,17 @@ class GatedOperator:
 
     def forward(self, U: FloatArray) -> FloatArray:
         """Return A u (n, c) for weights U (c, P, d); zero blocks are skipped if most blocks are zero."""
-        used = np.any(U, axis=2)
+        used = U.any(axis=2)
         if self._is_packed(packed_products.FORWARD, U.shape, int(np.count_nonzero(used))):
             f = packed_products.forward(self._data, self._patterns, U[used], used)
             if f is not None:
                 return f
-        patterns = np.flatnonzero(np.any(used, axis=0))
-        part = self
-        if len(patterns) < _FEW * U.shape[1]:
-            part, U, used = self.take(patterns), U[:, patterns], used[:, patterns]
-        return part._numpy.forward(U.astype(self.X.dtype, copy=False), used)
+        products = self._numpy
+        if not products.caches_mask:
+            patterns = np.flatnonzero(used.any(axis=0))
+            if len(patterns) < _FEW * U.shape[1]:
+                products, U, used = self.take(patterns)._numpy, U[:, patterns], used[:, patterns]
+        return products.forward(U.astype(self.X.dtype, copy=False), used)
 
     def adjoint(self, t: FloatArray, mask: BoolArray | None = None) -> FloatArray:
         """Return A' t (c, P, d) for t (n, c).

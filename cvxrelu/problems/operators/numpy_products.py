@@ -8,6 +8,7 @@ from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.problems.operators.shared import Data, IndexArray, Patterns, triangle_parts
 
 _TILE_BYTES = 2**21
+_FEW = 0.5
 
 
 class NumpyProducts:
@@ -25,16 +26,24 @@ class NumpyProducts:
         D (n, P).
     block_bytes : int
         Memory of the temporaries, see `GatedOperator`.
+
+    Attributes
+    ----------
+    caches_mask : bool
+        Whether the whole mask is cached as floats.
     """
 
     def __init__(self, data: Data, patterns: Patterns, block_bytes: int) -> None:
         self._data, self._patterns, self._block_bytes = data, patterns, block_bytes
-        self._n_patterns = patterns.D.shape[1]
+        self._n_patterns = patterns.n_patterns
+        size, most = len(data.X) * patterns.n_patterns, _TILE_BYTES // data.X.itemsize
+        self.caches_mask = size <= most
+        self._tile_size = max(1, min(size, most))
 
     def forward(self, U: FloatArray, used: BoolArray) -> FloatArray:
         """Return A u (n, c) for weights U (c, P, d) in the precision of X, zero outside ``used`` (c, P)."""
         c, P, d = U.shape
-        if used.sum() < c * d:
+        if np.count_nonzero(used) < max(c * d, _FEW * c * P):
             return self._forward_by_blocks(U[used], used)
         X = self._data.X
         f = np.empty((len(X), c), dtype=X.dtype)
@@ -48,7 +57,7 @@ class NumpyProducts:
         """Return A't (c, P, d) for t' (c, n) in the precision of X; blocks outside ``used`` (c, P) may be zero."""
         c, P, d = len(outputs), self._n_patterns, self._data.X.shape[1]
         dtype = self._data.X.dtype
-        if d > P or used.sum() < c * d:
+        if d > P or np.count_nonzero(used) < c * d:
             Z = np.zeros((c, P, d), dtype=dtype)
             Z[used] = self._adjoint_by_blocks(outputs, used)
             return Z
@@ -114,20 +123,10 @@ class NumpyProducts:
             Z += weighted @ X[rows]
         return Z
 
-    @property
-    def _small(self) -> bool:
-        """Whether the mask is cached as floats."""
-        return self._patterns.D.size * self._data.X.itemsize <= _TILE_BYTES
-
-    @property
-    def _tile_size(self) -> int:
-        """Number of entries of a tile of the mask; all entries if the mask is cached."""
-        return max(1, self._patterns.D.size if self._small else _TILE_BYTES // self._data.X.itemsize)
-
     def _tile(self, rows: slice, patterns: slice = slice(None)) -> FloatArray:
         """Return a part of the mask as floats (patterns, rows)."""
         dtype = self._data.X.dtype
-        if not self._small:
+        if not self.caches_mask:
             return self._patterns.D[rows, patterns].T.astype(dtype, order="C")
         mask = self._patterns.floats.get(dtype)
         if mask is None:
@@ -153,10 +152,12 @@ def row_blocks(X: FloatArray, floats: int, block_bytes: int, most: int | None = 
 
 def _groups(used: BoolArray) -> list[tuple[int, slice, IndexArray | slice]]:
     """Return the index, the span of blocks in order, and the patterns of each output with blocks in ``used`` (c, P)."""
-    ends = np.cumsum(used.sum(axis=1))
-    starts = np.concatenate([[0], ends[:-1]])
-    return [
-        (k, slice(start, end), slice(None) if end - start == used.shape[1] else np.flatnonzero(used[k]))
-        for k, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True))
-        if end > start
-    ]
+    groups: list[tuple[int, slice, IndexArray | slice]] = []
+    start = 0
+    for k, marks in enumerate(used):
+        patterns = marks.nonzero()[0]
+        span = slice(start, start + len(patterns))
+        if len(patterns):
+            groups.append((k, span, slice(None) if len(patterns) == len(marks) else patterns))
+        start = span.stop
+    return groups
