@@ -27,13 +27,14 @@ _MOST_COLUMNS = 2000
 _RIDGE = 1e-10
 _CHECK = 10  # cycles between two estimates of the rate
 _INNER_FRACTION, _INNER_CYCLES = 0.03, 20  # of a majorant
+_FRACTION, _LEAST = 0.03, 0.1  # of the gap, before the next pricing
 _ACTIVE, _ACTIVE_POWER = 4.0, 0.7  # active patterns by lam_max / lam, on the data sets of the race
 _SPARE = 1.5  # patterns of the working set for each active one
-# Cost model, in operations of a large matrix product: factors by which others take longer, fixed costs of a majorant
-# and of a Newton step, and typical numbers of cycles, of periods (see `_period`) and of Newton steps. The number of
+# Cost model, in operations of a large matrix product: factors by which others take longer, fixed costs of a majorant,
+# of a Newton step and of a round of pricing, and typical numbers of cycles, of periods (see `_period`) and of Newton steps. The number of
 # majorants grows with lam_max / lam, as the curvature spreads.
 _SWEEP, _GRAM, _PRODUCT = 6.0, 1.5, 3.0
-_MAJORANT, _NEWTON_STEP = 2e7, 6e7
+_MAJORANT, _NEWTON_STEP, _ROUND = 2e7, 6e7, 3e7
 _CYCLES_OF_MAJORANT, _SWEEP_PERIODS, _MAJORANT_POWER, _NEWTON_STEPS = 3, 2.0, 0.75, 12
 _MOST_PERIODS = 10
 
@@ -54,6 +55,8 @@ class BlockDescent:
         The patterns of the working set, in order of entry.
     u : ndarray of shape (k d,)
         Their weights.
+    n_active : int
+        Number of patterns with non-zero weights.
     n_cycles : int
         Cycles of five sweeps and an extrapolation so far.
     """
@@ -70,7 +73,7 @@ class BlockDescent:
         ratio = problem.lam_max() / problem.lam
         self._expected = min(_ACTIVE * ratio**_ACTIVE_POWER, len(problem.patterns))
         self._periods = _SWEEP_PERIODS if self._quadratic else ratio**_MAJORANT_POWER
-        self.n_cycles = 0
+        self.n_active = self.n_cycles = 0
 
     @staticmethod
     def supports(problem: ConvexProblem) -> bool:
@@ -81,11 +84,6 @@ class BlockDescent:
     def weights(self) -> FloatArray:
         """The weights of the working set (k, d)."""
         return self.u.reshape(-1, self._d)
-
-    @property
-    def n_active(self) -> int:
-        """Number of patterns with non-zero weights."""
-        return int(np.count_nonzero(self.weights.any(axis=1)))
 
     @property
     def members(self) -> BoolArray:
@@ -106,6 +104,12 @@ class BlockDescent:
         gram = _GRAM * n * d * (d + 1.0) * 0.5 * (k**2 - known**2)
         work = gram + self._periods * self._period(k, active)
         return bool(k * d <= _MOST_COLUMNS and work <= self._newton(active))
+
+    def fraction(self) -> float:
+        """Return the fraction of the gap to descend to before the next pricing: the cheaper cycles are, the less."""
+        k, size = len(self.ids), float(self._n * len(self._problem.patterns) * self._d)
+        cycle = _SWEEP * self._cycle(k, max(self.n_active, min(self._expected, k)))
+        return _FRACTION * min(1.0, max(_LEAST, cycle / (_ROUND + 4.0 * _PRODUCT * size)))
 
     def _cycle(self, k: float, active: float) -> float:
         """Return the operations of a cycle with k patterns."""
@@ -129,6 +133,7 @@ class BlockDescent:
         known, k, d = len(self.ids), len(self.ids) + len(new), self._d
         self.ids = np.concatenate([self.ids, new])
         self.u = np.concatenate([self.u, weights.ravel()])
+        self._count()
         gram = np.empty((k, d, k, d))
         gram[:known, :, :known] = self._gram.reshape(known, d, known, d)
         last = np.arange(known, k)
@@ -154,6 +159,14 @@ class BlockDescent:
         bool
             False if the gap decreases too slowly: this is predicted to take more work than Newton steps.
         """
+        finished = self._minimise(gap_tol, budget)
+        self._count()
+        return finished
+
+    def _count(self) -> None:
+        self.n_active = int(np.count_nonzero(self.weights.any(axis=1)))
+
+    def _minimise(self, gap_tol: float, budget: Budget) -> bool:
         active = self.n_active
         left = min(_MOST_PERIODS, self._newton(active) / self._period(len(self.ids), active))
         previous = np.inf

@@ -27,7 +27,6 @@ _NEAR_FRACTION = 0.1  # from an extrapolated start, few patterns enter
 _FINAL_FRACTION = 0.5
 _WORTH_DROPPING = 0.1
 _FEWEST_NEW = 10
-_DESCENT_FRACTION = 0.03
 _PROGRESS = 0.5
 
 
@@ -135,7 +134,7 @@ class _Rounds:
             if slow or len(ids) + len(descent.ids) == 0 or not descent.pays(len(ids)):
                 return
             descent.add(ids, self._blocks[0, ids])
-            gap_tol = max(_DESCENT_FRACTION * gap, _FINAL_FRACTION * limits.tol * abs(self._upper))
+            gap_tol = max(descent.fraction() * gap, _FINAL_FRACTION * limits.tol * abs(self._upper))
             finished = descent.minimise(gap_tol, Budget.of(limits))
             blocks = np.zeros_like(self._blocks)
             blocks[0, descent.ids] = descent.weights
