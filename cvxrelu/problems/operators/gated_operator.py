@@ -97,7 +97,7 @@ class GatedOperator:
 
     def forward(self, U: FloatArray) -> FloatArray:
         """Return A u (n, c) for weights U (c, P, d); zero blocks are skipped if most blocks are zero."""
-        used = U.any(axis=2)
+        used = np.any(U, axis=2)
         if self._is_packed(packed_products.FORWARD, U.shape, int(np.count_nonzero(used))):
             f = packed_products.forward(self._data, self._patterns, U[used], used)
             if f is not None:

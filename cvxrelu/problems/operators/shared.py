@@ -151,4 +151,5 @@ def symmetric(triangles: FloatArray, d: int) -> FloatArray:
     """Return symmetric matrices (m, d, d) from their upper triangles (m, d (d + 1) / 2)."""
     a = np.arange(d)
     low, high = np.minimum(a[:, None], a), np.maximum(a[:, None], a)
-    return np.take(triangles, low * (2 * d - 1 - low) // 2 + high, axis=1)
+    matrices: FloatArray = triangles.take(low * (2 * d - 1 - low) // 2 + high, axis=1)
+    return matrices

@@ -31,8 +31,8 @@ _FRACTION, _LEAST = 0.03, 0.1  # of the gap, before the next pricing
 _ACTIVE, _ACTIVE_POWER = 4.0, 0.7  # active patterns by lam_max / lam, on the data sets of the race
 _SPARE = 1.5  # patterns of the working set for each active one
 # Cost model, in operations of a large matrix product: factors by which others take longer, fixed costs of a majorant,
-# of a Newton step and of a round of pricing, and typical numbers of cycles, of periods (see `_period`) and of Newton steps. The number of
-# majorants grows with lam_max / lam, as the curvature spreads.
+# of a Newton step and of a round of pricing, and typical numbers of cycles, of periods (see `_period`) and of Newton
+# steps. The number of majorants grows with lam_max / lam, as the curvature spreads.
 _SWEEP, _GRAM, _PRODUCT = 6.0, 1.5, 3.0
 _MAJORANT, _NEWTON_STEP, _ROUND = 2e7, 6e7, 3e7
 _CYCLES_OF_MAJORANT, _SWEEP_PERIODS, _MAJORANT_POWER, _NEWTON_STEPS = 3, 2.0, 0.75, 12

@@ -169,7 +169,7 @@ def test_few_active_patterns_are_left_to_descent(loss, changes):
     assert all(changes)
 
 
-@pytest.mark.parametrize("rounds", [0, 1, 3])
+@pytest.mark.parametrize("rounds", [0, 1, 2])
 def test_newton_steps_continue_from_its_weights(rounds, monkeypatch):
     problem = many_patterns(ratio=0.1)
     calls = []
