@@ -115,7 +115,7 @@ class ConeProjector:
         return multipliers
 
     def _scales(self, blocks: IndexArray, x: FloatArray) -> FloatArray:
-        inner = np.einsum("ij,ij->i", x, self._normal[blocks])
+        inner = np.vecdot(x, self._normal[blocks])
         scales: FloatArray = np.maximum(-inner, 0.0) / np.maximum(self._normal_squared[blocks], TINY)
         return scales
 
@@ -131,7 +131,7 @@ class ConeProjector:
         noise = row_norms(normal) <= _NOISE * row_norms(x)
         normal[noise], self._faces.gamma[slots[noise]] = 0.0, 0.0
         self._normal[blocks] = normal
-        self._normal_squared[blocks] = np.einsum("ij,ij->i", normal, normal)
+        self._normal_squared[blocks] = np.vecdot(normal, normal)
         return p
 
     def _slots(self, blocks: IndexArray) -> IndexArray:

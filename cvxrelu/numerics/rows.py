@@ -14,7 +14,7 @@ _SAFE = 1e140  # largest norm, and inverse of the smallest, whose square neither
 
 def row_norms(x: FloatArray) -> FloatArray:
     """Return the Euclidean norms of the rows of x."""
-    norms: FloatArray = np.sqrt(np.einsum("ij,ij->i", x, x))
+    norms: FloatArray = np.sqrt(np.vecdot(x, x))
     return norms
 
 

@@ -77,7 +77,7 @@ class GroupL1(_SumOfGroupNorms, PatternNorm):
     def _norms(self, U: FloatArray) -> FloatArray:
         norms: FloatArray
         if U.nbytes <= _PART_BYTES:
-            norms = np.sqrt((U * U).sum(axis=-1, keepdims=True))
+            norms = np.sqrt(np.vecdot(U, U))[..., None]
             return norms
         rows = U.reshape(-1, U.shape[-1])  # in parts: the squares of all are as large as U
         norms = np.empty((len(rows), 1), dtype=U.dtype)

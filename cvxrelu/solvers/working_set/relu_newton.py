@@ -128,7 +128,7 @@ class WorkingBlocks:
         """Return sum_b D_b X u_b (n,)."""
         f = np.empty(len(self.X))
         for rows in self._chunks():
-            f[rows] = np.einsum("ij,ij->i", self._masks[blocks, rows].T @ u, self.X[rows])
+            f[rows] = np.vecdot(self._masks[blocks, rows].T @ u, self.X[rows])
         return f
 
     def _chunks(self) -> Iterator[slice]:
@@ -336,7 +336,7 @@ class ConeNewton:
         roots, counts = self.projector.faces(blocks.ids[point.active])
         directions = np.repeat(point.p / point.sizes[:, None], counts, axis=0)
         w = np.repeat(np.sqrt(point.shrinkage), counts)
-        inner = np.einsum("ij,ij->i", roots, directions) * (1.0 - w)
+        inner = np.vecdot(roots, directions) * (1.0 - w)
         roots *= w[:, None]
         roots += inner[:, None] * directions
         roots *= np.sqrt(self.sigma)

@@ -114,9 +114,11 @@ class _Search:
         gap = self.upper - self.dual.value
         relative = gap / max(self.upper, TINY)
         fraction = _FRACTION_FAR if relative > _NEAR else _FRACTION_NEAR
-        self.gap_tol = max(fraction * gap, _FINAL_FRACTION * self.limits.tol * self.upper)
         active = np.any(self.u, axis=1)
         size = max(_LEAST_SIZE, _SIZE_FACTOR * int(active.sum()))
+        if size >= len(active):  # all blocks: there is nothing to price
+            fraction = 0.0
+        self.gap_tol = max(fraction * gap, _FINAL_FRACTION * self.limits.tol * self.upper)
         order = np.argsort(np.where(active, -np.inf, -self.dual_constraint_values), kind="stable")
         chosen = np.sort(order[:size])
         blocks = WorkingBlocks(self.X, self.D, self.problem.n_outputs, chosen)
