@@ -17,7 +17,8 @@ from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.solvers.interface import Budget, Iterate, Limits
 from cvxrelu.solvers.working_set.relu_newton import ConeNewton, WorkingBlocks
 
-_LEAST_SIZE, _LEAST_ENTRIES = 20, 1024  # blocks of a working set, and their entries
+_LEAST_SIZE = 20
+_SMALL = 5e5  # entries of all A_b, of which smaller problems are solved without rounds
 _SIZE_FACTOR = 3
 _FRACTION_FAR, _FRACTION_NEAR, _NEAR = 0.4, 0.1, 0.1  # gap tolerance of a working set, far from and near the optimum
 _FINAL_FRACTION = 0.5
@@ -115,9 +116,9 @@ class _Search:
         relative = gap / max(self.upper, TINY)
         fraction = _FRACTION_FAR if relative > _NEAR else _FRACTION_NEAR
         active = np.any(self.u, axis=1)
-        size = max(_LEAST_SIZE, _LEAST_ENTRIES // self.problem.d, _SIZE_FACTOR * int(active.sum()))
-        if size >= len(active):  # all blocks: there is nothing to price
-            fraction = 0.0
+        size = max(_LEAST_SIZE, _SIZE_FACTOR * int(active.sum()))
+        if size >= len(active) or len(active) * self.X.size <= _SMALL:
+            size, fraction = len(active), 0.0  # there is nothing to price
         self.gap_tol = max(fraction * gap, _FINAL_FRACTION * self.limits.tol * self.upper)
         order = np.argsort(np.where(active, -np.inf, -self.dual_constraint_values), kind="stable")
         chosen = np.sort(order[:size])
