@@ -21,6 +21,7 @@ _LEAST_SIZE = 20
 _SMALL = 5e5  # entries of all A_b, of which smaller problems are solved without rounds
 _SIZE_FACTOR = 3
 _FRACTION_FAR, _FRACTION_NEAR, _NEAR = 0.4, 0.1, 0.1  # gap tolerance of a working set, far from and near the optimum
+_FRACTION_ALL = 1e-6  # of a working set of all blocks
 _FINAL_FRACTION = 0.5
 _PRICING_FRACTION = 0.1
 _PRICING_PIVOTS = 24
@@ -118,7 +119,7 @@ class _Search:
         active = np.any(self.u, axis=1)
         size = max(_LEAST_SIZE, _SIZE_FACTOR * int(active.sum()))
         if size >= len(active) or len(active) * self.X.size <= _SMALL:
-            size, fraction = len(active), 0.0  # there is nothing to price
+            size, fraction = len(active), _FRACTION_ALL  # there is nothing to price
         self.gap_tol = max(fraction * gap, _FINAL_FRACTION * self.limits.tol * self.upper)
         order = np.argsort(np.where(active, -np.inf, -self.dual_constraint_values), kind="stable")
         chosen = np.sort(order[:size])
