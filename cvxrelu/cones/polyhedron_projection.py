@@ -5,6 +5,7 @@ import numpy as np
 from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.numerics.active_set import Faces, IndexArray
 from cvxrelu.numerics.rows import safe_row_norms
+from cvxrelu.runtime.compilation import PreparedArray
 from cvxrelu.runtime.memory import require
 
 _ACCURACY = 1e-12  # violation of the rows, relative to the size of the block
@@ -27,10 +28,10 @@ class PolyhedronProjector:
     def __init__(self, X: FloatArray, D: BoolArray, offsets: FloatArray) -> None:
         norms = safe_row_norms(X)
         self.rows = np.flatnonzero(norms)
-        self._unit = X[self.rows] / norms[self.rows, None]
-        self._unit_columns = np.ascontiguousarray(self._unit.T)
-        self._active = np.ascontiguousarray(D[self.rows].T)
-        self._signs = np.where(self._active, 1.0, -1.0)
+        self._unit = PreparedArray(X[self.rows] / norms[self.rows, None])
+        self._unit_columns = np.ascontiguousarray(self._unit.array.T)
+        self._active = PreparedArray(np.ascontiguousarray(D[self.rows].T))
+        self._signs = np.where(self._active.array, 1.0, -1.0)
         self._offsets = np.ascontiguousarray((offsets[self.rows] / norms[self.rows, None]).T)
         size, d = D.shape[1], X.shape[1]
         require(8.0 * size * d**2, f"A basis of {d} x {d} for each of {size} polyhedra", "take method 'witness'")

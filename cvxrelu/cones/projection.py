@@ -12,10 +12,12 @@ from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.numerics.active_set import Faces, IndexArray
 from cvxrelu.numerics.rounding import TINY
 from cvxrelu.numerics.rows import row_norms, safe_row_norms
+from cvxrelu.runtime.compilation import PreparedArray
 from cvxrelu.runtime.memory import require
 
 _ACCURACY = 1e-11  # of a projection, relative to its argument
 _NOISE = 1e-6  # norm of R'g taken as rounding, relative to the argument
+_FEW = 16  # blocks for which there is room at first
 _REMEDY = "take fewer gates, or fewer columns"
 _CHUNK_OPERATIONS = 2**28  # of the projections between two looks at the clock, about
 
@@ -40,8 +42,9 @@ class ConeProjector:
         norms = safe_row_norms(X)
         self._rows = np.flatnonzero(norms)
         self._norms = norms[self._rows]
-        self._unit = X[self._rows] / self._norms[:, None]
-        self._active = np.ascontiguousarray(D[self._rows].T)
+        self._unit = PreparedArray(X[self._rows] / self._norms[:, None])
+        self._active = PreparedArray(np.ascontiguousarray(D[self._rows].T))
+        self._n_patterns = D.shape[1]
         self.n_blocks = n_blocks
         self._shape = (n_blocks, len(X))
         d = X.shape[1]
@@ -53,7 +56,8 @@ class ConeProjector:
 
     def bounds(self, blocks: IndexArray, x: FloatArray) -> FloatArray:
         """Return upper bounds of ||proj_K x||: min over a >= 0 of ||x + a R'g||, g >= 0 of the last projection."""
-        return row_norms(x + self._scales(blocks, x)[:, None] * self._normal[blocks])
+        normal = self._normal[blocks]
+        return row_norms(x + self._scales(blocks, x, normal)[:, None] * normal)
 
     def project(
         self,
@@ -81,7 +85,7 @@ class ConeProjector:
             Whether time is up: the remaining rows are returned unchanged.
         """
         p = np.empty_like(x)
-        n, d = self._unit.shape
+        n, d = self._unit.array.shape
         step = max(1, _CHUNK_OPERATIONS // (d * (n + d * d)))
         limit = 20 * d if max_pivots is None else max_pivots
         for start in range(0, len(blocks), step):
@@ -107,41 +111,40 @@ class ConeProjector:
         slots = self._slot[blocks]
         i, j = np.nonzero(self._faces.tight[slots])
         rows = self._faces.row[slots[i], j]
-        values = self._scales(blocks, x)[i] * self._faces.gamma[slots[i], j] / self._norms[rows]
+        values = self._scales(blocks, x, self._normal[blocks])[i] * self._faces.gamma[slots[i], j] / self._norms[rows]
         starts = np.zeros(self.n_blocks + 1, dtype=np.intp)
         np.cumsum(np.bincount(blocks[i], minlength=self.n_blocks), out=starts[1:])
         multipliers = sp.csr_array((values, self._rows[rows], starts), shape=self._shape)
         multipliers.sort_indices()
         return multipliers
 
-    def _scales(self, blocks: IndexArray, x: FloatArray) -> FloatArray:
-        inner = np.vecdot(x, self._normal[blocks])
-        scales: FloatArray = np.maximum(-inner, 0.0) / np.maximum(self._normal_squared[blocks], TINY)
+    def _scales(self, blocks: IndexArray, x: FloatArray, normal: FloatArray) -> FloatArray:
+        scales: FloatArray = np.maximum(-np.vecdot(x, normal), 0.0) / np.maximum(self._normal_squared[blocks], TINY)
         return scales
 
     def _project(self, blocks: IndexArray, x: FloatArray, threshold: float, limit: int) -> FloatArray:
         slots = self._slots(blocks)
-        tolerance = _ACCURACY * row_norms(x)
+        sizes = row_norms(x)
         level = np.empty((len(x), 0))  # cones have b = 0
         p = self._faces.project(
-            self._unit, self._active, blocks % len(self._active), level, slots, x, tolerance, threshold, limit
+            self._unit, self._active, blocks % self._n_patterns, level, slots, x, _ACCURACY * sizes, threshold, limit
         )
         normal = p - x
+        squares = np.vecdot(normal, normal)
         # For x in its cone, p - x is rounding error, not R'g: scaled up, it would give no bound.
-        noise = row_norms(normal) <= _NOISE * row_norms(x)
-        normal[noise], self._faces.gamma[slots[noise]] = 0.0, 0.0
-        self._normal[blocks] = normal
-        self._normal_squared[blocks] = np.vecdot(normal, normal)
+        noise = np.sqrt(squares) <= _NOISE * sizes
+        normal[noise], squares[noise], self._faces.gamma[slots[noise]] = 0.0, 0.0, 0.0
+        self._normal[blocks], self._normal_squared[blocks] = normal, squares
         return p
 
     def _slots(self, blocks: IndexArray) -> IndexArray:
         new = blocks[self._slot[blocks] < 0]
         if len(new):
-            known, d = self._n_known, self._unit.shape[1]
+            known, d = self._n_known, self._unit.array.shape[1]
             size = known + len(new)
             require(8.0 * size * d**2, f"A basis of {d} x {d} for each of {size} cones", _REMEDY)
             if size > len(self._faces):
-                self._faces = self._faces.resized(max(size, min(2 * known, self.n_blocks)), known)
+                self._faces = self._faces.resized(max(size, min(2 * known + _FEW, self.n_blocks)), known)
             self._faces.reset(slice(known, size))
             self._slot[new] = np.arange(known, size)
             self._n_known = size

@@ -8,7 +8,8 @@ unfinished blocks finds the most violated ones, which become candidates, until t
 Pivots are many small sequential operations, so they run in a compiled kernel (see `compilation`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.numerics.pivots import on_face, pivot
 from cvxrelu.runtime.blas import inner, products_with_rows
-from cvxrelu.runtime.compilation import kernel
+from cvxrelu.runtime.compilation import PreparedArray, kernel
 
 IndexArray = NDArray[np.intp]
 _GROUP = 128  # blocks whose products with the rows are computed together
@@ -69,6 +70,29 @@ class Faces:
     def __len__(self) -> int:
         return len(self.basis)
 
+    @cached_property
+    def _prepared(self) -> tuple[PreparedArray, ...]:
+        return tuple(PreparedArray(getattr(self, each.name)) for each in fields(self))
+
+    @cached_property
+    def _work(self) -> tuple[PreparedArray, ...]:
+        """Work arrays of the kernel."""
+        d, candidates = self.basis.shape[1], self.candidates.shape[1]
+        return tuple(
+            PreparedArray(np.empty(shape, dtype=dtype))
+            for shape, dtype in (
+                ((_GROUP, d), np.float64),
+                ((_GROUP * _TILE,), np.float64),
+                ((_GROUP, _found(d)), np.float64),
+                ((_GROUP, _found(d)), np.intp),
+                ((4, _GROUP), np.intp),
+                ((candidates,), np.intp),
+                ((candidates, d), np.float64),
+                ((5, d), np.float64),
+                ((candidates,), np.float64),
+            )
+        )
+
     def reset(self, slots: slice) -> None:
         """Remove all tight rows of some blocks."""
         self.basis[slots] = np.eye(self.basis.shape[1])
@@ -78,14 +102,15 @@ class Faces:
     def resized(self, size: int, used: int) -> Self:
         """Return arrays for ``size`` blocks, the first ``used`` of them copied; others take no memory until used."""
         new = self.of(size, self.basis.shape[1])
-        for name, array in vars(self).items():
-            getattr(new, name)[:used] = array[:used]
+        for each in fields(self):
+            getattr(new, each.name)[:used] = getattr(self, each.name)[:used]
+        vars(new)["_work"] = self._work
         return new
 
     def project(
         self,
-        unit: FloatArray,
-        active: BoolArray,
+        unit: FloatArray | PreparedArray,
+        active: BoolArray | PreparedArray,
         pattern: IndexArray,
         offset: FloatArray,
         slot: IndexArray,
@@ -95,10 +120,7 @@ class Faces:
         limit: int,
     ) -> FloatArray:
         """Return projections of x (B, d), starting from the tight rows; see `project_blocks`."""
-        d = x.shape[1]
-        p, n_found = np.empty(x.shape), _found(d)
-        size = min(_GROUP, max(1, len(x)))
-        candidates = self.candidates.shape[1]
+        p = np.empty(x.shape)
         project_blocks(
             unit,
             active,
@@ -109,22 +131,9 @@ class Faces:
             tolerance,
             threshold,
             limit,
-            self.basis,
-            self.tight,
-            self.row,
-            self.level,
-            self.gamma,
-            self.candidates,
+            *self._prepared,
             p,
-            np.empty((size, d)),
-            np.empty(size * min(_TILE, max(1, len(unit)))),
-            np.empty((size, n_found)),
-            np.empty((size, n_found), dtype=np.intp),
-            np.empty((4, size), dtype=np.intp),
-            np.empty(candidates, dtype=np.intp),
-            np.empty((candidates, d)),
-            np.empty((5, d)),
-            np.empty(candidates),
+            *self._work,
         )
         return p
 

@@ -64,7 +64,10 @@ class Kernel:
         """
         with _LOCK:
             if self._compiled is None:
-                self._compiled = self.function if _numba_disabled() else self._load()
+                self._compiled = self._interpreted if _numba_disabled() else self._load()
+
+    def _interpreted(self, *arguments: Any) -> Any:
+        return self.function(*(each.array if isinstance(each, PreparedArray) else each for each in arguments))
 
     def _load(self) -> Callable[..., Any]:
         if self.signature is None:
@@ -81,7 +84,7 @@ class Kernel:
                 if self._compiled is None and not _numba_disabled() and self._is_cached():
                     self.compile()
             self._looked_up = True
-        return self._compiled is not None and self._compiled is not self.function
+        return self._compiled is not None and self._compiled != self._interpreted
 
     def _is_cached(self) -> bool:
         return self.signature is not None and machine_code.is_cached(self, self.signature)

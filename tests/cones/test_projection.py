@@ -1,3 +1,5 @@
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from scipy.optimize import nnls
@@ -19,10 +21,11 @@ def test_projections_start_from_the_last_face():
     first = projector.project(blocks, x)
     np.testing.assert_array_equal(first[0], x[0])
     assert np.any(first != x)
-    state = [array.copy() for array in vars(projector._faces).values()]
+    faces = projector._faces
+    state = [getattr(faces, each.name).copy() for each in fields(faces)]
     np.testing.assert_allclose(projector.project(blocks, x), first, rtol=1e-14, atol=1e-14)
-    for before, after in zip(state, vars(projector._faces).values(), strict=True):
-        np.testing.assert_array_equal(before, after)
+    for before, each in zip(state, fields(faces), strict=True):
+        np.testing.assert_array_equal(before, getattr(faces, each.name))
 
 
 def test_the_clock_is_read_between_chunks(monkeypatch):

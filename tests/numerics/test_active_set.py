@@ -1,3 +1,5 @@
+from dataclasses import fields
+
 import numpy as np
 
 from cvxrelu.numerics.active_set import Faces
@@ -49,8 +51,8 @@ def test_copies_keep_the_tight_rows():
     project(faces, np.eye(2), np.array([-1.0, 2.0]))
     larger = faces.resized(5, 1)
     assert len(larger) == 5
-    for name, array in vars(faces).items():
-        np.testing.assert_array_equal(getattr(larger, name)[:1], array)
+    for each in fields(faces):
+        np.testing.assert_array_equal(getattr(larger, each.name)[:1], getattr(faces, each.name))
 
 
 def test_violations_at_the_tolerance_do_not_cycle():
