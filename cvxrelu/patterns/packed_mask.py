@@ -109,7 +109,7 @@ def count_active(D: Mask) -> int:
     return int(np.count_nonzero(D))
 
 
-def take_patterns(D: Mask, index: NDArray[np.intp]) -> Mask:
+def take_patterns(D: Mask, index: NDArray[np.intp] | slice) -> Mask:
     """Return the patterns in ``index``, packed if D is packed."""
     return PackedMask(D.bits[index], D.shape[0]) if isinstance(D, PackedMask) else D[:, index]
 

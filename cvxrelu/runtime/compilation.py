@@ -176,10 +176,10 @@ def _caller(signature: str, address: int) -> Callable[..., Any]:
     def call(*arguments: Any) -> None:
         flat: list[Any] = []
         for value, kind in zip(arguments, kinds, strict=True):
-            if not kind[1]:
-                flat.append(value)
-            elif isinstance(value, PreparedArray) and value.kind == kind:
+            if type(value) is PreparedArray and value.kind == kind:
                 flat += value.arguments
+            elif not kind[1]:
+                flat.append(value)
             elif isinstance(value, np.ndarray) and (value.dtype, value.ndim) == kind and _in_order(value):
                 flat += _arguments(value)
             else:

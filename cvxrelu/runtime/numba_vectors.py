@@ -115,6 +115,39 @@ def _total(typingctx: Any, vector: Any) -> Any:
     return vector.dtype(vector), code
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def _transpose_bits(typingctx: Any, matrix: Any, i: Any, words: Any, j: Any) -> Any:
+    byte, word = ir.VectorType(ir.IntType(8), 32), ir.VectorType(ir.IntType(32), 8)
+    # In each half of a vector of 8 words, their bytes of the same place, last word first.
+    by_place = [16 * half + 4 * k + place for half in range(2) for place in range(4) for k in reversed(range(4))]
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source, position, target, first = arguments
+
+        def shuffled(a: Any, b: Any, positions: list[int]) -> Any:
+            return builder.shuffle_vector(a, b, _positions(positions))
+
+        vectors = []
+        for k in range(4):
+            at = builder.add(position, ir.Constant(position.type, 8 * k))
+            entry = builder.gep(make_array(matrix)(context, builder, source).data, [at])
+            vector = builder.load(builder.bitcast(entry, byte.as_pointer()))
+            vector.align = 4
+            vectors.append(builder.bitcast(shuffled(vector, vector, by_place), word))
+        row = builder.gep(make_array(words)(context, builder, target).data, [first])
+        for place in range(4):
+            low, high = (shuffled(vectors[k], vectors[k + 1], [each + place for each in (4, 0, 12, 8)]) for k in (0, 2))
+            bits = builder.bitcast(shuffled(low, high, list(range(8))), byte)
+            for k in range(8):  # the highest bit of each byte is its sign
+                negative = builder.icmp_signed("<", bits, ir.Constant(byte, None))
+                to = builder.gep(row, [ir.Constant(position.type, 8 * place + k)])
+                builder.store(builder.bitcast(negative, _INDEX), to)
+                bits = builder.add(bits, bits)
+        return context.get_dummy_value()
+
+    return types.void(matrix, types.intp, words, types.intp), code
+
+
 def _positions(values: list[int]) -> Any:
     return ir.Constant(ir.VectorType(_INDEX, len(values)), values)
 
@@ -128,4 +161,5 @@ ROUTINES = {
     "multiply": _multiply,
     "scale": _scale,
     "total": _total,
+    "transpose_bits": _transpose_bits,
 }

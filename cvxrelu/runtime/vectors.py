@@ -3,12 +3,16 @@
 A vector is a value of a kernel. Arrays are one-dimensional; positions are not checked.
 """
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.runtime.blas import Routine
 
 BYTES = 32
+_LINE = 64
 
 
 def _load(array: FloatArray, i: int) -> FloatArray:
@@ -26,6 +30,11 @@ def _total(vector: FloatArray) -> np.floating:
     return first
 
 
+def _transpose_bits(matrix: NDArray[np.uint32], i: int, words: NDArray[np.uint32], j: int) -> None:
+    bits = np.unpackbits(matrix[i : i + 32].view(np.uint8)).reshape(32, 32)
+    words[j : j + 32] = np.packbits(bits.T).view(np.uint32)
+
+
 lanes = Routine("lanes", lambda array: BYTES // array.itemsize)  # entries of a vector of the array's type
 zeros = Routine("zeros", lambda array: np.zeros(lanes(array), array.dtype))  # zero vector of the array's type
 load = Routine("load", _load)  # entries from a position on
@@ -34,3 +43,13 @@ add = Routine("add", np.add)
 multiply = Routine("multiply", np.multiply)
 scale = Routine("scale", np.multiply)  # product of a number and a vector
 total = Routine("total", _total)  # sum of the entries
+# transpose of the 32 x 32 bits in words from a position on, to words from another; bits in the order of `np.packbits`
+transpose_bits = Routine("transpose_bits", _transpose_bits)
+
+
+def aligned_zeros(size: int, dtype: DTypeLike) -> NDArray[Any]:
+    """Return a zero vector that starts with a cache line, so that no vector is in two of them."""
+    n_bytes = size * np.dtype(dtype).itemsize
+    raw = np.zeros(n_bytes + _LINE, dtype=np.uint8)
+    start = -raw.ctypes.data % _LINE
+    return raw[start : start + n_bytes].view(dtype)

@@ -40,6 +40,7 @@ SHAPES = (
     Shape(2000, 785, 500, 1),
 )
 _SIDE = 1000
+_SECONDS = 3e-3  # of each measurement
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -78,20 +79,14 @@ def _line(shape: Shape, dtype: type[np.floating], repeats: int) -> str:
     square = rng.standard_normal((_SIDE, _SIDE)).astype(dtype)
     operator = cr.GatedOperator(X, D)
 
-    def by(smallest: float, product: Callable[[Any], Any], argument: Any) -> Callable[[], Any]:
-        def call() -> Any:
-            with mock.patch.object(packed_products, "SMALLEST", smallest):
-                return product(argument)
-
-        return call
-
+    kernel, plain = 0.0, np.inf
     times = _medians(
         [
-            lambda: square @ square,
-            by(0.0, operator.adjoint, t),
-            by(np.inf, operator.adjoint, t),
-            by(0.0, operator.forward, U),
-            by(np.inf, operator.forward, U),
+            (kernel, lambda: square @ square),
+            (kernel, lambda: operator.adjoint(t)),
+            (plain, lambda: operator.adjoint(t)),
+            (kernel, lambda: operator.forward(U)),
+            (plain, lambda: operator.forward(U)),
         ],
         repeats,
     )
@@ -102,13 +97,23 @@ def _line(shape: Shape, dtype: type[np.floating], repeats: int) -> str:
     return f"{name:36}{cells[0]}{cells[1]}{gains[0]}{cells[2]}{cells[3]}{gains[1]}"
 
 
-def _medians(calls: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
-    """Return the median CPU seconds of each call, after a first one; calls alternate."""
+def _medians(calls: Sequence[tuple[float, Callable[[], Any]]], repeats: int) -> list[float]:
+    """Return the median CPU seconds of each call, with its smallest size of a kernel; calls alternate.
+
+    Each is repeated for a few milliseconds, as in a solve.
+    """
     times: list[list[float]] = [[] for _ in calls]
+    counts = [1] * len(calls)
     for repeat in range(repeats + 1):
-        for call, seconds in zip(calls, times, strict=True):
-            start = time.process_time()
-            call()
+        for k, (smallest, call) in enumerate(calls):
+            with mock.patch.object(packed_products, "SMALLEST", smallest):
+                call()
+                start = time.process_time()
+                for _ in range(counts[k]):
+                    call()
+                seconds = (time.process_time() - start) / counts[k]
             if repeat:
-                seconds.append(time.process_time() - start)
+                times[k].append(seconds)
+            else:
+                counts[k] = max(1, round(_SECONDS / max(seconds, 1e-6)))
     return [float(np.median(seconds)) for seconds in times]

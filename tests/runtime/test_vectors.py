@@ -3,7 +3,18 @@ import pytest
 
 from cvxrelu.runtime import vectors
 from cvxrelu.runtime.compilation import Kernel, PreparedArray
-from cvxrelu.runtime.vectors import add, lanes, load, multiply, scale, store, total, zeros
+from cvxrelu.runtime.vectors import (
+    add,
+    aligned_zeros,
+    lanes,
+    load,
+    multiply,
+    scale,
+    store,
+    total,
+    transpose_bits,
+    zeros,
+)
 
 
 def compute(x, y, out, number, i):
@@ -30,6 +41,32 @@ def test_vectors_are_those_of_numpy(dtype):
     np.testing.assert_allclose(results[0][1 : 1 + number[0]], a * b + x[0] * a, rtol=1e-6)
     np.testing.assert_allclose(results[0][0], b.sum(), rtol=1e-5)
     assert not results[0][1 + number[0] :].any()
+
+
+def transpose(matrix, words, i, j):
+    transpose_bits(matrix, i, words, j)
+
+
+def test_transposed_bits_are_those_of_numpy():
+    kernel = Kernel(transpose, "(uint32[::1], uint32[::1], int64, int64)")
+    matrix = np.random.default_rng(0).integers(0, 2**32, 40, dtype=np.uint32)
+    bits = np.unpackbits(matrix[3:35].view(np.uint8)).reshape(32, 32)
+    for call in (kernel, transpose):
+        words = np.zeros(40, dtype=np.uint32)
+        call(matrix, words, 3, 5)
+        np.testing.assert_array_equal(np.unpackbits(words[5:37].view(np.uint8)).reshape(32, 32), bits.T)
+        assert not words[:5].any()
+        assert not words[37:].any()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint32])
+def test_aligned_arrays_start_with_a_cache_line(dtype):
+    for size in (0, 1, 100, 4097):
+        array = aligned_zeros(size, dtype)
+        assert array.dtype == dtype
+        assert array.shape == (size,)
+        assert array.ctypes.data % 64 == 0
+        assert not array.any()
 
 
 def test_prepared_arrays_are_the_arrays(tiny):

@@ -98,8 +98,9 @@ class GatedOperator:
     def forward(self, U: FloatArray) -> FloatArray:
         """Return A u (n, c) for weights U (c, P, d); zero blocks are skipped if most blocks are zero."""
         used = np.any(U, axis=2)
-        if self._is_packed(packed_products.FORWARD, U.shape, int(np.count_nonzero(used))):
-            f = packed_products.forward(self._data, self._patterns, U[used], used)
+        n_blocks = int(np.count_nonzero(used))
+        if self._is_packed(packed_products.FORWARD, U.shape, n_blocks):
+            f = packed_products.forward(self._data, self._patterns, U, None if n_blocks == used.size else used)
             if f is not None:
                 return f
         products = self._numpy

@@ -11,12 +11,12 @@ Arrays are one-dimensional; see `packed_products` for those of both products.
 import numpy as np
 
 from cvxrelu.runtime.compilation import Kernel, kernel
-from cvxrelu.runtime.vectors import add, lanes, load, multiply, scale, store, total, zeros
+from cvxrelu.runtime.vectors import add, lanes, load, multiply, scale, store, total, transpose_bits, zeros
 
 WIDTH = 4  # vectors of a pass: its tables fill 16 kB
 BLOCK = 512  # patterns, or rows of the mask, whose sums are held at once: 64 kB
 TABLES = 8 * 16  # entries of the tables of a pass
-_PASS = 32  # rows of a pass
+PASS = 32  # rows of a pass
 
 
 @kernel()
@@ -28,7 +28,7 @@ def _fill_tables(rows, start, count, stride, weights, step, width, tables):  # t
     """
     lane = lanes(tables)
     entry = WIDTH * lane
-    for j in range(0, _PASS, 4):
+    for j in range(0, PASS, 4):
         for k in range(0, width * lane, lane):
             row = start + j * stride + k
             a, b, c, d = zeros(tables), zeros(tables), zeros(tables), zeros(tables)
@@ -68,27 +68,25 @@ def _selected(tables, a, b, c, d, e, f, g, h):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _add_selected(bits, positions, start, stop, count, step, tables, width, sums):  # type: ignore[no-untyped-def]
-    """Add the entries that 4 bytes select to the sums of the items from ``start`` to ``stop``.
+def _add_selected(words, first, index, start, stop, tables, width, sums):  # type: ignore[no-untyped-def]
+    """Add the entries that words select to the sums of the items from ``start`` to ``stop``.
 
-    The bytes of item i are ``bits[positions[i] + k step]``. The last of ``count`` < 4 is repeated, as tables beyond it
-    are zero.
+    The word of item i is ``words[first + index[i]]``. Its bytes select entries of two tables each, from its lowest on.
     """
     lane = lanes(tables)
     entry = WIDTH * lane
     table = 16 * entry
-    second, third, fourth = min(1, count - 1) * step, min(2, count - 1) * step, min(3, count - 1) * step
     at = 0
     for i in range(start, stop):
-        position = positions[np.uint64(i)]
-        byte = np.intp(bits[np.uint64(position)])
-        a, b = (byte >> 4) * entry, (byte & 15) * entry + table
-        byte = np.intp(bits[np.uint64(position + second)])
-        c, d = (byte >> 4) * entry + 2 * table, (byte & 15) * entry + 3 * table
-        byte = np.intp(bits[np.uint64(position + third)])
-        e, f = (byte >> 4) * entry + 4 * table, (byte & 15) * entry + 5 * table
-        byte = np.intp(bits[np.uint64(position + fourth)])
-        g, h = (byte >> 4) * entry + 6 * table, (byte & 15) * entry + 7 * table
+        word = np.uint64(words[np.uint64(first + index[np.uint64(i)])])
+        a = np.intp((word >> np.uint64(4)) & np.uint64(15)) * entry
+        b = np.intp(word & np.uint64(15)) * entry + table
+        c = np.intp((word >> np.uint64(12)) & np.uint64(15)) * entry + 2 * table
+        d = np.intp((word >> np.uint64(8)) & np.uint64(15)) * entry + 3 * table
+        e = np.intp((word >> np.uint64(20)) & np.uint64(15)) * entry + 4 * table
+        f = np.intp((word >> np.uint64(16)) & np.uint64(15)) * entry + 5 * table
+        g = np.intp((word >> np.uint64(28)) & np.uint64(15)) * entry + 6 * table
+        h = np.intp((word >> np.uint64(24)) & np.uint64(15)) * entry + 7 * table
         # No loop: its addresses would need more registers than there are.
         store(sums, at, add(load(sums, at), _selected(tables, a, b, c, d, e, f, g, h)))
         k = lane
@@ -113,45 +111,24 @@ def _clear(sums, size):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _transpose(bits, positions, start, count, offset, n_bytes, words):  # type: ignore[no-untyped-def]
-    """Transpose the bits of ``count`` <= 32 patterns in a block of rows, to bytes of 8 patterns for each row.
+def _transpose(words, n_patterns, index, start, count, group, n_groups, block, rows):  # type: ignore[no-untyped-def]
+    """Write the words of 32 rows of the mask each, for ``count`` <= 32 patterns, in ``n_groups`` groups of 32 rows.
 
-    Word ``64 q + b`` takes the bytes ``offset + b`` of the patterns 8 q, ..., 8 q + 7: an 8 x 8 matrix, which is
-    flipped about its antidiagonal. The last pattern is repeated, as tables beyond it are zero.
+    Bits of further patterns are arbitrary, as tables beyond ``count`` are zero.
     """
-    last = start + count - 1
-    for q in range((count + 7) // 8):
-        i = start + 8 * q
-        p0 = positions[np.uint64(i)] + offset
-        p1 = positions[np.uint64(min(i + 1, last))] + offset
-        p2 = positions[np.uint64(min(i + 2, last))] + offset
-        p3 = positions[np.uint64(min(i + 3, last))] + offset
-        p4 = positions[np.uint64(min(i + 4, last))] + offset
-        p5 = positions[np.uint64(min(i + 5, last))] + offset
-        p6 = positions[np.uint64(min(i + 6, last))] + offset
-        p7 = positions[np.uint64(min(i + 7, last))] + offset
-        for b in range(n_bytes):
-            x = np.uint64(bits[np.uint64(p0 + b)])
-            x |= np.uint64(bits[np.uint64(p1 + b)]) << np.uint64(8)
-            x |= np.uint64(bits[np.uint64(p2 + b)]) << np.uint64(16)
-            x |= np.uint64(bits[np.uint64(p3 + b)]) << np.uint64(24)
-            x |= np.uint64(bits[np.uint64(p4 + b)]) << np.uint64(32)
-            x |= np.uint64(bits[np.uint64(p5 + b)]) << np.uint64(40)
-            x |= np.uint64(bits[np.uint64(p6 + b)]) << np.uint64(48)
-            x |= np.uint64(bits[np.uint64(p7 + b)]) << np.uint64(56)
-            swap = (x ^ (x >> np.uint64(9))) & np.uint64(0x0055005500550055)
-            x ^= swap ^ (swap << np.uint64(9))
-            swap = (x ^ (x >> np.uint64(18))) & np.uint64(0x0000333300003333)
-            x ^= swap ^ (swap << np.uint64(18))
-            swap = (x ^ (x >> np.uint64(36))) & np.uint64(0x000000000F0F0F0F)
-            x ^= swap ^ (swap << np.uint64(36))
-            words[np.uint64(BLOCK // 8 * q + b)] = x
+    for k in range(n_groups):
+        first = (group + k) * n_patterns
+        for i in range(count):
+            block[np.uint64(i)] = words[np.uint64(first + index[np.uint64(start + i)])]
+        transpose_bits(block, 0, rows, PASS * k)
 
 
-def _adjoint(bits, positions, starts, X, T, Z, n, d, stride, tables, sums):  # type: ignore[no-untyped-def]
+def _adjoint(  # type: ignore[no-untyped-def]
+    words, index, starts, X, T, Z, n_patterns, n, d, stride, tables, sums
+):
     """Write the blocks of A't to Z (m, d)."""
     lane = lanes(tables)
-    n_bytes, vectors = (n + 7) // 8, stride // lanes(tables)
+    vectors = stride // lanes(tables)
     passes = (vectors + WIDTH - 1) // WIDTH
     for k in range(len(starts) - 1):
         for start in range(starts[k], starts[k + 1], BLOCK):
@@ -160,17 +137,16 @@ def _adjoint(bits, positions, starts, X, T, Z, n, d, stride, tables, sums):  # t
                 column = part * vectors // passes * lane
                 width = ((part + 1) * vectors // passes) - part * vectors // passes
                 _clear(sums, (stop - start) * width * lane)
-                for byte in range(0, n_bytes, 4):
-                    row = 8 * byte
+                for row in range(0, n, PASS):
                     _fill_tables(X, row * stride + column, n - row, stride, T[k * n + row :], 1, width, tables)
-                    _add_selected(bits[byte:], positions, start, stop, n_bytes - byte, 1, tables, width, sums)
+                    _add_selected(words, row // PASS * n_patterns, index, start, stop, tables, width, sums)
                 for i in range(stop - start):
                     for j in range(min(width * lane, d - column)):
                         Z[np.uint64((start + i) * d + column + j)] = sums[np.uint64(i * width * lane + j)]
 
 
 def _forward(  # type: ignore[no-untyped-def]
-    bits, positions, starts, X, U, one, f, n, stride, tables, sums, words, bytes_, places
+    words, index, starts, X, U, one, f, n_patterns, n, stride, tables, sums, block, rows, places
 ):
     """Add A u to f (n, c) for the blocks U (m, stride)."""
     lane = lanes(tables)
@@ -178,33 +154,34 @@ def _forward(  # type: ignore[no-untyped-def]
     passes = (vectors + WIDTH - 1) // WIDTH
     for row in range(0, n, BLOCK):
         n_rows = min(n - row, BLOCK)
+        n_groups = (n_rows + PASS - 1) // PASS
         for k in range(c):
             for part in range(passes):
                 column = part * vectors // passes * lane
                 width = ((part + 1) * vectors // passes) - part * vectors // passes
                 _clear(sums, n_rows * width * lane)
-                for start in range(starts[k], starts[k + 1], _PASS):
-                    count = min(starts[k + 1] - start, _PASS)
+                for start in range(starts[k], starts[k + 1], PASS):
+                    count = min(starts[k + 1] - start, PASS)
                     _fill_tables(U, start * stride + column, count, stride, one, 0, width, tables)
-                    _transpose(bits, positions, start, count, row // 8, (n_rows + 7) // 8, words)
-                    _add_selected(bytes_, places, 0, n_rows, (count + 7) // 8, BLOCK, tables, width, sums)
+                    _transpose(words, n_patterns, index, start, count, row // PASS, n_groups, block, rows)
+                    _add_selected(rows, 0, places, 0, n_rows, tables, width, sums)
                 for i in range(n_rows):
                     along = zeros(tables)
                     for j in range(0, width * lane, lane):
-                        rows = load(X, (row + i) * stride + column + j)
-                        along = add(along, multiply(load(sums, i * width * lane + j), rows))
+                        x = load(X, (row + i) * stride + column + j)
+                        along = add(along, multiply(load(sums, i * width * lane + j), x))
                     f[np.uint64((row + i) * c + k)] += total(along)
 
 
 def _kernels(number: str) -> tuple[Kernel, Kernel]:
     """Return the kernels of A't and A u for a type of numbers."""
-    shared = f"uint8[::1], intp[::1], intp[::1], {number}[::1], {number}[::1]"
+    shared = f"uint32[::1], intp[::1], intp[::1], {number}[::1], {number}[::1]"
     scratch = f"{number}[::1], {number}[::1]"
     return (
-        Kernel(_adjoint, f"({shared}, {number}[::1], int64, int64, int64, {scratch})"),
+        Kernel(_adjoint, f"({shared}, {number}[::1], int64, int64, int64, int64, {scratch})"),
         Kernel(
             _forward,
-            f"({shared}, {number}[::1], {number}[::1], int64, int64, {scratch}, uint64[::1], uint8[::1], intp[::1])",
+            f"({shared}, {number}[::1], {number}[::1], int64, int64, int64, {scratch}, uint32[::1], uint32[::1], intp[::1])",
         ),
     )
 

@@ -4,6 +4,7 @@ A kernel is used if its machine code is loaded or cached. It is compiled once pr
 taken about as long as its compilation.
 """
 
+import math
 import sys
 import threading
 
@@ -11,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvxrelu._validation import BoolArray, FloatArray
-from cvxrelu.problems.operators.packed_kernels import BLOCK, KERNELS, TABLES, WIDTH
+from cvxrelu.problems.operators.packed_kernels import BLOCK, KERNELS, PASS, TABLES, WIDTH
 from cvxrelu.problems.operators.shared import Data, IndexArray, Patterns, triangle_parts
 from cvxrelu.runtime.compilation import Kernel, PreparedArray, Savings
-from cvxrelu.runtime.vectors import BYTES
+from cvxrelu.runtime.vectors import BYTES, aligned_zeros
 
 SMALLEST = 2e6  # n P d c: below, loading a kernel takes longer than the products of a solve
 _NUMPY_RATE = 2e10  # operations of a plain product in a second
@@ -55,15 +56,15 @@ class _Scratch(threading.local):
 
     def __init__(self) -> None:
         self._arrays: dict[np.dtype[np.floating], tuple[PreparedArray, ...]] = {}
-        self.words = np.zeros(4 * BLOCK // 8, dtype=np.uint64)
-        self.bits = PreparedArray(self.words), PreparedArray(self.words.view(np.uint8)), PreparedArray(np.arange(BLOCK))
+        words = (aligned_zeros(size, np.uint32) for size in (PASS, BLOCK))
+        self.rows = *map(PreparedArray, words), PreparedArray(np.arange(BLOCK))
 
     def sums(self, dtype: np.dtype[np.floating]) -> tuple[PreparedArray, ...]:
         """Return the tables and the sums."""
         if dtype not in self._arrays:
             lanes = BYTES // dtype.itemsize
             sizes = TABLES * WIDTH * lanes, BLOCK * WIDTH * lanes
-            self._arrays[dtype] = tuple(PreparedArray(np.zeros(size, dtype=dtype)) for size in sizes)
+            self._arrays[dtype] = tuple(PreparedArray(aligned_zeros(size, dtype)) for size in sizes)
         return self._arrays[dtype]
 
 
@@ -75,34 +76,30 @@ def adjoint(data: Data, patterns: Patterns, outputs: FloatArray, used: BoolArray
 
     None if an entry of the product, of X or of t is not finite: zeros of the mask then matter.
     """
-    n, d = data.X.shape
-    positions, starts = _blocks(patterns, used, len(outputs))
-    Z = np.empty((len(positions), d), dtype=data.X.dtype)
-    product, t = Z.reshape(-1), outputs.reshape(-1)
-    tables, sums = _scratch.sums(data.X.dtype)
-    kernel = ADJOINT[data.X.dtype].kernel
-    kernel(patterns.bits, positions, starts, data.rows, t, product, n, d, data.stride, tables, sums)
-    return Z if data.finite and _is_finite(t) and _is_finite(product) else None
+    X, (c, n) = data.X, outputs.shape
+    m = c * patterns.n_patterns if used is None else int(np.count_nonzero(used))
+    product, t = np.empty(m * X.shape[1], dtype=X.dtype), outputs.reshape(-1)
+    sizes = patterns.first.n_patterns, n, X.shape[1], data.stride
+    blocks = patterns.blocks(used, c)
+    ADJOINT[X.dtype].kernel(patterns.words, *blocks, data.rows, t, product, *sizes, *_scratch.sums(X.dtype))
+    return product.reshape(m, X.shape[1]) if data.finite and _is_finite(t) and _is_finite(product) else None
 
 
-def forward(data: Data, patterns: Patterns, blocks: FloatArray, used: BoolArray) -> FloatArray | None:
-    """Return A u (n, c) for the blocks (m, d) of u marked in ``used`` (c, P), in its order.
+def forward(data: Data, patterns: Patterns, U: FloatArray, used: BoolArray | None) -> FloatArray | None:
+    """Return A u (n, c) for U (c, P, d), zero outside ``used`` (c, P), by default nowhere.
 
     None if an entry of the product, of X or of u is not finite: zeros of the mask then matter.
     """
-    n, d = data.X.shape
     dtype, stride = data.X.dtype, data.stride
-    positions, starts = _blocks(patterns, used, len(used))
-    f = np.zeros((n, len(used)), dtype=dtype)
-    weights = np.zeros((len(blocks), stride), dtype=dtype)
-    weights[:, :d] = blocks
-    u, product = weights.reshape(-1), f.reshape(-1)
-    tables, sums = _scratch.sums(dtype)
-    kernel = FORWARD[dtype].kernel
-    kernel(
-        patterns.bits, positions, starts, data.rows, u, _ONE[dtype], product, n, stride, tables, sums, *_scratch.bits
-    )
-    return f if data.finite and _is_finite(u) and _is_finite(product) else None
+    n, c, d = len(data.X), len(U), U.shape[2]
+    u = U.reshape(-1, d) if used is None else U[used]
+    weights = np.zeros((len(u), stride), dtype=dtype)
+    weights[:, :d] = u
+    u, product = weights.reshape(-1), np.zeros(n * c, dtype=dtype)
+    sizes = patterns.first.n_patterns, n, stride
+    arrays = patterns.words, *patterns.blocks(used, c), data.rows, u, _ONE[dtype], product
+    FORWARD[dtype].kernel(*arrays, *sizes, *_scratch.sums(dtype), *_scratch.rows)
+    return product.reshape(n, c) if data.finite and _is_finite(u) and _is_finite(product) else None
 
 
 def gram(
@@ -114,57 +111,35 @@ def gram(
     """
     n, d = data.X.shape
     dtype = data.X.dtype
-    bits = patterns.bits.array.reshape(-1, -(-n // 8))
+    words = patterns.words.array.reshape(-(-n // 32), patterns.first.n_patterns)
     first, second = patterns.index[first], patterns.index[second]
     weights = np.ones(n, dtype=dtype) if weights is None else np.require(weights, dtype, ["C", "A"])
     triangles = np.zeros((len(first), d * (d + 1) // 2), dtype=dtype)
     step = max(1, _PAIR_BYTES // (_GRAM_ROWS // 8))
     for row in range(0, n, _GRAM_ROWS):
-        rows, some = slice(row, row + _GRAM_ROWS), slice(row // 8, (row + _GRAM_ROWS) // 8)
+        rows, some = slice(row, row + _GRAM_ROWS), words[row // 32 : (row + _GRAM_ROWS) // 32]
         for start in range(0, len(first), step):
             pairs = slice(start, start + step)
-            masks = bits[first[pairs], some] & bits[second[pairs], some]
+            masks = some.take(first[pairs], axis=1) & some.take(second[pairs], axis=1)
             for columns, products in triangle_parts(data.X[rows], _GRAM_COLUMNS, BYTES // dtype.itemsize):
                 triangles[pairs, columns] += _masked_sums(masks, products, columns.stop - columns.start, weights[rows])
-    return triangles if data.finite and _is_finite(weights) and _is_finite(triangles) else None
+    return triangles if data.finite and _is_finite(weights) and _is_finite(triangles.reshape(-1)) else None
 
 
-def _masked_sums(masks: NDArray[np.uint8], rows: FloatArray, size: int, weights: FloatArray) -> FloatArray:
-    """Return the sums (m, size) of the first columns of weighted rows over the bits of masks (m, ceil(n / 8))."""
-    (m, n_bytes), (n, stride) = masks.shape, rows.shape
+def _masked_sums(masks: NDArray[np.uint32], rows: FloatArray, size: int, weights: FloatArray) -> FloatArray:
+    """Return the sums (m, size) of the first columns of weighted rows over the bits of masks (ceil(n / 32), m)."""
+    (n, stride), m = rows.shape, masks.shape[1]
     sums = np.empty((m, size), dtype=rows.dtype)
-    positions, starts = np.arange(0, m * n_bytes, n_bytes), np.array([0, m])
-    tables, scratch = _scratch.sums(rows.dtype)
+    index, starts = np.arange(m), np.array([0, m])
     kernel = ADJOINT[rows.dtype].kernel
-    kernel(
-        masks.reshape(-1),
-        positions,
-        starts,
-        rows.reshape(-1),
-        weights,
-        sums.reshape(-1),
-        n,
-        size,
-        stride,
-        tables,
-        scratch,
-    )
+    arrays = masks.reshape(-1), index, starts, rows.reshape(-1), weights, sums.reshape(-1)
+    kernel(*arrays, m, n, size, stride, *_scratch.sums(rows.dtype))
     return sums
 
 
 _ONE = {dtype: PreparedArray(np.ones(1, dtype=dtype)) for dtype in KERNELS}
 
 
-def _blocks(patterns: Patterns, used: BoolArray | None, n_outputs: int) -> tuple[IndexArray, IndexArray]:
-    """Return the positions of the patterns of each block in ``used`` (c, P), and the first block of each output."""
-    positions = patterns.positions
-    if used is None:
-        size = len(positions)
-        return np.tile(positions, n_outputs), np.arange(0, size * n_outputs + 1, max(size, 1))[: n_outputs + 1]
-    starts = np.zeros(n_outputs + 1, dtype=np.intp)
-    np.add.accumulate(np.add.reduce(used, axis=1, dtype=np.intp), out=starts[1:])
-    return positions[used.nonzero()[1]], starts
-
-
-def _is_finite(array: FloatArray) -> bool:
-    return bool(np.isfinite(array).all())
+def _is_finite(vector: FloatArray) -> bool:
+    """Return whether all entries are finite, which a finite norm shows in less time."""
+    return math.isfinite(vector.dot(vector)) or bool(np.isfinite(vector).all())

@@ -7,12 +7,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from cvxrelu._validation import FloatArray
+from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.patterns.packed_mask import Mask, packed_bits, take_patterns
 from cvxrelu.runtime.compilation import PreparedArray
-from cvxrelu.runtime.vectors import BYTES
+from cvxrelu.runtime.vectors import BYTES, aligned_zeros
 
 IndexArray = NDArray[np.intp]
+_PACKED = 256  # patterns that are packed at once
 
 
 class Data:
@@ -55,7 +56,7 @@ class Data:
         """X with zero columns up to ``stride``, flat."""
         X = self.X
         if X.shape[1] != self.stride or not (X.flags.c_contiguous and X.flags.aligned):
-            X = np.zeros((len(X), self.stride), dtype=X.dtype)
+            X = aligned_zeros(len(X) * self.stride, X.dtype).reshape(len(X), self.stride)
             X[:, : self.X.shape[1]] = self.X
         return PreparedArray(X.reshape(-1))
 
@@ -107,19 +108,43 @@ class Patterns:
         return self.D.shape[0] == n and self.D.dtype == np.bool_
 
     @property
-    def bits(self) -> PreparedArray:
-        """Bits of the first mask, flat: ceil(n / 8) bytes for each of its patterns."""
-        return self.first._bits
+    def words(self) -> PreparedArray:
+        """Bits of the first mask, flat: words (ceil(n / 32), P) of 32 rows each, whose bytes are those of `packed_bits`."""
+        return self.first._words
 
     @cached_property
-    def _bits(self) -> PreparedArray:
-        return PreparedArray(np.ascontiguousarray(packed_bits(self.D)).reshape(-1))
+    def _words(self) -> PreparedArray:
+        (n, P), D = self.D.shape, self.D
+        words = np.empty((-(-n // 32), P), dtype=np.uint32)
+        for start in range(0, P, _PACKED):
+            bits = packed_bits(take_patterns(D, slice(start, start + _PACKED)))
+            padded = np.zeros((len(bits), 4 * len(words)), dtype=np.uint8)
+            padded[:, : bits.shape[1]] = bits
+            words[:, start : start + _PACKED] = padded.view(np.uint32).T
+        return PreparedArray(words.reshape(-1))
+
+    def blocks(self, used: BoolArray | None, n_outputs: int) -> tuple[PreparedArray, PreparedArray]:
+        """Return the first pattern of each block in ``used`` (c, P), by default all, and the first block of each output.
+
+        Patterns are counted among the first ones.
+        """
+        if used is None and n_outputs in self._all_blocks:
+            return self._all_blocks[n_outputs]
+        if used is None:
+            index, counts = np.tile(self.index, n_outputs), np.full(n_outputs, self.n_patterns)
+        else:
+            index, counts = self.index[used.nonzero()[1]], np.add.reduce(used, axis=1, dtype=np.intp)
+        starts = np.zeros(n_outputs + 1, dtype=np.intp)
+        np.add.accumulate(counts, out=starts[1:])
+        blocks = PreparedArray(index), PreparedArray(starts)
+        if used is None:
+            self._all_blocks[n_outputs] = blocks
+        return blocks
 
     @cached_property
-    def positions(self) -> IndexArray:
-        """Positions (P,) of the patterns in the bits of the first mask."""
-        positions: IndexArray = self.index * -(-self.first.D.shape[0] // 8)
-        return positions
+    def _all_blocks(self) -> dict[int, tuple[PreparedArray, PreparedArray]]:
+        """Cache of `blocks`, by the number of outputs."""
+        return {}
 
     @cached_property
     def floats(self) -> dict[np.dtype[np.floating], FloatArray]:

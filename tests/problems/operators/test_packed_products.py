@@ -209,8 +209,8 @@ def test_arrays_that_are_not_aligned(packed):
 
 def test_bits_are_packed_once(packed, monkeypatch):
     packings = []
-    pack = packed_products.Patterns._bits.func
-    monkeypatch.setattr(packed_products.Patterns._bits, "func", lambda self: (packings.append(1), pack(self))[1])
+    pack = packed_products.Patterns._words.func
+    monkeypatch.setattr(packed_products.Patterns._words, "func", lambda self: (packings.append(1), pack(self))[1])
     rng = np.random.default_rng(0)
     operator = cr.GatedOperator(rng.standard_normal((50, 3)), rng.random((50, 40)) < 0.5)
     part = operator.take(np.arange(20)).astype(np.float32).take(np.arange(5))
