@@ -176,13 +176,11 @@ def _forward(  # type: ignore[no-untyped-def]
 def _kernels(number: str) -> tuple[Kernel, Kernel]:
     """Return the kernels of A't and A u for a type of numbers."""
     shared = f"uint32[::1], intp[::1], intp[::1], {number}[::1], {number}[::1]"
-    scratch = f"{number}[::1], {number}[::1]"
+    sizes, scratch = "int64, int64, int64", f"{number}[::1], {number}[::1]"
+    rows = "uint32[::1], uint32[::1], intp[::1]"
     return (
-        Kernel(_adjoint, f"({shared}, {number}[::1], int64, int64, int64, int64, {scratch})"),
-        Kernel(
-            _forward,
-            f"({shared}, {number}[::1], {number}[::1], int64, int64, int64, {scratch}, uint32[::1], uint32[::1], intp[::1])",
-        ),
+        Kernel(_adjoint, f"({shared}, {number}[::1], {sizes}, int64, {scratch})"),
+        Kernel(_forward, f"({shared}, {number}[::1], {number}[::1], {sizes}, {scratch}, {rows})"),
     )
 
 

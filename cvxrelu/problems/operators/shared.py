@@ -109,7 +109,7 @@ class Patterns:
 
     @property
     def words(self) -> PreparedArray:
-        """Bits of the first mask, flat: words (ceil(n / 32), P) of 32 rows each, whose bytes are those of `packed_bits`."""
+        """Bits of the first mask, flat: words (ceil(n / 32), P) of 32 rows each, with the bytes of `packed_bits`."""
         return self.first._words
 
     @cached_property
@@ -124,9 +124,9 @@ class Patterns:
         return PreparedArray(words.reshape(-1))
 
     def blocks(self, used: BoolArray | None, n_outputs: int) -> tuple[PreparedArray, PreparedArray]:
-        """Return the first pattern of each block in ``used`` (c, P), by default all, and the first block of each output.
+        """Return the index of each block's pattern among the first ones, and the first block of each output.
 
-        Patterns are counted among the first ones.
+        Blocks are those in ``used`` (c, P), by default all.
         """
         if used is None and n_outputs in self._all_blocks:
             return self._all_blocks[n_outputs]
