@@ -61,7 +61,7 @@ def test_transposed_bits_are_those_of_numpy():
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint32])
 def test_aligned_arrays_start_with_a_cache_line(dtype):
-    for size in (0, 1, 100, 4097):
+    for size in (1, 100, 4097):
         array = aligned_zeros(size, dtype)
         assert array.dtype == dtype
         assert array.shape == (size,)
