@@ -17,6 +17,7 @@ from cvxrelu.cones.interior import NUDGE, rounding, steps_along
 from cvxrelu.cones.projection import ConeProjector
 from cvxrelu.numerics.row_space import RowSpace
 from cvxrelu.numerics.rows import row_norms, safe_norm, safe_row_norms, unit_rows
+from cvxrelu.numerics.sparse import with_data
 from cvxrelu.patterns.activation_patterns import ActivationPatterns, strictly_inside
 from cvxrelu.patterns.packed_mask import PackedMask
 from cvxrelu.runtime.memory import require
@@ -233,10 +234,9 @@ class PatternCones:
 
     def _signed(self, multipliers: sp.csr_array) -> sp.csr_array:
         """Return multipliers (B, n) with the signs of the rows in the cones of the blocks."""
-        b = np.repeat(np.arange(multipliers.shape[0]), np.diff(multipliers.indptr))
+        b = np.arange(multipliers.shape[0]).repeat(multipliers.indptr[1:] - multipliers.indptr[:-1])
         signs = np.where(self.D[multipliers.indices, b % len(self.patterns)], 1.0, -1.0)
-        entries = multipliers.data * signs, multipliers.indices, multipliers.indptr
-        return sp.csr_array(entries, shape=multipliers.shape)
+        return with_data(multipliers, multipliers.data * signs)
 
     def repair(self, W: FloatArray, blocks: NDArray[np.intp]) -> FloatArray:
         """Return points of the cones near the rows of W (B, d), for distinct blocks (B,).

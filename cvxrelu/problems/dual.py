@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from cvxrelu._validation import FloatArray, Weights, check_numeric
 from cvxrelu.losses.base import Loss
+from cvxrelu.numerics.sparse import with_data
 from cvxrelu.penalties.base import NormPenalty, PatternNorm, Penalty, homogeneous
 from cvxrelu.problems.annihilation import annihilated, product_roundings
 from cvxrelu.problems.dual_workspace import DualWorkspace
@@ -165,7 +166,7 @@ class DualProgram(ABC):
         origin = -self.loss.conjugate(np.zeros_like(point), self.Y)
         if not value >= origin:
             return DualPoint(np.zeros_like(point), self._no_multipliers(), origin)
-        return DualPoint(point, None if gamma is None else gamma * scale, value)
+        return DualPoint(point, None if gamma is None else with_data(gamma, gamma.data * scale), value)
 
     @property
     def regularised(self) -> bool:

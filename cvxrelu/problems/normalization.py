@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray, Weights
 from cvxrelu.losses.base import Loss
+from cvxrelu.numerics.sparse import with_data
 from cvxrelu.penalties.base import Penalty
 
 _SAFE_EXPONENT = 160  # up to which products with X and y stay normal numbers
@@ -219,9 +220,7 @@ def times_power_of_two(array: Any, exponent: int) -> Any:
         return array
     if isinstance(array, np.ndarray):
         return _ldexp(array, exponent)
-    scaled = array.copy()
-    scaled.data = _ldexp(scaled.data, exponent)
-    return scaled
+    return with_data(array, _ldexp(array.data, exponent))
 
 
 def _exponent(array: NDArray[Any]) -> int:

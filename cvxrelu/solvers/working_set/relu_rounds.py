@@ -11,6 +11,7 @@ from cvxrelu.losses.base import DualTerm, dual_term
 from cvxrelu.numerics.active_set import IndexArray
 from cvxrelu.numerics.rounding import EPS, TINY
 from cvxrelu.numerics.rows import row_norms
+from cvxrelu.numerics.sparse import with_data
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.relu import ConvexReLU
@@ -137,7 +138,8 @@ class _Search:
         if value > self.dual.value:
             large = np.flatnonzero(row_norms(arguments) > problem.lam)
             multipliers = self.projector.multipliers(large, arguments[large])
-            self.dual = DualPoint(scale * self.t, scale * multipliers, value)
+            multipliers = with_data(multipliers, scale * multipliers.data)
+            self.dual = DualPoint(scale * self.t, multipliers, value)
 
     def _feasible_blocks(self) -> FloatArray:
         """Return blocks (2, c, P, d) that are in their cones for every order of summation.
