@@ -4,10 +4,12 @@ The blocks X'(D_i o D_j)X of the working set are computed once and kept while it
 cost nothing of size n; see `cvxrelu.numerics.group_lasso`. While few patterns are active this is several times faster
 than Newton steps; with many active ones the Gram matrix is costly and sweeps converge slowly.
 
-The squared loss is minimised itself. Other losses are majorised at the predictions by the squared loss with their
-largest curvature, so that the Gram matrix stays the same; every fifth majorant is followed by an extrapolation.
+The squared loss is minimised itself. Other losses are minimised by proximal Newton steps: descent on their quadratic
+model at the predictions, and a search along the step. The curvature of the model, which weights the rows of the Gram
+matrix, is kept while the gap decreases fast enough.
 """
 
+import itertools
 import math
 from collections.abc import Iterator
 
@@ -15,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvxrelu._validation import BoolArray, FloatArray
+from cvxrelu.losses.base import dual_term
 from cvxrelu.losses.squared import Squared
 from cvxrelu.numerics.group_lasso import SWEEPS, descend, scratch
 from cvxrelu.numerics.rounding import TINY
@@ -24,18 +27,21 @@ from cvxrelu.runtime.compilation import Savings
 from cvxrelu.solvers.interface import Budget
 
 _MOST_COLUMNS = 2000
-_RIDGE = 1e-10
 _CHECK = 10  # cycles between two estimates of the rate
-_INNER_FRACTION, _INNER_CYCLES = 0.03, 20  # of a majorant
+_INNER_FRACTION, _INNER_FINAL, _INNER_CYCLES = 0.03, 0.3, 20  # of a model: of the gap, and of the gap to reach
+_MODELS = 5  # between two estimates of the rate
+_FLATTEST = 1e-3  # curvature of rows in a model, relative to the largest one
+_NEAR = 0.9  # of lam: dual constraint values of zero blocks that are kept when a Gram matrix is computed anew
+_SHORTENINGS = 30
 _FRACTION, _LEAST = 0.03, 0.1  # of the gap, before the next pricing
 _ACTIVE, _ACTIVE_POWER = 4.0, 0.7  # active patterns by lam_max / lam, on the data sets of the race
 _SPARE = 1.5  # patterns of the working set for each active one
-# Cost model, in operations of a large matrix product: factors by which others take longer, fixed costs of a majorant,
-# of a Newton step and of a round of pricing, and typical numbers of cycles, of periods (see `_period`) and of Newton
-# steps. The number of majorants grows with lam_max / lam, as the curvature spreads.
+# Cost model, in operations of a large matrix product: factors by which others take longer; fixed costs of an entry of
+# the Gram matrix, of a model, of a Newton step, of its n d, and of a round of pricing; typical numbers of cycles and of
+# Newton steps by lam_max / lam, of models and of their Gram matrices.
 _SWEEP, _GRAM, _PRODUCT = 6.0, 1.5, 3.0
-_MAJORANT, _NEWTON_STEP, _ROUND = 2e7, 6e7, 3e7
-_CYCLES_OF_MAJORANT, _SWEEP_PERIODS, _MAJORANT_POWER, _NEWTON_STEPS = 3, 2.0, 0.75, 12
+_ENTRY, _MODEL, _NEWTON_STEP, _NEWTON_ENTRY, _ROUND = 400.0, 3e7, 6e7, 5e3, 3e7
+_CYCLES, _CYCLE_POWER, _NEWTON_STEPS, _STEP_POWER, _N_MODELS, _GRAMS = 4.0, 0.75, 8.0, 0.2, 10, 4
 _MOST_PERIODS = 10
 
 SAVINGS = Savings(descend)  # of Newton steps in its place
@@ -48,6 +54,8 @@ class BlockDescent:
     ----------
     problem : ConvexProblem
         C-GReLU problem that `supports` accepts.
+    prediction : ndarray of shape (n, 1)
+        A u at the start.
 
     Attributes
     ----------
@@ -61,18 +69,20 @@ class BlockDescent:
         Cycles of five sweeps and an extrapolation so far.
     """
 
-    def __init__(self, problem: ConvexProblem) -> None:
+    def __init__(self, problem: ConvexProblem, prediction: FloatArray) -> None:
         self._n, self._d = problem.n, problem.d
         self._problem = problem
-        self._quadratic = type(problem.loss) is Squared
-        self._curvature = self._n * problem.loss.smoothness(self._n)
+        self._unit = 1.0 / problem.loss.smoothness(self._n)  # the kernel's objective is this many times the problem's
+        self._term = None if type(problem.loss) is Squared else dual_term(problem.loss, problem.Y)
+        self._curvature = None if self._term is None else self._curvature_at(prediction)
         self.ids = np.zeros(0, dtype=np.intp)
         self.u: FloatArray = np.zeros(0)
         self._lipschitz = np.zeros(0)
         self._gram = np.zeros((0, 0))
-        ratio = problem.lam_max() / problem.lam
+        ratio = float(problem.lam_max() / problem.lam)
         self._expected = min(_ACTIVE * ratio**_ACTIVE_POWER, len(problem.patterns))
-        self._periods = _SWEEP_PERIODS if self._quadratic else ratio**_MAJORANT_POWER
+        self._cycles = _CYCLES * math.pow(ratio, _CYCLE_POWER)
+        self._newton_steps = _NEWTON_STEPS * math.pow(ratio, _STEP_POWER)
         self.n_active = self.n_cycles = 0
 
     @staticmethod
@@ -98,35 +108,44 @@ class BlockDescent:
         The number of patterns that will be active is predicted by lam / lam_max, and by the active ones if they are
         more.
         """
-        n, d, known = self._n, self._d, len(self.ids)
+        d, known = self._d, len(self.ids)
         active = max(self.n_active, self._expected)
         k = max(known + n_new, min(_SPARE * active, len(self._problem.patterns)))
-        gram = _GRAM * n * d * (d + 1.0) * 0.5 * (k**2 - known**2)
-        work = gram + self._periods * self._period(k, active)
+        work = self._gram_work(k, known) + self._descent(k, active)
         return bool(k * d <= _MOST_COLUMNS and work <= self._newton(active))
 
     def fraction(self) -> float:
         """Return the fraction of the gap to descend to before the next pricing: the cheaper cycles are, the less."""
         k, size = len(self.ids), float(self._n * len(self._problem.patterns) * self._d)
-        cycle = _SWEEP * self._cycle(k, max(self.n_active, min(self._expected, k)))
+        active = max(self.n_active, min(self._expected, k))
+        cycle = _SWEEP * self._cycle(k, active) + (0.0 if self._term is None else self._model_work(k, active))
         return _FRACTION * min(1.0, max(_LEAST, cycle / (_ROUND + 4.0 * _PRODUCT * size)))
 
     def _cycle(self, k: float, active: float) -> float:
         """Return the operations of a cycle with k patterns."""
         return 2.0 * SWEEPS * max(active, 1.0) * self._d * k * self._d
 
-    def _period(self, k: float, active: float) -> float:
-        """Return the operations of ten cycles, or of five majorants."""
-        sweeps = _SWEEP * self._cycle(k, active)
-        if self._quadratic:
-            return _CHECK * sweeps
-        products = 4.0 * self._n * (k + active) * self._d
-        return SWEEPS * (_CYCLES_OF_MAJORANT * sweeps + _PRODUCT * products + _MAJORANT)
+    def _gram_work(self, k: float, known: int = 0) -> float:
+        """Return the operations of the Gram matrix of k patterns, some of which are known."""
+        d = self._d
+        return (_GRAM * self._n + _ENTRY) * d * (d + 1.0) * 0.5 * (k**2 - known**2)
+
+    def _model_work(self, k: float, active: float) -> float:
+        """Return the operations of a model beside its cycles."""
+        return _PRODUCT * 4.0 * self._n * (k + active) * self._d + _MODEL
+
+    def _descent(self, k: float, active: float) -> float:
+        """Return the operations of descent on k patterns, given their Gram matrix."""
+        work = self._cycles * _SWEEP * self._cycle(k, active)
+        if self._term is None:
+            return work
+        return work + _N_MODELS * self._model_work(k, active) + _GRAMS * self._gram_work(active)
 
     def _newton(self, active: float) -> float:
         """Return the operations of Newton steps, in the rows or in the columns."""
         n, columns = self._n, active * self._d
-        return _NEWTON_STEPS * (_NEWTON_STEP + min(n * n * (active + n / 3.0), columns**2 * (n + columns / 3.0)))
+        system = min(n * n * (active + n / 3.0), columns**2 * (n + columns / 3.0))
+        return self._newton_steps * (_NEWTON_STEP + _NEWTON_ENTRY * n * self._d + system)
 
     def add(self, new: NDArray[np.intp], weights: FloatArray) -> None:
         """Add patterns, with initial weights (k, d)."""
@@ -140,7 +159,7 @@ class BlockDescent:
         second = last.repeat(last + 1)
         ends = (last + 1).cumsum()
         first = np.arange(len(second)) - (ends - last - 1).repeat(last + 1)
-        blocks = self._problem.operator.take(self.ids).gram(first, second)
+        blocks = self._problem.operator.take(self.ids).gram(first, second, self._curvature)
         pairs = gram.swapaxes(1, 2)
         pairs[first, second] = pairs[second, first] = blocks
         self._gram = gram.reshape(k * d, k * d)
@@ -168,9 +187,10 @@ class BlockDescent:
 
     def _minimise(self, gap_tol: float, budget: Budget) -> bool:
         active = self.n_active
-        left = min(_MOST_PERIODS, self._newton(active) / self._period(len(self.ids), active))
+        periods = self._cycles / _CHECK if self._term is None else _N_MODELS / _MODELS
+        left = min(_MOST_PERIODS, periods * self._newton(active) / self._descent(len(self.ids), active))
         previous = np.inf
-        for gap in self._sweeps(gap_tol, budget) if self._quadratic else self._majorants(gap_tol, budget):
+        for gap in self._sweeps(gap_tol, budget) if self._term is None else self._models(gap_tol, budget):
             if gap <= gap_tol or budget.spent(self.n_cycles):
                 return True
             left -= 1.0
@@ -182,35 +202,73 @@ class BlockDescent:
 
     def _sweeps(self, gap_tol: float, budget: Budget) -> Iterator[float]:
         """Minimise the squared loss; yield the gap after every ten cycles and at the end."""
-        linear = -self._n * self._problem.at_zero[1][0, self.ids].ravel()
-        product = np.empty_like(self.u)
+        linear, Y = -self._n * self._problem.at_zero[1][0, self.ids].ravel(), self._problem.Y
+        square, product = float(np.vdot(Y, Y)), np.empty_like(self.u)
         while True:
-            yield self._descend(linear, self._problem.Y, gap_tol, min(_CHECK, budget.steps - self.n_cycles), product)
+            yield self._descend(linear, square, gap_tol, min(_CHECK, budget.steps - self.n_cycles), product)
 
-    def _majorants(self, gap_tol: float, budget: Budget) -> Iterator[float]:
-        """Minimise majorants of the loss; yield the gap after every five and at the end."""
+    def _models(self, gap_tol: float, budget: Budget) -> Iterator[float]:
+        """Take proximal Newton steps; yield the gap after every five and at the end."""
         problem, operator = self._problem, self._problem.operator.take(self.ids)
-        step = 1.0 / problem.loss.smoothness(self._n)
-        product = self._gram @ self.u
         f = operator.forward(self.weights[None])
-        while True:
-            history: list[tuple[FloatArray, FloatArray]] = [(self.u.copy(), f)]
-            for _ in range(SWEEPS):
-                t = problem.loss.gradient(f, problem.Y)
-                Z = operator.adjoint(t)
-                gap = self._objective(self.u, f) - self._dual_value(t, Z)
-                if gap <= gap_tol or budget.spent(self.n_cycles):
+        objective, product, previous = self._objective(self.u, f), self._gram @ self.u, np.inf
+        for count in itertools.count(1):
+            t = problem.loss.gradient(f, problem.Y)
+            Z = operator.adjoint(t)
+            gap = objective - self._dual_value(t, Z)
+            if gap <= gap_tol or count % _MODELS == 0 or budget.spent(self.n_cycles):
+                yield gap
+            if self._is_outdated(gap, previous, gap_tol):
+                self._renew(f, Z)
+                operator = problem.operator.take(self.ids)
+                Z, product = operator.adjoint(t), self._gram @ self.u
+            previous, start = gap, self.u.copy()
+            self._minimise_model(f, t, Z, max(_INNER_FRACTION * gap, _INNER_FINAL * gap_tol), budget, product)
+            step, change = self.u - start, operator.forward(self.weights[None]) - f
+            length, before = 1.0, objective
+            for _ in range(_SHORTENINGS):
+                objective = self._objective(self.u, f + length * change)
+                if objective <= before:
                     break
-                linear, cycles = product - step * Z.ravel(), min(_INNER_CYCLES, budget.steps - self.n_cycles)
-                self._descend(linear, f - step * t, _INNER_FRACTION * gap, cycles, product)
-                f = operator.forward(self.weights[None])
-                history.append((self.u.copy(), f))
-            else:
-                u, further = _extrapolated(history)
-                if self._objective(u, further) < self._objective(self.u, f):
-                    self.u, f = u, further
-                    product = self._gram @ u
-            yield gap
+                length *= 0.5
+                self.u = start + length * step
+            if length < 1.0:
+                product = self._gram @ self.u
+            f = f + length * change
+
+    def _is_outdated(self, gap: float, previous: float, gap_tol: float) -> bool:
+        """Return whether a model with the present curvature is predicted to take less work than to go on."""
+        rate = math.log(previous / gap) if gap < previous else TINY
+        further = math.log(gap / gap_tol) / rate - 1.0 if gap > gap_tol > 0.0 else 0.0
+        self._count()
+        return further * self._model_work(len(self.ids), self.n_active) > self._gram_work(self.n_active)
+
+    def _renew(self, f: FloatArray, Z: FloatArray) -> None:
+        """Compute the Gram matrix with the curvature at the predictions f, for blocks that are or may become active."""
+        self._curvature = self._curvature_at(f)
+        weights = self.weights
+        kept = weights.any(axis=1) | (GroupL1().pattern_dual_norm(Z) > _NEAR * self._problem.lam)
+        ids, weights = self.ids[kept], weights[kept]
+        self.ids, self.u, self._lipschitz, self._gram = ids[:0], self.u[:0], self._lipschitz[:0], np.zeros((0, 0))
+        self.add(ids, weights)
+
+    def _curvature_at(self, f: FloatArray) -> FloatArray:
+        """Return the second derivatives (n,) of the loss at the predictions f, relative to their bound."""
+        assert self._term is not None
+        # Huber's term regularises its curvature of zero by the proximal-point parameter.
+        rows = self._term.rows(self._term.start(f), self._n / _FLATTEST)
+        relative: FloatArray = np.maximum(self._unit * rows.own[:, 0], _FLATTEST)
+        return relative
+
+    def _minimise_model(
+        self, f: FloatArray, t: FloatArray, Z: FloatArray, gap_tol: float, budget: Budget, product: FloatArray
+    ) -> None:
+        """Descend on the model at f, with gradient t and A't = Z, to a gap, given G u."""
+        assert self._curvature is not None
+        v = self._curvature[:, None]
+        y = f - self._unit * t / v
+        linear, cycles = product - self._unit * Z.ravel(), min(_INNER_CYCLES, budget.steps - self.n_cycles)
+        self._descend(linear, float(np.vdot(y, v * y)), gap_tol, cycles, product)
 
     def _objective(self, u: FloatArray, f: FloatArray) -> float:
         problem = self._problem
@@ -223,17 +281,16 @@ class BlockDescent:
         scale = problem.loss.best_scale(t, problem.Y, problem.lam / largest if largest > 0.0 else np.inf)
         return -problem.loss.conjugate(scale * t, problem.Y)
 
-    def _descend(self, linear: FloatArray, y: FloatArray, gap_tol: float, cycles: int, product: FloatArray) -> float:
-        """Sweep for the targets y (n, 1), with B'y = ``linear``; return the gap, and write G u to ``product``."""
-        unit = self._n / self._curvature  # the kernel's objective is this many times that of the problem
+    def _descend(self, linear: FloatArray, square: float, gap_tol: float, cycles: int, product: FloatArray) -> float:
+        """Sweep for targets of squared norm ``square``, with B'y = ``linear``; return the gap, and write G u."""
         state = np.empty(3)
         descend(
             self._gram,
             linear,
             self._lipschitz,
-            float(np.vdot(y, y)),
-            unit * self._problem.lam,
-            unit * gap_tol,
+            square,
+            self._unit * self._problem.lam,
+            self._unit * gap_tol,
             cycles,
             self.u,
             product,
@@ -241,16 +298,4 @@ class BlockDescent:
             state,
         )
         self.n_cycles += int(state[2])
-        return float(state[1] / unit)
-
-
-def _extrapolated(history: list[tuple[FloatArray, FloatArray]]) -> tuple[FloatArray, FloatArray]:
-    """Return the combination of weights and predictions whose last steps combine to the shortest."""
-    points = np.array([u for u, _ in history])
-    steps = np.diff(points, axis=0)
-    products = steps @ steps.T
-    products[np.diag_indices(len(steps))] += _RIDGE * np.trace(products) + TINY
-    weights = np.linalg.solve(products, np.ones(len(steps)))
-    weights /= weights.sum()
-    predictions: FloatArray = np.tensordot(weights, np.array([f for _, f in history[1:]]), axes=1)
-    return weights @ points[1:], predictions
+        return float(state[1] / self._unit)

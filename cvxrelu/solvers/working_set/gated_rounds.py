@@ -119,7 +119,7 @@ class _Rounds:
     def descend(self) -> Iterator[Iterate]:
         """Yield solutions by block descent, until Newton steps are predicted to be faster."""
         problem, limits, patterns = self._problem, self._limits, self._patterns
-        descent, gap = BlockDescent(problem), np.inf
+        descent, gap = BlockDescent(problem, self._prediction), np.inf
         new = self._blocks[0].any(axis=1)
         while True:
             t = problem.loss.gradient(self._prediction, problem.Y)
@@ -134,7 +134,8 @@ class _Rounds:
             if slow or len(ids) + len(descent.ids) == 0 or not descent.pays(len(ids)):
                 return
             descent.add(ids, self._blocks[0, ids])
-            gap_tol = max(descent.fraction() * gap, _FINAL_FRACTION * limits.tol * abs(self._upper))
+            fraction = descent.fraction() if len(ids) > 0 else 0.0  # without new patterns there may be no more
+            gap_tol = max(fraction * gap, _FINAL_FRACTION * limits.tol * abs(self._upper))
             finished = descent.minimise(gap_tol, Budget.of(limits))
             blocks = np.zeros_like(self._blocks)
             blocks[0, descent.ids] = descent.weights

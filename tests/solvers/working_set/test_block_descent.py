@@ -10,6 +10,7 @@ from cvxrelu.solvers.working_set.block_descent import SAVINGS, BlockDescent
 from tests.helpers.cases import assert_agrees, make_problem
 from tests.helpers.working_sets import TOL, many_patterns, solve
 
+TOLS = {"squared": 1e-12, "logistic": 1e-8}  # of Gram matrices: their weights are finite differences, if not 1
 SHAPES = ["tall", "wide", "collinear", "doubled"]
 
 
@@ -48,28 +49,85 @@ def explicit(problem, ids):
 # The Gram matrix
 
 
+def second_derivatives(problem, f):
+    """Return the second derivatives (n,) of a loss by finite differences, relative to their bound and at least 1e-3."""
+    loss, h = problem.loss, 1e-5
+    if loss.name == "squared":
+        return np.ones(problem.n)
+    change = loss.gradient(f + h, problem.Y) - loss.gradient(f - h, problem.Y)
+    return np.maximum(change[:, 0] / (2 * h * loss.smoothness(problem.n)), 1e-3)
+
+
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
 @pytest.mark.parametrize("shape", [*SHAPES, "long"])
-def test_the_gram_matrix_grows(shape):
-    problem = many_patterns(n_gates=12) if shape == "long" else make_problem("gated", shape=shape, n_gates=12)
-    descent = BlockDescent(problem)
+def test_the_gram_matrix_grows(shape, loss):
+    case = {"loss": loss, "n_gates": 12}
+    problem = many_patterns(**case) if shape == "long" else make_problem("gated", shape=shape, **case)
+    f = np.random.default_rng(1).standard_normal((problem.n, 1))
+    descent = BlockDescent(problem, f)
     order = np.random.default_rng(0).permutation(len(problem.patterns))
     for new in (order[:2], order[:0], order[2:3], order[3:]):
         descent.add(new, np.ones((len(new), problem.d)))
-    B = explicit(problem, order)
+    B = np.sqrt(second_derivatives(problem, f))[:, None] * explicit(problem, order)
     np.testing.assert_array_equal(descent.ids, order)
-    np.testing.assert_allclose(descent._gram, B.T @ B, atol=1e-12 * np.abs(B.T @ B).max())
+    np.testing.assert_allclose(descent._gram, B.T @ B, atol=TOLS[loss] * np.abs(B.T @ B).max())
     d = problem.d
     for i, bound in enumerate(descent._lipschitz):
         block = slice(i * d, (i + 1) * d)
         largest = np.linalg.eigvalsh(B[:, block].T @ B[:, block])[-1]
-        assert largest * (1 - 1e-12) <= bound <= max(d**0.125 * largest * (1 + 1e-12), 1e-100)
+        assert largest * (1 - TOLS[loss]) <= bound <= max(d**0.125 * largest * (1 + TOLS[loss]), 1e-100)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("loss", [cr.Logistic(), cr.Huber(delta=0.3)])
+def test_models_have_the_curvature_of_the_loss(loss, weighted):
+    problem = many_patterns(loss.name)
+    rng = np.random.default_rng(0)
+    if weighted:
+        loss = cr.Weighted(loss, rng.uniform(0.1, 3.0, problem.n))
+    problem = cr.ConvexGatedReLU(problem.X, problem.y, problem.patterns, problem.lam, loss)
+    f = 3.0 * rng.standard_normal((problem.n, 1))
+    curvature = BlockDescent(problem, f)._curvature
+    np.testing.assert_allclose(curvature, second_derivatives(problem, f), rtol=2e-3, atol=1e-3)
+
+
+def test_a_new_curvature_keeps_blocks_that_are_or_may_become_active():
+    problem = many_patterns("logistic", n_gates=6)
+    descent = BlockDescent(problem, np.zeros_like(problem.Y))
+    weights = np.zeros((6, problem.d))
+    weights[[1, 4]] = [[1.0], [-2.0]]
+    descent.add(np.arange(6), weights)
+    Z = np.zeros((1, 6, problem.d))
+    Z[0, :, 0] = problem.lam * np.array([0.0, 0.0, 0.99, 0.5, 1.1, 0.89])
+    f = problem.operator.forward(weights[None])
+    descent._renew(f, Z)
+    np.testing.assert_array_equal(descent.ids, [1, 2, 4])
+    np.testing.assert_array_equal(descent.weights, weights[[1, 2, 4]])
+    B = np.sqrt(second_derivatives(problem, f))[:, None] * explicit(problem, [1, 2, 4])
+    np.testing.assert_allclose(descent._gram, B.T @ B, rtol=1e-8, atol=1e-8 * np.abs(B.T @ B).max())
+
+
+def test_models_take_fewer_cycles_where_the_curvature_spreads(monkeypatch):
+    problem = many_patterns("logistic", ratio=0.003)
+
+    def cycles():
+        descent = BlockDescent(problem, np.zeros_like(problem.Y))
+        descent.add(np.arange(8), np.zeros((8, problem.d)))
+        budget = Budget(steps=2_000, expired=lambda: False)
+        while not descent.minimise(1e-8, budget):
+            pass
+        return descent.n_cycles
+
+    renewed = cycles()
+    monkeypatch.setattr(BlockDescent, "_is_outdated", lambda self, *gaps: False)
+    assert 3 * renewed < cycles()
 
 
 def test_zero_patterns_have_positive_bounds():
     problem = make_problem("gated")
     patterns = cr.ActivationPatterns(np.column_stack([problem.patterns.D, np.zeros(problem.n, dtype=bool)]))
     problem = cr.ConvexGatedReLU(problem.X, problem.y, patterns, lam=problem.lam)
-    descent = BlockDescent(problem)
+    descent = BlockDescent(problem, np.zeros_like(problem.Y))
     descent.add(np.array([len(patterns) - 1]), np.zeros((1, problem.d)))
     assert descent._lipschitz[0] > 0.0
     assert solve(problem, tol=1e-8).status == "optimal"
@@ -184,7 +242,7 @@ def test_newton_steps_continue_from_its_weights(rounds, monkeypatch):
 
 def test_slow_descent_ends_early():
     problem = make_problem("gated", shape="wide", ratio=1e-5, n_gates=12)
-    descent = BlockDescent(problem)
+    descent = BlockDescent(problem, np.zeros_like(problem.Y))
     descent.add(np.arange(len(problem.patterns)), np.zeros((len(problem.patterns), problem.d)))
     assert not descent.minimise(1e-12, Budget(steps=10_000, expired=lambda: False))
     assert descent.n_cycles <= 30
