@@ -4,6 +4,7 @@ The dual of a projection, min over g >= 0 of 1/2 ||x + R'g||^2, is solved by the
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 import scipy.sparse as sp
@@ -52,7 +53,7 @@ class ConeProjector:
         self._faces = Faces.of(0, d)
         self._n_known = 0
         self._normal = np.zeros((n_blocks, d))  # R'g of the last projection
-        self._normal_squared = np.zeros(n_blocks)
+        self._normal_squared = np.full(n_blocks, TINY)  # at least that
 
     def bounds(self, blocks: IndexArray, x: FloatArray) -> FloatArray:
         """Return upper bounds of ||proj_K x||: min over a >= 0 of ||x + a R'g||, g >= 0 of the last projection."""
@@ -84,10 +85,12 @@ class ConeProjector:
         expired : callable
             Whether time is up: the remaining rows are returned unchanged.
         """
-        p = np.empty_like(x)
         n, d = self._unit.array.shape
         step = max(1, _CHUNK_OPERATIONS // (d * (n + d * d)))
         limit = 20 * d if max_pivots is None else max_pivots
+        if 0 < len(blocks) <= step and not expired():
+            return self._project(blocks, x, threshold, limit)
+        p = np.empty_like(x)
         for start in range(0, len(blocks), step):
             if expired():
                 p[start:] = x[start:]  # g = 0
@@ -119,27 +122,28 @@ class ConeProjector:
         return multipliers
 
     def _scales(self, blocks: IndexArray, x: FloatArray, normal: FloatArray) -> FloatArray:
-        scales: FloatArray = np.maximum(-np.vecdot(x, normal), 0.0) / np.maximum(self._normal_squared[blocks], TINY)
+        scales: FloatArray = np.maximum(-np.vecdot(x, normal), 0.0) / self._normal_squared[blocks]
         return scales
 
     def _project(self, blocks: IndexArray, x: FloatArray, threshold: float, limit: int) -> FloatArray:
         slots = self._slots(blocks)
         sizes = row_norms(x)
-        level = np.empty((len(x), 0))  # cones have b = 0
+        patterns, level = blocks % self._n_patterns, _no_levels(len(x))  # cones have b = 0
         p = self._faces.project(
-            self._unit, self._active, blocks % self._n_patterns, level, slots, x, _ACCURACY * sizes, threshold, limit
+            self._unit, self._active, patterns, level, slots, x, _ACCURACY * sizes, threshold, limit
         )
         normal = p - x
         squares = np.vecdot(normal, normal)
         # For x in its cone, p - x is rounding error, not R'g: scaled up, it would give no bound.
         noise = np.sqrt(squares) <= _NOISE * sizes
         normal[noise], squares[noise], self._faces.gamma[slots[noise]] = 0.0, 0.0, 0.0
-        self._normal[blocks], self._normal_squared[blocks] = normal, squares
+        self._normal[blocks], self._normal_squared[blocks] = normal, np.maximum(squares, TINY)
         return p
 
     def _slots(self, blocks: IndexArray) -> IndexArray:
-        new = blocks[self._slot[blocks] < 0]
-        if len(new):
+        slots: IndexArray = self._slot[blocks]
+        if slots.min(initial=0) < 0:
+            new = blocks[slots < 0]
             known, d = self._n_known, self._unit.array.shape[1]
             size = known + len(new)
             require(8.0 * size * d**2, f"A basis of {d} x {d} for each of {size} cones", _REMEDY)
@@ -148,4 +152,10 @@ class ConeProjector:
             self._faces.reset(slice(known, size))
             self._slot[new] = np.arange(known, size)
             self._n_known = size
-        return self._slot[blocks]
+            slots = self._slot[blocks]
+        return slots
+
+
+@lru_cache
+def _no_levels(size: int) -> PreparedArray:
+    return PreparedArray(np.empty((size, 0)))

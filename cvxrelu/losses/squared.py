@@ -115,3 +115,11 @@ class _SquaredTerm(DualTerm):
         """Return n t + Y and 1/n."""
         n = len(t)
         return ConjugateDerivatives(n * t + self.Y, np.full(t.shape, 1.0 / n))
+
+    def bound(self, t: FloatArray, lam: float, largest: float) -> float:
+        """Return -F* at the best dual feasible multiple of t, whose dual constraint values are at most ``largest``."""
+        n, square, along = len(t), float(np.vdot(t, t)), float(np.vdot(t, self.Y))
+        if square == 0.0:
+            return 0.0
+        scale = min(max(-along / (n * square), 0.0), lam / largest if largest > 0.0 else np.inf)
+        return -scale * (0.5 * n * scale * square + along)

@@ -112,7 +112,7 @@ class Faces:
         unit: FloatArray | PreparedArray,
         active: BoolArray | PreparedArray,
         pattern: IndexArray,
-        offset: FloatArray,
+        offset: FloatArray | PreparedArray,
         slot: IndexArray,
         x: FloatArray,
         tolerance: FloatArray,

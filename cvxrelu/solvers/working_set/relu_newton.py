@@ -168,7 +168,7 @@ class Evaluation:
     @property
     def residual(self) -> float:
         """The squared gradient in the norm of the inverse Hessian of F*."""
-        return float(np.sum(self.gradient**2 * self.response))
+        return float(np.vdot(self.gradient, self.gradient * self.response))
 
 
 class ConeNewton:
@@ -261,7 +261,8 @@ class ConeNewton:
         u = shrinkage[:, None] * p
         prediction = blocks.forward(active, u)
         conjugate = self.term.value(t, self.sigma)
-        squares = float(np.sum((sizes - threshold) ** 2)) / (2 * self.sigma)
+        beyond = sizes - threshold
+        squares = float(beyond @ beyond) / (2 * self.sigma)
         return Evaluation(
             t=t,
             products=products,
@@ -286,14 +287,16 @@ class ConeNewton:
         return index[longer], p[longer], sizes[longer]
 
     def _objective(self, prediction: FloatArray, norms: FloatArray) -> float:
-        return self.problem.loss.value(prediction, self.problem.Y) + self.problem.lam * float(np.sum(norms))
+        return self.problem.loss.value(prediction, self.problem.Y) + self.problem.lam * float(norms.sum())
 
     def _gap(self, point: Evaluation) -> float:
         upper = self._objective(point.prediction, point.shrinkage * point.sizes)
         return upper - self.term.bound(point.t, self.problem.lam, point.largest)
 
     def _is_solved(self, point: Evaluation, centre: FloatArray) -> bool:
-        moved = np.sum(centre**2) - np.sum(centre[point.active] ** 2) + np.sum((point.u - centre[point.active]) ** 2)
+        before = centre[point.active]
+        change = point.u - before
+        moved = np.vdot(centre, centre) - np.vdot(before, before) + np.vdot(change, change)
         return bool(point.residual <= _INEXACT / self.sigma * moved)
 
     def _newton_step(self, blocks: WorkingBlocks, centre: FloatArray, point: Evaluation) -> Evaluation | _End:
