@@ -370,7 +370,8 @@ def strictly_inside(units: FloatArray, D: Mask, G: FloatArray, margin: float = 0
 
     inside = all_above(np.arange(G.shape[1]), by_component=False)
     undecided = np.flatnonzero(~inside)
-    inside[undecided] = all_above(undecided, by_component=True)
+    if len(undecided):
+        inside[undecided] = all_above(undecided, by_component=True)
     return inside
 
 

@@ -85,8 +85,10 @@ class ConvexReLU(ConvexProblem):
                 f"got {type(weights).__name__}"
             )
         shape = self._blocks_shape()[1:]
-        parts = zip("VW", weights, strict=True)
-        return np.stack([check_block_array(name, part, shape, copy=False) for name, part in parts])
+        blocks = np.empty((2, *shape))
+        for k, name in enumerate("VW"):
+            blocks[k] = check_block_array(name, weights[k], shape, copy=False)
+        return blocks
 
     def weights(self, blocks: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return (V, W)."""
@@ -158,7 +160,7 @@ class ConvexReLU(ConvexProblem):
     ) -> tuple[FloatArray, sp.csr_array]:
         """Return -+A't + Xt'g (2, c, P, d) and the multipliers g."""
         Z = self._adjoint(t, workspace)
-        argument = np.stack([-Z, Z]).reshape(-1, self.d)
+        argument = np.concatenate([-Z, Z]).reshape(-1, self.d)
         if multipliers is None:
             start = None
             if weights is not None and self.penalty.cone_multipliers_norm == "feature":

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import cast
 
 import numpy as np
+import scipy.sparse as sp
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.cones.projection import ConeProjector
@@ -72,9 +73,13 @@ class _Search:
         self.D = problem.cones.D
         n_blocks = 2 * problem.n_outputs * self.D.shape[1]
         self.ids: IndexArray = np.arange(n_blocks)
-        self.u = problem.blocks(problem.repair(problem.weights(blocks))).reshape(n_blocks, problem.d)
+        prediction = np.zeros_like(problem.Y)
+        if blocks.any():
+            prediction = problem.predict(problem.weights(blocks))
+            blocks = problem.blocks(problem.repair(problem.weights(blocks)))
+        self.u = blocks.reshape(n_blocks, problem.d)
         self.term = cast(DualTerm, dual_term(problem.loss, problem.Y))  # as `WorkingSet.check_problem` has found
-        self.t = self.term.start(problem.predict(problem.weights(blocks)))
+        self.t = self.term.start(prediction)
         self.upper = np.inf
         self.dual = DualPoint(self.t, None, -np.inf)
         self.gap_tol = np.inf
@@ -136,10 +141,14 @@ class _Search:
         scale = problem.loss.best_scale(self.t, problem.Y, limit)
         value = -problem.loss.conjugate(scale * self.t, problem.Y)
         if value > self.dual.value:
-            large = np.flatnonzero(row_norms(arguments) > problem.lam)
-            multipliers = self.projector.multipliers(large, arguments[large])
-            multipliers = with_data(multipliers, scale * multipliers.data)
-            self.dual = DualPoint(scale * self.t, multipliers, value)
+            self.dual = DualPoint(scale * self.t, self._multipliers(arguments, scale), value)
+
+    def _multipliers(self, arguments: FloatArray, scale: float) -> sp.csr_array | None:
+        if self.newton.n_steps == 0 and not self.u.any():  # not reported
+            return None
+        large = np.flatnonzero(row_norms(arguments) > self.problem.lam)
+        multipliers = self.projector.multipliers(large, arguments[large])
+        return with_data(multipliers, scale * multipliers.data)
 
     def _feasible_blocks(self) -> FloatArray:
         """Return blocks (2, c, P, d) that are in their cones for every order of summation.
@@ -148,8 +157,9 @@ class _Search:
         interior, or too thin to move by a small step, they stay feasible to rounding.
         """
         u = self.u.copy()
-        active = np.flatnonzero(np.any(u, axis=1))
-        u[active] += self._nudges(active % self.D.shape[1], u[active])
+        active = np.flatnonzero(u.any(axis=1))
+        if len(active):
+            u[active] += self._nudges(active % self.D.shape[1], u[active])
         return u.reshape(2, self.problem.n_outputs, -1, self.problem.d)
 
     def _nudges(self, patterns: IndexArray, u: FloatArray) -> FloatArray:
