@@ -12,6 +12,8 @@ FloatArray = NDArray[np.floating[Any]]
 BoolArray = NDArray[np.bool_]
 Weights = FloatArray | tuple[FloatArray, FloatArray]
 
+_FLOATS = frozenset(map(np.dtype, (np.float32, np.float64)))
+
 
 def check_numeric(name: str, value: Any) -> FloatArray:
     """Return ``value`` as a dense float32 or float64 array with finite entries.
@@ -23,6 +25,8 @@ def check_numeric(name: str, value: Any) -> FloatArray:
     ValueError
         If it is empty or holds NaN or infinite entries.
     """
+    if type(value) is np.ndarray and value.dtype in _FLOATS and value.size and np.isfinite(value).all():
+        return value  # at once, as this is checked often
     if sp.issparse(value):
         raise TypeError(
             f"{name} must be a dense array; got a scipy.sparse {type(value).__name__} (use {name}.toarray())"
@@ -37,7 +41,7 @@ def check_numeric(name: str, value: Any) -> FloatArray:
         raise TypeError(f"{name} must hold real numbers; got an array of dtype {array.dtype}")
     if array.size == 0:
         raise ValueError(f"{name} must not be empty; got shape {array.shape}")
-    if array.dtype not in (np.float32, np.float64):
+    if array.dtype not in _FLOATS:
         array = array.astype(np.float64)
     if not np.isfinite(array).all():
         bad = ~np.isfinite(array)

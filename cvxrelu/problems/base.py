@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import FrozenInstanceError
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -46,6 +46,7 @@ _SOURCES = {
     "value_at_zero": {"y", "loss"},
     "resolution": {"y", "loss"},
     "_far": {"X", "y"},
+    "exponents": {"X", "y", "loss"},
     "_cancelling_size": {"X", "y"},
     "row_space": {"X"},
     "operator": {"X", "patterns"},
@@ -58,6 +59,12 @@ _SOURCES = {
 _CLASS_SPECIFIC = {"row_space", "cones", "_lam_max", "normal_data", "normal"}
 _WEIGHT_ARRAYS, _REMEDY = 6, "take fewer gates"
 _SAFE_EXPONENT = 160  # binary exponent of X and y up to which products of their fourth powers stay normal numbers
+
+
+@lru_cache
+def _kept(changed: frozenset[str]) -> tuple[str, ...]:
+    """Return the names of the attributes that are independent of the changed ones."""
+    return tuple(name for name, parts in _SOURCES.items() if changed.isdisjoint(parts))
 
 
 class ConvexProblem(DualProgram):
@@ -175,15 +182,17 @@ class ConvexProblem(DualProgram):
 
     @cached_property
     def _lam_max(self) -> float:
-        t, products = self.at_zero
         if not isinstance(self.penalty, NormPenalty):
-            return np.inf if np.any(products) else 0.0
+            return np.inf if np.any(self.at_zero[1]) else 0.0
         if (ordinary := self._ordinary) is not None:
             return ordinary.lam(ordinary.problem._lam_max)
+        return float(homogeneous(self.penalty.dual_norm, self._argument_at_zero()))
+
+    def _argument_at_zero(self) -> FloatArray:
+        """Return the argument of the penalty's conjugate at `at_zero`."""
         workspace = DualWorkspace()
-        workspace.remember(self.operator, t, products)
-        argument, _ = self.with_lam(0.0).conjugate_argument(t, None, workspace=workspace)
-        return float(homogeneous(self.penalty.dual_norm, argument))
+        workspace.remember(self.operator, *self.at_zero)
+        return self.with_lam(0.0).conjugate_argument(self.at_zero[0], None, workspace=workspace)[0]
 
     @cached_property
     def row_space(self) -> RowSpace | None:
@@ -231,14 +240,7 @@ class ConvexProblem(DualProgram):
             changes[name] = read_only(changes[name])
         other = object.__new__(type(self))
         cached = dict(vars(self))  # an atomic copy, as other threads may add to it
-        other.__dict__.update(
-            {
-                name: cached[name]
-                for name, parts in _SOURCES.items()
-                if name in cached and changes.keys().isdisjoint(parts)
-            }
-            | changes
-        )
+        other.__dict__.update({name: cached[name] for name in _kept(frozenset(changes)) if name in cached} | changes)
         return other
 
     def restrict(self, index: NDArray[np.intp]) -> Self:
@@ -260,13 +262,18 @@ class ConvexProblem(DualProgram):
         _ = self.operator
 
     @cached_property
+    def exponents(self) -> tuple[int, int]:
+        """Exponents of two nearest to the sizes of X and y; see `normalization`."""
+        return exponents(self)
+
+    @cached_property
     def _far(self) -> bool:
-        return max(map(abs, exponents(self))) > _SAFE_EXPONENT
+        return max(map(abs, self.exponents)) > _SAFE_EXPONENT
 
     def require_ordinary_size(self) -> None:
         """Raise ValueError if squares of entries of X or y would over- or underflow in a search over all neurons."""
         if self._far:
-            x_exponent, y_exponent = exponents(self)
+            x_exponent, y_exponent = self.exponents
             raise ValueError(
                 f"X and y have entries of about 2^{x_exponent} and 2^{y_exponent}, too far from 1 for a search over "
                 "all neurons; divide X, y and lam by powers of two a, s and a s: the weights are then those of the "
@@ -319,7 +326,7 @@ class ConvexProblem(DualProgram):
         """Raise ValueError if the objective, or lam after normalization of the data, leaves the range of float64."""
         require_range(self.loss, self.Y)
         if self._far and self.regularised:
-            lam = ordinary_lam(self.lam, self.penalty, *exponents(self))
+            lam = ordinary_lam(self.lam, self.penalty, *self.exponents)
             if lam < min(self.lam, float(np.finfo(np.float64).tiny)):
                 raise ValueError(
                     f"lam = {self.lam:g} is {lam:g} for normalized X and y, beyond the range of float64: rescale X or "

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-import numpy as np
-
 from cvxrelu._validation import FloatArray
 from cvxrelu.cones.pattern_cones import PatternCones
 from cvxrelu.cones.projection import ConeProjector
@@ -30,7 +28,7 @@ class DualWorkspace:
     def adjoint(self, operator: GatedOperator, t: FloatArray) -> FloatArray:
         """Return A't (c, P, d), read-only; cached for the last t."""
         cached = self._products
-        if cached is not None and cached[0] is operator and np.array_equal(cached[1], t):
+        if cached is not None and cached[0] is operator and cached[1].shape == t.shape and (cached[1] == t).all():
             return cached[2]
         return self.remember(operator, t, operator.adjoint(t))
 

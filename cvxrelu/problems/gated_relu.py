@@ -71,7 +71,7 @@ class ConvexGatedReLU(ConvexProblem):
 
     def violation(self, weights: Weights) -> float:
         """Return 0: a gated problem has no cones."""
-        self.blocks(weights)
+        check_block_array("U", weights, self._blocks_shape(), copy=False)
         return 0.0
 
     def repair(self, weights: Weights) -> FloatArray:
@@ -96,6 +96,9 @@ class ConvexGatedReLU(ConvexProblem):
     ) -> tuple[FloatArray, None]:
         """Return -A't (c, P, d)."""
         return -self._adjoint(t, workspace), None
+
+    def _argument_at_zero(self) -> FloatArray:
+        return self.at_zero[1]  # up to the sign, as the dual norm is that of its negative
 
     def _combined(self, blocks: FloatArray) -> FloatArray:
         return blocks

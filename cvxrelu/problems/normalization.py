@@ -37,6 +37,10 @@ class Scalable(Protocol):
     normal: "Normalized[Any] | None"
 
     @property
+    def exponents(self) -> tuple[int, int]:
+        """`exponents` of the problem."""
+
+    @property
     def regularised(self) -> bool:
         """Whether there is a penalty."""
 
@@ -188,7 +192,7 @@ def ordinary_lam(lam: float, penalty: Penalty, x_exponent: int, y_exponent: int)
 
 def _scaled(problem: ProblemT) -> Normalized[ProblemT] | None:
     """Return the normalized problem at lam = 0; None if no scaling is needed."""
-    x_exponent, y_exponent = exponents(problem)
+    x_exponent, y_exponent = problem.exponents
     loss = problem.loss.rescaled(math.ldexp(1.0, y_exponent)) or problem.loss
     if x_exponent == 0 and y_exponent == 0:
         return None

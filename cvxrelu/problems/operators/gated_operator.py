@@ -1,6 +1,7 @@
 """The linear operator A u = sum_i D_i X u_i and its adjoint, without the n x (P d) matrix."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -150,14 +151,16 @@ class GatedOperator:
         self, products: dict[np.dtype[np.floating], PackedProduct], shape: tuple[int, ...], n_blocks: float
     ) -> bool:
         """Return whether a kernel computes ``n_blocks`` blocks of a product with weights of a shape (c, P, d)."""
+        first, size = self._patterns.first, float(self.X.size)
+        whole = size * first.n_patterns * shape[0]
         product = products.get(self.X.dtype)
-        first = self._patterns.first
-        if product is None or shape[1:] != (self.n_patterns, self.n_features) or not first.fits(len(self.X)):
-            return False  # NumPy computes other types, and refuses other shapes
-        size = float(self.X.size)
-        return product.is_chosen(size * first.n_patterns * shape[0], size * n_blocks)
+        if product is None or whole < packed_products.SMALLEST:
+            return False
+        if shape[1:] != (self.n_patterns, self.n_features) or not first.fits(len(self.X)):
+            return False  # NumPy refuses other shapes
+        return product.is_chosen(whole, size * n_blocks)
 
-    @property
+    @cached_property
     def _numpy(self) -> NumpyProducts:
         return NumpyProducts(self._data, self._patterns, self.block_bytes)
 
