@@ -19,6 +19,7 @@ from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.numerics.pivots import on_face, pivot
 from cvxrelu.runtime.blas import inner, products_with_rows
 from cvxrelu.runtime.compilation import PreparedArray, kernel
+from cvxrelu.runtime.vectors import lanes, load, scale, store
 
 IndexArray = NDArray[np.intp]
 _GROUP = 128  # blocks whose products with the rows are computed together
@@ -317,6 +318,10 @@ def _gather(unit, active, found, n_found, candidates, gathered):  # type: ignore
     size = min(capacity, candidates[capacity])
     for k in range(size):
         sign = 1.0 if active[candidates[k]] else -1.0
-        for j in range(len(gathered[k])):
-            gathered[k, j] = sign * unit[candidates[k], j]
+        source, target = unit[candidates[k]], gathered[k]
+        whole = len(target) - len(target) % lanes(target)
+        for j in range(0, whole, lanes(target)):
+            store(target, j, scale(sign, load(source, j)))
+        for j in range(whole, len(target)):
+            target[j] = sign * source[j]
     return size

@@ -4,6 +4,7 @@ import numpy as np
 
 from cvxrelu.runtime.blas import inner, times, transposed_times
 from cvxrelu.runtime.compilation import kernel
+from cvxrelu.runtime.vectors import add, lanes, load, scale, store
 
 _DEPENDENT = 1e-20  # squared distance of a unit row from the span of the tight rows
 
@@ -29,7 +30,7 @@ def pivot(  # type: ignore[no-untyped-def]
 ):
     """Pivot until no candidate is violated; return the number of pivots, ``limit`` if they cannot continue."""
     d = len(p)
-    coordinates, direction, normal, null_part = vectors[0], vectors[1], vectors[2], vectors[3]
+    coordinates, direction, normal, null_part, reflector = vectors[0], vectors[1], vectors[2], vectors[3], vectors[4]
     n_violated = 0
     while n_pivots < limit and np.sqrt(inner(p, p)) > threshold:
         entering, n_violated = _entering(rows, candidates, violated, n_violated, offset, p, tolerance, margins)
@@ -55,18 +56,18 @@ def pivot(  # type: ignore[no-untyped-def]
             full_step = (entering_level - inner(normal, p)) / squared if squared > _DEPENDENT else np.inf
             if leaving < 0 and full_step == np.inf:
                 return limit
-            _combine(basis, null_part, direction)
+            transposed_times(basis, null_part, direction)
             step = full_step if full_step < ratio else ratio
             multiplier += step
+            add_multiple(step, direction, p)
             for i in range(d):
-                p[i] += step * direction[i]
                 if tight[i]:
                     gamma[i] -= step * coordinates[i]
             if ratio < full_step:
                 _release(basis, tight, level, leaving, null_part, coordinates)
                 gamma[leaving] = 0.0
             else:
-                _enter(basis, tight, coordinates, direction, squared, slot)
+                _enter(basis, tight, coordinates, direction, squared, slot, reflector)
                 tight[slot], row[slot], level[slot] = True, candidates[entering], entering_level
                 gamma[slot] = multiplier
                 break
@@ -102,18 +103,18 @@ def _entering(rows, candidates, violated, n_violated, offset, p, tolerance, marg
 
 
 @kernel()
-def _combine(basis, weights, vector):  # type: ignore[no-untyped-def]
-    """Write the sum of the rows of the basis with non-zero weights."""
-    for j in range(len(vector)):
-        vector[j] = 0.0
-    for i in range(len(basis)):
-        if weights[i] != 0.0:
-            for j in range(len(vector)):
-                vector[j] += weights[i] * basis[i, j]
+def add_multiple(factor, source, target):  # type: ignore[no-untyped-def]
+    """Add a multiple of a vector to another one. LLVM cannot tell that rows of a basis do not overlap."""
+    size, width = len(target), lanes(target)
+    whole = size - size % width
+    for j in range(0, whole, width):
+        store(target, j, add(load(target, j), scale(factor, load(source, j))))
+    for j in range(whole, size):
+        target[j] += factor * source[j]
 
 
 @kernel()
-def _enter(basis, tight, coordinates, direction, squared, slot):  # type: ignore[no-untyped-def]
+def _enter(basis, tight, coordinates, direction, squared, slot, reflector):  # type: ignore[no-untyped-def]
     """Make the entering row tight in ``slot``; ``direction`` is its projection onto the null space.
 
     Its ``coordinates`` are those in the basis. A Householder reflection rotates the null space so that the vector in
@@ -123,18 +124,14 @@ def _enter(basis, tight, coordinates, direction, squared, slot):  # type: ignore
     d = len(coordinates)
     length = np.sqrt(squared)
     shift = length if coordinates[slot] >= 0.0 else -length
-    scale = 1.0 / (squared + abs(coordinates[slot]) * length)
+    share = 1.0 / (squared + abs(coordinates[slot]) * length)
     for j in range(d):
-        basis[slot, j] = direction[j] + shift * basis[slot, j]  # the reflector
+        reflector[j] = direction[j] + shift * basis[slot, j]
     for i in range(d):
         if tight[i]:
-            factor = coordinates[i] / squared
-            for j in range(d):
-                basis[i, j] -= factor * direction[j]
+            add_multiple(-coordinates[i] / squared, direction, basis[i])
         elif i != slot:
-            factor = coordinates[i] * scale
-            for j in range(d):
-                basis[i, j] -= factor * basis[slot, j]
+            add_multiple(-coordinates[i] * share, reflector, basis[i])
     for j in range(d):
         basis[slot, j] = direction[j] / squared
 
@@ -153,8 +150,7 @@ def _release(basis, tight, level, slot, null_part, change):  # type: ignore[no-u
     times(basis, null_part, change)
     for i in range(d):
         if tight[i]:
-            for j in range(d):
-                basis[i, j] -= change[i] * null_part[j]
+            add_multiple(-change[i], null_part, basis[i])
     for j in range(d):
         basis[slot, j] = null_part[j]
 
@@ -186,4 +182,4 @@ def on_face(x, tolerance, basis, tight, level, n_levels, p, gamma, vectors):  # 
         if tight[i]:
             coordinates[i] = level[i]
             gamma[i] = max(gamma[i], 0.0)
-    _combine(basis, coordinates, p)
+    transposed_times(basis, coordinates, p)
