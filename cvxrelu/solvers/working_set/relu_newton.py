@@ -5,14 +5,12 @@ psi(t) = F*(t) + sum_b (||p_b|| - s lam)_+^2 / (2 s),  p_b = proj_K(u_b - s A_b'
 and moves u_b to (1 - s lam / ||p_b||)_+ p_b. Blocks b = (sign, output, pattern) have A_b = +-D_i X.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
 import numpy as np
-from scipy.linalg import blas, lapack
 
-from cvxrelu._validation import BoolArray, FloatArray
+from cvxrelu._validation import FloatArray
 from cvxrelu.cones.projection import ConeProjector
 from cvxrelu.losses.base import DualTerm
 from cvxrelu.losses.dual_steps import descent_step
@@ -21,6 +19,7 @@ from cvxrelu.numerics.rounding import TINY
 from cvxrelu.numerics.rows import row_norms
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.solvers.interface import Budget
+from cvxrelu.solvers.working_set.working_blocks import WorkingBlocks, block_sums
 
 _FIRST_SIGMA = 0.5
 _SMALLEST_SIGMA, _LARGEST_SIGMA = 1e-6, 1e9
@@ -35,7 +34,8 @@ _MAX_NEWTON = 50
 _EASY = 2
 _MAX_STEPS = 30
 _SEARCHES = 30
-_CHUNK = 1024  # rows whose temporaries, d or m numbers each, stay in the cache
+_SINGLE_WORK = 1e7  # multiplications of a system above which float32 takes less time, with the check of its residual
+_ACCURATE = 0.03  # residual of a Newton system solved in float32, relative to the gradient
 
 
 class _End(Enum):
@@ -44,103 +44,6 @@ class _End(Enum):
     DONE = auto()
     CONVERGED = auto()
     FAILED = auto()
-
-
-class WorkingBlocks:
-    """The operators A_b and their adjoints for some blocks (sign, output, pattern) of a problem."""
-
-    def __init__(self, X: FloatArray, D: BoolArray, n_outputs: int, ids: IndexArray) -> None:
-        n_patterns = D.shape[1]
-        self.ids = ids
-        self.X = X
-        self._columns = np.ascontiguousarray(X.T)
-        self._signs = np.where(ids < n_outputs * n_patterns, 1.0, -1.0)
-        self._masks = np.ascontiguousarray(D[:, ids % n_patterns].T, dtype=np.float64)
-        self._outputs = (ids // n_patterns) % n_outputs
-        self._of_output = [np.flatnonzero(self._outputs == k) for k in range(n_outputs)]
-
-    def adjoint(self, t: FloatArray) -> FloatArray:
-        """Return A_b't_k (B, d) for t (n, c), with k the output of block b."""
-        products = np.zeros((len(self.ids), self.X.shape[1]))
-        for k, blocks in enumerate(self._of_output):
-            masks = self._masks[blocks] if len(self._of_output) > 1 else self._masks
-            for rows in self._chunks():
-                products[blocks] += masks[:, rows] @ (t[rows, k, None] * self.X[rows])
-        products *= self._signs[:, None]
-        return products
-
-    def forward(self, active: IndexArray, u: FloatArray) -> FloatArray:
-        """Return sum_b A_b u_b (n, c) over the blocks at the sorted indices ``active``."""
-        f = np.zeros((len(self.X), len(self._of_output)))
-        for k, chosen in self._by_output(active):
-            blocks = active[chosen]
-            f[:, k] = self._masked_sum(blocks, self._signs[blocks, None] * u[chosen])
-        return f
-
-    def solve(
-        self, active: IndexArray, roots: FloatArray, counts: IndexArray, response: FloatArray, g: FloatArray
-    ) -> FloatArray:
-        """Return (Q^-1 + sum_b A_b Y_b'Y_b A_b')^-1 g for the diagonal Q > 0, ``response`` (n, c).
-
-        The rows of all Y_b, ``counts`` (B,) for each active block, are stacked in ``roots`` (m, d). Memory: 16 m^2
-        bytes if m < n, else 8 n (m + 2 n).
-        """
-        z = response * g
-        scale = np.sqrt(response)
-        outputs = np.repeat(self._outputs[active], counts)
-        for k, chosen in self._by_output(active):
-            rows = roots[outputs == k] if len(chosen) < len(active) else roots
-            z[:, k] = scale[:, k] * self._solve_output(active[chosen], rows, counts[chosen], scale[:, k], g[:, k])
-        return z
-
-    def _solve_output(
-        self, blocks: IndexArray, roots: FloatArray, counts: IndexArray, scale: FloatArray, g: FloatArray
-    ) -> FloatArray:
-        """Return (I + B'B)^-1 Q^(1/2) g for B = Y A'Q^(1/2) (m, n), from I + B'B or I + BB', the smaller one."""
-        m, n = len(roots), len(self.X)
-        scaled = scale * g
-        if m >= n:
-            return _cholesky_solve(
-                blas.dsyrk(1.0, self._rows_of_B(blocks, roots, counts, scale, slice(None)).T), scaled
-            )
-        gram, product = np.zeros((m, m), order="F"), np.zeros(m)
-        for rows in self._chunks():
-            B = self._rows_of_B(blocks, roots, counts, scale, rows)
-            gram = blas.dsyrk(1.0, B.T, trans=1, beta=1.0, c=gram, overwrite_c=1)
-            product += B @ scaled[rows]
-        weights = _cholesky_solve(gram, product)
-        starts = np.cumsum(counts) - counts
-        used = counts > 0
-        sums = np.zeros((len(blocks), roots.shape[1]))
-        sums[used] = np.add.reduceat(weights[:, None] * roots, starts[used], axis=0)
-        solution: FloatArray = scaled - scale * self._masked_sum(blocks, sums)
-        return solution
-
-    def _rows_of_B(
-        self, blocks: IndexArray, roots: FloatArray, counts: IndexArray, scale: FloatArray, rows: slice
-    ) -> FloatArray:
-        B: FloatArray = roots @ self._columns[:, rows]
-        B *= np.repeat(self._masks[blocks, rows], counts, axis=0)
-        B *= scale[rows]
-        return B
-
-    def _masked_sum(self, blocks: IndexArray, u: FloatArray) -> FloatArray:
-        """Return sum_b D_b X u_b (n,)."""
-        f = np.empty(len(self.X))
-        for rows in self._chunks():
-            f[rows] = np.vecdot(self._masks[blocks, rows].T @ u, self.X[rows])
-        return f
-
-    def _chunks(self) -> Iterator[slice]:
-        for start in range(0, len(self.X), _CHUNK):
-            yield slice(start, start + _CHUNK)
-
-    def _by_output(self, active: IndexArray) -> list[tuple[int, IndexArray]]:
-        if len(self._of_output) == 1:
-            return [(0, np.arange(len(active)))] if len(active) else []
-        outputs = self._outputs[active]
-        parts = ((k, np.flatnonzero(outputs == k)) for k in range(len(self._of_output)))
-        return [(k, chosen) for k, chosen in parts if len(chosen)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,6 +95,7 @@ class ConeNewton:
         row = max(float(np.mean(np.einsum("ij,ij->i", X, X))), TINY)
         self.sigma = _FIRST_SIGMA / (problem.loss.smoothness(problem.n) * row)
         self.n_steps = 0
+        self._single = True  # precision of the Newton systems, until that is too inaccurate
         self._smallest_sigma, self._largest_sigma = _SMALLEST_SIGMA * self.sigma, _LARGEST_SIGMA * self.sigma
 
     def minimise(
@@ -305,9 +209,10 @@ class ConeNewton:
         If psi would change by less than its rounding error, the residual must be halved instead; if it is not, psi is
         minimal to rounding: CONVERGED.
         """
-        step = -blocks.solve(point.active, *self._roots(blocks, point), point.response, point.gradient)
-        step = descent_step(self.term, point.t, step, point.gradient)
-        change = blocks.adjoint(step)
+        newton, change = self._direction(blocks, point)
+        step = descent_step(self.term, point.t, newton, point.gradient)
+        if step is not newton:
+            change = blocks.adjoint(step)
 
         def moved(length: float) -> Evaluation:
             return self._evaluate(blocks, centre, point.t + length * step, point.products + length * change)
@@ -330,6 +235,21 @@ class ConeNewton:
             length = low + (high - low) * float(np.clip(-at_low / (at_high - at_low), 0.1, 0.9))
         return _End.FAILED
 
+    def _direction(self, blocks: WorkingBlocks, point: Evaluation) -> tuple[FloatArray, FloatArray]:
+        """Return the Newton direction and its products with all blocks; in float32 if that is accurate enough."""
+        roots, counts = self._roots(blocks, point)
+        if self._single and float(len(roots)) * len(point.t) * min(len(roots), len(point.t)) > _SINGLE_WORK:
+            step = blocks.solve(point.active, roots, counts, point.response, -point.gradient, np.float32)
+            change = blocks.adjoint(step)
+            products = np.vecdot(roots, np.repeat(change[point.active], counts, axis=0))
+            sums = block_sums(roots, counts, products)
+            residual = point.gradient + step / point.response + blocks.forward(point.active, sums)
+            if np.sum(residual**2 * point.response) <= _ACCURATE**2 * point.residual:
+                return step, change
+            self._single = False
+        step = blocks.solve(point.active, roots, counts, point.response, -point.gradient)
+        return step, blocks.adjoint(step)
+
     def _roots(self, blocks: WorkingBlocks, point: Evaluation) -> tuple[FloatArray, IndexArray]:
         """Return the stacked rows of Y_b and their counts; Y_b'Y_b is sigma times the derivative of the shrunk p_b.
 
@@ -344,16 +264,3 @@ class ConeNewton:
         roots += inner[:, None] * directions
         roots *= np.sqrt(self.sigma)
         return roots, counts
-
-
-def _cholesky_solve(gram: FloatArray, g: FloatArray) -> FloatArray:
-    """Return (I + gram)^-1 g from the upper triangle of gram; a larger shift if rounding makes it indefinite."""
-    shift = 1.0
-    while True:
-        shifted = gram.copy(order="F")
-        shifted.ravel(order="K")[:: len(gram) + 1] += shift
-        factor, failed = lapack.dpotrf(shifted, overwrite_a=1, clean=0)
-        if not failed:
-            solution: FloatArray = lapack.dpotrs(factor, g)[0]
-            return solution
-        shift = max(10.0 * shift, 1e-14 * float(np.trace(gram)))

@@ -17,7 +17,8 @@ from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.solvers.interface import Budget, Iterate, Limits
-from cvxrelu.solvers.working_set.relu_newton import ConeNewton, WorkingBlocks
+from cvxrelu.solvers.working_set.relu_newton import ConeNewton
+from cvxrelu.solvers.working_set.working_blocks import WorkingBlocks
 
 _LEAST_SIZE = 20
 _SMALL = 5e5  # entries of all A_b, of which smaller problems are solved without rounds

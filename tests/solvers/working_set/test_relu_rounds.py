@@ -6,6 +6,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import cvxrelu as cr
+from cvxrelu.solvers.working_set import relu_newton
+from cvxrelu.solvers.working_set.working_blocks import WorkingBlocks
 from tests.helpers.cases import assert_agrees, assert_honest, make_problem
 
 TOL = 1e-7
@@ -19,6 +21,34 @@ BAD_COLUMNS = (1e-4, 1.0, 1e4)
 def test_agrees_from_near_lam_max_to_near_zero(loss, c, shape, ratio):
     problem = make_problem("relu", loss, shape=shape, c=c, ratio=ratio)
     assert_agrees(problem, cr.solve(problem, "WorkingSet", tol=TOL), TOL)
+
+
+@pytest.mark.parametrize("ratio", [0.3, 1e-2, 1e-4])
+@pytest.mark.parametrize("shape", ["tall", "collinear", "doubled"])
+@pytest.mark.parametrize(("loss", "c"), [("squared", 3), ("huber", 1), ("logistic", 1)])
+def test_agrees_with_newton_systems_in_float32(monkeypatch, loss, c, shape, ratio):
+    monkeypatch.setattr(relu_newton, "_SINGLE_WORK", 0.0)
+    problem = make_problem("relu", loss, shape=shape, c=c, ratio=ratio)
+    assert_agrees(problem, cr.solve(problem, "WorkingSet", tol=TOL), TOL)
+
+
+@pytest.mark.parametrize("error", [1.0, np.nan])
+def test_inaccurate_systems_in_float32_are_solved_again_in_float64(monkeypatch, error):
+    problem = make_problem("relu", "squared", ratio=1e-2)
+    expected = cr.solve(problem, "WorkingSet", tol=TOL)
+    types = []
+
+    def wrong_in_float32(self, *arguments):
+        types.append(len(arguments) > 5)
+        return exact(self, *arguments) * (1.0 + error) if types[-1] else exact(self, *arguments)
+
+    exact = WorkingBlocks.solve
+    monkeypatch.setattr(WorkingBlocks, "solve", wrong_in_float32)
+    monkeypatch.setattr(relu_newton, "_SINGLE_WORK", 0.0)
+    solution = cr.solve(problem, "WorkingSet", tol=TOL)
+    assert types[0]
+    assert not any(types[1:])
+    assert (solution.n_iter, solution.certificate.upper) == (expected.n_iter, expected.certificate.upper)
 
 
 @pytest.mark.parametrize("ratio", [1e-4, 1e-5, 1e-6])

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from cvxrelu.solvers.working_set import relu_newton
-from cvxrelu.solvers.working_set.relu_newton import WorkingBlocks
+from cvxrelu.solvers.working_set import working_blocks
+from cvxrelu.solvers.working_set.working_blocks import WorkingBlocks
 
 
 @pytest.mark.parametrize("chunk", [7, 1024])
@@ -12,7 +12,7 @@ from cvxrelu.solvers.working_set.relu_newton import WorkingBlocks
 @pytest.mark.parametrize("c", [1, 2])
 def test_products_and_systems_agree_with_dense_matrices(monkeypatch, chunk, n, n_roots, c):
     """For fewer and for more columns than rows, in one and in several chunks of rows."""
-    monkeypatch.setattr(relu_newton, "_CHUNK", chunk)
+    monkeypatch.setattr(working_blocks, "_CHUNK", chunk)
     rng = np.random.default_rng(0)
     d, P = 4, 5
     X, D = rng.standard_normal((n, d)), rng.random((n, P)) < 0.5
@@ -37,3 +37,16 @@ def test_products_and_systems_agree_with_dense_matrices(monkeypatch, chunk, n, n
         H += B.T @ B
     expected = np.linalg.solve(H, g.ravel()).reshape(n, c)
     np.testing.assert_allclose(blocks.solve(active, roots, counts, response, g), expected, atol=1e-11)
+
+
+@pytest.mark.parametrize("n_roots", [2, 12])
+def test_systems_in_float32_agree_to_its_precision(n_roots):
+    rng = np.random.default_rng(1)
+    n, d, P = 30, 4, 5
+    X, D = rng.standard_normal((n, d)), rng.random((n, P)) < 0.5
+    blocks = WorkingBlocks(X, D, 1, np.arange(P))
+    active, counts = np.arange(P), np.full(P, n_roots)
+    roots, response, g = rng.standard_normal((P * n_roots, d)), np.ones((n, 1)), rng.standard_normal((n, 1))
+    exact = blocks.solve(active, roots, counts, response, g)
+    single = blocks.solve(active, roots, counts, response, g, np.float32)
+    assert 0.0 < np.abs(single - exact).max() < 1e-5 * np.abs(g).max()
