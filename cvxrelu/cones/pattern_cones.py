@@ -229,7 +229,8 @@ class PatternCones:
         step = max(1, _BLOCK_BYTES // W[:1].nbytes)
         for start in range(0, len(W), step):
             part = slice(start, start + step)
-            products[part] = np.sum((signed[part] @ self.X) * W[part], axis=1)
+            chosen = signed if step >= len(W) else signed[part]
+            products[part] = np.vecdot(chosen @ self.X, W[part])
         return products
 
     def _signed(self, multipliers: sp.csr_array) -> sp.csr_array:

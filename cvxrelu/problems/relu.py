@@ -200,7 +200,9 @@ class ConvexReLU(ConvexProblem):
         """Return multipliers as a sparse array (2 c P, n); ValueError on shape, sign or non-finite entries."""
         if multipliers is None:
             return None
-        gamma = sp.csr_array(multipliers, dtype=np.float64)
+        gamma = multipliers
+        if not isinstance(gamma, sp.csr_array) or gamma.dtype != np.float64:
+            gamma = sp.csr_array(multipliers, dtype=np.float64)
         shape = (2 * self.n_outputs * len(self.patterns), self.n)
         if gamma.shape != shape:
             raise ValueError(f"multipliers must have shape (2 c P, n) = {shape}; got {gamma.shape}")

@@ -163,8 +163,7 @@ class ProximalNewton:
             w = u - sigma * Z
             v = penalty.prox(w, sigma * problem.lam)
             active = np.flatnonzero(np.any(v, axis=(0, 2)))
-            part = operator.take(active)
-            prediction = part.forward(v[:, active])
+            prediction = operator.forward(v)
             rows = self.term.rows(self.t, sigma)
             gradient = rows.gradient - prediction
             if rows.coupling is not None:  # predictions are unique up to a constant in each row
@@ -188,15 +187,19 @@ class ProximalNewton:
             step = self._systems.direction(NewtonStep(active, jacobian, rows, sigma, gradient))
             step = descent_step(self.term, self.t, step, gradient)
             change = operator.adjoint(step)
-            length = self._search(u - sigma * Z, sigma * change, step)
+            start = float(np.vdot(rows.gradient, step) - np.vdot(v, change))
+            length = self._search(w, sigma * change, step, start)
             if length == 0.0:
                 break
             self.t = self.term.moved(self.t, length * step)
             Z = Z + length * change
         return v, upper, _End.FAILED
 
-    def _search(self, w: FloatArray, change: FloatArray, step: FloatArray) -> float:
-        """Return a step length with a sufficiently reduced slope of the dual, by a safeguarded secant method."""
+    def _search(self, w: FloatArray, change: FloatArray, step: FloatArray, start: float) -> float:
+        """Return a step length with a sufficiently reduced slope of the dual, by a safeguarded secant method.
+
+        The slope is ``start`` at first.
+        """
         problem, sigma = self.problem, self.sigma
         threshold = sigma * problem.lam
 
@@ -205,7 +208,6 @@ class ProximalNewton:
             f = self.term.gradient(self.t + length * step, sigma)
             return float(np.vdot(f, step) - np.vdot(v, change) / sigma)
 
-        start = slope(0.0)
         if not start < 0.0:
             return 0.0
         longest = max(1.0, self.term.longest_step(self.t, step))
