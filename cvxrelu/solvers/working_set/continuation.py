@@ -121,7 +121,7 @@ class Trail:
     def guess(self, lam: float) -> Guess | None:
         """Return the linear extrapolation from the last two points to lam; None unless there are two before it.
 
-        Patterns that were active at one of them only keep their last weights.
+        Blocks that are zero at the last one, or would change their sense, are zero.
         """
         if len(self._points) < 2 or self._points[-1].lam == lam:
             return None
@@ -130,7 +130,6 @@ class Trail:
         if ratio <= 0.0:  # back to a larger lam
             return None
         ratio = min(ratio, _FARTHEST)
-        blocks = last.blocks.copy()
-        kept = np.any(first.blocks, axis=(0, 2)) & np.any(last.blocks, axis=(0, 2))
-        blocks[:, kept] += ratio * (last.blocks - first.blocks)[:, kept]
+        blocks = last.blocks + ratio * (last.blocks - first.blocks)
+        blocks[np.einsum("cpd,cpd->cp", blocks, last.blocks) <= 0.0] = 0.0
         return Guess(blocks, last.t, ratio * (last.t - first.t))

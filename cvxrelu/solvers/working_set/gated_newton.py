@@ -25,7 +25,8 @@ _FIRST_SIGMA = 0.1
 _SIGMA_GROWTH = 10.0
 _SIGMA_DROP = 0.1
 _RECOVERY = 2.0
-_RESUMED_SIGMA = 0.1  # the active patterns change from lam to lam
+# From an extrapolated start, where some patterns enter at once: a part of the last sigma, and slower growth.
+_RESUMED_SIGMA, _RESUMED_GROWTH = 0.3, 3.0
 _FEW_STEPS = 2
 _SMALLEST_SIGMA = 1e-6
 _INEXACTNESS = 0.25
@@ -82,10 +83,10 @@ class ProximalNewton:
         self._strength = 1.0 / problem.loss.smoothness(problem.n)
         self._first_sigma = _FIRST_SIGMA * self._strength / row
         self._largest_sigma = np.inf
-        self.sigma = self._first_sigma
+        self.sigma, self._growth = self._first_sigma, _SIGMA_GROWTH
         if guess is not None:
             self.t = guess.dual(self.term)
-            self.sigma = max(self.sigma, _RESUMED_SIGMA * trail.sigma)
+            self.sigma, self._growth = max(self.sigma, _RESUMED_SIGMA * trail.sigma), _RESUMED_GROWTH
         self.n_steps = n_steps
         self._systems = trail.systems(self.term.constant_curvature)
         self.exhausted = False
@@ -152,7 +153,7 @@ class ProximalNewton:
         """Move the centre to the current point and lengthen the proximal-point step."""
         self.term.recentre(self.t, self.sigma)
         self._largest_sigma *= _RECOVERY
-        self.sigma = min(_SIGMA_GROWTH * self.sigma, self._largest_sigma)
+        self.sigma = min(self._growth * self.sigma, self._largest_sigma)
 
     def _centre(
         self, operator: GatedOperator, u: FloatArray, Z: FloatArray, gap_tol: float, budget: Budget

@@ -121,14 +121,13 @@ def test_paths_leave_problems_as_they_are():
 
 
 def trail_with(*lams, shift=0.0):
-    """Return a trail with points linear in lam: weights of patterns 0 and 1, t; pattern 2 enters at the last."""
+    """Return a trail with points linear in lam: weights of patterns 0 and 1, t; 2 enters at the last, 3 leaves."""
     problem = make_problem("gated")
     trail = Continuation().trail(problem)
     for lam in lams:
         blocks = np.zeros((1, 4, 2))
         blocks[0, 0], blocks[0, 1] = [1.0 - lam, 2.0], [lam, 0.0]
-        if lam == lams[-1]:
-            blocks[0, 2] = 5.0
+        blocks[0, 2 if lam == lams[-1] else 3] = 5.0
         trail.note(lam, blocks, np.full((3, 1), -lam), 7.0)
     return trail
 
@@ -136,7 +135,7 @@ def trail_with(*lams, shift=0.0):
 def test_points_are_extrapolated():
     trail = trail_with(0.9, 0.5, 0.4)
     guess = trail.guess(0.35)
-    np.testing.assert_allclose(guess.blocks[0], [[0.65, 2.0], [0.35, 0.0], [5.0, 5.0], [0.0, 0.0]])
+    np.testing.assert_allclose(guess.blocks[0], [[0.65, 2.0], [0.35, 0.0], [7.5, 7.5], [0.0, 0.0]])
     np.testing.assert_allclose(guess.t + guess.change, -0.35)
     assert trail.sigma == 7.0
     far = trail.guess(0.1)  # at most as far as the last two are apart
@@ -144,7 +143,17 @@ def test_points_are_extrapolated():
     assert trail.guess(0.4) is None
     assert trail.guess(0.45) is None
     trail.note(0.4, guess.blocks, guess.t, 8.0)  # replaces the last point
-    np.testing.assert_allclose(trail.guess(0.35).blocks[0, 2], 5.0)
+    np.testing.assert_allclose(trail.guess(0.35).blocks[0, 2], 11.25)
+
+
+def test_blocks_do_not_change_their_sense():
+    problem = make_problem("gated")
+    trail = Continuation().trail(problem)
+    for lam, size in ((0.5, 3.0), (0.4, 1.0)):
+        blocks = np.zeros((1, 4, 2))
+        blocks[0, 0], blocks[0, 1] = [size, 0.0], [size, 2.0]
+        trail.note(lam, blocks, np.zeros((3, 1)), 1.0)
+    np.testing.assert_allclose(trail.guess(0.3).blocks[0], [[0.0, 0.0], [-1.0, 2.0], [0.0, 0.0], [0.0, 0.0]])
 
 
 def test_one_point_is_not_extrapolated():
