@@ -335,9 +335,9 @@ def _certify(
     else:
         upper, t = problem.objective_and_gradient(feasible)
     argument, multipliers = problem.conjugate_argument(t, None, feasible, workspace=workspace)
+    best = problem.dual_point(t, multipliers, workspace=workspace, argument=argument)
     kkt_residual = _kkt_residual(problem, feasible, argument, multipliers)
     del argument  # as large as the weights
-    best = problem.dual_point(t, multipliers, workspace=workspace)
     for dual in duals:
         if dual.multipliers is None and np.all(np.abs(dual.t - best.t) <= EPS * np.abs(best.t)):
             continue  # the solver's dual variable is the gradient, scaled in the same way

@@ -134,13 +134,14 @@ class DualProgram(ABC):
         weights: Weights | None = None,
         *,
         workspace: DualWorkspace | None = None,
+        argument: FloatArray | None = None,
     ) -> DualPoint:
         """Return a dual feasible point constructed from any t (n, c).
 
         t is projected onto the domain of F* and, for norm penalties, scaled so that the dual norm of the argument is at
         most lam; at lam = 0 it is projected onto the null space of A', with zero multipliers. The point t = 0, which is
         always feasible, is returned if it is better. ``t`` and ``multipliers`` are as in `dual_objective`; ``weights``
-        and ``workspace`` only help to compute multipliers.
+        and ``workspace`` only help to compute multipliers. ``argument`` is the `conjugate_argument` at both, if known.
         """
         point, gamma = self.check_dual(t), self.check_multipliers(multipliers)
         if (ordinary := self._ordinary) is not None:
@@ -155,7 +156,8 @@ class DualProgram(ABC):
             point, gamma = annihilated(self.operator, self.loss, self.Y, point), self._no_multipliers()
             scale = self.loss.best_scale(point, self.Y, np.inf)
         else:
-            argument, gamma = self.conjugate_argument(point, gamma, weights, workspace=workspace)
+            if argument is None or not np.array_equal(point, t):
+                argument, gamma = self.conjugate_argument(point, gamma, weights, workspace=workspace)
             if isinstance(self.penalty, NormPenalty):
                 size = float(homogeneous(self.penalty.dual_norm, argument))
                 scale = self.loss.best_scale(point, self.Y, self.lam / size if size > 0.0 else np.inf)
