@@ -41,7 +41,7 @@ class GatedOperator:
         Memory of the temporaries: 2 c min(P, d) floats for each row of a block of at least one row. Masks of at most
         2 MiB are cached as floats; larger ones need a tile of that size in addition. The products of all pairs of
         columns are cached too if they take no more. Kernels need n P bits, and a copy
-        of X unless d is a multiple of 4 (float64) or 8.
+        of X unless d is 4, 8, 12 or 16 (float64) or twice as large.
 
     Examples
     --------

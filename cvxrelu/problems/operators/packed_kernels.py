@@ -61,17 +61,21 @@ def _fill_tables(rows, start, count, stride, weights, step, width, tables):  # t
 
 
 @kernel()
-def _selected(tables, a, b, c, d, e, f, g, h):  # type: ignore[no-untyped-def]
-    """Return the sum of 8 entries."""
-    low = add(add(load(tables, a), load(tables, b)), add(load(tables, c), load(tables, d)))
-    return add(low, add(add(load(tables, e), load(tables, f)), add(load(tables, g), load(tables, h))))
+def _selected(tables, a, b, c, d, e, f, g, h, n_bytes):  # type: ignore[no-untyped-def]
+    """Return the sum of 8 entries, or of the first 4 if others are not needed."""
+    entries = add(add(load(tables, a), load(tables, b)), add(load(tables, c), load(tables, d)))
+    if n_bytes > 2:
+        others = add(add(load(tables, e), load(tables, f)), add(load(tables, g), load(tables, h)))
+        entries = add(entries, others)
+    return entries
 
 
 @kernel()
-def _add_selected(words, first, index, start, stop, tables, width, sums):  # type: ignore[no-untyped-def]
+def _add_selected(words, first, index, start, stop, n_bytes, tables, width, sums):  # type: ignore[no-untyped-def]
     """Add the entries that words select to the sums of the items from ``start`` to ``stop``.
 
     The word of item i is ``words[first + index[i]]``. Its bytes select entries of two tables each, from its lowest on.
+    Tables of bytes beyond ``n_bytes`` are zero.
     """
     lane = lanes(tables)
     entry = WIDTH * lane
@@ -88,18 +92,18 @@ def _add_selected(words, first, index, start, stop, tables, width, sums):  # typ
         g = np.intp((word >> np.uint64(28)) & np.uint64(15)) * entry + 6 * table
         h = np.intp((word >> np.uint64(24)) & np.uint64(15)) * entry + 7 * table
         # No loop: its addresses would need more registers than there are.
-        store(sums, at, add(load(sums, at), _selected(tables, a, b, c, d, e, f, g, h)))
+        store(sums, at, add(load(sums, at), _selected(tables, a, b, c, d, e, f, g, h, n_bytes)))
         k = lane
         if width > 1:
-            entries = _selected(tables, a + k, b + k, c + k, d + k, e + k, f + k, g + k, h + k)
+            entries = _selected(tables, a + k, b + k, c + k, d + k, e + k, f + k, g + k, h + k, n_bytes)
             store(sums, at + k, add(load(sums, at + k), entries))
         k = 2 * lane
         if width > 2:
-            entries = _selected(tables, a + k, b + k, c + k, d + k, e + k, f + k, g + k, h + k)
+            entries = _selected(tables, a + k, b + k, c + k, d + k, e + k, f + k, g + k, h + k, n_bytes)
             store(sums, at + k, add(load(sums, at + k), entries))
         k = 3 * lane
         if width > 3:
-            entries = _selected(tables, a + k, b + k, c + k, d + k, e + k, f + k, g + k, h + k)
+            entries = _selected(tables, a + k, b + k, c + k, d + k, e + k, f + k, g + k, h + k, n_bytes)
             store(sums, at + k, add(load(sums, at + k), entries))
         at += width * lane
 
@@ -126,7 +130,7 @@ def _transpose(words, n_patterns, index, start, count, group, n_groups, block, r
 def _adjoint(  # type: ignore[no-untyped-def]
     words, index, starts, X, T, Z, n_patterns, n, d, stride, tables, sums
 ):
-    """Write the blocks of A't to Z (m, d)."""
+    """Write the blocks of A't to Z (m, d), for X in panels."""
     lane = lanes(tables)
     vectors = stride // lanes(tables)
     passes = (vectors + WIDTH - 1) // WIDTH
@@ -138,8 +142,9 @@ def _adjoint(  # type: ignore[no-untyped-def]
                 width = ((part + 1) * vectors // passes) - part * vectors // passes
                 _clear(sums, (stop - start) * width * lane)
                 for row in range(0, n, PASS):
-                    _fill_tables(X, row * stride + column, n - row, stride, T[k * n + row :], 1, width, tables)
-                    _add_selected(words, row // PASS * n_patterns, index, start, stop, tables, width, sums)
+                    rows = n * column + row * width * lane
+                    _fill_tables(X, rows, n - row, width * lane, T[k * n + row :], 1, width, tables)
+                    _add_selected(words, row // PASS * n_patterns, index, start, stop, 4, tables, width, sums)
                 for i in range(stop - start):
                     for j in range(min(width * lane, d - column)):
                         Z[np.uint64((start + i) * d + column + j)] = sums[np.uint64(i * width * lane + j)]
@@ -148,7 +153,7 @@ def _adjoint(  # type: ignore[no-untyped-def]
 def _forward(  # type: ignore[no-untyped-def]
     words, index, starts, X, U, one, f, n_patterns, n, stride, tables, sums, block, rows, places
 ):
-    """Add A u to f (n, c) for the blocks U (m, stride)."""
+    """Add A u to f (n, c) for the blocks U (m, stride), for X in panels."""
     lane = lanes(tables)
     vectors, c = stride // lanes(tables), len(starts) - 1
     passes = (vectors + WIDTH - 1) // WIDTH
@@ -164,11 +169,11 @@ def _forward(  # type: ignore[no-untyped-def]
                     count = min(starts[k + 1] - start, PASS)
                     _fill_tables(U, start * stride + column, count, stride, one, 0, width, tables)
                     _transpose(words, n_patterns, index, start, count, row // PASS, n_groups, block, rows)
-                    _add_selected(rows, 0, places, 0, n_rows, tables, width, sums)
+                    _add_selected(rows, 0, places, 0, n_rows, (count + 7) // 8, tables, width, sums)
                 for i in range(n_rows):
                     along = zeros(tables)
                     for j in range(0, width * lane, lane):
-                        x = load(X, (row + i) * stride + column + j)
+                        x = load(X, n * column + (row + i) * width * lane + j)
                         along = add(along, multiply(load(sums, i * width * lane + j), x))
                     f[np.uint64((row + i) * c + k)] += total(along)
 

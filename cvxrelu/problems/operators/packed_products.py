@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.problems.operators.packed_kernels import BLOCK, KERNELS, PASS, TABLES, WIDTH
-from cvxrelu.problems.operators.shared import Data, IndexArray, Patterns, triangle_parts
+from cvxrelu.problems.operators.shared import Data, IndexArray, Patterns, padded, panels, triangle_parts
 from cvxrelu.runtime.compilation import Kernel, PreparedArray, Savings
 from cvxrelu.runtime.vectors import BYTES, aligned_zeros
 
@@ -81,7 +81,7 @@ def adjoint(data: Data, patterns: Patterns, outputs: FloatArray, used: BoolArray
     product, t = np.empty(m * X.shape[1], dtype=X.dtype), outputs.reshape(-1)
     sizes = patterns.first.n_patterns, n, X.shape[1], data.stride
     blocks = patterns.blocks(used, c)
-    ADJOINT[X.dtype].kernel(patterns.words, *blocks, data.rows, t, product, *sizes, *_scratch.sums(X.dtype))
+    ADJOINT[X.dtype].kernel(patterns.words, *blocks, data.panels, t, product, *sizes, *_scratch.sums(X.dtype))
     return product.reshape(m, X.shape[1]) if data.finite and _is_finite(t) and _is_finite(product) else None
 
 
@@ -97,7 +97,7 @@ def forward(data: Data, patterns: Patterns, U: FloatArray, used: BoolArray | Non
     weights[:, :d] = u
     u, product = weights.reshape(-1), np.zeros(n * c, dtype=dtype)
     sizes = patterns.first.n_patterns, n, stride
-    arrays = patterns.words, *patterns.blocks(used, c), data.rows, u, _ONE[dtype], product
+    arrays = patterns.words, *patterns.blocks(used, c), data.panels, u, _ONE[dtype], product
     FORWARD[dtype].kernel(*arrays, *sizes, *_scratch.sums(dtype), *_scratch.rows)
     return product.reshape(n, c) if data.finite and _is_finite(u) and _is_finite(product) else None
 
@@ -121,19 +121,18 @@ def gram(
         for start in range(0, len(first), step):
             pairs = slice(start, start + step)
             masks = some.take(first[pairs], axis=1) & some.take(second[pairs], axis=1)
-            for columns, products in triangle_parts(data.X[rows], _GRAM_COLUMNS, BYTES // dtype.itemsize):
-                triangles[pairs, columns] += _masked_sums(masks, products, columns.stop - columns.start, weights[rows])
+            for columns, products in triangle_parts(data.X[rows], _GRAM_COLUMNS):
+                triangles[pairs, columns] += _masked_sums(masks, products, weights[rows])
     return triangles if data.finite and _is_finite(weights) and _is_finite(triangles.reshape(-1)) else None
 
 
-def _masked_sums(masks: NDArray[np.uint32], rows: FloatArray, size: int, weights: FloatArray) -> FloatArray:
-    """Return the sums (m, size) of the first columns of weighted rows over the bits of masks (ceil(n / 32), m)."""
-    (n, stride), m = rows.shape, masks.shape[1]
+def _masked_sums(masks: NDArray[np.uint32], rows: FloatArray, weights: FloatArray) -> FloatArray:
+    """Return the sums (m, size) of weighted rows (n, size) over the bits of masks (ceil(n / 32), m)."""
+    (n, size), m = rows.shape, masks.shape[1]
     sums = np.empty((m, size), dtype=rows.dtype)
-    index, starts = np.arange(m), np.array([0, m])
-    kernel = ADJOINT[rows.dtype].kernel
-    arrays = masks.reshape(-1), index, starts, rows.reshape(-1), weights, sums.reshape(-1)
-    kernel(*arrays, m, n, size, stride, *_scratch.sums(rows.dtype))
+    arrays = masks.reshape(-1), np.arange(m), np.array([0, m]), panels(rows), weights, sums.reshape(-1)
+    sizes = m, n, size, padded(size, rows.dtype)
+    ADJOINT[rows.dtype].kernel(*arrays, *sizes, *_scratch.sums(rows.dtype))
     return sums
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.patterns.packed_mask import Mask, packed_bits, take_patterns
+from cvxrelu.problems.operators.packed_kernels import WIDTH
 from cvxrelu.runtime.compilation import PreparedArray
 from cvxrelu.runtime.vectors import BYTES, aligned_zeros
 
@@ -48,17 +49,12 @@ class Data:
     @cached_property
     def stride(self) -> int:
         """Columns of X padded to whole vectors of kernels."""
-        lanes = BYTES // self.X.itemsize
-        return -(-int(self.X.shape[1]) // lanes) * lanes
+        return padded(int(self.X.shape[1]), self.X.dtype)
 
     @cached_property
-    def rows(self) -> PreparedArray:
-        """X with zero columns up to ``stride``, flat."""
-        X = self.X
-        if X.shape[1] != self.stride or not (X.flags.c_contiguous and X.flags.aligned):
-            X = aligned_zeros(len(X) * self.stride, X.dtype).reshape(len(X), self.stride)
-            X[:, : self.X.shape[1]] = self.X
-        return PreparedArray(X.reshape(-1))
+    def panels(self) -> PreparedArray:
+        """X in `panels`."""
+        return PreparedArray(panels(self.X))
 
 
 class Patterns:
@@ -152,11 +148,34 @@ class Patterns:
         return {}
 
 
-def triangle_parts(X: FloatArray, width: int, multiple: int = 1) -> Iterator[tuple[slice, FloatArray]]:
+def padded(d: int, dtype: np.dtype[np.floating]) -> int:
+    """Return the entries of whole vectors of kernels that hold d."""
+    lanes = BYTES // dtype.itemsize
+    return -(-d // lanes) * lanes
+
+
+def panels(X: FloatArray) -> FloatArray:
+    """Return X (n, d), with zero columns up to whole vectors, as panels of the columns that a pass of a kernel takes.
+
+    Panels are flat, one after the other: a pass reads contiguous memory. X is not copied if it is one panel.
+    """
+    (n, d), lanes = X.shape, BYTES // X.itemsize
+    stride = padded(d, X.dtype)
+    vectors = stride // lanes
+    passes = -(-vectors // WIDTH)
+    if passes == 1 and stride == d and X.flags.c_contiguous and X.flags.aligned:
+        return X.reshape(-1)
+    flat = aligned_zeros(n * stride, X.dtype)
+    for part in range(passes):
+        start, stop = (k * vectors // passes * lanes for k in (part, part + 1))
+        flat[n * start : n * stop].reshape(n, stop - start)[:, : min(stop, d) - start] = X[:, start:stop]
+    return flat
+
+
+def triangle_parts(X: FloatArray, width: int) -> Iterator[tuple[slice, FloatArray]]:
     """Yield parts of the products x_a x_b, a <= b, of the columns of X (n, d), with their places in the upper triangle.
 
-    A part has the rows a of a block of the triangle: at least one, and at most ``width`` columns if there are more. It
-    is padded with zero columns to a multiple of some number.
+    A part has the rows a of a block of the triangle: at least one, and at most ``width`` columns if there are more.
     """
     n, d = X.shape
     a = stop = 0
@@ -164,7 +183,7 @@ def triangle_parts(X: FloatArray, width: int, multiple: int = 1) -> Iterator[tup
         start, first = stop, a
         while a < d and (a == first or stop - start + d - a <= width):
             stop, a = stop + d - a, a + 1
-        products = np.zeros((n, -(-(stop - start) // multiple) * multiple), dtype=X.dtype)
+        products = np.empty((n, stop - start), dtype=X.dtype)
         column = 0
         for k in range(first, a):
             np.multiply(X[:, k : k + 1], X[:, k:], out=products[:, column : column + d - k])
