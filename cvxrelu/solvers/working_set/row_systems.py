@@ -91,13 +91,15 @@ class RowSystems:
         """Return the Cholesky factor of I + sigma Q^(1/2) A M A' Q^(1/2), None if it fails, and the trace."""
         double = dtype == np.float64
         syrk, potrf = (blas.dsyrk, lapack.dpotrf) if double else (blas.ssyrk, lapack.spotrf)
-        s = M.shrinkage[0]
-        scale = self._products.scale
-        mask = np.sqrt(sigma * Q) * scale * np.asarray(A.D)
-        along = (A.X @ (M.directions[0].T / scale)) * mask * np.sqrt(1.0 - s)
-        H = syrk(1.0, (mask * np.sqrt(s)).astype(dtype), lower=1)
+        s, scale = M.shrinkage[0], self._products.scale
+        # Transposed, as BLAS reads arrays by columns.
+        mask = np.multiply(np.asarray(A.D).T, (np.sqrt(sigma * Q) * scale).astype(dtype).T)
+        along = (np.sqrt(1.0 - s)[:, None] * M.directions[0]).astype(dtype) @ (A.X / scale).astype(dtype).T
+        along *= mask
+        mask *= np.sqrt(s).astype(dtype)[:, None]
+        H = syrk(1.0, mask.T, lower=1)
         H *= self._products.kernel(dtype).T  # symmetric, and stored as H is
-        H = syrk(1.0, along.astype(dtype), beta=1.0, c=H, lower=1, overwrite_c=1)
+        H = syrk(1.0, along.T, beta=1.0, c=H, lower=1, overwrite_c=1)
         diagonal = H.ravel("K")[:: len(H) + 1]
         diagonal += 1.0
         trace = float(diagonal.sum())
@@ -123,6 +125,7 @@ def _refined(
 
 def _solve(factor: FloatArray, Q: FloatArray, v: FloatArray) -> FloatArray:
     root = np.sqrt(Q)
-    potrs = lapack.dpotrs if factor.dtype == np.float64 else lapack.spotrs
-    solution: FloatArray = root * potrs(factor, (root * v).astype(factor.dtype), lower=1)[0]
+    trsv = blas.dtrsv if factor.dtype == np.float64 else blas.strsv
+    half = trsv(factor, (root * v).astype(factor.dtype)[:, 0], lower=1)
+    solution: FloatArray = root * trsv(factor, half, lower=1, trans=1)[:, None]
     return solution
