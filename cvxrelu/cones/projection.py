@@ -136,7 +136,8 @@ class ConeProjector:
         squares = np.vecdot(normal, normal)
         # For x in its cone, p - x is rounding error, not R'g: scaled up, it would give no bound.
         noise = np.sqrt(squares) <= _NOISE * sizes
-        normal[noise], squares[noise], self._faces.gamma[slots[noise]] = 0.0, 0.0, 0.0
+        if noise.any():
+            normal[noise], squares[noise], self._faces.gamma[slots[noise]] = 0.0, 0.0, 0.0
         self._normal[blocks], self._normal_squared[blocks] = normal, np.maximum(squares, TINY)
         return p
 
