@@ -1,7 +1,8 @@
 """What solves of one program at a sequence of lams hand on to each other: extrapolated starts and reusable products."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -40,7 +41,8 @@ class Continuation:
         for trail in self._trails:
             if trail.continues(problem):
                 return trail
-        self._trails.append(Trail(problem, self.products(problem)))
+        norms = self._trails[0].norms if self._trails else cache(partial(pattern_norms, problem))
+        self._trails.append(Trail(problem, self.products(problem), norms))
         return self._trails[-1]
 
 
@@ -75,6 +77,8 @@ class Trail:
         C-GReLU program, at any lam.
     products : DataProducts
         Products of its data.
+    norms : callable
+        Returns the `pattern_norms` of its data, computed once.
 
     Attributes
     ----------
@@ -82,9 +86,9 @@ class Trail:
         Proximal-point parameter at the end of the last solve; 0 before.
     """
 
-    def __init__(self, problem: ConvexProblem, products: DataProducts) -> None:
+    def __init__(self, problem: ConvexProblem, products: DataProducts, norms: Callable[[], FloatArray]) -> None:
         self._problem = problem
-        self.products = products
+        self.products, self.norms = products, norms
         self.sigma = 0.0
         self._systems: NewtonSystems | None = None
         self._points: list[_Point] = []
@@ -100,11 +104,6 @@ class Trail:
             and problem.loss is self._problem.loss
             and problem.penalty is self._problem.penalty
         )
-
-    @cached_property
-    def norms(self) -> FloatArray:
-        """`pattern_norms` of the program."""
-        return pattern_norms(self._problem)
 
     def systems(self, constant_curvature: bool) -> NewtonSystems:
         """Return the Newton systems with their cached products."""

@@ -197,7 +197,7 @@ class _Patterns:
     def drop(self, gap: float, blocks: FloatArray) -> None:
         """Drop patterns that the gap proves to be zero, if there are enough of them."""
         if self._norms is None:
-            self._norms = self._trail.norms
+            self._norms = self._trail.norms()
         zero = gap_safe(self.problem, self._scale * self._constraint_values, self._lower, gap, self._norms)
         zero &= ~np.any(blocks[:, self._remaining], axis=(0, 2))
         if zero.sum() > _WORTH_DROPPING * len(zero):
