@@ -80,7 +80,7 @@ class WorkingBlocks:
         for rows in self._chunks():
             B = self._rows_of_B(part, scale, rows, dtype)
             gram = syrk(1.0, B.T, trans=1, beta=1.0, c=gram, overwrite_c=1)
-            product += B @ scaled[rows]
+            product += B @ scaled[rows].astype(dtype, copy=False)
         sums = block_sums(part.roots, part.counts, _cholesky_solve(gram, product))
         solution: FloatArray = scaled - scale * self._masked_sum(part.blocks, sums)
         return solution
