@@ -107,7 +107,8 @@ class _Search:
         self.dual_constraint_values = self.projector.bounds(self.ids, arguments)
         self._keep_better_dual(arguments)
 
-        weights = problem.weights(self._feasible_blocks())
+        blocks, violation = self._feasible_blocks()
+        weights = problem.weights(blocks)
         self.upper = problem.objective(weights)
         return Iterate(
             weights=weights,
@@ -115,7 +116,7 @@ class _Search:
             step=self.newton.sigma,
             objective=self.upper,
             dual=self.dual,
-            violation=problem.violation(weights),
+            violation=violation,
         )
 
     def _tighten_bounds(self, arguments: FloatArray, threshold: float) -> None:
@@ -166,26 +167,32 @@ class _Search:
         multipliers = self.projector.multipliers(large, arguments[large])
         return with_data(multipliers, scale * multipliers.data)
 
-    def _feasible_blocks(self) -> FloatArray:
-        """Return blocks (2, c, P, d) that are in their cones for every order of summation.
+    def _feasible_blocks(self) -> tuple[FloatArray, float]:
+        """Return blocks (2, c, P, d) that are in their cones for every order of summation, and their violation.
 
         Blocks are moved along a strictly interior point of the cone until all margins exceed rounding. In cones without
         interior, or too thin to move by a small step, they stay feasible to rounding.
         """
         u = self.u.copy()
-        active = np.flatnonzero(u.any(axis=1))
-        if len(active):
-            u[active] += self._nudges(active % self.D.shape[1], u[active])
-        return u.reshape(2, self.problem.n_outputs, -1, self.problem.d)
+        active = np.flatnonzero(np.any(u, axis=1))
+        patterns = active % self.D.shape[1]
+        signs = np.where(self.D[:, patterns].T, 1.0, -1.0)
+        u[active] += self._nudges(patterns, u[active], signs)
+        violation = -float((signs * (u[active] @ self.X.T)).min(initial=0.0))
+        return u.reshape(2, self.problem.n_outputs, -1, self.problem.d), violation
 
-    def _nudges(self, patterns: IndexArray, u: FloatArray) -> FloatArray:
-        signs = np.where(self.D[:, patterns], 1.0, -1.0)
-        margins = signs * (self.X @ u.T)
-        gains = signs * (self.X @ self.directions[:, patterns])
-        guard = 4 * u.shape[1] * EPS * self.row_norms[:, None] * row_norms(u)
-        short = (margins < guard) & (gains > 0.0) & self.found[patterns]
-        need = np.divide(guard - margins, gains, out=np.zeros_like(margins), where=short)
-        nudges: FloatArray = (_NUDGE * need.max(axis=0, initial=0.0) * self.directions[:, patterns]).T
-        far = row_norms(nudges) > _FAR * row_norms(u)
-        nudges[far & np.all(margins >= -guard, axis=0)] = 0.0
+    def _nudges(self, patterns: IndexArray, u: FloatArray, signs: FloatArray) -> FloatArray:
+        norms = row_norms(u)
+        margins = signs * (u @ self.X.T)
+        guard = 4 * u.shape[1] * EPS * norms[:, None] * self.row_norms
+        b, j = np.nonzero((margins < guard) & self.found[patterns, None])
+        directions = self.directions.T[patterns]
+        gains = signs[b, j] * np.vecdot(self.X[j], directions[b])
+        need = np.zeros(len(u))
+        inside = gains > 0.0
+        b, j = b[inside], j[inside]
+        np.maximum.at(need, b, (guard[b, j] - margins[b, j]) / gains[inside])
+        nudges: FloatArray = _NUDGE * need[:, None] * directions
+        far = row_norms(nudges) > _FAR * norms
+        nudges[far & np.all(margins >= -guard, axis=1)] = 0.0
         return nudges
