@@ -3,7 +3,7 @@
 (Q^-1 + sigma A M A') dt = -g, with Q the inverse Hessian of the dual term (within rows), M the Jacobian of the prox and
 A on the active patterns. Each step uses the method with the least predicted work:
 
-- in the rows, by Cholesky: see `row_systems`;
+- in the rows, by Cholesky, for at most 10,000 rows that fit into memory: see `row_systems`;
 - in the columns, by conjugate gradients in float32 (float64 for small systems) until the residual in the rows is a
   tenth of g. The preconditioner is a Cholesky factor of the k d x k d matrix, with the blocks X'(D_i D_j)X kept between
   steps (one or two iterations), or its diagonal blocks and a coarse space of the directions of the active blocks. If
@@ -12,6 +12,7 @@ A on the active patterns. Each step uses the method with the least predicted wor
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -21,6 +22,7 @@ from cvxrelu._validation import FloatArray
 from cvxrelu.losses.base import ConjugateDerivatives
 from cvxrelu.penalties.prox_jacobians import GroupJacobian, ProxJacobian
 from cvxrelu.problems.operators.gated_operator import GatedOperator
+from cvxrelu.runtime.memory import fits
 from cvxrelu.solvers.working_set.data_products import DataProducts
 from cvxrelu.solvers.working_set.preconditioners import (
     CholeskyFactors,
@@ -31,7 +33,7 @@ from cvxrelu.solvers.working_set.preconditioners import (
     WithDirections,
     coupled_factor,
 )
-from cvxrelu.solvers.working_set.row_systems import RowSystems
+from cvxrelu.solvers.working_set.row_systems import RowSystems, bytes_needed
 
 _MOST_ROWS = 10_000
 _MOST_COLUMNS = 8000
@@ -126,10 +128,16 @@ class NewtonSystems:
                 0.5 * (_AMORTISED * gram + c * (k * d) ** 3 / 3.0 + 30.0 * c * (k * d) ** 2) + _DIRECT_CG * iteration
             )
         rows = np.inf
-        if isinstance(step.jacobian, GroupJacobian) and step.rows.coupling is None and n <= _MOST_ROWS:
+        if isinstance(step.jacobian, GroupJacobian) and step.rows.coupling is None and self._rows_fit:
             used = np.count_nonzero(step.jacobian.shrinkage)
             rows = 0.5 * (2.0 * n * n * used + c * (n**3 / 3.0 + 20.0 * n * n))
         return rows, columns, iterative
+
+    @cached_property
+    def _rows_fit(self) -> bool:
+        """Whether XX', which is kept, and a system in the rows fit into memory, looked at once."""
+        n = len(self._products.X)
+        return n <= _MOST_ROWS and fits(bytes_needed(n))
 
     def _rows_of(self, step: NewtonStep) -> FloatArray | None:
         assert isinstance(step.jacobian, GroupJacobian)

@@ -18,6 +18,11 @@ _MOST_PRECISE = 4000
 _HARMLESS = 0.01 / float(np.finfo(np.float32).eps)
 
 
+def bytes_needed(n: int) -> float:
+    """Return the bytes of XX' and a system of n rows, in both precisions where both are used."""
+    return (24.0 if n <= _MOST_PRECISE else 8.0) * n**2
+
+
 class RowSystems:
     """Solver of (Q^-1 + sigma A M A') x = -g, output by output, in 4 n^2 bytes and XX', or twice as much in float64.
 

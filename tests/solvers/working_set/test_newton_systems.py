@@ -156,6 +156,25 @@ def test_gram_matrices_are_extended_by_new_patterns():
     np.testing.assert_allclose(kept._gram_of(np.array([0, 1, 2, 4, 8])), blocks.T @ blocks, atol=1e-4)
 
 
+# Memory
+
+
+@pytest.mark.parametrize("free", [True, False])
+def test_rows_that_do_not_fit_into_memory_are_left_alone(monkeypatch, free):
+    """Systems in the columns are solved instead, and memory is looked at once."""
+    asked, n = [], len(make_operator().X)
+    module = "cvxrelu.solvers.working_set.newton_systems"
+    monkeypatch.setattr(f"{module}._OVERHEAD", 1e12)  # so that the rows are the cheapest
+    monkeypatch.setattr(f"{module}.fits", lambda needed: asked.append(needed) or free)
+    operator = make_operator()
+    systems = systems_for("squared", operator)
+    for seed in range(3):
+        step = make_step("squared", "group_l1", operator, 3, seed=seed)
+        assert residual(operator, step, systems.direction(step)) <= RESIDUAL_TOL
+    assert asked == [24.0 * n**2]
+    assert bool(systems._products._kernels) == free
+
+
 # Ill-conditioned
 
 
