@@ -26,7 +26,7 @@ from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.runtime.compilation import Savings
 from cvxrelu.solvers.interface import Budget
 
-_MOST_COLUMNS = 2000
+_MOST_COLUMNS = 4000
 _CHECK = 10  # cycles between two estimates of the rate
 _INNER_FRACTION, _INNER_FINAL, _INNER_CYCLES = 0.03, 0.3, 20  # of a model: of the gap, and of the gap to reach
 _MODELS = 5  # between two estimates of the rate
@@ -34,21 +34,21 @@ _FLATTEST = 1e-3  # curvature of rows in a model, relative to the largest one
 _NEAR = 0.9  # of lam: dual constraint values of zero blocks that are kept when a Gram matrix is computed anew
 _SHORTENINGS = 30
 _FRACTION, _LEAST = 0.03, 0.1  # of the gap, before the next pricing
-_ACTIVE, _ACTIVE_POWER = 4.0, 0.7  # active patterns by lam_max / lam, on the data sets of the race
+_ACTIVE, _ACTIVE_POWER = 4.0, 0.7  # active patterns of very many by lam_max / lam, on the data sets of the race
 _SPARE = 1.5  # patterns of the working set for each active one
 # Cost model, in operations of a large matrix product: factors by which others take longer; fixed costs of an entry of
-# the Gram matrix, of a model, of a Newton step, of its n d, and of a round of pricing; typical numbers of cycles and of
-# Newton steps by lam_max / lam, of models and of their Gram matrices.
-_SWEEP, _GRAM, _PRODUCT = 6.0, 1.5, 3.0
-_ENTRY, _MODEL, _NEWTON_STEP, _NEWTON_ENTRY, _ROUND = 400.0, 3e7, 6e7, 5e3, 3e7
-_CYCLES, _CYCLE_POWER, _NEWTON_STEPS, _STEP_POWER, _N_MODELS, _GRAMS = 4.0, 0.75, 8.0, 0.2, 10, 4
+# the Gram matrix, of a model, of a Newton step, of its n d and its n k d in the columns, and of a round of pricing;
+# typical numbers of cycles and of Newton steps by lam_max / lam, of models and of their Gram matrices.
+_SWEEP, _GRAM, _PRODUCT, _ROWS = 6.0, 1.5, 3.0, 1.5
+_ENTRY, _MODEL, _NEWTON_STEP, _PRODUCTS, _ITERATIONS, _ROUND = 400.0, 3e7, 6e7, 5e3, 400.0, 3e7
+_CYCLES, _CYCLE_POWER, _NEWTON_STEPS, _STEP_POWER, _N_MODELS, _GRAMS = 4.0, 0.75, 8.0, 0.2, 10, 2
 _MOST_PERIODS = 10
 
 SAVINGS = Savings(descend)  # of Newton steps in its place
 
 
 class BlockDescent:
-    """Weights on a growing working set, and its Gram matrix: 8 (k d)^2 bytes for k patterns, at most 32 MB.
+    """Weights on a growing working set, and its Gram matrix: 8 (k d)^2 bytes for k patterns, at most 128 MB.
 
     Parameters
     ----------
@@ -80,7 +80,8 @@ class BlockDescent:
         self._lipschitz = np.zeros(0)
         self._gram = np.zeros((0, 0))
         ratio = float(problem.lam_max() / problem.lam)
-        self._expected = min(_ACTIVE * ratio**_ACTIVE_POWER, len(problem.patterns))
+        P = len(problem.patterns)
+        self._expected = -P * math.expm1(-_ACTIVE * math.pow(ratio, _ACTIVE_POWER) / P)
         self._cycles = _CYCLES * math.pow(ratio, _CYCLE_POWER)
         self._newton_steps = _NEWTON_STEPS * math.pow(ratio, _STEP_POWER)
         self.n_active = self.n_cycles = 0
@@ -136,16 +137,18 @@ class BlockDescent:
 
     def _descent(self, k: float, active: float) -> float:
         """Return the operations of descent on k patterns, given their Gram matrix."""
-        work = self._cycles * _SWEEP * self._cycle(k, active)
+        spread = math.sqrt(max(1.0, active * self._d / self._n))  # with dependent columns, sweeps converge more slowly
+        work = spread * self._cycles * _SWEEP * self._cycle(k, active)
         if self._term is None:
             return work
         return work + _N_MODELS * self._model_work(k, active) + _GRAMS * self._gram_work(active)
 
     def _newton(self, active: float) -> float:
-        """Return the operations of Newton steps, in the rows or in the columns."""
+        """Return the operations of Newton steps, in the rows, in the columns or by conjugate gradients."""
         n, columns = self._n, active * self._d
-        system = min(n * n * (active + n / 3.0), columns**2 * (n + columns / 3.0))
-        return self._newton_steps * (_NEWTON_STEP + _NEWTON_ENTRY * n * self._d + system)
+        in_rows = _ROWS * n * n * (active + n / 3.0)
+        in_columns = _PRODUCTS * n * self._d + min(columns**2 * (n + columns / 3.0), _ITERATIONS * n * columns)
+        return self._newton_steps * (_NEWTON_STEP + min(in_rows, in_columns))
 
     def add(self, new: NDArray[np.intp], weights: FloatArray) -> None:
         """Add patterns, with initial weights (k, d)."""

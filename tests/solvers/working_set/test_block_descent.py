@@ -144,9 +144,9 @@ def test_lam_a_rounding_below_its_largest():
 
 
 def test_memory_is_bounded(changes):
-    """Ten patterns of 300 features are more than 2,000 columns."""
+    """Ten patterns of 450 features are more than 4,000 columns."""
     rng = np.random.default_rng(0)
-    X = rng.standard_normal((400, 300))
+    X = rng.standard_normal((500, 450))
     problem = cr.ConvexGatedReLU(X, X[:, 0] + X[:, 1], cr.sample_patterns(X, 30, seed=0))
     assert solve(problem.with_lam(0.5 * problem.lam_max()), tol=1e-4).status == "optimal"
     assert changes == [False]
