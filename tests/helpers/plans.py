@@ -26,8 +26,8 @@ def plan_of(monkeypatch, *solvers):
 def without_gradients(original):
     """Return a `certify` that tries no dual variable but the given one."""
 
-    def certify(problem, weights, duals, rounded, workspace):
-        certificate = original(problem, weights, duals, rounded, workspace)
+    def certify(problem, weights, duals, *rest):
+        certificate = original(problem, weights, duals, *rest)
         point = problem.dual_point(duals[0].t if duals else np.zeros_like(problem.Y))
         return dataclasses.replace(certificate, lower=point.value, dual=point)
 
