@@ -184,7 +184,7 @@ def test_an_export_gets_its_own_certificate_and_never_the_old_one():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((40, 1))
     X, y, lam = np.column_stack([x, np.ones(40)]), np.abs(x[:, 0]) + 0.1 * rng.standard_normal(40), 0.01
-    best = cr.solve_global(X, y, lam, tol=1e-9)
+    best = cr.solve_global(X, y, lam, tol=5e-10)
     network = best.network()
     own = {}
     for kind in ("float64", "float32", "bfloat16"):
