@@ -57,7 +57,8 @@ class Rotated:
 def rotate(problem: ConvexProblem) -> Rotated:
     """Reduce a problem to the row space of X if n < d and the penalty is rotation invariant.
 
-    Masks are unchanged. Gates are replaced by the witnesses of strict interiors of the cones, in the row space.
+    Masks are unchanged. Gates are replaced by the witnesses of strict interiors of the cones, in the row space. All lam
+    share the reduced data.
 
     Parameters
     ----------
@@ -72,11 +73,20 @@ def rotate(problem: ConvexProblem) -> Rotated:
     space = None if problem.solved_columns == problem.d else problem.row_space
     if space is None:
         return Rotated(problem, problem)
+    reduced = problem.reduced_data or _reduced(problem, space)
+    if reduced.lam != problem.lam:
+        reduced = reduced.with_lam(problem.lam)
+    object.__setattr__(problem, "reduced_data", reduced)  # the same in every thread
+    return Rotated(problem, reduced, space)
+
+
+def _reduced(problem: ConvexProblem, space: RowSpace) -> ConvexProblem:
+    """Return the problem in the row space."""
     if not isinstance(problem, ConvexReLU):
-        return Rotated(problem, problem.replace(X=space.rows, patterns=ActivationPatterns(problem.patterns.D)), space)
+        return problem.replace(X=space.rows, patterns=ActivationPatterns(problem.patterns.D))
     points, found = problem.cones.witnesses
     witnesses = np.ascontiguousarray(space.coordinates(points.T).T)
     patterns = ActivationPatterns(problem.patterns.D, witnesses if found.all() else None)
     witnesses.flags.writeable = False
     cones = PatternCones(space.rows, patterns, (witnesses, found))
-    return Rotated(problem, problem.replace(X=space.rows, patterns=patterns, cones=cones), space)
+    return problem.replace(X=space.rows, patterns=patterns, cones=cones)

@@ -54,9 +54,10 @@ _SOURCES = {
     "at_zero": {"X", "y", "patterns", "loss"},
     "_lam_max": {"X", "y", "patterns", "loss", "penalty"},
     "normal_data": {"X", "y", "patterns", "loss", "penalty"},
+    "reduced_data": {"X", "y", "patterns", "loss", "penalty"},
     "normal": {"X", "y", "patterns", "lam", "loss", "penalty"},
 }
-_CLASS_SPECIFIC = {"row_space", "cones", "_lam_max", "normal_data", "normal"}
+_CLASS_SPECIFIC = {"row_space", "cones", "_lam_max", "normal_data", "reduced_data", "normal"}
 _WEIGHT_ARRAYS, _REMEDY = 6, "take fewer gates"
 _SAFE_EXPONENT = 160  # binary exponent of X and y up to which products of their fourth powers stay normal numbers
 
@@ -103,8 +104,9 @@ class ConvexProblem(DualProgram):
     loss: Loss
     penalty: Penalty
     has_cones: ClassVar[bool]  # whether blocks are pairs in the cones of their patterns
-    normal_data: Normalized[Any] | None = None  # normalized problem at lam = 0, cached by `normalize` for all lam
+    normal_data: Normalized[Any] | None = None  # normalized problem at the last lam, cached by `normalize` for all lam
     normal: Normalized[Any] | None = None  # the same at lam, so that solver and certificate share its products
+    reduced_data: ConvexProblem | None = None  # the same in the row space, cached by `rotate`
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)

@@ -164,13 +164,14 @@ def normalize(problem: ProblemT) -> Normalized[ProblemT]:
     normalized = problem.normal_data or _scaled(problem)
     if normalized is None:
         return Normalized(problem)
-    object.__setattr__(problem, "normal_data", normalized)  # identical in every thread
     lam = problem.lam
     if problem.regularised:
         lam = ordinary_lam(problem.lam, problem.penalty, normalized.x_exponent, normalized.y_exponent)
         if ordinary_lam(lam, problem.penalty, -normalized.x_exponent, -normalized.y_exponent) != problem.lam:
             return Normalized(problem)  # beyond the range of float64
     normal = replace(normalized, problem=normalized.problem.with_lam(lam))
+    # The same in every thread. The data at other lam start from the last one, to share its caches.
+    object.__setattr__(problem, "normal_data", normal)
     object.__setattr__(problem, "normal", normal)
     return normal
 

@@ -10,8 +10,11 @@ import pytest
 import cvxrelu as cr
 from cvxrelu.numerics.row_space import RowSpace
 from cvxrelu.optimize.rotation import rotate
+from cvxrelu.penalties.registry import get_penalty
 from cvxrelu.problems.dual import DualPoint
+from cvxrelu.problems.normalization import normalize
 from cvxrelu.solvers.cvxpy_solver import solve_cvxpy
+from cvxrelu.solvers.working_set.data_products import DataProducts
 from tests.helpers.cases import LOSSES, make_targets
 
 SHAPES = ("random", "deficient", "degenerate", "scaled", "single")
@@ -237,3 +240,46 @@ def test_sixty_rows_of_twenty_thousand_features_in_less_than_a_gigabyte(name):
     assert rel_gap <= 1e-6
     assert score > 0.99
     assert kilobytes < 2**20
+
+
+# --- several lams -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["gated", "relu"])
+@pytest.mark.parametrize("shape", ["random", "scaled"])
+def test_reduced_data_are_shared_by_all_lam(kind, shape):
+    problem, reduced = wide_problem(kind, shape=shape), []
+    for lam in (0.5, 0.1, 0.2):
+        problem = problem.with_lam(lam * problem.lam_max())
+        normal = normalize(problem).problem
+        reduced.append(rotate(normal).problem)
+        assert reduced[-1].lam == normal.lam
+    assert all(each.X is reduced[0].X and each.patterns is reduced[0].patterns for each in reduced)
+
+
+def test_other_problems_do_not_take_the_reduced_data():
+    """Of other targets, patterns, penalties that are not invariant, or another kind of problem."""
+    problem = wide_problem("gated")
+    reduced = rotate(problem).problem
+    other = rotate(problem.replace(y=2.0 * problem.y)).problem
+    np.testing.assert_array_equal(other.y, 2.0 * reduced.y)
+    assert len(rotate(problem.restrict(np.array([0, 1]))).problem.patterns) == 2
+    assert rotate(problem.replace(penalty=get_penalty("l1"))).space is None
+    assert isinstance(rotate(cr.ConvexReLU.of(problem)).problem, cr.ConvexReLU)
+
+
+@pytest.mark.parametrize("scale", [1.0, 64.0])
+def test_paths_of_wide_data_compute_products_once(monkeypatch, scale):
+    """Every point is as good as a solve from nothing, on the data as given."""
+    made = []
+    init = DataProducts.__init__
+    monkeypatch.setattr(DataProducts, "__init__", lambda self, X: made.append(X) or init(self, X))
+    rng = np.random.default_rng(0)
+    X = scale * rng.standard_normal((15, 40))
+    problem = cr.ConvexGatedReLU(X, rng.standard_normal(15), cr.sample_patterns(X, 20, seed=0))
+    path = cr.regularization_path(problem, n_lams=12, eps=0.01, tol=1e-6, solver="WorkingSet")
+    assert len(made) == 1
+    for lam, solution in zip(path.lams, path.solutions, strict=True):
+        here = cr.ConvexGatedReLU(X, problem.y, problem.patterns, lam=float(lam))
+        assert cr.certify(here, solution).rel_gap <= 1e-6
+        assert solution.objective == pytest.approx(cr.solve(here, "WorkingSet", tol=1e-8).objective, rel=2e-6)
