@@ -261,27 +261,14 @@ def certify(
 
 
 def certify_solved(
-    problem: ConvexProblem,
-    weights: Weights,
-    dual: DualPoint | None,
-    workspace: DualWorkspace | None,
-    tol: float = 0.0,
+    problem: ConvexProblem, weights: Weights, dual: DualPoint | None, workspace: DualWorkspace | None
 ) -> Certificate:
-    """Return the certificate of `certify`, with projections warm-started from the faces in the solver's workspace.
-
-    Multipliers of the solver are not computed afresh at its t if they prove a relative gap of ``tol``.
-    """
-    duals = [] if dual is None else [dual]
-    return _certify_normalized(problem, weights, duals, False, workspace or DualWorkspace(), tol)
+    """Return the certificate of `certify`, with projections warm-started from the faces in the solver's workspace."""
+    return _certify_normalized(problem, weights, [] if dual is None else [dual], False, workspace or DualWorkspace())
 
 
 def _certify_normalized(
-    problem: ConvexProblem,
-    weights: Weights,
-    offered: list[Any],
-    rounded: bool,
-    workspace: DualWorkspace,
-    tol: float = 0.0,
+    problem: ConvexProblem, weights: Weights, offered: list[Any], rounded: bool, workspace: DualWorkspace
 ) -> Certificate:
     """Certify the normalised problem, and return the certificate in the units of the original one.
 
@@ -297,7 +284,7 @@ def _certify_normalized(
         t, known = normal.start_dual(problem.check_dual(getattr(each, "t", each)), known)
         duals.append(DualPoint(t, known, float("nan")))
     with np.errstate(over="ignore", invalid="ignore"):  # overflow is rejected, or proves nothing
-        made = _certify(normal.problem, normal.start(weights), duals, rounded, workspace, tol)
+        made = _certify(normal.problem, normal.start(weights), duals, rounded, workspace)
         t, multipliers = normal.dual(made.dual.t, made.dual.multipliers)
         lower, upper = normal.value(made.lower), normal.value(made.upper)
         if rounded:  # the conversion to original units may round
@@ -321,7 +308,6 @@ def _certify(
     duals: list[DualPoint],
     rounded: bool,
     workspace: DualWorkspace,
-    tol: float,
 ) -> Certificate:
     problem.require_memory()
     violation = problem.violation(weights)
@@ -335,17 +321,16 @@ def _certify(
     else:
         upper, t = problem.objective_and_gradient(feasible)
     argument, multipliers = problem.conjugate_argument(t, None, feasible, workspace=workspace)
-    best = problem.dual_point(t, multipliers, workspace=workspace, argument=argument)
+    points = [problem.dual_point(t, multipliers, workspace=workspace, argument=argument)]
     kkt_residual = _kkt_residual(problem, feasible, argument, multipliers)
     del argument  # as large as the weights
     for dual in duals:
-        if dual.multipliers is None and np.all(np.abs(dual.t - best.t) <= EPS * np.abs(best.t)):
+        if dual.multipliers is None and np.all(np.abs(dual.t - points[0].t) <= EPS * np.abs(points[0].t)):
             continue  # the solver's dual variable is the gradient, scaled in the same way
+        points.append(problem.dual_point(dual.t, weights=feasible, workspace=workspace))
         if dual.multipliers is not None:
-            best = _better(best, problem.dual_point(dual.t, dual.multipliers, workspace=workspace))
-            if upper - best.value <= tol * abs(upper):
-                continue
-        best = _better(best, problem.dual_point(dual.t, weights=feasible, workspace=workspace))
+            points.append(problem.dual_point(dual.t, dual.multipliers, workspace=workspace))
+    best = max(points, key=lambda point: point.value)
     if rounded:
         best = feasible_dual(problem, best)
     else:
@@ -362,10 +347,6 @@ def _certify(
         problem=problem,
         rigor="rounded" if rounded else "floating_point",
     )
-
-
-def _better(first: DualPoint, second: DualPoint) -> DualPoint:
-    return second if second.value > first.value else first
 
 
 def with_dual_point(certificate: Certificate, dual: DualPoint, **changes: Any) -> Certificate:
