@@ -122,7 +122,8 @@ class ConeProjector:
         return multipliers
 
     def _scales(self, blocks: IndexArray, x: FloatArray, normal: FloatArray) -> FloatArray:
-        scales: FloatArray = np.maximum(-np.vecdot(x, normal), 0.0) / self._normal_squared[blocks]
+        with np.errstate(over="ignore"):
+            scales: FloatArray = np.maximum(-np.vecdot(x, normal), 0.0) / self._normal_squared[blocks]
         return scales
 
     def _project(self, blocks: IndexArray, x: FloatArray, threshold: float, limit: int) -> FloatArray:
@@ -133,7 +134,8 @@ class ConeProjector:
             self._unit, self._active, patterns, level, slots, x, _ACCURACY * sizes, threshold, limit
         )
         normal = p - x
-        squares = np.vecdot(normal, normal)
+        with np.errstate(over="ignore"):
+            squares = np.vecdot(normal, normal)
         # For x in its cone, p - x is rounding error, not R'g: scaled up, it would give no bound.
         noise = np.sqrt(squares) <= _NOISE * sizes
         if noise.any():

@@ -14,7 +14,8 @@ _SAFE = 1e140  # largest norm, and inverse of the smallest, whose square neither
 
 def row_norms(x: FloatArray) -> FloatArray:
     """Return the Euclidean norms of the rows of x."""
-    norms: FloatArray = np.sqrt(np.vecdot(x, x))
+    with np.errstate(over="ignore"):
+        norms: FloatArray = np.sqrt(np.vecdot(x, x))
     return norms
 
 

@@ -102,13 +102,14 @@ def measure(plan: Plan) -> str:
         "repeats": plan.effort.repeats,
         "threads": plan.effort.threads,
         "timeout": plan.effort.timeout,
+        "settings": None if plan.settings is None else plan.settings.name,
         "machine": machine(),
         "versions": {name: _version(name) for name in _PACKAGES} | {"python": platform.python_version()},
     }
     try:
         cases = select(plan.kind, plan.cases, plan.peers, quick=plan.quick)
         header, results = resume(out, None if plan.report else header) if plan.resume or plan.report else (header, [])
-        earlier = {} if plan.settings is None else {result.case: result for result in resume(plan.settings, None)[1]}
+        earlier = {} if plan.settings is None else _earlier(plan.settings, plan.kind)
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(str(error)) from error
     skipped = []
@@ -138,6 +139,14 @@ def measure(plan: Plan) -> str:
             *_closing(header, selected),
         ]
     )
+
+
+def _earlier(path: Path, kind: Kind) -> dict[str, Result]:
+    """Return the results of an earlier race by case."""
+    header, results = resume(path, None)
+    if header["kind"] != kind:
+        raise ValueError(f"{path} holds a race of {header['kind']}, not of {kind}")
+    return {result.case: result for result in results}
 
 
 def _version(package: str) -> str | None:
@@ -211,9 +220,10 @@ def _race_at_one_lam(case: Case, problem: Problem, solver: str, tol: float, effo
 
 
 def _title(header: dict[str, Any]) -> str:
+    known = "" if header["settings"] is None else f", peers at the settings found in {header['settings']}"
     return (
         f"{header['kind']}: ours to a certified relative gap of {header['tol'] or TOLS[header['kind']]:g}, "
-        f"{header['threads']} thread(s) for every solver, medians of {header['repeats']} turns (least-greatest)"
+        f"{header['threads']} thread(s) for every solver, medians of {header['repeats']} turns (least-greatest){known}"
     )
 
 

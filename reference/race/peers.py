@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 import cvxrelu as cr
-from reference.race.entrants import Entrant, Peer, Settings
+from reference.race.entrants import Entrant, Settings
 from reference.race.results import Entry, Trial, choose
 from reference.race.server import Answer, NoAnswerError, Server, write_problem
 
@@ -126,10 +126,11 @@ def enter(entrant: Entrant, server: Server, judge: Judge, allowance: float, effo
     refined peers, try half a decade before the first accurate tolerance too, and for threaded peers in a race with
     several threads, the chosen setting with one.
 
-    The setting of an earlier race is run first. There is no search if it is as accurate as required, or was not then.
+    The setting of an earlier race is run first. There is no search if it is as accurate as required, or if that search
+    found none of this accuracy.
     """
     peer = entrant.peer
-    search = _Search(peer, server, judge, entrant.accuracy + allowance, effort)
+    search = _Search(entrant, server, judge, allowance, effort)
     if entrant.earlier is None or not search.repeat(entrant.earlier):
         search.scan()
         chosen, reached = search.chosen()
@@ -143,8 +144,9 @@ def enter(entrant: Entrant, server: Server, judge: Judge, allowance: float, effo
 class _Search:
     """Trials of one peer on one problem."""
 
-    def __init__(self, peer: Peer, server: Server, judge: Judge, threshold: float, effort: Effort) -> None:
-        self.peer, self.server, self.judge, self.threshold, self.effort = peer, server, judge, threshold, effort
+    def __init__(self, entrant: Entrant, server: Server, judge: Judge, allowance: float, effort: Effort) -> None:
+        self.peer, self.server, self.judge, self.effort = entrant.peer, server, judge, effort
+        self.asked, self.threshold = entrant.accuracy, entrant.accuracy + allowance
         self.trials: list[Trial] = []
         self.versions: dict[str, str] = {}
         self.settings: dict[str, dict[str, object]] = {}
@@ -157,7 +159,7 @@ class _Search:
         for (variant, settings), tol in product(self.peer.variants.items(), tols):
             if _label(variant, tol) == setting:
                 accurate, _ = self.run(earlier.chosen.setting, {**settings, "tol": float(tol), **threads})
-                return accurate or not earlier.reached
+                return accurate or (not earlier.reached and earlier.asked >= self.asked)
         return False
 
     def scan(self) -> None:

@@ -221,6 +221,9 @@ def test_a_race_is_run_saved_and_gone_on_with(tmp_path, monkeypatch, capsys):
     again = race.measure(replace(plan, out=tmp_path / "again.json", settings=tmp_path / "race.json"))
     assert capsys.readouterr().out.count("adelie") == 1  # at the setting found before
     assert "tol 1e-2" in again
+    assert "peers at the settings found in race.json" in again
+    with pytest.raises(SystemExit, match="holds a race of gated, not of relu"):
+        race.measure(replace(plan, kind="relu", cases=[], settings=tmp_path / "race.json"))
     with pytest.raises(SystemExit, match="solver: RFISTA in the file, auto now"):
         race.measure(replace(plan, solver="auto", resume=True))
 

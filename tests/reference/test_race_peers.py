@@ -117,6 +117,9 @@ def test_the_setting_of_an_earlier_race_is_run_alone_while_it_is_accurate():
     enter(Entrant(asked, 1e-2, earlier), worse, accuracy_of, 0.0, EFFORT)
     assert len(worse.asked) == 1 + 1 + 4  # it was accurate: search again
 
+    enter(Entrant(asked, 0.1, replace(earlier, asked=1e-2, reached=False)), worse, accuracy_of, 0.0, EFFORT)
+    assert len(worse.asked) == 6 + 1 + 4  # it missed a stricter accuracy
+
     other = replace(found, chosen=replace(found.chosen, setting="path 5, tol 1e-9"))
     assert enter(Entrant(asked, 1e-2, other), same, accuracy_of, 0.0, EFFORT).entry.chosen.setting == "a, tol 1e-1"
 
