@@ -24,7 +24,7 @@ from cvxrelu.solvers.working_set.working_blocks import WorkingBlocks, block_sums
 _FIRST_SIGMA = 0.5
 _SMALLEST_SIGMA, _LARGEST_SIGMA = 1e-6, 1e9
 _GROWTH = 4.0  # of sigma after few Newton steps; it shrinks as much after many
-_FEW, _MANY = 4, 10
+_FEW, _MANY = 4, 20
 _DROP = 0.1
 _RECOVERY = 2.0
 _INEXACT = 0.25  # residual of a step, relative to what it moves
