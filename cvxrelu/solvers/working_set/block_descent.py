@@ -25,6 +25,7 @@ from cvxrelu.penalties.group_norms import GroupL1
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.runtime.compilation import Savings
 from cvxrelu.solvers.interface import Budget
+from cvxrelu.solvers.working_set.data_products import PairProducts
 
 _MOST_COLUMNS = 4000
 _CHECK = 10  # cycles between two estimates of the rate
@@ -56,6 +57,8 @@ class BlockDescent:
         C-GReLU problem that `supports` accepts.
     prediction : ndarray of shape (n, 1)
         A u at the start.
+    pairs : PairProducts, optional
+        Products of pairs of its patterns, if they are kept: the blocks of its Gram matrix with the squared loss.
 
     Attributes
     ----------
@@ -69,12 +72,13 @@ class BlockDescent:
         Cycles of five sweeps and an extrapolation so far.
     """
 
-    def __init__(self, problem: ConvexProblem, prediction: FloatArray) -> None:
+    def __init__(self, problem: ConvexProblem, prediction: FloatArray, pairs: PairProducts | None = None) -> None:
         self._n, self._d = problem.n, problem.d
         self._problem = problem
         self._unit = 1.0 / problem.loss.smoothness(self._n)  # the kernel's objective is this many times the problem's
         self._term = None if type(problem.loss) is Squared else dual_term(problem.loss, problem.Y)
         self._curvature = None if self._term is None else self._curvature_at(prediction)
+        self._pairs = pairs if self._curvature is None else None
         self.ids = np.zeros(0, dtype=np.intp)
         self.u: FloatArray = np.zeros(0)
         self._lipschitz = np.zeros(0)
@@ -103,16 +107,17 @@ class BlockDescent:
         members[self.ids] = True
         return members
 
-    def pays(self, n_new: int) -> bool:
-        """Return whether to go on with so many more patterns, by predicted work and memory, or to take Newton steps.
+    def pays(self, new: NDArray[np.intp]) -> bool:
+        """Return whether to go on with more patterns, by predicted work and memory, or to take Newton steps.
 
         The number of patterns that will be active is predicted by lam / lam_max, and by the active ones if they are
-        more.
+        more; the part of the Gram matrix that is left to compute, by that of the blocks of the new patterns.
         """
         d, known = self._d, len(self.ids)
         active = max(self.n_active, self._expected)
-        k = max(known + n_new, min(_SPARE * active, len(self._problem.patterns)))
-        work = self._gram_work(k, known) + self._descent(k, active)
+        k = max(known + len(new), min(_SPARE * active, len(self._problem.patterns)))
+        missing = 1.0 if self._pairs is None else self._pairs.missing(*self._pairs_with(new))
+        work = missing * self._gram_work(k, known) + self._descent(k, active)
         return bool(k * d <= _MOST_COLUMNS and work <= self._newton(active))
 
     def fraction(self) -> float:
@@ -150,6 +155,17 @@ class BlockDescent:
         in_columns = _PRODUCTS * n * self._d + min(columns**2 * (n + columns / 3.0), _ITERATIONS * n * columns)
         return self._newton_steps * (_NEWTON_STEP + min(in_rows, in_columns))
 
+    def request(self, new: NDArray[np.intp]) -> None:
+        """Announce patterns that are to be added next."""
+        if self._pairs is not None:
+            self._pairs.request(*self._pairs_with(new))
+
+    def _pairs_with(self, new: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return the pairs of patterns of which at least one is new."""
+        ids = np.concatenate([self.ids, new])
+        first, second = _new_pairs(len(self.ids), len(ids))
+        return ids[first], ids[second]
+
     def add(self, new: NDArray[np.intp], weights: FloatArray) -> None:
         """Add patterns, with initial weights (k, d)."""
         known, k, d = len(self.ids), len(self.ids) + len(new), self._d
@@ -158,15 +174,15 @@ class BlockDescent:
         self._count()
         gram = np.empty((k, d, k, d))
         gram[:known, :, :known] = self._gram.reshape(known, d, known, d)
-        last = np.arange(known, k)
-        second = last.repeat(last + 1)
-        ends = (last + 1).cumsum()
-        first = np.arange(len(second)) - (ends - last - 1).repeat(last + 1)
-        blocks = self._problem.operator.take(self.ids).gram(first, second, self._curvature)
+        first, second = _new_pairs(known, k)
+        if self._pairs is None:
+            blocks = self._problem.operator.take(self.ids).gram(first, second, self._curvature)
+        else:
+            blocks = self._pairs.take(self.ids[first], self.ids[second])
         pairs = gram.swapaxes(1, 2)
         pairs[first, second] = pairs[second, first] = blocks
         self._gram = gram.reshape(k * d, k * d)
-        powers = blocks[ends - 1]  # of each new pattern with itself
+        powers = blocks[first == second]
         for _ in range(2):
             powers = powers @ powers
         bounds = np.sqrt(np.einsum("kij,kij->k", powers, powers)) ** 0.25  # of the largest eigenvalues
@@ -302,3 +318,11 @@ class BlockDescent:
         )
         self.n_cycles += int(state[2])
         return float(state[1] / self._unit)
+
+
+def _new_pairs(known: int, k: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return all pairs i <= j of k patterns, but those of the first ones."""
+    last = np.arange(known, k)
+    second = last.repeat(last + 1)
+    first = np.arange(len(second)) - ((last + 1).cumsum() - last - 1).repeat(last + 1)
+    return first, second

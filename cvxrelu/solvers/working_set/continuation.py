@@ -12,7 +12,7 @@ from cvxrelu.losses.base import DualTerm
 from cvxrelu.losses.dual_steps import TO_BOUNDARY
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.solvers.screening import pattern_norms
-from cvxrelu.solvers.working_set.data_products import DataProducts
+from cvxrelu.solvers.working_set.data_products import DataProducts, PairProducts
 from cvxrelu.solvers.working_set.newton_systems import NewtonSystems
 
 _FARTHEST = 1.0  # extrapolate by at most the distance of the last two points
@@ -23,9 +23,15 @@ class Continuation:
 
     It belongs to one path, or one solve, and one thread. Programs are the same if they share the arrays X and the
     patterns, as those of `with_lam` do, and have equal targets and the same loss and penalty.
+
+    Parameters
+    ----------
+    keeps_pairs : bool
+        Whether to keep products of pairs of patterns, which does not pay for a single solve of one output.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps_pairs: bool = True) -> None:
+        self._keeps_pairs = keeps_pairs
         self._products: DataProducts | None = None
         self._trails: list[Trail] = []
 
@@ -41,8 +47,13 @@ class Continuation:
         for trail in self._trails:
             if trail.continues(problem):
                 return trail
-        norms = self._trails[0].norms if self._trails else cache(partial(pattern_norms, problem))
-        self._trails.append(Trail(problem, self.products(problem), norms))
+        if self._trails:
+            norms: Callable[[], FloatArray] = self._trails[0].norms
+            pairs = self._trails[0].pairs
+        else:
+            norms = cache(partial(pattern_norms, problem))
+            pairs = PairProducts(problem.operator) if self._keeps_pairs else None
+        self._trails.append(Trail(problem, self.products(problem), norms, pairs))
         return self._trails[-1]
 
 
@@ -79,6 +90,8 @@ class Trail:
         Products of its data.
     norms : callable
         Returns the `pattern_norms` of its data, computed once.
+    pairs : PairProducts, optional
+        Products of pairs of its patterns, if they are kept.
 
     Attributes
     ----------
@@ -86,9 +99,15 @@ class Trail:
         Proximal-point parameter at the end of the last solve; 0 before.
     """
 
-    def __init__(self, problem: ConvexProblem, products: DataProducts, norms: Callable[[], FloatArray]) -> None:
+    def __init__(
+        self,
+        problem: ConvexProblem,
+        products: DataProducts,
+        norms: Callable[[], FloatArray],
+        pairs: PairProducts | None,
+    ) -> None:
         self._problem = problem
-        self.products, self.norms = products, norms
+        self.products, self.norms, self.pairs = products, norms, pairs
         self.sigma = 0.0
         self._systems: NewtonSystems | None = None
         self._points: list[_Point] = []

@@ -38,7 +38,9 @@ def gated_candidates(
     workspace: DualWorkspace,
     trail: Trail,
 ) -> Iterator[Iterate]:
-    """Yield the solution on each working set, until rounding stops progress: by block descent, then by Newton steps.
+    """Yield the start, and the solution on each working set: by block descent, then by Newton steps.
+
+    Ends once rounding stops progress.
 
     Parameters
     ----------
@@ -90,7 +92,7 @@ class _Rounds:
             self._set(self._guess.blocks)
             if self._upper > given[2]:
                 self._blocks, self._prediction, self._upper = given
-        self._pending = bool(self._blocks.any())  # whether the weights are to be yielded: not if they are zero
+        self._pending = True  # whether the weights are to be yielded
         self._n_iter = 0
         self._patterns = _Patterns(problem, penalty, workspace, trail)
 
@@ -119,19 +121,22 @@ class _Rounds:
     def descend(self) -> Iterator[Iterate]:
         """Yield solutions by block descent, until Newton steps are predicted to be faster."""
         problem, limits, patterns = self._problem, self._limits, self._patterns
-        descent, gap = BlockDescent(problem, self._prediction), np.inf
+        descent, gap = BlockDescent(problem, self._prediction, self._trail.pairs), np.inf
         new = self._blocks[0].any(axis=1)
         while True:
             t = problem.loss.gradient(self._prediction, problem.Y)
             point = patterns.price(t)
             if self._n_iter > 0:
                 self._trail.note(problem.lam, self._blocks, t, self._trail.sigma)
-            yield from self._yield(t, point, None)
             previous, gap = gap, self._upper - point.value
             new[patterns.violating(descent.members, max(_FEWEST_NEW, descent.n_active))] = True
             ids = np.flatnonzero(new)
             slow = len(ids) == 0 and gap > _PROGRESS * previous
-            if slow or len(ids) + len(descent.ids) == 0 or not descent.pays(len(ids)):
+            goes_on = not slow and len(ids) + len(descent.ids) > 0 and descent.pays(ids)
+            if goes_on and gap > limits.tol * abs(self._upper):
+                descent.request(ids)
+            yield from self._yield(t, point, None)
+            if not goes_on:
                 return
             descent.add(ids, self._blocks[0, ids])
             fraction = descent.fraction() if len(ids) > 0 else 0.0  # without new patterns there may be no more

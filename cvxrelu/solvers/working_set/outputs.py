@@ -43,9 +43,12 @@ def separates_outputs(problem: ConvexProblem) -> bool:
 def separate_candidates(
     problem: ConvexProblem, blocks: FloatArray, limits: Limits, workspace: DualWorkspace, solve: OutputSolver
 ) -> Iterator[Iterate]:
-    """Yield iterates of the whole program, each after an iterate of the output whose gap is farthest above its share.
+    """Yield iterates of the whole program, each after as many iterates of outputs as have gaps above their shares.
 
-    Outputs with a small share of the objective come first, until their gap is a tenth of their own objective.
+    The next output is that whose gap is farthest above its share. Outputs with a small share of the objective come
+    first, until their gap is a tenth of their own objective. Each has announced the products that it will take next, to
+    be computed together; see `PairProducts`.
+
     ``n_iter`` is the largest number of iterations of an output, as an iteration of the whole is one of each output; it
     reaches the limit once no output is left that may take more.
 
@@ -66,9 +69,13 @@ def separate_candidates(
     outputs = [_Output(problem, k, blocks[[k]], limits, solve) for k in range(problem.n_outputs)]
     pending = _pending(problem, outputs, limits)
     while pending:
-        output, target = max(pending, key=lambda pair: (pair[0].is_rough, pair[0].gap / pair[1]))
-        output.advance(target, limits.patience)
-        pending = _pending(problem, outputs, limits)
+        expired = limits.rounds()
+        for _ in range(len(pending)):
+            output, target = max(pending, key=lambda pair: (pair[0].is_rough, pair[0].gap / pair[1]))
+            output.advance(target, limits.patience)
+            pending = _pending(problem, outputs, limits)
+            if expired() or all(each.gap <= share for each, share in pending):
+                break
         yield _whole(problem, outputs, limits.max_iter - 1 if pending else limits.max_iter)
 
 
@@ -90,6 +97,8 @@ class _Output:
         self.step: float | None = None
         self.n_iter, self._exhausted = 0, self.gap <= 0.0
         self._candidates = solve(self.problem, blocks, self._limits, workspace)
+        if not self._exhausted:
+            self._take(next(self._candidates, None))
 
     @property
     def gap(self) -> float:
@@ -110,7 +119,10 @@ class _Output:
         """Take the next iterate, on the way to a gap of ``target``."""
         self._limits.tol = target / max(abs(self.upper), TINY)
         self._limits.patience = patience
-        candidate = next(self._candidates, None)
+        self._take(next(self._candidates, None))
+
+    def _take(self, candidate: Iterate | None) -> None:
+        """Take an iterate."""
         if candidate is None:
             self._exhausted = True
             return

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
+import numpy as np
+
 from cvxrelu._validation import FloatArray, Weights, check_integer, defines
 from cvxrelu.exceptions import SolverError
 from cvxrelu.losses.base import dual_term, offers_dual_term
@@ -99,11 +101,12 @@ class WorkingSet:
         self.check_problem(problem)
         blocks = problem.blocks(problem.zero_weights() if start is None else start)
         workspace = DualWorkspace()
-        solve = partial(_candidates, continuation=limits.continuation or Continuation())
-        if separates_outputs(problem):
+        separate = separates_outputs(problem)
+        solve = partial(_candidates, continuation=limits.continuation or Continuation(keeps_pairs=separate))
+        if separate:
             candidates = separate_candidates(problem, blocks, limits, workspace, solve)
         else:
-            candidates = solve(problem, blocks, limits, workspace)
+            candidates = _but_zero(solve(problem, blocks, limits, workspace))
         return monitor(problem, candidates, limits, "WorkingSet", workspace)
 
 
@@ -115,3 +118,8 @@ def _candidates(
         return relu_candidates(problem, blocks, limits, workspace)
     penalty = cast(PatternNorm, problem.penalty)  # ensured by `check_problem`
     return gated_candidates(problem, penalty, blocks, limits, workspace, continuation.trail(problem))
+
+
+def _but_zero(candidates: Iterator[Iterate]) -> Iterator[Iterate]:
+    """Yield the iterates, but not zero weights as the start: their bounds are known."""
+    return (each for each in candidates if each.n_iter or np.any(each.weights))
