@@ -12,7 +12,7 @@ from cvxrelu.cones.multipliers import cone_multipliers, features_are_larger
 from cvxrelu.cones.pattern_cones import PatternCones
 from cvxrelu.numerics.rounding import TINY
 from cvxrelu.numerics.row_space import RowSpace
-from cvxrelu.numerics.rows import unit_rows
+from cvxrelu.numerics.rows import row_norms, unit_rows
 from cvxrelu.patterns.activation_patterns import strictly_inside
 from cvxrelu.patterns.packed_mask import count_active, take_patterns
 from cvxrelu.penalties.base import PatternNorm
@@ -25,6 +25,7 @@ from cvxrelu.problems.dual_workspace import DualWorkspace
 _ROUNDING = 1e-9
 _PART_BYTES = 2**25
 _DIRECTIONS = 10
+_FIRST_PROJECTED = 16  # blocks, for lam_max
 
 
 class ConvexReLU(ConvexProblem):
@@ -149,6 +150,28 @@ class ConvexReLU(ConvexProblem):
             if features_are_larger(np.concatenate([-products, products]), normal.cones, normal.lam):
                 return False
         return self.lam >= self.lam_max()
+
+    def _argument_at_zero(self) -> FloatArray:
+        """Return the argument of the penalty's conjugate at `at_zero`, which attains its dual norm.
+
+        Blocks are projected in decreasing order of their norms, until the largest norm of a projection exceeds those of
+        the blocks that are left; these stay as they are.
+        """
+        if self.penalty.cone_multipliers_norm != "block":
+            return super()._argument_at_zero()
+        t, products = self.at_zero
+        argument = np.concatenate([-products, products]).reshape(-1, self.d)
+        sizes, largest = row_norms(argument), self._rounding(t)
+        order, projector, start, stop = np.argsort(-sizes), self.cones.projector(len(argument)), 0, _FIRST_PROJECTED
+        while start < len(order) and sizes[order[start]] > largest:
+            part = order[start:stop]
+            blocks = np.zeros_like(argument)
+            blocks[part] = argument[part]
+            blocks = self.cones.shift(blocks, self.cones.projection_multipliers(blocks, largest, projector))
+            argument[part] = blocks[part]
+            largest = max(largest, float(row_norms(blocks[part]).max()))
+            start, stop = stop, 2 * stop
+        return argument.reshape(self._blocks_shape())
 
     def conjugate_argument(
         self,
