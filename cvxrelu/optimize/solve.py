@@ -24,6 +24,7 @@ from cvxrelu.problems.normalization import Normalized, normalize
 from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.problems.separation import enlarged, separates
 from cvxrelu.runtime.memory import fits
+from cvxrelu.runtime.compilation import compiling
 from cvxrelu.runtime.threads import warn
 from cvxrelu.solvers.cvxpy_solver import solve_cvxpy
 from cvxrelu.solvers.interface import Callback, Limits, NativeSolver, Record, SolverResult
@@ -178,21 +179,22 @@ def solve_next(
     if options and not isinstance(chosen, str):
         name = type(chosen).__name__
         raise TypeError(f"{name} takes its options in the constructor: solver={name}(...); got {', '.join(options)}")
-    if time_limit is None or time_limit >= _AMPLE_TIME:  # not counted here, but in the limits of callers
-        SAVINGS.spend()
     if time_limit is not None and isinstance(problem, ConvexReLU):
         project_blocks.compile()  # not counted in the time limit
-    progress = Progress(problem, tol, time_limit, callback)
-    try:
-        if problem.zero_is_optimal():
-            progress.add("none", [_zero_result(problem, Status.OPTIMAL, "lam >= lam_max")])
-        else:
-            run = _Run(progress, start, tol, max_iter, time_limit, callback, verbose, options, continuation)
-            run.plan() if chosen is None else run.attempt(Planned(chosen), run.direct)
-        solution, message = _solution(progress)
-    except KeyboardInterrupt:
-        progress.interrupt()
-        solution, message = _solution(progress)
+    # In the limits of callers compilation counts.
+    with compiling(time_limit is None or time_limit >= _AMPLE_TIME):
+        SAVINGS.spend()
+        progress = Progress(problem, tol, time_limit, callback)
+        try:
+            if problem.zero_is_optimal():
+                progress.add("none", [_zero_result(problem, Status.OPTIMAL, "lam >= lam_max")])
+            else:
+                run = _Run(progress, start, tol, max_iter, time_limit, callback, verbose, options, continuation)
+                run.plan() if chosen is None else run.attempt(Planned(chosen), run.direct)
+            solution, message = _solution(progress)
+        except KeyboardInterrupt:
+            progress.interrupt()
+            solution, message = _solution(progress)
     if message:
         warn(message, ConvergenceWarning, stacklevel=3)
     return solution

@@ -10,7 +10,8 @@ import os
 import re
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ _LOCK = threading.RLock()
 _SCALARS = {"float64": "d", "int64": "q"}
 _TYPE = re.compile(r"\w+(?:\[[^]]*])?")  # for example float64[:, ::1]
 COMPILATION = 2.0  # seconds
+_may_compile: ContextVar[bool] = ContextVar("may_compile", default=True)
 _DONE = (0, -2)  # return codes of numba's functions with and without a value
 
 
@@ -137,20 +139,30 @@ class Savings:
             self._seconds += seconds
 
     def spend(self) -> None:
-        """Compile the kernel if that pays.
+        """Compile the kernel if that pays, unless within `compiling` it is not allowed.
 
         Warns
         -----
         RuntimeWarning
             Once, if it fails to compile; callers go on without it.
         """
-        if self._seconds < COMPILATION or self._failed or _numba_disabled():
+        if self._seconds < COMPILATION or self._failed or not _may_compile.get() or _numba_disabled():
             return
         try:
             self._kernel.compile()
         except Exception as error:
             self._failed = True
             warn(f"{self._kernel.function.__name__} is not used, as it fails to compile: {error}", RuntimeWarning, 2)
+
+
+@contextlib.contextmanager
+def compiling(allowed: bool) -> Iterator[None]:
+    """Allow savings to be spent on compilation, or not, in this thread."""
+    token = _may_compile.set(allowed)
+    try:
+        yield
+    finally:
+        _may_compile.reset(token)
 
 
 def kernel(signature: str | None = None) -> Callable[[Callable[..., Any]], Kernel]:

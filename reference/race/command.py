@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import cvxrelu as cr
+from cvxrelu.numerics.active_set import project_blocks
+from cvxrelu.numerics.group_lasso import descend
+from cvxrelu.problems.operators.packed_products import ADJOINT, FORWARD
 from reference.machine import machine
 from reference.race import path as race_path
 from reference.race.cases import KINDS, TOLS, Case, Kind, Problem, fresh, select
@@ -117,6 +120,7 @@ def measure(plan: Plan) -> str:
         missing = [entrant for case in cases for entrant in case.entrants if not entrant.peer.python.exists()]
         if missing:
             raise SystemExit("the peers' environment is missing: run 'make peers' first")
+        _compile()
         for case in cases:
             if any(result.case == case.name for result in results):
                 continue
@@ -154,6 +158,13 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:  # ECOS, without a wheel for this Python
         return None
+
+
+def _compile() -> None:
+    """Compile our kernels, as the peers compile their code before they are timed."""
+    products = (product.kernel for each in (ADJOINT, FORWARD) for product in each.values())
+    for kernel in (descend, project_blocks, *products):
+        kernel.compile()
 
 
 def _race(case: Case, plan: Plan, earlier: Result | None) -> Result:

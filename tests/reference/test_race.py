@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 import cvxrelu as cr
+from cvxrelu.numerics.active_set import project_blocks
+from cvxrelu.numerics.group_lasso import descend
+from cvxrelu.problems.operators.packed_products import ADJOINT
 from reference.datasets import prepare as data
 from reference.peers import EXPANDED_LIMIT, PEERS_SCRIPTS, job
 from reference.race import cases as race_cases
@@ -202,6 +205,7 @@ def test_a_race_is_run_saved_and_gone_on_with(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(race_peers, "Server", OwnSolver)
     plan = replace(PLAN, out=tmp_path / "race.json")
     report = race.measure(plan)
+    assert all(kernel.is_ready() for kernel in (descend, project_blocks, ADJOINT[np.dtype(np.float64)].kernel))
     assert "relative gap of 1e-05, 1 thread(s) for every solver, medians of 5 turns" in report
     assert "left out: XPRESS: not installed (pip install xpress)" in report
     assert "lost: 0 of 1" in report

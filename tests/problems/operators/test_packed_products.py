@@ -250,6 +250,22 @@ def test_kernels_are_compiled_once_that_pays(product):
     assert len(compilations) == 1
 
 
+def test_solves_with_short_limits_compile_no_kernel(monkeypatch):
+    compiled, rng = [], np.random.default_rng(0)
+    monkeypatch.setattr(packed_products, "SMALLEST", 0.0)
+    for product in PRODUCTS:
+        monkeypatch.setattr(product.kernel, "_compiled", None)
+        monkeypatch.setattr(product.kernel, "_looked_up", True)
+        monkeypatch.setattr(product.kernel, "compile", lambda: compiled.append(1))
+        monkeypatch.setattr(product._savings, "_seconds", COMPILATION)
+    X = rng.standard_normal((60, 5))
+    problem = cr.ConvexGatedReLU(X, np.abs(X[:, 0]), cr.sample_patterns(X, 20, seed=0), lam=1e-3)
+    assert cr.solve(problem, "RFISTA", tol=1e-4, time_limit=19.0).status == "optimal"
+    assert compiled == []
+    assert cr.solve(problem, "RFISTA", tol=1e-4, time_limit=20.0).status == "optimal"
+    assert compiled
+
+
 def test_cached_kernels_are_used_at_once(product, monkeypatch):
     product, _ = product
     monkeypatch.setattr(product.kernel, "_is_cached", lambda: True)
