@@ -23,8 +23,8 @@ from cvxrelu.problems.cvxpy_backends import solver_names
 from cvxrelu.problems.normalization import Normalized, normalize
 from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.problems.separation import enlarged, separates
-from cvxrelu.runtime.memory import fits
 from cvxrelu.runtime.compilation import compiling
+from cvxrelu.runtime.memory import fits
 from cvxrelu.runtime.threads import warn
 from cvxrelu.solvers.cvxpy_solver import solve_cvxpy
 from cvxrelu.solvers.interface import Callback, Limits, NativeSolver, Record, SolverResult

@@ -50,6 +50,7 @@ _SOURCES = {
     "_cancelling_size": {"X", "y"},
     "row_space": {"X"},
     "operator": {"X", "patterns"},
+    "native_operator": {"X", "patterns"},
     "cones": {"X", "patterns"},
     "at_zero": {"X", "y", "patterns", "loss"},
     "_lam_max": {"X", "y", "patterns", "loss", "penalty"},
@@ -152,7 +153,7 @@ class ConvexProblem(DualProgram):
         X.flags.writeable = False
         return GatedOperator(X, self.patterns.D)
 
-    @property
+    @cached_property
     def native_operator(self) -> GatedOperator:
         """A on (X, D) in the precision of X, for the iterations of solvers."""
         return self.operator if self.X.dtype == np.float64 else self.operator.on_data(self.X)

@@ -29,7 +29,7 @@ def test_nuclear_norm_is_for_gated_problems_only(data):
 def test_lam_max_is_the_largest_norm_of_all_projections(loss, shape, columns):
     c = 3 if loss == "softmax" else 2
     problem = make_problem("relu", loss, shape=shape, c=c, n_gates=30, columns=columns)
-    t, products = problem.at_zero
+    _, products = problem.at_zero
     Z = np.concatenate([-products, products]).reshape(-1, problem.d)
     projected = problem.cones.shift(Z, problem.cones.projection_multipliers(Z, 0.0))
     assert len(Z) > 64  # not all at once

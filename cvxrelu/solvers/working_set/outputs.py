@@ -66,6 +66,7 @@ def separate_candidates(
         Solver of the program of one output.
     """
     workspace.remember(problem.operator, *problem.at_zero)
+    _ = problem.native_operator  # computed once for all outputs
     outputs = [_Output(problem, k, blocks[[k]], limits, solve) for k in range(problem.n_outputs)]
     pending = _pending(problem, outputs, limits)
     while pending:

@@ -221,4 +221,5 @@ def test_the_native_operator_has_the_precision_of_the_data():
         problem = cr.ConvexGatedReLU(X.astype(dtype), X[:, 0], cr.sample_patterns(X, 5, seed=0), lam=0.01)
         assert problem.native_operator.X.dtype == dtype
         assert problem.native_operator.X is problem.X
+        assert problem.replace(y=-problem.y).native_operator is problem.native_operator  # with its copies of X
         assert problem.operator.X.dtype == np.float64
