@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.losses.base import dual_term
+from cvxrelu.losses.logistic import Logistic
 from cvxrelu.losses.squared import Squared
+from cvxrelu.losses.weighted import unweighted
 from cvxrelu.numerics.group_lasso import SWEEPS, descend, scratch
 from cvxrelu.numerics.rounding import TINY
 from cvxrelu.penalties.group_norms import GroupL1
@@ -88,6 +90,8 @@ class BlockDescent:
         self._expected = -P * math.expm1(-_ACTIVE * math.pow(ratio, _ACTIVE_POWER) / P)
         self._cycles = _CYCLES * math.pow(ratio, _CYCLE_POWER)
         self._newton_steps = _NEWTON_STEPS * math.pow(ratio, _STEP_POWER)
+        smooth = type(unweighted(problem.loss)) is Logistic  # where curvature jumps, models hold only near their point
+        self._n_models = _N_MODELS if smooth else max(_N_MODELS, _MODELS * math.pow(ratio, _CYCLE_POWER))
         self.n_active = self.n_cycles = 0
 
     @staticmethod
@@ -142,11 +146,11 @@ class BlockDescent:
 
     def _descent(self, k: float, active: float) -> float:
         """Return the operations of descent on k patterns, given their Gram matrix."""
-        spread = math.sqrt(max(1.0, active * self._d / self._n))  # with dependent columns, sweeps converge more slowly
-        work = spread * self._cycles * _SWEEP * self._cycle(k, active)
+        spread = max(1.0, active * self._d / self._n)  # with dependent columns, all converge more slowly
+        cycles = self._cycles * _SWEEP * self._cycle(k, active)
         if self._term is None:
-            return work
-        return work + _N_MODELS * self._model_work(k, active) + _GRAMS * self._gram_work(active)
+            return math.sqrt(spread) * cycles
+        return spread * (cycles + self._n_models * self._model_work(k, active) + _GRAMS * self._gram_work(active))
 
     def _newton(self, active: float) -> float:
         """Return the operations of Newton steps, in the rows, in the columns or by conjugate gradients."""
@@ -206,7 +210,7 @@ class BlockDescent:
 
     def _minimise(self, gap_tol: float, budget: Budget) -> bool:
         active = self.n_active
-        periods = self._cycles / _CHECK if self._term is None else _N_MODELS / _MODELS
+        periods = self._cycles / _CHECK if self._term is None else self._n_models / _MODELS
         left = min(_MOST_PERIODS, periods * self._newton(active) / self._descent(len(self.ids), active))
         previous = np.inf
         for gap in self._sweeps(gap_tol, budget) if self._term is None else self._models(gap_tol, budget):
