@@ -17,7 +17,8 @@ class PackedMask:
     """A read-only mask D of shape (n, P), at one bit per entry.
 
     ``D[rows, patterns]`` unpacks a part: rows are a slice of step 1, patterns a slice, an index or an index array.
-    ``np.asarray(D)`` unpacks the whole mask.
+    ``np.asarray(D)`` unpacks the whole mask. Kernels of products read the bits of 32 rows at a time: a `GatedOperator`
+    with this mask holds them in that order in addition, another n P / 8 bytes.
 
     Parameters
     ----------

@@ -15,12 +15,13 @@ from reference.machine import machine
 
 
 class Shape(NamedTuple):
-    """Rows, columns, patterns and outputs of an operator."""
+    """Rows, columns, patterns and outputs of an operator, and the number of patterns of which these are a part."""
 
     n: int
     d: int
     P: int
     c: int
+    total: int | None = None
 
 
 # Sizes of real data, from diabetes to MNIST, with all patterns or those of a working set.
@@ -38,6 +39,7 @@ SHAPES = (
     Shape(1797, 65, 200, 10),
     Shape(1797, 65, 50, 10),
     Shape(2000, 785, 500, 1),
+    Shape(50000, 10, 20, 1, 2000),
 )
 _SIDE = 1000
 _SECONDS = 3e-3  # of each measurement
@@ -72,12 +74,14 @@ def measure(shapes: Sequence[Shape], repeats: int, threads: int) -> str:
 
 
 def _line(shape: Shape, dtype: type[np.floating], repeats: int) -> str:
-    n, d, P, c = shape
+    n, d, P, c, total = shape
     rng = np.random.default_rng(0)
-    X, D = rng.standard_normal((n, d)).astype(dtype), np.asfortranarray(rng.random((n, P)) < 0.5)
+    X, D = rng.standard_normal((n, d)).astype(dtype), np.asfortranarray(rng.random((n, total or P)) < 0.5)
     U, t = rng.standard_normal((c, P, d)).astype(dtype), rng.standard_normal((n, c)).astype(dtype)
     square = rng.standard_normal((_SIDE, _SIDE)).astype(dtype)
     operator = cr.GatedOperator(X, D)
+    if total is not None:
+        operator = operator.take(np.linspace(0, total - 1, P).astype(int))
 
     kernel, plain = 0.0, np.inf
     times = _medians(
@@ -92,7 +96,7 @@ def _line(shape: Shape, dtype: type[np.floating], repeats: int) -> str:
     )
     speed = 2.0 * _SIDE**3 / times[0]
     cells = [f"{1e3 * seconds:8.2f} ({2.0 * n * P * d * c / seconds / speed:4.2f})" for seconds in times[1:]]
-    name = f"{dtype.__name__} {n} x {d}, P = {P}, c = {c}"
+    name = f"{dtype.__name__} {n} x {d}, P = {P}{f' of {total}' if total else ''}, c = {c}"
     gains = [f"{times[k + 1] / times[k]:6.1f}" for k in (1, 3)]
     return f"{name:36}{cells[0]}{cells[1]}{gains[0]}{cells[2]}{cells[3]}{gains[1]}"
 

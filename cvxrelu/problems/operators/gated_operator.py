@@ -18,7 +18,6 @@ _BLOCK_BYTES = 2**25
 _POWER_ITERATIONS = 100
 _POWER_ACCURACY = 1e-4
 _POWER_SAFETY = 1.05
-_FEW = 0.5
 # Of a Gram matrix: a pair of patterns, each n d^2 of its product, and each n d^2 of the products of pairs of columns.
 _PAIR_SECONDS, _SECONDS, _GATHER_SECONDS = 2e-5, 1e-10, 3.5e-9
 
@@ -40,8 +39,9 @@ class GatedOperator:
     block_bytes : int
         Memory of the temporaries: 2 c min(P, d) floats for each row of a block of at least one row. Masks of at most
         2 MiB are cached as floats; larger ones need a tile of that size in addition. The products of all pairs of
-        columns are cached too if they take no more. Kernels need n P bits, and a copy
-        of X unless d is 4, 8, 12 or 16 (float64) or twice as large.
+        columns are cached too if they take no more. Kernels keep n P bits, beside those of a `PackedMask`, and n m
+        bits for each restriction to m patterns, fewer than a quarter; NumPy computes if n P bits do not fit in the free
+        memory. They keep a copy of X unless d is 4, 8, 12 or 16 (float64) or twice as large.
 
     Examples
     --------
@@ -97,19 +97,14 @@ class GatedOperator:
         return self.on_data(self.X.astype(dtype))
 
     def forward(self, U: FloatArray) -> FloatArray:
-        """Return A u (n, c) for weights U (c, P, d); zero blocks are skipped if most blocks are zero."""
+        """Return A u (n, c) for weights U (c, P, d); kernels skip zero blocks, NumPy patterns if most are zero."""
         used = np.any(U, axis=2)
         n_blocks = int(np.count_nonzero(used))
         if self._is_packed(packed_products.FORWARD, U.shape, n_blocks):
             f = packed_products.forward(self._data, self._patterns, U, None if n_blocks == used.size else used)
             if f is not None:
                 return f
-        products = self._numpy
-        if not products.caches_mask:
-            patterns = np.flatnonzero(used.any(axis=0))
-            if len(patterns) < _FEW * U.shape[1]:
-                products, U, used = self.take(patterns)._numpy, U[:, patterns], used[:, patterns]
-        return products.forward(U.astype(self.X.dtype, copy=False), used)
+        return self._numpy.forward(U.astype(self.X.dtype, copy=False), used)
 
     def adjoint(self, t: FloatArray, mask: BoolArray | None = None) -> FloatArray:
         """Return A' t (c, P, d) for t (n, c).
@@ -120,7 +115,7 @@ class GatedOperator:
         shape = c, self.n_patterns, self.n_features
         outputs = np.require(t.T, self.X.dtype, ["C", "A"])
         n_blocks = shape[0] * shape[1] if mask is None else int(np.count_nonzero(mask))
-        fits = n == len(self.X) and (mask is None or mask.shape == shape[:2])
+        fits = n == len(self.X) and (mask is None or (mask.shape == shape[:2] and mask.dtype == np.bool_))
         if fits and self._is_packed(packed_products.ADJOINT, shape, n_blocks):
             blocks = packed_products.adjoint(self._data, self._patterns, outputs, mask)
             if blocks is not None:
@@ -141,7 +136,8 @@ class GatedOperator:
         squares = float(self.X.size) * d
         if len(first) * (_PAIR_SECONDS + _SECONDS * squares) < _GATHER_SECONDS * squares:
             return self._numpy.pairs(first, second, weights)
-        if self._is_packed(packed_products.ADJOINT, (1, self.n_patterns, d), len(first) * (d + 1) / 2):
+        fits = weights is None or weights.shape == (len(self.X),)
+        if fits and self._is_packed(packed_products.ADJOINT, (1, self.n_patterns, d), len(first) * (d + 1) / 2):
             triangles = packed_products.gram(self._data, self._patterns, first, second, weights)
         if triangles is None:
             triangles = self._numpy.gram(first, second, weights)
@@ -158,7 +154,7 @@ class GatedOperator:
             return False
         if shape[1:] != (self.n_patterns, self.n_features) or not first.fits(len(self.X)):
             return False  # NumPy refuses other shapes
-        return product.is_chosen(whole, size * n_blocks)
+        return self._patterns.fits_in_memory and product.is_chosen(whole, size * n_blocks)
 
     @cached_property
     def _numpy(self) -> NumpyProducts:

@@ -8,7 +8,8 @@ from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.problems.operators.shared import Data, IndexArray, Patterns, triangle_parts
 
 _TILE_BYTES = 2**21
-_FEW = 0.5
+_FEW = 0.5  # of the patterns: products with fewer are restricted to them
+_COLUMNS = 4  # from which products by blocks of a cached mask are faster than with a restricted one
 
 
 class NumpyProducts:
@@ -26,24 +27,29 @@ class NumpyProducts:
         D (n, P).
     block_bytes : int
         Memory of the temporaries, see `GatedOperator`.
-
-    Attributes
-    ----------
-    caches_mask : bool
-        Whether the whole mask is cached as floats.
     """
 
     def __init__(self, data: Data, patterns: Patterns, block_bytes: int) -> None:
         self._data, self._patterns, self._block_bytes = data, patterns, block_bytes
         self._n_patterns = patterns.n_patterns
         size, most = len(data.X) * patterns.n_patterns, _TILE_BYTES // data.X.itemsize
-        self.caches_mask = size <= most
+        self._caches_mask = size <= most
         self._tile_size = max(1, min(size, most))
 
     def forward(self, U: FloatArray, used: BoolArray) -> FloatArray:
-        """Return A u (n, c) for weights U (c, P, d) in the precision of X, zero outside ``used`` (c, P)."""
+        """Return A u (n, c) for weights U (c, P, d) in the precision of X, zero outside ``used`` (c, P).
+
+        By blocks with fewer than c d of them, or with one output and less than half of the patterns of a cached mask,
+        unless X has few columns.
+        """
         c, P, d = U.shape
-        if np.count_nonzero(used) < max(c * d, _FEW * c * P):
+        by_blocks = self._caches_mask and c == 1 and d >= _COLUMNS and np.count_nonzero(used) < _FEW * P
+        if not by_blocks:
+            patterns = np.flatnonzero(used.any(axis=0))
+            if len(patterns) < _FEW * P:
+                part = NumpyProducts(self._data, self._patterns.take(patterns), self._block_bytes)
+                return part.forward(U[:, patterns], used[:, patterns])
+        if by_blocks or np.count_nonzero(used) < c * d:
             return self._forward_by_blocks(U[used], used)
         X = self._data.X
         f = np.empty((len(X), c), dtype=X.dtype)
@@ -126,7 +132,7 @@ class NumpyProducts:
     def _tile(self, rows: slice, patterns: slice = slice(None)) -> FloatArray:
         """Return a part of the mask as floats (patterns, rows)."""
         dtype = self._data.X.dtype
-        if not self.caches_mask:
+        if not self._caches_mask:
             return self._patterns.D[rows, patterns].T.astype(dtype, order="C")
         mask = self._patterns.floats.get(dtype)
         if mask is None:

@@ -79,9 +79,11 @@ def adjoint(data: Data, patterns: Patterns, outputs: FloatArray, used: BoolArray
     X, (c, n) = data.X, outputs.shape
     m = c * patterns.n_patterns if used is None else int(np.count_nonzero(used))
     product, t = np.empty(m * X.shape[1], dtype=X.dtype), outputs.reshape(-1)
-    sizes = patterns.first.n_patterns, n, X.shape[1], data.stride
-    blocks = patterns.blocks(used, c)
-    ADJOINT[X.dtype].kernel(patterns.words, *blocks, data.panels, t, product, *sizes, *_scratch.sums(X.dtype))
+    if used is not None:
+        patterns, used = patterns.restricted(used)
+    sizes = patterns.packed.n_patterns, n, X.shape[1], data.stride
+    arrays = patterns.packed.prepared_words, *patterns.blocks(used, c), data.panels, t, product
+    ADJOINT[X.dtype].kernel(*arrays, *sizes, *_scratch.sums(X.dtype))
     return product.reshape(m, X.shape[1]) if data.finite and _is_finite(t) and _is_finite(product) else None
 
 
@@ -96,8 +98,8 @@ def forward(data: Data, patterns: Patterns, U: FloatArray, used: BoolArray | Non
     weights = np.zeros((len(u), stride), dtype=dtype)
     weights[:, :d] = u
     u, product = weights.reshape(-1), np.zeros(n * c, dtype=dtype)
-    sizes = patterns.first.n_patterns, n, stride
-    arrays = patterns.words, *patterns.blocks(used, c), data.panels, u, _ONE[dtype], product
+    sizes = patterns.packed.n_patterns, n, stride
+    arrays = patterns.packed.prepared_words, *patterns.blocks(used, c), data.panels, u, _ONE[dtype], product
     FORWARD[dtype].kernel(*arrays, *sizes, *_scratch.sums(dtype), *_scratch.rows)
     return product.reshape(n, c) if data.finite and _is_finite(u) and _is_finite(product) else None
 
@@ -111,8 +113,8 @@ def gram(
     """
     n, d = data.X.shape
     dtype = data.X.dtype
-    words = patterns.words.array.reshape(-(-n // 32), patterns.first.n_patterns)
-    first, second = patterns.index[first], patterns.index[second]
+    words = patterns.packed.words
+    first, second = patterns.places[first], patterns.places[second]
     weights = np.ones(n, dtype=dtype) if weights is None else np.require(weights, dtype, ["C", "A"])
     triangles = np.zeros((len(first), d * (d + 1) // 2), dtype=dtype)
     step = max(1, _PAIR_BYTES // (_GRAM_ROWS // 8))
@@ -141,4 +143,6 @@ _ONE = {dtype: PreparedArray(np.ones(1, dtype=dtype)) for dtype in KERNELS}
 
 def _is_finite(vector: FloatArray) -> bool:
     """Return whether all entries are finite, which a finite norm shows in less time."""
-    return math.isfinite(vector.dot(vector)) or bool(np.isfinite(vector).all())
+    with np.errstate(over="ignore"):
+        squares = vector.dot(vector)
+    return math.isfinite(squares) or bool(np.isfinite(vector).all())

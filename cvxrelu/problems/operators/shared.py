@@ -10,11 +10,15 @@ from numpy.typing import NDArray
 from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.patterns.packed_mask import Mask, packed_bits, take_patterns
 from cvxrelu.problems.operators.packed_kernels import WIDTH
+from cvxrelu.runtime import memory
 from cvxrelu.runtime.compilation import PreparedArray
 from cvxrelu.runtime.vectors import BYTES, aligned_zeros
 
 IndexArray = NDArray[np.intp]
 _PACKED = 256  # patterns that are packed at once
+# Bits are gathered for less than a fraction of the patterns, of masks with more than a number of bytes of bits: for a
+# restriction, and for one product (less than a word in a cache line, of a mask beyond the cache).
+_KEPT, _ONCE = (1 / 4, 2**18), (1 / 16, 2**22)
 
 
 class Data:
@@ -60,6 +64,8 @@ class Data:
 class Patterns:
     """The mask D (n, P) of an operator, whose bits are packed once for all restrictions.
 
+    Restrictions to few of many patterns hold their part of the bits too: these lie far apart in those of all patterns.
+
     Parameters
     ----------
     D : ndarray or PackedMask of shape (n, P), bool
@@ -103,13 +109,34 @@ class Patterns:
         """Return whether the mask has n rows of booleans."""
         return self.D.shape[0] == n and self.D.dtype == np.bool_
 
+    @cached_property
+    def packed(self) -> Self:
+        """The patterns whose bits are packed for products with these: all, or these alone if they are few of many."""
+        return self if self._are_few(self.n_patterns, _KEPT) else self.first
+
+    def restricted(self, used: BoolArray) -> tuple[Self, BoolArray]:
+        """Return the patterns with blocks in ``used`` (c, P), and their part of it, if that speeds up one product."""
+        if self.packed is self.first and self._are_few(0, _ONCE):
+            index = used.any(axis=0).nonzero()[0]
+            if self._are_few(len(index), _ONCE):
+                return self.take(index), used[:, index]
+        return self, used
+
+    def _are_few(self, n_patterns: int, bounds: tuple[float, int]) -> bool:
+        (n, P), (fraction, n_bytes) = self.first.D.shape, bounds
+        return n_patterns < fraction * P and n * P > 8 * n_bytes
+
     @property
-    def words(self) -> PreparedArray:
-        """Bits of the first mask, flat: words (ceil(n / 32), P) of 32 rows each, with the bytes of `packed_bits`."""
-        return self.first._words
+    def fits_in_memory(self) -> bool:
+        """Whether the bits of all patterns are packed or fit in the free memory."""
+        return "words" in vars(self.first) or memory.fits(self.first.D.size / 8)
 
     @cached_property
-    def _words(self) -> PreparedArray:
+    def words(self) -> NDArray[np.uint32]:
+        """Words (ceil(n / 32), P) of 32 rows each, with the bytes of `packed_bits`."""
+        if self is not self.first:
+            part: NDArray[np.uint32] = self.first.words.take(self.index, axis=1)
+            return part
         (n, P), D = self.D.shape, self.D
         words = np.empty((-(-n // 32), P), dtype=np.uint32)
         for start in range(0, P, _PACKED):
@@ -117,22 +144,32 @@ class Patterns:
             padded = np.zeros((len(bits), 4 * len(words)), dtype=np.uint8)
             padded[:, : bits.shape[1]] = bits
             words[:, start : start + _PACKED] = padded.view(np.uint32).T
-        return PreparedArray(words.reshape(-1))
+        return words
+
+    @cached_property
+    def prepared_words(self) -> PreparedArray:
+        """The words, flat."""
+        return PreparedArray(self.words.reshape(-1))
+
+    @cached_property
+    def places(self) -> IndexArray:
+        """Indices (P,) of the patterns among those whose bits are packed."""
+        return np.arange(self.n_patterns) if self.packed is self else self.index
 
     def blocks(self, used: BoolArray | None, n_outputs: int) -> tuple[PreparedArray, PreparedArray]:
-        """Return the index of each block's pattern among the first ones, and the first block of each output.
+        """Return the place of each block's pattern among those `packed`, and the first block of each output.
 
         Blocks are those in ``used`` (c, P), by default all.
         """
         if used is None and n_outputs in self._all_blocks:
             return self._all_blocks[n_outputs]
         if used is None:
-            index, counts = np.tile(self.index, n_outputs), np.full(n_outputs, self.n_patterns)
+            places, counts = np.tile(self.places, n_outputs), np.full(n_outputs, self.n_patterns)
         else:
-            index, counts = self.index[used.nonzero()[1]], np.add.reduce(used, axis=1, dtype=np.intp)
+            places, counts = self.places[used.nonzero()[1]], np.add.reduce(used, axis=1, dtype=np.intp)
         starts = np.zeros(n_outputs + 1, dtype=np.intp)
         np.add.accumulate(counts, out=starts[1:])
-        blocks = PreparedArray(index), PreparedArray(starts)
+        blocks = PreparedArray(places), PreparedArray(starts)
         if used is None:
             self._all_blocks[n_outputs] = blocks
         return blocks

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import cvxrelu as cr
 from cvxrelu.patterns.packed_mask import PackedMask
-from cvxrelu.problems.operators import gated_operator, packed_kernels, packed_products
+from cvxrelu.problems.operators import gated_operator, packed_kernels, packed_products, shared
+from cvxrelu.runtime import memory
 from cvxrelu.runtime.compilation import COMPILATION, Kernel
 
 PRODUCTS = [product for each in (packed_products.ADJOINT, packed_products.FORWARD) for product in each.values()]
@@ -36,6 +37,12 @@ def sums(X, D, U, t):
     X, U, t = (np.asarray(each, dtype=np.float64) for each in (X, U, t))
     f = np.stack([np.sum(D * (X @ u.T), axis=1) for u in U], axis=1)
     return f, np.stack([(D * column[:, None]).T @ X for column in t.T])
+
+
+def gather(patch):
+    """Gather the bits of all restrictions, and of those of single products."""
+    patch.setattr(shared, "_KEPT", (np.inf, 0))
+    patch.setattr(shared, "_ONCE", (np.inf, 0))
 
 
 @st.composite
@@ -76,10 +83,12 @@ def check(operator, U, t, mask):
 
 
 @settings(max_examples=150, deadline=None)
-@given(drawn=products())
-def test_products_are_sums_within_the_rounding_bounds(drawn):
+@given(drawn=products(), gathered=st.booleans())
+def test_products_are_sums_within_the_rounding_bounds(drawn, gathered):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(packed_products, "SMALLEST", 0.0)
+        if gathered:
+            gather(patch)
         for product in PRODUCTS:
             product.kernel.compile()
         check(*drawn)
@@ -160,6 +169,76 @@ def test_other_shapes_are_refused_as_by_numpy(packed):
     assert packed == []
 
 
+def test_masks_that_are_not_boolean_are_left_to_numpy(packed, monkeypatch):
+    rng = np.random.default_rng(0)
+    operator, t = cr.GatedOperator(rng.standard_normal((500, 3)), rng.random((500, 300)) < 0.5), np.ones((500, 2))
+    computed = operator.adjoint(t, np.full((2, 300), 2))
+    monkeypatch.setattr(packed_products, "SMALLEST", np.inf)
+    np.testing.assert_array_equal(computed, operator.adjoint(t))
+    assert packed == []
+
+
+@pytest.mark.parametrize("shape", [(39,), (1,), (0,), (39, 1)])
+def test_weights_of_another_length_are_left_to_numpy(packed, monkeypatch, shape):
+    rng = np.random.default_rng(0)
+    operator, index = cr.GatedOperator(rng.standard_normal((40, 3)), rng.random((40, 9)) < 0.5), np.arange(9)
+    outcomes = []
+    for smallest in (0.0, np.inf):
+        monkeypatch.setattr(packed_products, "SMALLEST", smallest)
+        try:
+            outcomes.append(operator.gram(index, index, np.full(shape, 2.0)))
+        except ValueError as error:
+            outcomes.append(str(error))
+    np.testing.assert_array_equal(*outcomes)
+    assert packed == []
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_squares_that_overflow_do_not_warn(packed, dtype):
+    large = 1e19 if dtype == np.float32 else 1e200
+    operator = cr.GatedOperator(np.ones((40, 2), dtype), np.ones((40, 9), dtype=bool))
+    assert np.all(
+        operator.adjoint(np.full((40, 1), large, dtype))
+        == operator.forward(np.full((1, 9, 2), large, dtype))[0] / 18 * 40
+    )
+    assert len(packed) == 2
+
+
+def test_bits_that_do_not_fit_in_memory_are_not_packed(packed, monkeypatch):
+    rng = np.random.default_rng(0)
+    D, t = PackedMask(rng.integers(0, 256, (300, 100), dtype=np.uint8), 800), rng.standard_normal((800, 1))
+    X = rng.standard_normal((800, 3))
+    needs, free = [], [0]
+    monkeypatch.setattr(memory, "fits", lambda needed: (needs.append(needed), needed <= free[0])[1])
+    operator = cr.GatedOperator(X, D)
+    for each in (operator, operator.take(np.arange(20))):
+        by_numpy = each.adjoint(t), each.forward(np.ones((1, each.n_patterns, 3)))
+    assert packed == []
+    assert needs == [300 * 800 / 8] * 4
+    free[0] = 300 * 800 / 8
+    by_kernel = each.adjoint(t), each.forward(np.ones((1, 20, 3)))
+    assert len(packed) == 2
+    for one, other in zip(by_kernel, by_numpy, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-11)
+
+
+def test_products_with_few_patterns_read_bits_of_their_own(monkeypatch):
+    rng = np.random.default_rng(0)
+    patterns = shared.Patterns(rng.random((2000, 1200)) < 0.5)
+    part, most = patterns.take(np.arange(5, 200)), patterns.take(np.arange(900))
+    used = rng.random((2, 1200)) < 0.02
+    assert part.packed is part
+    np.testing.assert_array_equal(part.words, patterns.words[:, 5:200])
+    assert most.packed is patterns
+    assert patterns.restricted(used)[0] is patterns  # the words of all fit in the cache
+    monkeypatch.setattr(shared, "_ONCE", (1 / 16, 0))
+    few, marks = patterns.restricted(used)
+    np.testing.assert_array_equal(few.words, patterns.words[:, used.any(axis=0)])
+    np.testing.assert_array_equal(marks, used[:, used.any(axis=0)])
+    assert part.restricted(used[:, 5:200])[0] is part
+    assert patterns.restricted(~used)[0] is patterns
+
+
 def test_threads_share_no_scratch(packed):
     rng = np.random.default_rng(0)
     operator = cr.GatedOperator(rng.standard_normal((900, 20)), rng.random((900, 300)) < 0.5)
@@ -209,8 +288,8 @@ def test_arrays_that_are_not_aligned(packed):
 
 def test_bits_are_packed_once(packed, monkeypatch):
     packings = []
-    pack = packed_products.Patterns._words.func
-    monkeypatch.setattr(packed_products.Patterns._words, "func", lambda self: (packings.append(1), pack(self))[1])
+    pack = shared.packed_bits
+    monkeypatch.setattr(shared, "packed_bits", lambda D: (packings.append(1), pack(D))[1])
     rng = np.random.default_rng(0)
     operator = cr.GatedOperator(rng.standard_normal((50, 3)), rng.random((50, 40)) < 0.5)
     part = operator.take(np.arange(20)).astype(np.float32).take(np.arange(5))
@@ -321,12 +400,20 @@ def test_solves_by_kernels_and_by_numpy_agree(packed, monkeypatch):
 
 
 @settings(max_examples=60, deadline=None)
-@given(drawn=products(), weighted=st.booleans(), smallest=st.sampled_from([0.0, np.inf]), few=st.booleans())
-def test_gram_matrices_are_those_of_the_blocks(drawn, weighted, smallest, few):
+@given(
+    drawn=products(),
+    weighted=st.booleans(),
+    smallest=st.sampled_from([0.0, np.inf]),
+    few=st.booleans(),
+    gathered=st.booleans(),
+)
+def test_gram_matrices_are_those_of_the_blocks(drawn, weighted, smallest, few, gathered):
     operator, *_ = drawn
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(packed_products, "SMALLEST", smallest)
         patch.setattr(gated_operator, "_GATHER_SECONDS", np.inf if few else 0.0)
+        if gathered:
+            gather(patch)
         for product in PRODUCTS:
             product.kernel.compile()
         patch.setattr(packed_products, "_GRAM_COLUMNS", 50)
