@@ -117,14 +117,14 @@ class Patterns:
     def restricted(self, used: BoolArray) -> tuple[Self, BoolArray]:
         """Return the patterns with blocks in ``used`` (c, P), and their part of it, if that speeds up one product."""
         if self.packed is self.first and self._are_few(0, _ONCE):
-            index = used.any(axis=0).nonzero()[0]
+            index = np.flatnonzero(used.any(axis=0))
             if self._are_few(len(index), _ONCE):
                 return self.take(index), used[:, index]
         return self, used
 
     def _are_few(self, n_patterns: int, bounds: tuple[float, int]) -> bool:
         (n, P), (fraction, n_bytes) = self.first.D.shape, bounds
-        return n_patterns < fraction * P and n * P > 8 * n_bytes
+        return bool(n_patterns < fraction * P and n * P > 8 * n_bytes)
 
     @property
     def fits_in_memory(self) -> bool:
