@@ -1,6 +1,6 @@
 """`solve`: a common interface to every solver, with one meaning of `tol` and certified results."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -249,9 +249,12 @@ class _Run:
         # A certificate costs about as much as lam_max: reserve that time for the final one.
         object.__setattr__(self, "reserve", _CERTIFICATES * self.progress.elapsed)
 
-    def attempt(self, planned: Planned, form: Spanned, *, guarded: bool = False) -> None:
-        """Run one solver on a form of the problem, from the best weights so far; if guarded, catch its failures."""
-        results = self._guarded(planned, form) if guarded else self._results(planned, form)
+    def attempt(self, planned: Planned, form: Spanned, others: Sequence[Planned] = ()) -> None:
+        """Run one solver on a form of the problem, from the best weights so far.
+
+        A failure is caught if one of the other steps fits into memory.
+        """
+        results = self._guarded(planned, form, others)
         with closing(results):  # a Ctrl-C inside the garbage collector would be lost
             self.progress.add(planned.name, map(self._original, results, repeat(form)))
 
@@ -277,7 +280,8 @@ class _Run:
                 continue
             if not fits(planned.size):  # asked now, as it takes as long as a small problem
                 continue
-            self.attempt(planned, form, guarded=len(plan) > 1)
+            others = [other for other in plan if other is not planned]
+            self.attempt(planned, form, others)
             if self.progress.reaches_tol() or self._ends_solve(self.progress.attempts[-1].status):
                 return True
         return False
@@ -341,11 +345,15 @@ class _Run:
                 self.paused[planned.name] = partial(self._cvxpy_results, planned.name, form)
                 return
 
-    def _guarded(self, planned: Planned, form: Spanned) -> Generator[SolverResult, None, None]:
-        """Yield the results of one solver; zero weights if it fails."""
+    def _guarded(
+        self, planned: Planned, form: Spanned, others: Sequence[Planned]
+    ) -> Generator[SolverResult, None, None]:
+        """Yield the results of one solver; zero weights if it fails and there are others."""
         try:
             yield from self._results(planned, form)
         except _BREAKDOWNS as error:
+            if not any(fits(other.size) for other in others):
+                raise
             yield _zero_result(form.problem, Status.FAILED, f"{type(error).__name__}: {error}")
 
     def _ends_solve(self, status: Status) -> bool:

@@ -17,9 +17,6 @@ from cvxrelu.runtime.lazy_imports import cp
 __all__ = ["L1", "FeatureGroupL1", "GroupL1"]
 
 
-_PART_BYTES = 2**24
-
-
 class _SumOfGroupNorms(NormPenalty):
     """Base class of sums of Euclidean norms of disjoint groups of entries."""
 
@@ -75,17 +72,8 @@ class GroupL1(_SumOfGroupNorms, PatternNorm):
         return block_jacobian(w, threshold)
 
     def _norms(self, U: FloatArray) -> FloatArray:
-        norms: FloatArray
-        if U.nbytes <= _PART_BYTES:
-            norms = np.sqrt(np.vecdot(U, U))[..., None]
-            return norms
-        rows = U.reshape(-1, U.shape[-1])  # in parts: the squares of all are as large as U
-        norms = np.empty((len(rows), 1), dtype=U.dtype)
-        step = max(1, _PART_BYTES // rows[:1].nbytes)
-        for start in range(0, len(rows), step):
-            part = rows[start : start + step]
-            norms[start : start + step] = np.sqrt(np.sum(part * part, axis=-1, keepdims=True))
-        return norms.reshape(*U.shape[:-1], 1)
+        norms: FloatArray = np.sqrt(np.vecdot(U, U))[..., None]
+        return norms
 
     def expression(self, U: cp.Expression, n_outputs: int) -> cp.Expression:
         """Return the sum of the norms of the rows."""

@@ -45,7 +45,7 @@ _SOURCES = {
     "Y": {"y"},
     "value_at_zero": {"y", "loss"},
     "resolution": {"y", "loss"},
-    "_far": {"X", "y"},
+    "_far": {"X", "y", "loss"},
     "exponents": {"X", "y", "loss"},
     "_cancelling_size": {"X", "y"},
     "row_space": {"X"},

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from cvxrelu.losses.weighted import unweighted
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.relu import ConvexReLU
+from cvxrelu.runtime.memory import fits
 from cvxrelu.solvers.first_order.augmented_lagrangian import AugmentedLagrangian
 from cvxrelu.solvers.first_order.rfista import RFISTA
 from cvxrelu.solvers.interface import NativeSolver, takes
@@ -24,6 +25,7 @@ _MAX_FACTORIZATIONS = 30
 _CONE_FACTORIZATIONS = 20  # in addition
 _BYTES_PER_ENTRY, _BYTES_PER_FACTOR_ENTRY = 200, 32
 _MEMORY_FRACTION = 0.5
+_LARGE = 2.0**28  # bytes; asking for free memory takes as long as solving a small problem
 _MAX_SECONDS = 600.0  # longest predicted run of an interior-point solver that "auto" starts
 
 
@@ -48,7 +50,7 @@ class Planned:
     seconds : float
         Predicted time. The step is skipped if less remains of the time limit and a slow solver can resume.
     size : float
-        Predicted bytes. The step is skipped if they are not free at its turn.
+        Predicted bytes. The step is skipped if they are not free at its turn; that of a large problem is left out.
     resumes : bool
         Resume the same solver if it was paused; otherwise skip the step.
     pauses : bool
@@ -102,7 +104,7 @@ def make_plan(problem: ConvexProblem, time_left: float) -> tuple[Planned, ...]:
     """Return the solvers that "auto" tries, in order.
 
     The first native solver that supports the problem; CLARABEL, if predicted to fit in the remaining time (at most ten
-    minutes) and, at its turn, in memory; the first one resumed, if it was paused as slow; then the other native
+    minutes) and in memory; the first one resumed, if it was paused as slow; then the other native
     solvers. If WorkingSet was paused, CLARABEL pauses too once a further run does not halve the gap, and is run in full
     after WorkingSet. For C-ReLU without WorkingSet, CLARABEL comes first.
 
@@ -116,11 +118,11 @@ def make_plan(problem: ConvexProblem, time_left: float) -> tuple[Planned, ...]:
     candidates: list[NativeSolver] = [LeastSquares(), WorkingSet(), RFISTA(), AugmentedLagrangian()]
     native = [solver for solver in candidates if takes(solver, problem)]
     cost = interior_point_cost(problem)
-    if native and cost.seconds > min(_MAX_SECONDS, time_left):
+    size = cost.size / _MEMORY_FRACTION if native else 0.0
+    if native and (cost.seconds > min(_MAX_SECONDS, time_left) or (size > _LARGE and not fits(size))):
         return tuple(Planned(solver) for solver in native)
     # WorkingSet converges fast in the end; RFISTA, still slow when resumed, is no reason to spare runs of CLARABEL.
     pauses = bool(native) and isinstance(native[0], WorkingSet)
-    size = cost.size / _MEMORY_FRACTION if native else 0.0
     second = Planned(INTERIOR_POINT, seconds=cost.seconds, size=size, pauses=pauses)
     if not native or isinstance(native[0], AugmentedLagrangian):
         return (second, *(Planned(solver) for solver in native))

@@ -255,6 +255,8 @@ class BlockDescent:
                     break
                 length *= 0.5
                 self.u = start + length * step
+            else:
+                self.u, objective, length = start, before, 0.0
             if length < 1.0:
                 product = self._gram @ self.u
             f = f + length * change
@@ -268,9 +270,11 @@ class BlockDescent:
 
     def _renew(self, f: FloatArray, Z: FloatArray) -> None:
         """Compute the Gram matrix with the curvature at the predictions f, for blocks that are or may become active."""
-        self._curvature = self._curvature_at(f)
         weights = self.weights
         kept = weights.any(axis=1) | (GroupL1().pattern_dual_norm(Z) > _NEAR * self._problem.lam)
+        if not kept.any():
+            return
+        self._curvature = self._curvature_at(f)
         ids, weights = self.ids[kept], weights[kept]
         self.ids, self.u, self._lipschitz, self._gram = ids[:0], self.u[:0], self._lipschitz[:0], np.zeros((0, 0))
         self.add(ids, weights)

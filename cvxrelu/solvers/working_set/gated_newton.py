@@ -29,6 +29,7 @@ _RECOVERY = 2.0
 _RESUMED_SIGMA, _RESUMED_GROWTH = 0.3, 3.0
 _FEW_STEPS = 2
 _SMALLEST_SIGMA = 1e-6
+_LONG_SIGMA = 1e8  # only from here on, a step that moves nothing but rounding shows that there is no progress
 _INEXACTNESS = 0.25
 _STEPS_PER_CENTRE = 50
 _SLOPE_DROP = 0.5
@@ -141,7 +142,8 @@ class ProximalNewton:
                 self.exhausted = self.sigma < _SMALLEST_SIGMA * self._first_sigma
             else:
                 moved = float(np.linalg.norm(v - u))
-                self.exhausted = moved <= _ROUNDINGS * self._eps * float(np.linalg.norm(v))
+                idle = moved <= _ROUNDINGS * self._eps * float(np.linalg.norm(v))
+                self.exhausted = idle and self.sigma >= _LONG_SIGMA * self._first_sigma
                 self._recentre()
                 u = v
             if self.exhausted:

@@ -131,7 +131,7 @@ class _Rounds:
             previous, gap = gap, self._upper - point.value
             new[patterns.violating(descent.members, max(_FEWEST_NEW, descent.n_active))] = True
             ids = np.flatnonzero(new)
-            slow = len(ids) == 0 and gap > _PROGRESS * previous
+            slow = len(ids) == 0 and not 0.0 < gap <= _PROGRESS * previous
             goes_on = not slow and len(ids) + len(descent.ids) > 0 and descent.pays(ids)
             if goes_on and gap > limits.tol * abs(self._upper):
                 descent.request(ids)

@@ -114,7 +114,7 @@ class ConeNewton:
             point, outcome = self._step(blocks, centre, t, products, gap_tol, budget)
             t, products = point.t, point.products
             reached = self._objective(point.prediction, point.shrinkage * point.sizes)
-            if outcome is not _End.FAILED or reached < objective:
+            if outcome is _End.CONVERGED or reached < objective:
                 objective = reached
                 centre = np.zeros_like(centre)
                 centre[point.active] = point.u
