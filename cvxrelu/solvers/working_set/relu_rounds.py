@@ -21,7 +21,8 @@ from cvxrelu.solvers.working_set.relu_newton import ConeNewton
 from cvxrelu.solvers.working_set.working_blocks import WorkingBlocks
 
 _LEAST_SIZE = 20
-_SMALL = 5e5  # entries of all A_b, of which smaller problems are solved without rounds
+_SMALL = 5e5  # entries of all A_b, of which smaller problems are solved on all blocks at once
+_LARGE = 2e7  # entries of all A_b above which a working set that has grown to all blocks is still solved by rounds
 _SIZE_FACTOR = 3
 _FRACTION_FAR, _FRACTION_NEAR, _NEAR = 0.4, 0.1, 0.1  # gap tolerance of a working set, far from and near the optimum
 _FRACTION_ALL = 1e-3  # of a working set of all blocks
@@ -141,7 +142,8 @@ class _Search:
         fraction = _FRACTION_FAR if relative > _NEAR else _FRACTION_NEAR
         active = np.any(self.u, axis=1)
         size = self._size
-        if size >= len(active) or len(active) * self.X.size <= _SMALL:
+        entries = len(active) * self.X.size
+        if entries <= _SMALL or (size >= len(active) and entries <= _LARGE):
             size, fraction = len(active), _FRACTION_ALL  # there is nothing to price
         self.gap_tol = max(fraction * gap, _FINAL_FRACTION * self.limits.tol * self.upper)
         order = np.argsort(np.where(active, -np.inf, -self.dual_constraint_values), kind="stable")
