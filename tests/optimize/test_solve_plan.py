@@ -160,3 +160,15 @@ def test_runs_of_a_cvxpy_solver_that_bring_nothing_wait_for_the_paused_solver(mo
 def test_auto_takes_no_options_of_a_solver():
     with pytest.raises(TypeError, match="takes no solver options; got tol_feas"):
         cr.solve(make_problem("relu", penalty="l1"), tol_feas=0.1)
+
+
+def test_the_only_solver_that_fits_raises_its_failure(monkeypatch):
+    def run(*arguments):
+        raise cr.exceptions.InsufficientMemoryError("too large")
+
+    monkeypatch.setattr(cr.AugmentedLagrangian, "run", run)
+    problem = make_problem("relu", penalty="l1")
+    for module in ("cvxrelu.optimize.solve", "cvxrelu.solvers.plan"):
+        monkeypatch.setattr(sys.modules[module], "fits", lambda size: size == 0.0)
+    with pytest.raises(cr.exceptions.InsufficientMemoryError, match="too large"):
+        cr.solve(problem)

@@ -143,6 +143,15 @@ def test_lam_a_rounding_below_its_largest():
         assert "failed" not in solution.solver_status
 
 
+def test_newton_steps_from_accurate_weights_in_float32_go_on():
+    """The first proximal-point step, a short one, moves the solution of block descent by less than rounding."""
+    rng = np.random.default_rng(1040)
+    X = rng.standard_normal((10, 4)).astype(np.float32)
+    y = np.where(X @ rng.standard_normal(4) + 0.3 * rng.standard_normal(10) > 0.0, 1.0, -1.0)
+    problem = cr.ConvexGatedReLU(X, y, cr.sample_patterns(X, 20, seed=0), loss="logistic")
+    assert solve(problem.with_lam(1e-3 * problem.lam_max()), tol=1e-5).status == "optimal"
+
+
 def test_memory_is_bounded(changes):
     """Ten patterns of 450 features are more than 4,000 columns."""
     rng = np.random.default_rng(0)

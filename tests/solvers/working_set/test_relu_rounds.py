@@ -90,3 +90,13 @@ def any_problem(draw):
 def test_agrees_on_any_problem(problem):
     assume(problem.lam > 1e-12)  # lam_max is 0 to rounding for balanced targets
     assert_agrees(problem, cr.solve(problem, "WorkingSet", tol=1e-6), 1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::cvxrelu.ConvergenceWarning")
+@pytest.mark.parametrize("loss", ["squared", "logistic"])
+def test_more_iterations_never_give_a_worse_point(loss):
+    problem = make_problem("relu", loss, ratio=3e-3)
+    n_iter = cr.solve(problem, "WorkingSet", tol=1e-8).n_iter
+    objectives = [cr.solve(problem, "WorkingSet", tol=1e-8, max_iter=m).objective for m in range(2, n_iter, 2)]
+    assert len(objectives) > 3
+    assert np.all(np.diff(objectives) <= 1e-12 * objectives[0])
