@@ -24,7 +24,7 @@ from cvxrelu.solvers.working_set.working_blocks import WorkingBlocks, block_sums
 _FIRST_SIGMA = 0.5
 _SMALLEST_SIGMA, _LARGEST_SIGMA = 1e-6, 1e9
 _GROWTH = 4.0  # of sigma after few Newton steps; it shrinks as much after many
-_FEW, _MANY = 4, 20
+_FEW, _MANY = 4, 10
 _DROP = 0.1
 _RECOVERY = 2.0
 _INEXACT = 0.25  # residual of a step, relative to what it moves
@@ -114,7 +114,8 @@ class ConeNewton:
             point, outcome = self._step(blocks, centre, t, products, gap_tol, budget)
             t, products = point.t, point.products
             reached = self._objective(point.prediction, point.shrinkage * point.sizes)
-            if outcome is _End.CONVERGED or reached < objective:
+            incomplete = outcome is _End.FAILED or budget.spent(self.n_steps)
+            if reached < objective or not incomplete:
                 objective = reached
                 centre = np.zeros_like(centre)
                 centre[point.active] = point.u

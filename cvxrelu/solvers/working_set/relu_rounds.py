@@ -28,8 +28,7 @@ _FRACTION_FAR, _FRACTION_NEAR, _NEAR = 0.4, 0.1, 0.1  # gap tolerance of a worki
 _FRACTION_ALL = 1e-3  # of a working set of all blocks
 _FINAL_FRACTION = 0.5
 _PRICING_FRACTION = 0.1
-_PRICED = 2  # blocks priced by more than a few pivots, relative to the size of the next working set
-_FIRST_PIVOTS, _PRICING_PIVOTS = 6, 24
+_PRICING_PIVOTS = 24
 _NUDGE = 1.01
 _FAR = 1e-6  # largest nudge, relative to the norm of the block
 _IDLE_ROUNDS, _PROGRESS = 8, 0.9
@@ -104,7 +103,8 @@ class _Search:
         arguments = np.concatenate([-products, products])
         relative = min(1.0, self.gap_tol / max(self.upper, TINY)) if np.isfinite(self.upper) else 1.0
         threshold = problem.lam * (1.0 + _PRICING_FRACTION * relative)
-        self._tighten_bounds(arguments, threshold)
+        undecided = np.flatnonzero(self.projector.bounds(self.ids, arguments) > threshold)
+        self.projector.project(undecided, arguments[undecided], threshold, max_pivots=_PRICING_PIVOTS)
         self.dual_constraint_values = self.projector.bounds(self.ids, arguments)
         self._keep_better_dual(arguments)
 
@@ -120,28 +120,13 @@ class _Search:
             violation=violation,
         )
 
-    def _tighten_bounds(self, arguments: FloatArray, threshold: float) -> None:
-        """Project blocks with bounds above the threshold; if there are many, few pivots tell which ones are large."""
-        bounds, most = self.projector.bounds(self.ids, arguments), _PRICED * self._size
-        undecided = np.flatnonzero(bounds > threshold)
-        if len(undecided) > most:
-            self.projector.project(undecided, arguments[undecided], threshold, max_pivots=_FIRST_PIVOTS)
-            bounds = self.projector.bounds(undecided, arguments[undecided])
-            undecided = undecided[np.argpartition(-bounds, most)[:most]]
-        self.projector.project(undecided, arguments[undecided], threshold, max_pivots=_PRICING_PIVOTS)
-
-    @property
-    def _size(self) -> int:
-        """Size of the next working set."""
-        return max(_LEAST_SIZE, _SIZE_FACTOR * int(np.any(self.u, axis=1).sum()))
-
     def solve_working_set(self, budget: Budget) -> None:
         """Update u and t by Newton steps on the non-zero blocks and those with the largest dual constraint values."""
         gap = self.upper - self.dual.value
         relative = gap / max(self.upper, TINY)
         fraction = _FRACTION_FAR if relative > _NEAR else _FRACTION_NEAR
         active = np.any(self.u, axis=1)
-        size = self._size
+        size = max(_LEAST_SIZE, _SIZE_FACTOR * int(active.sum()))
         entries = len(active) * self.X.size
         if entries <= _SMALL or (size >= len(active) and entries <= _LARGE):
             size, fraction = len(active), _FRACTION_ALL  # there is nothing to price
