@@ -149,7 +149,7 @@ class DualProgram(ABC):
             return DualPoint(*ordinary.dual(made.t, made.multipliers), ordinary.value(made.value))
         size = float(np.abs(point).max())
         if size > 0.0 and not 1.0 / _SAFE_SIZE <= size <= _SAFE_SIZE:
-            point, gamma = point / size, None
+            point, gamma, argument = point / size, None, None
         point = self.loss.project_domain(point, self.Y)
         scale, conjugate = 1.0, 0.0
         if not self.regularised:

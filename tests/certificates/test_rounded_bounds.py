@@ -7,7 +7,7 @@ from decimal import localcontext
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import cvxrelu as cr
@@ -16,7 +16,7 @@ from cvxrelu.losses.squared import Squared
 from cvxrelu.numerics.rounding import dot_radius
 from cvxrelu.penalties.group_norms import GroupL1
 from reference.rationals import rational
-from tests.helpers.cases import all_cases, make_problem, random_weights
+from tests.helpers.cases import Case, all_cases, make_problem, random_weights
 from tests.helpers.exact_objectives import assert_proven, exact_dual_objective, exact_objective
 
 CASES = [case for case in all_cases() if case.penalty not in ("none", "nuclear")]
@@ -79,6 +79,7 @@ def test_rounded_bounds_of_solutions_are_hardly_wider(case):
 
 @settings(max_examples=60)
 @given(st.sampled_from(CASES), st.sampled_from(NASTY), st.integers(0, 2**32 - 1))
+@example(Case("relu", "huber", "group_l1", "collinear", 3, 0.1), "huge", 0)  # its gradient is scaled, and clipped back
 def test_bounds_hold_on_nasty_data(case, kind, seed):
     problem = nasty_problem(case, kind, seed)
     rng = np.random.default_rng(seed)

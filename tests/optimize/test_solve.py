@@ -126,10 +126,10 @@ def test_iteration_limit_warns_and_keeps_the_best_point():
     assert solution.objective >= exact.lower
 
 
-@pytest.mark.parametrize("solver", ["WorkingSet", "CLARABEL"])
-def test_time_limit_warns(solver):
+@pytest.mark.parametrize(("kind", "solver"), [("gated", "WorkingSet"), ("relu", "WorkingSet"), ("relu", "CLARABEL")])
+def test_time_limit_warns(kind, solver):
     with pytest.warns(cr.ConvergenceWarning, match="raise time_limit"):
-        solution = cr.solve(make_problem("relu", n_gates=30), solver, time_limit=1e-6)
+        solution = cr.solve(make_problem(kind, n_gates=30), solver, time_limit=1e-6)
     assert solution.status == "time_limit"
 
 

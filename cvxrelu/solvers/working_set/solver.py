@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import cast
 
 import numpy as np
@@ -123,5 +124,8 @@ def _candidates(
 
 
 def _but_zero(candidates: Iterator[Iterate]) -> Iterator[Iterate]:
-    """Yield the iterates, but not zero weights as the start: their bounds are known."""
-    return (each for each in candidates if each.n_iter or np.any(each.weights))
+    """Yield the iterates, but not zero weights as the first: their bounds are known."""
+    for first in islice(candidates, 1):
+        if first.n_iter or np.any(first.weights):
+            yield first
+    yield from candidates
