@@ -48,7 +48,7 @@ def accurate_forward(operator: GatedOperator, U: FloatArray, size: float) -> Flo
     used = np.flatnonzero(U.any(axis=(0, 2)))
     weights = U[:, used].astype(np.float64, copy=False)
     with np.errstate(over="ignore"):
-        largest = float(np.sqrt(np.vecdot(weights, weights)).sum(axis=1).max(initial=0.0))
+        largest = float(row_norms(weights).sum(axis=1).max(initial=0.0))
     if not largest > size or weights.size * len(f) > _LARGEST or not np.isfinite(f).all():
         return f
     X = operator.X.astype(np.longdouble)

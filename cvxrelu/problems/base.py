@@ -351,7 +351,7 @@ class ConvexProblem(DualProgram):
         """Return F(A u) + lam * Omega(u); feasibility is not checked, see `violation`."""
         if (ordinary := self._ordinary) is not None:
             return ordinary.value(ordinary.problem.objective(ordinary.start(weights)))
-        return self.objective_and_gradient(weights)[0]
+        return self._value_and_prediction(weights)[0]
 
     def gradient_point(self, weights: Weights) -> FloatArray:
         """Return t = grad F(A u) (n, c), the dual variable of the weights."""
@@ -361,12 +361,17 @@ class ConvexProblem(DualProgram):
         """Return `objective` and `gradient_point`, from one product."""
         if self._ordinary is not None:
             return self.objective(weights), self.gradient_point(weights)
+        value, prediction = self._value_and_prediction(weights)
+        return value, self.loss.gradient(prediction, self.Y)
+
+    def _value_and_prediction(self, weights: Weights) -> tuple[float, FloatArray]:
+        """Return the objective in the given units, and A u (n, c)."""
         blocks = self.blocks(weights)
         if not blocks.any():
-            return self.value_at_zero, self.loss.gradient(np.zeros_like(self.Y), self.Y)
+            return self.value_at_zero, np.zeros_like(self.Y)
         prediction = accurate_forward(self.operator, self._combined(blocks), self._cancelling_size)
         regulariser = self.lam * self.penalty.value(blocks) if self.lam > 0.0 else 0.0
-        return self.loss.value(prediction, self.Y) + regulariser, self.loss.gradient(prediction, self.Y)
+        return self.loss.value(prediction, self.Y) + regulariser, prediction
 
     def lam_max(self) -> float:
         """Return the smallest lam at which zero weights are optimal.
