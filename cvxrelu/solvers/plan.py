@@ -50,7 +50,7 @@ class Planned:
     seconds : float
         Predicted time. The step is skipped if less remains of the time limit and a slow solver can resume.
     size : float
-        Predicted bytes. The step is skipped if they are not free at its turn; that of a large problem is left out.
+        Predicted bytes. The step is skipped if they are not free at its turn.
     resumes : bool
         Resume the same solver if it was paused; otherwise skip the step.
     pauses : bool
@@ -104,9 +104,9 @@ def make_plan(problem: ConvexProblem, time_left: float) -> tuple[Planned, ...]:
     """Return the solvers that "auto" tries, in order.
 
     The first native solver that supports the problem; CLARABEL, if predicted to fit in the remaining time (at most ten
-    minutes) and in memory; the first one resumed, if it was paused as slow; then the other native
-    solvers. If WorkingSet was paused, CLARABEL pauses too once a further run does not halve the gap, and is run in full
-    after WorkingSet. For C-ReLU without WorkingSet, CLARABEL comes first.
+    minutes) and in memory; the first one resumed, if it was paused as slow; then the other native solvers. If
+    WorkingSet was paused, CLARABEL pauses too once a further run does not halve the gap, and is run in full after
+    WorkingSet. For C-ReLU without WorkingSet, CLARABEL comes first.
 
     Parameters
     ----------

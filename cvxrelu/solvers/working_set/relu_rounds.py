@@ -37,7 +37,7 @@ _IDLE_ROUNDS, _PROGRESS = 8, 0.9
 def relu_candidates(
     problem: ConvexReLU, blocks: FloatArray, limits: Limits, workspace: DualWorkspace
 ) -> Iterator[Iterate]:
-    """Yield the feasible solution on each working set, until rounding stops progress.
+    """Yield the feasible start, and the solution on each working set, until rounding stops progress.
 
     Parameters
     ----------
@@ -51,12 +51,9 @@ def relu_candidates(
         Workspace of the problem, for the projections.
     """
     search = _Search(problem, blocks, limits, workspace)
-    best, idle, started = np.inf, 0, bool(blocks.any())
+    best, idle = np.inf, 0
     while idle < _IDLE_ROUNDS:
-        candidate = search.price()
-        if started:
-            yield candidate
-        started = True
+        yield search.price()
         gap = search.upper - search.dual.value
         idle = 0 if gap < _PROGRESS * best else idle + 1
         best = min(best, gap)
@@ -148,7 +145,7 @@ class _Search:
             self.dual = DualPoint(scale * self.t, self._multipliers(arguments, scale), value)
 
     def _multipliers(self, arguments: FloatArray, scale: float) -> sp.csr_array | None:
-        if self.newton.n_steps == 0 and not self.u.any():  # not reported
+        if self.newton.n_steps == 0 and not self.u.any():  # rarely reported: certificates compute their own
             return None
         large = np.flatnonzero(row_norms(arguments) > self.problem.lam)
         multipliers = self.projector.multipliers(large, arguments[large])
