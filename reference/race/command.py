@@ -231,7 +231,7 @@ def _race_at_one_lam(case: Case, problem: Problem, solver: str, tol: float, effo
 
 
 def _title(header: dict[str, Any]) -> str:
-    known = "" if header["settings"] is None else f", peers at the settings found in {header['settings']}"
+    known = "" if header.get("settings") is None else f", peers at the settings found in {header['settings']}"
     return (
         f"{header['kind']}: ours to a certified relative gap of {header['tol'] or TOLS[header['kind']]:g}, "
         f"{header['threads']} thread(s) for every solver, medians of {header['repeats']} turns (least-greatest){known}"
