@@ -3,7 +3,7 @@
 import argparse
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
@@ -13,14 +13,18 @@ from threadpoolctl import threadpool_limits
 
 import cvxrelu as cr
 from cvxrelu.numerics import active_set
+from cvxrelu.optimize import path
 from cvxrelu.problems.operators import packed_products
-from cvxrelu.solvers.working_set import block_descent, gated_rounds, newton_systems, row_systems
+from cvxrelu.solvers.working_set import block_descent, continuation, gated_rounds, newton_systems, row_systems, solver
 from cvxrelu.solvers.working_set import gated_newton as proximal_newton
 from cvxrelu.solvers.working_set import relu_newton as cone_newton
 from cvxrelu.solvers.working_set import relu_rounds as relu_working_set
-from reference.datasets.prepare import load
+from reference.race.cases import Kind, Problem, fresh, select
+from reference.race.path import EPS, N_LAMS
+from reference.runs import compile_kernels
 
 _TOL = 1e-6
+_PATH_TOL = 1e-4
 _SECONDS = 120.0
 _MANY = 10**9
 Variants = Mapping[str, Mapping[tuple[Any, str], Any]]
@@ -48,6 +52,38 @@ _RELU: Variants = {
     "initial sigma 1000 times larger": {(cone_newton, "_FIRST_SIGMA"): 1e3 * cone_newton._FIRST_SIGMA},
     "exact proximal-point steps": {(cone_newton, "_INEXACT"): 1e-6},
 }
+_OUTPUTS: Variants = {
+    "full method": {},
+    "outputs solved together": {(solver, "separates_outputs"): lambda problem: False},
+    "no shared Gram blocks": {(continuation, "PairProducts"): lambda operator: None},
+    "no block descent": {(block_descent, "_MOST_COLUMNS"): 0},
+    "masked products by NumPy": {(packed_products, "SMALLEST"): np.inf},
+}
+_PATH: Variants = {
+    "full method": {},
+    "no extrapolation": {(continuation.Trail, "guess"): lambda trail, lam: None},
+    "no continuation": {(path, "Continuation"): lambda: None},
+    "no block descent": {(block_descent, "_MOST_COLUMNS"): 0},
+    "masked products by NumPy": {(packed_products, "SMALLEST"): np.inf},
+}
+_CASES: Mapping[Kind, tuple[str, ...]] = {
+    "gated": (
+        "mammographic/squared/P=50/0.3lam_max",
+        "mammographic/logistic/P=50/0.3lam_max",
+        "breast_cancer/squared/P=500/lam=0.001",
+        "phoneme/squared/P=500/0.03lam_max",
+        "magic/squared/P=500/0.3lam_max",
+        "spambase/squared/P=500/lam=0.0005",
+    ),
+    "relu": (
+        "breast_cancer/squared/P=50/lam=0.001",
+        "ionosphere/squared/P=50/0.01lam_max",
+        "spambase/squared/P=50/0.01lam_max",
+    ),
+    "outputs": ("vehicle/squared/P=500/0.1lam_max", "digits/squared/P=200/0.1lam_max"),
+    "path": ("breast_cancer/squared/P=500/0.001lam_max", "ionosphere/squared/P=500/0.001lam_max"),
+}
+_VARIANTS: Mapping[Kind, Variants] = {"gated": _GATED, "relu": _RELU, "outputs": _OUTPUTS, "path": _PATH}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -57,49 +93,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> str:
-    """Time WorkingSet with one component disabled at a time, on gated and ReLU problems with real data."""
+    """Time WorkingSet with one component disabled at a time, on cases of the race, which have real data."""
     return measure(arguments.repeats, arguments.threads)
 
 
 def measure(repeats: int, threads: int) -> str:
-    """Return a table of times for the gated problems and one for the ReLU problems."""
-    gated = {
-        "breast cancer P=500": _problem(cr.ConvexGatedReLU, "breast_cancer", 500, lam=1e-3),
-        "phoneme P=500 0.03": _problem(cr.ConvexGatedReLU, "phoneme", 500, ratio=0.03),
-        "magic P=500 0.3": _problem(cr.ConvexGatedReLU, "magic", 500, ratio=0.3),
-        "spambase P=500": _problem(cr.ConvexGatedReLU, "spambase", 500, lam=5e-4),
-    }
-    relu = {
-        "breast cancer P=50": _problem(cr.ConvexReLU, "breast_cancer", 50, lam=1e-3),
-        "ionosphere P=50 0.01": _problem(cr.ConvexReLU, "ionosphere", 50, ratio=0.01),
-        "spambase n=1000 P=50 0.01": _problem(cr.ConvexReLU, "spambase", 50, ratio=0.01, rows=1000),
-    }
+    """Return a table of times for each kind of problem."""
     lines = [
-        f"seconds to a certified relative gap of {_TOL:g}, {threads} thread(s), medians of {repeats}; * not reached"
+        f"seconds to a certified relative gap of {_TOL:g}, of paths {_PATH_TOL:g}, {threads} thread(s), medians of "
+        f"{repeats}; * not reached"
     ]
+    compile_kernels()
     with threadpool_limits(threads):
-        for problems, variants in ((gated, _GATED), (relu, _RELU)):
-            lines.append(f"{'':<34}" + "".join(f"{name:>28}" for name in problems))
-            lines.extend(_rows(problems, variants, repeats))
+        for kind, variants in _VARIANTS.items():
+            problems = {name: select(kind, [name], [])[0].problem() for name in _CASES[kind]}
+            lines.append(f"{kind:<34}" + "".join(f"{name.removesuffix('lam_max'):>37}" for name in problems))
+            lines.extend(_rows(problems, variants, repeats, _path if kind == "path" else _solve))
     return "\n".join(lines)
 
 
-def _problem(
-    cls: type[cr.ConvexGatedReLU] | type[cr.ConvexReLU],
-    name: str,
-    n_gates: int,
-    *,
-    lam: float | None = None,
-    ratio: float = 1.0,
-    rows: int | None = None,
-) -> cr.ConvexGatedReLU | cr.ConvexReLU:
-    X, y = load(name, rows)
-    problem = cls(X, y, cr.sample_patterns(X, n_gates, seed=0))
-    return problem.with_lam(ratio * problem.lam_max() if lam is None else lam)
-
-
 def _rows(
-    problems: Mapping[str, cr.ConvexGatedReLU | cr.ConvexReLU], variants: Variants, repeats: int
+    problems: Mapping[str, Problem], variants: Variants, repeats: int, solve: Callable[[Problem], bool]
 ) -> Iterator[str]:
     """Yield a line for each variant; repeats are interleaved so that noise affects all variants alike."""
     runs: dict[str, list[list[tuple[float, bool]]]] = {variant: [[] for _ in problems] for variant in variants}
@@ -107,23 +121,33 @@ def _rows(
         for variant, changes in variants.items():
             with _patched(changes):
                 for cell, problem in zip(runs[variant], problems.values(), strict=True):
-                    cell.append(_run(problem))
+                    cell.append(_timed(solve, fresh(problem)))
     full = next(iter(variants))
     for variant, cells in runs.items():
         texts = []
         for cell, reference in zip(cells, runs[full], strict=True):
             seconds, unit = (float(np.median([run[0] for run in some])) for some in (cell, reference))
             mark = "" if all(run[1] for run in cell) else "*"
-            texts.append(f"{seconds:>17.2f} {seconds / unit:>7.1f} x{mark or ' '}")
+            texts.append(f"{seconds:>26.4f} {seconds / unit:>7.1f} x{mark or ' '}")
         yield f"{variant:<34}" + "".join(texts)
 
 
-def _run(problem: cr.ConvexGatedReLU | cr.ConvexReLU) -> tuple[float, bool]:
+def _timed(solve: Callable[[Problem], bool], problem: Problem) -> tuple[float, bool]:
+    """Return the seconds of a solve, and whether it reached its tolerance."""
     started = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", cr.ConvergenceWarning)
-        solution = cr.solve(problem, "WorkingSet", tol=_TOL, time_limit=_SECONDS)
-    return time.perf_counter() - started, solution.certificate.rel_gap <= _TOL
+        reached = solve(problem)
+    return time.perf_counter() - started, reached
+
+
+def _solve(problem: Problem) -> bool:
+    return cr.solve(problem, "WorkingSet", tol=_TOL, time_limit=_SECONDS).certificate.rel_gap <= _TOL
+
+
+def _path(problem: Problem) -> bool:
+    found = cr.regularization_path(problem, n_lams=N_LAMS, eps=EPS, solver="WorkingSet", tol=_PATH_TOL)
+    return float(found.gaps.max()) <= _PATH_TOL
 
 
 @contextmanager

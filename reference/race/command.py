@@ -10,16 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import cvxrelu as cr
-from cvxrelu.numerics.active_set import project_blocks
-from cvxrelu.numerics.group_lasso import descend
-from cvxrelu.problems.operators.packed_products import ADJOINT, FORWARD
 from reference.machine import machine
 from reference.race import path as race_path
 from reference.race.cases import KINDS, TOLS, Case, Kind, Problem, fresh, select
 from reference.race.peers import Effort, compete, quiet
 from reference.race.results import Ours, Result, resume, save, summary, table
 from reference.race.server import Answer
-from reference.runs import comma_separated
+from reference.runs import comma_separated, compile_kernels
 
 _TIGHTER = 1e-3
 _PACKAGES = ("cvxrelu", "numpy", "scipy", "numba", "cvxpy", "clarabel", "ecos", "scs", "qoco")
@@ -120,7 +117,7 @@ def measure(plan: Plan) -> str:
         missing = [entrant for case in cases for entrant in case.entrants if not entrant.peer.python.exists()]
         if missing:
             raise SystemExit("the peers' environment is missing: run 'make peers' first")
-        _compile()
+        compile_kernels()
         for case in cases:
             if any(result.case == case.name for result in results):
                 continue
@@ -158,13 +155,6 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:  # ECOS, without a wheel for this Python
         return None
-
-
-def _compile() -> None:
-    """Compile our kernels, as the peers compile their code before they are timed."""
-    products = (product.kernel for each in (ADJOINT, FORWARD) for product in each.values())
-    for kernel in (descend, project_blocks, *products):
-        kernel.compile()
 
 
 def _race(case: Case, plan: Plan, earlier: Result | None) -> Result:

@@ -39,7 +39,7 @@ def test_growth_is_measured_and_drawn(tmp_path, monkeypatch):
     assert (tmp_path / "deep" / "growth.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("variants", [ablation._GATED, ablation._RELU], ids=["gated", "relu"])
+@pytest.mark.parametrize("variants", ablation._VARIANTS.values(), ids=ablation._VARIANTS.keys())
 def test_the_ablation_changes_parts_that_exist(variants):
     for changes in variants.values():
         for (module, name), value in changes.items():
