@@ -16,7 +16,6 @@ from functools import cached_property
 from typing import Self
 
 import numpy as np
-from scipy.linalg import cho_factor
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.losses.base import ConjugateDerivatives
@@ -26,6 +25,7 @@ from cvxrelu.runtime.memory import fits
 from cvxrelu.solvers.working_set.data_products import DataProducts
 from cvxrelu.solvers.working_set.preconditioners import (
     CholeskyFactors,
+    ColumnFactor,
     Diagonal,
     DiagonalBlocks,
     OverlapInverse,
@@ -43,7 +43,6 @@ _DIRECT_CG = 3
 _SKINNY = 1.5
 _SMALL = 1e6
 _OVERHEAD = 4e6
-_ROUNDING = 1e-6
 _CG_LIMIT = 300
 _CG_TOLERANCE = 0.1
 _CAUTION = 1.3
@@ -95,7 +94,7 @@ class NewtonSystems:
         if len(self._gram_ids):
             kept = np.flatnonzero(np.isin(self._gram_ids, index))
             columns = _columns_of(kept, operator.n_features)
-            self._gram_ids, self._gram = self._gram_ids[kept], self._gram[np.ix_(columns, columns)]
+            self._gram_ids, self._gram = self._gram_ids[kept], self._gram.take(columns, axis=0).take(columns, axis=1)
 
     def direction(self, step: NewtonStep) -> FloatArray:
         """Return dt (n, c)."""
@@ -187,18 +186,16 @@ class NewtonSystems:
         """Factor shift I + M^(1/2) A'(nQ)A M^(1/2) of each output, without couplings; None if that fails."""
         A, M, weights = system.A, system.M, system.Q.own
         assert isinstance(M, GroupJacobian)
-        k, d = len(active), A.n_features
         if self.constant_curvature:
-            gram = self._gram_of(active)
-        factors: list[tuple[FloatArray, bool]] = []
+            kept = self._gram_of(active)
+        factors = []
         for output, (shrinkage, directions) in enumerate(zip(M.shrinkage, M.directions, strict=True)):
-            if not self.constant_curvature:
-                gram = _gram_columns(A, np.arange(k), 0, weights[:, output])
-            K = _halve(_halve(gram, shrinkage, directions).T, shrinkage, directions)
-            diagonal = np.arange(k * d)
-            K[diagonal, diagonal] += system.shift + _ROUNDING * np.trace(K) / (k * d)
+            if self.constant_curvature:
+                gram = kept.copy()
+            else:
+                gram = _gram_columns(A, np.arange(len(active)), 0, weights[:, output])
             try:
-                factors.append(cho_factor(K.T, overwrite_a=True, check_finite=False))
+                factors.append(ColumnFactor(gram, shrinkage, directions, system.shift))
             except np.linalg.LinAlgError:
                 return None
         return CholeskyFactors(factors)
@@ -244,7 +241,7 @@ class NewtonSystems:
         order = np.argsort(self._gram_ids)
         index = order[np.searchsorted(self._gram_ids, self._pattern_ids[active], sorter=order)]
         columns = _columns_of(index, d)
-        gram_of_active: FloatArray = self._gram[np.ix_(columns, columns)]
+        gram_of_active: FloatArray = self._gram.take(columns, axis=0).take(columns, axis=1)
         return gram_of_active
 
 
@@ -308,16 +305,6 @@ def _columns_of(patterns: np.ndarray, d: int) -> np.ndarray:
     """Return the columns of the patterns' blocks of d."""
     columns: np.ndarray = (patterns[:, None] * d + np.arange(d)).ravel()
     return columns
-
-
-def _halve(gram: FloatArray, shrinkage: FloatArray, directions: FloatArray) -> FloatArray:
-    """Return M^(1/2) G for a matrix G of k d rows."""
-    k, d = directions.shape
-    rows = gram.reshape(k, d, -1)
-    root = np.sqrt(shrinkage)[:, None, None]
-    along = (1 - root) * (directions[:, None, :] @ rows)
-    halved: FloatArray = (root * rows + directions[:, :, None] * along).reshape(k * d, -1)
-    return halved
 
 
 def _gram_columns(A: GatedOperator, patterns: np.ndarray, first: int, weights: FloatArray | None = None) -> FloatArray:
