@@ -25,6 +25,7 @@ from cvxrelu.problems.dual import DualPoint, DualProgram
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.normalization import Normalized, exponents, normalize, ordinary_lam
 from cvxrelu.problems.operators.gated_operator import GatedOperator
+from cvxrelu.problems.operators.shared import Patterns
 from cvxrelu.runtime.memory import require
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ _SOURCES = {
     "exponents": {"X", "y", "loss"},
     "_cancelling_size": {"X", "y"},
     "row_space": {"X"},
+    "mask": {"patterns"},
     "operator": {"X", "patterns"},
     "native_operator": {"X", "patterns"},
     "cones": {"X", "patterns"},
@@ -151,7 +153,12 @@ class ConvexProblem(DualProgram):
         """A on (X, D) in float64, used for all reported values whatever the precision of X."""
         X = self.X.astype(np.float64, copy=False)
         X.flags.writeable = False
-        return GatedOperator(X, self.patterns.D)
+        return GatedOperator(X, self.mask)
+
+    @cached_property
+    def mask(self) -> Patterns:
+        """The patterns in the forms that products take, shared with problems on other data."""
+        return Patterns(self.patterns.D)
 
     @cached_property
     def native_operator(self) -> GatedOperator:
@@ -185,10 +192,10 @@ class ConvexProblem(DualProgram):
 
     @cached_property
     def _lam_max(self) -> float:
+        if (normal := normalize(self)).problem is not self:
+            return normal.lam(normal.problem._lam_max)
         if not isinstance(self.penalty, NormPenalty):
             return np.inf if np.any(self.at_zero[1]) else 0.0
-        if (ordinary := self._ordinary) is not None:
-            return ordinary.lam(ordinary.problem._lam_max)
         return float(homogeneous(self.penalty.dual_norm, self._argument_at_zero()))
 
     def _argument_at_zero(self) -> FloatArray:
@@ -239,8 +246,10 @@ class ConvexProblem(DualProgram):
         ConvexGatedReLU or ConvexReLU
             A problem of the same class.
         """
-        for name in {"X", "y"} & changes.keys():
-            changes[name] = read_only(changes[name])
+        return self._changed(**changes | {name: read_only(changes[name]) for name in {"X", "y"} & changes.keys()})
+
+    def _changed(self, **changes: Any) -> Self:
+        """Return the problem with some parts replaced, whose arrays are not copied."""
         other = object.__new__(type(self))
         cached = dict(vars(self))  # an atomic copy, as other threads may add to it
         other.__dict__.update({name: cached[name] for name in _kept(frozenset(changes)) if name in cached} | changes)
@@ -252,11 +261,13 @@ class ConvexProblem(DualProgram):
         return self.replace(patterns=ActivationPatterns(take_patterns(self.patterns.D, index), gates))
 
     def on_data(self, X: FloatArray, y: FloatArray, lam: float, loss: Loss) -> Self:
-        """Return the same kind of problem on normalized data with the same patterns, without checks."""
+        """Return the same kind of problem on normalized data with the same patterns, without checks or copies."""
+        X.flags.writeable = y.flags.writeable = False
+        changes: dict[str, Any] = {"y": y, "lam": lam, "loss": loss, "exponents": (0, 0), "_far": False}
         if X is self.X:
             self._share()
-            return self.replace(y=y, lam=lam, loss=loss, _far=False)
-        other = self.replace(X=X, y=y, lam=lam, loss=loss, _far=False)
+            return self._changed(**changes)
+        other = self._changed(X=X, mask=self.mask, **changes)
         other._share()
         return other
 
@@ -382,9 +393,10 @@ class ConvexProblem(DualProgram):
         """
         return self._lam_max
 
-    @abstractmethod
     def zero_is_optimal(self) -> bool:
         """Return whether lam is at least `lam_max`."""
+        problem = normalize(self).problem
+        return problem.lam >= problem._lam_max
 
     def to_cvxpy(self, form: Literal["primal", "dual"] = "primal") -> cp.Problem:
         """Return the program as a `cvxpy.Problem`; see `cvxrelu.problems.cvxpy_programs.build_program`.

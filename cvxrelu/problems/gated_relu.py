@@ -82,10 +82,6 @@ class ConvexGatedReLU(ConvexProblem):
         """Return 0: a gated problem has no cones."""
         return 0.0
 
-    def zero_is_optimal(self) -> bool:
-        """Return whether lam is at least `lam_max`."""
-        return self.lam >= self.lam_max()
-
     def conjugate_argument(
         self,
         t: FloatArray,

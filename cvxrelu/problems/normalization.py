@@ -10,7 +10,7 @@ same. As a and s are powers of two, scaling is exact in both directions, unless 
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
@@ -21,8 +21,6 @@ from cvxrelu._validation import FloatArray, Weights
 from cvxrelu.losses.base import Loss
 from cvxrelu.numerics.sparse import with_data
 from cvxrelu.penalties.base import Penalty
-
-_SAFE_EXPONENT = 160  # up to which products with X and y stay normal numbers
 
 
 class Scalable(Protocol):
@@ -52,7 +50,7 @@ class Scalable(Protocol):
         """Return the problem at another lam."""
 
     def on_data(self, X: FloatArray, y: FloatArray, lam: float, loss: Loss) -> Self:
-        """Return the problem on other data with the same patterns."""
+        """Return the problem on other data with the same patterns; arrays are made read-only, not copied."""
 
     def blocks(self, weights: Weights) -> FloatArray:
         """Return weights as one array."""
@@ -84,19 +82,19 @@ class Normalized(Generic[ProblemT]):
 
     def value(self, value: float) -> float:
         """Convert an objective, bound or gap to the units of the original."""
-        return float(_ldexp(value, 2 * self.y_exponent))
+        return _scalar(value, 2 * self.y_exponent)
 
     def activation(self, value: float) -> float:
         """Convert an activation to the units of the original."""
-        return float(_ldexp(value, self.y_exponent))
+        return _scalar(value, self.y_exponent)
 
     def weight(self, value: float) -> float:
         """Convert a norm of weights to the units of the original."""
-        return float(_ldexp(value, self.y_exponent - self.x_exponent))
+        return _scalar(value, self.y_exponent - self.x_exponent)
 
     def lam(self, lam: float) -> float:
         """Convert the lam of a norm penalty to the units of the original."""
-        return float(_ldexp(lam, self.x_exponent + self.y_exponent))
+        return _scalar(lam, self.x_exponent + self.y_exponent)
 
     def argument(self, argument: FloatArray) -> FloatArray:
         """Convert an argument of the penalty's conjugate to the units of the original."""
@@ -126,11 +124,11 @@ class Normalized(Generic[ProblemT]):
 
     def step(self, step: float) -> float:
         """Convert a step size to the units of the original."""
-        return float(_ldexp(step, -2 * self.x_exponent))
+        return _scalar(step, -2 * self.x_exponent)
 
     def start_step(self, step: float) -> float:
         """Convert a step size of the original to the units of the normalized problem."""
-        return float(_ldexp(step, 2 * self.x_exponent))
+        return _scalar(step, 2 * self.x_exponent)
 
     def dual(self, t: FloatArray, multipliers: sp.csr_array | None) -> tuple[FloatArray, sp.csr_array | None]:
         """Convert a dual variable and multipliers to those of the original."""
@@ -161,15 +159,18 @@ def normalize(problem: ProblemT) -> Normalized[ProblemT]:
         return problem.normal
     if problem.regularised and problem.penalty.degree is None:
         return Normalized(problem)
-    normalized = problem.normal_data or _scaled(problem)
-    if normalized is None:
+    x_exponent, y_exponent = problem.exponents
+    if x_exponent == 0 and y_exponent == 0:
         return Normalized(problem)
     lam = problem.lam
     if problem.regularised:
-        lam = ordinary_lam(problem.lam, problem.penalty, normalized.x_exponent, normalized.y_exponent)
-        if ordinary_lam(lam, problem.penalty, -normalized.x_exponent, -normalized.y_exponent) != problem.lam:
+        lam = ordinary_lam(problem.lam, problem.penalty, x_exponent, y_exponent)
+        if ordinary_lam(lam, problem.penalty, -x_exponent, -y_exponent) != problem.lam:
             return Normalized(problem)  # beyond the range of float64
-    normal = replace(normalized, problem=normalized.problem.with_lam(lam))
+    if problem.normal_data is None:
+        normal = Normalized(_scaled(problem, lam), x_exponent, y_exponent)
+    else:
+        normal = Normalized(problem.normal_data.problem.with_lam(lam), x_exponent, y_exponent)
     # The same in every thread. The data at other lam start from the last one, to share its caches.
     object.__setattr__(problem, "normal_data", normal)
     object.__setattr__(problem, "normal", normal)
@@ -188,35 +189,30 @@ def ordinary_lam(lam: float, penalty: Penalty, x_exponent: int, y_exponent: int)
     """Return lam' for X and y divided by these powers of two; it may over- or underflow."""
     if penalty.degree is None:
         return lam
-    return float(_ldexp(lam, (penalty.degree - 2) * y_exponent - penalty.degree * x_exponent))
+    return _scalar(lam, (penalty.degree - 2) * y_exponent - penalty.degree * x_exponent)
 
 
-def _scaled(problem: ProblemT) -> Normalized[ProblemT] | None:
-    """Return the normalized problem at lam = 0; None if no scaling is needed."""
+def _scaled(problem: ProblemT, lam: float) -> ProblemT:
+    """Return the normalized problem at lam'."""
     x_exponent, y_exponent = problem.exponents
     loss = problem.loss.rescaled(math.ldexp(1.0, y_exponent)) or problem.loss
-    if x_exponent == 0 and y_exponent == 0:
-        return None
-    X = _ldexp(problem.X, -x_exponent) if x_exponent else problem.X
-    y = _ldexp(problem.y, -y_exponent) if y_exponent else problem.y
-    normalized = problem.on_data(X, y, 0.0, loss)
-    known = vars(problem).get("at_zero")
-    if known is not None and max(abs(x_exponent), abs(y_exponent)) <= _SAFE_EXPONENT:  # the same, times powers of two
-        t, products = _ldexp(known[0], -y_exponent), _ldexp(known[1], -x_exponent - y_exponent)
-        t.flags.writeable = products.flags.writeable = False
-        vars(normalized)["at_zero"] = t, products
-        if problem.penalty.degree == 1 and "_lam_max" in vars(problem):
-            largest = vars(problem)["_lam_max"]
-            vars(normalized)["_lam_max"] = ordinary_lam(largest, problem.penalty, x_exponent, y_exponent)
-    return Normalized(normalized, x_exponent, y_exponent)
+    return problem.on_data(_ldexp(problem.X, -x_exponent), _ldexp(problem.y, -y_exponent), lam, loss)
 
 
-def _ldexp(value: Any, exponent: int) -> Any:
-    """Return value * 2^exponent, the value itself for 0; what leaves the range is for the caller to see."""
+def _ldexp(array: NDArray[Any], exponent: int) -> NDArray[Any]:
+    """Return array * 2^exponent, the array itself for 0; what leaves the range is for the caller to see."""
     if exponent == 0:
-        return value
+        return array
     with np.errstate(over="ignore", under="ignore"):
-        return np.ldexp(value, exponent)
+        return np.ldexp(array, exponent)
+
+
+def _scalar(value: float, exponent: int) -> float:
+    """Return value * 2^exponent."""
+    try:
+        return math.ldexp(value, exponent)
+    except OverflowError:
+        return math.copysign(math.inf, value)
 
 
 def times_power_of_two(array: Any, exponent: int) -> Any:

@@ -21,6 +21,7 @@ from cvxrelu.problems.accuracy import cone_shortfall
 from cvxrelu.problems.base import ConvexProblem, check_block_array
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.dual_workspace import DualWorkspace
+from cvxrelu.problems.normalization import normalize
 
 _ROUNDING = 1e-9
 _PART_BYTES = 2**25
@@ -134,6 +135,8 @@ class ConvexReLU(ConvexProblem):
 
     def zero_is_optimal(self) -> bool:
         """Return whether lam is at least `lam_max`; a single direction of a cone may disprove it cheaply."""
+        if (normal := normalize(self)).problem is not self:
+            return normal.problem.zero_is_optimal()
         G = self.patterns.G
         if isinstance(self.penalty, PatternNorm) and self.penalty.scales_by_block and G is not None:
             gates = as_float64(G.T)
@@ -145,11 +148,10 @@ class ConvexReLU(ConvexProblem):
             if len(violating) and strictly_inside(unit_rows(self.operator.X), D, G[:, violating]).any():
                 return False
         if self.penalty.cone_multipliers_norm == "feature":
-            normal = self if self._ordinary is None else self._ordinary.problem
-            products = normal.at_zero[1].reshape(-1, self.d)
-            if features_are_larger(np.concatenate([-products, products]), normal.cones, normal.lam):
+            products = self.at_zero[1].reshape(-1, self.d)
+            if features_are_larger(np.concatenate([-products, products]), self.cones, self.lam):
                 return False
-        return self.lam >= self.lam_max()
+        return super().zero_is_optimal()
 
     def _argument_at_zero(self) -> FloatArray:
         """Return the argument of the penalty's conjugate at `at_zero`, which attains its dual norm.

@@ -35,7 +35,8 @@ class GatedOperator:
     X : ndarray of shape (n, d), float32 or float64
         The data; products are computed in its precision.
     D : ndarray or PackedMask of shape (n, P), bool
-        The activation patterns, preferably in Fortran order. Packed masks are unpacked by tiles.
+        The activation patterns, preferably in Fortran order. Packed masks are unpacked by tiles. Or `Patterns`, whose
+        copies of the mask are shared.
     block_bytes : int
         Memory of the temporaries: 2 c min(P, d) floats for each row of a block of at least one row. Masks of at most
         2 MiB are cached as floats; larger ones need a tile of that size in addition. The products of all pairs of
@@ -58,11 +59,11 @@ class GatedOperator:
     True
     """
 
-    def __init__(self, X: FloatArray, D: Mask, block_bytes: int = _BLOCK_BYTES) -> None:
+    def __init__(self, X: FloatArray, D: Mask | Patterns, block_bytes: int = _BLOCK_BYTES) -> None:
         self.X = X
         self.block_bytes = block_bytes
         self._data = Data(X)
-        self._patterns = Patterns(D)
+        self._patterns = D if isinstance(D, Patterns) else Patterns(D)
 
     @property
     def D(self) -> Mask:
