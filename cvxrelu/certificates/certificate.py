@@ -389,5 +389,6 @@ def _kkt_residual(problem: ConvexProblem, weights: Weights, argument: FloatArray
     distances = []
     for start in range(0, n_patterns, step):
         part = (..., slice(start, start + step), slice(None))
-        distances.append(float(np.linalg.norm(blocks[part] - problem.penalty.prox(argument[part], problem.lam))))
+        residual = blocks[part] - problem.penalty.prox(argument[part], problem.lam)
+        distances.append(math.sqrt(np.vdot(residual, residual)))
     return max(math.hypot(*distances), complementarity)

@@ -40,7 +40,7 @@ class Squared(Loss):
     def value(self, f: FloatArray, Y: FloatArray) -> float:
         """Return 1/(2n) ||f - Y||_F^2."""
         residual = f - Y
-        return float((residual * residual).sum()) / (2 * len(Y))
+        return float(np.vdot(residual, residual)) / (2 * len(Y))
 
     def gradient(self, f: FloatArray, Y: FloatArray) -> FloatArray:
         """Return (f - Y) / n."""
@@ -53,7 +53,7 @@ class Squared(Loss):
     def conjugate(self, t: FloatArray, Y: FloatArray) -> float:
         """Return n/2 ||t||_F^2 + <t, Y>, finite everywhere."""
         t = as_float64(t)
-        return float(len(Y) / 2 * (t * t).sum() + (t * Y).sum())
+        return float(len(Y) / 2 * np.vdot(t, t) + np.vdot(t, Y))
 
     def smoothness(self, n: int) -> float:
         """Return 1/n."""
@@ -73,7 +73,7 @@ class Squared(Loss):
         if largest == 0.0:
             return 0.0
         unit = as_float64(t) / largest  # avoids underflow of squares
-        best = float(-(unit * Y).sum() / (unit * unit).sum() / (len(Y) * largest))
+        best = float(-np.vdot(unit, Y) / np.vdot(unit, unit) / (len(Y) * largest))
         return min(max(best, 0.0), float(limit))
 
     def expression(self, f: cp.Expression, Y: cp.Expression | FloatArray) -> cp.Expression:

@@ -51,7 +51,7 @@ class Rotated:
 
     def result(self, raw: SolverResult) -> SolverResult:
         """Convert a result for the reduced problem to one for the original; dual variables are the same."""
-        return replace(raw, weights=self.weights(raw.weights))
+        return raw if self.space is None else replace(raw, weights=self.weights(raw.weights))
 
 
 def rotate(problem: ConvexProblem) -> Rotated:
@@ -83,10 +83,10 @@ def rotate(problem: ConvexProblem) -> Rotated:
 def _reduced(problem: ConvexProblem, space: RowSpace) -> ConvexProblem:
     """Return the problem in the row space."""
     if not isinstance(problem, ConvexReLU):
-        return problem.replace(X=space.rows, patterns=ActivationPatterns(problem.patterns.D))
+        return problem.replace(X=space.rows, patterns=ActivationPatterns(problem.patterns.D), mask=problem.mask)
     points, found = problem.cones.witnesses
     witnesses = np.ascontiguousarray(space.coordinates(points.T).T)
     patterns = ActivationPatterns(problem.patterns.D, witnesses if found.all() else None)
     witnesses.flags.writeable = False
     cones = PatternCones(space.rows, patterns, (witnesses, found))
-    return problem.replace(X=space.rows, patterns=patterns, cones=cones)
+    return problem.replace(X=space.rows, patterns=patterns, mask=problem.mask, cones=cones)

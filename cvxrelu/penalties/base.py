@@ -18,6 +18,8 @@ from cvxrelu.runtime.lazy_imports import cp
 
 __all__ = ["NormPenalty", "PatternNorm", "Penalty"]
 
+_SAFE = 1e200  # sums of squares up to which, and from whose inverse on, norms need no scaling
+
 
 class Penalty(ABC):
     """A convex function Omega >= 0 of the weights with Omega(0) = 0, multiplied by lam >= 0 in the problem.
@@ -159,6 +161,8 @@ def offers_rounded(kind: type[Penalty]) -> bool:
 
 
 def homogeneous(norm: Callable[[FloatArray], Any], Z: FloatArray) -> Any:
-    """Return norm(Z), computed on Z scaled to unit size to avoid under- and overflow of squares."""
+    """Return norm(Z), computed on Z scaled to unit size where its squares are far from 1, as they may leave the range."""
+    if 1.0 / _SAFE < np.vdot(Z, Z) < _SAFE:
+        return norm(Z)
     largest = float(np.abs(Z).max())
     return largest * norm(Z / largest) if 0.0 < largest < np.inf else norm(Z)

@@ -31,7 +31,7 @@ class _SumOfGroupNorms(NormPenalty):
     def prox(self, U: FloatArray, step: float) -> FloatArray:
         """Return (1 - step / ||u||)_+ u for each group u."""
         norms = self._norms(U)
-        shrinkage = np.ones_like(norms)
+        shrinkage = np.ones(norms.shape, norms.dtype)
         np.divide(step, norms, out=shrinkage, where=norms > step)
         return (1 - shrinkage) * U
 

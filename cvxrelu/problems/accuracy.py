@@ -45,11 +45,13 @@ def accurate_forward(operator: GatedOperator, U: FloatArray, size: float) -> Flo
     ndarray of shape (n, c)
     """
     f = operator.forward(U)
+    with np.errstate(over="ignore"):
+        largest = float(row_norms(U).sum(axis=1).max())
+    if not largest > size:
+        return f
     used = np.flatnonzero(U.any(axis=(0, 2)))
     weights = U[:, used].astype(np.float64, copy=False)
-    with np.errstate(over="ignore"):
-        largest = float(row_norms(weights).sum(axis=1).max(initial=0.0))
-    if not largest > size or weights.size * len(f) > _LARGEST or not np.isfinite(f).all():
+    if weights.size * len(f) > _LARGEST or not np.isfinite(f).all():
         return f
     X = operator.X.astype(np.longdouble)
     masks = np.asarray(take_patterns(operator.D, used))

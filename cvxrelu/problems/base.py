@@ -168,7 +168,7 @@ class ConvexProblem(DualProgram):
     @cached_property
     def at_zero(self) -> tuple[FloatArray, FloatArray]:
         """The gradient t of F at zero (n, c) and A't (c, P, d), from which solvers start; independent of lam."""
-        t = self.loss.gradient(np.zeros_like(self.Y), self.Y)
+        t = self.loss.gradient(np.zeros(self.Y.shape), self.Y)
         products = self.operator.adjoint(t)
         t.flags.writeable = products.flags.writeable = False
         return t, products
@@ -178,7 +178,7 @@ class ConvexProblem(DualProgram):
         """F(0), the objective of zero weights."""
         if (ordinary := self._ordinary) is not None:
             return ordinary.value(ordinary.problem.value_at_zero)
-        return self.loss.value(np.zeros_like(self.Y), self.Y)
+        return self.loss.value(np.zeros(self.Y.shape), self.Y)
 
     @cached_property
     def _cancelling_size(self) -> float:
@@ -378,8 +378,8 @@ class ConvexProblem(DualProgram):
     def _value_and_prediction(self, weights: Weights) -> tuple[float, FloatArray]:
         """Return the objective in the given units, and A u (n, c)."""
         blocks = self.blocks(weights)
-        if not blocks.any():
-            return self.value_at_zero, np.zeros_like(self.Y)
+        if not np.count_nonzero(blocks):
+            return self.value_at_zero, np.zeros(self.Y.shape)
         prediction = accurate_forward(self.operator, self._combined(blocks), self._cancelling_size)
         regulariser = self.lam * self.penalty.value(blocks) if self.lam > 0.0 else 0.0
         return self.loss.value(prediction, self.Y) + regulariser, prediction

@@ -150,13 +150,13 @@ class DualProgram(ABC):
         size = float(np.abs(point).max())
         if size > 0.0 and not 1.0 / _SAFE_SIZE <= size <= _SAFE_SIZE:
             point, gamma, argument = point / size, None, None
-        point = self.loss.project_domain(point, self.Y)
+        given, point = point, self.loss.project_domain(point, self.Y)
         scale, conjugate = 1.0, 0.0
         if not self.regularised:
             point, gamma = annihilated(self.operator, self.loss, self.Y, point), self._no_multipliers()
             scale = self.loss.best_scale(point, self.Y, np.inf)
         else:
-            if argument is None or not np.array_equal(point, t):
+            if argument is None or not (point is given or np.array_equal(point, given)):
                 argument, gamma = self.conjugate_argument(point, gamma, weights, workspace=workspace)
             if isinstance(self.penalty, NormPenalty):
                 size = float(homogeneous(self.penalty.dual_norm, argument))
@@ -165,9 +165,9 @@ class DualProgram(ABC):
                 conjugate = self.penalty.conjugate(argument, self.lam)
         point = scale * point
         value = -self.loss.conjugate(point, self.Y) - conjugate
-        origin = -self.loss.conjugate(np.zeros_like(point), self.Y)
+        origin = -self.loss.conjugate(np.zeros(point.shape), self.Y)
         if not value >= origin:
-            return DualPoint(np.zeros_like(point), self._no_multipliers(), origin)
+            return DualPoint(np.zeros(point.shape), self._no_multipliers(), origin)
         return DualPoint(point, None if gamma is None else with_data(gamma, gamma.data * scale), value)
 
     @property
@@ -195,8 +195,8 @@ class DualProgram(ABC):
         return float(np.linalg.norm(product_roundings(self.operator.X, t), axis=-1).max())
 
     def check_dual(self, t: Any) -> FloatArray:
-        """Validate a dual variable and return it as an array (n, c)."""
-        point = check_numeric("t", t).astype(np.float64)
+        """Validate a dual variable and return it as an array (n, c), without a copy if possible."""
+        point = check_numeric("t", t).astype(np.float64, copy=False)
         if point.shape not in {self.Y.shape, self.y.shape}:
             raise ValueError(f"t must have the shape {self.Y.shape} of the predictions; got {point.shape}")
         return point.reshape(self.Y.shape)

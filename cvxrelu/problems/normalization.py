@@ -111,7 +111,7 @@ class Normalized(Generic[ProblemT]):
         """
         blocks = self.problem.blocks(weights)
         scaled = _ldexp(blocks, self.y_exponent - self.x_exponent)
-        if not np.isfinite(scaled).all() or (blocks.any() and not scaled.any()):
+        if not np.isfinite(scaled).all() or (not scaled.any() and blocks.any()):
             raise ValueError(
                 f"the weights are about 2^{self.y_exponent - self.x_exponent}, beyond the range of float64: rescale X, "
                 f"whose entries are about 2^{self.x_exponent}, or y"

@@ -4,14 +4,13 @@ A kernel is used if its machine code is loaded or cached. It is compiled once pr
 taken about as long as its compilation.
 """
 
-import math
 import sys
 import threading
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cvxrelu._validation import BoolArray, FloatArray
+from cvxrelu._validation import BoolArray, FloatArray, is_finite
 from cvxrelu.problems.operators.packed_kernels import BLOCK, KERNELS, PASS, TABLES, WIDTH
 from cvxrelu.problems.operators.shared import Data, IndexArray, Patterns, padded, panels, triangle_parts
 from cvxrelu.runtime.compilation import Kernel, PreparedArray, Savings
@@ -84,7 +83,7 @@ def adjoint(data: Data, patterns: Patterns, outputs: FloatArray, used: BoolArray
     sizes = patterns.packed.n_patterns, n, X.shape[1], data.stride
     arrays = patterns.packed.prepared_words, *patterns.blocks(used, c), data.panels, t, product
     ADJOINT[X.dtype].kernel(*arrays, *sizes, *_scratch.sums(X.dtype))
-    return product.reshape(m, X.shape[1]) if data.finite and _is_finite(t) and _is_finite(product) else None
+    return product.reshape(m, X.shape[1]) if data.finite and is_finite(t) and is_finite(product) else None
 
 
 def forward(data: Data, patterns: Patterns, U: FloatArray, used: BoolArray | None) -> FloatArray | None:
@@ -101,7 +100,7 @@ def forward(data: Data, patterns: Patterns, U: FloatArray, used: BoolArray | Non
     sizes = patterns.packed.n_patterns, n, stride
     arrays = patterns.packed.prepared_words, *patterns.blocks(used, c), data.panels, u, _ONE[dtype], product
     FORWARD[dtype].kernel(*arrays, *sizes, *_scratch.sums(dtype), *_scratch.rows)
-    return product.reshape(n, c) if data.finite and _is_finite(u) and _is_finite(product) else None
+    return product.reshape(n, c) if data.finite and is_finite(u) and is_finite(product) else None
 
 
 def gram(
@@ -125,7 +124,7 @@ def gram(
             masks = some.take(first[pairs], axis=1) & some.take(second[pairs], axis=1)
             for columns, products in triangle_parts(data.X[rows], _GRAM_COLUMNS):
                 triangles[pairs, columns] += _masked_sums(masks, products, weights[rows])
-    return triangles if data.finite and _is_finite(weights) and _is_finite(triangles.reshape(-1)) else None
+    return triangles if data.finite and is_finite(weights) and is_finite(triangles.reshape(-1)) else None
 
 
 def _masked_sums(masks: NDArray[np.uint32], rows: FloatArray, weights: FloatArray) -> FloatArray:
@@ -139,10 +138,3 @@ def _masked_sums(masks: NDArray[np.uint32], rows: FloatArray, weights: FloatArra
 
 
 _ONE = {dtype: PreparedArray(np.ones(1, dtype=dtype)) for dtype in KERNELS}
-
-
-def _is_finite(vector: FloatArray) -> bool:
-    """Return whether all entries are finite, which a finite norm shows in less time."""
-    with np.errstate(over="ignore"):
-        squares = vector.dot(vector)
-    return math.isfinite(squares) or bool(np.isfinite(vector).all())
