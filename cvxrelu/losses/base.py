@@ -326,6 +326,8 @@ def require_range(loss: Loss, Y: FloatArray) -> None:
 
     With targets of 1e-200, for example, the objective of all weights rounds to zero, so all would be "optimal".
     """
+    if 1.0 / _ORDINARY <= np.vdot(Y, Y) <= _ORDINARY:
+        return
     largest = float(np.abs(Y).max())
     if largest == 0.0 or 1.0 / _ORDINARY <= largest <= _ORDINARY:
         return

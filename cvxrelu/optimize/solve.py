@@ -1,6 +1,6 @@
 """`solve`: a common interface to every solver, with one meaning of `tol` and certified results."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -249,12 +249,12 @@ class _Run:
         # A certificate costs about as much as lam_max: reserve that time for the final one.
         object.__setattr__(self, "reserve", _CERTIFICATES * self.progress.elapsed)
 
-    def attempt(self, planned: Planned, form: Spanned, others: Sequence[Planned] = ()) -> None:
+    def attempt(self, planned: Planned, form: Spanned, plan: Callable[[], Iterable[Planned]] = tuple) -> None:
         """Run one solver on a form of the problem, from the best weights so far.
 
-        A failure is caught if one of the other steps fits into memory.
+        A failure is caught if one of the other steps of the plan fits into memory.
         """
-        results = self._guarded(planned, form, others)
+        results = self._guarded(planned, form, plan)
         with closing(results):  # a Ctrl-C inside the garbage collector would be lost
             self.progress.add(planned.name, map(self._original, results, repeat(form)))
 
@@ -272,16 +272,15 @@ class _Run:
     def _plan(self, form: Spanned) -> bool:
         """Run the plan for one form of the problem; return whether the solve is finished."""
         left = self._time_left()
-        plan = make_plan(form.problem, np.inf if left is None else left)
-        for planned in plan:
+        plan = partial(make_plan, form.problem, np.inf if left is None else left)
+        for planned in plan():
             if planned.resumes and planned.name not in self.paused:
                 continue
             if self.paused and planned.seconds > (self._time_left() or np.inf):
                 continue
             if not fits(planned.size):  # asked now, as it takes as long as a small problem
                 continue
-            others = [other for other in plan if other is not planned]
-            self.attempt(planned, form, others)
+            self.attempt(planned, form, plan)
             if self.progress.reaches_tol() or self._ends_solve(self.progress.attempts[-1].status):
                 return True
         return False
@@ -346,13 +345,13 @@ class _Run:
                 return
 
     def _guarded(
-        self, planned: Planned, form: Spanned, others: Sequence[Planned]
+        self, planned: Planned, form: Spanned, plan: Callable[[], Iterable[Planned]]
     ) -> Generator[SolverResult, None, None]:
-        """Yield the results of one solver; zero weights if it fails and there are others."""
+        """Yield the results of one solver; zero weights if it fails and the plan has others."""
         try:
             yield from self._results(planned, form)
         except _BREAKDOWNS as error:
-            if not any(fits(other.size) for other in others):
+            if not any(fits(other.size) for other in plan() if other != planned):
                 raise
             yield _zero_result(form.problem, Status.FAILED, f"{type(error).__name__}: {error}")
 

@@ -146,7 +146,9 @@ class ConvexProblem(DualProgram):
     @cached_property
     def Y(self) -> FloatArray:
         """Targets as a float64 array (n, c)."""
-        return read_only(self.y.reshape(self.n, -1).astype(np.float64, copy=False))
+        Y = self.y.reshape(self.n, -1).astype(np.float64, copy=False)
+        Y.flags.writeable = False
+        return Y
 
     @cached_property
     def operator(self) -> GatedOperator:

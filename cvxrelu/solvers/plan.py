@@ -1,6 +1,7 @@
 """The plan of "auto": solvers in order, each started from the best point so far, until the gap is within tol."""
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cvxrelu.losses.weighted import unweighted
@@ -100,8 +101,8 @@ def interior_point_cost(problem: ConvexProblem) -> Cost:
     return Cost(seconds, size)
 
 
-def make_plan(problem: ConvexProblem, time_left: float) -> tuple[Planned, ...]:
-    """Return the solvers that "auto" tries, in order.
+def make_plan(problem: ConvexProblem, time_left: float) -> Iterator[Planned]:
+    """Yield the solvers that "auto" tries, in order, each chosen when its turn has come.
 
     The first native solver that supports the problem; CLARABEL, if predicted to fit in the remaining time (at most ten
     minutes) and in memory; the first one resumed, if it was paused as slow; then the other native solvers. If
@@ -115,20 +116,25 @@ def make_plan(problem: ConvexProblem, time_left: float) -> tuple[Planned, ...]:
     time_left : float
         Seconds left of the time limit; infinite without one.
     """
-    candidates: list[NativeSolver] = [LeastSquares(), WorkingSet(), RFISTA(), AugmentedLagrangian()]
-    native = [solver for solver in candidates if takes(solver, problem)]
-    cost = interior_point_cost(problem)
-    size = cost.size / _MEMORY_FRACTION if native else 0.0
-    if native and (cost.seconds > min(_MAX_SECONDS, time_left) or (size > _LARGE and not fits(size))):
-        return tuple(Planned(solver) for solver in native)
+    candidates: Iterator[NativeSolver] = (kind() for kind in (LeastSquares, WorkingSet, RFISTA, AugmentedLagrangian))
+    native = (solver for solver in candidates if takes(solver, problem))
+    first, cost = next(native, None), interior_point_cost(problem)
+    size = 0.0 if first is None else cost.size / _MEMORY_FRACTION
     # WorkingSet converges fast in the end; RFISTA, still slow when resumed, is no reason to spare runs of CLARABEL.
-    pauses = bool(native) and isinstance(native[0], WorkingSet)
+    pauses = isinstance(first, WorkingSet)
     second = Planned(INTERIOR_POINT, seconds=cost.seconds, size=size, pauses=pauses)
-    if not native or isinstance(native[0], AugmentedLagrangian):
-        return (second, *(Planned(solver) for solver in native))
-    min_patience = 0.0 if isinstance(native[0], RFISTA) else _MIN_PATIENCE  # RFISTA is often slower than CLARABEL
-    first = Planned(native[0], patience=max(cost.seconds, min_patience))
-    resumed = [Planned(native[0], resumes=True)]
-    if pauses:
-        resumed.append(Planned(INTERIOR_POINT, resumes=True))
-    return (first, second, *resumed, *(Planned(solver) for solver in native[1:]))
+    if first is None:
+        yield second
+    elif cost.seconds > min(_MAX_SECONDS, time_left) or (size > _LARGE and not fits(size)):
+        yield Planned(first)
+    elif isinstance(first, AugmentedLagrangian):
+        yield second
+        yield Planned(first)
+    else:
+        min_patience = 0.0 if isinstance(first, RFISTA) else _MIN_PATIENCE  # RFISTA is often slower than CLARABEL
+        yield Planned(first, patience=max(cost.seconds, min_patience))
+        yield second
+        yield Planned(first, resumes=True)
+        if pauses:
+            yield Planned(INTERIOR_POINT, resumes=True)
+    yield from map(Planned, native)
