@@ -161,7 +161,7 @@ def offers_rounded(kind: type[Penalty]) -> bool:
 
 
 def homogeneous(norm: Callable[[FloatArray], Any], Z: FloatArray) -> Any:
-    """Return norm(Z), computed on Z scaled to unit size where its squares are far from 1, as they may leave the range."""
+    """Return norm(Z), computed on Z scaled to unit size if squares might under- or overflow."""
     if 1.0 / _SAFE < np.vdot(Z, Z) < _SAFE:
         return norm(Z)
     largest = float(np.abs(Z).max())
