@@ -325,7 +325,7 @@ def _certify(
     kkt_residual = _kkt_residual(problem, feasible, argument, multipliers)
     del argument  # as large as the weights
     for dual in duals:
-        if dual.multipliers is None and np.all(np.abs(dual.t - points[0].t) <= EPS * np.abs(points[0].t)):
+        if dual.multipliers is None and _are_equal(dual.t, points[0].t):
             continue  # the solver's dual variable is the gradient, scaled in the same way
         points.append(problem.dual_point(dual.t, weights=feasible, workspace=workspace))
         if dual.multipliers is not None:
@@ -370,6 +370,12 @@ def over_all_networks(of_patterns: Certificate, dual: DualPoint, proof: NeuronBo
 def count_active(problem: ConvexProblem, weights: Weights) -> int:
     """Return the number of non-zero blocks."""
     return int(np.any(problem.blocks(weights), axis=-1).sum())
+
+
+def _are_equal(t: FloatArray, other: FloatArray) -> bool:
+    """Return whether dual variables differ by rounding at most."""
+    difference = t - other
+    return bool(np.vdot(difference, difference) <= EPS**2 * np.vdot(other, other))
 
 
 def _kkt_residual(problem: ConvexProblem, weights: Weights, argument: FloatArray, multipliers: Any) -> float:

@@ -20,6 +20,7 @@ from cvxrelu.optimize.solution import Solution
 from cvxrelu.optimize.spanned import Spanned, span
 from cvxrelu.problems.base import ConvexProblem, check_problem
 from cvxrelu.problems.cvxpy_backends import solver_names
+from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.normalization import Normalized, normalize
 from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.problems.separation import enlarged, separates
@@ -187,7 +188,8 @@ def solve_next(
         progress = Progress(problem, tol, time_limit, callback)
         try:
             if problem.zero_is_optimal():
-                progress.add("none", [_zero_result(problem, Status.OPTIMAL, "lam >= lam_max")])
+                workspace = normalize(problem).problem.workspace_at_zero()
+                progress.add("none", [_zero_result(problem, Status.OPTIMAL, "lam >= lam_max", workspace)])
             else:
                 run = _Run(progress, start, tol, max_iter, time_limit, callback, verbose, options, continuation)
                 run.plan() if chosen is None else run.attempt(Planned(chosen), run.direct)
@@ -421,8 +423,15 @@ def _resumed(resume: Callable[[], SolverResult]) -> Iterator[SolverResult]:
     yield resume()
 
 
-def _zero_result(problem: ConvexProblem, status: Status, solver_status: str) -> SolverResult:
+def _zero_result(
+    problem: ConvexProblem, status: Status, solver_status: str, workspace: DualWorkspace | None = None
+) -> SolverResult:
     """Return a result with zero weights."""
     return SolverResult(
-        weights=problem.zero_weights(), status=status, solver_status=solver_status, n_iter=0, solve_time=0.0
+        weights=problem.zero_weights(),
+        status=status,
+        solver_status=solver_status,
+        n_iter=0,
+        solve_time=0.0,
+        workspace=workspace,
     )

@@ -202,9 +202,13 @@ class ConvexProblem(DualProgram):
 
     def _argument_at_zero(self) -> FloatArray:
         """Return the argument of the penalty's conjugate at `at_zero`."""
+        return self.with_lam(0.0).conjugate_argument(self.at_zero[0], None, workspace=self.workspace_at_zero())[0]
+
+    def workspace_at_zero(self) -> DualWorkspace:
+        """Return a new workspace that holds the products of zero weights."""
         workspace = DualWorkspace()
         workspace.remember(self.operator, *self.at_zero)
-        return self.with_lam(0.0).conjugate_argument(self.at_zero[0], None, workspace=workspace)[0]
+        return workspace
 
     @cached_property
     def row_space(self) -> RowSpace | None:

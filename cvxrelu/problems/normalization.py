@@ -17,7 +17,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from cvxrelu._validation import FloatArray, Weights
+from cvxrelu._validation import FloatArray, Weights, is_finite
 from cvxrelu.losses.base import Loss
 from cvxrelu.numerics.sparse import with_data
 from cvxrelu.penalties.base import Penalty
@@ -114,7 +114,7 @@ class Normalized(Generic[ProblemT]):
         """
         blocks = self.problem.blocks(weights)
         scaled = _ldexp(blocks, self.y_exponent - self.x_exponent)
-        if not np.isfinite(scaled).all() or (not scaled.any() and blocks.any()):
+        if not is_finite(scaled) or (np.count_nonzero(blocks) and not np.count_nonzero(scaled)):
             raise ValueError(
                 f"the weights are about 2^{self.y_exponent - self.x_exponent}, beyond the range of float64: rescale X, "
                 f"whose entries are about 2^{self.x_exponent}, or y"
@@ -241,4 +241,4 @@ def _exponent(array: NDArray[Any]) -> int:
         exponent = math.frexp(largest)[1]
         unit = _ldexp(array, -exponent)
         squares = float(np.vdot(unit, unit))
-    return exponent + round(0.5 * math.log2(squares / array.size))
+    return exponent + math.ceil(0.5 * math.log2(squares / array.size) - 0.5)

@@ -116,7 +116,7 @@ def make_plan(problem: ConvexProblem, time_left: float) -> Iterator[Planned]:
     time_left : float
         Seconds left of the time limit; infinite without one.
     """
-    candidates: Iterator[NativeSolver] = (kind() for kind in (LeastSquares, WorkingSet, RFISTA, AugmentedLagrangian))
+    candidates: Iterator[NativeSolver] = (kind() for kind in (WorkingSet, LeastSquares, RFISTA, AugmentedLagrangian))
     native = (solver for solver in candidates if takes(solver, problem))
     first, cost = next(native, None), interior_point_cost(problem)
     size = 0.0 if first is None else cost.size / _MEMORY_FRACTION

@@ -99,7 +99,7 @@ class GatedOperator:
 
     def forward(self, U: FloatArray) -> FloatArray:
         """Return A u (n, c) for weights U (c, P, d); kernels skip zero blocks, NumPy patterns if most are zero."""
-        used: BoolArray = U.any(axis=2)
+        used: BoolArray = np.logical_or.reduce(U, axis=2)
         n_blocks = int(np.count_nonzero(used))
         if self._is_packed(packed_products.FORWARD, U.shape, n_blocks):
             f = packed_products.forward(self._data, self._patterns, U, None if n_blocks == used.size else used)
