@@ -55,7 +55,8 @@ def check_numeric(name: str, value: Any) -> FloatArray:
 
 def is_finite(array: NDArray[Any]) -> bool:
     """Return whether all entries of an array of floats are finite, which a finite sum of squares shows in less time."""
-    return math.isfinite(np.vdot(array, array)) or bool(np.isfinite(array).all())
+    flat = array.ravel("K")  # no copy, whatever the order
+    return math.isfinite(np.vdot(flat, flat)) or bool(np.isfinite(flat).all())
 
 
 def check_matrix(name: str, value: Any, shape: str = "(n, d)") -> FloatArray:
