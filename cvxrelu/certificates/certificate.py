@@ -255,6 +255,7 @@ def certify(
         check_arithmetic()
     else:
         problem.require_range()
+    problem.require_memory()
     weights = as_weights(solution_or_weights)
     offered = [each for each in (dual, getattr(solution_or_weights, "dual", None)) if each is not None]
     return _certify_normalized(problem, weights, offered, rounded, DualWorkspace())
@@ -289,7 +290,7 @@ def _certify_normalized(
         lower, upper = normal.value(made.lower), normal.value(made.upper)
         if rounded:  # the conversion to original units may round
             lower, upper = value_below(normal, made.lower), -value_below(normal, -made.upper)
-    if not np.isfinite(upper):
+    if not math.isfinite(upper):
         raise ValueError("the objective of the weights overflows float64")
     return replace(
         made,
@@ -309,7 +310,6 @@ def _certify(
     rounded: bool,
     workspace: DualWorkspace,
 ) -> Certificate:
-    problem.require_memory()
     violation = problem.violation(weights)
     feasible = problem.repair(weights)
     del weights  # of one more array of their size, where nothing else refers to them
