@@ -28,6 +28,7 @@ _FOLDER = "NUMBA_CACHE_DIR"  # as for numba's own cache
 _THREADS = "NUMBA_NUM_THREADS"  # set by joblib in its workers; kernels run in one thread
 _HASH = hashlib.sha256().digest_size
 _warned = False
+_version = functools.cache(version)  # reading the metadata takes about a millisecond
 
 
 def load(kernel: "Kernel", signature: str) -> int:
@@ -79,7 +80,7 @@ def _key(kernel: "Kernel", signature: str) -> str:
     sources = {each.function.__code__.co_filename for each in kernel.callees}
     sources |= {str(pathlib.Path(__file__).with_name(name)) for name in _SOURCES}
     parts = [hashlib.sha256(pathlib.Path(each).read_bytes()).hexdigest() for each in sorted(sources)]
-    parts += [signature, version("numba"), version("llvmlite"), sys.version]
+    parts += [signature, _version("numba"), _version("llvmlite"), sys.version]
     parts += [llvm.get_process_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()]
     settings = {name: value for name, value in os.environ.items() if name.startswith("NUMBA_")}
     for name in (_FOLDER, _THREADS):
