@@ -93,8 +93,8 @@ def test_a_case_builds_its_problem():
     again = fresh(softmax)
     assert again.lam == softmax.lam
     assert again.loss.name == "softmax"
-    assert "at_zero" in vars(softmax)
-    assert "at_zero" not in vars(again)
+    assert "_lam_max" in vars(softmax)
+    assert "_lam_max" not in vars(again)
 
 
 def test_targets():
