@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from cvxrelu._validation import FloatArray
 from cvxrelu.cones.projection import ConeProjector
 from cvxrelu.losses.base import DualTerm, dual_term
+from cvxrelu.losses.squared import Squared
 from cvxrelu.numerics.active_set import IndexArray
 from cvxrelu.numerics.rounding import EPS, TINY
 from cvxrelu.numerics.rows import row_norms
@@ -18,6 +19,7 @@ from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.solvers.interface import Budget, Iterate, Limits
 from cvxrelu.solvers.working_set.relu_newton import ConeNewton
+from cvxrelu.solvers.working_set.relu_rays import RayProgram
 from cvxrelu.solvers.working_set.working_blocks import WorkingBlocks
 
 _LEAST_SIZE = 20
@@ -32,6 +34,10 @@ _PRICING_PIVOTS = 24
 _NUDGE = 1.01
 _FAR = 1e-6  # largest nudge, relative to the norm of the block
 _IDLE_ROUNDS, _PROGRESS = 8, 0.9
+_LEAST_COLUMNS = 10  # with fewer, cones have few faces
+_IDLE_PROGRAMS, _MOST_RAYS = 4, 3_000
+_PROGRAM_FRACTION = 0.03  # of the gap, the tolerance of a program on rays
+_MIX = 0.3  # weight of the best dual point in the next t
 
 
 def relu_candidates(
@@ -57,7 +63,14 @@ def relu_candidates(
         gap = search.upper - search.dual.value
         idle = 0 if gap < _PROGRESS * best else idle + 1
         best = min(best, gap)
-        search.solve_working_set(Budget.of(limits))
+        if search.rays is not None and (idle >= _IDLE_PROGRAMS or len(search.rays) > _MOST_RAYS):
+            search.rays, idle = None, 0
+        search.advance(Budget.of(limits))
+
+
+def _takes_rays(problem: ConvexReLU, entries: int) -> bool:
+    """Return whether cones have so many faces that rays take less time than Newton steps."""
+    return type(problem.loss) is Squared and entries > _LARGE and problem.operator.X.shape[1] >= _LEAST_COLUMNS
 
 
 class _Search:
@@ -82,6 +95,7 @@ class _Search:
         self.upper = np.inf
         self.dual = DualPoint(self.t, None, -np.inf)
         self.gap_tol = np.inf
+        self.n_programs = 0
         self.projector = workspace.projector(problem.cones, n_blocks)
         if problem.cones.space is not None:  # not solved in its row space
             self.projector = ConeProjector(self.X, self.D, n_blocks)
@@ -89,11 +103,14 @@ class _Search:
         self.dual_constraint_values = np.zeros(n_blocks)
         self.directions, self.found = problem.cones.witnesses
         self.row_norms = row_norms(self.X)
+        self.rays: RayProgram | None = None
+        if _takes_rays(problem, n_blocks * self.X.size):
+            self.rays = RayProgram(problem, self.X, self.u)
 
     def price(self) -> Iterate:
         """Bound all dual constraint values at t, and return the current point.
 
-        A few pivots suffice, as the bounds of blocks above lam tighten from round to round.
+        A few pivots suffice, as the bounds of blocks above lam tighten from round to round; but rays are projections.
         """
         problem = self.problem
         products = self.workspace.adjoint(problem.operator, self.t).reshape(-1, problem.d)
@@ -101,7 +118,10 @@ class _Search:
         relative = min(1.0, self.gap_tol / max(self.upper, TINY)) if np.isfinite(self.upper) else 1.0
         threshold = problem.lam * (1.0 + _PRICING_FRACTION * relative)
         undecided = np.flatnonzero(self.projector.bounds(self.ids, arguments) > threshold)
-        self.projector.project(undecided, arguments[undecided], threshold, max_pivots=_PRICING_PIVOTS)
+        if self.rays is None:
+            self.projector.project(undecided, arguments[undecided], threshold, max_pivots=_PRICING_PIVOTS)
+        else:
+            self._add_rays(self.rays, undecided, arguments[undecided], threshold)
         self.dual_constraint_values = self.projector.bounds(self.ids, arguments)
         self._keep_better_dual(arguments)
 
@@ -110,14 +130,34 @@ class _Search:
         self.upper = problem.objective(weights)
         return Iterate(
             weights=weights,
-            n_iter=self.newton.n_steps,
+            n_iter=self.newton.n_steps + self.n_programs,
             step=self.newton.sigma,
             objective=self.upper,
             dual=self.dual,
             violation=violation,
         )
 
-    def solve_working_set(self, budget: Budget) -> None:
+    def _add_rays(self, rays: RayProgram, blocks: IndexArray, arguments: FloatArray, threshold: float) -> None:
+        def expired() -> bool:
+            return self.limits.now() >= self.limits.deadline
+
+        points = self.projector.project(blocks, arguments, threshold, expired=expired)
+        if not expired():  # else some points are not projected
+            longer = row_norms(points) > threshold
+            rays.add(blocks[longer], points[longer])
+
+    def advance(self, budget: Budget) -> None:
+        """Update u and t, on the rays or on a working set."""
+        if self.rays is None:
+            self._solve_working_set(budget)
+            return
+        gap = self.upper - self.dual.value
+        self.gap_tol = max(_PROGRAM_FRACTION * gap, _FINAL_FRACTION * self.limits.tol * self.upper)
+        self.u, t = self.rays.minimise(self.gap_tol)
+        self.n_programs += 1
+        self.t = _MIX * self.dual.t + (1.0 - _MIX) * t
+
+    def _solve_working_set(self, budget: Budget) -> None:
         """Update u and t by Newton steps on the non-zero blocks and those with the largest dual constraint values."""
         gap = self.upper - self.dual.value
         relative = gap / max(self.upper, TINY)

@@ -45,6 +45,21 @@ class WorkingBlocks:
             f[:, k] = self._masked_sum(blocks, self._signs[blocks, None] * u[chosen])
         return f
 
+    def gram(self, blocks: IndexArray, vectors: FloatArray, first: int) -> FloatArray:
+        """Return the inner products (m, m - first) of A_b v with those from ``first`` on, for vectors v (m, d).
+
+        ``blocks`` (m,) are the indices of their blocks. Products of different outputs are zero.
+        """
+        gram = np.zeros((len(vectors), len(vectors) - first))
+        signed = self._signs[blocks, None] * vectors
+        for rows in self._chunks():
+            products = signed @ self._columns[:, rows]
+            products *= self._masks[blocks, rows]
+            gram += products @ products[first:].T
+        outputs = self._outputs[blocks]
+        gram[outputs[:, None] != outputs[first:]] = 0.0
+        return gram
+
     def solve(
         self,
         active: IndexArray,

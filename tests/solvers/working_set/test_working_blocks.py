@@ -28,6 +28,11 @@ def test_products_and_systems_agree_with_dense_matrices(monkeypatch, chunk, n, n
     u = rng.standard_normal((len(active), d))
     np.testing.assert_allclose(blocks.forward(active, u), np.einsum("bncd,bd->nc", A[active], u), atol=1e-12)
 
+    owners = np.sort(rng.integers(0, len(ids), 7))
+    v = rng.standard_normal((7, d))
+    columns = np.einsum("bncd,bd->bnc", A[owners], v).reshape(7, -1)
+    np.testing.assert_allclose(blocks.gram(owners, v, 3), columns @ columns[3:].T, atol=1e-11)
+
     counts = np.full(len(active), n_roots)
     roots = rng.standard_normal((counts.sum(), d))
     response, g = rng.uniform(0.1, 2.0, (n, c)), rng.standard_normal((n, c))
