@@ -1,5 +1,6 @@
 """Products of the data with themselves, computed once for all outputs, and all lams of a path."""
 
+from collections.abc import Hashable
 from functools import cached_property
 
 import numpy as np
@@ -10,10 +11,13 @@ from cvxrelu.numerics.rounding import TINY
 from cvxrelu.problems.operators.gated_operator import GatedOperator
 
 _MOST_BYTES = 2**27
+_MOST_FACTORS = 2**28  # bytes
 
 
 class DataProducts:
     """XX' and the spectrum of X'X, computed when first needed: 4 n^2 bytes for XX' in float32, 8 n^2 in float64.
+
+    Factors of matrices that contain XX' are kept too, up to a total of 256 MB.
 
     Parameters
     ----------
@@ -24,12 +28,15 @@ class DataProducts:
     ----------
     given : ndarray of shape (n, d)
         The array that was given.
+    factors : dict
+        Kept factors, from the oldest to the newest.
     """
 
     def __init__(self, X: FloatArray) -> None:
         self.given = X
         self.X = X.astype(np.float64, copy=False)
         self._kernels: dict[type[np.floating], FloatArray] = {}
+        self.factors: dict[Hashable, FloatArray] = {}
 
     @cached_property
     def scale(self) -> float:
@@ -42,6 +49,13 @@ class DataProducts:
             X = (self.X / self.scale).astype(dtype)
             self._kernels[dtype] = X @ X.T
         return self._kernels[dtype]
+
+    def keep(self, key: Hashable, factor: FloatArray) -> None:
+        """Keep a factor in place of the last one with its key; the oldest ones are dropped if there is no room."""
+        self.factors.pop(key, None)
+        self.factors[key] = factor
+        while sum(each.nbytes for each in self.factors.values()) > _MOST_FACTORS:
+            self.factors.pop(next(iter(self.factors)))
 
     @cached_property
     def spectrum(self) -> tuple[FloatArray, FloatArray]:

@@ -81,7 +81,7 @@ class NewtonSystems:
         self.constant_curvature = constant_curvature
         self._products = products
         self._expected_iterations = _EXPECTED_CG
-        self._rows: RowSystems | None = None
+        self._rows = RowSystems(products)
         self._gram = np.zeros((0, 0), dtype=np.float32)
         self._gram_ids = np.zeros(0, dtype=np.intp)
         self._blocks: dict[int, FloatArray] = {}
@@ -128,8 +128,7 @@ class NewtonSystems:
             )
         rows = np.inf
         if isinstance(step.jacobian, GroupJacobian) and step.rows.coupling is None and self._rows_fit:
-            used = np.count_nonzero(step.jacobian.shrinkage)
-            rows = 0.5 * (2.0 * n * n * used + c * (n**3 / 3.0 + 20.0 * n * n))
+            rows = self._rows.cost(d, np.count_nonzero(step.jacobian.shrinkage, axis=1))
         return rows, columns, iterative
 
     @cached_property
@@ -140,8 +139,6 @@ class NewtonSystems:
 
     def _rows_of(self, step: NewtonStep) -> FloatArray | None:
         assert isinstance(step.jacobian, GroupJacobian)
-        if self._rows is None:
-            self._rows = RowSystems(self._products)
         active = self.operator.take(step.active)
         return self._rows.solve(active, step.jacobian, step.rows.diagonal, step.sigma, step.gradient)
 
