@@ -199,7 +199,7 @@ def _conjugate_gradients(
     limit: int,
 ) -> tuple[FloatArray, int, bool]:
     """Return y with product(y) = right, the iterations, and whether the residual / root has come down to ``tol``."""
-    y, r = np.zeros_like(right), right
+    y, r, count = np.zeros_like(right), right, 0
     z = _solved(factor, r)
     p, rz = z, float(np.vdot(r, z))
     for count in range(1, limit + 1):
