@@ -22,10 +22,10 @@ _REFINEMENTS = 6
 _MOST_PRECISE = 4000
 _HARMLESS = 0.01 / float(np.finfo(np.float32).eps)
 # Work of an iteration: for each entry of the matrix, for each of the masked data, and beside.
-_ENTRY, _MASKED, _OVERHEAD = 4.0, 3.0, 5e6
+_ENTRY, _MASKED, _OVERHEAD = 4.0, 3.0, 2e7
 _EXPECTED, _CAUTION = 8.0, 1.3
 _WORTH = 0.6  # of a factor, in iterations with another one
-_AMORTISED = 0.3  # part of the first factor that the step which computes it is charged
+_AMORTISED = 0.3  # least part of the first factor that its step is charged, as later ones use it
 
 
 def bytes_needed(n: int) -> float:
@@ -61,10 +61,12 @@ class RowSystems:
     def _costs(self, k: int, d: int, m: float) -> tuple[float, float, float]:
         """Predict the work for output k by a new factor, and by the kept one with the matrix and with masked data."""
         n = len(self._products.X)
-        matrix, factor = n * n * (m + 5.0), n**3 / 6.0
-        if self._kept(k) is None:
-            return matrix + _AMORTISED * factor, np.inf, np.inf
-        with_matrix, with_data = (self._expected[k] * iteration for iteration in self._iteration(m * d))
+        matrix, factor = n * n * (m + 10.0), n**3 / 6.0
+        kept = self._kept(k) is not None
+        n_iter = self._expected[k] if kept else _EXPECTED
+        with_matrix, with_data = (n_iter * iteration for iteration in self._iteration(m * d))
+        if not kept:
+            return matrix + min(factor, max(_AMORTISED * factor, with_matrix)), np.inf, np.inf
         return matrix + factor, matrix + with_matrix, with_data
 
     def _iteration(self, columns: float) -> tuple[float, float]:
