@@ -51,6 +51,7 @@ class RowSystems:
 
     def __init__(self, products: DataProducts) -> None:
         self._products = products
+        self._key = object()  # of the kept factors; with this solver itself, they would hold each other in memory
         self._precise_from = np.inf
         self._expected: dict[int, float] = {}  # iterations with the kept factor of an output
 
@@ -146,15 +147,16 @@ class RowSystems:
 
     def _kept(self, k: int) -> FloatArray | None:
         """Return the last factor of output k, if it has been kept."""
-        return self._products.factors.get((self, k))
+        return self._products.factors.get((self._key, k))
 
     def _factor(self, k: int, H: FloatArray) -> FloatArray | None:
         """Return the Cholesky factor of a lower triangle, which it overwrites, and keep it; None if it fails."""
         potrf = lapack.dpotrf if H.dtype == np.float64 else lapack.spotrf
+        factor: FloatArray
         factor, failed = potrf(H, lower=1, overwrite_a=1, clean=0)
         if failed:
             return None
-        self._products.keep((self, k), factor)
+        self._products.keep((self._key, k), factor)
         self._expected[k] = _EXPECTED
         return factor
 
@@ -222,14 +224,15 @@ def _solved(factor: FloatArray, v: FloatArray) -> FloatArray:
     """Return (L L')^-1 v for a Cholesky factor L."""
     trsv = blas.dtrsv if factor.dtype == np.float64 else blas.strsv
     x, size = _rounded(v, factor)
-    x = trsv(factor, trsv(factor, x, lower=1), lower=1, trans=1)
-    return size * x[:, None].astype(np.float64)
+    solution: FloatArray = size * trsv(factor, trsv(factor, x, lower=1), lower=1, trans=1)[:, None].astype(np.float64)
+    return solution
 
 
 def _multiplied(H: FloatArray, v: FloatArray) -> FloatArray:
     """Return H v for the lower triangle of H, in float32."""
     x, size = _rounded(v, H)
-    return size * blas.ssymv(1.0, H, x, lower=1)[:, None].astype(np.float64)
+    image: FloatArray = size * blas.ssymv(1.0, H, x, lower=1)[:, None].astype(np.float64)
+    return image
 
 
 def _rounded(v: FloatArray, matrix: FloatArray) -> tuple[FloatArray, float]:
