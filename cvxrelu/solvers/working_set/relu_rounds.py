@@ -34,7 +34,8 @@ _PRICING_PIVOTS = 24
 _NUDGE = 1.01
 _FAR = 1e-6  # largest nudge, relative to the norm of the block
 _IDLE_ROUNDS, _PROGRESS = 8, 0.9
-_LEAST_COLUMNS = 10  # with fewer, cones have few faces
+_LEAST_COLUMNS, _LEAST_ROWS = 10, 50  # rows for each column; with fewer of either, cones have few faces
+_LEAST_WORK = 1e8  # entries of all A_b, times columns, below which Newton steps take as little time
 _IDLE_PROGRAMS, _MOST_RAYS = 4, 3_000
 _PROGRAM_FRACTION = 0.03  # of the gap, the tolerance of a program on rays
 _MIX = 0.3  # weight of the best dual point in the next t
@@ -70,7 +71,9 @@ def relu_candidates(
 
 def _takes_rays(problem: ConvexReLU, entries: int) -> bool:
     """Return whether cones have so many faces that rays take less time than Newton steps."""
-    return type(problem.loss) is Squared and entries > _LARGE and problem.operator.X.shape[1] >= _LEAST_COLUMNS
+    n, d = problem.operator.X.shape
+    narrow = d >= _LEAST_COLUMNS and n >= _LEAST_ROWS * d
+    return type(problem.loss) is Squared and narrow and float(entries) * d > _LEAST_WORK
 
 
 class _Search:

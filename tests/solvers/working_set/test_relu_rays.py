@@ -106,6 +106,18 @@ def test_blocks_of_a_program_are_in_their_cones():
     assert problem.cones.violations(u.reshape(2, 20, 20)).max() <= 1e-9 * np.abs(u).max()
 
 
-def test_small_problems_and_other_losses_take_newton_steps():
-    for loss, size in (("huber", 1e9), ("squared", 1e6)):
-        assert not relu_rounds._takes_rays(make_problem("relu", loss), size)
+@pytest.mark.parametrize(
+    ("n", "d", "loss", "entries", "expected"),
+    [
+        (2500, 50, "squared", 3e6, True),
+        (2500, 50, "squared", 1e6, False),
+        (2500, 50, "huber", 3e6, False),
+        (1000, 50, "squared", 1e9, False),
+        (2500, 6, "squared", 1e9, False),
+    ],
+)
+def test_rays_are_taken_for_large_problems_with_many_rows_and_columns(n, d, loss, entries, expected):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n, d))
+    problem = cr.ConvexReLU(X, X[:, 0], cr.sample_patterns(X, 1, seed=0), lam=1.0, loss=loss)
+    assert relu_rounds._takes_rays(problem, entries) is expected
