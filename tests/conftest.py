@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import Phase, settings
 
+from cvxrelu.numerics.gated_rounds import gated_rounds
 from cvxrelu.numerics.group_lasso import descend
 from cvxrelu.runtime import interrupts
 
@@ -25,6 +26,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "desk")
 def compiled_descent():
     """Compile block descent first, as solves differ, within tol, before and after."""
     descend.compile()
+    gated_rounds.compile()
 
 
 @pytest.fixture(autouse=True)

@@ -47,29 +47,39 @@ def descend(  # type: ignore[no-untyped-def]
     state : ndarray of shape (3,)
         Overwritten by the objective, the gap and the number of cycles.
     """
+    descend_on_gram(
+        gram, linear, lipschitz, square, threshold, target, n_cycles, u, product, history, small, state
+    )  # fmt: skip
+
+
+@kernel()
+def descend_on_gram(  # type: ignore[no-untyped-def]
+    gram, linear, lipschitz, square, threshold, target, n_cycles, u, product, history, small, state
+):
+    """Do the work of `descend`, for other kernels; G and the history may have further columns."""
     m = len(linear)
     d = m // len(lipschitz)
-    _multiply(gram, u, product, d)
+    multiply(gram, u, product, d)
     objective, gap = _bounds(linear, product, u, square, threshold, d)
     n_done = 0
     while gap > target and n_done < n_cycles:
         n_done += 1
-        _copy(u, history[0, 0])
-        _copy(product, history[1, 0])
+        copy(u, history[0, 0])
+        copy(product, history[1, 0])
         for sweep in range(SWEEPS):
             _sweep(gram, linear, lipschitz, threshold, u, product, small)
             objective, gap = _checked_bounds(gram, linear, product, u, square, threshold, target, d)
             if gap <= target:
                 break
-            _copy(u, history[0, sweep + 1])
-            _copy(product, history[1, sweep + 1])
+            copy(u, history[0, sweep + 1])
+            copy(product, history[1, sweep + 1])
         if gap <= target:
             break
-        if _extrapolate(history, small):
-            further, _ = _bounds(linear, history[1, 0], history[0, 0], square, threshold, d)
+        if _extrapolate(history, small, m):
+            further, _ = _bounds(linear, history[1, 0, :m], history[0, 0, :m], square, threshold, d)
             if further < objective:
-                _copy(history[0, 0], u)
-                _copy(history[1, 0], product)
+                copy(history[0, 0, :m], u)
+                copy(history[1, 0, :m], product)
                 objective, gap = _checked_bounds(gram, linear, product, u, square, threshold, target, d)
     state[0], state[1], state[2] = objective, gap, n_done
 
@@ -104,7 +114,7 @@ def _sweep(gram, linear, lipschitz, threshold, u, product, small):  # type: igno
 
 
 @kernel()
-def _multiply(gram, u, product, d):  # type: ignore[no-untyped-def]
+def multiply(gram, u, product, d):  # type: ignore[no-untyped-def]
     """Compute G u."""
     for j in range(len(u)):
         product[j] = 0.0
@@ -139,7 +149,7 @@ def _checked_bounds(gram, linear, product, u, square, threshold, target, d):  # 
     """Return the objective and the gap; if it reaches the target, from G u computed afresh, as updates add errors."""
     objective, gap = _bounds(linear, product, u, square, threshold, d)
     if gap <= target:
-        _multiply(gram, u, product, d)
+        multiply(gram, u, product, d)
         objective, gap = _bounds(linear, product, u, square, threshold, d)
     return objective, gap
 
@@ -168,20 +178,19 @@ def _bounds(linear, product, u, square, threshold, d):  # type: ignore[no-untype
 
 
 @kernel()
-def _extrapolate(history, small):  # type: ignore[no-untyped-def]
+def _extrapolate(history, small, m):  # type: ignore[no-untyped-def]
     """Write the extrapolated u and G u over the first ones; return whether there is an extrapolation.
 
     The iterates of five sweeps are combined with weights of sum 1 that minimise the norm of the combined last steps.
     """
     total = 0.0
-    m = history.shape[2]
     for part in range(2):
         for a in range(SWEEPS, 0, -1):
             for j in range(m):
                 history[part, a, j] -= history[part, a - 1, j]
     for a in range(SWEEPS):
         for b in range(a + 1):
-            small[a, b] = inner(history[0, a + 1], history[0, b + 1])
+            small[a, b] = inner(history[0, a + 1, :m], history[0, b + 1, :m])
             small[b, a] = small[a, b]
         total += small[a, a]
         small[a, SWEEPS] = 1.0
@@ -212,6 +221,7 @@ def _extrapolate(history, small):  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _copy(source, target):  # type: ignore[no-untyped-def]
+def copy(source, target):  # type: ignore[no-untyped-def]
+    """Copy a vector to the start of another."""
     for j in range(len(source)):
         target[j] = source[j]

@@ -126,10 +126,13 @@ class Savings:
     ----------
     kernel : Kernel
         The kernel.
+    compilation : float
+        Seconds that compiling it takes.
     """
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, compilation: float = COMPILATION) -> None:
         self._kernel = kernel
+        self._compilation = compilation
         self._seconds = 0.0
         self._failed = False
 
@@ -146,7 +149,7 @@ class Savings:
         RuntimeWarning
             Once, if it fails to compile; callers go on without it.
         """
-        if self._seconds < COMPILATION or self._failed or not _may_compile.get() or _numba_disabled():
+        if self._seconds < self._compilation or self._failed or not _may_compile.get() or _numba_disabled():
             return
         try:
             self._kernel.compile()

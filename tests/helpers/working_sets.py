@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 
 import cvxrelu as cr
+from cvxrelu.numerics.gated_rounds import gated_rounds
 from cvxrelu.numerics.group_lasso import descend
 from cvxrelu.penalties.base import PatternNorm
 from cvxrelu.penalties.registry import PENALTIES
@@ -22,6 +23,7 @@ def outputs(loss):
 def solve(problem, **options):
     """Solve without warnings, in at most `STEPS` iterations, by the same methods whether or not kernels are cached."""
     descend.compile()
+    gated_rounds.compile()
     solver = options.pop("solver", cr.WorkingSet(max_iter=STEPS))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", cr.ConvergenceWarning)

@@ -144,6 +144,10 @@ class GatedOperator:
             triangles = self._numpy.gram(first, second, weights)
         return symmetric(triangles, d)
 
+    def as_floats(self) -> tuple[FloatArray, FloatArray]:
+        """Return X' (d, n) and the mask (P, n) as floats in the precision of X, for small data."""
+        return self._data.columns, self._numpy.mask_as_floats()
+
     def _is_packed(
         self, products: dict[np.dtype[np.floating], PackedProduct], shape: tuple[int, ...], n_blocks: float
     ) -> bool:

@@ -131,15 +131,20 @@ class NumpyProducts:
 
     def _tile(self, rows: slice, patterns: slice = slice(None)) -> FloatArray:
         """Return a part of the mask as floats (patterns, rows)."""
-        dtype = self._data.X.dtype
         if not self._caches_mask:
-            return self._patterns.D[rows, patterns].T.astype(dtype, order="C")
+            return self._patterns.D[rows, patterns].T.astype(self._data.X.dtype, order="C")
+        return self.mask_as_floats()[patterns, rows]
+
+    def mask_as_floats(self) -> FloatArray:
+        """Return the mask (P, n) in the precision of X; it is cached if it is small."""
+        dtype = self._data.X.dtype
         mask = self._patterns.floats.get(dtype)
         if mask is None:
             mask = self._patterns.D[:, :].T.astype(dtype, order="C")
             mask.flags.writeable = False
-            self._patterns.floats[dtype] = mask
-        return mask[patterns, rows]
+            if self._caches_mask:
+                self._patterns.floats[dtype] = mask
+        return mask
 
     def _row_blocks(self, floats: int, patterns: int) -> Iterator[slice]:
         """Yield blocks of rows, for two temporaries of ``floats`` numbers a row and a tile of ``patterns`` patterns."""

@@ -18,33 +18,25 @@ from numpy.typing import NDArray
 
 from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.losses.base import dual_term
-from cvxrelu.losses.logistic import Logistic
 from cvxrelu.losses.squared import Squared
-from cvxrelu.losses.weighted import unweighted
-from cvxrelu.numerics.group_lasso import SWEEPS, descend, scratch
+from cvxrelu.numerics.group_lasso import descend, scratch
 from cvxrelu.numerics.rounding import TINY
 from cvxrelu.penalties.group_norms import GroupL1
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.runtime.compilation import Savings
 from cvxrelu.solvers.interface import Budget
 from cvxrelu.solvers.working_set.data_products import PairProducts
+from cvxrelu.solvers.working_set.descent_costs import MODELS, DescentCosts
 
 _MOST_COLUMNS = 4000
 _CHECK = 10  # cycles between two estimates of the rate
 _INNER_FRACTION, _INNER_FINAL, _INNER_CYCLES = 0.03, 0.3, 20  # of a model: of the gap, and of the gap to reach
-_MODELS = 5  # between two estimates of the rate
 _FLATTEST = 1e-3  # curvature of rows in a model, relative to the largest one
 _NEAR = 0.9  # of lam: dual constraint values of zero blocks that are kept when a Gram matrix is computed anew
 _SHORTENINGS = 30
 _FRACTION, _LEAST = 0.03, 0.1  # of the gap, before the next pricing
-_ACTIVE, _ACTIVE_POWER = 4.0, 0.7  # active patterns of very many by lam_max / lam, on the data sets of the race
 _SPARE = 1.5  # patterns of the working set for each active one
-# Cost model, in operations of a large matrix product: factors by which others take longer; fixed costs of an entry of
-# the Gram matrix, of a model, of a Newton step, of its n d and its n k d in the columns, and of a round of pricing;
-# typical numbers of cycles and of Newton steps by lam_max / lam, of models and of their Gram matrices.
-_SWEEP, _GRAM, _PRODUCT, _ROWS = 6.0, 1.5, 3.0, 1.5
-_ENTRY, _MODEL, _NEWTON_STEP, _PRODUCTS, _ITERATIONS, _ROUND = 400.0, 3e7, 6e7, 5e3, 400.0, 3e7
-_CYCLES, _CYCLE_POWER, _NEWTON_STEPS, _STEP_POWER, _N_MODELS, _GRAMS = 4.0, 0.75, 8.0, 0.2, 10, 2
+_ENTRY, _MODEL, _ROUND = 400.0, 3e7, 3e7  # fixed costs of an entry of the Gram matrix, of a model and of a round
 _MOST_PERIODS = 10
 
 SAVINGS = Savings(descend)  # of Newton steps in its place
@@ -85,13 +77,7 @@ class BlockDescent:
         self.u: FloatArray = np.zeros(0)
         self._lipschitz = np.zeros(0)
         self._gram = np.zeros((0, 0))
-        ratio = float(problem.lam_max() / problem.lam)
-        P = len(problem.patterns)
-        self._expected = -P * math.expm1(-_ACTIVE * math.pow(ratio, _ACTIVE_POWER) / P)
-        self._cycles = _CYCLES * math.pow(ratio, _CYCLE_POWER)
-        self._newton_steps = _NEWTON_STEPS * math.pow(ratio, _STEP_POWER)
-        smooth = type(unweighted(problem.loss)) is Logistic  # where curvature jumps, models hold only near their point
-        self._n_models = _N_MODELS if smooth else max(_N_MODELS, _MODELS * math.pow(ratio, _CYCLE_POWER))
+        self._costs = DescentCosts(problem, entry=_ENTRY, model=_MODEL)
         self.n_active = self.n_cycles = 0
 
     @staticmethod
@@ -118,46 +104,18 @@ class BlockDescent:
         more; the part of the Gram matrix that is left to compute, by that of the blocks of the new patterns.
         """
         d, known = self._d, len(self.ids)
-        active = max(self.n_active, self._expected)
+        active = max(self.n_active, self._costs.expected)
         k = max(known + len(new), min(_SPARE * active, len(self._problem.patterns)))
         missing = 1.0 if self._pairs is None else self._pairs.missing(*self._pairs_with(new))
-        work = missing * self._gram_work(k, known) + self._descent(k, active)
-        return bool(k * d <= _MOST_COLUMNS and work <= self._newton(active))
+        work = missing * self._costs.gram(k, known) + self._costs.descent(k, active)
+        return bool(k * d <= _MOST_COLUMNS and work <= self._costs.newton(active))
 
     def fraction(self) -> float:
         """Return the fraction of the gap to descend to before the next pricing: the cheaper cycles are, the less."""
-        k, size = len(self.ids), float(self._n * len(self._problem.patterns) * self._d)
-        active = max(self.n_active, min(self._expected, k))
-        cycle = _SWEEP * self._cycle(k, active) + (0.0 if self._term is None else self._model_work(k, active))
-        return _FRACTION * min(1.0, max(_LEAST, cycle / (_ROUND + 4.0 * _PRODUCT * size)))
-
-    def _cycle(self, k: float, active: float) -> float:
-        """Return the operations of a cycle with k patterns."""
-        return 2.0 * SWEEPS * max(active, 1.0) * self._d * k * self._d
-
-    def _gram_work(self, k: float, known: int = 0) -> float:
-        """Return the operations of the Gram matrix of k patterns, some of which are known."""
-        d = self._d
-        return (_GRAM * self._n + _ENTRY) * d * (d + 1.0) * 0.5 * (k**2 - known**2)
-
-    def _model_work(self, k: float, active: float) -> float:
-        """Return the operations of a model beside its cycles."""
-        return _PRODUCT * 4.0 * self._n * (k + active) * self._d + _MODEL
-
-    def _descent(self, k: float, active: float) -> float:
-        """Return the operations of descent on k patterns, given their Gram matrix."""
-        spread = max(1.0, active * self._d / self._n)  # with dependent columns, all converge more slowly
-        cycles = self._cycles * _SWEEP * self._cycle(k, active)
-        if self._term is None:
-            return math.sqrt(spread) * cycles
-        return spread * (cycles + self._n_models * self._model_work(k, active) + _GRAMS * self._gram_work(active))
-
-    def _newton(self, active: float) -> float:
-        """Return the operations of Newton steps, in the rows, in the columns or by conjugate gradients."""
-        n, columns = self._n, active * self._d
-        in_rows = _ROWS * n * n * (active + n / 3.0)
-        in_columns = _PRODUCTS * n * self._d + min(columns**2 * (n + columns / 3.0), _ITERATIONS * n * columns)
-        return self._newton_steps * (_NEWTON_STEP + min(in_rows, in_columns))
+        k, costs = len(self.ids), self._costs
+        active = max(self.n_active, min(costs.expected, k))
+        cycle = costs.cycle(k, active) + (0.0 if self._term is None else costs.model(k, active))
+        return _FRACTION * min(1.0, max(_LEAST, cycle / (_ROUND + 2.0 * costs.pricing)))
 
     def request(self, new: NDArray[np.intp]) -> None:
         """Announce patterns that are to be added next."""
@@ -210,8 +168,9 @@ class BlockDescent:
 
     def _minimise(self, gap_tol: float, budget: Budget) -> bool:
         active = self.n_active
-        periods = self._cycles / _CHECK if self._term is None else self._n_models / _MODELS
-        left = min(_MOST_PERIODS, periods * self._newton(active) / self._descent(len(self.ids), active))
+        costs = self._costs
+        periods = costs.n_cycles / _CHECK if self._term is None else costs.n_models / MODELS
+        left = min(_MOST_PERIODS, periods * costs.newton(active) / costs.descent(len(self.ids), active))
         previous = np.inf
         for gap in self._sweeps(gap_tol, budget) if self._term is None else self._models(gap_tol, budget):
             if gap <= gap_tol or budget.spent(self.n_cycles):
@@ -239,7 +198,7 @@ class BlockDescent:
             t = problem.loss.gradient(f, problem.Y)
             Z = operator.adjoint(t)
             gap = objective - self._dual_value(t, Z)
-            if gap <= gap_tol or count % _MODELS == 0 or budget.spent(self.n_cycles):
+            if gap <= gap_tol or count % MODELS == 0 or budget.spent(self.n_cycles):
                 yield gap
             if self._is_outdated(gap, previous, gap_tol):
                 self._renew(f, Z)
@@ -266,7 +225,7 @@ class BlockDescent:
         rate = math.log(previous / gap) if gap < previous else TINY
         further = math.log(gap / gap_tol) / rate - 1.0 if gap > gap_tol > 0.0 else 0.0
         self._count()
-        return further * self._model_work(len(self.ids), self.n_active) > self._gram_work(self.n_active)
+        return further * self._costs.model(len(self.ids), self.n_active) > self._costs.gram(self.n_active)
 
     def _renew(self, f: FloatArray, Z: FloatArray) -> None:
         """Compute the Gram matrix with the curvature at the predictions f, for blocks that are or may become active."""

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvxrelu._validation import BoolArray, FloatArray
+from cvxrelu.numerics.gated_rounds import gated_rounds
 from cvxrelu.numerics.group_lasso import descend
 from cvxrelu.penalties.base import PatternNorm
 from cvxrelu.problems.base import ConvexProblem
@@ -17,6 +18,8 @@ from cvxrelu.runtime.compilation import Savings
 from cvxrelu.solvers.interface import Budget, Iterate, Limits
 from cvxrelu.solvers.screening import choose_patterns, gap_safe
 from cvxrelu.solvers.working_set.block_descent import SAVINGS, BlockDescent
+from cvxrelu.solvers.working_set.compiled_rounds import SAVINGS as ROUNDS_SAVINGS
+from cvxrelu.solvers.working_set.compiled_rounds import CompiledRounds
 from cvxrelu.solvers.working_set.continuation import Trail
 from cvxrelu.solvers.working_set.gated_newton import ProximalNewton
 
@@ -57,13 +60,34 @@ def gated_candidates(
     trail : Trail
         What solves at other lams have left.
     """
-    rounds, savings = _Rounds(problem, penalty, blocks, limits, workspace, trail), None
+    rounds = _Rounds(problem, penalty, blocks, limits, workspace, trail)
+    missing: list[Savings] = []  # kernels that would have been used
     if BlockDescent.supports(problem):
+        if trail.pairs is None and CompiledRounds.supports(problem):
+            if not gated_rounds.is_ready():
+                ROUNDS_SAVINGS.spend()
+            if gated_rounds.is_ready():
+                yield from rounds.compiled()
+                yield from rounds.newton()
+                return
+            missing.append(ROUNDS_SAVINGS)
         if descend.is_ready():
-            yield from rounds.descend()
+            yield from _counted(rounds.descend(), missing)
         else:
-            savings = SAVINGS
-    yield from rounds.newton(savings)
+            missing.append(SAVINGS)
+    yield from _counted(rounds.newton(), missing)
+
+
+def _counted(candidates: Iterator[Iterate], savings: list[Savings]) -> Iterator[Iterate]:
+    """Yield the iterates, and count the CPU time that they take."""
+    while True:
+        started = time.thread_time()
+        candidate = next(candidates, None)
+        for each in savings:
+            each.add(time.thread_time() - started)
+        if candidate is None:
+            return
+        yield candidate
 
 
 class _Rounds:
@@ -118,6 +142,23 @@ class _Rounds:
             dual=point if exact else self._problem.dual_point(t, workspace=self._workspace),
         )
 
+    def compiled(self) -> Iterator[Iterate]:
+        """Yield solutions by compiled rounds of block descent, until Newton steps are predicted to be faster."""
+        problem = self._problem
+        goes_on = CompiledRounds.pays(problem)
+        rounds = CompiledRounds(problem, self._blocks[0], self._prediction) if goes_on else None
+        while True:
+            if self._n_iter > 0 or self._blocks.any():
+                t = problem.loss.gradient(self._prediction, problem.Y)
+                point = self._patterns.price(t)
+                self._trail.note(problem.lam, self._blocks, t, self._trail.sigma)
+                yield from self._yield(t, point, None)
+            if rounds is None or not goes_on:
+                return
+            goes_on = rounds.run(self._limits)
+            self._set(rounds.u[None].copy())
+            self._n_iter, self._pending = rounds.n_cycles, True
+
     def descend(self) -> Iterator[Iterate]:
         """Yield solutions by block descent, until Newton steps are predicted to be faster."""
         problem, limits, patterns = self._problem, self._limits, self._patterns
@@ -150,8 +191,8 @@ class _Rounds:
             if not finished:
                 return
 
-    def newton(self, savings: Savings | None) -> Iterator[Iterate]:
-        """Yield solutions by Newton steps, until rounding stops progress; count their time."""
+    def newton(self) -> Iterator[Iterate]:
+        """Yield solutions by Newton steps, until rounding stops progress."""
         limits, patterns = self._limits, self._patterns
         guess = self._guess if self._n_iter == 0 else None  # block descent may have left it behind
         fraction = _GAP_FRACTION if guess is None else _NEAR_FRACTION
@@ -167,10 +208,7 @@ class _Rounds:
             index, operator, Z = patterns.choose(self._blocks)
             gap_tol = max(fraction * gap, _FINAL_FRACTION * limits.tol * abs(self._upper))
             u = np.ascontiguousarray(self._blocks[:, index])
-            started = time.thread_time()
             solved, self._upper = inner.minimise(operator, index, u, Z, gap_tol, Budget.of(limits))
-            if savings is not None:
-                savings.add(time.thread_time() - started)
             self._blocks = np.zeros_like(self._blocks)
             self._blocks[:, index] = solved
             self._n_iter, self._pending = inner.n_steps, True

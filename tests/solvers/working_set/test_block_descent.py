@@ -7,6 +7,7 @@ import cvxrelu as cr
 from cvxrelu.numerics.group_lasso import descend
 from cvxrelu.solvers.interface import Budget
 from cvxrelu.solvers.working_set.block_descent import SAVINGS, BlockDescent
+from cvxrelu.solvers.working_set.compiled_rounds import CompiledRounds
 from tests.helpers.cases import assert_agrees, make_problem
 from tests.helpers.working_sets import TOL, many_patterns, solve
 
@@ -15,8 +16,10 @@ SHAPES = ["tall", "wide", "collinear", "doubled"]
 
 
 @pytest.fixture(autouse=True)
-def compiled():
+def without_compiled_rounds(monkeypatch):
+    """Take the rounds of larger data."""
     descend.compile()
+    monkeypatch.setattr(CompiledRounds, "supports", lambda problem: False)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import cvxrelu as cr
 from cvxrelu.numerics.group_lasso import descend
 from cvxrelu.solvers.interface import Limits
 from cvxrelu.solvers.working_set.block_descent import BlockDescent
+from cvxrelu.solvers.working_set.compiled_rounds import CompiledRounds
 from cvxrelu.solvers.working_set.newton_systems import NewtonSystems
 from tests.helpers.cases import LOSSES, assert_agrees, assert_honest, make_problem
 from tests.helpers.clock import Clock
@@ -126,6 +127,7 @@ def test_ctrl_c_during_block_descent(monkeypatch):
         return minimise(self, gap_tol, budget)
 
     monkeypatch.setattr(BlockDescent, "minimise", interrupted)
+    monkeypatch.setattr(CompiledRounds, "supports", lambda problem: False)
     problem = many_patterns(ratio=0.1)
     with pytest.warns(cr.ConvergenceWarning, match="Ctrl-C"):
         solution = cr.solve(problem, "WorkingSet", tol=1e-12)

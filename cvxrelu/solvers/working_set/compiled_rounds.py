@@ -1,0 +1,112 @@
+"""Rounds of block descent for small C-GReLU programs with group_l1 and one output, in one kernel."""
+
+import math
+
+import numpy as np
+
+from cvxrelu._validation import FloatArray
+from cvxrelu.losses.huber import Huber
+from cvxrelu.losses.logistic import Logistic
+from cvxrelu.losses.squared import Squared
+from cvxrelu.losses.weighted import Weighted, unweighted
+from cvxrelu.numerics.gated_rounds import (
+    CYCLES,
+    GAP,
+    HUBER,
+    LIMITED,
+    LOGISTIC,
+    OBJECTIVE,
+    OUTCOME,
+    SQUARED,
+    WORK,
+    gated_rounds,
+    work_arrays,
+)
+from cvxrelu.penalties.group_norms import GroupL1
+from cvxrelu.problems.base import ConvexProblem
+from cvxrelu.runtime.compilation import Savings
+from cvxrelu.solvers.interface import Limits
+from cvxrelu.solvers.working_set.descent_costs import DescentCosts
+
+_MOST_WORK, _MOST_PRODUCTS, _MOST_COLUMNS = 2e6, 2e6, 4000  # n P d, n d^2, and columns of the Gram matrix
+_CALL, _CYCLES, _MOST_CALLS = 1e8, 100, 3.0  # of a call: operations and cycles; calls that may be left
+_SPARE = 1.2  # patterns of the working set for each active one
+_PRICING, _SLOWER = 10.0, 4.0  # of a model, by n P d; of operations of rounds, relative to those of large products
+_COMPILATION = 5.0  # seconds
+_KINDS = {Squared: SQUARED, Logistic: LOGISTIC, Huber: HUBER}
+
+SAVINGS = Savings(gated_rounds, _COMPILATION)
+
+
+class CompiledRounds:
+    """Weights of all patterns, and the kernel's state: at most 8 (P d)^2 bytes, up to 128 MB.
+
+    Parameters
+    ----------
+    problem : ConvexProblem
+        C-GReLU problem that `supports` accepts.
+    blocks : ndarray of shape (P, d)
+        Weights at the start.
+    prediction : ndarray of shape (n, 1)
+        Their prediction.
+    """
+
+    def __init__(self, problem: ConvexProblem, blocks: FloatArray, prediction: FloatArray) -> None:
+        loss, (n, d), P = problem.loss, problem.X.shape, len(problem.patterns)
+        self._problem, self.u, self._f = problem, np.array(blocks, order="C"), prediction[:, 0].copy()
+        weights = loss.weights if isinstance(loss, Weighted) else np.ones(n)
+        kind = unweighted(loss)
+        self._loss = _KINDS[type(kind)], kind.delta if isinstance(kind, Huber) else 0.0
+        self._data = *problem.operator.as_floats(), np.ascontiguousarray(problem.Y[:, 0]), weights
+        self._work = work_arrays(n, P, d, min(P, _MOST_COLUMNS // d))
+        self._state = self._work[-1]
+        self._state[GAP] = np.inf
+        self._costs = _costs(problem)
+
+    @staticmethod
+    def supports(problem: ConvexProblem) -> bool:
+        """Return whether a problem is of the kind, size and precision that it solves."""
+        n, d = problem.X.shape
+        return (
+            type(problem.penalty) is GroupL1
+            and problem.n_outputs == 1
+            and type(unweighted(problem.loss)) in _KINDS
+            and problem.X.dtype == np.float64
+            and n * len(problem.patterns) * d <= _MOST_WORK
+            and n * d * d <= _MOST_PRODUCTS
+            and d <= _MOST_COLUMNS
+        )
+
+    @staticmethod
+    def pays(problem: ConvexProblem) -> bool:
+        """Return whether to take rounds, by predicted work, or Newton steps."""
+        costs = _costs(problem)
+        k = min(_SPARE * costs.expected, len(problem.patterns))
+        fits = k <= _MOST_COLUMNS // problem.d
+        return bool(fits and costs.gram(k) + costs.descent(k, costs.expected) <= costs.newton(costs.expected))
+
+    @property
+    def n_cycles(self) -> int:
+        """Cycles of five sweeps and an extrapolation so far."""
+        return int(self._state[CYCLES])
+
+    def run(self, limits: Limits) -> bool:
+        """Take rounds; return whether to go on if the gap is not small enough: if Newton steps would take as long."""
+        previous, before = self._state[GAP], self._state[WORK]
+        gated_rounds(
+            *self._data, *self._loss, self._problem.lam, limits.tol, min(limits.max_iter, self.n_cycles + _CYCLES),
+            before + _CALL, self.u, self._f, *self._work,
+        )  # fmt: skip
+        gap, target = self._state[GAP], limits.tol * abs(self._state[OBJECTIVE])
+        if self._state[OUTCOME] != LIMITED or not 0.0 < target < gap < previous:
+            return False
+        # The first call also finds the patterns.
+        calls = math.log(gap / target) / math.log(previous / gap) if previous < np.inf else 1.0
+        active = float(np.count_nonzero(self.u.any(axis=1)))
+        left = self._costs.newton(active) / _SLOWER - self._state[WORK]
+        return bool(calls <= _MOST_CALLS and calls * (self._state[WORK] - before) <= left)
+
+
+def _costs(problem: ConvexProblem) -> DescentCosts:
+    """Return the predictions for compiled rounds."""
+    return DescentCosts(problem, entry=0.0, model=_PRICING * problem.X.size * len(problem.patterns))
