@@ -27,7 +27,7 @@ _INNER_CYCLES = 20  # of a round
 _ROW = 100.0  # operations for the terms of a row
 # Entries of the state: results, numbers of cycles and of operations so far, columns of the Gram matrix, outcome.
 OBJECTIVE, GAP, CYCLES, WORK, N_MEMBERS, OUTCOME = range(6)
-REACHED, LIMITED, STALLED = range(3)
+LIMITED, REACHED, STALLED = range(3)
 
 
 @kernel(
@@ -85,11 +85,12 @@ def gated_rounds(  # type: ignore[no-untyped-def]
         objective = _value(loss, delta, f, y, weights, t) + lam * _total(u)
         largest = _price(columns, mask, t, weighted, Z, norms)
         gap = objective + _conjugate(loss, _scale(loss, t, y, lam * n, largest), t, y, weights)
+        spent = state[CYCLES] >= n_cycles or state[WORK] >= limit
         state[WORK] += 2.0 * n * P * d + _ROW * n
         state[OBJECTIVE], state[GAP], state[N_MEMBERS] = objective, gap, k
         goal = _TO_GO * tol * abs(objective)
         state[OUTCOME] = REACHED if gap <= goal else LIMITED
-        if gap <= goal or state[CYCLES] >= n_cycles or state[WORK] >= limit:
+        if gap <= goal or spent:
             return
         if loss != SQUARED and not outdated:
             outdated = _is_outdated(gap, previous, goal, n, P, u)
