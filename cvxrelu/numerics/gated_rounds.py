@@ -21,12 +21,11 @@ _PAIRS, _FEWEST = 16, 8  # patterns, or pairs of them, in one product: at most, 
 _ONE_THREAD = 2.5e5  # entries of a product, as small ones take longer in several threads
 _TO_GO, _NEW_GAP, _FINAL_GAP, _MODEL_GAP = 0.9, 0.02, 0.5, 0.03  # of the tolerance, the gap and the gap to reach
 _FEWEST_NEW = 3
-_PROGRESS = 0.7  # of the gap in a round without new patterns
 _SHORTENINGS = 30
 _INNER_CYCLES = 20  # of a round
 _ROW = 100.0  # operations for the terms of a row
-# Entries of the state: results, numbers of cycles and of operations so far, columns of the Gram matrix, outcome.
-OBJECTIVE, GAP, CYCLES, WORK, N_MEMBERS, OUTCOME = range(6)
+# Entries of the state: objective, gap and that of the round before, cycles and operations so far, patterns, outcome.
+OBJECTIVE, GAP, PREVIOUS, CYCLES, WORK, N_MEMBERS, OUTCOME = range(7)
 LIMITED, REACHED, STALLED = range(3)
 
 
@@ -66,9 +65,9 @@ def gated_rounds(  # type: ignore[no-untyped-def]
         Predictions of u, overwritten.
     places, gram, square, vectors, sizes, rows, weighted, triangles, both, sums, Z, history, small : ndarrays
         Work arrays: see `work_arrays`.
-    state : ndarray of shape (6,)
-        Objective, gap, numbers of cycles, operations and patterns with known Gram blocks, and outcome; numbers of an
-        earlier call continue, with its work arrays.
+    state : ndarray of shape (7,)
+        Objective, last two gaps, numbers of cycles, operations and patterns with known Gram blocks, and outcome; those
+        of an earlier call continue, with its work arrays.
     """
     (d, n), P = columns.shape, len(mask)
     t, curvature = rows[0], rows[1]
@@ -80,14 +79,15 @@ def gated_rounds(  # type: ignore[no-untyped-def]
     if state[CYCLES] == 0.0:
         _fill_triangles(columns, triangles)
     k = int(state[N_MEMBERS])
-    previous, outdated = np.inf, k == 0
+    previous, outdated = state[PREVIOUS] if k > 0 else np.inf, k == 0
+    taken = 1.0  # cycles of the last round
     while True:
         objective = _value(loss, delta, f, y, weights, t) + lam * _total(u)
         largest = _price(columns, mask, t, weighted, Z, norms)
         gap = objective + _conjugate(loss, _scale(loss, t, y, lam * n, largest), t, y, weights)
         spent = state[CYCLES] >= n_cycles or state[WORK] >= limit
         state[WORK] += 2.0 * n * P * d + _ROW * n
-        state[OBJECTIVE], state[GAP], state[N_MEMBERS] = objective, gap, k
+        state[OBJECTIVE], state[GAP], state[PREVIOUS], state[N_MEMBERS] = objective, gap, previous, k
         goal = _TO_GO * tol * abs(objective)
         state[OUTCOME] = REACHED if gap <= goal else LIMITED
         if gap <= goal or spent:
@@ -107,7 +107,7 @@ def gated_rounds(  # type: ignore[no-untyped-def]
         else:
             known = k
         entered = _enter(norms, lam * n, place, members, k, _most_new(n, P, d, k), len(gram) // d)
-        if k + entered == 0 or (entered == 0 and not outdated and gap > _PROGRESS * previous):
+        if k + entered == 0 or (entered == 0 and taken == 0.0):
             state[OUTCOME] = STALLED
             return
         k += entered
@@ -120,10 +120,12 @@ def gated_rounds(  # type: ignore[no-untyped-def]
         elif entered > 0:
             inner_gap = max(_NEW_GAP * gap, inner_gap)
         cycles = min(n_cycles - int(state[CYCLES]), _INNER_CYCLES)
+        taken = -state[CYCLES]
         _take_step(
             columns, mask, y, weights, loss, delta, lam, unit, inner_gap, objective, cycles,
             u, f, members, k, gram, vectors, lipschitz, rows, Z, history, small, state
         )  # fmt: skip
+        taken += state[CYCLES]
         previous = gap
 
 
@@ -438,5 +440,5 @@ def work_arrays(n: int, P: int, d: int, capacity: int) -> tuple[FloatArray, ...]
         np.empty(P * d),
         np.empty((2, SWEEPS + 1, m)),
         np.empty((SWEEPS + 2, max(SWEEPS + 1, d))),
-        np.zeros(6),
+        np.zeros(7),
     )

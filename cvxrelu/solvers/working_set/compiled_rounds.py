@@ -29,7 +29,8 @@ from cvxrelu.solvers.interface import Limits
 from cvxrelu.solvers.working_set.descent_costs import DescentCosts
 
 _MOST_WORK, _MOST_PRODUCTS, _MOST_COLUMNS = 2e6, 2e6, 4000  # n P d, n d^2, and columns of the Gram matrix
-_CALL, _CYCLES, _MOST_CALLS = 1e8, 100, 3.0  # of a call: operations and cycles; calls that may be left
+_CALL, _CYCLES, _MOST_PERIODS = 1e8, 100, 3.0  # between estimates of the rate: operations, cycles; how many more
+_LONGEST = 0.05  # seconds of a call: before a deadline, each cycle is one
 _SPARE = 1.2  # patterns of the working set for each active one
 _PRICING, _SLOWER = 10.0, 4.0  # of a model, by n P d; of operations of rounds, relative to those of large products
 _COMPILATION = 5.0  # seconds
@@ -60,7 +61,7 @@ class CompiledRounds:
         self._data = *problem.operator.as_floats(), np.ascontiguousarray(problem.Y[:, 0]), weights
         self._work = work_arrays(n, P, d, min(P, _MOST_COLUMNS // d))
         self._state = self._work[-1]
-        self._state[GAP] = np.inf
+        self._judged = np.inf, 0.0, 0.0  # gap, cycles and operations at the last estimate of the rate
         self._costs = _costs(problem)
 
     @staticmethod
@@ -92,19 +93,24 @@ class CompiledRounds:
 
     def run(self, limits: Limits) -> bool:
         """Take rounds; return whether to go on if the gap is not small enough: if Newton steps would take as long."""
-        previous, before = self._state[GAP], self._state[WORK]
+        state, urgent = self._state, limits.now() + _LONGEST >= limits.deadline
+        work = 1.0 if limits.callback is not None or urgent else _CALL  # callers see each round
+        until = self.n_cycles + (1 if urgent else _CYCLES)
         gated_rounds(
-            *self._data, *self._loss, self._problem.lam, limits.tol, min(limits.max_iter, self.n_cycles + _CYCLES),
-            before + _CALL, self.u, self._f, *self._work,
+            *self._data, *self._loss, self._problem.lam, limits.tol, min(limits.max_iter, until),
+            state[WORK] + work, self.u, self._f, *self._work,
         )  # fmt: skip
-        gap, target = self._state[GAP], limits.tol * abs(self._state[OBJECTIVE])
-        if self._state[OUTCOME] != LIMITED or not 0.0 < target < gap < previous:
+        gap, target = state[GAP], limits.tol * abs(state[OBJECTIVE])
+        previous, n_cycles, before = self._judged
+        if state[OUTCOME] != LIMITED or (state[CYCLES] - n_cycles < _CYCLES and state[WORK] - before < _CALL):
+            return bool(state[OUTCOME] == LIMITED)
+        self._judged = gap, state[CYCLES], state[WORK]
+        if not 0.0 < target < gap < previous:
             return False
-        # The first call also finds the patterns.
-        calls = math.log(gap / target) / math.log(previous / gap) if previous < np.inf else 1.0
-        active = float(np.count_nonzero(self.u.any(axis=1)))
-        left = self._costs.newton(active) / _SLOWER - self._state[WORK]
-        return bool(calls <= _MOST_CALLS and calls * (self._state[WORK] - before) <= left)
+        # The first period also finds the patterns.
+        periods = math.log(gap / target) / math.log(previous / gap) if previous < np.inf else 1.0
+        left = self._costs.newton(float(np.count_nonzero(self.u.any(axis=1)))) / _SLOWER - state[WORK]
+        return bool(periods <= _MOST_PERIODS and periods * (state[WORK] - before) <= left)
 
 
 def _costs(problem: ConvexProblem) -> DescentCosts:
