@@ -29,7 +29,7 @@ from cvxrelu.solvers.interface import Limits
 from cvxrelu.solvers.working_set.descent_costs import DescentCosts
 
 _MOST_WORK, _MOST_PRODUCTS, _MOST_COLUMNS = 2e6, 2e6, 4000  # n P d, n d^2, and columns of the Gram matrix
-_CALL, _CYCLES, _MOST_PERIODS = 1e8, 100, 3.0  # between estimates of the rate: operations, cycles; how many more
+_CALL, _CYCLES, _MOST_PERIODS = 1e8, 30, 8.0  # between estimates of the rate: operations, cycles; how many more
 _LONGEST = 0.05  # seconds of a call: before a deadline, each cycle is one
 _SPARE = 1.2  # patterns of the working set for each active one
 _PRICING, _SLOWER = 10.0, 4.0  # of a model, by n P d; of operations of rounds, relative to those of large products
@@ -110,7 +110,8 @@ class CompiledRounds:
         # The first period also finds the patterns.
         periods = math.log(gap / target) / math.log(previous / gap) if previous < np.inf else 1.0
         left = self._costs.newton(float(np.count_nonzero(self.u.any(axis=1)))) / _SLOWER - state[WORK]
-        return bool(periods <= _MOST_PERIODS and periods * (state[WORK] - before) <= left)
+        most = min(_MOST_PERIODS, 0.5 * (limits.max_iter - self.n_cycles) / _CYCLES)  # the rest is for Newton steps
+        return bool(periods <= most and periods * (state[WORK] - before) <= left)
 
 
 def _costs(problem: ConvexProblem) -> DescentCosts:

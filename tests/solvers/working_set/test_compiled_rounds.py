@@ -76,7 +76,7 @@ def test_badly_scaled_data(loss, columns):
 
 @pytest.mark.parametrize("loss", ["squared", "logistic"])
 def test_an_optimal_start_is_kept(loss):
-    problem = many_patterns(loss, ratio=0.1)
+    problem = many_patterns(loss, ratio=0.3)
     first = solve(problem, tol=TOL)
     again = solve(problem, tol=TOL, start=first.weights)
     assert again.n_iter == 0
@@ -86,7 +86,7 @@ def test_an_optimal_start_is_kept(loss):
 @pytest.mark.parametrize("loss", ["squared", "logistic"])
 def test_parts_of_a_solve_continue(loss, monkeypatch):
     """Calls that stop after each round take the same rounds as one."""
-    problem = many_patterns(loss, ratio=0.1)
+    problem = many_patterns(loss, ratio=0.3)
     whole, parts = start(problem), start(problem)
     while whole.run(limits()):
         pass
