@@ -29,7 +29,7 @@ from cvxrelu.solvers.interface import Limits
 from cvxrelu.solvers.working_set.descent_costs import DescentCosts
 
 _MOST_WORK, _MOST_PRODUCTS, _MOST_COLUMNS = 2e6, 2e6, 4000  # n P d, n d^2, and columns of the Gram matrix
-_CALL, _CYCLES, _MOST_PERIODS = 1e8, 30, 8.0  # between estimates of the rate: operations, cycles; how many more
+_CALL, _CYCLES, _MOST_PERIODS = 1e8, 30, 16.0  # between estimates of the rate: operations, cycles; how many more
 _LONGEST = 0.05  # seconds of a call: before a deadline, each cycle is one
 _SPARE = 1.2  # patterns of the working set for each active one
 _PRICING, _SLOWER = 10.0, 4.0  # of a model, by n P d; of operations of rounds, relative to those of large products
