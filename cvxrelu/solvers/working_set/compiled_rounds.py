@@ -15,6 +15,7 @@ from cvxrelu.numerics.gated_rounds import (
     HUBER,
     LIMITED,
     LOGISTIC,
+    N_MEMBERS,
     OBJECTIVE,
     OUTCOME,
     SQUARED,
@@ -61,7 +62,7 @@ class CompiledRounds:
         self._data = *problem.operator.as_floats(), np.ascontiguousarray(problem.Y[:, 0]), weights
         self._work = work_arrays(n, P, d, min(P, _MOST_COLUMNS // d))
         self._state = self._work[-1]
-        self._judged = np.inf, 0.0, 0.0  # gap, cycles and operations at the last estimate of the rate
+        self._judged = np.inf, 0.0, 0.0, 0.0  # gap, cycles, operations and patterns at the last estimate of the rate
         self._costs = _costs(problem)
 
     @staticmethod
@@ -101,14 +102,14 @@ class CompiledRounds:
             state[WORK] + work, self.u, self._f, *self._work,
         )  # fmt: skip
         gap, target = state[GAP], limits.tol * abs(state[OBJECTIVE])
-        previous, n_cycles, before = self._judged
+        previous, n_cycles, before, n_members = self._judged
         if state[OUTCOME] != LIMITED or (state[CYCLES] - n_cycles < _CYCLES and state[WORK] - before < _CALL):
             return bool(state[OUTCOME] == LIMITED)
-        self._judged = gap, state[CYCLES], state[WORK]
-        if not 0.0 < target < gap < previous:
+        self._judged = gap, state[CYCLES], state[WORK], state[N_MEMBERS]
+        grows = bool(state[N_MEMBERS] > n_members)  # and the gap is that of the patterns that are missing
+        if not 0.0 < target < gap or not (grows or gap < previous):
             return False
-        # The first period also finds the patterns.
-        periods = math.log(gap / target) / math.log(previous / gap) if previous < np.inf else 1.0
+        periods = math.log(gap / target) / math.log(previous / gap) if not grows else 1.0
         left = self._costs.newton(float(np.count_nonzero(self.u.any(axis=1)))) / _SLOWER - state[WORK]
         most = min(_MOST_PERIODS, 0.5 * (limits.max_iter - self.n_cycles) / _CYCLES)  # the rest is for Newton steps
         return bool(periods <= most and periods * (state[WORK] - before) <= left)
