@@ -55,7 +55,7 @@ def check_numeric(name: str, value: Any) -> FloatArray:
 
 def is_finite(array: NDArray[Any]) -> bool:
     """Return whether all entries of an array of floats are finite, which a finite sum of squares shows in less time."""
-    flat = array.ravel("K")  # no copy, whatever the order
+    flat = array.ravel("K")  # a view of contiguous arrays, whatever their order
     return math.isfinite(np.vdot(flat, flat)) or bool(np.isfinite(flat).all())
 
 

@@ -18,7 +18,7 @@ from cvxrelu.certificates.rounded_bounds import (
 )
 from cvxrelu.certificates.writer import write_certificate
 from cvxrelu.numerics.gaps import ROUNDING, check_bounds, relative_gap
-from cvxrelu.numerics.rounding import EPS, check_arithmetic
+from cvxrelu.numerics.rounding import EPS, TINY, check_arithmetic
 from cvxrelu.penalties.base import PatternNorm
 from cvxrelu.pricing.neuron_problem import NeuronBound
 from cvxrelu.problems.base import ConvexProblem, as_weights
@@ -374,8 +374,10 @@ def count_active(problem: ConvexProblem, weights: Weights) -> int:
 
 def _are_equal(t: FloatArray, other: FloatArray) -> bool:
     """Return whether dual variables differ by rounding at most."""
-    difference = t - other
-    return bool(np.vdot(difference, difference) <= EPS**2 * np.vdot(other, other))
+    difference, allowed = t - other, EPS**2 * float(np.vdot(other, other))
+    if not TINY < allowed < math.inf:  # squares under- or overflow
+        return np.array_equal(t, other)
+    return bool(np.vdot(difference, difference) <= allowed)
 
 
 def _kkt_residual(problem: ConvexProblem, weights: Weights, argument: FloatArray, multipliers: Any) -> float:

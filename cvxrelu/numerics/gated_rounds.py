@@ -84,7 +84,8 @@ def gated_rounds(  # type: ignore[no-untyped-def]
     while True:
         objective = _value(loss, delta, f, y, weights, t) + lam * _total(u)
         largest = _price(columns, mask, t, weighted, Z, norms)
-        gap = objective + _conjugate(loss, _scale(loss, t, y, lam * n, largest), t, y, weights)
+        # The conjugate is zero at zero.
+        gap = objective + min(_conjugate(loss, _scale(loss, t, y, lam * n, largest), t, y, weights), 0.0)
         spent = state[CYCLES] >= n_cycles or state[WORK] >= limit
         state[WORK] += 2.0 * n * P * d + _ROW * n
         state[OBJECTIVE], state[GAP], state[PREVIOUS], state[N_MEMBERS] = objective, gap, previous, k
@@ -236,7 +237,7 @@ def _conjugate(loss, scale, t, y, weights):  # type: ignore[no-untyped-def]
 
 @kernel()
 def _scale(loss, t, y, bound, largest):  # type: ignore[no-untyped-def]
-    """Return the best feasible scale of t, whose dual constraint values are at most ``largest``."""
+    """Return a feasible scale of t, whose dual constraint values are at most ``largest``: the best if squared."""
     limit = bound / largest if largest > 0.0 else np.inf
     if loss != SQUARED:
         return min(1.0, limit)

@@ -1,5 +1,7 @@
 """Interior-point method for the non-negative lasso: min over c >= 0 of 1/2 ||A c - y||^2 + l sum(c), by A'A and A'y."""
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.linalg import lapack
 
@@ -15,16 +17,22 @@ _RIDGE = 1e-14  # relative to the diagonal, for columns equal to rounding
 
 
 def nonnegative_lasso(
-    gram: FloatArray, correlations: FloatArray, level: float, energy: float, start: FloatArray, gap_tol: float
+    gram: FloatArray,
+    correlations: FloatArray,
+    level: float,
+    energy: float,
+    start: FloatArray,
+    gap_tol: float,
+    expired: Callable[[], bool],
 ) -> tuple[FloatArray, FloatArray]:
     """Return coefficients c > 0 (m,) near the central path with a duality gap of at most ``gap_tol``, and their slacks.
 
-    Mehrotra's predictor-corrector method. The gap is larger where rounding ends the steps.
+    Mehrotra's predictor-corrector method. The gap is larger where rounding ends the steps, or time is up.
 
     Parameters
     ----------
     gram : ndarray of shape (m, m)
-        A'A, with a positive diagonal.
+        A'A.
     correlations : ndarray of shape (m,)
         A'y.
     level : float
@@ -35,10 +43,12 @@ def nonnegative_lasso(
         Coefficients that may be near the solution.
     gap_tol : float
         Duality gap.
+    expired : callable
+        Returns whether time is up; asked before each step.
     """
     diagonal = gram.diagonal()
     linear = correlations - level
-    mean = max(float(start.mean()), _LEAST_MEAN * float(linear.max()) / float(diagonal.mean()), TINY)
+    mean = max(float(start.mean()), _LEAST_MEAN * float(linear.max()) / max(float(diagonal.mean()), TINY), TINY)
     c = np.maximum(start, _LEAST_START * mean)
     slacks = np.maximum(gram @ c - linear, _LEAST_SLACK * level)
     best, best_gap = (c, slacks), np.inf
@@ -47,7 +57,7 @@ def nonnegative_lasso(
         gap = _duality_gap(c, fitted, correlations, level, energy)
         if gap < best_gap:
             best, best_gap = (c, slacks), gap
-        if not gap > gap_tol:
+        if not gap > gap_tol or expired():
             break
         system = np.array(gram, order="F")
         system.ravel(order="K")[:: len(c) + 1] += slacks / c + _RIDGE * diagonal
@@ -74,9 +84,9 @@ def _length(values: FloatArray, step: FloatArray) -> float:
 
 
 def _duality_gap(c: FloatArray, fitted: FloatArray, correlations: FloatArray, level: float, energy: float) -> float:
-    """Return the objective at c minus the dual objective at the best multiple of the residual y - A c."""
+    """Return the objective at c minus the dual objective at the best multiple >= 0 of the residual y - A c."""
     explained, correlated = float(c @ fitted), float(correlations @ c)
     residual = max(explained - 2.0 * correlated + energy, TINY)
-    along, largest = energy - correlated, float((correlations - fitted).max())
+    along, largest = max(energy - correlated, 0.0), float((correlations - fitted).max())
     scale = along / residual if along * largest <= level * residual else level / largest
     return 0.5 * residual + level * float(c.sum()) - scale * (along - 0.5 * scale * residual)

@@ -32,6 +32,7 @@ from cvxrelu.solvers.interface import Callback, Limits, NativeSolver, Record, So
 from cvxrelu.solvers.plan import Planned, make_plan
 from cvxrelu.solvers.registry import NATIVE_SOLVERS
 from cvxrelu.solvers.working_set.block_descent import SAVINGS
+from cvxrelu.solvers.working_set.compiled_rounds import SAVINGS as ROUNDS_SAVINGS
 from cvxrelu.solvers.working_set.continuation import Continuation
 from cvxrelu.status import Status
 
@@ -64,7 +65,7 @@ def solve(
     solver : str or native solver
         "auto"; a native solver (`WorkingSet`, `RFISTA`, `AugmentedLagrangian`, `LeastSquares`, `Decompose`), configured
         or by name ("decompose" for the last); or the name of a CVXPY solver ("CLARABEL", "ECOS", "SCS", "MOSEK", ...).
-        Names ignore case. "auto" runs a plan: the first of LeastSquares, WorkingSet and RFISTA that supports the
+        Names ignore case. "auto" runs a plan: the first of WorkingSet, LeastSquares and RFISTA that supports the
         problem; CLARABEL, if predicted to be affordable (first for other ReLU problems); then the other native solvers.
         The next solver starts from the best weights so far if one ends above tol without reaching a limit of the
         caller, fails, or is estimated to need longer than the next one is predicted to. A solver paused as slow resumes
@@ -184,7 +185,8 @@ def solve_next(
         project_blocks.compile()  # not counted in the time limit
     # In the limits of callers compilation counts.
     with compiling(time_limit is None or time_limit >= _AMPLE_TIME):
-        SAVINGS.spend()
+        for savings in (SAVINGS, ROUNDS_SAVINGS):
+            savings.spend()
         progress = Progress(problem, tol, time_limit, callback)
         try:
             if problem.zero_is_optimal():

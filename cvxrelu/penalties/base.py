@@ -18,7 +18,7 @@ from cvxrelu.runtime.lazy_imports import cp
 
 __all__ = ["NormPenalty", "PatternNorm", "Penalty"]
 
-_SAFE = 1e200  # sums of squares up to which, and from whose inverse on, norms need no scaling
+_SAFE = 1e30  # sums of squares up to which, and from whose inverse on, norms need no scaling, in float32 too
 
 
 class Penalty(ABC):

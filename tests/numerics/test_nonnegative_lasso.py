@@ -19,7 +19,7 @@ def _exact(A, y, level):
 
 def _solve(A, y, level, gap_tol, start=None):
     start = np.zeros(A.shape[1]) if start is None else start
-    return nonnegative_lasso(A.T @ A, A.T @ y, level, float(y @ y), start, gap_tol)
+    return nonnegative_lasso(A.T @ A, A.T @ y, level, float(y @ y), start, gap_tol, lambda: False)
 
 
 def _data(m, seed):
@@ -72,3 +72,41 @@ def test_loose_tolerance_takes_points_inside():
     level = 0.2 * (A.T @ y).max()
     loose, tight = (_solve(A, y, level, gap)[0].min() for gap in (1.0, 1e-9))
     assert loose > 1e3 * tight
+
+
+@pytest.mark.parametrize("factor", [1.05, 1.1, 1.3, 1.7])
+def test_starts_beyond_the_optimum_are_not_taken_for_it(factor):
+    """There the residual may have a negative product with y: the best multiple >= 0 of it is zero."""
+    rng = np.random.default_rng(20)
+    A = rng.standard_normal((60, 5))
+    y = A @ np.abs(rng.standard_normal(5)) + 0.1 * rng.standard_normal(60)
+    level = 0.01 * (A.T @ y).max()
+    exact = _exact(A, y, level)
+    c, _ = _solve(A, y, level, 1e-10, factor * exact)
+    assert _objective(A, y, level, c) <= (1.0 + 1e-8) * _objective(A, y, level, exact)
+
+
+def test_columns_of_zeros_have_no_use():
+    A, y = _data(4, seed=0)
+    level, others = 0.1 * (A.T @ y).max(), [0, 2, 3]
+    A[:, 1] = 0.0
+    c, _ = _solve(A, y, level, 1e-9)
+    assert level * c[1] <= 1e-8
+    optimum = _objective(A[:, others], y, level, _exact(A[:, others], y, level))
+    assert _objective(A, y, level, c) <= optimum + 1e-8
+    c, _ = nonnegative_lasso(np.zeros((1, 1)), np.zeros(1), 1.0, 1.0, np.ones(1), 1e-6, lambda: False)
+    assert 0.0 < c[0] <= 1e-6
+
+
+def test_time_is_asked_before_each_step():
+    A, y = _data(40, seed=0)
+    asked = []
+
+    def expired():
+        asked.append(True)
+        return len(asked) == 3
+
+    level = 1e-4 * (A.T @ y).max()
+    c, _ = nonnegative_lasso(A.T @ A, A.T @ y, level, float(y @ y), np.zeros(40), 1e-12, expired)
+    assert len(asked) == 3
+    assert np.all(c > 0.0)

@@ -80,12 +80,13 @@ class CompiledRounds:
         )
 
     @staticmethod
-    def pays(problem: ConvexProblem) -> bool:
-        """Return whether to take rounds, by predicted work, or Newton steps."""
+    def pays(problem: ConvexProblem, n_active: int) -> bool:
+        """Return whether to take rounds, by predicted work, or Newton steps, from ``n_active`` active patterns."""
         costs = _costs(problem)
-        k = min(_SPARE * costs.expected, len(problem.patterns))
-        fits = k <= _MOST_COLUMNS // problem.d
-        return bool(fits and costs.gram(k) + costs.descent(k, costs.expected) <= costs.newton(costs.expected))
+        active = max(float(n_active), costs.expected)
+        k = min(_SPARE * active, len(problem.patterns))
+        fits = max(k, n_active) <= _MOST_COLUMNS // problem.d
+        return bool(fits and costs.gram(k) + costs.descent(k, active) <= costs.newton(active))
 
     @property
     def n_cycles(self) -> int:

@@ -50,6 +50,10 @@ class DataProducts:
             self._kernels[dtype] = X @ X.T
         return self._kernels[dtype]
 
+    def keeps(self, size: float) -> bool:
+        """Return whether a factor of so many bytes would be kept."""
+        return size <= _MOST_FACTORS
+
     def keep(self, key: Hashable, factor: FloatArray) -> None:
         """Keep a factor in place of the last one with its key; the oldest ones are dropped if there is no room."""
         self.factors.pop(key, None)

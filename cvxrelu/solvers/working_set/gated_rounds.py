@@ -64,8 +64,6 @@ def gated_candidates(
     missing: list[Savings] = []  # kernels that would have been used
     if BlockDescent.supports(problem):
         if trail.pairs is None and CompiledRounds.supports(problem):
-            if not gated_rounds.is_ready():
-                ROUNDS_SAVINGS.spend()
             if gated_rounds.is_ready():
                 yield from rounds.compiled()
                 yield from rounds.newton()
@@ -145,7 +143,7 @@ class _Rounds:
     def compiled(self) -> Iterator[Iterate]:
         """Yield solutions by compiled rounds of block descent, until Newton steps are predicted to be faster."""
         problem = self._problem
-        goes_on = CompiledRounds.pays(problem)
+        goes_on = CompiledRounds.pays(problem, int(self._blocks[0].any(axis=1).sum()))
         rounds = CompiledRounds(problem, self._blocks[0], self._prediction) if goes_on else None
         while True:
             if self._n_iter > 0 or self._blocks.any():

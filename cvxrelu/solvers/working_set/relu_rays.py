@@ -10,6 +10,8 @@ Unlike faces of the cones, of which cones of many rows have very many, rays are 
 dimensions of all faces at the optimum.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from cvxrelu._validation import FloatArray
@@ -25,7 +27,7 @@ _MOST_IDLE = 2  # programs in a row with a coefficient near zero, after which a 
 class RayProgram:
     """The program on the rays found so far, with their coefficients.
 
-    Memory: 24 m^2 bytes for m rays, and 8 n for each block that has any.
+    Memory: 24 m^2 bytes for m rays, 8 n for each block that has had any, and a second copy of X.
 
     Parameters
     ----------
@@ -76,8 +78,8 @@ class RayProgram:
         products = self._blocks.adjoint(self._problem.Y)
         self._correlations = np.vecdot(products[self._index], self._rays)
 
-    def minimise(self, gap_tol: float) -> tuple[FloatArray, FloatArray]:
-        """Return blocks u (B, d) and t (n, c) with a duality gap of at most ``gap_tol`` on the rays."""
+    def minimise(self, gap_tol: float, expired: Callable[[], bool]) -> tuple[FloatArray, FloatArray]:
+        """Return blocks u (B, d) and t (n, c) with a duality gap of at most ``gap_tol`` on the rays, unless expired."""
         problem, n = self._problem, len(self._X)
         if not len(self):
             return np.zeros(self._shape), -problem.Y / n
@@ -88,6 +90,7 @@ class RayProgram:
             float(np.vdot(problem.Y, problem.Y)),
             self._coefficients,
             n * gap_tol,
+            expired,
         )
         used = c * self._gram.diagonal() > slacks
         self._idle = np.where(used, 0, self._idle + 1)

@@ -17,6 +17,7 @@ from cvxrelu.numerics.sparse import with_data
 from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.relu import ConvexReLU
+from cvxrelu.runtime.memory import fits
 from cvxrelu.solvers.interface import Budget, Iterate, Limits
 from cvxrelu.solvers.working_set.relu_newton import ConeNewton
 from cvxrelu.solvers.working_set.relu_rays import RayProgram
@@ -36,7 +37,7 @@ _FAR = 1e-6  # largest nudge, relative to the norm of the block
 _IDLE_ROUNDS, _PROGRESS = 8, 0.9
 _LEAST_COLUMNS, _LEAST_ROWS = 10, 50  # rows for each column
 _LEAST_WORK = 1e8  # entries of all A_b, times columns, below which Newton steps take as little time
-_IDLE_PROGRAMS, _MOST_RAYS = 4, 3_000
+_IDLE_PROGRAMS, _MOST_RAYS, _MOST_BLOCKS = 4, 3_000, 1_000  # with more blocks the first rays are too many
 _PROGRAM_FRACTION = 0.03  # of the gap, the tolerance of a program on rays
 _MIX = 0.3  # weight of the best dual point in the next t
 
@@ -64,16 +65,18 @@ def relu_candidates(
         gap = search.upper - search.dual.value
         idle = 0 if gap < _PROGRESS * best else idle + 1
         best = min(best, gap)
-        if search.rays is not None and (idle >= _IDLE_PROGRAMS or len(search.rays) > _MOST_RAYS):
+        if search.rays is not None and idle >= _IDLE_PROGRAMS:
             search.rays, idle = None, 0
         search.advance(Budget.of(limits))
 
 
-def _takes_rays(problem: ConvexReLU, entries: int) -> bool:
-    """Return whether cones have so many faces that rays take less time than Newton steps."""
+def _takes_rays(problem: ConvexReLU, n_blocks: int) -> bool:
+    """Return whether cones have so many faces that rays take less time than Newton steps, and fit into memory."""
     n, d = problem.operator.X.shape
     narrow = d >= _LEAST_COLUMNS and n >= _LEAST_ROWS * d
-    return type(problem.loss) is Squared and narrow and float(entries) * d > _LEAST_WORK
+    large = 1.0 * n_blocks * n * d**2 > _LEAST_WORK
+    takes = type(problem.loss) is Squared and narrow and large and n_blocks <= _MOST_BLOCKS
+    return takes and fits(24.0 * _MOST_RAYS**2 + 40.0 * n * n_blocks)
 
 
 class _Search:
@@ -98,7 +101,6 @@ class _Search:
         self.upper = np.inf
         self.dual = DualPoint(self.t, None, -np.inf)
         self.gap_tol = np.inf
-        self.n_programs = 0
         self.projector = workspace.projector(problem.cones, n_blocks)
         if problem.cones.space is not None:  # not solved in its row space
             self.projector = ConeProjector(self.X, self.D, n_blocks)
@@ -107,7 +109,7 @@ class _Search:
         self.directions, self.found = problem.cones.witnesses
         self.row_norms = row_norms(self.X)
         self.rays: RayProgram | None = None
-        if _takes_rays(problem, n_blocks * self.X.size):
+        if _takes_rays(problem, n_blocks):
             self.rays = RayProgram(problem, self.X, self.u)
 
     def price(self) -> Iterate:
@@ -133,7 +135,7 @@ class _Search:
         self.upper = problem.objective(weights)
         return Iterate(
             weights=weights,
-            n_iter=self.newton.n_steps + self.n_programs,
+            n_iter=self.newton.n_steps,
             step=self.newton.sigma,
             objective=self.upper,
             dual=self.dual,
@@ -141,13 +143,18 @@ class _Search:
         )
 
     def _add_rays(self, rays: RayProgram, blocks: IndexArray, arguments: FloatArray, threshold: float) -> None:
-        def expired() -> bool:
-            return self.limits.now() >= self.limits.deadline
-
-        points = self.projector.project(blocks, arguments, threshold, expired=expired)
-        if not expired():  # else some points are not projected
-            longer = row_norms(points) > threshold
+        """Add the projections that are longer than the threshold; give the rays up if they are too many."""
+        points = self.projector.project(blocks, arguments, threshold, expired=self._expired)
+        if self._expired():  # some points are not projected
+            return
+        longer = row_norms(points) > threshold
+        if len(rays) + np.count_nonzero(longer) > _MOST_RAYS:
+            self.rays = None
+        else:
             rays.add(blocks[longer], points[longer])
+
+    def _expired(self) -> bool:
+        return self.limits.now() >= self.limits.deadline
 
     def advance(self, budget: Budget) -> None:
         """Update u and t, on the rays or on a working set."""
@@ -156,8 +163,8 @@ class _Search:
             return
         gap = self.upper - self.dual.value
         self.gap_tol = max(_PROGRAM_FRACTION * gap, _FINAL_FRACTION * self.limits.tol * self.upper)
-        self.u, t = self.rays.minimise(self.gap_tol)
-        self.n_programs += 1
+        self.u, t = self.rays.minimise(self.gap_tol, self._expired)
+        self.newton.n_steps += 1
         self.t = _MIX * self.dual.t + (1.0 - _MIX) * t
 
     def _solve_working_set(self, budget: Budget) -> None:

@@ -67,7 +67,8 @@ class RowSystems:
         n_iter = self._expected[k] if kept else _EXPECTED
         with_matrix, with_data = (n_iter * iteration for iteration in self._iteration(m * d))
         if not kept:
-            return matrix + min(factor, max(_AMORTISED * factor, with_matrix)), np.inf, np.inf
+            later = max(_AMORTISED * factor, with_matrix) if self._products.keeps(4.0 * n * n) else factor
+            return matrix + min(factor, later), np.inf, np.inf
         return matrix + factor, matrix + with_matrix, with_data
 
     def _iteration(self, columns: float) -> tuple[float, float]:

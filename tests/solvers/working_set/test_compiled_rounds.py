@@ -6,6 +6,7 @@ import pytest
 import cvxrelu as cr
 from cvxrelu.numerics import gated_rounds as kernels
 from cvxrelu.numerics.gated_rounds import GAP, OBJECTIVE, OUTCOME, REACHED, WORK, gated_rounds
+from cvxrelu.optimize import solve as solving
 from cvxrelu.solvers.interface import Limits
 from cvxrelu.solvers.working_set import compiled_rounds
 from cvxrelu.solvers.working_set.block_descent import BlockDescent
@@ -125,6 +126,31 @@ def test_slow_rounds_are_left_to_newton_steps():
     assert_agrees(problem, solve(problem, tol=1e-9), 1e-9)
 
 
+def test_starts_with_more_active_patterns_than_rounds_hold_are_left_to_newton_steps():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((100, 20))
+    problem = cr.ConvexGatedReLU(X, np.abs(X[:, 0]), cr.sample_patterns(X, 300, seed=0), lam=1.0)
+    problem = problem.with_lam(0.3 * problem.lam_max())
+    assert CompiledRounds.supports(problem)
+    assert CompiledRounds.pays(problem, 0)
+    assert not CompiledRounds.pays(problem, 201)
+    solution = solve(problem, tol=TOL)
+    dense = solution.weights + 1e-6 * rng.standard_normal(solution.weights.shape)
+    again = solve(problem, tol=TOL, start=dense)
+    assert_agrees(problem, again, TOL)
+    assert again.n_iter <= 20
+
+
+@pytest.mark.parametrize("loss", ["logistic", "huber"])
+def test_the_gap_is_at_most_the_objective(loss):
+    """The bound of zero holds wherever the dual point of the gradient is worse."""
+    problem = case(loss, "wide", 1e-3)
+    weights = 10.0 * np.ones((1, len(problem.patterns), problem.d))
+    rounds = CompiledRounds(problem, weights[0], problem.predict(weights).reshape(-1, 1))
+    rounds.run(Limits(tol=TOL, max_iter=1))
+    assert rounds._state[GAP] <= rounds._state[OBJECTIVE]
+
+
 def test_large_data_others_and_float32_take_other_methods():
     assert CompiledRounds.supports(many_patterns())
     assert not CompiledRounds.supports(many_patterns(penalty="l1"))
@@ -137,7 +163,14 @@ def test_large_data_others_and_float32_take_other_methods():
 
 def test_block_descent_stands_in_for_an_uncompiled_kernel(monkeypatch):
     """Its time is counted, and the kernel is compiled once it has taken as long as that takes."""
-    problem, compiled = many_patterns(ratio=0.1), []
+    problem, compiled, progress = many_patterns(ratio=0.1), [], []
+
+    class Started(solving.Progress):
+        def __init__(self, *arguments):
+            progress.append(1)
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(solving, "Progress", Started)
     monkeypatch.setattr(gated_rounds, "_compiled", None)
     monkeypatch.setattr(gated_rounds, "_looked_up", True)
     monkeypatch.setattr(gated_rounds, "compile", lambda: compiled.append(1))
@@ -148,8 +181,11 @@ def test_block_descent_stands_in_for_an_uncompiled_kernel(monkeypatch):
     monkeypatch.setattr(SAVINGS, "_seconds", 10.0)
     cr.solve(problem, "WorkingSet", tol=TOL, time_limit=19.0)  # which the compilation might exceed
     assert compiled == []
+    monkeypatch.setattr(gated_rounds, "compile", lambda: compiled.append(len(progress)))  # before the clock starts
+    progress.clear()
     cr.solve(problem, "WorkingSet", tol=TOL, time_limit=20.0)
-    assert compiled == [1]
+    assert compiled == [0]
+    assert progress
 
 
 def test_products_are_small_enough_for_one_thread():

@@ -5,10 +5,15 @@ import pytest
 
 import cvxrelu as cr
 from cvxrelu.solvers.working_set import relu_rounds
+from cvxrelu.solvers.working_set.relu_newton import ConeNewton
 from cvxrelu.solvers.working_set.relu_rays import RayProgram
 from tests.helpers.cases import assert_agrees, assert_honest, make_problem
 
 TOL = 1e-6
+
+
+def never():
+    return False
 
 
 @pytest.fixture
@@ -22,7 +27,7 @@ def rays(monkeypatch):
             programs.append(self)
 
     monkeypatch.setattr(relu_rounds, "RayProgram", Counted)
-    monkeypatch.setattr(relu_rounds, "_takes_rays", lambda problem, entries: True)
+    monkeypatch.setattr(relu_rounds, "_takes_rays", lambda problem, n_blocks: True)
     return programs
 
 
@@ -82,16 +87,47 @@ def test_starts_from_given_weights(rays):
 
 @pytest.mark.parametrize("limit", ["_MOST_RAYS", "_IDLE_PROGRAMS"])
 def test_newton_steps_follow_where_rays_do_not_suffice(rays, monkeypatch, limit):
+    steps = []
+
+    class Counted(ConeNewton):
+        def minimise(self, *arguments):
+            steps.append(self.n_steps)
+            return super().minimise(*arguments)
+
     monkeypatch.setattr(relu_rounds, limit, 0)
+    monkeypatch.setattr(relu_rounds, "ConeNewton", Counted)
     problem = make_problem("relu", ratio=0.01)
     assert_agrees(problem, cr.solve(problem, "WorkingSet", tol=TOL), TOL)
+    assert steps
+    assert len(rays[0]) == 0 or limit == "_IDLE_PROGRAMS"
+
+
+@pytest.mark.filterwarnings("ignore::cvxrelu.ConvergenceWarning")
+@pytest.mark.parametrize("max_iter", [1, 3, 5])
+def test_the_limit_of_iterations_counts_programs_and_newton_steps(rays, monkeypatch, max_iter):
+    monkeypatch.setattr(relu_rounds, "_MOST_RAYS", 100)
+    solution = cr.solve(narrow_cones(0.05), "WorkingSet", tol=1e-8, max_iter=max_iter)
+    assert solution.n_iter == max_iter
+
+
+def test_a_start_without_any_effect_on_the_prediction(rays):
+    """Its ray has only zeros in the program, alone at first, as no other constraint value is far above lam."""
+    problem = narrow_cones(0.1)
+    X = problem.X.copy()
+    X[:, 3] = 0.0
+    changed = cr.ConvexReLU(X, problem.y, cr.sample_patterns(X, 20, seed=0), lam=1.0)
+    changed = changed.with_lam(0.95 * changed.lam_max())
+    start = np.zeros((2, 20, 20))
+    start[0, 0, 3] = 1.0
+    solution = cr.solve(changed, "WorkingSet", tol=TOL, start=start)
+    assert_honest(changed, solution, TOL)
 
 
 def test_blocks_of_a_program_are_in_their_cones():
     problem = narrow_cones(0.1)
     blocks = np.zeros((40, 20))
     program = RayProgram(problem, problem.X, blocks)
-    u, t = program.minimise(1e-3)
+    u, t = program.minimise(1e-3, never)
     assert not u.any()
     np.testing.assert_allclose(t, -problem.Y / len(problem.X))
     owners = np.array([3, 3, 25])
@@ -99,7 +135,7 @@ def test_blocks_of_a_program_are_in_their_cones():
     points = problem.cones.project(near, np.array([3, 23, 25]))
     program.add(owners, points)
     assert len(program) == 3
-    u, t = program.minimise(1e-9)
+    u, t = program.minimise(1e-9, never)
     prediction = problem.predict(problem.weights(u.reshape(2, 1, 20, 20)))
     np.testing.assert_allclose(t, (prediction - problem.Y) / len(problem.X), atol=1e-12)
     assert np.flatnonzero(u.any(axis=1)).tolist() == [3, 25]
@@ -107,17 +143,18 @@ def test_blocks_of_a_program_are_in_their_cones():
 
 
 @pytest.mark.parametrize(
-    ("n", "d", "loss", "entries", "expected"),
+    ("n", "d", "loss", "n_blocks", "expected"),
     [
-        (2500, 50, "squared", 3e6, True),
-        (2500, 50, "squared", 1e6, False),
-        (2500, 50, "huber", 3e6, False),
-        (1000, 50, "squared", 1e9, False),
-        (2500, 6, "squared", 1e9, False),
+        (2500, 50, "squared", 24, True),
+        (2500, 50, "squared", 8, False),
+        (2500, 50, "squared", 1001, False),
+        (2500, 50, "huber", 24, False),
+        (1000, 50, "squared", 1000, False),
+        (5000, 9, "squared", 1000, False),
     ],
 )
-def test_rays_are_taken_for_large_problems_with_many_rows_and_columns(n, d, loss, entries, expected):
+def test_rays_are_taken_for_large_problems_with_many_rows_and_columns(n, d, loss, n_blocks, expected):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((n, d))
     problem = cr.ConvexReLU(X, X[:, 0], cr.sample_patterns(X, 1, seed=0), lam=1.0, loss=loss)
-    assert relu_rounds._takes_rays(problem, entries) is expected
+    assert relu_rounds._takes_rays(problem, n_blocks) is expected
