@@ -96,7 +96,7 @@ class CompiledRounds:
     def run(self, limits: Limits) -> bool:
         """Take rounds; return whether to go on if the gap is not small enough: if Newton steps would take as long."""
         state, urgent = self._state, limits.now() + _LONGEST >= limits.deadline
-        work = 1.0 if limits.callback is not None or urgent else _CALL  # callers see each round
+        work = 1.0 if urgent else _CALL
         until = self.n_cycles + (1 if urgent else _CYCLES)
         gated_rounds(
             *self._data, *self._loss, self._problem.lam, limits.tol, min(limits.max_iter, until),
