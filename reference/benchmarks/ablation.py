@@ -15,7 +15,15 @@ import cvxrelu as cr
 from cvxrelu.numerics import active_set
 from cvxrelu.optimize import path
 from cvxrelu.problems.operators import packed_products
-from cvxrelu.solvers.working_set import block_descent, continuation, gated_rounds, newton_systems, row_systems, solver
+from cvxrelu.solvers.working_set import (
+    block_descent,
+    compiled_rounds,
+    continuation,
+    gated_rounds,
+    newton_systems,
+    row_systems,
+    solver,
+)
 from cvxrelu.solvers.working_set import gated_newton as proximal_newton
 from cvxrelu.solvers.working_set import relu_newton as cone_newton
 from cvxrelu.solvers.working_set import relu_rounds as relu_working_set
@@ -32,7 +40,8 @@ Variants = Mapping[str, Mapping[tuple[Any, str], Any]]
 _GATED: Variants = {
     "full method": {},
     "no working sets": {(gated_rounds, "_SMALLEST"): _MANY},
-    "no block descent": {(block_descent, "_MOST_COLUMNS"): 0},
+    "no compiled rounds": {(compiled_rounds, "_MOST_WORK"): 0.0},
+    "no block descent": {(block_descent, "_MOST_COLUMNS"): 0, (compiled_rounds, "_MOST_WORK"): 0.0},
     "no gap-safe rule": {(gated_rounds, "_WORTH_DROPPING"): 2.0},
     "masked products by NumPy": {(packed_products, "SMALLEST"): np.inf},
     "no row systems": {(newton_systems, "_MOST_ROWS"): 0},
@@ -117,6 +126,8 @@ def _rows(
 ) -> Iterator[str]:
     """Yield a line for each variant; repeats are interleaved so that noise affects all variants alike."""
     runs: dict[str, list[list[tuple[float, bool]]]] = {variant: [[] for _ in problems] for variant in variants}
+    for problem in problems.values():
+        solve(fresh(problem))  # loads what it needs
     for _ in range(repeats):
         for variant, changes in variants.items():
             with _patched(changes):
