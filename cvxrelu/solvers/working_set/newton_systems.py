@@ -167,6 +167,8 @@ class NewtonSystems:
         x, r, total = np.zeros_like(right), right, 0
         for _ in range(_REFINEMENTS):
             largest = float(np.abs(r).max())
+            if largest == 0.0:  # solved, or the right-hand side underflows
+                break
             scaled: FloatArray = (r / largest).astype(dtype)
             part, count, residual = conjugate_gradients(rough, scaled, precondition, tol / largest)
             x, total = x + largest * part.astype(np.float64), total + count

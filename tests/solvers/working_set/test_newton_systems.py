@@ -1,5 +1,7 @@
 """Newton systems by every method against the explicit matrix: (Q^-1 + sigma A M A') dt = -g."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -212,3 +214,13 @@ def test_very_long_proximal_steps(monkeypatch, method, loss, penalty):
     systems = systems_for(loss, operator)
     steps = [make_step(loss, penalty, operator, 3, seed=seed, sigma=1e8) for seed in range(4)]
     assert max(residual(operator, step, systems.direction(step)) for step in steps) <= 1.0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_gradient_without_products_gives_the_step_of_the_loss_alone(monkeypatch, method):
+    force(monkeypatch, method)
+    operator = make_operator()
+    step = replace(make_step("logistic", "group_l1", operator, 1), gradient=np.zeros((len(operator.X), 1)))
+    systems = NewtonSystems(constant_curvature=False, products=DataProducts(operator.X))
+    systems.enter(operator, ALL_PATTERNS)
+    np.testing.assert_array_equal(systems.direction(step), 0.0)
