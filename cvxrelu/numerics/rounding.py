@@ -16,6 +16,7 @@ from cvxrelu.exceptions import CertificateError
 
 EPS = 2.0**-52  # machine epsilon of float64, twice the unit roundoff
 TINY = 2.0**-1022  # smallest normal number, a floor for divisors
+SAFE_SQUARES = 1e30  # sums of squares up to which, and from whose inverse on, they are accurate in float32 too
 _U = 2.0**-53
 _ETA = 2.0**-1074
 

@@ -13,12 +13,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from cvxrelu._validation import FloatArray, as_float64, defines
+from cvxrelu.numerics.rounding import SAFE_SQUARES
 from cvxrelu.penalties.prox_jacobians import ProxJacobian
 from cvxrelu.runtime.lazy_imports import cp
 
 __all__ = ["NormPenalty", "PatternNorm", "Penalty"]
-
-_SAFE = 1e30  # sums of squares up to which, and from whose inverse on, norms need no scaling, in float32 too
 
 
 class Penalty(ABC):
@@ -162,7 +161,7 @@ def offers_rounded(kind: type[Penalty]) -> bool:
 
 def homogeneous(norm: Callable[[FloatArray], Any], Z: FloatArray) -> Any:
     """Return norm(Z), computed on Z scaled to unit size if squares might under- or overflow."""
-    if 1.0 / _SAFE < np.vdot(Z, Z) < _SAFE:
+    if 1.0 / SAFE_SQUARES < np.vdot(Z, Z) < SAFE_SQUARES:
         return norm(Z)
     largest = float(np.abs(Z).max())
     return largest * norm(Z / largest) if 0.0 < largest < np.inf else norm(Z)

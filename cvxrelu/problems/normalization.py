@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray, Weights, is_finite
 from cvxrelu.losses.base import Loss
+from cvxrelu.numerics.rounding import SAFE_SQUARES
 from cvxrelu.numerics.sparse import with_data
 from cvxrelu.penalties.base import Penalty
 
 _LARGEST_FACTOR = 126  # exponent of powers of two that are normal numbers of float32
-_SAFE = 1e30  # sums of squares up to which, and from whose inverse on, those of float32 entries are accurate
 
 
 class Scalable(Protocol):
@@ -234,7 +234,7 @@ def times_power_of_two(array: Any, exponent: int) -> Any:
 def _exponent(array: NDArray[Any]) -> int:
     """Return the exponent of two nearest to the root mean square in log scale; 0 for zeros."""
     exponent, squares = 0, float(np.vdot(array, array))
-    if not 1.0 / _SAFE < squares < _SAFE:  # squares may over- or underflow
+    if not 1.0 / SAFE_SQUARES < squares < SAFE_SQUARES:  # squares may over- or underflow
         largest = float(np.abs(array).max())
         if largest == 0.0:
             return 0

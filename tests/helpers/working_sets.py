@@ -7,8 +7,10 @@ import numpy as np
 import cvxrelu as cr
 from cvxrelu.numerics.gated_rounds import gated_rounds
 from cvxrelu.numerics.group_lasso import descend
+from cvxrelu.optimize import solve as solving
 from cvxrelu.penalties.base import PatternNorm
 from cvxrelu.penalties.registry import PENALTIES
+from tests.helpers.cases import assert_agrees
 
 TOL = 1e-7
 SEPARABLE = [name for name, penalty in PENALTIES.items() if issubclass(penalty, PatternNorm)]
@@ -40,3 +42,30 @@ def many_patterns(loss="squared", penalty="group_l1", c=1, ratio=0.05, dtype=np.
     patterns = cr.sample_patterns(X, n_gates)
     problem = cr.ConvexGatedReLU(X.astype(dtype), Y.astype(dtype), patterns, loss=loss, penalty=penalty)
     return problem.with_lam(ratio * problem.lam_max())
+
+
+def assert_compiled_once_it_pays(monkeypatch, kernel, savings, seconds):
+    """Assert that solves without a kernel count their time, and that one compiles it after so many seconds.
+
+    It compiles before its clock starts, and not at all with a time limit that the compilation might exceed.
+    """
+    problem, events = many_patterns(ratio=0.1), []
+
+    class Started(solving.Progress):
+        def __init__(self, *arguments):
+            events.append("started")
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(kernel, "_compiled", None)
+    monkeypatch.setattr(kernel, "_looked_up", True)
+    monkeypatch.setattr(kernel, "compile", lambda: events.append("compiled"))
+    monkeypatch.setattr(savings, "_seconds", 0.0)
+    assert_agrees(problem, cr.solve(problem, "WorkingSet", tol=TOL), TOL)
+    assert savings._seconds > 0.0
+    monkeypatch.setattr(savings, "_seconds", seconds)
+    cr.solve(problem, "WorkingSet", tol=TOL, time_limit=19.0)
+    assert "compiled" not in events
+    events.clear()
+    monkeypatch.setattr(solving, "Progress", Started)
+    cr.solve(problem, "WorkingSet", tol=TOL, time_limit=20.0)
+    assert events == ["compiled", "started"]

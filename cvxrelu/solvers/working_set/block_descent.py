@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.losses.base import dual_term
 from cvxrelu.losses.squared import Squared
+from cvxrelu.numerics.gated_rounds import FLATTEST
 from cvxrelu.numerics.group_lasso import descend, scratch
 from cvxrelu.numerics.rounding import TINY
 from cvxrelu.penalties.group_norms import GroupL1
@@ -31,7 +32,6 @@ from cvxrelu.solvers.working_set.descent_costs import MODELS, DescentCosts
 _MOST_COLUMNS = 4000
 _CHECK = 10  # cycles between two estimates of the rate
 _INNER_FRACTION, _INNER_FINAL, _INNER_CYCLES = 0.03, 0.3, 20  # of a model: of the gap, and of the gap to reach
-_FLATTEST = 1e-3  # curvature of rows in a model, relative to the largest one
 _NEAR = 0.9  # of lam: dual constraint values of zero blocks that are kept when a Gram matrix is computed anew
 _SHORTENINGS = 30
 _FRACTION, _LEAST = 0.03, 0.1  # of the gap, before the next pricing
@@ -242,8 +242,8 @@ class BlockDescent:
         """Return the second derivatives (n,) of the loss at the predictions f, relative to their bound."""
         assert self._term is not None
         # Huber's term regularises its curvature of zero by the proximal-point parameter.
-        rows = self._term.rows(self._term.start(f), self._n / _FLATTEST)
-        relative: FloatArray = np.maximum(self._unit * rows.own[:, 0], _FLATTEST)
+        rows = self._term.rows(self._term.start(f), self._n / FLATTEST)
+        relative: FloatArray = np.maximum(self._unit * rows.own[:, 0], FLATTEST)
         return relative
 
     def _minimise_model(

@@ -9,7 +9,7 @@ from cvxrelu.solvers.interface import Budget
 from cvxrelu.solvers.working_set.block_descent import SAVINGS, BlockDescent
 from cvxrelu.solvers.working_set.compiled_rounds import CompiledRounds
 from tests.helpers.cases import assert_agrees, make_problem
-from tests.helpers.working_sets import TOL, many_patterns, solve
+from tests.helpers.working_sets import TOL, assert_compiled_once_it_pays, many_patterns, solve
 
 TOLS = {"squared": 1e-12, "logistic": 1e-8}  # of Gram matrices: their weights are finite differences, if not 1
 SHAPES = ["tall", "wide", "collinear", "doubled"]
@@ -270,19 +270,7 @@ def test_limits_are_kept():
 
 def test_newton_steps_stand_in_for_an_uncompiled_kernel(monkeypatch):
     """Their time is counted, and the kernel is compiled once they have taken as long as that takes."""
-    problem, compiled = many_patterns(ratio=0.1), []
-    monkeypatch.setattr(descend, "_compiled", None)
-    monkeypatch.setattr(descend, "_looked_up", True)
-    monkeypatch.setattr(descend, "compile", lambda: compiled.append(1))
-    monkeypatch.setattr(SAVINGS, "_seconds", 0.0)
-    assert_agrees(problem, cr.solve(problem, "WorkingSet", tol=TOL), TOL)
-    assert SAVINGS._seconds > 0.0
-    assert compiled == []
-    monkeypatch.setattr(SAVINGS, "_seconds", 2.0)
-    cr.solve(problem, "WorkingSet", tol=TOL, time_limit=19.0)  # which the compilation might exceed
-    assert compiled == []
-    cr.solve(problem, "WorkingSet", tol=TOL, time_limit=20.0)
-    assert compiled == [1]
+    assert_compiled_once_it_pays(monkeypatch, descend, SAVINGS, 2.0)
 
 
 def test_a_kernel_that_fails_to_compile_is_left_alone(monkeypatch):

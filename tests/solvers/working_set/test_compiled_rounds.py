@@ -6,13 +6,12 @@ import pytest
 import cvxrelu as cr
 from cvxrelu.numerics import gated_rounds as kernels
 from cvxrelu.numerics.gated_rounds import GAP, OBJECTIVE, OUTCOME, REACHED, WORK, gated_rounds
-from cvxrelu.optimize import solve as solving
 from cvxrelu.solvers.interface import Limits
 from cvxrelu.solvers.working_set import compiled_rounds
 from cvxrelu.solvers.working_set.block_descent import BlockDescent
 from cvxrelu.solvers.working_set.compiled_rounds import SAVINGS, CompiledRounds
 from tests.helpers.cases import assert_agrees, make_problem
-from tests.helpers.working_sets import TOL, many_patterns, solve
+from tests.helpers.working_sets import TOL, assert_compiled_once_it_pays, many_patterns, solve
 
 LOSSES = ["squared", "logistic", "huber", "weighted logistic", "weighted huber"]
 SHAPES = ["tall", "wide", "collinear", "doubled", "long"]
@@ -161,31 +160,9 @@ def test_large_data_others_and_float32_take_other_methods():
     assert not CompiledRounds.supports(cr.ConvexGatedReLU(X, X[:, 0], cr.sample_patterns(X, 100), lam=0.1))
 
 
-def test_block_descent_stands_in_for_an_uncompiled_kernel(monkeypatch):
-    """Its time is counted, and the kernel is compiled once it has taken as long as that takes."""
-    problem, compiled, progress = many_patterns(ratio=0.1), [], []
-
-    class Started(solving.Progress):
-        def __init__(self, *arguments):
-            progress.append(1)
-            super().__init__(*arguments)
-
-    monkeypatch.setattr(solving, "Progress", Started)
-    monkeypatch.setattr(gated_rounds, "_compiled", None)
-    monkeypatch.setattr(gated_rounds, "_looked_up", True)
-    monkeypatch.setattr(gated_rounds, "compile", lambda: compiled.append(1))
-    monkeypatch.setattr(SAVINGS, "_seconds", 0.0)
-    assert_agrees(problem, cr.solve(problem, "WorkingSet", tol=TOL), TOL)
-    assert SAVINGS._seconds > 0.0
-    assert compiled == []
-    monkeypatch.setattr(SAVINGS, "_seconds", 10.0)
-    cr.solve(problem, "WorkingSet", tol=TOL, time_limit=19.0)  # which the compilation might exceed
-    assert compiled == []
-    monkeypatch.setattr(gated_rounds, "compile", lambda: compiled.append(len(progress)))  # before the clock starts
-    progress.clear()
-    cr.solve(problem, "WorkingSet", tol=TOL, time_limit=20.0)
-    assert compiled == [0]
-    assert progress
+def test_other_rounds_stand_in_for_an_uncompiled_kernel(monkeypatch):
+    """Their time is counted, and the kernel is compiled once they have taken as long as that takes."""
+    assert_compiled_once_it_pays(monkeypatch, gated_rounds, SAVINGS, 5.0)
 
 
 def test_products_are_small_enough_for_one_thread():
