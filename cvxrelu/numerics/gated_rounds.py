@@ -2,27 +2,26 @@
 
 The program is  minimise over u (P, d):  F(f) + lam * sum_i ||u_i||,  f = sum_i D_i X u_i. A round prices all
 patterns by the gradient of F, adds those that violate the dual constraint most, and descends on the quadratic model of
-F at f by `group_lasso`; for the squared loss the model is F itself.
+F at f by `group_lasso`; for the squared loss the model is F itself, but for rounding errors of its Gram matrix in
+float32. The gradient of each model at f is exact, so they do not limit the gap.
 """
-
-from math import exp, log1p
 
 import numpy as np
 
 from cvxrelu._validation import FloatArray
+from cvxrelu.numerics.gated_losses import LOGISTIC, SQUARED, compute_curvature, conjugate, feasible_scale, value
 from cvxrelu.numerics.group_lasso import SWEEPS, copy, descend_on_gram, multiply
 from cvxrelu.numerics.rounding import TINY
 from cvxrelu.runtime.blas import products_with_rows
 from cvxrelu.runtime.compilation import kernel
 
-SQUARED, LOGISTIC, HUBER = range(3)
-FLATTEST = 1e-3  # curvature of rows in a model, relative to the largest one
-_PAIRS, _FEWEST = 16, 8  # patterns, or pairs of them, in one product: at most, and at least
-_ONE_THREAD = 2.5e5  # entries of a product, as small ones take longer in several threads
+_PAIRS, _FEWEST = 64, 8  # pairs of patterns in one product, at most; patterns or pairs worth one thread, at least
+_ONE_THREAD = 2.5e5  # multiplications of a product, as small ones take longer in several threads
 _TO_GO, _NEW_GAP, _FINAL_GAP, _MODEL_GAP = 0.9, 0.02, 0.5, 0.03  # of the tolerance, the gap and the gap to reach
 _FEWEST_NEW = 3
 _SHORTENINGS = 30
 _INNER_CYCLES = 20  # of a round
+_ROUNDING, _NOISE = 1e-5, 1e-14  # relative errors of float32 sums of products, and of objectives
 _ROW = 100.0  # operations for the terms of a row
 # Entries of the state: objective, gap and that of the round before, cycles and operations so far, patterns, outcome.
 OBJECTIVE, GAP, PREVIOUS, CYCLES, WORK, N_MEMBERS, OUTCOME = range(7)
@@ -31,8 +30,8 @@ LIMITED, REACHED, STALLED = range(3)
 
 @kernel(
     "(float64[:, ::1], float64[:, ::1], float64[::1], float64[::1], int64, float64, float64, float64, int64, float64,"
-    "float64[:, ::1], float64[::1], int64[:, ::1], float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[:, ::1],"
-    "float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[::1], float64[::1],"
+    "float64[:, ::1], float64[::1], int64[:, ::1], float32[:, ::1], float32[:, ::1], float64[:, ::1], float64[:, ::1],"
+    "float64[:, ::1], float64[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1], float64[::1],"
     "float64[:, :, ::1], float64[:, ::1], float64[::1])"
 )
 def gated_rounds(  # type: ignore[no-untyped-def]
@@ -80,12 +79,12 @@ def gated_rounds(  # type: ignore[no-untyped-def]
         _fill_triangles(columns, triangles)
     k = int(state[N_MEMBERS])
     previous, outdated = state[PREVIOUS] if k > 0 else np.inf, k == 0
-    taken = 1.0  # cycles of the last round
+    taken = 1.0  # cycles of the last round, if its step is accepted
+    objective = value(loss, delta, f, y, weights, t) + lam * _total(u)
     while True:
-        objective = _value(loss, delta, f, y, weights, t) + lam * _total(u)
         largest = _price(columns, mask, t, weighted, Z, norms)
         # The conjugate is zero at zero.
-        gap = objective + min(_conjugate(loss, _scale(loss, t, y, lam * n, largest), t, y, weights), 0.0)
+        gap = objective + min(conjugate(loss, feasible_scale(loss, t, y, lam * n, largest), t, y, weights), 0.0)
         spent = state[CYCLES] >= n_cycles or state[WORK] >= limit
         state[WORK] += 2.0 * n * P * d + _ROW * n
         state[OBJECTIVE], state[GAP], state[PREVIOUS], state[N_MEMBERS] = objective, gap, previous, k
@@ -96,7 +95,7 @@ def gated_rounds(  # type: ignore[no-untyped-def]
         if loss != SQUARED and not outdated:
             outdated = _is_outdated(gap, previous, goal, n, P, u)
         if outdated:
-            _compute_curvature(loss, delta, f, y, weights, heaviest, curvature)
+            compute_curvature(loss, delta, f, y, weights, heaviest, curvature)
             for i in range(P):
                 place[i] = -1
             k = 0
@@ -122,11 +121,11 @@ def gated_rounds(  # type: ignore[no-untyped-def]
             inner_gap = max(_NEW_GAP * gap, inner_gap)
         cycles = min(n_cycles - int(state[CYCLES]), _INNER_CYCLES)
         taken = -state[CYCLES]
-        _take_step(
+        objective, length = _take_step(
             columns, mask, y, weights, loss, delta, lam, unit, inner_gap, objective, cycles,
             u, f, members, k, gram, vectors, lipschitz, rows, Z, history, small, state
         )  # fmt: skip
-        taken += state[CYCLES]
+        taken = taken + state[CYCLES] if length > 0.0 else 0.0
         previous = gap
 
 
@@ -135,7 +134,7 @@ def _take_step(  # type: ignore[no-untyped-def]
     columns, mask, y, weights, loss, delta, lam, unit, inner_gap, objective, n_cycles,
     u, f, members, k, gram, vectors, lipschitz, rows, Z, history, small, state
 ):  # fmt: skip
-    """Descend on the model at f, and search along the step."""
+    """Descend on the model at f, and search along the step; return the objective and the length of the step."""
     d, n = columns.shape
     m = k * d
     solution, product, linear, start = vectors[0, :m], vectors[1, :m], vectors[2, :m], vectors[3, :m]
@@ -148,10 +147,11 @@ def _take_step(  # type: ignore[no-untyped-def]
     for i in range(k):
         for a in range(d):
             linear[i * d + a] = product[i * d + a] - unit * Z[members[i] * d + a]
-    square = 0.0
+    square = 0.0  # such that the objective at the start is exact, whatever the rounding errors of the Gram matrix
+    for i in range(m):
+        square += start[i] * (2.0 * linear[i] - product[i])
     for j in range(n):
-        target = f[j] - unit * t[j] / curvature[j]
-        square += curvature[j] * target * target
+        square += unit * t[j] * (unit * t[j] / curvature[j])
     inner = small[SWEEPS + 1]
     # The kernel's objective is n unit times that of the problem.
     descend_on_gram(
@@ -167,85 +167,26 @@ def _take_step(  # type: ignore[no-untyped-def]
             active += 1
     state[WORK] += 4.0 * SWEEPS * inner[2] * active * d * m + 4.0 * n * d * active
     _predict(columns, mask, u, members, k, rows)
-    if loss == SQUARED:
-        copy(change, f)
-        return
     for j in range(n):
         change[j] -= f[j]
-    length = 1.0
+    length, total = 1.0, 0.0
     for attempt in range(_SHORTENINGS + 1):
         if attempt == _SHORTENINGS:
             length = 0.0
         for j in range(n):
-            rows[3, j] = f[j] + length * change[j]
+            rows[3, j] = f[j] + length * change[j] if length > 0.0 else f[j]
         for i in range(m):
-            # The solution itself to the last bit, without cancellation.
-            u[members[i // d], i % d] = solution[i] if length == 1.0 else start[i] + length * (solution[i] - start[i])
+            own = start[i]
+            if length > 0.0:  # the solution itself to the last bit, without cancellation
+                own = solution[i] if length == 1.0 else start[i] + length * (solution[i] - start[i])
+            u[members[i // d], i % d] = own
         state[WORK] += _ROW * n
-        if length == 0.0 or _value(loss, delta, rows[3], y, weights, t) + lam * _total(u) <= objective:
+        total = value(loss, delta, rows[3], y, weights, t) + lam * _total(u)
+        if total <= objective + _NOISE * abs(objective):
             break
         length *= 0.5
     copy(rows[3], f)
-
-
-@kernel()
-def _value(loss, delta, f, y, weights, t):  # type: ignore[no-untyped-def]
-    """Return F(f), and write n times its gradient."""
-    total = 0.0
-    for j in range(len(f)):
-        if loss == LOGISTIC:
-            margin = y[j] * f[j]
-            small = exp(-abs(margin))
-            total += weights[j] * (max(-margin, 0.0) + log1p(small))
-            t[j] = -weights[j] * y[j] * (small if margin > 0.0 else 1.0) / (1.0 + small)
-        else:
-            residual = f[j] - y[j]
-            size = abs(residual)
-            inner = min(size, delta) if loss == HUBER else size
-            total += weights[j] * inner * (size - 0.5 * inner)
-            t[j] = weights[j] * (inner if residual > 0.0 else -inner)
-    return total / len(f)
-
-
-@kernel()
-def _compute_curvature(loss, delta, f, y, weights, heaviest, curvature):  # type: ignore[no-untyped-def]
-    """Write the second derivatives of the loss, relative to their bound."""
-    for j in range(len(f)):
-        own = 1.0
-        if loss == LOGISTIC:
-            small = exp(-abs(f[j]))
-            own = 4.0 * small / ((1.0 + small) * (1.0 + small))
-        elif loss == HUBER and abs(f[j] - y[j]) > delta:
-            own = 0.0
-        curvature[j] = max(own * weights[j] / heaviest, FLATTEST)
-
-
-@kernel()
-def _conjugate(loss, scale, t, y, weights):  # type: ignore[no-untyped-def]
-    """Return F* at a multiple of t / n."""
-    total = 0.0
-    for j in range(len(t)):
-        if loss == LOGISTIC:
-            a = min(max(-y[j] * scale * t[j] / weights[j], 0.0), 1.0)
-            if 0.0 < a < 1.0:
-                total += weights[j] * (a * np.log(a) + (1.0 - a) * log1p(-a))
-        else:
-            value = scale * t[j]
-            total += value * (0.5 * value / weights[j] + y[j])
-    return total / len(t)
-
-
-@kernel()
-def _scale(loss, t, y, bound, largest):  # type: ignore[no-untyped-def]
-    """Return a feasible scale of t, whose dual constraint values are at most ``largest``: the best if squared."""
-    limit = bound / largest if largest > 0.0 else np.inf
-    if loss != SQUARED:
-        return min(1.0, limit)
-    along, square = 0.0, 0.0
-    for j in range(len(t)):
-        along -= t[j] * y[j]
-        square += t[j] * t[j]
-    return min(max(along / square, 0.0), limit) if square > 0.0 else 0.0
+    return total, length
 
 
 @kernel()
@@ -271,7 +212,7 @@ def _price(columns, mask, t, weighted, Z, norms):  # type: ignore[no-untyped-def
 @kernel()
 def _product_size(size, most):  # type: ignore[no-untyped-def]
     """Return how many products of the same size to take at once."""
-    return min(max(int(_ONE_THREAD / size), _FEWEST), most)
+    return most if _FEWEST * size > _ONE_THREAD else min(int(_ONE_THREAD / size), most)
 
 
 @kernel()
@@ -341,47 +282,53 @@ def _add_blocks(  # type: ignore[no-untyped-def]
             count += 1
             if count == step or (i == k - 1 and j == i):
                 products_with_rows(both[:count], triangles, sums)
-                _spread(sums, places, count, d, gram)
+                _spread(sums, places, count, square, gram)
                 count = 0
     for i in range(known, k):
         lipschitz[i] = max(_bound(gram, i * d, square, sums), TINY)
 
 
 @kernel()
-def _spread(sums, places, count, d, gram):  # type: ignore[no-untyped-def]
-    """Write the triangles of blocks of the Gram matrix, and their transposes, to their places."""
-    entry = 0
+def _spread(sums, places, count, square, gram):  # type: ignore[no-untyped-def]
+    """Write blocks of the Gram matrix, given their triangles, and their transposes, equal to them, to their places."""
+    entry, d = 0, len(square)
     for p in range(count):
         row, column = places[2, p], places[3, p]
         for a in range(d):
             for b in range(a, d):
-                value = sums[entry]
+                square[a, b] = sums[entry]
+                square[b, a] = sums[entry]
                 entry += 1
-                gram[row + a, column + b] = value
-                gram[row + b, column + a] = value
-                gram[column + a, row + b] = value
-                gram[column + b, row + a] = value
+        for a in range(d):
+            for b in range(d):
+                gram[row + a, column + b] = square[a, b]
+            for b in range(d):
+                gram[column + a, row + b] = square[a, b]
 
 
 @kernel()
 def _bound(gram, start, square, power):  # type: ignore[no-untyped-def]
     """Return an upper bound of the largest eigenvalue of a diagonal block: the norm of its power 4, to the power 1/4.
 
-    The block and its square are written to a matrix (d, d), its square and its power 4 to the start of a vector.
+    The block, divided by its trace, and its square are written to a matrix (d, d), its square and its power 4 to the
+    start of a vector.
     """
-    d = len(square)
+    d, trace, total = len(square), 0.0, 0.0
+    for a in range(d):
+        trace += gram[start + a, start + a]
+    if not trace > 0.0:
+        return 0.0
     for a in range(d):
         for b in range(d):
-            square[a, b] = gram[start + a, start + b]
+            square[a, b] = gram[start + a, start + b] / trace
     products_with_rows(square, square, power)
     for a in range(d):
         for b in range(d):
             square[a, b] = power[a * d + b]
     products_with_rows(square, square, power)
-    total = 0.0
     for a in range(d * d):
         total += power[a] * power[a]
-    return np.sqrt(np.sqrt(np.sqrt(total)))
+    return (1.0 + _ROUNDING) * trace * np.sqrt(np.sqrt(np.sqrt(total)))
 
 
 @kernel()
@@ -429,15 +376,15 @@ def work_arrays(n: int, P: int, d: int, capacity: int) -> tuple[FloatArray, ...]
     m, size = capacity * d, d * (d + 1) // 2
     return (
         np.empty((4, max(P, _PAIRS)), dtype=np.int64),
-        np.empty((m, m)),
-        np.empty((d, d)),
+        np.empty((m, m), dtype=np.float32),
+        np.empty((d, d), dtype=np.float32),
         np.empty((4, m)),
         np.empty((2, P)),
         np.empty((4, n)),
         np.empty((d, n)),
-        np.empty((size, n)),
-        np.empty((_PAIRS, n)),
-        np.empty(_PAIRS * size),
+        np.empty((size, n), dtype=np.float32),
+        np.empty((_PAIRS, n), dtype=np.float32),
+        np.empty(_PAIRS * size, dtype=np.float32),
         np.empty(P * d),
         np.empty((2, SWEEPS + 1, m)),
         np.empty((SWEEPS + 2, max(SWEEPS + 1, d))),

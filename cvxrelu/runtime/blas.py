@@ -49,7 +49,7 @@ def _products_with_rows(points: FloatArray, rows: FloatArray, products: FloatArr
     products[: len(points) * len(rows)] = (points @ rows.T).ravel()
 
 
-# inner products of points with rows, points first, written to the start of a vector
+# inner products of points with rows, points first, written to the start of a vector, all of one precision
 products_with_rows = Routine("products_with_rows", _products_with_rows)
 
 
@@ -64,5 +64,5 @@ def addresses() -> dict[str, int]:
     name, pointer = api.PyCapsule_GetName, api.PyCapsule_GetPointer
     name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]
     pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    capsules = {each: cython_blas.__pyx_capi__[each] for each in ("ddot", "dgemv", "dgemm")}
+    capsules = {each: cython_blas.__pyx_capi__[each] for each in ("ddot", "dgemv", "dgemm", "sgemm")}
     return {symbol(each): pointer(capsule, name(capsule)) for each, capsule in capsules.items()}

@@ -220,13 +220,14 @@ def _product(transposed: bool) -> Any:
 def _products_with_rows(typingctx: Any, points: Any, rows: Any, products: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         transposed, plain = (_slot(builder, ir.Constant(ir.IntType(8), ord(letter))) for letter in "tn")
-        unit, zero = (_slot(builder, ir.Constant(_NUMBER, value)) for value in (1.0, 0.0))
+        number, name = (_NUMBER, "dgemm") if rows.dtype is types.float64 else (ir.FloatType(), "sgemm")
+        unit, zero = (_slot(builder, ir.Constant(number, value)) for value in (1.0, 0.0))
         (P, (n_points, d)), (R, (n_rows, _)), (product, _) = (
             _lengths(context, builder, *each) for each in zip(signature.args, arguments, strict=True)
         )
         _call(
             builder,
-            "dgemm",
+            name,
             ir.VoidType(),
             [transposed, plain, n_rows, n_points, d, unit, R, d, P, d, zero, product, n_rows],
         )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.losses.base import dual_term
 from cvxrelu.losses.squared import Squared
-from cvxrelu.numerics.gated_rounds import FLATTEST
+from cvxrelu.numerics.gated_losses import FLATTEST
 from cvxrelu.numerics.group_lasso import descend, scratch
 from cvxrelu.numerics.rounding import TINY
 from cvxrelu.penalties.group_norms import GroupL1

@@ -9,16 +9,14 @@ from cvxrelu.losses.huber import Huber
 from cvxrelu.losses.logistic import Logistic
 from cvxrelu.losses.squared import Squared
 from cvxrelu.losses.weighted import Weighted, unweighted
+from cvxrelu.numerics.gated_losses import HUBER, LOGISTIC, SQUARED
 from cvxrelu.numerics.gated_rounds import (
     CYCLES,
     GAP,
-    HUBER,
     LIMITED,
-    LOGISTIC,
     N_MEMBERS,
     OBJECTIVE,
     OUTCOME,
-    SQUARED,
     WORK,
     gated_rounds,
     work_arrays,
@@ -41,7 +39,7 @@ SAVINGS = Savings(gated_rounds, _COMPILATION)
 
 
 class CompiledRounds:
-    """Weights of all patterns, and the kernel's state: at most 8 (P d)^2 bytes, up to 128 MB.
+    """Weights of all patterns, and the kernel's state: at most 4 (P d)^2 bytes, up to 64 MB.
 
     Parameters
     ----------

@@ -165,8 +165,39 @@ def test_other_rounds_stand_in_for_an_uncompiled_kernel(monkeypatch):
     assert_compiled_once_it_pays(monkeypatch, gated_rounds, SAVINGS, 5.0)
 
 
-def test_products_are_small_enough_for_one_thread():
-    """A product of n rows of d columns has at most 250,000 entries, unless fewer than eight patterns have as many."""
+def test_products_take_one_thread_or_are_large():
+    """A product of n rows of d columns has at most 250,000 multiplications, unless eight patterns take more."""
     size = kernels._product_size.function
-    for rows, most in ((7_000, 50), (46_000, 200), (2_000_000, 16)):
-        assert size(rows, most) == min(max(int(2.5e5 // rows), 8), most)
+    assert size(7_000, 50) == 35
+    assert size(7_000, 30) == 30
+    assert size(46_000, 200) == 200
+
+
+@pytest.mark.parametrize(
+    ("loss", "shape", "ratio", "share"),
+    [
+        ("squared", (200, 4, 30), 1e-5, 1e-4),
+        ("huber", (200, 4, 30), 1e-4, 1e-3),
+        ("squared", (60, 20, 8), 1e-2, 0.1),  # more columns than rows
+        ("huber", (60, 20, 8), 1e-2, 0.1),
+    ],
+)
+def test_rounding_of_the_float32_gram_matrix_does_not_limit_the_gap(loss, shape, ratio, share):
+    """The gap is relative to an objective far below that of zero weights, and to 1e-10."""
+    n, d, P = shape
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n, d))
+    patterns = cr.sample_patterns(X, P, seed=0)
+    weights = np.zeros((1, P, d))
+    weights[0, :2] = rng.standard_normal((2, d))
+    y = cr.ConvexGatedReLU(X, np.zeros(n), patterns, lam=1.0).predict(weights).ravel()
+    problem = cr.ConvexGatedReLU(X, y + 1e-3 * y.std() * rng.standard_normal(n), patterns, lam=1.0, loss=loss)
+    problem = problem.with_lam(ratio * problem.lam_max())
+    rounds = start(problem)
+    for _ in range(30):
+        rounds.run(limits(1e-10))
+    assert rounds._state[OUTCOME] == REACHED
+    weights = rounds.u[None]
+    upper = problem.objective(weights)
+    assert upper <= share * problem.value_at_zero
+    assert upper - problem.dual_point(problem.gradient_point(weights)).value <= 1e-10 * upper
