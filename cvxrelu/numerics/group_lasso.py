@@ -3,6 +3,9 @@
 The program is  minimise over u (k, d):  1/2 ||y - B u||^2 + threshold * sum_i ||u_i||,  with G = B'B and c = B'y. A
 visit of a block is a proximal gradient step with the Lipschitz constant of that block. Five sweeps are followed by an
 extrapolation, kept if it decreases the objective (Bertrand & Massias, AISTATS 2021).
+
+`descend` takes G in float32 with the residual and its gradient at the start in float64: errors of G change the program
+by second order in the step, so that repeated calls with exact gradients converge to the solution of the exact program.
 """
 
 import numpy as np
@@ -16,37 +19,41 @@ _RIDGE = 1e-10  # relative to the trace
 
 
 @kernel(
-    "(float64[:, ::1], float64[::1], float64[::1], float64, float64, float64, int64,"
-    "float64[::1], float64[::1], float64[:, :, ::1], float64[:, ::1], float64[::1])"
+    "(float32[:, ::1], float64[::1], float64[::1], float64, float64, float64, int64,"
+    "float64[::1], float64[:, ::1], float64[:, :, ::1], float64[:, ::1], float64[::1])"
 )
 def descend(  # type: ignore[no-untyped-def]
-    gram, linear, lipschitz, square, threshold, target, n_cycles, u, product, history, small, state
+    gram, slopes, lipschitz, residual, threshold, target, n_cycles, u, vectors, history, small, state
 ):
     """Take cycles of five sweeps and an extrapolation, until the duality gap is at most ``target``.
 
     Parameters
     ----------
-    gram : ndarray of shape (k d, k d)
+    gram : ndarray of shape (k d, k d), float32
         G.
-    linear : ndarray of shape (k d,)
-        c.
+    slopes : ndarray of shape (k d,)
+        B'(y - B u) at the initial weights.
     lipschitz : ndarray of shape (k,)
         Upper bounds of the largest eigenvalues of the diagonal blocks of G.
-    square : float
-        ||y||^2.
+    residual : float
+        ||y - B u||^2 at the initial weights.
     threshold, target : float
         Weight of the norms, and the gap to reach.
     n_cycles : int
         Limit of cycles.
     u : ndarray of shape (k d,)
         Initial weights, overwritten by the solution.
-    product : ndarray of shape (k d,)
-        Overwritten by G u.
-    history, small : ndarrays of shape (2, 6, k d), (7, max(6, d))
+    vectors, history, small : ndarrays of shape (2, k d), (2, 6, k d), (7, max(6, d))
         Work arrays: see `scratch`.
     state : ndarray of shape (3,)
         Overwritten by the objective, the gap and the number of cycles.
     """
+    linear, product = vectors[0], vectors[1]
+    multiply(gram, u, product, len(u) // len(lipschitz))
+    square = residual
+    for j in range(len(u)):
+        linear[j] = slopes[j] + product[j]
+        square += u[j] * (linear[j] + slopes[j])
     descend_on_gram(
         gram, linear, lipschitz, square, threshold, target, n_cycles, u, product, history, small, state
     )  # fmt: skip
@@ -56,7 +63,7 @@ def descend(  # type: ignore[no-untyped-def]
 def descend_on_gram(  # type: ignore[no-untyped-def]
     gram, linear, lipschitz, square, threshold, target, n_cycles, u, product, history, small, state
 ):
-    """Do the work of `descend`, for other kernels; G and the history may have further columns."""
+    """Do the work of `descend` given c and ||y||^2, and write G u; G and the history may have further columns."""
     m = len(linear)
     d = m // len(lipschitz)
     multiply(gram, u, product, d)
@@ -84,9 +91,9 @@ def descend_on_gram(  # type: ignore[no-untyped-def]
     state[0], state[1], state[2] = objective, gap, n_done
 
 
-def scratch(k: int, d: int) -> tuple[FloatArray, FloatArray]:
+def scratch(k: int, d: int) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return the work arrays of `descend` for k blocks of d."""
-    return np.empty((2, SWEEPS + 1, k * d)), np.empty((SWEEPS + 2, max(SWEEPS + 1, d)))
+    return np.empty((2, k * d)), np.empty((2, SWEEPS + 1, k * d)), np.empty((SWEEPS + 2, max(SWEEPS + 1, d)))
 
 
 @kernel()

@@ -4,9 +4,10 @@ The blocks X'(D_i o D_j)X of the working set are computed once and kept while it
 cost nothing of size n; see `cvxrelu.numerics.group_lasso`. While few patterns are active this is several times faster
 than Newton steps; with many active ones the Gram matrix is costly and sweeps converge slowly.
 
-The squared loss is minimised itself. Other losses are minimised by proximal Newton steps: descent on their quadratic
-model at the predictions, and a search along the step. The curvature of the model, which weights the rows of the Gram
-matrix, is kept while the gap decreases fast enough.
+Each step descends on the quadratic model of the loss at the predictions, and searches along the step. The gradient of
+the model is computed from the data, so that its Gram matrix may be in float32: steps from the same predictions agree to
+first order, and converge to the solution of the exact program. The curvature of losses other than the squared one
+weights the rows of the Gram matrix; it is kept while the gap decreases fast enough.
 """
 
 import itertools
@@ -31,6 +32,8 @@ from cvxrelu.solvers.working_set.descent_costs import MODELS, DescentCosts
 
 _MOST_COLUMNS = 4000
 _CHECK = 10  # cycles between two estimates of the rate
+_RIDGE = 1e-6  # relative to the diagonal of the Gram matrix: above its errors, so that steps do not overshoot
+_ROUNDING = 1e-14  # of an objective: steps that it hides from are taken, as they may decrease the gap
 _INNER_FRACTION, _INNER_FINAL, _INNER_CYCLES = 0.03, 0.3, 20  # of a model: of the gap, and of the gap to reach
 _NEAR = 0.9  # of lam: dual constraint values of zero blocks that are kept when a Gram matrix is computed anew
 _SHORTENINGS = 30
@@ -43,7 +46,7 @@ SAVINGS = Savings(descend)  # of Newton steps in its place
 
 
 class BlockDescent:
-    """Weights on a growing working set, and its Gram matrix: 8 (k d)^2 bytes for k patterns, at most 128 MB.
+    """Weights on a growing working set, and its Gram matrix: 4 (k d)^2 bytes for k patterns, at most 64 MB.
 
     Parameters
     ----------
@@ -52,7 +55,7 @@ class BlockDescent:
     prediction : ndarray of shape (n, 1)
         A u at the start.
     pairs : PairProducts, optional
-        Products of pairs of its patterns, if they are kept: the blocks of its Gram matrix with the squared loss.
+        Products in float32 of pairs of its patterns, if they are kept: its Gram blocks with the squared loss.
 
     Attributes
     ----------
@@ -60,6 +63,8 @@ class BlockDescent:
         The patterns of the working set, in order of entry.
     u : ndarray of shape (k d,)
         Their weights.
+    prediction : ndarray of shape (n, 1)
+        A u, after `minimise`.
     n_active : int
         Number of patterns with non-zero weights.
     n_cycles : int
@@ -75,8 +80,10 @@ class BlockDescent:
         self._pairs = pairs if self._curvature is None else None
         self.ids = np.zeros(0, dtype=np.intp)
         self.u: FloatArray = np.zeros(0)
+        self.prediction = prediction
+        self._operator = problem.native_operator.astype(np.float32)
         self._lipschitz = np.zeros(0)
-        self._gram = np.zeros((0, 0))
+        self._gram = np.zeros((0, 0), dtype=np.float32)
         self._costs = DescentCosts(problem, entry=_ENTRY, model=_MODEL)
         self.n_active = self.n_cycles = 0
 
@@ -134,45 +141,60 @@ class BlockDescent:
         self.ids = np.concatenate([self.ids, new])
         self.u = np.concatenate([self.u, weights.ravel()])
         self._count()
-        gram = np.empty((k, d, k, d))
+        gram = np.empty((k, d, k, d), dtype=np.float32)
         gram[:known, :, :known] = self._gram.reshape(known, d, known, d)
         first, second = _new_pairs(known, k)
         if self._pairs is None:
-            blocks = self._problem.operator.take(self.ids).gram(first, second, self._curvature)
+            blocks = self._operator.take(self.ids).gram(first, second, self._curvature)
         else:
             blocks = self._pairs.take(self.ids[first], self.ids[second])
+        own = first == second
+        blocks[own] *= 1.0 + _RIDGE * np.eye(d, dtype=np.float32)
         pairs = gram.swapaxes(1, 2)
         pairs[first, second] = pairs[second, first] = blocks
         self._gram = gram.reshape(k * d, k * d)
-        powers = blocks[first == second]
+        powers = blocks[own].astype(np.float64)
         for _ in range(2):
             powers = powers @ powers
         bounds = np.sqrt(np.einsum("kij,kij->k", powers, powers)) ** 0.25  # of the largest eigenvalues
         self._lipschitz = np.concatenate([self._lipschitz, np.maximum(bounds, TINY)])
         self._work = scratch(k, d)
 
-    def minimise(self, gap_tol: float, budget: Budget) -> bool:
+    def minimise(
+        self, gap_tol: float, budget: Budget, f: FloatArray | None = None, Z: FloatArray | None = None
+    ) -> bool:
         """Descend until the duality gap on the working set is at most ``gap_tol``, or the budget is exhausted.
+
+        With the squared loss the gap is that of the model.
+
+        Parameters
+        ----------
+        gap_tol : float
+            The gap to reach.
+        budget : Budget
+            Limits.
+        f, Z : ndarrays of shapes (n, 1) and (1, k, d), optional
+            A u, and A't for the gradient t of the loss there, if they are known in float64.
 
         Returns
         -------
         bool
             False if the gap decreases too slowly: this is predicted to take more work than Newton steps.
         """
-        finished = self._minimise(gap_tol, budget)
+        finished = self._minimise(gap_tol, budget, f, Z)
         self._count()
         return finished
 
     def _count(self) -> None:
         self.n_active = int(np.count_nonzero(self.weights.any(axis=1)))
 
-    def _minimise(self, gap_tol: float, budget: Budget) -> bool:
+    def _minimise(self, gap_tol: float, budget: Budget, f: FloatArray | None, Z: FloatArray | None) -> bool:
         active = self.n_active
         costs = self._costs
         periods = costs.n_cycles / _CHECK if self._term is None else costs.n_models / MODELS
         left = min(_MOST_PERIODS, periods * costs.newton(active) / costs.descent(len(self.ids), active))
         previous = np.inf
-        for gap in self._sweeps(gap_tol, budget) if self._term is None else self._models(gap_tol, budget):
+        for gap in self._models(gap_tol, budget, f, Z):
             if gap <= gap_tol or budget.spent(self.n_cycles):
                 return True
             left -= 1.0
@@ -182,43 +204,41 @@ class BlockDescent:
             previous = gap
         return False
 
-    def _sweeps(self, gap_tol: float, budget: Budget) -> Iterator[float]:
-        """Minimise the squared loss; yield the gap after every ten cycles and at the end."""
-        linear, Y = -self._n * self._problem.at_zero[1][0, self.ids].ravel(), self._problem.Y
-        square, product = float(np.vdot(Y, Y)), np.empty_like(self.u)
-        while True:
-            yield self._descend(linear, square, gap_tol, min(_CHECK, budget.steps - self.n_cycles), product)
-
-    def _models(self, gap_tol: float, budget: Budget) -> Iterator[float]:
-        """Take proximal Newton steps; yield the gap after every five and at the end."""
-        problem, operator = self._problem, self._problem.operator.take(self.ids)
-        f = operator.forward(self.weights[None])
-        objective, product, previous = self._objective(self.u, f), self._gram @ self.u, np.inf
+    def _models(self, gap_tol: float, budget: Budget, f: FloatArray | None, Z: FloatArray | None) -> Iterator[float]:
+        """Take proximal Newton steps; yield the gap after every five, or each with the squared loss, and at the end."""
+        problem, operator, quadratic = self._problem, self._problem.operator.take(self.ids), self._curvature is None
+        f = operator.forward(self.weights[None]) if f is None else f
+        objective, previous = self._objective(self.u, f), np.inf
         for count in itertools.count(1):
-            t = problem.loss.gradient(f, problem.Y)
-            Z = operator.adjoint(t)
+            t, self.prediction = problem.loss.gradient(f, problem.Y), f
+            Z = operator.adjoint(t) if Z is None else Z
             gap = objective - self._dual_value(t, Z)
-            if gap <= gap_tol or count % MODELS == 0 or budget.spent(self.n_cycles):
+            if gap <= gap_tol or (count > 1 if quadratic else count % MODELS == 0) or budget.spent(self.n_cycles):
                 yield gap
-            if self._is_outdated(gap, previous, gap_tol):
+            if not quadratic and self._is_outdated(gap, previous, gap_tol):
                 self._renew(f, Z)
                 operator = problem.operator.take(self.ids)
-                Z, product = operator.adjoint(t), self._gram @ self.u
+                Z = operator.adjoint(t)
             previous, start = gap, self.u.copy()
-            self._minimise_model(f, t, Z, max(_INNER_FRACTION * gap, _INNER_FINAL * gap_tol), budget, product)
-            step, change = self.u - start, operator.forward(self.weights[None]) - f
-            length, before = 1.0, objective
-            for _ in range(_SHORTENINGS):
-                objective = self._objective(self.u, f + length * change)
-                if objective <= before:
-                    break
-                length *= 0.5
-                self.u = start + length * step
-            else:
-                self.u, objective, length = start, before, 0.0
-            if length < 1.0:
-                product = self._gram @ self.u
-            f = f + length * change
+            inner_tol = gap_tol if quadratic else max(_INNER_FRACTION * gap, _INNER_FINAL * gap_tol)
+            reached = self._descend(t, Z, inner_tol, budget)
+            objective, f = self._search(start, f, operator.forward(self.weights[None]), objective)
+            self.prediction, Z = f, None
+            if quadratic and reached <= gap_tol:
+                yield reached
+
+    def _search(self, start: FloatArray, f: FloatArray, end: FloatArray, before: float) -> tuple[float, FloatArray]:
+        """Shorten the step from a start with prediction f until the objective decreases; return it, and A u."""
+        step, length = self.u - start, 1.0
+        for _ in range(_SHORTENINGS):
+            prediction = end if length == 1.0 else f + length * (end - f)
+            objective = self._objective(self.u, prediction)
+            if objective <= before + _ROUNDING * abs(before):
+                return objective, prediction
+            length *= 0.5
+            self.u = start + length * step
+        self.u = start
+        return before, f
 
     def _is_outdated(self, gap: float, previous: float, gap_tol: float) -> bool:
         """Return whether a model with the present curvature is predicted to take less work than to go on."""
@@ -235,7 +255,7 @@ class BlockDescent:
             return
         self._curvature = self._curvature_at(f)
         ids, weights = self.ids[kept], weights[kept]
-        self.ids, self.u, self._lipschitz, self._gram = ids[:0], self.u[:0], self._lipschitz[:0], np.zeros((0, 0))
+        self.ids, self.u, self._lipschitz, self._gram = ids[:0], self.u[:0], self._lipschitz[:0], self._gram[:0, :0]
         self.add(ids, weights)
 
     def _curvature_at(self, f: FloatArray) -> FloatArray:
@@ -245,16 +265,6 @@ class BlockDescent:
         rows = self._term.rows(self._term.start(f), self._n / FLATTEST)
         relative: FloatArray = np.maximum(self._unit * rows.own[:, 0], FLATTEST)
         return relative
-
-    def _minimise_model(
-        self, f: FloatArray, t: FloatArray, Z: FloatArray, gap_tol: float, budget: Budget, product: FloatArray
-    ) -> None:
-        """Descend on the model at f, with gradient t and A't = Z, to a gap, given G u."""
-        assert self._curvature is not None
-        v = self._curvature[:, None]
-        y = f - self._unit * t / v
-        linear, cycles = product - self._unit * Z.ravel(), min(_INNER_CYCLES, budget.steps - self.n_cycles)
-        self._descend(linear, float(np.vdot(y, v * y)), gap_tol, cycles, product)
 
     def _objective(self, u: FloatArray, f: FloatArray) -> float:
         problem = self._problem
@@ -267,24 +277,25 @@ class BlockDescent:
         scale = problem.loss.best_scale(t, problem.Y, problem.lam / largest if largest > 0.0 else np.inf)
         return -problem.loss.conjugate(scale * t, problem.Y)
 
-    def _descend(self, linear: FloatArray, square: float, gap_tol: float, cycles: int, product: FloatArray) -> float:
-        """Sweep for targets of squared norm ``square``, with B'y = ``linear``; return the gap, and write G u."""
-        state = np.empty(3)
+    def _descend(self, t: FloatArray, Z: FloatArray, gap_tol: float, budget: Budget) -> float:
+        """Descend on the model at predictions with gradient t and A't = Z; return its gap."""
+        state, unit, quadratic = np.empty(3), self._unit, self._curvature is None
+        curvature = 1.0 if self._curvature is None else self._curvature[:, None]
+        cycles = min(_CHECK if quadratic else _INNER_CYCLES, budget.steps - self.n_cycles)
         descend(
             self._gram,
-            linear,
+            -unit * Z.ravel(),
             self._lipschitz,
-            square,
-            self._unit * self._problem.lam,
-            self._unit * gap_tol,
+            unit * unit * float(np.vdot(t, t / curvature)),
+            unit * self._problem.lam,
+            unit * gap_tol,
             cycles,
             self.u,
-            product,
             *self._work,
             state,
         )
         self.n_cycles += int(state[2])
-        return float(state[1] / self._unit)
+        return float(state[1] / unit)
 
 
 def _new_pairs(known: int, k: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

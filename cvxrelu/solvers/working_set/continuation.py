@@ -52,7 +52,7 @@ class Continuation:
             pairs = self._trails[0].pairs
         else:
             norms = cache(partial(pattern_norms, problem))
-            pairs = PairProducts(problem.operator) if self._keeps_pairs else None
+            pairs = PairProducts(problem.operator.astype(np.float32)) if self._keeps_pairs else None
         self._trails.append(Trail(problem, self.products(problem), norms, pairs))
         return self._trails[-1]
 

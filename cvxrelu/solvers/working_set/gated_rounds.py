@@ -118,11 +118,13 @@ class _Rounds:
         self._n_iter = 0
         self._patterns = _Patterns(problem, penalty, workspace, trail)
 
-    def _set(self, blocks: FloatArray) -> None:
+    def _set(self, blocks: FloatArray, prediction: FloatArray | None = None) -> None:
         """Take weights, with their prediction and objective."""
         problem = self._problem
         self._blocks = blocks
-        self._prediction = problem.native_operator.forward(blocks) if blocks.any() else np.zeros_like(problem.Y)
+        if prediction is None:
+            prediction = problem.native_operator.forward(blocks) if blocks.any() else np.zeros_like(problem.Y)
+        self._prediction = prediction
         self._upper = problem.loss.value(self._prediction, problem.Y) + problem.lam * self._penalty.value(blocks)
 
     def _yield(self, t: FloatArray, point: DualPoint, step: float | None) -> Iterator[Iterate]:
@@ -160,6 +162,7 @@ class _Rounds:
     def descend(self) -> Iterator[Iterate]:
         """Yield solutions by block descent, until Newton steps are predicted to be faster."""
         problem, limits, patterns = self._problem, self._limits, self._patterns
+        exact = problem.X.dtype == np.float64
         descent, gap = BlockDescent(problem, self._prediction, self._trail.pairs), np.inf
         new = self._blocks[0].any(axis=1)
         while True:
@@ -180,10 +183,11 @@ class _Rounds:
             descent.add(ids, self._blocks[0, ids])
             fraction = descent.fraction() if len(ids) > 0 else 0.0  # without new patterns there may be no more
             gap_tol = max(fraction * gap, _FINAL_FRACTION * limits.tol * abs(self._upper))
-            finished = descent.minimise(gap_tol, Budget.of(limits))
+            known = (self._prediction, patterns.products(descent.ids)) if exact else ()
+            finished = descent.minimise(gap_tol, Budget.of(limits), *known)
             blocks = np.zeros_like(self._blocks)
             blocks[0, descent.ids] = descent.weights
-            self._set(blocks)
+            self._set(blocks, descent.prediction if exact else None)
             self._n_iter, self._pending = descent.n_cycles, True
             new[:] = False
             if not finished:
@@ -234,6 +238,10 @@ class _Patterns:
         point = self._scale * t
         self._lower = -problem.loss.conjugate(point, problem.Y)
         return DualPoint(point, None, self._lower)
+
+    def products(self, ids: NDArray[np.intp]) -> FloatArray:
+        """Return the blocks (c, k, d) of A't of patterns, as long as none is dropped."""
+        return self._Z[:, ids]
 
     def drop(self, gap: float, blocks: FloatArray) -> None:
         """Drop patterns that the gap proves to be zero, if there are enough of them."""

@@ -36,7 +36,7 @@ class WorkingSet:
     the package. Each outer iteration prices all patterns with one masked product, drops those proved to be zero
     (gap-safe rule), and solves on the active ones and those with the largest dual constraint values to a fraction of
     the gap. Products are computed in the precision of X. With group_l1 it first takes block coordinate descent on a
-    cached Gram matrix of at most 4,000 columns (128 MB), until Newton steps are predicted to be faster. Its kernel is
+    cached Gram matrix of at most 4,000 columns (64 MB), until Newton steps are predicted to be faster. Its kernel is
     loaded from a cache, or compiled once Newton steps in its place have taken two seconds in a process; until then,
     solutions differ, within tol.
 

@@ -120,11 +120,11 @@ def test_ctrl_c_during_block_descent(monkeypatch):
     descend.compile()
     minimise, calls = BlockDescent.minimise, []
 
-    def interrupted(self, gap_tol, budget):
+    def interrupted(self, gap_tol, *rest):
         calls.append(gap_tol)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return minimise(self, gap_tol, budget)
+        return minimise(self, gap_tol, *rest)
 
     monkeypatch.setattr(BlockDescent, "minimise", interrupted)
     monkeypatch.setattr(CompiledRounds, "supports", lambda problem: False)
@@ -167,7 +167,8 @@ def test_warm_start_from_bad_weights_reaches_the_optimum():
 def test_unattainable_accuracy_ends_with_an_honest_status(loss, penalty):
     problem = make_problem("gated", loss, penalty, c=3)
     solution = solve(problem, tol=1e-14, max_iter=150)
-    assert solution.status in ("optimal", "stalled", "max_iter")
+    # The certificate is computed anew from the weights: it may miss by a rounding, and is then "inaccurate".
+    assert solution.status in ("optimal", "inaccurate", "stalled", "max_iter")
     assert_honest(problem, solution, 1e-14)
     assert solution.certificate.rel_gap <= 1e-9
 
