@@ -80,11 +80,11 @@ def gated_rounds(  # type: ignore[no-untyped-def]
     k = int(state[N_MEMBERS])
     previous, outdated = state[PREVIOUS] if k > 0 else np.inf, k == 0
     taken = 1.0  # cycles of the last round, if its step is accepted
-    objective = value(loss, delta, f, y, weights, t) + lam * _total(u)
+    objective = value(loss, delta, f, y, weights, t, rows[4]) + lam * _total(u)
     while True:
         largest = _price(columns, mask, t, weighted, Z, norms)
         # The conjugate is zero at zero.
-        gap = objective + min(conjugate(loss, feasible_scale(loss, t, y, lam * n, largest), t, y, weights), 0.0)
+        gap = objective + min(conjugate(loss, feasible_scale(loss, t, y, lam * n, largest), t, y, weights, rows[4]), 0.0)
         spent = state[CYCLES] >= n_cycles or state[WORK] >= limit
         state[WORK] += 2.0 * n * P * d + _ROW * n
         state[OBJECTIVE], state[GAP], state[PREVIOUS], state[N_MEMBERS] = objective, gap, previous, k
@@ -95,7 +95,7 @@ def gated_rounds(  # type: ignore[no-untyped-def]
         if loss != SQUARED and not outdated:
             outdated = _is_outdated(gap, previous, goal, n, P, u)
         if outdated:
-            compute_curvature(loss, delta, f, y, weights, heaviest, curvature)
+            compute_curvature(loss, delta, f, y, weights, t, heaviest, curvature)
             for i in range(P):
                 place[i] = -1
             k = 0
@@ -181,7 +181,7 @@ def _take_step(  # type: ignore[no-untyped-def]
                 own = solution[i] if length == 1.0 else start[i] + length * (solution[i] - start[i])
             u[members[i // d], i % d] = own
         state[WORK] += _ROW * n
-        total = value(loss, delta, rows[3], y, weights, t) + lam * _total(u)
+        total = value(loss, delta, rows[3], y, weights, t, rows[4]) + lam * _total(u)
         if total <= objective + _NOISE * abs(objective):
             break
         length *= 0.5
@@ -380,7 +380,7 @@ def work_arrays(n: int, P: int, d: int, capacity: int) -> tuple[FloatArray, ...]
         np.empty((d, d), dtype=np.float32),
         np.empty((4, m)),
         np.empty((2, P)),
-        np.empty((4, n)),
+        np.empty((5, n)),
         np.empty((d, n)),
         np.empty((size, n), dtype=np.float32),
         np.empty((_PAIRS, n), dtype=np.float32),

@@ -148,6 +148,33 @@ def _transpose_bits(typingctx: Any, matrix: Any, i: Any, words: Any, j: Any) -> 
     return types.void(matrix, types.intp, words, types.intp), code
 
 
+_WORD, _NUMBER = ir.IntType(64), ir.DoubleType()
+_FRACTION, _BIAS, _INTEGERS = 52, 1023, 1.5 * 2**52  # of float64; where its neighbours are 1 apart
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _power_of_two(typingctx: Any, x: Any, shift: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        number, further = arguments
+        rounded = builder.fadd(number, ir.Constant(_NUMBER, _INTEGERS))  # its last bits are an integer
+        biased = builder.fadd(rounded, builder.fadd(further, ir.Constant(_NUMBER, float(_BIAS))))
+        bits = builder.shl(builder.bitcast(biased, _WORD), ir.Constant(_WORD, _FRACTION))
+        return builder.bitcast(bits, _NUMBER)
+
+    return types.float64(types.float64, types.float64), code
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _exponent(typingctx: Any, x: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        biased = builder.lshr(builder.bitcast(arguments[0], _WORD), ir.Constant(_WORD, _FRACTION))
+        power = float(2**_FRACTION)  # whose last bits are zero
+        bits = builder.or_(biased, builder.bitcast(ir.Constant(_NUMBER, power), _WORD))
+        return builder.fsub(builder.bitcast(bits, _NUMBER), ir.Constant(_NUMBER, power + _BIAS))
+
+    return types.float64(types.float64), code
+
+
 def _positions(values: list[int]) -> Any:
     return ir.Constant(ir.VectorType(_INDEX, len(values)), values)
 
@@ -162,4 +189,6 @@ ROUTINES = {
     "scale": _scale,
     "total": _total,
     "transpose_bits": _transpose_bits,
+    "power_of_two": _power_of_two,
+    "exponent": _exponent,
 }

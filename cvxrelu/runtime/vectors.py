@@ -1,6 +1,7 @@
 """Vectors of 32 bytes in kernels, which LLVM maps to the registers of the machine, whatever their width.
 
-A vector is a value of a kernel. Arrays are one-dimensional; positions are not checked.
+A vector is a value of a kernel. Arrays are one-dimensional; positions are not checked. Exponents of numbers are read and
+written in their bits, in loops that LLVM turns into vectors itself.
 """
 
 from typing import Any
@@ -35,6 +36,14 @@ def _transpose_bits(matrix: NDArray[np.uint32], i: int, words: NDArray[np.uint32
     words[j : j + 32] = np.packbits(bits.T).view(np.uint32)
 
 
+def _power_of_two(x: float, shift: float) -> float:
+    return float(np.ldexp(1.0, int(np.rint(x)) + int(shift)))
+
+
+def _exponent(x: float) -> float:
+    return float(np.frexp(x)[1] - 1)
+
+
 lanes = Routine("lanes", lambda array: BYTES // array.itemsize)  # entries of a vector of the array's type
 zeros = Routine("zeros", lambda array: np.zeros(lanes(array), array.dtype))  # zero vector of the array's type
 load = Routine("load", _load)  # entries from a position on
@@ -45,6 +54,8 @@ scale = Routine("scale", np.multiply)  # product of a number and a vector
 total = Routine("total", _total)  # sum of the entries
 # transpose of the 32 x 32 bits in words from a position on, to words from another; bits in the order of `np.packbits`
 transpose_bits = Routine("transpose_bits", _transpose_bits)
+power_of_two = Routine("power_of_two", _power_of_two)  # 2^(k + shift), a normal number; k is the integer next to x
+exponent = Routine("exponent", _exponent)  # largest k with 2^k <= x, for normal numbers x > 0
 
 
 def aligned_zeros(size: int, dtype: DTypeLike) -> NDArray[Any]:
