@@ -54,7 +54,7 @@ def log1p(x):  # type: ignore[no-untyped-def]
 
 @kernel()
 def _near_one(f, k):  # type: ignore[no-untyped-def]
-    """Return log(1 + f) + k log(2) for sqrt(1/2) <= 1 + f <= sqrt(2); coefficients of fdlibm (Sun Microsystems 1993)."""
+    """Return log(1 + f) + k log(2) for sqrt(1/2) <= 1 + f <= sqrt(2), with the coefficients of fdlibm (Sun, 1993)."""
     s = f / (2.0 + f)
     z = s * s
     p = 1.479819860511658591e-01

@@ -83,8 +83,8 @@ def gated_rounds(  # type: ignore[no-untyped-def]
     objective = value(loss, delta, f, y, weights, t, rows[4]) + lam * _total(u)
     while True:
         largest = _price(columns, mask, t, weighted, Z, norms)
-        # The conjugate is zero at zero.
-        gap = objective + min(conjugate(loss, feasible_scale(loss, t, y, lam * n, largest), t, y, weights, rows[4]), 0.0)
+        scale = feasible_scale(loss, t, y, lam * n, largest)
+        gap = objective + min(conjugate(loss, scale, t, y, weights, rows[4]), 0.0)  # which is zero at zero
         spent = state[CYCLES] >= n_cycles or state[WORK] >= limit
         state[WORK] += 2.0 * n * P * d + _ROW * n
         state[OBJECTIVE], state[GAP], state[PREVIOUS], state[N_MEMBERS] = objective, gap, previous, k

@@ -1,7 +1,7 @@
 """Vectors of 32 bytes in kernels, which LLVM maps to the registers of the machine, whatever their width.
 
-A vector is a value of a kernel. Arrays are one-dimensional; positions are not checked. Exponents of numbers are read and
-written in their bits, in loops that LLVM turns into vectors itself.
+A vector is a value of a kernel. Arrays are one-dimensional; positions are not checked. Exponents of numbers are read
+and written in their bits, in loops that LLVM turns into vectors itself.
 """
 
 from typing import Any

@@ -52,7 +52,8 @@ def test_log():
 
 
 def test_log1p():
-    x = np.concatenate([[-0.5, 0.0, 1.0], magnitudes(-320, 0), -0.5 * magnitudes(-320, 0), np.linspace(-0.5, 1, 20_001)])
+    small = magnitudes(-320, 0)
+    x = np.concatenate([[-0.5, 0.0, 1.0], small, -0.5 * small, np.linspace(-0.5, 1.0, 20_001)])
     edges = np.array([np.sqrt(2.0) - 1.0, np.sqrt(0.5) - 1.0])
     x = np.concatenate([x, np.nextafter(edges, -1.0), edges, np.nextafter(edges, 1.0)])
     np.testing.assert_allclose(computed(log1p_of_all, x), np.log1p(x), rtol=2 * EPS, atol=0.0)

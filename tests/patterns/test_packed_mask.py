@@ -188,7 +188,8 @@ def test_products_are_those_of_the_plain_mask(D, block_bytes, tile_bytes, data):
     blocks = rng.random((c, P)) < 0.3
     index = rng.integers(0, P, size=data.draw(st.integers(1, 8)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cvxrelu.problems.operators.numpy_products._TILE_BYTES", tile_bytes)
+        for name in ("_TILE_BYTES", "_CACHED_BYTES"):
+            patch.setattr(f"cvxrelu.problems.operators.numpy_products.{name}", tile_bytes)
         for dtype in (np.float64, np.float32):
             plain, packed = (cr.GatedOperator(X, mask, block_bytes).astype(dtype) for mask in (D, pack(D)))
             atol = 1e-12 if dtype == np.float64 else 1e-4
@@ -274,7 +275,8 @@ def test_every_newton_system_works_on_packed_masks(monkeypatch, method, n_featur
     monkeypatch.setattr(systems + "_BLOCK_FEATURES", 5)
     if method == "dense":
         monkeypatch.setattr(systems + "_OVERHEAD", 1e12)
-    monkeypatch.setattr("cvxrelu.problems.operators.numpy_products._TILE_BYTES", 20_000)
+    for name in ("_TILE_BYTES", "_CACHED_BYTES"):
+        monkeypatch.setattr(f"cvxrelu.problems.operators.numpy_products.{name}", 20_000)
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((150, n_features)), rng.standard_normal(150)
     made = cr.ConvexGatedReLU(X, y, cr.sample_patterns(X, 60))

@@ -7,7 +7,7 @@ import numpy as np
 from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.problems.operators.shared import Data, IndexArray, Patterns, triangle_parts
 
-_TILE_BYTES = 2**21
+_TILE_BYTES, _CACHED_BYTES = 2**21, 2**22
 _FEW = 0.5  # of the patterns: products with fewer are restricted to them
 _COLUMNS = 4  # from which products by blocks of a cached mask are faster than with a restricted one
 
@@ -33,7 +33,7 @@ class NumpyProducts:
         self._data, self._patterns, self._block_bytes = data, patterns, block_bytes
         self._n_patterns = patterns.n_patterns
         size, most = len(data.X) * patterns.n_patterns, _TILE_BYTES // data.X.itemsize
-        self._caches_mask = size <= most
+        self._caches_mask = size * data.X.itemsize <= _CACHED_BYTES
         self._tile_size = max(1, min(size, most))
 
     def forward(self, U: FloatArray, used: BoolArray) -> FloatArray:
@@ -132,7 +132,7 @@ class NumpyProducts:
     def _tile(self, rows: slice, patterns: slice = slice(None)) -> FloatArray:
         """Return a part of the mask as floats (patterns, rows)."""
         if not self._caches_mask:
-            return self._patterns.D[rows, patterns].T.astype(self._data.X.dtype, order="C")
+            return _floats(self._patterns.D[rows, patterns], self._data.X.dtype)
         return self.mask_as_floats()[patterns, rows]
 
     def mask_as_floats(self) -> FloatArray:
@@ -140,7 +140,7 @@ class NumpyProducts:
         dtype = self._data.X.dtype
         mask = self._patterns.floats.get(dtype)
         if mask is None:
-            mask = self._patterns.D[:, :].T.astype(dtype, order="C")
+            mask = _floats(self._patterns.D[:, :], dtype)
             mask.flags.writeable = False
             if self._caches_mask:
                 self._patterns.floats[dtype] = mask
@@ -150,6 +150,11 @@ class NumpyProducts:
         """Yield blocks of rows, for two temporaries of ``floats`` numbers a row and a tile of ``patterns`` patterns."""
         size = max(1, self._tile_size // patterns) if patterns else None
         return row_blocks(self._data.X, floats, self._block_bytes, size)
+
+
+def _floats(D: BoolArray, dtype: np.dtype[np.floating]) -> FloatArray:
+    """Return the transpose of a mask as floats: transposed first, which is four times as fast."""
+    return np.ascontiguousarray(D.T).astype(dtype)
 
 
 def row_blocks(X: FloatArray, floats: int, block_bytes: int, most: int | None = None) -> Iterator[slice]:
