@@ -14,7 +14,7 @@ from cvxrelu._files import write
 from cvxrelu.numerics.active_set import project_blocks
 from cvxrelu.numerics.gated_rounds import gated_rounds
 from cvxrelu.numerics.group_lasso import descend
-from cvxrelu.problems.operators.packed_products import ADJOINT, FORWARD
+from cvxrelu.problems.operators.packed_products import ADJOINT, FORWARD, GRAM
 
 # The data sets with at most 1,500 rows.
 SMALL = (
@@ -146,6 +146,6 @@ def _run_one(work: Callable[..., list[Record]], key: Key) -> tuple[Key, list[Rec
 
 def compile_kernels() -> None:
     """Compile our kernels, as peers compile their code before they are timed."""
-    products = (product.kernel for each in (ADJOINT, FORWARD) for product in each.values())
+    products = (product.kernel for each in (ADJOINT, FORWARD, GRAM) for product in each.values())
     for kernel in (descend, gated_rounds, project_blocks, *products):
         kernel.compile()

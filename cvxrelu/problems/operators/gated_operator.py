@@ -18,8 +18,8 @@ _BLOCK_BYTES = 2**25
 _POWER_ITERATIONS = 100
 _POWER_ACCURACY = 1e-4
 _POWER_SAFETY = 1.05
-# Of a Gram matrix: a pair of patterns, each n d^2 of its product, and each n d^2 of the products of pairs of columns.
-_PAIR_SECONDS, _SECONDS, _GATHER_SECONDS = 2e-5, 1e-10, 3.5e-9
+# Of the Gram matrix of a pair of patterns by NumPy, each of its n and n d; and of each byte of n d^2 in kernel tables.
+_PAIR_SECONDS, _ROW_SECONDS, _ENTRY_SECONDS, _TABLE_SECONDS = 2e-5, 1e-8, 5e-10, 8e-11
 
 
 class GatedOperator:
@@ -131,14 +131,14 @@ class GatedOperator:
         """Return X'D_i diag(w) D_j X (m, d, d) for m pairs of patterns i, j, and weights w (n,), by default ones.
 
         The matrices are symmetric, so they take a quarter of the operations of the product of the blocks D_i X; only
-        few pairs do not pay for the products of all pairs of columns.
+        few pairs do not pay for the products of all pairs of columns, and their tables.
         """
-        d, triangles = self.n_features, None
-        squares = float(self.X.size) * d
-        if len(first) * (_PAIR_SECONDS + _SECONDS * squares) < _GATHER_SECONDS * squares:
+        (n, d), triangles = self.X.shape, None
+        one_by_one = len(first) * (_PAIR_SECONDS + n * (_ROW_SECONDS + _ENTRY_SECONDS * d))
+        if one_by_one < _TABLE_SECONDS * n * d * d * self.X.itemsize:
             return self._numpy.pairs(first, second, weights)
         fits = weights is None or weights.shape == (len(self.X),)
-        if fits and self._is_packed(packed_products.ADJOINT, (1, self.n_patterns, d), len(first) * (d + 1) / 2):
+        if fits and self._is_packed(packed_products.GRAM, (1, self.n_patterns, d), len(first) * (d + 1) / 2):
             triangles = packed_products.gram(self._data, self._patterns, first, second, weights)
         if triangles is None:
             triangles = self._numpy.gram(first, second, weights)

@@ -17,6 +17,7 @@ WIDTH = 4  # vectors of a pass: its tables fill 16 kB
 BLOCK = 512  # patterns, or rows of the mask, whose sums are held at once: 64 kB
 TABLES = 8 * 16  # entries of the tables of a pass
 PASS = 32  # rows of a pass
+FLUSH = 2048  # rows after which sums of a Gram matrix are added to their totals, as errors grow with their number
 
 
 @kernel()
@@ -178,14 +179,67 @@ def _forward(  # type: ignore[no-untyped-def]
                     f[np.uint64((row + i) * c + k)] += total(along)
 
 
-def _kernels(number: str) -> tuple[Kernel, Kernel]:
-    """Return the kernels of A't and A u for a type of numbers."""
+@kernel()
+def _fill_products(X, row, count, d, a, b, stride, products):  # type: ignore[no-untyped-def]
+    """Write x_a x_b and what follows it in the upper triangle, of ``count`` rows of X (n, d), to rows of ``stride``.
+
+    Vectors beyond the end of a row of the triangle, or of the products, are overwritten by what comes next.
+    """
+    lane = lanes(products)
+    for j in range(count):
+        start, first, second, at = (row + j) * d, a, b, 0
+        while at < stride and first < d:
+            factor = X[np.uint64(start + first)]
+            for k in range(0, min(d - second, stride - at), lane):
+                store(products, j * stride + at + k, scale(factor, load(X, start + second + k)))
+            at += d - second
+            first += 1
+            second = first
+
+
+def _gram(  # type: ignore[no-untyped-def]
+    words, first, second, X, weights, triangles, n_patterns, n, d, masks, places, products, tables, sums
+):
+    """Add the upper triangles of X'D_i diag(w) D_j X to a flat array (m, d (d + 1) / 2), for m pairs i, j.
+
+    They are masked sums of the rows x_a x_b, which are computed where tables are filled. X has entries beyond its end.
+    """
+    lane = lanes(tables)
+    size = d * (d + 1) // 2
+    for start in range(0, len(first), BLOCK):
+        m = min(len(first) - start, BLOCK)
+        a, b = 0, 0
+        for column in range(0, size, WIDTH * lane):
+            count = min(size - column, WIDTH * lane)
+            width = (count + lane - 1) // lane
+            for some in range(0, n, FLUSH):
+                _clear(sums, m * width * lane)
+                for row in range(some, min(some + FLUSH, n), PASS):
+                    base = row // PASS * n_patterns
+                    for i in range(m):
+                        both = words[np.uint64(base + first[np.uint64(start + i)])]
+                        masks[np.uint64(i)] = both & words[np.uint64(base + second[np.uint64(start + i)])]
+                    _fill_products(X, row, min(n - row, PASS), d, a, b, width * lane, products)
+                    _fill_tables(products, 0, n - row, width * lane, weights[row:], 1, width, tables)
+                    _add_selected(masks, 0, places, 0, m, 4, tables, width, sums)
+                for i in range(m):
+                    for k in range(count):
+                        triangles[np.uint64((start + i) * size + column + k)] += sums[np.uint64(i * width * lane + k)]
+            b += count
+            while b >= d and a < d:
+                a += 1
+                b += a - d
+
+
+def _kernels(number: str) -> tuple[Kernel, Kernel, Kernel]:
+    """Return the kernels of A't, A u and Gram matrices for a type of numbers."""
     shared = f"uint32[::1], intp[::1], intp[::1], {number}[::1], {number}[::1]"
     sizes, scratch = "int64, int64, int64", f"{number}[::1], {number}[::1]"
-    rows = "uint32[::1], uint32[::1], intp[::1]"
+    masks, rows = "uint32[::1], intp[::1]", "uint32[::1], uint32[::1], intp[::1]"
     return (
         Kernel(_adjoint, f"({shared}, {number}[::1], {sizes}, int64, {scratch})"),
         Kernel(_forward, f"({shared}, {number}[::1], {number}[::1], {sizes}, {scratch}, {rows})"),
+        Kernel(_gram, f"({shared}, {number}[::1], {sizes}, {masks}, {number}[::1], {scratch})"),
     )
 
 

@@ -8,18 +8,15 @@ import sys
 import threading
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cvxrelu._validation import BoolArray, FloatArray, is_finite
 from cvxrelu.problems.operators.packed_kernels import BLOCK, KERNELS, PASS, TABLES, WIDTH
-from cvxrelu.problems.operators.shared import Data, IndexArray, Patterns, padded, panels, triangle_parts
+from cvxrelu.problems.operators.shared import Data, IndexArray, Patterns
 from cvxrelu.runtime.compilation import Kernel, PreparedArray, Savings
 from cvxrelu.runtime.vectors import BYTES, aligned_zeros
 
 SMALLEST = 2e6  # n P d c: below, loading a kernel takes longer than the products of a solve
 _NUMPY_RATE = 2e10  # operations of a plain product in a second
-_GRAM_ROWS, _GRAM_COLUMNS = 512, 256  # of the products of columns that are held at once
-_PAIR_BYTES = 2**22  # of the masks of pairs
 
 
 class PackedProduct:
@@ -47,7 +44,7 @@ class PackedProduct:
         return self.kernel.is_ready()
 
 
-ADJOINT, FORWARD = ({dtype: PackedProduct(kernels[k]) for dtype, kernels in KERNELS.items()} for k in range(2))
+ADJOINT, FORWARD, GRAM = ({dtype: PackedProduct(kernels[k]) for dtype, kernels in KERNELS.items()} for k in range(3))
 
 
 class _Scratch(threading.local):
@@ -60,9 +57,16 @@ class _Scratch(threading.local):
 
     def sums(self, dtype: np.dtype[np.floating]) -> tuple[PreparedArray, ...]:
         """Return the tables and the sums."""
+        return self._of(dtype)[:2]
+
+    def products(self, dtype: np.dtype[np.floating]) -> PreparedArray:
+        """Return the products of columns."""
+        return self._of(dtype)[2]
+
+    def _of(self, dtype: np.dtype[np.floating]) -> tuple[PreparedArray, ...]:
         if dtype not in self._arrays:
             lanes = BYTES // dtype.itemsize
-            sizes = TABLES * WIDTH * lanes, BLOCK * WIDTH * lanes
+            sizes = TABLES * WIDTH * lanes, BLOCK * WIDTH * lanes, PASS * WIDTH * lanes + lanes
             self._arrays[dtype] = tuple(PreparedArray(aligned_zeros(size, dtype)) for size in sizes)
         return self._arrays[dtype]
 
@@ -112,29 +116,13 @@ def gram(
     """
     n, d = data.X.shape
     dtype = data.X.dtype
-    words = patterns.packed.words
-    first, second = patterns.places[first], patterns.places[second]
     weights = np.ones(n, dtype=dtype) if weights is None else np.require(weights, dtype, ["C", "A"])
-    triangles = np.zeros((len(first), d * (d + 1) // 2), dtype=dtype)
-    step = max(1, _PAIR_BYTES // (_GRAM_ROWS // 8))
-    for row in range(0, n, _GRAM_ROWS):
-        rows, some = slice(row, row + _GRAM_ROWS), words[row // 32 : (row + _GRAM_ROWS) // 32]
-        for start in range(0, len(first), step):
-            pairs = slice(start, start + step)
-            masks = some.take(first[pairs], axis=1) & some.take(second[pairs], axis=1)
-            for columns, products in triangle_parts(data.X[rows], _GRAM_COLUMNS):
-                triangles[pairs, columns] += _masked_sums(masks, products, weights[rows])
-    return triangles if data.finite and is_finite(weights) and is_finite(triangles.reshape(-1)) else None
-
-
-def _masked_sums(masks: NDArray[np.uint32], rows: FloatArray, weights: FloatArray) -> FloatArray:
-    """Return the sums (m, size) of weighted rows (n, size) over the bits of masks (ceil(n / 32), m)."""
-    (n, size), m = rows.shape, masks.shape[1]
-    sums = np.empty((m, size), dtype=rows.dtype)
-    arrays = masks.reshape(-1), np.arange(m), np.array([0, m]), panels(rows), weights, sums.reshape(-1)
-    sizes = m, n, size, padded(size, rows.dtype)
-    ADJOINT[rows.dtype].kernel(*arrays, *sizes, *_scratch.sums(rows.dtype))
-    return sums
+    triangles = np.zeros(len(first) * (d * (d + 1) // 2), dtype=dtype)
+    pairs = patterns.places[first], patterns.places[second]
+    sizes, (_, *masks) = (patterns.packed.n_patterns, n, d), _scratch.rows
+    arrays = patterns.packed.prepared_words, *pairs, data.rows, weights, triangles
+    GRAM[dtype].kernel(*arrays, *sizes, *masks, _scratch.products(dtype), *_scratch.sums(dtype))
+    return triangles.reshape(len(first), -1) if data.finite and is_finite(weights) and is_finite(triangles) else None
 
 
 _ONE = {dtype: PreparedArray(np.ones(1, dtype=dtype)) for dtype in KERNELS}

@@ -56,6 +56,11 @@ class Data:
         return padded(int(self.X.shape[1]), self.X.dtype)
 
     @cached_property
+    def rows(self) -> PreparedArray:
+        """X, flat, followed by zeros."""
+        return PreparedArray(np.concatenate([self.X.reshape(-1), np.zeros(BYTES // self.X.itemsize, self.X.dtype)]))
+
+    @cached_property
     def panels(self) -> PreparedArray:
         """X in `panels`."""
         return PreparedArray(panels(self.X))

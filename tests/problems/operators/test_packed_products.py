@@ -17,7 +17,8 @@ from cvxrelu.problems.operators import gated_operator, packed_kernels, packed_pr
 from cvxrelu.runtime import memory
 from cvxrelu.runtime.compilation import COMPILATION, Kernel
 
-PRODUCTS = [product for each in (packed_products.ADJOINT, packed_products.FORWARD) for product in each.values()]
+KERNELS = packed_products.ADJOINT, packed_products.FORWARD, packed_products.GRAM
+PRODUCTS = [product for each in KERNELS for product in each.values()]
 
 
 @pytest.fixture
@@ -411,14 +412,11 @@ def test_gram_matrices_are_those_of_the_blocks(drawn, weighted, smallest, few, g
     operator, *_ = drawn
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(packed_products, "SMALLEST", smallest)
-        patch.setattr(gated_operator, "_GATHER_SECONDS", np.inf if few else 0.0)
+        patch.setattr(gated_operator, "_TABLE_SECONDS", np.inf if few else 0.0)
         if gathered:
             gather(patch)
         for product in PRODUCTS:
             product.kernel.compile()
-        patch.setattr(packed_products, "_GRAM_COLUMNS", 50)
-        patch.setattr(packed_products, "_GRAM_ROWS", 32)
-        patch.setattr(packed_products, "_PAIR_BYTES", 20)
         rng = np.random.default_rng(0)
         first, second = rng.integers(0, max(operator.n_patterns, 1), (2, 11 if operator.n_patterns else 0))
         weights = rng.standard_normal(len(operator.X)).astype(operator.X.dtype) if weighted else None
@@ -431,6 +429,20 @@ def test_gram_matrices_are_those_of_the_blocks(drawn, weighted, smallest, few, g
     bounds = np.einsum("mn,na,nb->mab", np.abs(masks), np.abs(X), np.abs(X))
     exact = np.einsum("mn,na,nb->mab", masks, X, X)
     assert np.all(np.abs(computed - exact) <= (len(X) + 4) * np.finfo(operator.X.dtype).eps * bounds)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gram_matrices_of_more_rows_columns_and_pairs_than_kernels_hold(packed, dtype):
+    rng = np.random.default_rng(0)
+    n, d, P = 2 * packed_kernels.FLUSH + 77, 9, 40
+    X, D, weights = rng.standard_normal((n, d)).astype(dtype), rng.random((n, P)) < 0.5, rng.random(n).astype(dtype)
+    first, second = np.triu_indices(P)
+    assert len(first) > packed_kernels.BLOCK
+    computed = cr.GatedOperator(X, D).gram(first, second, weights)
+    B = (D[:, :, None] * X[:, None, :].astype(float)).reshape(n, -1)
+    exact = (B.T @ (weights[:, None] * B)).reshape(P, d, P, d).swapaxes(1, 2)[first, second]
+    np.testing.assert_allclose(computed, exact, atol=10 * np.finfo(dtype).eps * n)
+    assert len(packed) == 1
 
 
 @pytest.mark.parametrize("where", ["X", "weights"])
