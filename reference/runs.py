@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from cvxrelu._files import write
 from cvxrelu.numerics.active_set import project_blocks
+from cvxrelu.numerics.cone_newton import cone_step
 from cvxrelu.numerics.gated_rounds import gated_rounds
 from cvxrelu.numerics.group_lasso import descend
 from cvxrelu.problems.operators.packed_products import ADJOINT, FORWARD, GRAM
@@ -147,5 +148,5 @@ def _run_one(work: Callable[..., list[Record]], key: Key) -> tuple[Key, list[Rec
 def compile_kernels() -> None:
     """Compile our kernels, as peers compile their code before they are timed."""
     products = (product.kernel for each in (ADJOINT, FORWARD, GRAM) for product in each.values())
-    for kernel in (descend, gated_rounds, project_blocks, *products):
+    for kernel in (cone_step, descend, gated_rounds, project_blocks, *products):
         kernel.compile()

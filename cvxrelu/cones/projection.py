@@ -10,14 +10,12 @@ import numpy as np
 import scipy.sparse as sp
 
 from cvxrelu._validation import BoolArray, FloatArray
-from cvxrelu.numerics.active_set import Faces, IndexArray
+from cvxrelu.numerics.active_set import ACCURACY, NOISE, Faces, IndexArray
 from cvxrelu.numerics.rounding import TINY
 from cvxrelu.numerics.rows import row_norms, safe_row_norms
 from cvxrelu.runtime.compilation import PreparedArray
 from cvxrelu.runtime.memory import require
 
-_ACCURACY = 1e-11  # of a projection, relative to its argument
-_NOISE = 1e-6  # norm of R'g taken as rounding, relative to the argument
 _FEW = 16  # blocks for which there is room at first
 _REMEDY = "take fewer gates, or fewer columns"
 _CHUNK_OPERATIONS = 2**28  # of the projections between two looks at the clock, about
@@ -121,6 +119,15 @@ class ConeProjector:
         multipliers.sort_indices()
         return multipliers
 
+    def state(self) -> tuple[PreparedArray, ...]:
+        """Return rows, patterns, bounds and faces, with work arrays, for `cvxrelu.numerics.cone_newton`.
+
+        All blocks have a slot from now on; kernels may change bounds and faces.
+        """
+        slots = self._slots(np.arange(self.n_blocks))
+        bounds = (PreparedArray(each) for each in (self._normal, self._normal_squared, slots))
+        return self._unit, self._active, *bounds, *self._faces.prepared, *self._faces.work
+
     def _scales(self, blocks: IndexArray, x: FloatArray, normal: FloatArray) -> FloatArray:
         with np.errstate(over="ignore"):
             scales: FloatArray = np.maximum(-np.vecdot(x, normal), 0.0) / self._normal_squared[blocks]
@@ -130,14 +137,12 @@ class ConeProjector:
         slots = self._slots(blocks)
         sizes = row_norms(x)
         patterns, level = blocks % self._n_patterns, _no_levels(len(x))  # cones have b = 0
-        p = self._faces.project(
-            self._unit, self._active, patterns, level, slots, x, _ACCURACY * sizes, threshold, limit
-        )
+        p = self._faces.project(self._unit, self._active, patterns, level, slots, x, ACCURACY * sizes, threshold, limit)
         normal = p - x
         with np.errstate(over="ignore"):
             squares = np.vecdot(normal, normal)
         # For x in its cone, p - x is rounding error, not R'g: scaled up, it would give no bound.
-        noise = np.sqrt(squares) <= _NOISE * sizes
+        noise = np.sqrt(squares) <= NOISE * sizes
         if noise.any():
             normal[noise], squares[noise], self._faces.gamma[slots[noise]] = 0.0, 0.0, 0.0
         self._normal[blocks], self._normal_squared[blocks] = normal, np.maximum(squares, TINY)

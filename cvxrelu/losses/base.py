@@ -275,8 +275,13 @@ class DualTerm(ABC):
         """Return a point t inside the domain for the predictions f (n, c), and centre the term there."""
         return self.loss.gradient(f, self.Y)
 
+    @property
+    def own_block(self) -> FloatArray | None:
+        """The term's own block (n, c), centre of the next proximal-point step: none, except for Huber."""
+        return None
+
     def recentre(self, t: FloatArray, sigma: float) -> None:  # noqa: B027
-        """Take the proximal-point step of the term's own block: none, except for Huber."""
+        """Take the proximal-point step of the term's own block, if it has one."""
 
 
 class RowTerm(DualTerm):

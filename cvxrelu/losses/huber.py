@@ -158,6 +158,11 @@ class _HuberTerm(RowTerm):
         largest = float(np.abs(t).max())
         return self.delta / (len(t) * largest) if largest > 0.0 else np.inf
 
+    @property
+    def own_block(self) -> FloatArray:
+        """The block s (n, c)."""
+        return self.centre
+
     def recentre(self, t: FloatArray, sigma: float) -> None:
         """Set s to s+."""
         self.centre = self._prox(t, sigma)

@@ -22,6 +22,8 @@ from cvxrelu.runtime.compilation import PreparedArray, kernel
 from cvxrelu.runtime.vectors import lanes, load, scale, store
 
 IndexArray = NDArray[np.intp]
+ACCURACY = 1e-11  # of a projection, relative to its argument
+NOISE = 1e-6  # norm of R'g taken as rounding, relative to the argument
 _GROUP = 128  # blocks whose products with the rows are computed together
 _TILE = 128  # rows of such a product
 _LEAST_FOUND = 16  # violated rows of a block kept from one product
@@ -72,11 +74,12 @@ class Faces:
         return len(self.basis)
 
     @cached_property
-    def _prepared(self) -> tuple[PreparedArray, ...]:
+    def prepared(self) -> tuple[PreparedArray, ...]:
+        """The arrays."""
         return tuple(PreparedArray(getattr(self, each.name)) for each in fields(self))
 
     @cached_property
-    def _work(self) -> tuple[PreparedArray, ...]:
+    def work(self) -> tuple[PreparedArray, ...]:
         """Work arrays of the kernel."""
         d, candidates = self.basis.shape[1], self.candidates.shape[1]
         return tuple(
@@ -105,7 +108,7 @@ class Faces:
         new = self.of(size, self.basis.shape[1])
         for each in fields(self):
             getattr(new, each.name)[:used] = getattr(self, each.name)[:used]
-        vars(new)["_work"] = self._work
+        vars(new)["work"] = self.work
         return new
 
     def project(
@@ -132,9 +135,9 @@ class Faces:
             tolerance,
             threshold,
             limit,
-            *self._prepared,
+            *self.prepared,
             p,
-            *self._work,
+            *self.work,
         )
         return p
 

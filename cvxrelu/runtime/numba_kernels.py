@@ -236,7 +236,48 @@ def _products_with_rows(typingctx: Any, points: Any, rows: Any, products: Any) -
     return signature(types.void, points, rows, products), code
 
 
+def _gram(transposed: bool) -> Any:
+    """Return the intrinsic for the lower triangle of R R', or of R'R; to BLAS, the upper triangle of its transpose."""
+
+    def gram(typingctx: Any, rows: Any, products: Any) -> Any:
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            upper, letter = (_slot(builder, ir.Constant(ir.IntType(8), ord(each))) for each in ("u", "nt"[transposed]))
+            unit, zero = (_slot(builder, ir.Constant(_NUMBER, value)) for value in (1.0, 0.0))
+            (R, (m, n)), (product, _) = (
+                _lengths(context, builder, *each) for each in zip(signature.args, arguments, strict=True)
+            )
+            order, depth = (m, n) if transposed else (n, m)
+            _call(
+                builder,
+                "dsyrk",
+                ir.VoidType(),
+                [upper, letter, order, depth, unit, R, n, zero, product, order],
+            )
+            return context.get_dummy_value()
+
+        return signature(types.void, rows, products), code
+
+    return intrinsic(gram)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _solve_positive(typingctx: Any, matrix: Any, right: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        upper = _slot(builder, ir.Constant(ir.IntType(8), ord("u")))
+        one, info = (_slot(builder, ir.Constant(_INTEGER, value)) for value in (1, 0))
+        (M, _), (x, (order,)) = (
+            _lengths(context, builder, *each) for each in zip(signature.args, arguments, strict=True)
+        )
+        _call(builder, "dposv", ir.VoidType(), [upper, order, one, M, order, x, order, info])
+        return builder.sext(builder.load(info), ir.IntType(64))
+
+    return signature(types.int64, matrix, right), code
+
+
 _ROUTINES = {
+    "row_gram": _gram(True),
+    "column_gram": _gram(False),
+    "solve_positive": _solve_positive,
     "inner": _inner,
     "times": _product(False),
     "transposed_times": _product(True),

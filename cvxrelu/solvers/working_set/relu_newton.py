@@ -6,7 +6,7 @@ and moves u_b to (1 - s lam / ||p_b||)_+ p_b. Blocks b = (sign, output, pattern)
 """
 
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import IntEnum
 
 import numpy as np
 
@@ -15,10 +15,12 @@ from cvxrelu.cones.projection import ConeProjector
 from cvxrelu.losses.base import DualTerm
 from cvxrelu.losses.dual_steps import descent_step
 from cvxrelu.numerics.active_set import IndexArray
+from cvxrelu.numerics.cone_newton import CONVERGED, DONE, FAILED, LIMITED
 from cvxrelu.numerics.rounding import TINY
 from cvxrelu.numerics.rows import row_norms
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.solvers.interface import Budget
+from cvxrelu.solvers.working_set.compiled_steps import CompiledSteps
 from cvxrelu.solvers.working_set.working_blocks import WorkingBlocks, block_sums
 
 _FIRST_SIGMA = 0.5
@@ -38,12 +40,12 @@ _SINGLE_WORK = 1e7  # multiplications of a system above which float32 takes less
 _ACCURATE = 0.03  # residual of a Newton system solved in float32, relative to the gradient
 
 
-class _End(Enum):
+class _End(IntEnum):
     """Outcome of a proximal-point step."""
 
-    DONE = auto()
-    CONVERGED = auto()
-    FAILED = auto()
+    DONE = DONE
+    CONVERGED = CONVERGED
+    FAILED = FAILED
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,26 +101,35 @@ class ConeNewton:
         self._smallest_sigma, self._largest_sigma = _SMALLEST_SIGMA * self.sigma, _LARGEST_SIGMA * self.sigma
 
     def minimise(
-        self, blocks: WorkingBlocks, centre: FloatArray, t: FloatArray, gap_tol: float, budget: Budget
+        self,
+        blocks: WorkingBlocks | CompiledSteps,
+        centre: FloatArray,
+        t: FloatArray,
+        objective: float,
+        gap_tol: float,
+        budget: Budget,
     ) -> tuple[FloatArray, FloatArray]:
         """Return blocks u (B, d) in their cones and t (n, c) with a duality gap of at most ``gap_tol`` on the set.
 
-        The gap may be larger if the budget or rounding ends the steps.
+        ``objective`` is that of the blocks ``centre`` (B, d) at the start. ``gap_tol`` is relative to the objective if
+        steps are compiled. The gap may be larger if the budget or rounding ends the steps.
         """
-        products = blocks.adjoint(t)
-        before = self.n_steps
-        nonzero = np.flatnonzero(centre.any(axis=1))
-        objective = self._objective(blocks.forward(nonzero, centre[nonzero]), row_norms(centre[nonzero]))
+        before, products = self.n_steps, None
         for _ in range(_MAX_STEPS):
             entered = self.n_steps
-            point, outcome = self._step(blocks, centre, t, products, gap_tol, budget)
-            t, products = point.t, point.products
-            reached = self._objective(point.prediction, point.shrinkage * point.sizes)
+            if isinstance(blocks, CompiledSteps):
+                outcome = self._compiled_step(blocks, centre, t, gap_tol, budget)
+                u, t, reached = blocks.u.copy(), blocks.t, blocks.objective
+            else:
+                products = blocks.adjoint(t) if products is None else products
+                point, outcome = self._step(blocks, centre, t, products, gap_tol, budget)
+                t, products = point.t, point.products
+                reached = self._objective(point.prediction, point.shrinkage * point.sizes)
+                u = np.zeros_like(centre)
+                u[point.active] = point.u
             incomplete = outcome is _End.FAILED or budget.spent(self.n_steps)
             if reached < objective or not incomplete:
-                objective = reached
-                centre = np.zeros_like(centre)
-                centre[point.active] = point.u
+                objective, centre = reached, u
             if outcome is _End.FAILED:  # too ill-conditioned: a shorter proximal-point step
                 self._largest_sigma = 0.5 * self.sigma
                 self.sigma *= _DROP
@@ -134,6 +145,22 @@ class ConeNewton:
             if outcome is _End.DONE:
                 break
         return centre, min(1.0, self.term.largest_multiple(t)) * t
+
+    def _compiled_step(
+        self, steps: CompiledSteps, centre: FloatArray, t: FloatArray, gap_tol: float, budget: Budget
+    ) -> "_End":
+        """Take one proximal-point step in a kernel, in parts between which the budget is looked at."""
+        last = min(self.n_steps + _MAX_NEWTON, budget.steps)
+        while True:
+            outcome, taken = steps.take(centre, self.term.own_block, t, self.sigma, gap_tol, last - self.n_steps)
+            self.n_steps += taken
+            if outcome != LIMITED:
+                return _End(outcome)
+            if budget.spent(self.n_steps):
+                return _End.DONE
+            if self.n_steps >= last:
+                return _End.FAILED
+            t = steps.t
 
     def _step(
         self,

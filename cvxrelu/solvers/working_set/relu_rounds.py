@@ -1,5 +1,6 @@
 """Working sets of blocks for C-ReLU: price all blocks, solve on the working set by proximal-point Newton steps."""
 
+import time
 from collections.abc import Iterator
 from typing import cast
 
@@ -11,6 +12,7 @@ from cvxrelu.cones.projection import ConeProjector
 from cvxrelu.losses.base import DualTerm, dual_term
 from cvxrelu.losses.squared import Squared
 from cvxrelu.numerics.active_set import IndexArray
+from cvxrelu.numerics.cone_newton import cone_step
 from cvxrelu.numerics.rounding import EPS, TINY
 from cvxrelu.numerics.rows import row_norms
 from cvxrelu.numerics.sparse import with_data
@@ -19,17 +21,17 @@ from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.runtime.memory import fits
 from cvxrelu.solvers.interface import Budget, Iterate, Limits
+from cvxrelu.solvers.working_set.compiled_steps import SAVINGS, SMALL, CompiledSteps
 from cvxrelu.solvers.working_set.relu_newton import ConeNewton
 from cvxrelu.solvers.working_set.relu_rays import RayProgram
 from cvxrelu.solvers.working_set.working_blocks import WorkingBlocks
 
 _LEAST_SIZE = 20
-_SMALL = 5e5  # entries of all A_b, of which smaller problems are solved on all blocks at once
 _LARGE = 2e7  # entries of all A_b above which a working set that has grown to all blocks is still solved by rounds
 _SIZE_FACTOR = 3
 _FRACTION_FAR, _FRACTION_NEAR, _NEAR = 0.4, 0.1, 0.1  # gap tolerance of a working set, far from and near the optimum
 _FRACTION_ALL = 1e-3  # of a working set of all blocks
-_FINAL_FRACTION = 0.5
+_FINAL_FRACTION, _NEXT_FRACTION = 0.5, 0.1  # of the tolerance; of the fraction of the round before, if compiled
 _PRICING_FRACTION = 0.1
 _PRICING_PIVOTS = 24
 _NUDGE = 1.01
@@ -59,6 +61,8 @@ def relu_candidates(
         Workspace of the problem, for the projections.
     """
     search = _Search(problem, blocks, limits, workspace)
+    if search.steps is not None and not search.u.any():  # price only what they find
+        search.advance(Budget.of(limits))
     best, idle = np.inf, 0
     while idle < _IDLE_ROUNDS:
         yield search.price()
@@ -98,7 +102,7 @@ class _Search:
         self.u = blocks.reshape(n_blocks, problem.d)
         self.term = cast(DualTerm, dual_term(problem.loss, problem.Y))  # as `WorkingSet.check_problem` has found
         self.t = self.term.start(prediction)
-        self.upper = np.inf
+        self.upper = np.inf if blocks.any() else problem.value_at_zero
         self.dual = DualPoint(self.t, None, -np.inf)
         self.gap_tol = np.inf
         self.projector = workspace.projector(problem.cones, n_blocks)
@@ -108,6 +112,10 @@ class _Search:
         self.dual_constraint_values = np.zeros(n_blocks)
         self.directions, self.found = problem.cones.witnesses
         self.row_norms = row_norms(self.X)
+        self.steps: CompiledSteps | None = None
+        if CompiledSteps.supports(problem) and cone_step.is_ready():
+            self.steps = CompiledSteps(problem, self.X, self.projector)
+        self.fraction = _FINAL_FRACTION
         self.rays: RayProgram | None = None
         if _takes_rays(problem, n_blocks):
             self.rays = RayProgram(problem, self.X, self.u)
@@ -158,6 +166,11 @@ class _Search:
 
     def advance(self, budget: Budget) -> None:
         """Update u and t, on the rays or on a working set."""
+        if self.steps is not None:
+            tol = self.fraction * self.limits.tol
+            self.u, self.t = self.newton.minimise(self.steps, self.u, self.t, self.upper, tol, budget)
+            self.gap_tol, self.fraction = tol * self.upper, _NEXT_FRACTION * self.fraction
+            return
         if self.rays is None:
             self._solve_working_set(budget)
             return
@@ -175,15 +188,18 @@ class _Search:
         active = np.any(self.u, axis=1)
         size = max(_LEAST_SIZE, _SIZE_FACTOR * int(active.sum()))
         entries = len(active) * self.X.size
-        if entries <= _SMALL or (size >= len(active) and entries <= _LARGE):
+        if entries <= SMALL or (size >= len(active) and entries <= _LARGE):
             size, fraction = len(active), _FRACTION_ALL  # there is nothing to price
         self.gap_tol = max(fraction * gap, _FINAL_FRACTION * self.limits.tol * self.upper)
+        started = time.thread_time()
         order = np.argsort(np.where(active, -np.inf, -self.dual_constraint_values), kind="stable")
         chosen = np.sort(order[:size])
         blocks = WorkingBlocks(self.X, self.D, self.problem.n_outputs, chosen)
-        u, self.t = self.newton.minimise(blocks, self.u[chosen], self.t, self.gap_tol, budget)
+        u, self.t = self.newton.minimise(blocks, self.u[chosen], self.t, self.upper, self.gap_tol, budget)
         self.u = np.zeros_like(self.u)
         self.u[chosen] = u
+        if CompiledSteps.supports(self.problem):
+            SAVINGS.add(time.thread_time() - started)
 
     def _keep_better_dual(self, arguments: FloatArray) -> None:
         problem = self.problem
