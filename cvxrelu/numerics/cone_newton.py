@@ -186,14 +186,14 @@ def _end(tol, norm, sigma, centre, u, last, state):  # type: ignore[no-untyped-d
     """Return the outcome at an accepted point."""
     if state[GAP] <= tol * abs(state[OBJECTIVE]):
         return DONE
+    if last:
+        return LIMITED
     moved = 0.0
     for b in range(len(u)):
         for j in range(u.shape[1]):
             difference = u[b, j] - centre[b, j]
             moved += difference * difference
-    if norm <= _INEXACT / sigma * moved:
-        return CONVERGED
-    return LIMITED if last else OPEN
+    return CONVERGED if norm <= _INEXACT / sigma * moved else OPEN
 
 
 @kernel()

@@ -89,7 +89,6 @@ def addresses() -> dict[str, int]:
     name, pointer = api.PyCapsule_GetName, api.PyCapsule_GetPointer
     name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]
     pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    names = "ddot", "dgemv", "dgemm", "sgemm", "dsyrk"
-    capsules = {each: cython_blas.__pyx_capi__[each] for each in names}
+    capsules = {each: cython_blas.__pyx_capi__[each] for each in ("ddot", "dgemv", "dgemm", "sgemm", "dsyrk")}
     capsules["dposv"] = cython_lapack.__pyx_capi__["dposv"]
     return {symbol(each): pointer(capsule, name(capsule)) for each, capsule in capsules.items()}

@@ -61,8 +61,8 @@ def relu_candidates(
         Workspace of the problem, for the projections.
     """
     search = _Search(problem, blocks, limits, workspace)
-    if search.steps is not None and not search.u.any():  # price only what they find
-        search.advance(Budget.of(limits))
+    if search.steps is not None and not search.u.any() and limits.now() < limits.deadline:
+        search.advance(Budget.of(limits))  # without a price of zero
     best, idle = np.inf, 0
     while idle < _IDLE_ROUNDS:
         yield search.price()

@@ -6,7 +6,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import cvxrelu as cr
+from cvxrelu.numerics.cone_newton import cone_step
 from cvxrelu.solvers.working_set import relu_newton
+from cvxrelu.solvers.working_set.compiled_steps import CompiledSteps
 from cvxrelu.solvers.working_set.working_blocks import WorkingBlocks
 from tests.helpers.cases import assert_agrees, assert_honest, make_problem
 
@@ -15,10 +17,24 @@ LOSSES = ("squared", "huber", "logistic")
 BAD_COLUMNS = (1e-4, 1.0, 1e4)
 
 
+@pytest.fixture(autouse=True)
+def _compiled():
+    """Take the same methods whether or not kernels are cached."""
+    cone_step.compile()
+
+
+@pytest.fixture
+def without_kernel(monkeypatch):
+    monkeypatch.setattr(CompiledSteps, "supports", staticmethod(lambda problem: False))
+
+
+@pytest.mark.parametrize("kernel", [True, False])
 @pytest.mark.parametrize("ratio", [0.99, 0.3, 1e-2, 1e-4])
 @pytest.mark.parametrize("shape", ["tall", "wide", "collinear", "doubled"])
 @pytest.mark.parametrize(("loss", "c"), [("squared", 1), ("squared", 3), ("huber", 1), ("logistic", 1)])
-def test_agrees_from_near_lam_max_to_near_zero(loss, c, shape, ratio):
+def test_agrees_from_near_lam_max_to_near_zero(monkeypatch, loss, c, shape, ratio, kernel):
+    if not kernel:
+        monkeypatch.setattr(CompiledSteps, "supports", staticmethod(lambda problem: False))
     problem = make_problem("relu", loss, shape=shape, c=c, ratio=ratio)
     assert_agrees(problem, cr.solve(problem, "WorkingSet", tol=TOL), TOL)
 
@@ -26,14 +42,14 @@ def test_agrees_from_near_lam_max_to_near_zero(loss, c, shape, ratio):
 @pytest.mark.parametrize("ratio", [0.3, 1e-2, 1e-4])
 @pytest.mark.parametrize("shape", ["tall", "collinear", "doubled"])
 @pytest.mark.parametrize(("loss", "c"), [("squared", 3), ("huber", 1), ("logistic", 1)])
-def test_agrees_with_newton_systems_in_float32(monkeypatch, loss, c, shape, ratio):
+def test_agrees_with_newton_systems_in_float32(monkeypatch, without_kernel, loss, c, shape, ratio):
     monkeypatch.setattr(relu_newton, "_SINGLE_WORK", 0.0)
     problem = make_problem("relu", loss, shape=shape, c=c, ratio=ratio)
     assert_agrees(problem, cr.solve(problem, "WorkingSet", tol=TOL), TOL)
 
 
 @pytest.mark.parametrize("error", [1.0, np.nan])
-def test_inaccurate_systems_in_float32_are_solved_again_in_float64(monkeypatch, error):
+def test_inaccurate_systems_in_float32_are_solved_again_in_float64(monkeypatch, without_kernel, error):
     problem = make_problem("relu", "squared", ratio=1e-2)
     expected = cr.solve(problem, "WorkingSet", tol=TOL)
     types = []
