@@ -150,13 +150,15 @@ class ConeNewton:
         self, steps: CompiledSteps, centre: FloatArray, t: FloatArray, gap_tol: float, budget: Budget
     ) -> "_End":
         """Take one proximal-point step in a kernel, in parts between which the budget is looked at."""
-        last = min(self.n_steps + _MAX_NEWTON, budget.steps)
+        last = self.n_steps + _MAX_NEWTON
         while True:
-            outcome, taken = steps.take(centre, self.term.own_block, t, self.sigma, gap_tol, last - self.n_steps)
+            spent = budget.spent(self.n_steps)
+            left = 0 if spent else min(last, budget.steps) - self.n_steps
+            outcome, taken = steps.take(centre, self.term.own_block, t, self.sigma, gap_tol, left)
             self.n_steps += taken
             if outcome != LIMITED:
                 return _End(outcome)
-            if budget.spent(self.n_steps):
+            if spent or self.n_steps >= budget.steps:
                 return _End.DONE
             if self.n_steps >= last:
                 return _End.FAILED
