@@ -42,11 +42,11 @@ class WorkingSet:
 
     Solves `ConvexReLU` with group_l1 and the losses that are sums over entries (squared, Huber, logistic) by the same
     method with exact projections onto the cones, in float64 but for large Newton systems, which are solved in float32
-    while their residuals are small enough. Small problems are solved on all blocks at once, with compiled steps where
-    their kernel is cached, large ones of many rows with the squared loss by column generation on rays of the cones. Each block keeps the active rows of its last
-    projection, whose multipliers bound its norm from above until it is projected again. Memory: 8 r^2 bytes for each
-    projected block, at most 2 c P of them, with r = min(n, d), as `cvxrelu.solve` solves data with n < d in their row
-    space.
+    while their residuals are small enough. Small problems are solved on all blocks at once, with compiled steps once
+    their kernel is cached; large ones of many rows with the squared loss by column generation on rays of the cones.
+    Each block keeps the active rows of its last projection, whose multipliers bound its norm from above until it is
+    projected again. Memory: 8 r^2 bytes for each projected block, at most 2 c P of them, with r = min(n, d), as
+    `cvxrelu.solve` solves data with n < d in their row space.
 
     If loss and penalty of C-GReLU are sums over the outputs (squared, Huber, logistic; group_l1, l1), outputs are
     solved one by one, to gaps that add up to the tolerance of the whole.
