@@ -26,7 +26,7 @@ _MAX_FACTORIZATIONS = 30
 _CONE_FACTORIZATIONS = 20  # in addition
 _BYTES_PER_ENTRY, _BYTES_PER_FACTOR_ENTRY = 200, 32
 _MEMORY_FRACTION = 0.5
-_LARGE = 2.0**28  # bytes; asking for free memory takes as long as solving a small problem
+_LARGE = 2.0**30  # bytes; asking for free memory takes as long as solving a small problem
 _MAX_SECONDS = 600.0  # longest predicted run of an interior-point solver that "auto" starts
 
 

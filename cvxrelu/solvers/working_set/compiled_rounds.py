@@ -31,7 +31,7 @@ _MOST_WORK, _MOST_PRODUCTS, _MOST_COLUMNS = 2e6, 2e6, 4000  # n P d, n d^2, and 
 _CALL, _CYCLES, _MOST_PERIODS = 1e8, 30, 16.0  # between estimates of the rate: operations, cycles; how many more
 _LONGEST = 0.05  # seconds of a call: before a deadline, each cycle is one
 _SPARE = 1.2  # patterns of the working set for each active one
-_PRICING, _SLOWER = 10.0, 4.0  # of a model, by n P d; of operations of rounds, relative to those of large products
+_PRICING, _SLOWER = 10.0, 2.0  # of a model, by n P d; of operations of rounds, relative to those of large products
 _COMPILATION = 5.0  # seconds
 _KINDS = {Squared: SQUARED, Logistic: LOGISTIC, Huber: HUBER}
 
