@@ -27,7 +27,8 @@ from cvxrelu.runtime.compilation import Savings
 from cvxrelu.solvers.interface import Limits
 from cvxrelu.solvers.working_set.descent_costs import DescentCosts
 
-_MOST_WORK, _MOST_PRODUCTS, _MOST_COLUMNS = 2e6, 2e6, 4000  # n P d, n d^2, and columns of the Gram matrix
+_MOST_WORK, _MOST_OF_MODELS = 2e6, 4e6  # n P d, for the squared loss and for others
+_MOST_PRODUCTS, _MOST_COLUMNS = 2e6, 4000  # n d^2, and columns of the Gram matrix
 _CALL, _CYCLES, _MOST_PERIODS = 1e8, 30, 16.0  # between estimates of the rate: operations, cycles; how many more
 _LONGEST = 0.05  # seconds of a call: before a deadline, each cycle is one
 _SPARE = 1.2  # patterns of the working set for each active one
@@ -67,12 +68,13 @@ class CompiledRounds:
     def supports(problem: ConvexProblem) -> bool:
         """Return whether a problem is of the kind, size and precision that it solves."""
         n, d = problem.X.shape
+        most = _MOST_WORK if type(problem.loss) is Squared else _MOST_OF_MODELS
         return (
             type(problem.penalty) is GroupL1
             and problem.n_outputs == 1
             and type(unweighted(problem.loss)) in _KINDS
             and problem.X.dtype == np.float64
-            and n * len(problem.patterns) * d <= _MOST_WORK
+            and n * len(problem.patterns) * d <= most
             and n * d * d <= _MOST_PRODUCTS
             and d <= _MOST_COLUMNS
         )
