@@ -8,9 +8,9 @@ unfinished blocks finds the most violated ones, which become candidates, until t
 Pivots are many small sequential operations, so they run in a compiled kernel (see `compilation`).
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +76,11 @@ class Faces:
     @cached_property
     def prepared(self) -> tuple[PreparedArray, ...]:
         """The arrays."""
-        return tuple(PreparedArray(getattr(self, each.name)) for each in fields(self))
+        return tuple(map(PreparedArray, self._arrays))
+
+    @property
+    def _arrays(self) -> tuple[NDArray[Any], ...]:
+        return self.basis, self.tight, self.row, self.level, self.gamma, self.candidates
 
     @cached_property
     def work(self) -> tuple[PreparedArray, ...]:
@@ -106,8 +110,8 @@ class Faces:
     def resized(self, size: int, used: int) -> Self:
         """Return arrays for ``size`` blocks, the first ``used`` of them copied; others take no memory until used."""
         new = self.of(size, self.basis.shape[1])
-        for each in fields(self):
-            getattr(new, each.name)[:used] = getattr(self, each.name)[:used]
+        for target, source in zip(new._arrays, self._arrays, strict=True):
+            target[:used] = source[:used]
         vars(new)["work"] = self.work
         return new
 

@@ -136,11 +136,10 @@ class _Search:
         else:
             self._add_rays(self.rays, undecided, arguments[undecided], threshold)
         self.dual_constraint_values = self.projector.bounds(self.ids, arguments)
-        self._keep_better_dual(arguments)
-
         blocks, violation = self._feasible_blocks()
         weights = problem.weights(blocks)
         self.upper = problem.objective(weights)
+        self._keep_better_dual(arguments)
         return Iterate(
             weights=weights,
             n_iter=self.newton.n_steps,
@@ -208,11 +207,13 @@ class _Search:
         scale = problem.loss.best_scale(self.t, problem.Y, limit)
         value = -problem.loss.conjugate(scale * self.t, problem.Y)
         if value > self.dual.value:
-            self.dual = DualPoint(scale * self.t, self._multipliers(arguments, scale), value)
+            at_zero = self.newton.n_steps == 0 and not self.u.any()  # and rarely reported
+            solved = self.steps is not None and self.upper - value <= self.limits.tol * self.upper
+            # Certificates compute their own, which is quick on small problems.
+            multipliers = None if at_zero or solved else self._multipliers(arguments, scale)
+            self.dual = DualPoint(scale * self.t, multipliers, value)
 
-    def _multipliers(self, arguments: FloatArray, scale: float) -> sp.csr_array | None:
-        if self.newton.n_steps == 0 and not self.u.any():  # rarely reported: certificates compute their own
-            return None
+    def _multipliers(self, arguments: FloatArray, scale: float) -> sp.csr_array:
         large = np.flatnonzero(row_norms(arguments) > self.problem.lam)
         multipliers = self.projector.multipliers(large, arguments[large])
         return with_data(multipliers, scale * multipliers.data)
