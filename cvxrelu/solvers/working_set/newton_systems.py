@@ -6,9 +6,11 @@ A on the active patterns. Each step uses the method with the least predicted wor
 - in the rows, by Cholesky, for at most 10,000 rows that fit into memory: see `row_systems`;
 - in the columns, by conjugate gradients in float32 (float64 for small systems) until the residual in the rows is a
   tenth of g. The preconditioner is a Cholesky factor of the k d x k d matrix, with the blocks X'(D_i D_j)X kept between
-  steps (one or two iterations), or its diagonal blocks and a coarse space of the directions of the active blocks. If
-  c k d is small, the factor is that of the whole matrix, couplings of the outputs included, in float64: on
-  ill-conditioned data and with curvature near 0, conjugate gradients would take hundreds of iterations.
+  steps, or its diagonal blocks and a coarse space of the directions of the active blocks. The factor takes one or two
+  iterations, until the shift is small beside the rounding errors of float32; once these cost more iterations than
+  float64 would, it is computed in float64 for this and larger sigma. If c k d is small, the factor is that of the whole
+  matrix, couplings of the outputs included, in float64: on ill-conditioned data and with curvature near 0, conjugate
+  gradients would take hundreds of iterations.
 """
 
 from dataclasses import dataclass
@@ -36,10 +38,11 @@ from cvxrelu.solvers.working_set.preconditioners import (
 from cvxrelu.solvers.working_set.row_systems import RowSystems, bytes_needed
 
 _MOST_ROWS = 10_000
-_MOST_COLUMNS = 8000
+_MOST_COLUMNS, _MOST_PRECISE = 8000, 5600  # of factors in float32 and in float64, in as much memory
 _MOST_COUPLED = 1500
 _EXPECTED_CG = 20.0
 _DIRECT_CG = 3
+_SOLUTION = 40.0  # work of the solution with a factor, for each of its entries: it reads them from memory
 _SKINNY = 1.5
 _SMALL = 1e6
 _OVERHEAD = 4e6
@@ -81,6 +84,8 @@ class NewtonSystems:
         self.constant_curvature = constant_curvature
         self._products = products
         self._expected_iterations = _EXPECTED_CG
+        self._precise_from = np.inf  # sigma whose factors in the columns are in float64
+        self._lost = 0.0  # work of iterations that factors in float64 would have saved
         self._rows = RowSystems(products)
         self._gram = np.zeros((0, 0), dtype=np.float32)
         self._gram_ids = np.zeros(0, dtype=np.intp)
@@ -111,7 +116,7 @@ class NewtonSystems:
         """Predict the work of the three methods, in float64 operations of a large matrix product."""
         n, d = self.operator.X.shape
         c, k = step.gradient.shape[1], len(step.active)
-        iteration = 0.5 * _SKINNY * 4.0 * n * k * d * c + _OVERHEAD
+        iteration = self._iteration(step)
         iterative = (self._expected_iterations + 5.0) * iteration
         if c * k * d <= _MOST_COUPLED:
             gram = 0.5 * n * (k * d) ** 2 * (c if step.rows.coupling is None else 0.5 * c * (c + 1))
@@ -119,17 +124,32 @@ class NewtonSystems:
         elif not isinstance(step.jacobian, GroupJacobian) or k * d > _MOST_COLUMNS:
             columns = np.inf
         else:
-            gram = n * (k * d) ** 2 * c / _AMORTISED
-            if self.constant_curvature:
-                new = np.count_nonzero(~np.isin(self._pattern_ids[step.active], self._gram_ids))
-                gram = 2.0 * n * new * d * (len(self._gram_ids) + 0.5 * new) * d
-            columns = (
-                0.5 * (_AMORTISED * gram + c * (k * d) ** 3 / 3.0 + 30.0 * c * (k * d) ** 2) + _DIRECT_CG * iteration
-            )
+            columns = self._factor_work(step, precise=self._is_precise(step)) + _DIRECT_CG * iteration
         rows = np.inf
         if isinstance(step.jacobian, GroupJacobian) and step.rows.coupling is None and self._rows_fit:
             rows = self._rows.cost(d, np.count_nonzero(step.jacobian.shrinkage, axis=1))
         return rows, columns, iterative
+
+    def _iteration(self, step: NewtonStep) -> float:
+        """Predict the work of an iteration of conjugate gradients in float32."""
+        n, d = self.operator.X.shape
+        return 0.5 * _SKINNY * 4.0 * n * len(step.active) * d * step.gradient.shape[1] + _OVERHEAD
+
+    def _factor_work(self, step: NewtonStep, *, precise: bool) -> float:
+        """Predict the work of factors in the columns, in float64 or in float32."""
+        n, d = self.operator.X.shape
+        c, k = step.gradient.shape[1], len(step.active)
+        gram = n * (k * d) ** 2 * c
+        if self.constant_curvature:  # later steps use it too
+            known = self._gram_ids if (self._gram.dtype == np.float64) == precise else self._gram_ids[:0]
+            new = np.count_nonzero(~np.isin(self._pattern_ids[step.active], known))
+            gram = _AMORTISED * 2.0 * n * new * d * (len(known) + 0.5 * new) * d
+        work = gram + c * (k * d) ** 3 / 3.0 + 30.0 * c * (k * d) ** 2
+        return work if precise else 0.5 * work
+
+    def _is_precise(self, step: NewtonStep) -> bool:
+        """Return whether factors in the columns are in float64."""
+        return step.sigma >= self._precise_from and len(step.active) * self.operator.n_features <= _MOST_PRECISE
 
     @cached_property
     def _rows_fit(self) -> bool:
@@ -155,8 +175,9 @@ class NewtonSystems:
         right = system.adjoint(step.gradient)
         tol = _CG_TOLERANCE * system.shift * float(np.linalg.norm(step.gradient))
         small = right.size * len(step.gradient) <= _SMALL or right.size <= _MOST_COUPLED
-        dtype: type[np.floating] = np.float64 if small else np.float32
-        rough = system if small else _Columns.of(self._single.take(step.active), step, dtype)
+        precise = small or (dense and self._is_precise(step))
+        dtype: type[np.floating] = np.float64 if precise else np.float32
+        rough = system if precise else _Columns.of(self._single.take(step.active), step, dtype)
         precondition: Preconditioner | None = None
         if dense and right.size <= _MOST_COUPLED:
             precondition = coupled_factor(system.A, system.M, system.Q, system.shift)
@@ -177,6 +198,11 @@ class NewtonSystems:
             r = right - system.shift * x - system.adjoint(system.forward(x))
         if not dense:
             self._expected_iterations = _CAUTION * total
+        elif not precise:
+            self._expected_iterations = max(self._expected_iterations, total)  # without a factor, there would be more
+            self._lost += max(total - _DIRECT_CG, 0) * (self._iteration(step) + _SOLUTION * right.size**2)
+            if self._lost > self._factor_work(step, precise=True) - self._factor_work(step, precise=False):
+                self._precise_from, self._lost = step.sigma, 0.0
         found = -step.rows.respond(step.gradient - system.forward(x))
         # Rounding may spoil the descent property; without the low-rank part it always holds.
         return found if np.vdot(found, step.gradient) < 0.0 else -step.rows.respond(step.gradient)
@@ -186,7 +212,7 @@ class NewtonSystems:
         A, M, weights = system.A, system.M, system.Q.own
         assert isinstance(M, GroupJacobian)
         if self.constant_curvature:
-            kept = self._gram_of(active)
+            kept = self._gram_of(active, A.X.dtype)
         factors = []
         for output, (shrinkage, directions) in enumerate(zip(M.shrinkage, M.directions, strict=True)):
             if self.constant_curvature:
@@ -224,15 +250,17 @@ class NewtonSystems:
                 self._blocks[pattern] = Xi.T @ Xi
         return np.array([self._blocks[pattern] for pattern in ids])
 
-    def _gram_of(self, active: np.ndarray) -> FloatArray:
-        """Return the Gram matrix of the patterns' blocks; add new patterns to the cache."""
-        A, d = self._single, self._single.n_features
+    def _gram_of(self, active: np.ndarray, dtype: np.dtype[np.floating]) -> FloatArray:
+        """Return the Gram matrix of the patterns' blocks; add new patterns to the cache, which has one precision."""
+        A, d = self.operator if dtype == np.float64 else self._single, self.operator.n_features
+        if self._gram.dtype != dtype:
+            self._gram, self._gram_ids = np.zeros((0, 0), dtype=dtype), self._gram_ids[:0]
         new = np.setdiff1d(self._pattern_ids[active], self._gram_ids)
         if len(new):
             known = len(self._gram)
             self._gram_ids = np.concatenate([self._gram_ids, new])
             right = _gram_columns(A, np.searchsorted(self._pattern_ids, self._gram_ids), known // d)
-            gram = np.empty((len(right), len(right)), dtype=np.float32)
+            gram = np.empty((len(right), len(right)), dtype=dtype)
             gram[:known, :known] = self._gram
             gram[:, known:] = right
             gram[known:, :known] = right[:known].T

@@ -15,6 +15,7 @@ from cvxrelu.problems.operators.gated_operator import GatedOperator
 Preconditioner = Callable[[FloatArray], FloatArray]
 
 _ROUNDING = 1e-6
+_ROUNDINGS = 10.0  # of a column factor, in the unit roundoff of its precision
 _ABSENT = 1e-8  # s of blocks that an output shrinks to zero
 
 
@@ -49,9 +50,10 @@ class ColumnFactor:
         blocks = diagonal[each, :, each, :]
         along = np.einsum("kd,kde,ke->k", directions, blocks, directions)
         trace = float(s[:, 0] @ np.trace(blocks, axis1=1, axis2=2) + (1.0 - s[:, 0]) @ along)
+        rounding = _ROUNDINGS * float(np.finfo(gram.dtype).eps) * trace / (k * d)
         inverse = (1.0 / s)[..., None] * np.eye(d, dtype=gram.dtype)
         inverse += (1.0 - 1.0 / s)[..., None] * (directions[:, :, None] * directions[:, None, :])
-        diagonal[each, :, each, :] = blocks + gram.dtype.type(shift + _ROUNDING * trace / (k * d)) * inverse
+        diagonal[each, :, each, :] = blocks + gram.dtype.type(shift + rounding) * inverse
         self._factor = cho_factor(gram.T, overwrite_a=True, check_finite=False)
 
     def __call__(self, r: FloatArray) -> FloatArray:
