@@ -17,6 +17,7 @@ from cvxrelu.optimize import path
 from cvxrelu.problems.operators import packed_products
 from cvxrelu.solvers.working_set import (
     block_descent,
+    column_systems,
     compiled_rounds,
     continuation,
     gated_rounds,
@@ -46,9 +47,9 @@ _GATED: Variants = {
     "masked products by NumPy": {(packed_products, "SMALLEST"): np.inf},
     "no row systems": {(newton_systems, "_MOST_ROWS"): 0},
     "row systems in float64": {(row_systems, "_HARMLESS"): 0.0, (row_systems, "_REFINEMENTS"): 0},
-    "no column factor": {(newton_systems, "_MOST_COLUMNS"): 0},
-    "conjugate gradients only": {(newton_systems, "_MOST_ROWS"): 0, (newton_systems, "_MOST_COLUMNS"): 0},
-    "exact systems (residual 1e-6)": {(newton_systems, "_CG_TOLERANCE"): 1e-6},
+    "no column factor": {(column_systems, "_MOST_COLUMNS"): 0},
+    "conjugate gradients only": {(newton_systems, "_MOST_ROWS"): 0, (column_systems, "_MOST_COLUMNS"): 0},
+    "exact systems (residual 1e-6)": {(column_systems, "_TOLERANCE"): 1e-6},
     "initial sigma 1000 times larger": {(proximal_newton, "_FIRST_SIGMA"): 1e3 * proximal_newton._FIRST_SIGMA},
     "exact proximal-point steps": {(proximal_newton, "_INEXACTNESS"): 1e-6},
 }

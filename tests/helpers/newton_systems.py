@@ -7,7 +7,8 @@ from cvxrelu.losses.registry import get_loss
 from cvxrelu.penalties.registry import get_penalty
 from cvxrelu.problems.operators.gated_operator import GatedOperator
 from cvxrelu.solvers.working_set.data_products import DataProducts
-from cvxrelu.solvers.working_set.newton_systems import NewtonStep, NewtonSystems
+from cvxrelu.solvers.working_set.newton_step import NewtonStep
+from cvxrelu.solvers.working_set.newton_systems import NewtonSystems
 from tests.helpers.cases import make_targets
 
 N, D, P = 24, 4, 9

@@ -270,11 +270,12 @@ def test_solutions_and_certificates_agree(monkeypatch, solver, loss, penalty, sh
 def test_every_newton_system_works_on_packed_masks(monkeypatch, method, n_features):
     """The method is forced by making others expensive; above _BLOCK_FEATURES the preconditioner uses overlaps."""
     systems = "cvxrelu.solvers.working_set.newton_systems."
+    columns = "cvxrelu.solvers.working_set.column_systems."
     monkeypatch.setattr(systems + "_MOST_ROWS", 10_000 if method == "rows" else 0)
-    monkeypatch.setattr(systems + "_MOST_COLUMNS", 8000 if method == "dense" else 0)
-    monkeypatch.setattr(systems + "_BLOCK_FEATURES", 5)
+    monkeypatch.setattr(columns + "_MOST_COLUMNS", 8000 if method == "dense" else 0)
+    monkeypatch.setattr(columns + "_BLOCK_FEATURES", 5)
     if method == "dense":
-        monkeypatch.setattr(systems + "_OVERHEAD", 1e12)
+        monkeypatch.setattr(columns + "_OVERHEAD", 1e12)
     for name in ("_TILE_BYTES", "_CACHED_BYTES"):
         monkeypatch.setattr(f"cvxrelu.problems.operators.numpy_products.{name}", 20_000)
     rng = np.random.default_rng(0)

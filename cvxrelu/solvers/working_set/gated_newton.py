@@ -19,7 +19,7 @@ from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.operators.gated_operator import GatedOperator
 from cvxrelu.solvers.interface import Budget
 from cvxrelu.solvers.working_set.continuation import Guess, Trail
-from cvxrelu.solvers.working_set.newton_systems import NewtonStep
+from cvxrelu.solvers.working_set.newton_step import NewtonStep
 
 _FIRST_SIGMA = 0.1
 _SIGMA_GROWTH = 10.0

@@ -7,7 +7,8 @@ import pytest
 
 from cvxrelu.penalties.registry import get_penalty
 from cvxrelu.solvers.working_set.data_products import DataProducts
-from cvxrelu.solvers.working_set.newton_systems import NewtonStep, NewtonSystems
+from cvxrelu.solvers.working_set.newton_step import NewtonStep
+from cvxrelu.solvers.working_set.newton_systems import NewtonSystems
 from tests.helpers.cases import LOSSES
 from tests.helpers.newton_systems import (
     ALL_PATTERNS,
@@ -132,7 +133,8 @@ def test_caches_do_not_change_solutions(monkeypatch, method, loss):
             np.testing.assert_allclose(dt, fresh, atol=1e-5 * np.abs(fresh).max())
 
 
-def test_kept_gram_blocks_are_those_of_their_patterns():
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_kept_gram_blocks_are_those_of_their_patterns(dtype):
     operator = make_operator()
     kept = NewtonSystems(constant_curvature=True, products=DataProducts(operator.X))
     rng = np.random.default_rng(0)
@@ -143,9 +145,9 @@ def test_kept_gram_blocks_are_those_of_their_patterns():
         for _ in range(3):
             active = np.sort(rng.permutation(len(index))[: rng.integers(1, len(index) + 1)])
             blocks = np.hstack([part.D[:, [i]] * part.X for i in active])
-            np.testing.assert_allclose(kept._gram_of(active), blocks.T @ blocks, atol=1e-4)
+            np.testing.assert_allclose(kept._columns._gram_of(active, np.dtype(dtype)), blocks.T @ blocks, atol=1e-4)
             each = [blocks[:, i * D : (i + 1) * D] for i in range(len(active))]
-            diagonal = kept._diagonal_blocks(active, part.take(active).astype(np.float32))
+            diagonal = kept._columns._diagonal_blocks(active, part.take(active).astype(np.float32))
             np.testing.assert_allclose(diagonal, [block.T @ block for block in each], atol=1e-4)
 
 
@@ -153,9 +155,11 @@ def test_gram_matrices_are_extended_by_new_patterns():
     operator = make_operator()
     kept = NewtonSystems(constant_curvature=True, products=DataProducts(operator.X))
     kept.enter(operator, ALL_PATTERNS)
-    kept._gram_of(np.array([1, 4]))
+    kept._columns._gram_of(np.array([1, 4]), np.dtype(np.float32))
     blocks = np.hstack([operator.D[:, [i]] * operator.X for i in (0, 1, 2, 4, 8)])
-    np.testing.assert_allclose(kept._gram_of(np.array([0, 1, 2, 4, 8])), blocks.T @ blocks, atol=1e-4)
+    np.testing.assert_allclose(
+        kept._columns._gram_of(np.array([0, 1, 2, 4, 8]), np.dtype(np.float32)), blocks.T @ blocks, atol=1e-4
+    )
 
 
 # Memory
@@ -166,7 +170,9 @@ def test_rows_that_do_not_fit_into_memory_are_left_alone(monkeypatch, free):
     """Systems in the columns are solved instead, and memory is looked at once."""
     asked, n = [], len(make_operator().X)
     module = "cvxrelu.solvers.working_set.newton_systems"
-    monkeypatch.setattr(f"{module}._OVERHEAD", 1e12)  # so that the rows are the cheapest
+    monkeypatch.setattr(
+        "cvxrelu.solvers.working_set.column_systems._OVERHEAD", 1e12
+    )  # so that the rows are the cheapest
     monkeypatch.setattr(f"{module}.fits", lambda needed: asked.append(needed) or free)
     operator = make_operator()
     systems = systems_for("squared", operator)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cvxrelu.problems.operators.gated_operator import GatedOperator
-from cvxrelu.solvers.working_set import newton_systems
+from cvxrelu.solvers.working_set import column_systems
 from cvxrelu.solvers.working_set.data_products import DataProducts
 from cvxrelu.solvers.working_set.newton_systems import NewtonSystems
 from cvxrelu.solvers.working_set.preconditioners import ColumnFactor
@@ -15,14 +15,14 @@ def test_small_systems_are_factored_with_output_couplings(monkeypatch, penalty, 
     """Columns of 1e-2 to 1e2 and curvatures near 0 take conjugate gradients alone hundreds of iterations."""
     force(monkeypatch, "dense")
     counts = []
-    iterate = newton_systems.conjugate_gradients
+    iterate = column_systems.conjugate_gradients
 
     def counted(*arguments):
         found = iterate(*arguments)
         counts.append(found[1])
         return found
 
-    monkeypatch.setattr(newton_systems, "conjugate_gradients", counted)
+    monkeypatch.setattr(column_systems, "conjugate_gradients", counted)
     original = make_operator()
     operator = GatedOperator(original.X * np.logspace(-2.0, 2.0, D), original.D)
     for sigma in (1.0, 1e3):
