@@ -293,7 +293,7 @@ def _refined(
         if largest == 0.0:  # solved, or the right-hand side underflows
             return x, count, True
         scaled: FloatArray = (r / largest).astype(rough.Q.diagonal.dtype)
-        part, taken, residual = conjugate_gradients(rough, scaled, precondition, tol / largest, limit - count)
+        part, taken, residual = conjugate_gradients(rough, scaled, precondition, tol / largest, limit)
         x, count = x + largest * part.astype(np.float64), count + taken
         if residual * largest <= tol:
             return x, count, True
