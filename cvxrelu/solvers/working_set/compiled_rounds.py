@@ -32,7 +32,9 @@ _MOST_PRODUCTS, _MOST_COLUMNS = 2e6, 4000  # n d^2, and columns of the Gram matr
 _CALL, _CYCLES, _MOST_PERIODS = 1e8, 30, 16.0  # between estimates of the rate: operations, cycles; how many more
 _LONGEST = 0.05  # seconds of a call: before a deadline, each cycle is one
 _SPARE = 1.2  # patterns of the working set for each active one
-_PRICING, _SLOWER = 10.0, 2.0  # of a model, by n P d; of operations of rounds, relative to those of large products
+_PRICING, _SLOWER = 10.0, 2.7  # of a model, by n P d; of operations of rounds, relative to those of large products
+_MODELS = 2.0  # periods to the tolerance once no pattern is missing, if models change
+_LONGER = 3.0  # that rounds may take as predicted, as a part of them tells whether they do
 _COMPILATION = 5.0  # seconds
 _KINDS = {Squared: SQUARED, Logistic: LOGISTIC, Huber: HUBER}
 
@@ -61,7 +63,12 @@ class CompiledRounds:
         self._data = *problem.operator.as_floats(), np.ascontiguousarray(problem.Y[:, 0]), weights
         self._work = work_arrays(n, P, d, min(P, _MOST_COLUMNS // d))
         self._state = self._work[-1]
-        self._judged = np.inf, 0.0, 0.0, 0.0  # gap, cycles, operations and patterns at the last estimate of the rate
+        self._judged = (
+            problem.value_at_zero,
+            0.0,
+            0.0,
+            0.0,
+        )  # gap, cycles, operations and patterns at the last estimate of the rate
         self._costs = _costs(problem)
 
     @staticmethod
@@ -86,7 +93,7 @@ class CompiledRounds:
         active = max(float(n_active), costs.expected)
         k = min(_SPARE * active, len(problem.patterns))
         fits = max(k, n_active) <= _MOST_COLUMNS // problem.d
-        return bool(fits and costs.gram(k) + costs.descent(k, active) <= costs.newton(active))
+        return bool(fits and costs.gram(k) + costs.descent(k, active) <= _LONGER * costs.newton(active))
 
     @property
     def n_cycles(self) -> int:
@@ -107,10 +114,11 @@ class CompiledRounds:
         if state[OUTCOME] != LIMITED or (state[CYCLES] - n_cycles < _CYCLES and state[WORK] - before < _CALL):
             return bool(state[OUTCOME] == LIMITED)
         self._judged = gap, state[CYCLES], state[WORK], state[N_MEMBERS]
-        grows = bool(state[N_MEMBERS] > n_members)  # and the gap is that of the patterns that are missing
-        if not 0.0 < target < gap or not (grows or gap < previous):
+        if not 0.0 < target < gap:
             return False
-        periods = math.log(gap / target) / math.log(previous / gap) if not grows else 1.0
+        periods = math.log(gap / target) / math.log(previous / gap) if gap < previous else np.inf
+        if state[N_MEMBERS] > n_members:  # the gap was that of missing patterns
+            periods = min(periods, 1.0 if type(self._problem.loss) is Squared else _MODELS)
         left = self._costs.newton(float(np.count_nonzero(self.u.any(axis=1)))) / _SLOWER - state[WORK]
         most = min(_MOST_PERIODS, 0.5 * (limits.max_iter - self.n_cycles) / _CYCLES)  # the rest is for Newton steps
         return bool(periods <= most and periods * (state[WORK] - before) <= left)
