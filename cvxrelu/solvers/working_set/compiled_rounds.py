@@ -63,12 +63,8 @@ class CompiledRounds:
         self._data = *problem.operator.as_floats(), np.ascontiguousarray(problem.Y[:, 0]), weights
         self._work = work_arrays(n, P, d, min(P, _MOST_COLUMNS // d))
         self._state = self._work[-1]
-        self._judged = (
-            problem.value_at_zero,
-            0.0,
-            0.0,
-            0.0,
-        )  # gap, cycles, operations and patterns at the last estimate of the rate
+        # Gap, cycles, operations and patterns at the last estimate of the rate; at first those of zero weights.
+        self._judged = problem.value_at_zero, 0.0, 0.0, 0.0
         self._costs = _costs(problem)
 
     @staticmethod
