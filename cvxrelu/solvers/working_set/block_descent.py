@@ -137,6 +137,8 @@ class BlockDescent:
 
     def add(self, new: NDArray[np.intp], weights: FloatArray) -> None:
         """Add patterns, with initial weights (k, d)."""
+        if len(new) == 0:
+            return
         known, k, d = len(self.ids), len(self.ids) + len(new), self._d
         self.ids = np.concatenate([self.ids, new])
         self.u = np.concatenate([self.u, weights.ravel()])

@@ -171,7 +171,7 @@ class _Rounds:
             if self._n_iter > 0:
                 self._trail.note(problem.lam, self._blocks, t, self._trail.sigma)
             previous, gap = gap, self._upper - point.value
-            new[patterns.violating(descent.members, max(_FEWEST_NEW, descent.n_active))] = True
+            new[patterns.violating(descent.members, max(_FEWEST_NEW, descent.n_active // 2))] = True
             ids = np.flatnonzero(new)
             slow = len(ids) == 0 and not 0.0 < gap <= _PROGRESS * previous
             goes_on = not slow and len(ids) + len(descent.ids) > 0 and descent.pays(ids)
