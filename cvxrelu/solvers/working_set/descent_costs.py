@@ -10,8 +10,9 @@ from cvxrelu.problems.base import ConvexProblem
 
 MODELS = 5  # of a loss, between two estimates of the rate
 _ACTIVE, _ACTIVE_POWER = 4.0, 0.7  # active patterns of very many by lam_max / lam, on the data sets of the race
-# Factors by which others than large products take longer; fixed costs of a Newton step, of its n d and its n k d in the
-# columns; typical numbers of cycles and of Newton steps by lam_max / lam, of models and of their Gram matrices.
+# Factors by which others than large products take longer, for Gram matrices with a margin, as sweeps in large ones may
+# converge more slowly than predicted; fixed costs of a Newton step, of its n d and its n k d in the columns; typical
+# numbers of cycles and of Newton steps by lam_max / lam, of models and of their Gram matrices.
 _SWEEP, _GRAM, _PRODUCT, _ROWS = 6.0, 1.5, 3.0, 1.5
 _NEWTON_STEP, _PRODUCTS, _ITERATIONS = 6e7, 5e3, 400.0
 _CYCLES, _CYCLE_POWER, _NEWTON_STEPS, _STEP_POWER, _N_MODELS, _GRAMS = 4.0, 0.75, 8.0, 0.2, 10, 2
