@@ -431,20 +431,6 @@ def test_gram_matrices_are_those_of_the_blocks(drawn, weighted, smallest, few, g
     assert np.all(np.abs(computed - exact) <= (len(X) + 4) * np.finfo(operator.X.dtype).eps * bounds)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_gram_matrices_of_more_rows_columns_and_pairs_than_kernels_hold(packed, dtype):
-    rng = np.random.default_rng(0)
-    n, d, P = 2 * packed_kernels.FLUSH + 77, 9, 40
-    X, D, weights = rng.standard_normal((n, d)).astype(dtype), rng.random((n, P)) < 0.5, rng.random(n).astype(dtype)
-    first, second = np.triu_indices(P)
-    assert len(first) > packed_kernels.BLOCK
-    computed = cr.GatedOperator(X, D).gram(first, second, weights)
-    B = (D[:, :, None] * X[:, None, :].astype(float)).reshape(n, -1)
-    exact = (B.T @ (weights[:, None] * B)).reshape(P, d, P, d).swapaxes(1, 2)[first, second]
-    np.testing.assert_allclose(computed, exact, atol=10 * np.finfo(dtype).eps * n)
-    assert len(packed) == 1
-
-
 @pytest.mark.parametrize("where", ["X", "weights"])
 def test_gram_matrices_of_entries_that_are_not_finite(packed, monkeypatch, where):
     rng = np.random.default_rng(0)
