@@ -69,6 +69,8 @@ def separate_candidates(
     _ = problem.native_operator  # computed once for all outputs
     outputs = [_Output(problem, k, blocks[[k]], limits, solve) for k in range(problem.n_outputs)]
     pending = _pending(problem, outputs, limits)
+    if any(output.n_iter for output in outputs):  # compiled rounds solve an output at once
+        yield _whole(problem, outputs, limits.max_iter - 1 if pending else limits.max_iter)
     while pending:
         expired = limits.rounds()
         for _ in range(len(pending)):

@@ -12,6 +12,7 @@ from cvxrelu._validation import FloatArray, Weights, check_integer, defines
 from cvxrelu.exceptions import SolverError
 from cvxrelu.losses.base import dual_term, offers_dual_term
 from cvxrelu.losses.registry import LOSSES
+from cvxrelu.losses.squared import Squared
 from cvxrelu.losses.weighted import unweighted
 from cvxrelu.penalties.base import PatternNorm
 from cvxrelu.penalties.group_norms import GroupL1
@@ -22,10 +23,13 @@ from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.runtime.memory import require
 from cvxrelu.solvers.interface import Iterate, Limits, SolverResult
 from cvxrelu.solvers.monitor import monitor
+from cvxrelu.solvers.working_set.compiled_rounds import CompiledRounds
 from cvxrelu.solvers.working_set.continuation import Continuation
 from cvxrelu.solvers.working_set.gated_rounds import gated_candidates
 from cvxrelu.solvers.working_set.outputs import separate_candidates, separates_outputs
 from cvxrelu.solvers.working_set.relu_rounds import relu_candidates
+
+_MOST_UNSHARED = 1e6  # n P d
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,12 +110,23 @@ class WorkingSet:
         blocks = problem.blocks(problem.zero_weights() if start is None else start)
         workspace = DualWorkspace()
         separate = separates_outputs(problem)
-        solve = partial(_candidates, continuation=limits.continuation or Continuation(keeps_pairs=separate))
+        continuation = limits.continuation or Continuation(keeps_pairs=separate and not _compiles_outputs(problem))
+        solve = partial(_candidates, continuation=continuation)
         if separate:
             candidates = separate_candidates(problem, blocks, limits, workspace, solve)
         else:
             candidates = _but_zero(solve(problem, blocks, limits, workspace))
         return monitor(problem, candidates, limits, "WorkingSet", workspace)
+
+
+def _compiles_outputs(problem: ConvexProblem) -> bool:
+    """Return whether outputs are to be solved in compiled rounds, which do not share the products of pairs.
+
+    Only with the squared loss are these the same for all outputs, and on larger data they take most of the time.
+    """
+    one = problem.replace(y=problem.y[:, 0], _far=False)
+    shares = type(problem.loss) is Squared and problem.X.size * len(problem.patterns) > _MOST_UNSHARED
+    return not shares and CompiledRounds.supports(one)
 
 
 def _candidates(

@@ -9,6 +9,8 @@ import pytest
 import cvxrelu as cr
 from cvxrelu.solvers.interface import Limits
 from cvxrelu.solvers.working_set import outputs
+from cvxrelu.solvers.working_set import solver as working_set
+from cvxrelu.solvers.working_set.compiled_rounds import CompiledRounds
 from cvxrelu.solvers.working_set.newton_systems import NewtonSystems
 from tests.helpers.cases import assert_honest, make_data, make_problem, make_targets
 from tests.helpers.clock import Clock
@@ -66,6 +68,26 @@ def test_is_the_sum_of_the_programs_of_its_outputs(kind, penalty, c, shape):
     assert solution.objective == pytest.approx(sum(each.objective for each in single), rel=1e-8)
 
 
+@pytest.mark.parametrize("ratio", [0.9, 0.3, 0.03])
+@pytest.mark.parametrize("loss", ["squared", "huber", "logistic"])
+def test_small_outputs_take_compiled_rounds(monkeypatch, loss, ratio):
+    """They agree with block descent on shared products of pairs, which larger outputs take."""
+    problem = build("gated", loss, ratio=ratio)
+    runs = []
+    run = CompiledRounds.run
+    monkeypatch.setattr(CompiledRounds, "run", lambda self, limits: runs.append(True) or run(self, limits))
+    compiled = solve(problem, tol=1e-7)
+    assert runs
+    runs.clear()
+    monkeypatch.setattr(working_set, "_compiles_outputs", lambda problem: False)
+    shared = solve(problem, tol=1e-7)
+    assert not runs
+    for solution in (compiled, shared):
+        assert solution.status == "optimal"
+        assert_honest(problem, solution, 1e-7)
+    assert compiled.objective == pytest.approx(shared.objective, rel=2e-7)
+
+
 @pytest.mark.parametrize("kind", ["gated", "relu"])
 @pytest.mark.parametrize("loss", ["squared", "huber"])
 @pytest.mark.parametrize("ratio", [0.1, 1e-5])
@@ -116,11 +138,11 @@ def spied(method, seen):
 
 def test_an_output_that_is_zero_at_the_optimum_takes_no_step(monkeypatch):
     problem = build("gated", c=3, scales=(1.0, 0.01, 1.0), ratio=0.3)
-    advanced = []
-    monkeypatch.setattr(outputs._Output, "advance", spied(outputs._Output.advance, advanced))
+    taking = []
+    monkeypatch.setattr(outputs._Output, "_take", spied(outputs._Output._take, taking))
     solution = solve(problem, tol=1e-9)
     assert_honest(problem, solution, 1e-9)
-    assert {float(np.abs(output.problem.Y).max()) < 0.5 for output in advanced} == {False}
+    assert {float(np.abs(output.problem.Y).max()) < 0.5 for output in taking} == {False}
 
 
 def test_all_outputs_zero_at_every_weights():
