@@ -186,18 +186,31 @@ def _bounds(linear, product, u, square, threshold, d):  # type: ignore[no-untype
 
 @kernel()
 def _extrapolate(history, small, m):  # type: ignore[no-untyped-def]
-    """Write the extrapolated u and G u over the first ones; return whether there is an extrapolation.
+    """Write the extrapolated u and G u over the first ones; return whether there is an extrapolation."""
+    take_differences(history[0], m)
+    take_differences(history[1], m)
+    if not find_weights(history[0], small, m):
+        return False
+    combine(history[0], small, m)
+    combine(history[1], small, m)
+    return True
 
-    The iterates of five sweeps are combined with weights of sum 1 that minimise the norm of the combined last steps.
-    """
+
+@kernel()
+def take_differences(iterates, m):  # type: ignore[no-untyped-def]
+    """Overwrite the iterates of five sweeps, but the first one, by their steps."""
+    for a in range(SWEEPS, 0, -1):
+        for j in range(m):
+            iterates[a, j] -= iterates[a - 1, j]
+
+
+@kernel()
+def find_weights(steps, small, m):  # type: ignore[no-untyped-def]
+    """Write weights of sum 1 that minimise the norm of the combined steps; return whether there are such weights."""
     total = 0.0
-    for part in range(2):
-        for a in range(SWEEPS, 0, -1):
-            for j in range(m):
-                history[part, a, j] -= history[part, a - 1, j]
     for a in range(SWEEPS):
         for b in range(a + 1):
-            small[a, b] = inner(history[0, a + 1, :m], history[0, b + 1, :m])
+            small[a, b] = inner(steps[a + 1, :m], steps[b + 1, :m])
             small[b, a] = small[a, b]
         total += small[a, a]
         small[a, SWEEPS] = 1.0
@@ -218,13 +231,19 @@ def _extrapolate(history, small, m):  # type: ignore[no-untyped-def]
         whole += small[a, SWEEPS]
     if not 0.0 < abs(whole) < np.inf:
         return False
+    for a in range(SWEEPS):
+        small[a, SWEEPS] /= whole
+    return True
+
+
+@kernel()
+def combine(steps, small, m):  # type: ignore[no-untyped-def]
+    """Write the combination of the iterates after each sweep over the first one."""
     weight = 0.0
     for a in range(SWEEPS - 1, -1, -1):
-        weight += small[a, SWEEPS] / whole
-        for part in range(2):
-            for j in range(m):
-                history[part, 0, j] += weight * history[part, a + 1, j]
-    return True
+        weight += small[a, SWEEPS]
+        for j in range(m):
+            steps[0, j] += weight * steps[a + 1, j]
 
 
 @kernel()

@@ -35,6 +35,7 @@ from cvxrelu.solvers.working_set.block_descent import SAVINGS
 from cvxrelu.solvers.working_set.compiled_rounds import SAVINGS as ROUNDS_SAVINGS
 from cvxrelu.solvers.working_set.compiled_steps import SAVINGS as STEPS_SAVINGS
 from cvxrelu.solvers.working_set.continuation import Continuation
+from cvxrelu.solvers.working_set.row_descent import SAVINGS as ROWS_SAVINGS
 from cvxrelu.status import Status
 
 _MIN_TIME = 1e-3
@@ -186,7 +187,7 @@ def solve_next(
         project_blocks.compile()  # not counted in the time limit
     # In the limits of callers compilation counts.
     with compiling(time_limit is None or time_limit >= _AMPLE_TIME):
-        for savings in (SAVINGS, ROUNDS_SAVINGS, STEPS_SAVINGS):
+        for savings in (SAVINGS, ROUNDS_SAVINGS, STEPS_SAVINGS, ROWS_SAVINGS):
             savings.spend()
         progress = Progress(problem, tol, time_limit, callback)
         try:

@@ -13,6 +13,7 @@ weights the rows of the Gram matrix; it is kept while the gap decreases fast eno
 import itertools
 import math
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from cvxrelu.numerics.group_lasso import descend, scratch
 from cvxrelu.numerics.rounding import TINY
 from cvxrelu.penalties.group_norms import GroupL1
 from cvxrelu.problems.base import ConvexProblem
+from cvxrelu.problems.operators.gated_operator import GatedOperator
 from cvxrelu.runtime.compilation import Savings
 from cvxrelu.solvers.interface import Budget
 from cvxrelu.solvers.working_set.data_products import PairProducts
@@ -79,19 +81,31 @@ class BlockDescent:
         self._term = None if type(problem.loss) is Squared else dual_term(problem.loss, problem.Y)
         self._curvature = None if self._term is None else self._curvature_at(prediction)
         self._pairs = pairs if self._curvature is None else None
-        self.ids = np.zeros(0, dtype=np.intp)
-        self.u: FloatArray = np.zeros(0)
         self.prediction = prediction
-        self._operator = problem.native_operator.astype(np.float32)
-        self._lipschitz = np.zeros(0)
-        self._gram = np.zeros((0, 0), dtype=np.float32)
-        self._costs = DescentCosts(problem, entry=_ENTRY, model=_MODEL)
+        self._costs = self.costs(problem)
+        self._clear()
         self.n_active = self.n_cycles = 0
 
     @staticmethod
     def supports(problem: ConvexProblem) -> bool:
         """Return whether a problem is of the kind that it solves."""
         return type(problem.penalty) is GroupL1 and problem.n_outputs == 1
+
+    @staticmethod
+    def costs(problem: ConvexProblem) -> DescentCosts:
+        """Return predictions of the work for a problem."""
+        return DescentCosts(problem, entry=_ENTRY, model=_MODEL)
+
+    def _clear(self) -> None:
+        """Empty the working set."""
+        self.ids = np.zeros(0, dtype=np.intp)
+        self.u: FloatArray = np.zeros(0)
+        self._lipschitz = np.zeros(0)
+        self._gram = np.zeros((0, 0), dtype=np.float32)
+
+    @cached_property
+    def _operator(self) -> GatedOperator:
+        return self._problem.native_operator.astype(np.float32)
 
     @property
     def weights(self) -> FloatArray:
@@ -111,12 +125,16 @@ class BlockDescent:
         The number of patterns that will be active is predicted by lam / lam_max, and by the active ones if they are
         more; the part of the Gram matrix that is left to compute, by that of the blocks of the new patterns.
         """
-        d, known = self._d, len(self.ids)
+        known = len(self.ids)
         active = max(self.n_active, self._costs.expected)
         k = max(known + len(new), min(_SPARE * active, len(self._problem.patterns)))
         missing = 1.0 if self._pairs is None else self._pairs.missing(*self._pairs_with(new))
         work = missing * self._costs.gram(k, known) + self._costs.descent(k, active)
-        return bool(k * d <= _MOST_COLUMNS and work <= self._costs.newton(active))
+        return bool(self._fits(k) and work <= self._costs.newton(active))
+
+    def _fits(self, k: float) -> bool:
+        """Return whether k patterns fit into memory."""
+        return k * self._d <= _MOST_COLUMNS
 
     def fraction(self) -> float:
         """Return the fraction of the gap to descend to before the next pricing: the cheaper cycles are, the less."""
@@ -140,10 +158,15 @@ class BlockDescent:
         """Add patterns, with initial weights (k, d)."""
         if len(new) == 0:
             return
-        known, k, d = len(self.ids), len(self.ids) + len(new), self._d
+        known = len(self.ids)
         self.ids = np.concatenate([self.ids, new])
         self.u = np.concatenate([self.u, weights.ravel()])
         self._count()
+        self._enter(known)
+
+    def _enter(self, known: int) -> None:
+        """Compute the Gram blocks of the patterns from a place on, and bound their own."""
+        k, d = len(self.ids), self._d
         gram = np.empty((k, d, k, d), dtype=np.float32)
         gram[:known, :, :known] = self._gram.reshape(known, d, known, d)
         first, second = _new_pairs(known, k)
@@ -258,7 +281,7 @@ class BlockDescent:
             return
         self._curvature = self._curvature_at(f)
         ids, weights = self.ids[kept], weights[kept]
-        self.ids, self.u, self._lipschitz, self._gram = ids[:0], self.u[:0], self._lipschitz[:0], self._gram[:0, :0]
+        self._clear()
         self.add(ids, weights)
 
     def _curvature_at(self, f: FloatArray) -> FloatArray:
@@ -280,11 +303,14 @@ class BlockDescent:
         scale = problem.loss.best_scale(t, problem.Y, problem.lam / largest if largest > 0.0 else np.inf)
         return -problem.loss.conjugate(scale * t, problem.Y)
 
+    def _most_cycles(self, budget: Budget) -> int:
+        """Return the limit of the cycles of a model."""
+        return min(_CHECK if self._curvature is None else _INNER_CYCLES, budget.steps - self.n_cycles)
+
     def _descend(self, t: FloatArray, Z: FloatArray, gap_tol: float, budget: Budget) -> float:
         """Descend on the model at predictions with gradient t and A't = Z; return its gap."""
-        state, unit, quadratic = np.empty(3), self._unit, self._curvature is None
+        state, unit = np.empty(3), self._unit
         curvature = 1.0 if self._curvature is None else self._curvature[:, None]
-        cycles = min(_CHECK if quadratic else _INNER_CYCLES, budget.steps - self.n_cycles)
         descend(
             self._gram,
             -unit * Z.ravel(),
@@ -292,7 +318,7 @@ class BlockDescent:
             unit * unit * float(np.vdot(t, t / curvature)),
             unit * self._problem.lam,
             unit * gap_tol,
-            cycles,
+            self._most_cycles(budget),
             self.u,
             *self._work,
             state,

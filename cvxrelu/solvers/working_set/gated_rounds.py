@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.numerics.gated_rounds import gated_rounds
 from cvxrelu.numerics.group_lasso import descend
+from cvxrelu.numerics.row_descent import descend_on_rows
 from cvxrelu.penalties.base import PatternNorm
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual import DualPoint
@@ -22,6 +23,8 @@ from cvxrelu.solvers.working_set.compiled_rounds import SAVINGS as ROUNDS_SAVING
 from cvxrelu.solvers.working_set.compiled_rounds import CompiledRounds
 from cvxrelu.solvers.working_set.continuation import Trail
 from cvxrelu.solvers.working_set.gated_newton import ProximalNewton
+from cvxrelu.solvers.working_set.row_descent import SAVINGS as ROWS_SAVINGS
+from cvxrelu.solvers.working_set.row_descent import RowDescent
 
 _SMALLEST = 20
 _GROWTH = 2.0
@@ -63,6 +66,14 @@ def gated_candidates(
     rounds = _Rounds(problem, penalty, blocks, limits, workspace, trail)
     missing: list[Savings] = []  # kernels that would have been used
     if BlockDescent.supports(problem):
+        on_rows = trail.pairs is None and RowDescent.is_cheaper(problem, limits.tol)
+        if on_rows and descend_on_rows.is_ready():
+            descent = RowDescent(problem, rounds.prediction, limits.tol)
+            yield from _counted(rounds.descend(descent), missing)
+            yield from _counted(rounds.newton(), missing)
+            return
+        if on_rows:
+            missing.append(ROWS_SAVINGS)
         if trail.pairs is None and CompiledRounds.supports(problem):
             if gated_rounds.is_ready():
                 yield from rounds.compiled()
@@ -70,7 +81,7 @@ def gated_candidates(
                 return
             missing.append(ROUNDS_SAVINGS)
         if descend.is_ready():
-            yield from _counted(rounds.descend(), missing)
+            yield from _counted(rounds.descend(BlockDescent(problem, rounds.prediction, trail.pairs)), missing)
         else:
             missing.append(SAVINGS)
     yield from _counted(rounds.newton(), missing)
@@ -118,6 +129,11 @@ class _Rounds:
         self._n_iter = 0
         self._patterns = _Patterns(problem, penalty, workspace, trail)
 
+    @property
+    def prediction(self) -> FloatArray:
+        """A u of the weights."""
+        return self._prediction
+
     def _set(self, blocks: FloatArray, prediction: FloatArray | None = None) -> None:
         """Take weights, with their prediction and objective."""
         problem = self._problem
@@ -159,11 +175,11 @@ class _Rounds:
             self._set(rounds.u[None].copy())
             self._n_iter, self._pending = rounds.n_cycles, True
 
-    def descend(self) -> Iterator[Iterate]:
+    def descend(self, descent: BlockDescent) -> Iterator[Iterate]:
         """Yield solutions by block descent, until Newton steps are predicted to be faster."""
         problem, limits, patterns = self._problem, self._limits, self._patterns
         exact = problem.X.dtype == np.float64
-        descent, gap = BlockDescent(problem, self._prediction, self._trail.pairs), np.inf
+        gap = np.inf
         new = self._blocks[0].any(axis=1)
         while True:
             t = problem.loss.gradient(self._prediction, problem.Y)

@@ -1,0 +1,124 @@
+"""Block coordinate descent for C-GReLU that keeps the residual: for few patterns of many columns, and low accuracy.
+
+A visit of a block costs two passes over the rows of its pattern, and before the first one only a bound of each block is
+computed. Descent on a Gram matrix wins where its visits save more than the matrix costs.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cvxrelu._validation import FloatArray
+from cvxrelu.numerics.group_lasso import SWEEPS
+from cvxrelu.numerics.rounding import TINY
+from cvxrelu.numerics.row_descent import descend_on_rows, padded, work_arrays
+from cvxrelu.problems.base import ConvexProblem
+from cvxrelu.runtime.compilation import Savings
+from cvxrelu.solvers.interface import Budget
+from cvxrelu.solvers.working_set.block_descent import BlockDescent
+from cvxrelu.solvers.working_set.descent_costs import DescentCosts
+
+_ROW, _ENTRY = 200.0, 8.0  # work of a visit for each row of the data, and for each entry
+_BOUND = 3.0  # factor by which the bound of a block takes longer than a large product
+_MOST_ROWS = 2**25  # of all patterns: 128 MB
+_CYCLES, _DIGITS = 0.45, 7.0  # of the cycles predicted for a Gram matrix, to 1e-6: six digits of accuracy, and one
+
+SAVINGS = Savings(descend_on_rows)
+
+
+class RowDescent(BlockDescent):
+    """Weights on a growing working set, with a copy of X and the rows of each pattern: 8 n d + 4 n k bytes at most.
+
+    Parameters
+    ----------
+    problem : ConvexProblem
+        C-GReLU problem that `supports` accepts, in float64.
+    prediction : ndarray of shape (n, 1)
+        A u at the start.
+    tol : float
+        Relative gap to reach.
+    """
+
+    def __init__(self, problem: ConvexProblem, prediction: FloatArray, tol: float) -> None:
+        super().__init__(problem, prediction)
+        self._costs = _RowCosts(problem, tol)
+        X = problem.operator.X
+        self._X = np.zeros((len(X), padded(self._d)))
+        self._X[:, : self._d] = X
+
+    @classmethod
+    def is_cheaper(cls, problem: ConvexProblem, tol: float) -> bool:
+        """Return whether it supports a problem, and is predicted to take less work than descent on a Gram matrix."""
+        if not cls.supports(problem) or problem.X.dtype != np.float64:
+            return False
+        on_rows, on_gram = _RowCosts(problem, tol), cls.costs(problem)
+        on_gram.n_cycles = on_rows.n_cycles / _CYCLES
+        return on_rows.total(len(problem.patterns)) < on_gram.total(len(problem.patterns))
+
+    def _clear(self) -> None:
+        super()._clear()
+        self._rows: list[NDArray[np.int32]] = []
+
+    def _fits(self, k: float) -> bool:
+        return k * self._n <= _MOST_ROWS
+
+    def _enter(self, known: int) -> None:
+        """Take the rows of the patterns from a place on, and bound their blocks."""
+        D, X, bounds = self._problem.operator.take(self.ids[known:]).D, self._problem.operator.X, []
+        for j in range(D.shape[1]):
+            rows = np.flatnonzero(D[:, j]).astype(np.int32)
+            masked = X.take(rows, axis=0)
+            weighted = masked if self._curvature is None else self._curvature.take(rows)[:, None] * masked
+            power = masked.T @ weighted
+            for _ in range(2):
+                power = power @ power
+            bounds.append(max(float(np.linalg.norm(power)) ** 0.25, TINY))
+            self._rows.append(rows)
+        self._lipschitz = np.concatenate([self._lipschitz, bounds])
+        self._flat = np.concatenate(self._rows)
+        self._starts = np.cumsum([0, *map(len, self._rows)])
+        self._work = work_arrays(self._n, len(self.ids), self._X.shape[1])
+
+    def _descend(self, t: FloatArray, Z: FloatArray, gap_tol: float, budget: Budget) -> float:
+        """Descend on the model at the last predictions, where the gradient is t; return its gap."""
+        residual, state, d = -self._unit * t[:, 0], np.empty(3), self._d
+        curvature = np.ones(self._n) if self._curvature is None else self._curvature
+        u = np.zeros((len(self.ids), self._X.shape[1]))
+        u[:, :d] = self.weights
+        descend_on_rows(
+            self._X.reshape(-1),
+            self._flat,
+            self._starts,
+            self._lipschitz,
+            curvature,
+            self.prediction[:, 0] + residual / curvature,
+            self._unit * self._problem.lam,
+            self._unit * gap_tol,
+            self._most_cycles(budget),
+            u.reshape(-1),
+            residual,
+            *self._work,
+            state,
+        )
+        self.u = u[:, :d].ravel()
+        self.n_cycles += int(state[2])
+        return float(state[1] / self._unit)
+
+
+class _RowCosts(DescentCosts):
+    """Predictions for descent that keeps the residual, to a relative gap ``tol``."""
+
+    def __init__(self, problem: ConvexProblem, tol: float) -> None:
+        base = BlockDescent.costs(problem)
+        self.__dict__ |= vars(base)
+        self.n_cycles *= _CYCLES * max(1.0 - math.log10(max(tol, TINY)), 1.0) / _DIGITS
+
+    def cycle(self, k: float, active: float) -> float:
+        """Return the operations of a cycle with k patterns."""
+        visits = SWEEPS * max(active, 1.0) + k
+        return visits * self._n * (_ROW + _ENTRY * self._d)
+
+    def gram(self, k: float, known: int = 0) -> float:
+        """Return the operations of the bounds of k patterns, some of which are known."""
+        return _BOUND * (k - known) * self._d**2 * (0.5 * self._n + 2.0 * self._d)
