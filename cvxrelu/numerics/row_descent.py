@@ -88,9 +88,12 @@ def descend_on_rows(  # type: ignore[no-untyped-def]
 
 
 @kernel()
-def _sweep(X, rows, starts, lipschitz, curvature, threshold, u, residual, whole, gradient, step):  # type: ignore[no-untyped-def]
-    """Visit all blocks, or those that are not zero; return the largest gradients, before their steps, of those moved
-    and of those left at zero.
+def _sweep(  # type: ignore[no-untyped-def]
+    X, rows, starts, lipschitz, curvature, threshold, u, residual, whole, gradient, step
+):
+    """Visit all blocks, or those that are not zero; return the largest gradients of those moved and those left at zero.
+
+    Gradients are those before the steps.
     """
     d = len(step)
     moved, idle = 0.0, 0.0

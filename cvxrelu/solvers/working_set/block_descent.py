@@ -38,7 +38,7 @@ _RIDGE = 1e-6  # relative to the diagonal of the Gram matrix: above its errors, 
 _ROUNDING = 1e-14  # of an objective: steps that it hides from are taken, as they may decrease the gap
 _INNER_FRACTION, _INNER_FINAL, _INNER_CYCLES = 0.03, 0.3, 20  # of a model: of the gap, and of the gap to reach
 _NEAR = 0.9  # of lam: dual constraint values of zero blocks that are kept when a Gram matrix is computed anew
-_RENEWAL = 0.2  # of the work of a Gram matrix as predicted, with a margin for slow sweeps
+RENEWAL = 0.2  # of the work of a Gram matrix as predicted, with a margin for slow sweeps
 _SHORTENINGS = 30
 _FRACTION, _LEAST = 0.03, 0.1  # of the gap, before the next pricing
 _SPARE = 1.5  # patterns of the working set for each active one
@@ -271,7 +271,7 @@ class BlockDescent:
         rate = math.log(previous / gap) if gap < previous else TINY
         further = math.log(gap / gap_tol) / rate - 1.0 if gap > gap_tol > 0.0 else 0.0
         self._count()
-        return further * self._costs.model(len(self.ids), self.n_active) > _RENEWAL * self._costs.gram(self.n_active)
+        return further * self._costs.model(len(self.ids), self.n_active) > RENEWAL * self._costs.gram(self.n_active)
 
     def _renew(self, f: FloatArray, Z: FloatArray) -> None:
         """Compute the Gram matrix with the curvature at the predictions f, for blocks that are or may become active."""

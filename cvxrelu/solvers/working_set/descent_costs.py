@@ -8,7 +8,6 @@ from cvxrelu.losses.weighted import unweighted
 from cvxrelu.numerics.group_lasso import SWEEPS
 from cvxrelu.problems.base import ConvexProblem
 
-_SPARE = 1.5  # patterns of the working set for each active one
 MODELS = 5  # of a loss, between two estimates of the rate
 _ACTIVE, _ACTIVE_POWER = 4.0, 0.7  # active patterns of very many by lam_max / lam, on the data sets of the race
 # Factors by which others than large products take longer, for Gram matrices with a margin, as sweeps in large ones may
@@ -50,11 +49,6 @@ class DescentCosts:
         smooth = type(unweighted(problem.loss)) is Logistic  # where curvature jumps, models hold only near their point
         self.n_models = _N_MODELS if smooth else max(_N_MODELS, MODELS * math.pow(ratio, _CYCLE_POWER))
         self.pricing = 2.0 * _PRODUCT * self._n * P * self._d
-
-    def total(self, n_patterns: int) -> float:
-        """Return the operations of descent from zero with the expected number of active patterns."""
-        k = min(_SPARE * self.expected, n_patterns)
-        return self.gram(k) + self.descent(k, self.expected)
 
     def cycle(self, k: float, active: float) -> float:
         """Return the operations of a cycle with k patterns."""

@@ -34,6 +34,7 @@ _FINAL_FRACTION = 0.5
 _WORTH_DROPPING = 0.1
 _FEWEST_NEW = 10
 _PROGRESS = 0.5
+_COMPILED = 0.3  # of the work of descent on a Gram matrix: what compiled rounds take at least
 
 
 def gated_candidates(
@@ -66,18 +67,18 @@ def gated_candidates(
     rounds = _Rounds(problem, penalty, blocks, limits, workspace, trail)
     missing: list[Savings] = []  # kernels that would have been used
     if BlockDescent.supports(problem):
-        on_rows = trail.pairs is None and RowDescent.is_cheaper(problem, limits.tol)
-        if on_rows and descend_on_rows.is_ready():
-            descent = RowDescent(problem, rounds.prediction, limits.tol)
-            yield from _counted(rounds.descend(descent), missing)
-            yield from _counted(rounds.newton(), missing)
-            return
-        if on_rows:
-            missing.append(ROWS_SAVINGS)
-        if trail.pairs is None and CompiledRounds.supports(problem):
-            if gated_rounds.is_ready():
-                yield from rounds.compiled()
+        compiled = trail.pairs is None and CompiledRounds.supports(problem)
+        if trail.pairs is None and RowDescent.relative_work(problem, limits.tol) < (_COMPILED if compiled else 1.0):
+            if descend_on_rows.is_ready():
+                descent = RowDescent(problem, rounds.prediction, limits.tol)
+                yield from rounds.descend(descent)
                 yield from rounds.newton()
+                return
+            missing.append(ROWS_SAVINGS)
+        if compiled:
+            if gated_rounds.is_ready():
+                yield from _counted(rounds.compiled(), missing)
+                yield from _counted(rounds.newton(), missing)
                 return
             missing.append(ROUNDS_SAVINGS)
         if descend.is_ready():

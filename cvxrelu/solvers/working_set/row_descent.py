@@ -16,11 +16,13 @@ from cvxrelu.numerics.row_descent import descend_on_rows, padded, work_arrays
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.runtime.compilation import Savings
 from cvxrelu.solvers.interface import Budget
-from cvxrelu.solvers.working_set.block_descent import BlockDescent
+from cvxrelu.solvers.working_set.block_descent import RENEWAL, BlockDescent
 from cvxrelu.solvers.working_set.descent_costs import DescentCosts
 
 _ROW, _ENTRY = 200.0, 8.0  # work of a visit for each row of the data, and for each entry
+_MEMORY, _CACHE = 1.6, 2**20  # factor by which a visit takes longer if X takes more bytes than a cache holds
 _BOUND = 3.0  # factor by which the bound of a block takes longer than a large product
+_SPARE = 1.5  # patterns of the working set for each active one
 _MOST_ROWS = 2**25  # of all patterns: 128 MB
 _CYCLES, _DIGITS = 0.45, 7.0  # of the cycles predicted for a Gram matrix, to 1e-6: six digits of accuracy, and one
 
@@ -48,13 +50,15 @@ class RowDescent(BlockDescent):
         self._X[:, : self._d] = X
 
     @classmethod
-    def is_cheaper(cls, problem: ConvexProblem, tol: float) -> bool:
-        """Return whether it supports a problem, and is predicted to take less work than descent on a Gram matrix."""
+    def relative_work(cls, problem: ConvexProblem, tol: float) -> float:
+        """Return its predicted work, relative to that of descent on a Gram matrix; infinity if it does not apply."""
         if not cls.supports(problem) or problem.X.dtype != np.float64:
-            return False
-        on_rows, on_gram = _RowCosts(problem, tol), cls.costs(problem)
+            return math.inf
+        on_rows, on_gram, P = _RowCosts(problem, tol), cls.costs(problem), len(problem.patterns)
         on_gram.n_cycles = on_rows.n_cycles / _CYCLES
-        return on_rows.total(len(problem.patterns)) < on_gram.total(len(problem.patterns))
+        k = min(_SPARE * on_gram.expected, P)
+        gram = RENEWAL * on_gram.gram(k) + on_gram.descent(k, on_gram.expected)
+        return (on_rows.gram(k) + on_rows.descent(k, on_rows.expected)) / gram
 
     def _clear(self) -> None:
         super()._clear()
@@ -116,8 +120,8 @@ class _RowCosts(DescentCosts):
 
     def cycle(self, k: float, active: float) -> float:
         """Return the operations of a cycle with k patterns."""
-        visits = SWEEPS * max(active, 1.0) + k
-        return visits * self._n * (_ROW + _ENTRY * self._d)
+        slower = _MEMORY if 8.0 * self._n * self._d > _CACHE else 1.0
+        return slower * (SWEEPS * max(active, 1.0) + k) * self._n * (_ROW + _ENTRY * self._d)
 
     def gram(self, k: float, known: int = 0) -> float:
         """Return the operations of the bounds of k patterns, some of which are known."""
