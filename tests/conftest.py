@@ -13,6 +13,7 @@ from hypothesis import Phase, settings
 
 from cvxrelu.numerics.gated_rounds import gated_rounds
 from cvxrelu.numerics.group_lasso import descend
+from cvxrelu.numerics.row_descent import descend_on_rows
 from cvxrelu.runtime import interrupts
 
 settings.register_profile("ci", derandomize=True, deadline=None)
@@ -26,6 +27,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "desk")
 def compiled_descent():
     """Compile block descent first, as solves differ, within tol, before and after."""
     descend.compile()
+    descend_on_rows.compile()
     gated_rounds.compile()
 
 

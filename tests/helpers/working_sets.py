@@ -7,6 +7,7 @@ import numpy as np
 import cvxrelu as cr
 from cvxrelu.numerics.gated_rounds import gated_rounds
 from cvxrelu.numerics.group_lasso import descend
+from cvxrelu.numerics.row_descent import descend_on_rows
 from cvxrelu.optimize import solve as solving
 from cvxrelu.penalties.base import PatternNorm
 from cvxrelu.penalties.registry import PENALTIES
@@ -25,6 +26,7 @@ def outputs(loss):
 def solve(problem, **options):
     """Solve without warnings, in at most `STEPS` iterations, by the same methods whether or not kernels are cached."""
     descend.compile()
+    descend_on_rows.compile()
     gated_rounds.compile()
     solver = options.pop("solver", cr.WorkingSet(max_iter=STEPS))
     with warnings.catch_warnings():

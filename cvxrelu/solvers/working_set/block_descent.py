@@ -101,6 +101,7 @@ class BlockDescent:
         self.ids = np.zeros(0, dtype=np.intp)
         self.u: FloatArray = np.zeros(0)
         self._lipschitz = np.zeros(0)
+        self._work: tuple[FloatArray, ...] = ()
         self._gram = np.zeros((0, 0), dtype=np.float32)
 
     @cached_property

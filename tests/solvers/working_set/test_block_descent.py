@@ -10,6 +10,7 @@ from cvxrelu.solvers.working_set.block_descent import SAVINGS, BlockDescent
 from cvxrelu.solvers.working_set.compiled_rounds import CompiledRounds
 from cvxrelu.solvers.working_set.descent_costs import DescentCosts
 from cvxrelu.solvers.working_set.gated_rounds import _Rounds
+from cvxrelu.solvers.working_set.row_descent import RowDescent
 from tests.helpers.cases import assert_agrees, make_problem
 from tests.helpers.working_sets import TOL, assert_compiled_once_it_pays, many_patterns, solve
 
@@ -22,6 +23,7 @@ def without_compiled_rounds(monkeypatch):
     """Take the rounds of larger data."""
     descend.compile()
     monkeypatch.setattr(CompiledRounds, "supports", lambda problem: False)
+    monkeypatch.setattr(RowDescent, "relative_work", classmethod(lambda cls, problem, tol: np.inf))
 
 
 @pytest.fixture
