@@ -19,7 +19,8 @@ _NEAR = 2.0  # estimates of the gap below this multiple of the target are replac
 
 @kernel(
     "(float64[::1], int32[::1], int64[::1], float64[::1], float64[::1], float64[::1], float64, float64, int64,"
-    "float64[::1], float64[::1], float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[::1], float64[::1], float64[::1])"
+    "float64[::1], float64[::1], float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[::1], float64[::1],"
+    "float64[::1])"
 )
 def descend_on_rows(  # type: ignore[no-untyped-def]
     X, rows, starts, lipschitz, curvature, y, threshold, target, n_cycles,

@@ -22,6 +22,7 @@ from cvxrelu.solvers.working_set import (
     continuation,
     gated_rounds,
     newton_systems,
+    row_descent,
     row_systems,
     solver,
 )
@@ -42,6 +43,7 @@ _GATED: Variants = {
     "full method": {},
     "no working sets": {(gated_rounds, "_SMALLEST"): _MANY},
     "no compiled rounds": {(compiled_rounds, "_MOST_WORK"): 0.0},
+    "no descent on rows": {(row_descent, "_ROW"): np.inf},
     "no block descent": {(block_descent, "_MOST_COLUMNS"): 0, (compiled_rounds, "_MOST_WORK"): 0.0},
     "no gap-safe rule": {(gated_rounds, "_WORTH_DROPPING"): 2.0},
     "masked products by NumPy": {(packed_products, "SMALLEST"): np.inf},

@@ -40,9 +40,10 @@ class WorkingSet:
     the package. Each outer iteration prices all patterns with one masked product, drops those proved to be zero
     (gap-safe rule), and solves on the active ones and those with the largest dual constraint values to a fraction of
     the gap. Products are computed in the precision of X. With group_l1 it first takes block coordinate descent on a
-    cached Gram matrix of at most 4,000 columns (64 MB), until Newton steps are predicted to be faster. Its kernel is
-    loaded from a cache, or compiled once Newton steps in its place have taken two seconds in a process; until then,
-    solutions differ, within tol.
+    cached Gram matrix of at most 4,000 columns (64 MB) or, with few rows and many columns, on the rows of the patterns
+    (128 MB), until Newton steps are predicted to be faster. Kernels are loaded from a cache, or compiled once what is
+    done in their place has taken two seconds in a process; until then, solutions differ, within tol. Factors of Newton
+    systems in the columns take up to 512 MB.
 
     Solves `ConvexReLU` with group_l1 and the losses that are sums over entries (squared, Huber, logistic) by the same
     method with exact projections onto the cones, in float64 but for large Newton systems, which are solved in float32
