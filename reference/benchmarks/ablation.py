@@ -44,7 +44,11 @@ _GATED: Variants = {
     "no working sets": {(gated_rounds, "_SMALLEST"): _MANY},
     "no compiled rounds": {(compiled_rounds, "_MOST_WORK"): 0.0},
     "no descent on rows": {(row_descent, "_ROW"): np.inf},
-    "no block descent": {(block_descent, "_MOST_COLUMNS"): 0, (compiled_rounds, "_MOST_WORK"): 0.0},
+    "no block descent": {
+        (block_descent, "_MOST_COLUMNS"): 0,
+        (compiled_rounds, "_MOST_WORK"): 0.0,
+        (row_descent, "_ROW"): np.inf,
+    },
     "no gap-safe rule": {(gated_rounds, "_WORTH_DROPPING"): 2.0},
     "masked products by NumPy": {(packed_products, "SMALLEST"): np.inf},
     "no row systems": {(newton_systems, "_MOST_ROWS"): 0},
