@@ -34,7 +34,7 @@ _FINAL_FRACTION = 0.5
 _WORTH_DROPPING = 0.1
 _FEWEST_NEW = 10
 _PROGRESS = 0.5
-_COMPILED = 0.3  # of the work of descent on a Gram matrix: what compiled rounds take at least
+_COMPILED = 0.2  # of the work of descent on a Gram matrix: what compiled rounds take at least
 
 
 def gated_candidates(
