@@ -8,6 +8,7 @@ from cvxrelu.problems.operators.gated_operator import GatedOperator
 from cvxrelu.solvers.working_set import data_products
 from cvxrelu.solvers.working_set.compiled_rounds import CompiledRounds
 from cvxrelu.solvers.working_set.data_products import PairProducts
+from cvxrelu.solvers.working_set.row_descent import RowDescent
 from tests.helpers.cases import make_problem
 from tests.helpers.working_sets import many_patterns, solve
 
@@ -79,6 +80,7 @@ def test_memory_is_bounded(computed, monkeypatch):
 
 def test_equal_outputs_cost_the_products_of_one(computed, monkeypatch):
     monkeypatch.setattr(CompiledRounds, "supports", lambda problem: False)  # whose kernel computes its own
+    monkeypatch.setattr(RowDescent, "relative_work", classmethod(lambda cls, problem, tol: np.inf))  # takes none
     one = many_patterns(n_gates=60)
     solve(one)
     alone = sum(computed)
