@@ -42,7 +42,7 @@ RENEWAL = 0.2  # of the work of a Gram matrix as predicted, with a margin for sl
 _SHORTENINGS = 30
 _FRACTION, _LEAST = 0.03, 0.1  # of the gap, before the next pricing
 _SPARE = 1.5  # patterns of the working set for each active one
-_ENTRY, _MODEL, _ROUND = 400.0, 3e7, 3e7  # fixed costs of an entry of the Gram matrix, of a model and of a round
+ENTRY, MODEL, _ROUND = 400.0, 3e7, 3e7  # fixed costs of an entry of the Gram matrix, of a model and of a round
 _MOST_PERIODS = 10
 
 SAVINGS = Savings(descend)  # of Newton steps in its place
@@ -82,7 +82,7 @@ class BlockDescent:
         self._curvature = None if self._term is None else self._curvature_at(prediction)
         self._pairs = pairs if self._curvature is None else None
         self.prediction = prediction
-        self._costs = self.costs(problem)
+        self._costs = DescentCosts(problem, entry=ENTRY, model=MODEL)
         self._clear()
         self.n_active = self.n_cycles = 0
 
@@ -90,11 +90,6 @@ class BlockDescent:
     def supports(problem: ConvexProblem) -> bool:
         """Return whether a problem is of the kind that it solves."""
         return type(problem.penalty) is GroupL1 and problem.n_outputs == 1
-
-    @staticmethod
-    def costs(problem: ConvexProblem) -> DescentCosts:
-        """Return predictions of the work for a problem."""
-        return DescentCosts(problem, entry=_ENTRY, model=_MODEL)
 
     def _clear(self) -> None:
         """Empty the working set."""

@@ -16,7 +16,7 @@ from cvxrelu.numerics.row_descent import descend_on_rows, padded, work_arrays
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.runtime.compilation import Savings
 from cvxrelu.solvers.interface import Budget
-from cvxrelu.solvers.working_set.block_descent import RENEWAL, BlockDescent
+from cvxrelu.solvers.working_set.block_descent import ENTRY, MODEL, RENEWAL, BlockDescent
 from cvxrelu.solvers.working_set.descent_costs import DescentCosts
 
 _ROW, _ENTRY = 200.0, 8.0  # work of a visit for each row of the data, and for each entry
@@ -52,9 +52,11 @@ class RowDescent(BlockDescent):
     @classmethod
     def relative_work(cls, problem: ConvexProblem, tol: float) -> float:
         """Return its predicted work, relative to that of descent on a Gram matrix; infinity if it does not apply."""
-        if not cls.supports(problem) or problem.X.dtype != np.float64:
+        few = len(problem.patterns) * problem.d < problem.n  # columns of all patterns: the Gram matrix is small
+        if few or not cls.supports(problem) or problem.X.dtype != np.float64:
             return math.inf
-        on_rows, on_gram, P = _RowCosts(problem, tol), cls.costs(problem), len(problem.patterns)
+        on_rows, P = _RowCosts(problem, tol), len(problem.patterns)
+        on_gram = DescentCosts(problem, entry=ENTRY, model=MODEL)
         on_gram.n_cycles = on_rows.n_cycles / _CYCLES
         k = min(_SPARE * on_gram.expected, P)
         gram = RENEWAL * on_gram.gram(k) + on_gram.descent(k, on_gram.expected)
@@ -114,8 +116,7 @@ class _RowCosts(DescentCosts):
     """Predictions for descent that keeps the residual, to a relative gap ``tol``."""
 
     def __init__(self, problem: ConvexProblem, tol: float) -> None:
-        base = BlockDescent.costs(problem)
-        self.__dict__ |= vars(base)
+        super().__init__(problem, entry=ENTRY, model=MODEL)
         self.n_cycles *= _CYCLES * max(1.0 - math.log10(max(tol, TINY)), 1.0) / _DIGITS
 
     def cycle(self, k: float, active: float) -> float:
