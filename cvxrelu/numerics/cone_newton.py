@@ -16,10 +16,10 @@ from cvxrelu.numerics.gated_losses import LOGISTIC
 from cvxrelu.numerics.rounding import TINY
 from cvxrelu.runtime.compilation import kernel
 
-_SLOPE_DROP = 0.6
-_ROUNDING = 1e-14
-_INEXACT = 0.25  # residual of a step, relative to what it moves
-_SEARCHES = 30
+SLOPE_DROP = 0.6
+ROUNDING = 1e-14
+INEXACT = 0.25  # residual of a step, relative to what it moves
+SEARCHES = 30
 # Entries of the state: outcome, Newton steps taken, gap, and objective of the point.
 OUTCOME, STEPS, GAP, OBJECTIVE = range(4)
 DONE, CONVERGED, FAILED, LIMITED, OPEN = range(5)
@@ -103,7 +103,7 @@ def cone_step(  # type: ignore[no-untyped-def]
                 state[OUTCOME] = CONVERGED
         elif taken > 0:
             here = inner_product(gradient, step)
-            accepted = abs(here) <= _SLOPE_DROP * -slope or (here < 0.0 and high == np.inf)
+            accepted = abs(here) <= SLOPE_DROP * -slope or (here < 0.0 and high == np.inf)
             if not accepted:
                 if here < 0.0:
                     low, at_low = length, here
@@ -111,7 +111,7 @@ def cone_step(  # type: ignore[no-untyped-def]
                     high, at_high = length, here
                 length = low + (high - low) * min(max(-at_low / (at_high - at_low), 0.1), 0.9)
                 searches += 1
-                if searches == _SEARCHES:
+                if searches == SEARCHES:
                     state[OUTCOME] = FAILED
         if accepted:
             state[OUTCOME] = _end(tol, norm, sigma, centre, u, taken == most_steps, state)
@@ -178,7 +178,7 @@ def _evaluate(  # type: ignore[no-untyped-def]
     for i in range(len(y)):
         for j in range(len(X)):
             norm += gradient[i, j] * gradient[i, j] * response[i, j]
-    return n_active, norm, _ROUNDING * (abs(conjugate) + squares / (2.0 * sigma))
+    return n_active, norm, ROUNDING * (abs(conjugate) + squares / (2.0 * sigma))
 
 
 @kernel()
@@ -193,7 +193,7 @@ def _end(tol, norm, sigma, centre, u, last, state):  # type: ignore[no-untyped-d
         for j in range(u.shape[1]):
             difference = u[b, j] - centre[b, j]
             moved += difference * difference
-    return CONVERGED if norm <= _INEXACT / sigma * moved else OPEN
+    return CONVERGED if norm <= INEXACT / sigma * moved else OPEN
 
 
 @kernel()

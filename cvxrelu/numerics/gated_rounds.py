@@ -22,7 +22,7 @@ _FEWEST_NEW = 3
 _SHORTENINGS = 30
 _INNER_CYCLES = 20  # of a round
 _ROUNDING, _NOISE = 1e-5, 1e-14  # relative errors of float32 sums of products, and of objectives
-_ROW = 100.0  # operations for the terms of a row
+_ROW, _ROUND = 100.0, 1e5  # operations for the terms of a row, and at least in a round
 # Entries of the state: objective, gap and that of the round before, cycles and operations so far, patterns, outcome.
 OBJECTIVE, GAP, PREVIOUS, CYCLES, WORK, N_MEMBERS, OUTCOME = range(7)
 LIMITED, REACHED, STALLED = range(3)
@@ -86,7 +86,7 @@ def gated_rounds(  # type: ignore[no-untyped-def]
         scale = feasible_scale(loss, t, y, lam * n, largest)
         gap = objective + min(conjugate(loss, scale, t, y, weights, rows[4]), 0.0)  # which is zero at zero
         spent = state[CYCLES] >= n_cycles or state[WORK] >= limit
-        state[WORK] += 2.0 * n * P * d + _ROW * n
+        state[WORK] += 2.0 * n * P * d + _ROW * n + _ROUND
         state[OBJECTIVE], state[GAP], state[PREVIOUS], state[N_MEMBERS] = objective, gap, previous, k
         goal = _TO_GO * tol * abs(objective)
         state[OUTCOME] = REACHED if gap <= goal else LIMITED
@@ -107,7 +107,8 @@ def gated_rounds(  # type: ignore[no-untyped-def]
         else:
             known = k
         entered = _enter(norms, lam * n, place, members, k, _most_new(n, P, d, k), len(gram) // d)
-        if k + entered == 0 or (entered == 0 and taken == 0.0):
+        # Without a step since the last round, another model at the same point is the same model.
+        if k + entered == 0 or (taken == 0.0 and (entered == 0 or outdated)):
             state[OUTCOME] = STALLED
             return
         k += entered

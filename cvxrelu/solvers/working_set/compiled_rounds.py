@@ -35,10 +35,10 @@ _SPARE = 1.2  # patterns of the working set for each active one
 _PRICING, _SLOWER = 10.0, 2.7  # of a model, by n P d; of operations of rounds, relative to those of large products
 _MODELS = 2.0  # periods to the tolerance once no pattern is missing, if models change
 _LONGER = 3.0  # that rounds may take as predicted, as a part of them tells whether they do
-_COMPILATION = 5.0  # seconds
-_KINDS = {Squared: SQUARED, Logistic: LOGISTIC, Huber: HUBER}
+COMPILATION = 5.0  # seconds
+KINDS = {Squared: SQUARED, Logistic: LOGISTIC, Huber: HUBER}
 
-SAVINGS = Savings(gated_rounds, _COMPILATION)
+SAVINGS = Savings(gated_rounds, COMPILATION)
 
 
 class CompiledRounds:
@@ -59,7 +59,7 @@ class CompiledRounds:
         self._problem, self.u, self._f = problem, np.array(blocks, order="C"), prediction[:, 0].copy()
         weights = loss.weights if isinstance(loss, Weighted) else np.ones(n)
         kind = unweighted(loss)
-        self._loss = _KINDS[type(kind)], kind.delta if isinstance(kind, Huber) else 0.0
+        self._loss = KINDS[type(kind)], kind.delta if isinstance(kind, Huber) else 0.0
         self._data = *problem.operator.as_floats(), np.ascontiguousarray(problem.Y[:, 0]), weights
         self._work = work_arrays(n, P, d, min(P, _MOST_COLUMNS // d))
         self._state = self._work[-1]
@@ -75,12 +75,18 @@ class CompiledRounds:
         return (
             type(problem.penalty) is GroupL1
             and problem.n_outputs == 1
-            and type(unweighted(problem.loss)) in _KINDS
+            and type(unweighted(problem.loss)) in KINDS
             and problem.X.dtype == np.float64
             and n * len(problem.patterns) * d <= most
             and n * d * d <= _MOST_PRODUCTS
             and d <= _MOST_COLUMNS
         )
+
+    @staticmethod
+    def bytes_needed(problem: ConvexProblem) -> float:
+        """Return the most bytes that the Gram matrix, its history and the products of columns take for one output."""
+        (n, d), m = problem.X.shape, min(len(problem.patterns) * problem.d, _MOST_COLUMNS)
+        return float(4.0 * m * m + 100.0 * m + 2.0 * n * d * (d + 1.0) + 8.0 * n * (d + 70.0))
 
     @staticmethod
     def pays(problem: ConvexProblem, n_active: int) -> bool:
@@ -101,11 +107,14 @@ class CompiledRounds:
         state, urgent = self._state, limits.now() + _LONGEST >= limits.deadline
         work = 1.0 if urgent else _CALL
         until = self.n_cycles + (1 if urgent else _CYCLES)
+        started = state[GAP], state[CYCLES]
         gated_rounds(
             *self._data, *self._loss, self._problem.lam, limits.tol, min(limits.max_iter, until),
             state[WORK] + work, self.u, self._f, *self._work,
         )  # fmt: skip
         gap, target = state[GAP], limits.tol * abs(state[OBJECTIVE])
+        if limits.now() >= limits.deadline or (gap, state[CYCLES]) == started:
+            return False
         previous, n_cycles, before, n_members = self._judged
         if state[OUTCOME] != LIMITED or (state[CYCLES] - n_cycles < _CYCLES and state[WORK] - before < _CALL):
             return bool(state[OUTCOME] == LIMITED)

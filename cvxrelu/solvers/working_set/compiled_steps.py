@@ -7,19 +7,16 @@ import numpy as np
 from cvxrelu._validation import FloatArray
 from cvxrelu.cones.projection import ConeProjector
 from cvxrelu.losses.huber import Huber
-from cvxrelu.losses.logistic import Logistic
-from cvxrelu.losses.squared import Squared
 from cvxrelu.numerics.cone_newton import OBJECTIVE, OUTCOME, STEPS, cone_step, work_arrays
-from cvxrelu.numerics.gated_losses import HUBER, LOGISTIC, SQUARED
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.runtime.compilation import PreparedArray, Savings
+from cvxrelu.solvers.working_set.compiled_rounds import COMPILATION, KINDS
 
-_COMPILATION = 5.0  # seconds
 SMALL = 5e5  # entries of all A_b, of which smaller problems are solved on all blocks at once
+_MOST_BLOCKS = 2e4
 _CALL = 1e8  # operations between two looks at the clock
-_KINDS = {Squared: SQUARED, Logistic: LOGISTIC, Huber: HUBER}
 
-SAVINGS = Savings(cone_step, _COMPILATION)
+SAVINGS = Savings(cone_step, COMPILATION)
 
 
 class CompiledSteps:
@@ -53,15 +50,16 @@ class CompiledSteps:
         work = work_arrays(n, d, c, P)
         self._state = work[-1]
         delta = loss.delta if isinstance(loss, Huber) else 0.0
-        self._first = *_prepared(X, columns, mask, problem.Y.T), _KINDS[type(loss)], delta, problem.lam
+        self._first = *_prepared(X, columns, mask, problem.Y.T), KINDS[type(loss)], delta, problem.lam
         self._last = *_prepared(self._shift, self._t, self.u), *projector.state(), *_prepared(*work)
         self._most = max(1, int(_CALL / (2.0 * P * d * n * c * min(n, 2 * P * d))))  # at least, as faces are smaller
 
     @staticmethod
     def supports(problem: ConvexProblem) -> bool:
         """Return whether a problem is of the kind and size that it solves."""
-        entries = 2.0 * problem.n_outputs * len(problem.patterns) * problem.X.size
-        return type(problem.loss) in _KINDS and problem.operator.X.dtype == np.float64 and entries <= SMALL
+        blocks = 2.0 * problem.n_outputs * len(problem.patterns)
+        small = blocks <= _MOST_BLOCKS and blocks * problem.X.size <= SMALL
+        return type(problem.loss) in KINDS and problem.operator.X.dtype == np.float64 and small
 
     @property
     def t(self) -> FloatArray:

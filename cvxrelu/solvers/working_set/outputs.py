@@ -67,7 +67,12 @@ def separate_candidates(
     """
     workspace.remember(problem.operator, *problem.at_zero)
     _ = problem.native_operator  # computed once for all outputs
-    outputs = [_Output(problem, k, blocks[[k]], limits, solve) for k in range(problem.n_outputs)]
+    expired = limits.rounds()
+    outputs = []
+    for k in range(problem.n_outputs):
+        outputs.append(_Output(problem, k, blocks[[k]], limits, solve))
+        if not expired():
+            outputs[-1].begin()
     pending = _pending(problem, outputs, limits)
     if any(output.n_iter for output in outputs):  # compiled rounds solve an output at once
         yield _whole(problem, outputs, limits.max_iter - 1 if pending else limits.max_iter)
@@ -100,6 +105,13 @@ class _Output:
         self.step: float | None = None
         self.n_iter, self._exhausted = 0, self.gap <= 0.0
         self._candidates = solve(self.problem, blocks, self._limits, workspace)
+        if blocks.any():
+            upper = self.problem.objective(self.problem.weights(blocks))
+            if upper <= self.upper:
+                self.blocks, self.upper = blocks, upper
+
+    def begin(self) -> None:
+        """Take the first iterate, for the whole tolerance."""
         if not self._exhausted:
             self._take(next(self._candidates, None))
 

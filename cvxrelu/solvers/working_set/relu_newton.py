@@ -15,7 +15,7 @@ from cvxrelu.cones.projection import ConeProjector
 from cvxrelu.losses.base import DualTerm
 from cvxrelu.losses.dual_steps import descent_step
 from cvxrelu.numerics.active_set import IndexArray
-from cvxrelu.numerics.cone_newton import CONVERGED, DONE, FAILED, LIMITED
+from cvxrelu.numerics.cone_newton import CONVERGED, DONE, FAILED, INEXACT, LIMITED, ROUNDING, SEARCHES, SLOPE_DROP
 from cvxrelu.numerics.rounding import TINY
 from cvxrelu.numerics.rows import row_norms
 from cvxrelu.problems.base import ConvexProblem
@@ -29,13 +29,9 @@ _GROWTH = 4.0  # of sigma after few Newton steps; it shrinks as much after many
 _FEW, _MANY = 4, 10
 _DROP = 0.1
 _RECOVERY = 2.0
-_INEXACT = 0.25  # residual of a step, relative to what it moves
-_SLOPE_DROP = 0.6
-_ROUNDING = 1e-14
 _MAX_NEWTON = 50
 _EASY = 2
 _MAX_STEPS = 30
-_SEARCHES = 30
 _SINGLE_WORK = 1e7  # multiplications of a system above which float32 takes less time, with the check of its residual
 _ACCURATE = 0.03  # residual of a Newton system solved in float32, relative to the gradient
 
@@ -97,6 +93,7 @@ class ConeNewton:
         row = max(float(np.mean(np.einsum("ij,ij->i", X, X))), TINY)
         self.sigma = _FIRST_SIGMA / (problem.loss.smoothness(problem.n) * row)
         self.n_steps = 0
+        self.reached = False  # whether the last steps ended at the gap asked for, or with the budget
         self._single = True  # precision of the Newton systems, until that is too inaccurate
         self._smallest_sigma, self._largest_sigma = _SMALLEST_SIGMA * self.sigma, _LARGEST_SIGMA * self.sigma
 
@@ -144,11 +141,12 @@ class ConeNewton:
                 self.sigma = min(growth * self.sigma, self._largest_sigma)
             if outcome is _End.DONE:
                 break
+        self.reached = outcome is _End.DONE
         return centre, min(1.0, self.term.largest_multiple(t)) * t
 
     def _compiled_step(
         self, steps: CompiledSteps, centre: FloatArray, t: FloatArray, gap_tol: float, budget: Budget
-    ) -> "_End":
+    ) -> _End:
         """Take one proximal-point step in a kernel, in parts between which the budget is looked at."""
         last = self.n_steps + _MAX_NEWTON
         while True:
@@ -208,7 +206,7 @@ class ConeNewton:
             prediction=prediction,
             gradient=rows.gradient - prediction,
             response=rows.diagonal,
-            rounding=_ROUNDING * (abs(conjugate) + squares),
+            rounding=ROUNDING * (abs(conjugate) + squares),
             largest=float(self.projector.bounds(blocks.ids, -products).max()),
         )
 
@@ -231,7 +229,7 @@ class ConeNewton:
         before = centre[point.active]
         change = point.u - before
         moved = np.vdot(centre, centre) - np.vdot(before, before) + np.vdot(change, change)
-        return bool(point.residual <= _INEXACT / self.sigma * moved)
+        return bool(point.residual <= INEXACT / self.sigma * moved)
 
     def _newton_step(self, blocks: WorkingBlocks, centre: FloatArray, point: Evaluation) -> Evaluation | _End:
         """Take one Newton step, shortened until the slope of psi is sufficiently reduced; FAILED if no length works.
@@ -253,10 +251,10 @@ class ConeNewton:
             trial = moved(length)
             return trial if trial.residual <= 0.5 * point.residual else _End.CONVERGED
         low, at_low, high, at_high = 0.0, slope, np.inf, np.inf
-        for _ in range(_SEARCHES):
+        for _ in range(SEARCHES):
             trial = moved(length)
             here = float(np.vdot(trial.gradient, step))
-            if abs(here) <= _SLOPE_DROP * -slope or (here < 0.0 and high == np.inf):
+            if abs(here) <= SLOPE_DROP * -slope or (here < 0.0 and high == np.inf):
                 return trial
             if here < 0.0:
                 low, at_low = length, here

@@ -168,7 +168,9 @@ class _Search:
         if self.steps is not None:
             tol = self.fraction * self.limits.tol
             self.u, self.t = self.newton.minimise(self.steps, self.u, self.t, self.upper, tol, budget)
-            self.gap_tol, self.fraction = tol * self.upper, _NEXT_FRACTION * self.fraction
+            self.gap_tol = tol * self.upper
+            if self.newton.reached:
+                self.fraction *= _NEXT_FRACTION
             return
         if self.rays is None:
             self._solve_working_set(budget)
@@ -209,7 +211,8 @@ class _Search:
         if value > self.dual.value:
             at_zero = self.newton.n_steps == 0 and not self.u.any()  # and rarely reported
             solved = self.steps is not None and self.upper - value <= self.limits.tol * self.upper
-            # Certificates compute their own, which is quick on small problems.
+            # Certificates compute their own, which is quick on small problems, unless time has run out.
+            solved = solved and self.limits.deadline == np.inf
             multipliers = None if at_zero or solved else self._multipliers(arguments, scale)
             self.dual = DualPoint(scale * self.t, multipliers, value)
 

@@ -7,7 +7,6 @@ computed. Descent on a Gram matrix wins where its visits save more than the matr
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.numerics.group_lasso import SWEEPS
@@ -30,7 +29,9 @@ SAVINGS = Savings(descend_on_rows)
 
 
 class RowDescent(BlockDescent):
-    """Weights on a growing working set, with a copy of X and the rows of each pattern: 8 n d + 4 n k bytes at most.
+    """Weights on a growing working set, with a copy of X and the rows of each pattern.
+
+    They take 8 n d + 4 n k bytes, and as much again while patterns enter.
 
     Parameters
     ----------
@@ -64,7 +65,8 @@ class RowDescent(BlockDescent):
 
     def _clear(self) -> None:
         super()._clear()
-        self._rows: list[NDArray[np.int32]] = []
+        self._rows = np.zeros(0, dtype=np.int32)
+        self._starts = np.zeros(1, dtype=np.intp)
 
     def _fits(self, k: float) -> bool:
         return k * self._n <= _MOST_ROWS
@@ -72,6 +74,7 @@ class RowDescent(BlockDescent):
     def _enter(self, known: int) -> None:
         """Take the rows of the patterns from a place on, and bound their blocks."""
         D, X, bounds = self._problem.operator.take(self.ids[known:]).D, self._problem.operator.X, []
+        lists = [self._rows]
         for j in range(D.shape[1]):
             rows = np.flatnonzero(D[:, j]).astype(np.int32)
             masked = X.take(rows, axis=0)
@@ -80,10 +83,10 @@ class RowDescent(BlockDescent):
             for _ in range(2):
                 power = power @ power
             bounds.append(max(float(np.linalg.norm(power)) ** 0.25, TINY))
-            self._rows.append(rows)
+            lists.append(rows)
         self._lipschitz = np.concatenate([self._lipschitz, bounds])
-        self._flat = np.concatenate(self._rows)
-        self._starts = np.cumsum([0, *map(len, self._rows)])
+        self._rows = np.concatenate(lists)
+        self._starts = np.append(self._starts, len(lists[0]) + np.cumsum([len(rows) for rows in lists[1:]]))
         self._work = work_arrays(self._n, len(self.ids), self._X.shape[1])
 
     def _descend(self, t: FloatArray, Z: FloatArray, gap_tol: float, budget: Budget) -> float:
@@ -94,7 +97,7 @@ class RowDescent(BlockDescent):
         u[:, :d] = self.weights
         descend_on_rows(
             self._X.reshape(-1),
-            self._flat,
+            self._rows,
             self._starts,
             self._lipschitz,
             curvature,

@@ -14,6 +14,7 @@ from cvxrelu.losses.base import dual_term, offers_dual_term
 from cvxrelu.losses.registry import LOSSES
 from cvxrelu.losses.squared import Squared
 from cvxrelu.losses.weighted import unweighted
+from cvxrelu.numerics.gated_rounds import gated_rounds
 from cvxrelu.penalties.base import PatternNorm
 from cvxrelu.penalties.group_norms import GroupL1
 from cvxrelu.penalties.registry import PENALTIES
@@ -29,7 +30,8 @@ from cvxrelu.solvers.working_set.gated_rounds import gated_candidates
 from cvxrelu.solvers.working_set.outputs import separate_candidates, separates_outputs
 from cvxrelu.solvers.working_set.relu_rounds import relu_candidates
 
-_MOST_UNSHARED = 1e6  # n P d
+_MOST_UNSHARED = 1e6  # n P d c
+_MOST_BYTES = 2.0**28  # of the states of compiled rounds of all outputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +44,8 @@ class WorkingSet:
     the gap. Products are computed in the precision of X. With group_l1 it first takes block coordinate descent on a
     cached Gram matrix of at most 4,000 columns (64 MB) or, with few rows and many columns, on the rows of the patterns
     (128 MB), until Newton steps are predicted to be faster. Kernels are loaded from a cache, or compiled once what is
-    done in their place has taken two seconds in a process; until then, solutions differ, within tol. Factors of Newton
-    systems in the columns take up to 512 MB.
+    done in their place has taken two or five seconds in a process; until then, solutions differ, within tol. Factors
+    of Newton systems in the columns take up to 512 MB.
 
     Solves `ConvexReLU` with group_l1 and the losses that are sums over entries (squared, Huber, logistic) by the same
     method with exact projections onto the cones, in float64 but for large Newton systems, which are solved in float32
@@ -126,8 +128,10 @@ def _compiles_outputs(problem: ConvexProblem) -> bool:
     Only with the squared loss are these the same for all outputs, and on larger data they take most of the time.
     """
     one = problem.replace(y=problem.y[:, 0], _far=False)
-    shares = type(problem.loss) is Squared and problem.X.size * len(problem.patterns) > _MOST_UNSHARED
-    return not shares and CompiledRounds.supports(one)
+    work = float(problem.X.size) * len(problem.patterns) * problem.n_outputs
+    shares = type(problem.loss) is Squared and work > _MOST_UNSHARED
+    fits = problem.n_outputs * CompiledRounds.bytes_needed(problem) <= _MOST_BYTES
+    return not shares and fits and gated_rounds.is_ready() and CompiledRounds.supports(one)
 
 
 def _candidates(

@@ -201,3 +201,21 @@ def test_rounding_of_the_float32_gram_matrix_does_not_limit_the_gap(loss, shape,
     upper = problem.objective(weights)
     assert upper <= share * problem.value_at_zero
     assert upper - problem.dual_point(problem.gradient_point(weights)).value <= 1e-10 * upper
+
+
+@pytest.mark.parametrize("case", [(1, 2, 1, 1e-5, 0.03), (1, 3, 5, 1e-4, 1e-3), (30, 3, 5, 1e-6, 0.01)])
+@pytest.mark.parametrize("c", [1, 3])
+def test_rounds_without_a_step_end(case, c):
+    """With a small delta the model's objective is a small part of the gap, to which descent is asked to go."""
+    n, d, P, delta, ratio = case
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((n, d)), 1.0 + rng.standard_normal((n, c))
+    patterns = cr.ActivationPatterns(np.ones((n, P), dtype=bool)) if n == 1 else cr.sample_patterns(X, P, seed=0)
+    problem = cr.ConvexGatedReLU(X, Y if c > 1 else Y[:, 0], patterns, loss=cr.Huber(delta))
+    problem = problem.with_lam(ratio * problem.lam_max())
+    calls, run = [], CompiledRounds.run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CompiledRounds, "run", lambda self, limits: calls.append(1) or run(self, limits))
+        for time_limit in (None, 0.1):
+            solve(problem, tol=TOL, time_limit=time_limit)
+    assert len(calls) <= 100

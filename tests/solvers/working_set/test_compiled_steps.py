@@ -1,13 +1,16 @@
 """Steps of C-ReLU in one kernel: they are those of NumPy, and keep the limits."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 import cvxrelu as cr
 from cvxrelu.losses.base import dual_term
 from cvxrelu.numerics.cone_newton import cone_step
+from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.solvers.interface import Budget, Limits
-from cvxrelu.solvers.working_set import compiled_steps
+from cvxrelu.solvers.working_set import compiled_steps, relu_newton, relu_rounds
 from cvxrelu.solvers.working_set.compiled_steps import SAVINGS, CompiledSteps
 from cvxrelu.solvers.working_set.relu_newton import ConeNewton
 from cvxrelu.solvers.working_set.working_blocks import WorkingBlocks
@@ -123,3 +126,33 @@ def test_steps_without_the_kernel_count_their_time(monkeypatch):
     monkeypatch.setattr(SAVINGS, "_seconds", 1e3)
     cr.solve(problem, "WorkingSet", tol=1e-6)
     assert compiled
+
+
+@pytest.mark.parametrize("shape", ["tall", "wide"])
+def test_multipliers_are_kept_for_certificates_that_have_no_time(shape):
+    """Without a time limit the certificate computes its own."""
+    problem = make_problem("relu", "squared", shape=shape, ratio=0.05)
+    blocks = problem.blocks(problem.zero_weights())
+    for time_limit, kept in ((1e3, True), (None, False)):
+        limits = Limits(tol=1e-7, max_iter=1000, time_limit=time_limit)
+        *_, last = itertools.islice(relu_rounds.relu_candidates(problem, blocks, limits, DualWorkspace()), 3)
+        assert (last.dual.multipliers is not None) == kept
+
+
+def test_rounds_that_miss_their_gap_do_not_ask_for_more(monkeypatch):
+    fractions, advance = [], relu_rounds._Search.advance
+    monkeypatch.setattr(relu_newton, "_MAX_STEPS", 1)
+    monkeypatch.setattr(
+        relu_rounds._Search, "advance", lambda self, budget: fractions.append(self.fraction) or advance(self, budget)
+    )
+    problem = make_problem("relu", "squared", shape="tall", ratio=0.01)
+    assert_agrees(problem, cr.solve(problem, cr.WorkingSet(), tol=1e-7), 1e-7)
+    assert len(fractions) > 2
+    assert fractions[-2] == relu_rounds._FINAL_FRACTION
+
+
+def test_blocks_are_limited(monkeypatch):
+    problem = make_problem("relu", "squared", shape="tall")
+    assert CompiledSteps.supports(problem)
+    monkeypatch.setattr(compiled_steps, "_MOST_BLOCKS", 2 * len(problem.patterns) - 1)
+    assert not CompiledSteps.supports(problem)

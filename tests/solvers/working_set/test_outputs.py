@@ -261,3 +261,17 @@ def test_float32_data():
     solution = solve(problem, tol=1e-4)
     assert solution.status == "optimal"
     assert_honest(problem, solution, 1e-4)
+
+
+def test_outputs_that_no_time_is_left_for_keep_their_start(monkeypatch):
+    """Compiled rounds solve an output at once, so time is looked at between them."""
+    begun, begin = [], outputs._Output.begin
+    monkeypatch.setattr(outputs._Output, "begin", lambda self: begun.append(1) or begin(self))
+    problem = build("gated", c=4)
+    start = 0.9 * solve(problem, tol=1e-6).weights
+    assert len(begun) == 4
+    result = cr.WorkingSet().run(problem, start, Limits(tol=1e-6, max_iter=1000, time_limit=0.0))
+    assert len(begun) == 4
+    assert problem.objective(result.weights) <= problem.objective(start) < problem.value_at_zero
+    far = cr.WorkingSet().run(problem, 1e6 * start, Limits(tol=1e-6, max_iter=1000, time_limit=0.0))
+    assert problem.objective(far.weights) <= problem.value_at_zero
