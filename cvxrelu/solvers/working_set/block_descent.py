@@ -41,7 +41,7 @@ _NEAR = 0.9  # of lam: dual constraint values of zero blocks that are kept when 
 RENEWAL = 0.2  # of the work of a Gram matrix as predicted, with a margin for slow sweeps
 _SHORTENINGS = 30
 _FRACTION, _LEAST = 0.03, 0.1  # of the gap, before the next pricing
-_SPARE = 1.5  # patterns of the working set for each active one
+SPARE = 1.5  # patterns of the working set for each active one
 ENTRY, MODEL, _ROUND = 400.0, 3e7, 3e7  # fixed costs of an entry of the Gram matrix, of a model and of a round
 _MOST_PERIODS = 10
 
@@ -123,7 +123,7 @@ class BlockDescent:
         """
         known = len(self.ids)
         active = max(self.n_active, self._costs.expected)
-        k = max(known + len(new), min(_SPARE * active, len(self._problem.patterns)))
+        k = max(known + len(new), min(SPARE * active, len(self._problem.patterns)))
         missing = 1.0 if self._pairs is None else self._pairs.missing(*self._pairs_with(new))
         work = missing * self._costs.gram(k, known) + self._costs.descent(k, active)
         return bool(self._fits(k) and work <= self._costs.newton(active))
@@ -175,11 +175,7 @@ class BlockDescent:
         pairs = gram.swapaxes(1, 2)
         pairs[first, second] = pairs[second, first] = blocks
         self._gram = gram.reshape(k * d, k * d)
-        powers = blocks[own].astype(np.float64)
-        for _ in range(2):
-            powers = powers @ powers
-        bounds = np.sqrt(np.einsum("kij,kij->k", powers, powers)) ** 0.25  # of the largest eigenvalues
-        self._lipschitz = np.concatenate([self._lipschitz, np.maximum(bounds, TINY)])
+        self._lipschitz = np.concatenate([self._lipschitz, eigenvalue_bounds(blocks[own].astype(np.float64))])
         self._work = scratch(k, d)
 
     def minimise(
@@ -321,6 +317,14 @@ class BlockDescent:
         )
         self.n_cycles += int(state[2])
         return float(state[1] / unit)
+
+
+def eigenvalue_bounds(blocks: FloatArray) -> FloatArray:
+    """Return upper bounds of the largest eigenvalues of blocks (k, d, d): norms of powers 4, to the power 1/4."""
+    for _ in range(2):
+        blocks = blocks @ blocks
+    bounds: FloatArray = np.maximum(np.sqrt(np.einsum("kij,kij->k", blocks, blocks)) ** 0.25, TINY)
+    return bounds
 
 
 def _new_pairs(known: int, k: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

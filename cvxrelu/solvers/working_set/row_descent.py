@@ -15,13 +15,12 @@ from cvxrelu.numerics.row_descent import descend_on_rows, padded, work_arrays
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.runtime.compilation import Savings
 from cvxrelu.solvers.interface import Budget
-from cvxrelu.solvers.working_set.block_descent import ENTRY, MODEL, RENEWAL, BlockDescent
+from cvxrelu.solvers.working_set.block_descent import ENTRY, MODEL, RENEWAL, SPARE, BlockDescent, eigenvalue_bounds
 from cvxrelu.solvers.working_set.descent_costs import DescentCosts
 
 _ROW, _ENTRY = 200.0, 8.0  # work of a visit for each row of the data, and for each entry
 _MEMORY, _CACHE = 1.6, 2**20  # factor by which a visit takes longer if X takes more bytes than a cache holds
 _BOUND = 3.0  # factor by which the bound of a block takes longer than a large product
-_SPARE = 1.5  # patterns of the working set for each active one
 _MOST_ROWS = 2**25  # of all patterns: 128 MB
 _CYCLES, _DIGITS = 0.45, 7.0  # of the cycles predicted for a Gram matrix, to 1e-6: six digits of accuracy, and one
 
@@ -59,7 +58,7 @@ class RowDescent(BlockDescent):
         on_rows, P = _RowCosts(problem, tol), len(problem.patterns)
         on_gram = DescentCosts(problem, entry=ENTRY, model=MODEL)
         on_gram.n_cycles = on_rows.n_cycles / _CYCLES
-        k = min(_SPARE * on_gram.expected, P)
+        k = min(SPARE * on_gram.expected, P)
         gram = RENEWAL * on_gram.gram(k) + on_gram.descent(k, on_gram.expected)
         return (on_rows.gram(k) + on_rows.descent(k, on_rows.expected)) / gram
 
@@ -73,18 +72,15 @@ class RowDescent(BlockDescent):
 
     def _enter(self, known: int) -> None:
         """Take the rows of the patterns from a place on, and bound their blocks."""
-        D, X, bounds = self._problem.operator.take(self.ids[known:]).D, self._problem.operator.X, []
+        D, X, blocks = self._problem.operator.take(self.ids[known:]).D, self._problem.operator.X, []
         lists = [self._rows]
         for j in range(D.shape[1]):
             rows = np.flatnonzero(D[:, j]).astype(np.int32)
             masked = X.take(rows, axis=0)
             weighted = masked if self._curvature is None else self._curvature.take(rows)[:, None] * masked
-            power = masked.T @ weighted
-            for _ in range(2):
-                power = power @ power
-            bounds.append(max(float(np.linalg.norm(power)) ** 0.25, TINY))
+            blocks.append(masked.T @ weighted)
             lists.append(rows)
-        self._lipschitz = np.concatenate([self._lipschitz, bounds])
+        self._lipschitz = np.concatenate([self._lipschitz, eigenvalue_bounds(np.array(blocks))])
         self._rows = np.concatenate(lists)
         self._starts = np.append(self._starts, len(lists[0]) + np.cumsum([len(rows) for rows in lists[1:]]))
         self._work = work_arrays(self._n, len(self.ids), self._X.shape[1])
