@@ -66,7 +66,7 @@ _RELU: Variants = {
     "projections one at a time": {(active_set, "_GROUP"): 1},
     "sigma grows after every step": {(cone_newton, "_FEW"): _MANY},
     "initial sigma 1000 times larger": {(cone_newton, "_FIRST_SIGMA"): 1e3 * cone_newton._FIRST_SIGMA},
-    "exact proximal-point steps": {(cone_newton, "_INEXACT"): 1e-6},
+    "exact proximal-point steps": {(cone_newton, "INEXACT"): 1e-6},
 }
 _OUTPUTS: Variants = {
     "full method": {},
