@@ -42,11 +42,12 @@ Variants = Mapping[str, Mapping[tuple[Any, str], Any]]
 _GATED: Variants = {
     "full method": {},
     "no working sets": {(gated_rounds, "_SMALLEST"): _MANY},
-    "no compiled rounds": {(compiled_rounds, "_MOST_WORK"): 0.0},
+    "no compiled rounds": {(compiled_rounds, "_MOST_WORK"): 0.0, (compiled_rounds, "_MOST_OF_MODELS"): 0.0},
     "no descent on rows": {(row_descent, "_ROW"): np.inf},
     "no block descent": {
         (block_descent, "_MOST_COLUMNS"): 0,
         (compiled_rounds, "_MOST_WORK"): 0.0,
+        (compiled_rounds, "_MOST_OF_MODELS"): 0.0,
         (row_descent, "_ROW"): np.inf,
     },
     "no gap-safe rule": {(gated_rounds, "_WORTH_DROPPING"): 2.0},

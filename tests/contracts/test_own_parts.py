@@ -174,7 +174,7 @@ class Restated(cr.Huber):
 
 
 def test_a_loss_of_one_s_own_may_offer_them(monkeypatch):
-    monkeypatch.setattr(compiled_rounds, "_MOST_WORK", 0.0)  # whose kernel knows the losses of the package alone
+    monkeypatch.setattr(compiled_rounds, "_MOST_OF_MODELS", 0.0)  # whose kernel knows the losses of the package alone
     own, huber = own_problem(Restated(0.3)), own_problem(cr.Huber(0.3))
     one, two = cr.solve(own, "WorkingSet"), cr.solve(huber, "WorkingSet")
     np.testing.assert_array_equal(one.weights, two.weights)

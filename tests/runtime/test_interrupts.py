@@ -14,6 +14,7 @@ from cvxrelu.exceptions import ConvergenceWarning
 from cvxrelu.optimize import progress
 from cvxrelu.runtime import interrupts
 from cvxrelu.solvers.interface import SolverResult
+from cvxrelu.solvers.working_set.compiled_steps import CompiledSteps
 from cvxrelu.status import Status
 from tests.helpers.cases import make_problem
 from tests.helpers.interrupting import run_traced
@@ -285,6 +286,12 @@ def test_estimators(estimator):
     np.testing.assert_array_equal(model.fit(X, y).predict(X), predictions)
 
 
+@pytest.fixture
+def several_rounds(monkeypatch):
+    """Let small problems take several rounds, so that a gap check comes before the last."""
+    monkeypatch.setattr(CompiledSteps, "supports", staticmethod(lambda problem: False))
+
+
 def interrupted_solve(problem, at=2):
     """Solve with a Ctrl-C at each gap check from the ``at``-th on."""
     seen = []
@@ -297,7 +304,7 @@ def interrupted_solve(problem, at=2):
     return cr.solve(problem, tol=1e-12, callback=callback)
 
 
-def test_the_second_interrupt_within_a_second_is_raised(monkeypatch):
+def test_the_second_interrupt_within_a_second_is_raised(monkeypatch, several_rounds):
     moment = [100.0]
     monkeypatch.setattr(interrupts, "_now", lambda: moment[0])
     problem = make_problem("relu", n_gates=16)
@@ -317,7 +324,7 @@ def test_the_second_interrupt_within_a_second_is_raised(monkeypatch):
         assert interrupted_solve(problem).status == "interrupted"
 
 
-def test_interrupts_are_counted_by_thread():
+def test_interrupts_are_counted_by_thread(several_rounds):
     problem = make_problem("relu", n_gates=16)
     start = threading.Barrier(4)
 
@@ -331,7 +338,7 @@ def test_interrupts_are_counted_by_thread():
 
 
 @pytest.mark.parametrize("presses", [1, 2])
-def test_two_interrupts_end_a_search_over_parameters(monkeypatch, presses):
+def test_two_interrupts_end_a_search_over_parameters(monkeypatch, several_rounds, presses):
     """One ends the current fit, with a warning, and the search continues; two within a second end the search."""
     X, y = small_data(30)
     run, left = cr.WorkingSet.run, [presses]
