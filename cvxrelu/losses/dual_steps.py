@@ -4,21 +4,16 @@ import numpy as np
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.losses.base import DualTerm
-
-TO_BOUNDARY = 0.9  # largest fraction of the distance to the boundary
-# Replacements of zeros when t has rounded to the boundary: probabilities near 0 are accurate to their own rounding,
-# except that of the label's class, which is accurate to the rounding of 1.
-MIN_PROBABILITY, MIN_LABEL_PROBABILITY = 1e-300, 2.0**-53
-_SHORTENINGS, _SHORTER = 20, 0.25
+from cvxrelu.numerics.boundary import SHORTENINGS, SHORTER, TO_BOUNDARY
 
 
 def descent_step(term: DualTerm, t: FloatArray, step: FloatArray, gradient: FloatArray) -> FloatArray:
     """Return a damped descent step for a function with the given gradient, shortened if needed."""
     damped = term.damped(t, step)
-    for _ in range(_SHORTENINGS):
+    for _ in range(SHORTENINGS):
         if np.vdot(gradient, damped) < 0.0:
             break
-        step = _SHORTER * step
+        step = SHORTER * step
         damped = term.damped(t, step)
     return damped
 

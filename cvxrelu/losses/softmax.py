@@ -11,7 +11,8 @@ import scipy
 
 from cvxrelu._validation import FloatArray, as_float64
 from cvxrelu.losses.base import DOMAIN_SLACK, ConjugateDerivatives, RowLoss, RowTerm, exp_excess
-from cvxrelu.losses.dual_steps import MIN_LABEL_PROBABILITY, MIN_PROBABILITY, TO_BOUNDARY, damping, step_to_boundary
+from cvxrelu.losses.dual_steps import damping, step_to_boundary
+from cvxrelu.numerics.boundary import MIN_LABEL_PROBABILITY, MIN_PROBABILITY, TO_BOUNDARY
 from cvxrelu.numerics.enclosures import entropy_above, log_sum_exp_above
 from cvxrelu.numerics.rounding import EPS, above
 from cvxrelu.runtime.lazy_imports import cp

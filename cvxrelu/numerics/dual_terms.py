@@ -4,13 +4,10 @@ from math import exp, log, log1p
 
 import numpy as np
 
+from cvxrelu.numerics.boundary import MIN_LABEL_PROBABILITY, MIN_PROBABILITY, SHORTENINGS, SHORTER, TO_BOUNDARY
 from cvxrelu.numerics.gated_losses import HUBER, LOGISTIC
 from cvxrelu.runtime.blas import inner
 from cvxrelu.runtime.compilation import kernel
-
-_LEAST, _LEAST_LABEL = 1e-300, 2.0**-53  # probabilities where t has rounded to the boundary
-_TO_BOUNDARY = 0.9
-_SHORTENINGS, _SHORTER = 20, 0.25
 
 
 @kernel()
@@ -29,7 +26,7 @@ def dual_terms(  # type: ignore[no-untyped-def]
             if loss == LOGISTIC:
                 margin = target * f
                 value += max(-margin, 0.0) + log1p(exp(-abs(margin)))
-                a = min(max(-n * target * dual, _LEAST), 1.0 - _LEAST_LABEL)
+                a = min(max(-n * target * dual, MIN_PROBABILITY), 1.0 - MIN_LABEL_PROBABILITY)
                 gradient[i, j] = -target * (log(a) - log1p(-a)) - f
                 response[i, j] = a * (1.0 - a) / n
                 conjugate += (a * log(a) + (1.0 - a) * log1p(-a)) / n
@@ -74,18 +71,18 @@ def damp(t, y, gradient, step, undamped):  # type: ignore[no-untyped-def]
         for j in range(n):
             undamped[i, j] = step[i, j]
     length = 1.0
-    for _ in range(_SHORTENINGS + 1):
+    for _ in range(SHORTENINGS + 1):
         for i in range(c):
             for j in range(n):
                 a, change = -n * y[i, j] * t[i, j], -n * y[i, j] * length * undamped[i, j]
-                distance = max(a, _LEAST) if change < 0.0 else max(1.0 - a, _LEAST_LABEL)
+                distance = max(a, MIN_PROBABILITY) if change < 0.0 else max(1.0 - a, MIN_LABEL_PROBABILITY)
                 step[i, j] = length * undamped[i, j]
-                if abs(change) > _TO_BOUNDARY * distance:
+                if abs(change) > TO_BOUNDARY * distance:
                     ratio = distance / abs(change)
-                    step[i, j] *= ratio * (1.0 - _TO_BOUNDARY * (1.0 - _TO_BOUNDARY) * ratio)
+                    step[i, j] *= ratio * (1.0 - TO_BOUNDARY * (1.0 - TO_BOUNDARY) * ratio)
         if inner_product(gradient, step) < 0.0:
             break
-        length *= _SHORTER
+        length *= SHORTER
 
 
 @kernel()

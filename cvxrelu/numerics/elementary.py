@@ -8,7 +8,6 @@ _LEAST = -760.0  # exp is zero there
 _SHIFT = 100.0  # keeps powers of two above the subnormal numbers
 _BACK = 2.0**-100
 _SQRT2 = 1.4142135623730951
-SMALLEST = 2.0**-1022  # positive normal number
 
 
 @kernel()

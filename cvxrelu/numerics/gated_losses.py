@@ -5,7 +5,8 @@ Terms of rows are computed without branches, so that LLVM computes several at on
 
 import numpy as np
 
-from cvxrelu.numerics.elementary import SMALLEST, exp, log, log1p
+from cvxrelu.numerics.elementary import exp, log, log1p
+from cvxrelu.numerics.rounding import TINY
 from cvxrelu.runtime.blas import inner
 from cvxrelu.runtime.compilation import kernel
 
@@ -52,7 +53,7 @@ def conjugate(loss, scale, t, y, weights, terms):  # type: ignore[no-untyped-def
         for j in range(len(t)):
             a = min(max(-y[j] * scale * t[j] / weights[j], 0.0), 1.0)
             a = min(a, 1.0 - a)  # the entropy is symmetric
-            terms[j] = a * log(max(a, SMALLEST)) + (1.0 - a) * log1p(-a)
+            terms[j] = a * log(max(a, TINY)) + (1.0 - a) * log1p(-a)
     else:
         for j in range(len(t)):
             change = scale * t[j] / weights[j]

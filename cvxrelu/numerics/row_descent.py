@@ -12,7 +12,7 @@ from cvxrelu._validation import FloatArray
 from cvxrelu.numerics.group_lasso import SWEEPS, combine, copy, find_weights, take_differences
 from cvxrelu.runtime.blas import inner
 from cvxrelu.runtime.compilation import kernel
-from cvxrelu.runtime.vectors import BYTES, add, aligned_zeros, lanes, load, multiply, scale, store, total, zeros
+from cvxrelu.runtime.vectors import add, aligned_zeros, lanes, load, multiply, scale, store, total, zeros
 
 _NEAR = 2.0  # estimates of the gap below this multiple of the target are replaced by the gap
 
@@ -191,12 +191,6 @@ def _bounds(u, residual, curvature, y, threshold, largest, d):  # type: ignore[n
     limit = threshold / largest if largest > 0.0 else np.inf
     scaling = min(max(scaling, 0.0), limit)
     return objective, objective - scaling * (along - 0.5 * scaling * square)
-
-
-def padded(d: int) -> int:
-    """Return the entries of whole vectors that hold d."""
-    lane = BYTES // 8
-    return -(-d // lane) * lane
 
 
 def work_arrays(n: int, k: int, d: int) -> tuple[FloatArray, ...]:

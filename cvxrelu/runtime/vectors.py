@@ -58,6 +58,12 @@ power_of_two = Routine("power_of_two", _power_of_two)  # 2^(k + shift), a normal
 exponent = Routine("exponent", _exponent)  # largest k with 2^k <= x, for normal numbers x > 0
 
 
+def padded(d: int, dtype: np.dtype[np.floating]) -> int:
+    """Return the entries of whole vectors of kernels that hold d."""
+    size = BYTES // dtype.itemsize
+    return -(-d // size) * size
+
+
 def aligned_zeros(size: int, dtype: DTypeLike) -> NDArray[Any]:
     """Return a zero vector that starts with a cache line, so that no vector is in two of them."""
     n_bytes = size * np.dtype(dtype).itemsize

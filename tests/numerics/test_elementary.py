@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from cvxrelu.numerics.elementary import SMALLEST, exp, log, log1p
+from cvxrelu.numerics.elementary import exp, log, log1p
+from cvxrelu.numerics.rounding import TINY
 from cvxrelu.runtime.compilation import Kernel
 
 EPS = np.finfo(float).eps
@@ -38,7 +39,7 @@ def magnitudes(low, high):
 def test_exp():
     x = -np.concatenate([[0.0], magnitudes(-320, 0), np.linspace(0.0, 750.0, 20_001), np.log(2.0) * np.arange(1_022)])
     expected = np.exp(x)
-    normal = expected >= SMALLEST
+    normal = expected >= TINY
     values = computed(exp_of_all, x)
     np.testing.assert_allclose(values[normal], expected[normal], rtol=2 * EPS, atol=0.0)
     np.testing.assert_allclose(values[~normal], expected[~normal], rtol=0.0, atol=1e-323)
@@ -46,7 +47,7 @@ def test_exp():
 
 
 def test_log():
-    x = np.concatenate([[SMALLEST], magnitudes(-307, 0), np.linspace(0.4, 2.5, 20_001), magnitudes(0, 307)])
+    x = np.concatenate([[TINY], magnitudes(-307, 0), np.linspace(0.4, 2.5, 20_001), magnitudes(0, 307)])
     x = np.concatenate([x, 1.0 + EPS * np.arange(-10, 11), 2.0 ** np.arange(-1_022, 1_023)])
     np.testing.assert_allclose(computed(log_of_all, x), np.log(x), rtol=2 * EPS, atol=0.0)
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from cvxrelu.numerics.row_descent import descend_on_rows, padded, work_arrays
+from cvxrelu.numerics.row_descent import descend_on_rows, work_arrays
+from cvxrelu.runtime.vectors import padded
 
 KINDS = ["tall", "wide", "one column", "doubled", "zero", "scaled", "one row", "large"]
 
@@ -29,7 +30,7 @@ def design(kind, seed=0):
 
 def run(X, D, y, v, ratio, *, tol, cycles=2_000, u=None):
     """Return weights (k, d), the residual, objective, gap and cycles, and the threshold."""
-    (n, d), k, wide = X.shape, D.shape[1], padded(X.shape[1])
+    (n, d), k, wide = X.shape, D.shape[1], padded(X.shape[1], X.dtype)
     blocks = [D[:, [i]] * X for i in range(k)]
     threshold = ratio * max(np.linalg.norm(block.T @ (v * y)) for block in blocks)
     lists = [np.flatnonzero(D[:, i]).astype(np.int32) for i in range(k)]

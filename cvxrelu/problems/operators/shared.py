@@ -12,7 +12,7 @@ from cvxrelu.patterns.packed_mask import Mask, packed_bits, take_patterns
 from cvxrelu.problems.operators.packed_kernels import WIDTH
 from cvxrelu.runtime import memory
 from cvxrelu.runtime.compilation import PreparedArray
-from cvxrelu.runtime.vectors import BYTES, aligned_zeros
+from cvxrelu.runtime.vectors import BYTES, aligned_zeros, padded
 
 IndexArray = NDArray[np.intp]
 _PACKED = 256  # patterns that are packed at once
@@ -188,12 +188,6 @@ class Patterns:
     def floats(self) -> dict[np.dtype[np.floating], FloatArray]:
         """Cache of the mask as floats (P, n), by their type."""
         return {}
-
-
-def padded(d: int, dtype: np.dtype[np.floating]) -> int:
-    """Return the entries of whole vectors of kernels that hold d."""
-    lanes = BYTES // dtype.itemsize
-    return -(-d // lanes) * lanes
 
 
 def panels(X: FloatArray) -> FloatArray:

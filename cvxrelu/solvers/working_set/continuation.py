@@ -9,7 +9,7 @@ import numpy as np
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.losses.base import DualTerm
-from cvxrelu.losses.dual_steps import TO_BOUNDARY
+from cvxrelu.numerics.boundary import TO_BOUNDARY
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.solvers.screening import pattern_norms
 from cvxrelu.solvers.working_set.data_products import DataProducts, PairProducts

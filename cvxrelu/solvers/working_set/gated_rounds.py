@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,26 +67,29 @@ def gated_candidates(
     """
     rounds = _Rounds(problem, penalty, blocks, limits, workspace, trail)
     missing: list[Savings] = []  # kernels that would have been used
-    if BlockDescent.supports(problem):
-        compiled = trail.pairs is None and CompiledRounds.supports(problem)
-        if trail.pairs is None and RowDescent.relative_work(problem, limits.tol) < (_COMPILED if compiled else 1.0):
-            if descend_on_rows.is_ready():
-                descent = RowDescent(problem, rounds.prediction, limits.tol)
-                yield from rounds.descend(descent)
-                yield from rounds.newton()
-                return
-            missing.append(ROWS_SAVINGS)
-        if compiled:
-            if gated_rounds.is_ready():
-                yield from _counted(rounds.compiled(), missing)
-                yield from _counted(rounds.newton(), missing)
-                return
-            missing.append(ROUNDS_SAVINGS)
-        if descend.is_ready():
-            yield from _counted(rounds.descend(BlockDescent(problem, rounds.prediction, trail.pairs)), missing)
-        else:
-            missing.append(SAVINGS)
-    yield from _counted(rounds.newton(), missing)
+    first = _descent(rounds, problem, limits, trail, missing)
+    yield from _counted(chain(first, rounds.newton()), missing)
+
+
+def _descent(
+    rounds: "_Rounds", problem: ConvexProblem, limits: Limits, trail: Trail, missing: list[Savings]
+) -> Iterator[Iterate]:
+    """Return the iterates of the fastest block descent whose kernel is ready, if there is one; note those missing."""
+    if not BlockDescent.supports(problem):
+        return iter(())
+    compiled = trail.pairs is None and CompiledRounds.supports(problem)
+    if trail.pairs is None and RowDescent.relative_work(problem, limits.tol) < (_COMPILED if compiled else 1.0):
+        if descend_on_rows.is_ready():
+            return rounds.descend(RowDescent(problem, rounds.prediction, limits.tol))
+        missing.append(ROWS_SAVINGS)
+    if compiled:
+        if gated_rounds.is_ready():
+            return rounds.compiled()
+        missing.append(ROUNDS_SAVINGS)
+    if descend.is_ready():
+        return rounds.descend(BlockDescent(problem, rounds.prediction, trail.pairs))
+    missing.append(SAVINGS)
+    return iter(())
 
 
 def _counted(candidates: Iterator[Iterate], savings: list[Savings]) -> Iterator[Iterate]:

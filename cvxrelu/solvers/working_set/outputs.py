@@ -71,7 +71,9 @@ def separate_candidates(
     outputs = []
     for k in range(problem.n_outputs):
         outputs.append(_Output(problem, k, blocks[[k]], limits, solve))
-        if not expired():
+        if expired():
+            outputs[-1].keep(blocks[[k]])
+        else:
             outputs[-1].begin()
     pending = _pending(problem, outputs, limits)
     if any(output.n_iter for output in outputs):  # compiled rounds solve an output at once
@@ -105,10 +107,12 @@ class _Output:
         self.step: float | None = None
         self.n_iter, self._exhausted = 0, self.gap <= 0.0
         self._candidates = solve(self.problem, blocks, self._limits, workspace)
-        if blocks.any():
-            upper = self.problem.objective(self.problem.weights(blocks))
-            if upper <= self.upper:
-                self.blocks, self.upper = blocks, upper
+
+    def keep(self, blocks: FloatArray) -> None:
+        """Take the start if it is better than zero, without an iterate."""
+        upper = self.problem.objective(self.problem.weights(blocks)) if blocks.any() else np.inf
+        if upper <= self.upper:
+            self.blocks, self.upper = blocks, upper
 
     def begin(self) -> None:
         """Take the first iterate, for the whole tolerance."""

@@ -11,9 +11,10 @@ import numpy as np
 from cvxrelu._validation import FloatArray
 from cvxrelu.numerics.group_lasso import SWEEPS
 from cvxrelu.numerics.rounding import TINY
-from cvxrelu.numerics.row_descent import descend_on_rows, padded, work_arrays
+from cvxrelu.numerics.row_descent import descend_on_rows, work_arrays
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.runtime.compilation import Savings
+from cvxrelu.runtime.vectors import padded
 from cvxrelu.solvers.interface import Budget
 from cvxrelu.solvers.working_set.block_descent import ENTRY, MODEL, RENEWAL, SPARE, BlockDescent, eigenvalue_bounds
 from cvxrelu.solvers.working_set.descent_costs import DescentCosts
@@ -46,7 +47,7 @@ class RowDescent(BlockDescent):
         super().__init__(problem, prediction)
         self._costs = _RowCosts(problem, tol)
         X = problem.operator.X
-        self._X = np.zeros((len(X), padded(self._d)))
+        self._X = np.zeros((len(X), padded(self._d, X.dtype)))
         self._X[:, : self._d] = X
 
     @classmethod

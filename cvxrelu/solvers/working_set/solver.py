@@ -127,11 +127,12 @@ def _compiles_outputs(problem: ConvexProblem) -> bool:
 
     Only with the squared loss are these the same for all outputs, and on larger data they take most of the time.
     """
-    one = problem.replace(y=problem.y[:, 0], _far=False)
     work = float(problem.X.size) * len(problem.patterns) * problem.n_outputs
     shares = type(problem.loss) is Squared and work > _MOST_UNSHARED
     fits = problem.n_outputs * CompiledRounds.bytes_needed(problem) <= _MOST_BYTES
-    return not shares and fits and gated_rounds.is_ready() and CompiledRounds.supports(one)
+    if shares or not fits or not gated_rounds.is_ready():
+        return False
+    return CompiledRounds.supports(problem.replace(y=problem.y[:, 0], _far=False))
 
 
 def _candidates(
