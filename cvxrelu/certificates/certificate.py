@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -262,14 +263,27 @@ def certify(
 
 
 def certify_solved(
-    problem: ConvexProblem, weights: Weights, dual: DualPoint | None, workspace: DualWorkspace | None
+    problem: ConvexProblem,
+    weights: Weights,
+    dual: DualPoint | None,
+    workspace: DualWorkspace | None,
+    tol: float = 0.0,
 ) -> Certificate:
-    """Return the certificate of `certify`, with projections warm-started from the faces in the solver's workspace."""
-    return _certify_normalized(problem, weights, [] if dual is None else [dual], False, workspace or DualWorkspace())
+    """Return the certificate of `certify`, with projections warm-started from the faces in the solver's workspace.
+
+    The solver's dual point is tried if the gradient at the weights does not prove the relative gap ``tol``.
+    """
+    offered = [] if dual is None else [dual]
+    return _certify_normalized(problem, weights, offered, False, workspace or DualWorkspace(), tol)
 
 
 def _certify_normalized(
-    problem: ConvexProblem, weights: Weights, offered: list[Any], rounded: bool, workspace: DualWorkspace
+    problem: ConvexProblem,
+    weights: Weights,
+    offered: list[Any],
+    rounded: bool,
+    workspace: DualWorkspace,
+    tol: float = 0.0,
 ) -> Certificate:
     """Certify the normalised problem, and return the certificate in the units of the original one.
 
@@ -285,7 +299,7 @@ def _certify_normalized(
         t, known = normal.start_dual(problem.check_dual(getattr(each, "t", each)), known)
         duals.append(DualPoint(t, known, float("nan")))
     with np.errstate(over="ignore", invalid="ignore"):  # overflow is rejected, or proves nothing
-        made = _certify(normal.problem, normal.start(weights), duals, rounded, workspace)
+        made = _certify(normal.problem, normal.start(weights), duals, rounded, workspace, tol)
         t, multipliers = normal.dual(made.dual.t, made.dual.multipliers)
         lower, upper = normal.value(made.lower), normal.value(made.upper)
         if rounded:  # the conversion to original units may round
@@ -309,6 +323,7 @@ def _certify(
     duals: list[DualPoint],
     rounded: bool,
     workspace: DualWorkspace,
+    tol: float,
 ) -> Certificate:
     violation = problem.violation(weights)
     feasible = problem.repair(weights)
@@ -321,20 +336,16 @@ def _certify(
     else:
         upper, t = problem.objective_and_gradient(feasible)
     argument, multipliers = problem.conjugate_argument(t, None, feasible, workspace=workspace)
-    points = [problem.dual_point(t, multipliers, workspace=workspace, argument=argument)]
+    best = problem.dual_point(t, multipliers, workspace=workspace, argument=argument)
     kkt_residual = _kkt_residual(problem, feasible, argument, multipliers)
     del argument  # as large as the weights
-    for dual in duals:
-        if dual.multipliers is None and _are_equal(dual.t, points[0].t):
-            continue  # the solver's dual variable is the gradient, scaled in the same way
-        points.append(problem.dual_point(dual.t, weights=feasible, workspace=workspace))
-        if dual.multipliers is not None:
-            points.append(problem.dual_point(dual.t, dual.multipliers, workspace=workspace))
-    best = max(points, key=lambda point: point.value)
+    charge = 0.0 if rounded else problem.shortfall(feasible, best)
+    if not relative_gap(best.value, upper + charge) <= tol:
+        best = max([best, *_offered(problem, duals, best, feasible, workspace)], key=lambda point: point.value)
+        charge = 0.0 if rounded else problem.shortfall(feasible, best)
+    upper += charge
     if rounded:
         best = feasible_dual(problem, best)
-    else:
-        upper += problem.shortfall(feasible, best)
     rounding = 0.0 if rounded else ROUNDING
     lower = check_bounds(best.value, upper, problem.value_at_zero, problem, rounding)
     return Certificate(
@@ -347,6 +358,18 @@ def _certify(
         problem=problem,
         rigor="rounded" if rounded else "floating_point",
     )
+
+
+def _offered(
+    problem: ConvexProblem, duals: list[DualPoint], best: DualPoint, weights: Weights, workspace: DualWorkspace
+) -> Iterator[DualPoint]:
+    """Yield the feasible dual points made from given ones, unless one is ``best``: the gradient at the weights."""
+    for dual in duals:
+        if dual.multipliers is None and _are_equal(dual.t, best.t):
+            continue  # the solver's dual variable is the gradient, scaled in the same way
+        yield problem.dual_point(dual.t, weights=weights, workspace=workspace)
+        if dual.multipliers is not None:
+            yield problem.dual_point(dual.t, dual.multipliers, workspace=workspace)
 
 
 def with_dual_point(certificate: Certificate, dual: DualPoint, **changes: Any) -> Certificate:

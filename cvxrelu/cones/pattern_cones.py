@@ -58,7 +58,7 @@ class PatternCones:
             require(float(patterns.D.size), f"The unpacked masks of {len(patterns)} patterns", "take fewer gates")
         self.D = np.asarray(patterns.D)  # unpacked, for access to single entries
         norms = safe_row_norms(self.X)
-        self._rows = np.flatnonzero(norms)
+        self._rows = norms.nonzero()[0]
         self._norms = norms[self._rows]
         self._unit = self.X[self._rows] / self._norms[:, None]
 
@@ -87,7 +87,7 @@ class PatternCones:
         """Return max_j (-(2 D_ji - 1) x_j'w)_+ for each block w of ``blocks`` (..., P, d): shape (..., P)."""
         n_patterns, d = blocks.shape[-2:]
         flat = blocks.reshape(-1, d)
-        used = np.flatnonzero(np.any(flat, axis=1))  # zero is in every cone
+        used = flat.any(axis=1).nonzero()[0]  # zero is in every cone
         worst = np.zeros(len(flat))
         step = max(1, _BLOCK_BYTES // (8 * self.X.shape[0]))
         for start in range(0, len(used), step):
@@ -109,7 +109,7 @@ class PatternCones:
         at most ``threshold``, or when time is up. A projector of the caller starts them from its last tight rows.
         """
         projector = projector or self.projector(len(Z))
-        blocks = np.flatnonzero(row_norms(Z) > threshold)
+        blocks = (row_norms(Z) > threshold).nonzero()[0]
         if self.space is not None:
             longer = Z if len(blocks) == len(Z) else Z[blocks]
             z = self.space.coordinates(longer)

@@ -39,7 +39,7 @@ class ConeProjector:
 
     def __init__(self, X: FloatArray, D: BoolArray, n_blocks: int) -> None:
         norms = safe_row_norms(X)
-        self._rows = np.flatnonzero(norms)
+        self._rows = norms.nonzero()[0]
         self._norms = norms[self._rows]
         self._unit = PreparedArray(X[self._rows] / self._norms[:, None])
         self._active = PreparedArray(np.ascontiguousarray(D[self._rows].T))

@@ -162,7 +162,8 @@ class Progress:
     def _certified(self, solver: str, result: SolverResult) -> Certificate:
         offered = None if result.t is None else DualPoint(result.t, result.multipliers, float("nan"))
         try:
-            certificate = certify_solved(self.problem, result.weights, offered, self._limited(result.workspace))
+            workspace = self._limited(result.workspace)
+            certificate = certify_solved(self.problem, result.weights, offered, workspace, self.tol)
         except KeyboardInterrupt:
             if self._interrupted or result.status is Status.INTERRUPTED:
                 raise

@@ -190,7 +190,7 @@ class ActivationPatterns:
         if self.G is not None:
             found = strictly_inside(units, self.D, self.G, margin=_SUFFICIENT_MARGIN)
             W[:, found] = self.G[:, found]
-        missing = np.flatnonzero(~found).tolist()
+        missing = (~found).nonzero()[0].tolist()
         space = RowSpace.of(units) if missing else None
         for i in missing:
             signed = np.where(self.D[:, i : i + 1], units, -units)[~zero]
@@ -369,7 +369,7 @@ def strictly_inside(units: FloatArray, D: Mask, G: FloatArray, margin: float = 0
         return inside
 
     inside = all_above(np.arange(G.shape[1]), by_component=False)
-    undecided = np.flatnonzero(~inside)
+    undecided = (~inside).nonzero()[0]
     if len(undecided):
         inside[undecided] = all_above(undecided, by_component=True)
     return inside

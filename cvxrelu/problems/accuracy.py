@@ -87,7 +87,7 @@ def cone_shortfall(cones: PatternCones, W: FloatArray, multipliers: sp.csr_array
     if not norms.sum() > size:
         return 0.0
     shortfall = 0.0
-    for b in np.flatnonzero(norms).tolist():
+    for b in norms.nonzero()[0].tolist():
         entries = slice(*multipliers.indptr[b : b + 2])
         rows, g = multipliers.indices[entries], multipliers.data[entries]
         signs = np.where(cones.D[rows, b % len(cones.patterns)], 1.0, -1.0)

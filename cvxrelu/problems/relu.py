@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from cvxrelu._validation import FloatArray, Weights, as_float64
+from cvxrelu._validation import FloatArray, Weights, as_float64, is_finite
 from cvxrelu.cones.multipliers import cone_multipliers, features_are_larger
 from cvxrelu.cones.pattern_cones import PatternCones
 from cvxrelu.numerics.rounding import TINY
@@ -86,10 +86,15 @@ class ConvexReLU(ConvexProblem):
                 "weights of ConvexReLU must be a pair (V, W) of arrays of shape (c, P, d); "
                 f"got {type(weights).__name__}"
             )
-        shape = self._blocks_shape()[1:]
-        blocks = np.empty((2, *shape))
+        shape = self._blocks_shape()
+        blocks = np.empty(shape)
+        V, W = weights
+        if type(V) is type(W) is np.ndarray and V.dtype == W.dtype == np.float64 and V.shape == W.shape == shape[1:]:
+            blocks[0], blocks[1] = V, W
+            if is_finite(blocks):
+                return blocks  # at once, as this is checked often
         for k, name in enumerate("VW"):
-            blocks[k] = check_block_array(name, weights[k], shape, copy=False)
+            blocks[k] = check_block_array(name, weights[k], shape[1:], copy=False)
         return blocks
 
     def weights(self, blocks: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -121,7 +126,7 @@ class ConvexReLU(ConvexProblem):
             return self.weights(self.blocks(moved))
         blocks = np.ascontiguousarray(self.blocks(weights))  # so that flat is a view
         flat = blocks.reshape(-1, self.d)
-        outside = np.flatnonzero(self.cones.violations(blocks).ravel() > 0.0)
+        outside = (self.cones.violations(blocks).ravel() > 0.0).nonzero()[0]
         n_parts = max(1, math.ceil(8 * self.d * len(outside) / _PART_BYTES))  # repairs hold several copies
         for part in np.array_split(outside, n_parts):
             flat[part] = self.cones.repair(flat[part], part)

@@ -130,7 +130,7 @@ class _Search:
         arguments = np.concatenate([-products, products])
         relative = min(1.0, self.gap_tol / max(self.upper, TINY)) if np.isfinite(self.upper) else 1.0
         threshold = problem.lam * (1.0 + _PRICING_FRACTION * relative)
-        undecided = np.flatnonzero(self.projector.bounds(self.ids, arguments) > threshold)
+        undecided = (self.projector.bounds(self.ids, arguments) > threshold).nonzero()[0]
         if self.rays is None:
             self.projector.project(undecided, arguments[undecided], threshold, max_pivots=_PRICING_PIVOTS)
         else:
@@ -217,7 +217,7 @@ class _Search:
             self.dual = DualPoint(scale * self.t, multipliers, value)
 
     def _multipliers(self, arguments: FloatArray, scale: float) -> sp.csr_array:
-        large = np.flatnonzero(row_norms(arguments) > self.problem.lam)
+        large = (row_norms(arguments) > self.problem.lam).nonzero()[0]
         multipliers = self.projector.multipliers(large, arguments[large])
         return with_data(multipliers, scale * multipliers.data)
 
@@ -228,7 +228,7 @@ class _Search:
         interior, or too thin to move by a small step, they stay feasible to rounding.
         """
         u = self.u.copy()
-        active = np.flatnonzero(np.any(u, axis=1))
+        active = u.any(axis=1).nonzero()[0]
         patterns = active % self.D.shape[1]
         signs = np.where(self.D[:, patterns].T, 1.0, -1.0)
         u[active] += self._nudges(patterns, u[active], signs)
