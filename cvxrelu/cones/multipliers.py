@@ -52,7 +52,7 @@ def cone_multipliers(
     if penalty.cone_multipliers_norm == "entry":
         return _chebyshev_multipliers(Z, cones, threshold, projector, expired)
     if penalty.cone_multipliers_norm == "square":
-        return _stack({b: cones.euclidean_multipliers(Z[b], b) for b in range(len(Z))}, Z, cones)
+        threshold = 0.0
     return cones.projection_multipliers(Z, threshold, projector, expired)
 
 

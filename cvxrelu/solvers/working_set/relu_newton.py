@@ -50,7 +50,7 @@ class Evaluation:
 
     ``active`` are the blocks with ||p_b|| > s lam; ``p``, ``sizes``, ``shrinkage`` and ``u`` are their p_b, ||p_b||,
     1 - s lam / ||p_b|| and shrunk p_b; ``response`` is the diagonal of the inverse Hessian of F*. ``rounding`` is the
-    absolute rounding error of psi, and ``largest`` bounds the dual constraint values of the working set.
+    absolute rounding error of psi, and ``bounds`` are those of the dual constraint values of the working set.
     """
 
     t: FloatArray
@@ -64,7 +64,7 @@ class Evaluation:
     gradient: FloatArray
     response: FloatArray
     rounding: float
-    largest: float
+    bounds: FloatArray
 
     @property
     def residual(self) -> float:
@@ -185,15 +185,23 @@ class ConeNewton:
             point = next_point
         return point, _End.FAILED
 
+    @property
+    def _threshold(self) -> float:
+        """The norm of a projection up to which its block is zero."""
+        return self.sigma * self.problem.lam
+
+    def _shrinkage(self, sizes: FloatArray) -> FloatArray:
+        """Return the factors of projections of the given norms in the primal point."""
+        return 1.0 - self._threshold / sizes
+
     def _evaluate(self, blocks: WorkingBlocks, centre: FloatArray, t: FloatArray, products: FloatArray) -> Evaluation:
-        threshold = self.sigma * self.problem.lam
-        active, p, sizes = self._project(blocks.ids, centre - self.sigma * products, threshold)
+        active, p, sizes = self._project(blocks.ids, centre - self.sigma * products, self._threshold)
         rows = self.term.rows(t, self.sigma)
-        shrinkage = 1.0 - threshold / sizes
+        shrinkage = self._shrinkage(sizes)
         u = shrinkage[:, None] * p
         prediction = blocks.forward(active, u)
         conjugate = self.term.value(t, self.sigma)
-        beyond = sizes - threshold
+        beyond = sizes - self._threshold
         squares = float(beyond @ beyond) / (2 * self.sigma)
         return Evaluation(
             t=t,
@@ -207,7 +215,7 @@ class ConeNewton:
             gradient=rows.gradient - prediction,
             response=rows.diagonal,
             rounding=ROUNDING * (abs(conjugate) + squares),
-            largest=float(self.projector.bounds(blocks.ids, -products).max()),
+            bounds=self.projector.bounds(blocks.ids, -products),
         )
 
     def _project(self, ids: IndexArray, x: FloatArray, threshold: float) -> tuple[IndexArray, FloatArray, FloatArray]:
@@ -223,7 +231,7 @@ class ConeNewton:
 
     def _gap(self, point: Evaluation) -> float:
         upper = self._objective(point.prediction, point.shrinkage * point.sizes)
-        return upper - self.term.bound(point.t, self.problem.lam, point.largest)
+        return upper - self.term.bound(point.t, self.problem.lam, float(point.bounds.max()))
 
     def _is_solved(self, point: Evaluation, centre: FloatArray) -> bool:
         before = centre[point.active]

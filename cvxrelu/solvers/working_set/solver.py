@@ -17,6 +17,7 @@ from cvxrelu.losses.weighted import unweighted
 from cvxrelu.numerics.gated_rounds import gated_rounds
 from cvxrelu.penalties.base import PatternNorm
 from cvxrelu.penalties.group_norms import GroupL1
+from cvxrelu.penalties.quadratic import SquaredL2
 from cvxrelu.penalties.registry import PENALTIES
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual_workspace import DualWorkspace
@@ -28,6 +29,7 @@ from cvxrelu.solvers.working_set.compiled_rounds import CompiledRounds
 from cvxrelu.solvers.working_set.continuation import Continuation
 from cvxrelu.solvers.working_set.gated_rounds import gated_candidates
 from cvxrelu.solvers.working_set.outputs import separate_candidates, separates_outputs
+from cvxrelu.solvers.working_set.relu_ridge import ridge_candidates
 from cvxrelu.solvers.working_set.relu_rounds import relu_candidates
 
 _MOST_UNSHARED = 1e6  # n P d c
@@ -47,13 +49,14 @@ class WorkingSet:
     done in their place has taken two or five seconds in a process; until then, solutions differ, within tol. Factors
     of Newton systems in the columns take up to 512 MB.
 
-    Solves `ConvexReLU` with group_l1 and the losses that are sums over entries (squared, Huber, logistic) by the same
-    method with exact projections onto the cones, in float64 but for large Newton systems, which are solved in float32
-    while their residuals are small enough. Small problems are solved on all blocks at once, with compiled steps once
-    their kernel is cached; large ones of many rows with the squared loss by column generation on rays of the cones.
-    Each block keeps the active rows of its last projection, whose multipliers bound its norm from above until it is
-    projected again. Memory: 8 r^2 bytes for each projected block, at most 2 c P of them, with r = min(n, d), as
-    `cvxrelu.solve` solves data with n < d in their row space.
+    Solves `ConvexReLU` with group_l1 or squared_l2 and the losses that are sums over entries (squared, Huber, logistic)
+    by the same method with exact projections onto the cones, in float64 but for large Newton systems, which are solved
+    in float32 while their residuals are small enough. Small problems are solved on all blocks at once, with compiled
+    steps once their kernel is cached; large ones of many rows with the squared loss by column generation on rays of the
+    cones. Each block keeps the active rows of its last projection, whose multipliers bound its norm from above until it
+    is projected again. With squared_l2 one proximal-point step, on all blocks, solves the program, unless its Newton
+    systems are too ill-conditioned. Memory: 8 r^2 bytes for each projected block, at most 2 c P of them, with
+    r = min(n, d), as `cvxrelu.solve` solves data with n < d in their row space; with squared_l2 8 n more.
 
     If loss and penalty of C-GReLU are sums over the outputs (squared, Huber, logistic; group_l1, l1), outputs are
     solved one by one, to gaps that add up to the tolerance of the whole.
@@ -86,10 +89,11 @@ class WorkingSet:
     def check_problem(self, problem: ConvexProblem) -> None:
         """Raise SolverError for an unsupported problem, InsufficientMemoryError if it does not fit in memory."""
         cones = isinstance(problem, ConvexReLU)
-        kind = GroupL1 if cones else PatternNorm
+        kind = GroupL1 | SquaredL2 if cones else PatternNorm
         separable = unweighted(problem.loss).sums_over_entries
         known = dual_term(problem.loss, problem.Y) is not None and (separable or not cones)
-        known = known and isinstance(problem.penalty, kind) and defines(type(problem.penalty), "prox_jacobian")
+        known = known and isinstance(problem.penalty, kind)
+        known = known and (type(problem.penalty) is SquaredL2 or defines(type(problem.penalty), "prox_jacobian"))
         if problem.lam == 0.0 or not known:
             losses = [loss for loss in LOSSES.values() if offers_dual_term(loss)]
             names = ", ".join(loss.name for loss in losses if loss.sums_over_entries or not cones)
@@ -101,8 +105,9 @@ class WorkingSet:
             )
         if cones:
             blocks, d = 2 * problem.n_outputs * len(problem.patterns), problem.solved_columns
+            rows = problem.n if type(problem.penalty) is SquaredL2 else 0  # of the masks of all blocks
             require(
-                8.0 * blocks * d**2,
+                8.0 * blocks * (d**2 + rows),
                 f"WorkingSet, with a basis of {d} x {d} for each of {blocks} cones,",
                 "take fewer gates, or AugmentedLagrangian",
             )
@@ -140,7 +145,8 @@ def _candidates(
 ) -> Iterator[Iterate]:
     """Return the iterates of the method for the kind of problem."""
     if isinstance(problem, ConvexReLU):
-        return relu_candidates(problem, blocks, limits, workspace)
+        method = ridge_candidates if type(problem.penalty) is SquaredL2 else relu_candidates
+        return method(problem, blocks, limits, workspace)
     penalty = cast(PatternNorm, problem.penalty)  # ensured by `check_problem`
     return gated_candidates(problem, penalty, blocks, limits, workspace, continuation.trail(problem))
 
