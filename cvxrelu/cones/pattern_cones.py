@@ -87,7 +87,7 @@ class PatternCones:
         """Return max_j (-(2 D_ji - 1) x_j'w)_+ for each block w of ``blocks`` (..., P, d): shape (..., P)."""
         n_patterns, d = blocks.shape[-2:]
         flat = blocks.reshape(-1, d)
-        used = flat.any(axis=1).nonzero()[0]  # zero is in every cone
+        used = np.logical_or.reduce(flat, axis=1).nonzero()[0]  # zero is in every cone
         worst = np.zeros(len(flat))
         step = max(1, _BLOCK_BYTES // (8 * self.X.shape[0]))
         for start in range(0, len(used), step):

@@ -228,7 +228,7 @@ class _Search:
         interior, or too thin to move by a small step, they stay feasible to rounding.
         """
         u = self.u.copy()
-        active = u.any(axis=1).nonzero()[0]
+        active = np.logical_or.reduce(u, axis=1).nonzero()[0]
         patterns = active % self.D.shape[1]
         signs = np.where(self.D[:, patterns].T, 1.0, -1.0)
         u[active] += self._nudges(patterns, u[active], signs)

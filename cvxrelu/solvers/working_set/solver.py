@@ -27,6 +27,7 @@ from cvxrelu.solvers.interface import Iterate, Limits, SolverResult
 from cvxrelu.solvers.monitor import monitor
 from cvxrelu.solvers.working_set.compiled_rounds import CompiledRounds
 from cvxrelu.solvers.working_set.continuation import Continuation
+from cvxrelu.solvers.working_set.entry_rounds import entry_candidates, takes_entries
 from cvxrelu.solvers.working_set.gated_rounds import gated_candidates
 from cvxrelu.solvers.working_set.outputs import separate_candidates, separates_outputs
 from cvxrelu.solvers.working_set.relu_ridge import ridge_candidates
@@ -148,7 +149,13 @@ def _candidates(
         method = ridge_candidates if type(problem.penalty) is SquaredL2 else relu_candidates
         return method(problem, blocks, limits, workspace)
     penalty = cast(PatternNorm, problem.penalty)  # ensured by `check_problem`
-    return gated_candidates(problem, penalty, blocks, limits, workspace, continuation.trail(problem))
+
+    def rounds(blocks: FloatArray, limits: Limits) -> Iterator[Iterate]:
+        return gated_candidates(problem, penalty, blocks, limits, workspace, continuation.trail(problem))
+
+    if takes_entries(problem):
+        return entry_candidates(problem, blocks, limits, workspace, rounds)
+    return rounds(blocks, limits)
 
 
 def _but_zero(candidates: Iterator[Iterate]) -> Iterator[Iterate]:

@@ -12,7 +12,7 @@ from tests.helpers.cases import make_problem
 
 @pytest.mark.parametrize("loss", ["squared", "huber", "logistic"])
 @pytest.mark.parametrize("shape", ["tall", "wide"])
-@pytest.mark.parametrize("ratio", [1.0, 1e-2])
+@pytest.mark.parametrize("ratio", [0.1, 1e-2])
 def test_agrees_with_clarabel(loss, shape, ratio):
     problem = make_problem("relu", loss, "squared_l2", shape=shape, c=2, ratio=ratio)
     solution = cr.solve(problem, "WorkingSet", tol=1e-8)

@@ -1,0 +1,92 @@
+"""Rounds of coordinate descent for small C-GReLU programs with l1 and one output, in the kernel of block descent.
+
+An entry of the weights is a block of one feature: the kernel is given ones as the data and the columns D_i x_j in place
+of the patterns, in which it is linear.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from cvxrelu._validation import FloatArray
+from cvxrelu.losses.huber import Huber
+from cvxrelu.losses.weighted import Weighted, unweighted
+from cvxrelu.numerics.gated_rounds import CYCLES, LIMITED, OUTCOME, WORK, gated_rounds, work_arrays
+from cvxrelu.penalties.group_norms import L1
+from cvxrelu.problems.base import ConvexProblem
+from cvxrelu.problems.dual_workspace import DualWorkspace
+from cvxrelu.solvers.interface import Iterate, Limits
+from cvxrelu.solvers.working_set.compiled_rounds import KINDS, SAVINGS
+
+_LARGEST, _MOST_COLUMNS = 1e6, 4000  # entries of all columns: 8 MB; columns of the Gram matrix
+_CALL, _MOST_WORK = 1e7, 5e8  # operations between two looks at the clock, and in all: about ten small Newton steps
+
+
+def takes_entries(problem: ConvexProblem) -> bool:
+    """Return whether a problem is of the kind and size for coordinate descent."""
+    return (
+        type(problem.penalty) is L1
+        and problem.n_outputs == 1
+        and type(unweighted(problem.loss)) in KINDS
+        and problem.X.dtype == np.float64
+        and problem.X.size * len(problem.patterns) <= _LARGEST
+    )
+
+
+def entry_candidates(
+    problem: ConvexProblem,
+    blocks: FloatArray,
+    limits: Limits,
+    workspace: DualWorkspace,
+    newton: Callable[[FloatArray, Limits], Iterator[Iterate]],
+) -> Iterator[Iterate]:
+    """Yield the weights after rounds of coordinate descent, if their kernel is ready, and iterates of Newton steps.
+
+    Parameters
+    ----------
+    problem : ConvexProblem
+        C-GReLU problem that `takes_entries` accepts.
+    blocks : ndarray of shape (1, P, d)
+        Initial weights.
+    limits : Limits
+        Tolerance and limits.
+    workspace : DualWorkspace
+        Dual state on the whole problem.
+    newton : callable
+        Returns the iterates of Newton steps from given weights, within limits.
+    """
+    if not gated_rounds.is_ready():
+        yield from _counted(newton(blocks, limits))
+        return
+    (columns, masks), n, loss = problem.operator.as_floats(), problem.n, unweighted(problem.loss)
+    entries = (masks[:, None, :] * columns).reshape(-1, n)
+    weights = problem.loss.weights if isinstance(problem.loss, Weighted) else np.ones(n)
+    data = np.ones((1, n)), entries, np.ascontiguousarray(problem.Y[:, 0]), weights
+    delta = loss.delta if isinstance(loss, Huber) else 0.0
+    u, f = blocks.reshape(-1, 1).copy(), problem.predict(problem.weights(blocks))[:, 0].copy()
+    work = work_arrays(n, len(entries), 1, min(len(entries), _MOST_COLUMNS))
+    state, expired = work[-1], limits.rounds()
+    while state[OUTCOME] == LIMITED and state[WORK] < _MOST_WORK and state[CYCLES] < limits.max_iter:
+        gated_rounds(
+            *data, KINDS[type(loss)], delta, problem.lam, limits.tol, limits.max_iter, state[WORK] + _CALL, u, f, *work
+        )
+        if expired():
+            break
+    blocks, n_cycles = u.reshape(blocks.shape), int(state[CYCLES])
+    objective, t = problem.objective_and_gradient(problem.weights(blocks))
+    dual = problem.dual_point(t, workspace=workspace)
+    yield Iterate(weights=blocks, n_iter=n_cycles, step=None, objective=objective, dual=dual)
+    left = replace(limits, max_iter=limits.max_iter - n_cycles)
+    for each in newton(blocks, left):
+        yield replace(each, n_iter=each.n_iter + n_cycles)
+
+
+def _counted(candidates: Iterator[Iterate]) -> Iterator[Iterate]:
+    """Yield the iterates, and count the CPU time that they take in place of the kernel."""
+    started = time.thread_time()
+    for each in candidates:
+        SAVINGS.add(time.thread_time() - started)
+        yield each
+        started = time.thread_time()
