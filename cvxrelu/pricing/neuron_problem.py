@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 import numpy as np
+import scipy
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.numerics.rounding import EPS
@@ -158,7 +158,7 @@ class RowLines:
             return self
         units, sizes = _directions(X)
         known = np.flatnonzero(self.numbers)
-        nearest = cKDTree(_directions(self._X[known])[0] @ self.basis).query(units @ self.basis)[1]
+        nearest = scipy.spatial.cKDTree(_directions(self._X[known])[0] @ self.basis).query(units @ self.basis)[1]
         other = copy.copy(self)
         other._set_rows(X, np.where(sizes > 0.0, self.numbers[known[nearest]], 0), sizes)
         return other
