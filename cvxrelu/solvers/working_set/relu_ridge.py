@@ -22,6 +22,7 @@ from cvxrelu.solvers.interface import Budget, Iterate, Limits
 from cvxrelu.solvers.working_set.relu_newton import ConeNewton, Evaluation
 from cvxrelu.solvers.working_set.working_blocks import WorkingBlocks
 
+MOST_ENTRIES = 2e7  # of all A_b: time is not looked at within a Newton step
 _FIRST_SIGMA = 1e9  # times 1 / lam: changes the objective by as small a fraction
 _FINAL_FRACTION, _NEXT_FRACTION = 0.5, 0.1  # of the tolerance; of the fraction of the round before
 _IDLE_ROUNDS, _PROGRESS = 3, 0.9

@@ -30,7 +30,7 @@ from cvxrelu.solvers.working_set.continuation import Continuation
 from cvxrelu.solvers.working_set.entry_rounds import entry_candidates, takes_entries
 from cvxrelu.solvers.working_set.gated_rounds import gated_candidates
 from cvxrelu.solvers.working_set.outputs import separate_candidates, separates_outputs
-from cvxrelu.solvers.working_set.relu_ridge import ridge_candidates
+from cvxrelu.solvers.working_set.relu_ridge import MOST_ENTRIES, ridge_candidates
 from cvxrelu.solvers.working_set.relu_rounds import relu_candidates
 
 _MOST_UNSHARED = 1e6  # n P d c
@@ -106,7 +106,13 @@ class WorkingSet:
             )
         if cones:
             blocks, d = 2 * problem.n_outputs * len(problem.patterns), problem.solved_columns
-            rows = problem.n if type(problem.penalty) is SquaredL2 else 0  # of the masks of all blocks
+            ridge = type(problem.penalty) is SquaredL2
+            if ridge and blocks * problem.X.size > MOST_ENTRIES:
+                raise SolverError(
+                    f"WorkingSet solves ConvexReLU with squared_l2 on all {blocks} blocks at once, for at most "
+                    f"{MOST_ENTRIES:g} entries of X in all; got {problem!r}: use CLARABEL or AugmentedLagrangian"
+                )
+            rows = problem.n if ridge else 0  # of the masks of all blocks
             require(
                 8.0 * blocks * (d**2 + rows),
                 f"WorkingSet, with a basis of {d} x {d} for each of {blocks} cones,",

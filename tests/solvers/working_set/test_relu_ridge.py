@@ -5,6 +5,7 @@ import pytest
 
 import cvxrelu as cr
 from cvxrelu.losses.base import dual_term
+from cvxrelu.solvers.working_set import solver
 from cvxrelu.solvers.working_set.relu_ridge import RidgeNewton
 from cvxrelu.solvers.working_set.working_blocks import WorkingBlocks
 from tests.helpers.cases import make_problem
@@ -39,6 +40,14 @@ def test_limits_end_the_steps():
     assert solution.status == "max_iter"
     assert solution.n_iter == 1
     assert solution.certificate.lower <= solution.objective
+
+
+def test_large_programs_are_left_to_others(monkeypatch):
+    problem = make_problem("relu", penalty="squared_l2", ratio=0.1)
+    monkeypatch.setattr(solver, "MOST_ENTRIES", 100)
+    with pytest.raises(cr.SolverError, match=r"squared_l2 on all 12 blocks at once.*use CLARABEL"):
+        cr.solve(problem, "WorkingSet")
+    assert cr.solve(problem).solver == "CLARABEL"
 
 
 @pytest.mark.parametrize("sigma", [1e-2, 1e3])
