@@ -41,6 +41,7 @@ _LEAST_COLUMNS, _LEAST_ROWS = 10, 50  # rows for each column
 _LEAST_WORK = 1e8  # entries of all A_b, times columns, below which Newton steps take as little time
 _IDLE_PROGRAMS, _MOST_RAYS, _MOST_BLOCKS = 4, 3_000, 1_000  # with more blocks the first rays are too many
 _PROGRAM_FRACTION = 0.03  # of the gap, the tolerance of a program on rays
+_CERTIFYING = 0.5  # seconds, far more than the certificate of a small problem takes
 _MIX = 0.3  # weight of the best dual point in the next t
 
 
@@ -212,7 +213,7 @@ class _Search:
             at_zero = self.newton.n_steps == 0 and not self.u.any()  # and rarely reported
             solved = self.steps is not None and self.upper - value <= self.limits.tol * self.upper
             # Certificates compute their own, which is quick on small problems, unless time has run out.
-            solved = solved and self.limits.deadline == np.inf
+            solved = solved and self.limits.now() + _CERTIFYING < self.limits.deadline
             multipliers = None if at_zero or solved else self._multipliers(arguments, scale)
             self.dual = DualPoint(scale * self.t, multipliers, value)
 
