@@ -68,9 +68,10 @@ def entry_candidates(
     u, f = blocks.reshape(-1, 1).copy(), problem.predict(problem.weights(blocks))[:, 0].copy()
     work = work_arrays(n, len(entries), 1, min(len(entries), _MOST_COLUMNS))
     state, expired = work[-1], limits.rounds()
-    while state[OUTCOME] == LIMITED and state[WORK] < _MOST_WORK and state[CYCLES] < limits.max_iter:
+    most_cycles = (limits.max_iter + 1) // 2  # the rest is for Newton steps
+    while state[OUTCOME] == LIMITED and state[WORK] < _MOST_WORK and state[CYCLES] < most_cycles:
         gated_rounds(
-            *data, KINDS[type(loss)], delta, problem.lam, limits.tol, limits.max_iter, state[WORK] + _CALL, u, f, *work
+            *data, KINDS[type(loss)], delta, problem.lam, limits.tol, most_cycles, state[WORK] + _CALL, u, f, *work
         )
         if expired():
             break
