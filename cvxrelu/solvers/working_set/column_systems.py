@@ -5,8 +5,9 @@ a tenth of g, with one of these preconditioners:
 
 - if c k d is small, a Cholesky factor of the whole matrix in float64, couplings of the outputs included: on
   ill-conditioned data and with curvature near 0, conjugate gradients would take hundreds of iterations;
-- a Cholesky factor of the k d x k d matrix of each output in float32, which takes one or two iterations until the shift
-  is small beside rounding errors; once these cost more iterations than float64 would, factors are in float64;
+- a Cholesky factor of the matrix of each output on its active blocks, for losses that couple the outputs with their
+  couplings (`coupled_factors`), in float32, which takes one or two iterations until the shift is small beside rounding
+  errors; once these cost more iterations than float64 would, factors are in float64;
 - diagonal blocks, or a model of the overlap of patterns, and a coarse space of the directions of the active blocks.
 """
 
@@ -19,6 +20,7 @@ from cvxrelu._validation import FloatArray
 from cvxrelu.losses.base import ConjugateDerivatives
 from cvxrelu.penalties.prox_jacobians import GroupJacobian, ProxJacobian
 from cvxrelu.problems.operators.gated_operator import GatedOperator
+from cvxrelu.solvers.working_set.coupled_factors import coupled_entries, coupled_inverse, coupled_work
 from cvxrelu.solvers.working_set.data_products import DataProducts
 from cvxrelu.solvers.working_set.newton_step import NewtonStep
 from cvxrelu.solvers.working_set.preconditioners import (
@@ -30,11 +32,13 @@ from cvxrelu.solvers.working_set.preconditioners import (
     Preconditioner,
     WithDirections,
     coupled_factor,
+    gram_columns,
 )
 
 _MOST_COLUMNS, _MOST_PRECISE = 8000, 5600  # of factors in float32 and in float64, in as much memory
 _MOST_COUPLED = 1500
 _SMALL = 1e6
+_CHEAP = 5e7  # work of a factor
 _SKINNY, _OVERHEAD = 1.5, 4e6  # of an iteration: factor by which it takes longer than a large product; fixed cost
 _SOLUTION = 60.0  # work of the solution with a factor, for each of its entries: it reads them from memory
 _AMORTISED = 0.25  # part of the work of a Gram matrix that is kept, which a step is charged
@@ -88,10 +92,10 @@ class ColumnSystems:
         rough = 0.5 * _SKINNY * 4.0 * n * k * d * c + _OVERHEAD
         growth = np.sqrt(max(step.sigma / self._rough_sigma, 1.0))
         without = (growth * self._expected_rough + 5.0) * rough
-        if c * k * d <= _MOST_COUPLED:
+        if c * k * d <= _MOST_COUPLED and not _couples_groups(step):
             gram = 0.5 * n * (k * d) ** 2 * (c if step.rows.coupling is None else 0.5 * c * (c + 1))
             return gram + (c * k * d) ** 2 * (2.0 * c * d + c * k * d / 3.0) + _DIRECT * rough, without
-        if not isinstance(step.jacobian, GroupJacobian) or k * d > _MOST_COLUMNS:
+        if not isinstance(step.jacobian, GroupJacobian) or self._entries(step) > _MOST_COLUMNS**2:
             return np.inf, without
         precise = self._is_precise(step)
         work, iteration = self._factor_work(step, precise=precise), self._iteration(step, precise=precise)
@@ -102,7 +106,7 @@ class ColumnSystems:
         system = _Columns.of(self.operator.take(step.active), step, np.float64)
         right = system.adjoint(step.gradient)
         tol = _TOLERANCE * system.shift * float(np.linalg.norm(step.gradient))
-        if dense and right.size <= _MOST_COUPLED:
+        if dense and right.size <= _MOST_COUPLED and not _couples_groups(step):
             x = self._coupled(step, system, right, tol)
         elif dense:
             x = self._factored(step, system, right, tol)
@@ -161,29 +165,38 @@ class ColumnSystems:
 
     def _iteration(self, step: NewtonStep, *, precise: bool) -> float:
         """Predict the work of an iteration with factors, in float64 or in float32."""
-        (n, c), columns = step.gradient.shape, len(step.active) * self.operator.n_features
-        work = float(_SKINNY * 4.0 * n * columns * c + _OVERHEAD + _SOLUTION * c * columns**2)
+        n, d = self.operator.X.shape
+        work = float(_SKINNY * 4.0 * n * step.columns(d).sum() + _OVERHEAD + _SOLUTION * self._entries(step))
         return work if precise else 0.5 * work
+
+    def _entries(self, step: NewtonStep) -> float:
+        """Return the number of entries of factors."""
+        n, d = self.operator.X.shape
+        columns = step.columns(d)
+        return float(np.sum(columns**2)) if step.rows.coupling is None else coupled_entries(n, columns)
 
     def _factor_work(self, step: NewtonStep, *, precise: bool) -> float:
         """Predict the work of new factors, in float64 or in float32."""
         n, d = self.operator.X.shape
-        c, k = step.gradient.shape[1], len(step.active)
-        gram = n * (k * d) ** 2 * c
+        columns = step.columns(d)
+        squares = float(np.sum(columns**2))
+        gram = n * squares
         if self.constant_curvature:  # later steps use it too
             known = self._gram_ids if (self._gram.dtype == np.float64) == precise else self._gram_ids[:0]
             new = np.count_nonzero(~np.isin(self._pattern_ids[step.active], known))
             gram = _AMORTISED * 2.0 * n * new * d * (len(known) + 0.5 * new) * d
-        work = float(gram + c * (k * d) ** 3 / 3.0 + 30.0 * c * (k * d) ** 2)
+        factor = float(np.sum(columns**3)) / 3.0 if step.rows.coupling is None else coupled_work(n, columns)
+        work = float(gram + factor + 30.0 * squares)
         return work if precise else 0.5 * work
 
     def _is_precise(self, step: NewtonStep) -> bool:
-        """Return whether factors are in float64."""
-        return step.sigma >= self._precise_from and self._fits_in_float64(step)
+        """Return whether factors are in float64: also those that take less time than an iteration."""
+        late = step.sigma >= self._precise_from
+        cheap = step.rows.coupling is not None and self._factor_work(step, precise=True) <= _CHEAP
+        return (late or cheap) and self._fits_in_float64(step)
 
     def _fits_in_float64(self, step: NewtonStep) -> bool:
-        columns = len(step.active) * self.operator.n_features
-        return columns <= _MOST_PRECISE and self.operator.X.dtype == np.float64
+        return self._entries(step) <= _MOST_PRECISE**2 and self.operator.X.dtype == np.float64
 
     @property
     def _single(self) -> GatedOperator:
@@ -192,22 +205,26 @@ class ColumnSystems:
             self._rounded = self.operator.astype(np.float32)
         return self._rounded
 
-    def _factors_of(self, active: np.ndarray, system: "_Columns") -> CholeskyFactors | None:
-        """Factor shift I + M^(1/2) A'(nQ)A M^(1/2) of each output, without couplings; None if that fails."""
-        A, M, weights = system.A, system.M, system.Q.own
+    def _factors_of(self, active: np.ndarray, system: "_Columns") -> Preconditioner | None:
+        """Factor shift I + M^(1/2) A'(nQ)A M^(1/2); None if that fails."""
+        A, M, Q = system.A, system.M, system.Q
         assert isinstance(M, GroupJacobian)
-        if self.constant_curvature:
-            kept = self._gram_of(active, A.X.dtype)
-        factors = []
-        for output, (shrinkage, directions) in enumerate(zip(M.shrinkage, M.directions, strict=True)):
-            if self.constant_curvature:
-                gram = kept.copy()
-            else:
-                gram = _gram_columns(A, np.arange(len(active)), 0, weights[:, output])
-            try:
-                factors.append(ColumnFactor(gram, shrinkage, directions, system.shift))
-            except np.linalg.LinAlgError:
-                return None
+        try:
+            if Q.coupling is not None:
+                return coupled_inverse(A, M, Q, system.shift)
+            factors = []
+            for output, shrinkage in enumerate(M.shrinkage):
+                used = np.flatnonzero(shrinkage)
+                if len(used) == 0:
+                    continue
+                if self.constant_curvature:
+                    gram = self._gram_of(active[used], A.X.dtype)
+                else:
+                    gram = gram_columns(A, used, 0, Q.diagonal[:, output])
+                factor = ColumnFactor(gram, shrinkage[used], M.directions[output, used], system.shift)
+                factors.append((output, used, factor))
+        except np.linalg.LinAlgError:
+            return None
         return CholeskyFactors(factors)
 
     def _rough_preconditioner(self, active: np.ndarray, system: "_Columns") -> Preconditioner:
@@ -244,7 +261,7 @@ class ColumnSystems:
         if len(new):
             known = len(self._gram)
             self._gram_ids = np.concatenate([self._gram_ids, new])
-            right = _gram_columns(A, np.searchsorted(self._pattern_ids, self._gram_ids), known // d)
+            right = gram_columns(A, np.searchsorted(self._pattern_ids, self._gram_ids), known // d)
             gram = np.empty((len(right), len(right)), dtype=dtype)
             gram[:known, :known] = self._gram
             gram[:, known:] = right
@@ -333,19 +350,12 @@ def conjugate_gradients(
     return x, count, residual
 
 
+def _couples_groups(step: NewtonStep) -> bool:
+    """Return whether the factors of a step are those of coupled outputs with their own active blocks."""
+    return step.rows.coupling is not None and isinstance(step.jacobian, GroupJacobian)
+
+
 def _columns_of(patterns: np.ndarray, d: int) -> np.ndarray:
     """Return the columns of the patterns' blocks of d."""
     columns: np.ndarray = (patterns[:, None] * d + np.arange(d)).ravel()
     return columns
-
-
-def _gram_columns(A: GatedOperator, patterns: np.ndarray, first: int, weights: FloatArray | None = None) -> FloatArray:
-    """Return the columns of the patterns from ``first`` on of the Gram matrix (k d, k d) of the blocks D_i X."""
-    k, d = len(patterns), A.n_features
-    row, column = np.nonzero(np.arange(k)[:, None] <= np.arange(first, k))  # those below the diagonal by symmetry
-    blocks = A.gram(patterns[row], patterns[first + column], weights)
-    gram = np.empty((k, d, k - first, d), dtype=blocks.dtype)
-    gram[row, :, column] = blocks
-    later = row >= first
-    gram[first + column[later], :, row[later] - first] = blocks[later]
-    return gram.reshape(k * d, (k - first) * d)

@@ -18,3 +18,11 @@ class NewtonStep:
     rows: ConjugateDerivatives
     sigma: float
     gradient: FloatArray
+
+    def columns(self, n_features: int) -> FloatArray:
+        """Return the number of active columns of each output (c,)."""
+        used = self.jacobian.support()
+        if used is None:
+            return np.full(self.gradient.shape[1], float(len(self.active) * n_features))
+        columns: FloatArray = n_features * np.count_nonzero(used, axis=1).astype(np.float64)
+        return columns

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import blas, cho_factor, cho_solve, solve_triangular
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.losses.base import ConjugateDerivatives
@@ -15,7 +15,7 @@ from cvxrelu.problems.operators.gated_operator import GatedOperator
 Preconditioner = Callable[[FloatArray], FloatArray]
 
 _ROUNDING = 1e-6
-_ROUNDINGS = 10.0  # of a column factor, in the unit roundoff of its precision
+ROUNDINGS = 10.0  # of a factor, in the unit roundoff of its precision
 _ABSENT = 1e-8  # s of blocks that an output shrinks to zero
 
 
@@ -50,16 +50,30 @@ class ColumnFactor:
         blocks = diagonal[each, :, each, :]
         along = np.einsum("kd,kde,ke->k", directions, blocks, directions)
         trace = float(s[:, 0] @ np.trace(blocks, axis1=1, axis2=2) + (1.0 - s[:, 0]) @ along)
-        rounding = _ROUNDINGS * float(np.finfo(gram.dtype).eps) * trace / (k * d)
+        rounding = ROUNDINGS * float(np.finfo(gram.dtype).eps) * trace / (k * d)
         inverse = (1.0 / s)[..., None] * np.eye(d, dtype=gram.dtype)
         inverse += (1.0 - 1.0 / s)[..., None] * (directions[:, :, None] * directions[:, None, :])
         diagonal[each, :, each, :] = blocks + gram.dtype.type(shift + rounding) * inverse
-        self._factor = cho_factor(gram.T, overwrite_a=True, check_finite=False)
+        self._factor = cho_factor(gram.T, overwrite_a=True, check_finite=False)[0]
+        self._trsv = blas.dtrsv if gram.dtype == np.float64 else blas.strsv
 
     def __call__(self, r: FloatArray) -> FloatArray:
         """Solve for r (k, d)."""
-        solved: FloatArray = cho_solve(self._factor, self._half(r).ravel(), check_finite=False)
-        return self._half(solved.reshape(r.shape))
+        return self.other_half_solved(self.half_solved(r))
+
+    def half_solved(self, r: FloatArray) -> FloatArray:
+        """Return L^-1 M^(-1/2) r (k d,) for r (k, d) and the factor LL' of G + shift M^-1."""
+        half: FloatArray = self._trsv(self._factor, self._half(r).ravel(), trans=1)
+        return half
+
+    def other_half_solved(self, z: FloatArray) -> FloatArray:
+        """Return M^(-1/2) L'^-1 z (k, d)."""
+        return self._half(self._trsv(self._factor, z).reshape(self._directions.shape))
+
+    def forward(self, B: FloatArray) -> FloatArray:
+        """Return L^-1 B for B (k d, m) in Fortran order, which is overwritten."""
+        solved: FloatArray = solve_triangular(self._factor, B, trans=1, overwrite_b=True, check_finite=False)
+        return solved
 
     def _half(self, v: FloatArray) -> FloatArray:
         """Return M^(-1/2) v."""
@@ -70,13 +84,16 @@ class ColumnFactor:
 
 @dataclass(frozen=True, eq=False)
 class CholeskyFactors:
-    """The factor of each output."""
+    """The factors of the outputs, on the patterns that each uses."""
 
-    factors: Sequence[ColumnFactor]
+    factors: Sequence[tuple[int, np.ndarray, ColumnFactor]]
 
     def __call__(self, r: FloatArray) -> FloatArray:
         """Solve by the factors."""
-        return np.stack([factor(part) for factor, part in zip(self.factors, r, strict=True)])
+        solved = np.zeros_like(r)
+        for output, used, factor in self.factors:
+            solved[output, used] = factor(r[output, used])
+        return solved
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,3 +264,15 @@ class WithDirections:
             along[k, used] = cho_solve(factor, along[k, used], check_finite=False)
         corrected: FloatArray = self._base(r) + along[..., None] * self._directions
         return corrected
+
+
+def gram_columns(A: GatedOperator, patterns: np.ndarray, first: int, weights: FloatArray | None = None) -> FloatArray:
+    """Return the columns of the patterns from ``first`` on of the Gram matrix (k d, k d) of the blocks D_i X."""
+    k, d = len(patterns), A.n_features
+    row, column = np.nonzero(np.arange(k)[:, None] <= np.arange(first, k))  # those below the diagonal by symmetry
+    blocks = A.gram(patterns[row], patterns[first + column], weights)
+    gram = np.empty((k, d, k - first, d), dtype=blocks.dtype)
+    gram[row, :, column] = blocks
+    later = row >= first
+    gram[first + column[later], :, row[later] - first] = blocks[later]
+    return gram.reshape(k * d, (k - first) * d)
