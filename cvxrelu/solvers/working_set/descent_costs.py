@@ -15,6 +15,7 @@ _ACTIVE, _ACTIVE_POWER = 4.0, 0.7  # active patterns of very many by lam_max / l
 # numbers of cycles and of Newton steps by lam_max / lam, of models and of their Gram matrices.
 _SWEEP, _GRAM, _PRODUCT, _ROWS = 6.0, 1.5, 3.0, 1.5
 _NEWTON_STEP, _PRODUCTS, _ITERATIONS = 6e7, 5e3, 400.0
+_KEPT, _KEPT_ITERATIONS, _KEPT_ITERATION = 0.3, 8.0, 2e7  # part of steps that factor, and iterations of the others
 _CYCLES, _CYCLE_POWER, _NEWTON_STEPS, _STEP_POWER, _N_MODELS, _GRAMS = 4.0, 0.75, 8.0, 0.2, 10, 2
 
 
@@ -74,6 +75,8 @@ class DescentCosts:
     def newton(self, active: float) -> float:
         """Return the operations of Newton steps, in the rows, in the columns or by conjugate gradients."""
         n, columns = self._n, active * self._d
-        in_rows = _ROWS * n * n * (active + n / 3.0)
+        factor = n**3 / 3.0
+        kept = _KEPT * factor + _KEPT_ITERATIONS * (4.0 * n * n + _KEPT_ITERATION) / _ROWS
+        in_rows = _ROWS * (n * n * active + min(factor, kept))
         in_columns = _PRODUCTS * n * self._d + min(columns**2 * (n + columns / 3.0), _ITERATIONS * n * columns)
         return self._newton_steps * (_NEWTON_STEP + min(in_rows, in_columns))

@@ -36,6 +36,7 @@ _WORTH_DROPPING = 0.1
 _FEWEST_NEW = 10
 _PROGRESS = 0.5
 _COMPILED = 0.2  # of the work of descent on a Gram matrix: what compiled rounds take at least
+_SHARED = 0.3  # of that work: what it takes at least where outputs share Gram blocks
 
 
 def gated_candidates(
@@ -78,7 +79,10 @@ def _descent(
     if not BlockDescent.supports(problem):
         return iter(())
     compiled = trail.pairs is None and CompiledRounds.supports(problem)
-    if trail.pairs is None and RowDescent.relative_work(problem, limits.tol) < (_COMPILED if compiled else 1.0):
+    most = _COMPILED if compiled else 1.0
+    if trail.pairs is not None:
+        most = _SHARED if limits.continuation is None else 0.0  # a path uses its Gram blocks at every lam
+    if RowDescent.relative_work(problem, limits.tol) < most:
         if descend_on_rows.is_ready():
             return rounds.descend(RowDescent(problem, rounds.prediction, limits.tol))
         missing.append(ROWS_SAVINGS)

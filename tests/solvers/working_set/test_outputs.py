@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 import cvxrelu as cr
+from cvxrelu.numerics.row_descent import descend_on_rows
 from cvxrelu.solvers.interface import Limits
 from cvxrelu.solvers.working_set import outputs
 from cvxrelu.solvers.working_set import solver as working_set
 from cvxrelu.solvers.working_set.compiled_rounds import CompiledRounds
 from cvxrelu.solvers.working_set.newton_systems import NewtonSystems
+from cvxrelu.solvers.working_set.row_descent import RowDescent
 from tests.helpers.cases import assert_honest, make_data, make_problem, make_targets
 from tests.helpers.clock import Clock
 from tests.helpers.working_sets import many_patterns, solve
@@ -275,3 +277,21 @@ def test_outputs_that_no_time_is_left_for_keep_their_start(monkeypatch):
     assert problem.objective(result.weights) <= problem.objective(start) < problem.value_at_zero
     far = cr.WorkingSet().run(problem, 1e6 * start, Limits(tol=1e-6, max_iter=1000, time_limit=0.0))
     assert problem.objective(far.weights) <= problem.value_at_zero
+
+
+def test_descent_on_rows_where_it_takes_far_less_work_but_not_on_paths(monkeypatch):
+    """Outputs share the Gram blocks that the other descent needs, and so do the lams of a path."""
+    descend_on_rows.compile()
+    monkeypatch.setattr(CompiledRounds, "supports", lambda problem: False)
+    taken, init = [], RowDescent.__init__
+    monkeypatch.setattr(RowDescent, "__init__", lambda self, *args: taken.append(1) or init(self, *args))
+    problem = many_patterns(c=2)
+    for work, times in ((0.25, 2), (0.35, 0)):
+        monkeypatch.setattr(RowDescent, "relative_work", classmethod(lambda cls, problem, tol, work=work: work))
+        solution = solve(problem, tol=1e-6)
+        assert_honest(problem, solution, 1e-6)
+        assert len(taken) == times
+        taken.clear()
+    monkeypatch.setattr(RowDescent, "relative_work", classmethod(lambda cls, problem, tol: 0.1))
+    cr.regularization_path(problem, n_lams=3)
+    assert not taken
