@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import blas, cho_factor, cho_solve, solve_triangular
+from scipy.linalg import blas, cho_factor, solve_triangular
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.losses.base import ConjugateDerivatives
@@ -100,12 +100,11 @@ class CholeskyFactors:
 class CoupledFactor:
     """Cholesky factor of the matrix of all outputs."""
 
-    factor: tuple[FloatArray, bool]
+    factor: FloatArray
 
     def __call__(self, r: FloatArray) -> FloatArray:
         """Solve by the factor."""
-        solved: FloatArray = cho_solve(self.factor, r.ravel(), check_finite=False).reshape(r.shape)
-        return solved
+        return _solved(self.factor, r.ravel()).reshape(r.shape)
 
 
 def coupled_factor(A: GatedOperator, M: ProxJacobian, Q: ConjugateDerivatives, shift: float) -> CoupledFactor | None:
@@ -147,7 +146,7 @@ def coupled_factor(A: GatedOperator, M: ProxJacobian, Q: ConjugateDerivatives, s
     K = K.reshape(k, c, d, k, c, d).transpose(1, 0, 2, 4, 3, 5).reshape(c * k * d, -1)
     K[np.diag_indices_from(K)] += shift
     try:
-        return CoupledFactor(cho_factor(K, overwrite_a=True, check_finite=False))
+        return CoupledFactor(cho_factor(K.T, overwrite_a=True, check_finite=False)[0])  # symmetric
     except np.linalg.LinAlgError:
         return None
 
@@ -255,13 +254,13 @@ class WithDirections:
                 along = (A.X[rows] @ directions[used].T) * A.D[rows, used]
                 E += along.T @ (q[rows, None] * along)
             E[np.arange(len(E)), np.arange(len(E))] += shift + _ROUNDING * np.trace(E) / max(len(E), 1)
-            self._factors.append((used, cho_factor(E, check_finite=False)))
+            self._factors.append((used, cho_factor(E.T, overwrite_a=True, check_finite=False)[0]))
 
     def __call__(self, r: FloatArray) -> FloatArray:
         """Apply the preconditioner and add the coarse correction."""
         along = np.einsum("ckd,ckd->ck", r, self._directions)
         for k, (used, factor) in enumerate(self._factors):
-            along[k, used] = cho_solve(factor, along[k, used], check_finite=False)
+            along[k, used] = _solved(factor, along[k, used])
         corrected: FloatArray = self._base(r) + along[..., None] * self._directions
         return corrected
 
@@ -276,3 +275,16 @@ def gram_columns(A: GatedOperator, patterns: np.ndarray, first: int, weights: Fl
     later = row >= first
     gram[first + column[later], :, row[later] - first] = blocks[later]
     return gram.reshape(k * d, (k - first) * d)
+
+
+def _solved(factor: FloatArray, v: FloatArray) -> FloatArray:
+    """Return (U'U)^-1 v for an upper factor U in Fortran order, in the precision of v.
+
+    LAPACK's solution, for several right-hand sides, takes several times as long for one.
+    """
+    if len(v) == 0:
+        return v
+    trsv = blas.dtrsv if factor.dtype == np.float64 else blas.strsv
+    half = trsv(factor, v.astype(factor.dtype, copy=False), trans=1)
+    solution: FloatArray = trsv(factor, half, overwrite_x=1)
+    return solution.astype(v.dtype, copy=False)
