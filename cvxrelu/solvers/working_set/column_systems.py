@@ -46,8 +46,7 @@ _DIRECT, _EXPECTED_ROUGH = 3, 20.0  # iterations with a factor and without one
 _CAUTION, _UNSOLVED = 1.3, 4.0  # iterations to expect, by those of the last system if they sufficed, and if not
 _MOST_ITERATIONS = 300
 _TOLERANCE = 0.1
-_REFINEMENTS = 6
-_REFINEMENT = 0.01
+_REFINEMENTS, _REFINED = 6, 2 / 3  # products are exact again once that part of the digits has been gained
 _BLOCK_FEATURES = 100
 
 
@@ -323,29 +322,32 @@ def _refined(
 def conjugate_gradients(
     system: _Columns, right: FloatArray, precondition: Preconditioner, tol: float, limit: int
 ) -> tuple[FloatArray, int, float]:
-    """Return x, the number of iterations, and ||B r||, stopping at ``tol`` or at a hundredth of the initial value.
+    """Return x, the number of iterations, and ||B r||, stopping at ``tol`` or where rounding may matter.
 
-    The residual of the Newton system in the rows is -(sigma / n) B r; computing it costs half an iteration.
+    The residual of the Newton system in the rows is -(sigma / n) B r. Computing it costs half an iteration, so this is
+    done only once it is expected to be small enough: it decreases about as the square root of r'z.
     """
     r = right
     x = np.zeros_like(r)
     shift = r.dtype.type(system.shift)
-    threshold = max(tol, _REFINEMENT * float(np.linalg.norm(system.forward(r))))
-    residual = np.inf
+    residual = float(np.linalg.norm(system.forward(r)))
+    threshold = max(tol, float(np.finfo(r.dtype).eps) ** _REFINED * residual)
     z = precondition(r)
     p, rz = z, float(np.vdot(r, z))
+    ratio = residual / np.sqrt(rz) if rz > 0.0 else np.inf
     count = 0
     while count < limit and rz > 0.0:
         count += 1
         Sp = shift * p + system.adjoint(system.forward(p))
         length = r.dtype.type(rz / float(np.vdot(p, Sp)))
         x, r = x + length * p, r - length * Sp
-        if count % 4 == 0 or count <= 2:
+        z = precondition(r)
+        previous, rz = rz, float(np.vdot(r, z))
+        if not ratio * np.sqrt(max(rz, 0.0)) > threshold or count == limit:
             residual = float(np.linalg.norm(system.forward(r)))
             if residual <= threshold:
                 break
-        z = precondition(r)
-        previous, rz = rz, float(np.vdot(r, z))
+            ratio = residual / np.sqrt(rz) if rz > 0.0 else np.inf
         p = z + r.dtype.type(rz / previous) * p
     return x, count, residual
 

@@ -50,6 +50,10 @@ class DataProducts:
             self._kernels[dtype] = X @ X.T
         return self._kernels[dtype]
 
+    def knows_kernel(self, dtype: type[np.floating]) -> bool:
+        """Return whether XX' has been computed in a precision."""
+        return dtype in self._kernels
+
     def keeps(self, size: float) -> bool:
         """Return whether a factor of so many bytes would be kept."""
         return size <= _MOST_FACTORS

@@ -21,6 +21,8 @@ _KEPT_TOLERANCE = 0.02  # a rougher solution takes fewer iterations, but more Ne
 _REFINEMENTS = 6
 _MOST_PRECISE = 4000
 _HARMLESS = 0.01 / float(np.finfo(np.float32).eps)
+# Work for each entry of the matrix beside that of each pattern, and of XX' beside that of each column: passes over memory.
+_MATRIX, _KERNEL = 100.0, 150.0
 # Work of an iteration: for each entry of the matrix, for each of the masked data, and beside.
 _ENTRY, _MASKED, _OVERHEAD = 4.0, 3.0, 2e7
 _EXPECTED, _CAUTION = 8.0, 1.3
@@ -62,7 +64,9 @@ class RowSystems:
     def _costs(self, k: int, d: int, m: float) -> tuple[float, float, float]:
         """Predict the work for output k by a new factor, and by the kept one with the matrix and with masked data."""
         n = len(self._products.X)
-        matrix, factor = n * n * (m + 10.0), n**3 / 6.0
+        matrix, factor = n * n * (m + _MATRIX), n**3 / 6.0
+        if not self._products.knows_kernel(np.float32):
+            matrix += n * n * (d + _KERNEL)
         kept = self._kept(k) is not None
         n_iter = self._expected[k] if kept else _EXPECTED
         with_matrix, with_data = (n_iter * iteration for iteration in self._iteration(m * d))
