@@ -95,6 +95,8 @@ class GatedOperator:
 
     def astype(self, dtype: type[np.floating]) -> Self:
         """Return the operator in another precision."""
+        if self.X.dtype == dtype:
+            return self
         return self.on_data(self.X.astype(dtype))
 
     def forward(self, U: FloatArray) -> FloatArray:

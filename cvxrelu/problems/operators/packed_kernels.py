@@ -110,6 +110,40 @@ def _add_selected(words, first, index, start, stop, n_bytes, tables, width, sums
 
 
 @kernel()
+def _add_products(words, n_items, n_bytes, tables, width, X, first, sums):  # type: ignore[no-untyped-def]
+    """Add the products of X from ``first`` on with the entries that words select to a vector of each item."""
+    lane = lanes(tables)
+    entry = WIDTH * lane
+    table = 16 * entry
+    x = first
+    for i in range(n_items):
+        word = np.uint64(words[np.uint64(i)])
+        a = np.intp((word >> np.uint64(4)) & np.uint64(15)) * entry
+        b = np.intp(word & np.uint64(15)) * entry + table
+        c = np.intp((word >> np.uint64(12)) & np.uint64(15)) * entry + 2 * table
+        d = np.intp((word >> np.uint64(8)) & np.uint64(15)) * entry + 3 * table
+        e = np.intp((word >> np.uint64(20)) & np.uint64(15)) * entry + 4 * table
+        f = np.intp((word >> np.uint64(16)) & np.uint64(15)) * entry + 5 * table
+        g = np.intp((word >> np.uint64(28)) & np.uint64(15)) * entry + 6 * table
+        h = np.intp((word >> np.uint64(24)) & np.uint64(15)) * entry + 7 * table
+        along = multiply(load(X, x), _selected(tables, a, b, c, d, e, f, g, h, n_bytes))
+        k = lane
+        if width > 1:
+            entries = _selected(tables, a + k, b + k, c + k, d + k, e + k, f + k, g + k, h + k, n_bytes)
+            along = add(along, multiply(load(X, x + k), entries))
+        k = 2 * lane
+        if width > 2:
+            entries = _selected(tables, a + k, b + k, c + k, d + k, e + k, f + k, g + k, h + k, n_bytes)
+            along = add(along, multiply(load(X, x + k), entries))
+        k = 3 * lane
+        if width > 3:
+            entries = _selected(tables, a + k, b + k, c + k, d + k, e + k, f + k, g + k, h + k, n_bytes)
+            along = add(along, multiply(load(X, x + k), entries))
+        store(sums, i * lane, add(load(sums, i * lane), along))
+        x += width * lane
+
+
+@kernel()
 def _clear(sums, size):  # type: ignore[no-untyped-def]
     for at in range(0, size, lanes(sums)):
         store(sums, at, zeros(sums))
@@ -162,6 +196,19 @@ def _forward(  # type: ignore[no-untyped-def]
         n_rows = min(n - row, BLOCK)
         n_groups = (n_rows + PASS - 1) // PASS
         for k in range(c):
+            count = starts[k + 1] - starts[k]
+            if 0 < count <= PASS:  # in one pass over the patterns, sums need not be held
+                _transpose(words, n_patterns, index, starts[k], count, row // PASS, n_groups, block, rows)
+                _clear(sums, n_rows * lane)
+                for part in range(passes):
+                    column = part * vectors // passes * lane
+                    width = ((part + 1) * vectors // passes) - part * vectors // passes
+                    _fill_tables(U, starts[k] * stride + column, count, stride, one, 0, width, tables)
+                    first = n * column + row * width * lane
+                    _add_products(rows, n_rows, (count + 7) // 8, tables, width, X, first, sums)
+                for i in range(n_rows):
+                    f[np.uint64((row + i) * c + k)] += total(load(sums, i * lane))
+                continue
             for part in range(passes):
                 column = part * vectors // passes * lane
                 width = ((part + 1) * vectors // passes) - part * vectors // passes

@@ -81,13 +81,20 @@ def adjoint(data: Data, patterns: Patterns, outputs: FloatArray, used: BoolArray
     """
     X, (c, n) = data.X, outputs.shape
     m = c * patterns.n_patterns if used is None else int(np.count_nonzero(used))
-    product, t = np.empty(m * X.shape[1], dtype=X.dtype), outputs.reshape(-1)
+    d = data.n_used
+    product, t = np.empty(m * d, dtype=X.dtype), outputs.reshape(-1)
     if used is not None:
         patterns, used = patterns.restricted(used)
-    sizes = patterns.packed.n_patterns, n, X.shape[1], data.stride
+    sizes = patterns.packed.n_patterns, n, d, data.stride
     arrays = patterns.packed.prepared_words, *patterns.blocks(used, c), data.panels, t, product
     ADJOINT[X.dtype].kernel(*arrays, *sizes, *_scratch.sums(X.dtype))
-    return product.reshape(m, X.shape[1]) if data.finite and is_finite(t) and is_finite(product) else None
+    if not (data.finite and is_finite(t) and is_finite(product)):
+        return None
+    if data.used is None:
+        return product.reshape(m, d)
+    blocks = np.zeros((m, X.shape[1]), dtype=X.dtype)
+    blocks[:, data.used] = product.reshape(m, d)
+    return blocks
 
 
 def forward(data: Data, patterns: Patterns, U: FloatArray, used: BoolArray | None) -> FloatArray | None:
@@ -96,15 +103,16 @@ def forward(data: Data, patterns: Patterns, U: FloatArray, used: BoolArray | Non
     None if an entry of the product, of X or of u is not finite: zeros of the mask then matter.
     """
     dtype, stride = data.X.dtype, data.stride
-    n, c, d = len(data.X), len(U), U.shape[2]
-    u = U.reshape(-1, d) if used is None else U[used]
+    n, c = len(data.X), len(U)
+    u = U.reshape(-1, U.shape[2]) if used is None else U[used]
     weights = np.zeros((len(u), stride), dtype=dtype)
-    weights[:, :d] = u
+    weights[:, : data.n_used] = u if data.used is None else u[:, data.used]
     u, product = weights.reshape(-1), np.zeros(n * c, dtype=dtype)
     sizes = patterns.packed.n_patterns, n, stride
     arrays = patterns.packed.prepared_words, *patterns.blocks(used, c), data.panels, u, _ONE[dtype], product
     FORWARD[dtype].kernel(*arrays, *sizes, *_scratch.sums(dtype), *_scratch.rows)
-    return product.reshape(n, c) if data.finite and is_finite(u) and is_finite(product) else None
+    finite = data.finite and is_finite(u if data.used is None else U) and is_finite(product)
+    return product.reshape(n, c) if finite else None
 
 
 def gram(

@@ -51,9 +51,21 @@ class Data:
         return bool(np.isfinite(self.X).all())
 
     @cached_property
+    def used(self) -> IndexArray | None:
+        """The columns of X that are not zero, which kernels take, or None for all: if they do not save a vector."""
+        used = np.flatnonzero(self.X.any(axis=0))
+        size = max(len(used), 1)
+        return None if padded(size, self.X.dtype) == padded(self.X.shape[1], self.X.dtype) else used
+
+    @property
+    def n_used(self) -> int:
+        """Number of columns that kernels take."""
+        return int(self.X.shape[1]) if self.used is None else len(self.used)
+
+    @cached_property
     def stride(self) -> int:
-        """Columns of X padded to whole vectors of kernels."""
-        return padded(int(self.X.shape[1]), self.X.dtype)
+        """Columns that kernels take, padded to whole vectors."""
+        return padded(self.n_used, self.X.dtype)
 
     @cached_property
     def rows(self) -> PreparedArray:
@@ -62,8 +74,8 @@ class Data:
 
     @cached_property
     def panels(self) -> PreparedArray:
-        """X in `panels`."""
-        return PreparedArray(panels(self.X))
+        """X in `panels`, of the columns that kernels take."""
+        return PreparedArray(panels(self.X if self.used is None else self.X[:, self.used]))
 
 
 class Patterns:

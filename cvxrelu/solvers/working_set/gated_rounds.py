@@ -35,6 +35,7 @@ _FINAL_FRACTION = 0.5
 _WORTH_DROPPING = 0.1
 _FEWEST_NEW = 10
 _PROGRESS = 0.5
+_ROUNDED = 1e-4  # of a dual point by products in float32: far above their errors
 _COMPILED = 0.2  # of the work of descent on a Gram matrix: what compiled rounds take at least
 _SHARED = 0.3  # of that work: what it takes at least where outputs share Gram blocks
 
@@ -157,15 +158,23 @@ class _Rounds:
         if not self._pending:
             return
         self._pending = False
-        # Values from float32 products steer the method but are not reported.
         exact = self._problem.X.dtype == np.float64
         yield Iterate(
             weights=self._blocks,
             n_iter=self._n_iter,
             step=step,
             objective=self._upper if exact else None,
-            dual=point if exact else self._problem.dual_point(t, workspace=self._workspace),
+            dual=point if exact else self._reported(t, point),
         )
+
+    def _reported(self, t: FloatArray, point: DualPoint) -> DualPoint:
+        """Return the dual point of products in float32 with a margin for rounding, or in float64 close to the end."""
+        problem, upper = self._problem, abs(self._upper)
+        inside = (1.0 - _ROUNDED) * point.t
+        value = -problem.loss.conjugate(inside, problem.Y)
+        if self._upper - value > max(2.0 * self._limits.tol, 10.0 * _ROUNDED) * upper:
+            return DualPoint(inside, None, value)
+        return problem.dual_point(t, workspace=self._workspace)
 
     def compiled(self) -> Iterator[Iterate]:
         """Yield solutions by compiled rounds of block descent, until Newton steps are predicted to be faster."""
