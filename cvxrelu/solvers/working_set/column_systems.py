@@ -89,6 +89,8 @@ class ColumnSystems:
         n, d = self.operator.X.shape
         c, k = step.gradient.shape[1], len(step.active)
         rough = 0.5 * _SKINNY * 4.0 * n * k * d * c + _OVERHEAD
+        if self._rough_sigma == np.inf:
+            self._rough_sigma = step.sigma
         growth = np.sqrt(max(step.sigma / self._rough_sigma, 1.0))
         without = (growth * self._expected_rough + 5.0) * rough
         if c * k * d <= _MOST_COUPLED and not _couples_groups(step):

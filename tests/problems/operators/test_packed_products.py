@@ -53,6 +53,7 @@ def products(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     order, density = draw(st.sampled_from("CF")), draw(st.sampled_from([0.0, 0.3, 0.5, 1.0]))
     X = np.asarray(rng.standard_normal((n, d)) * 10.0 ** rng.integers(-3, 4, d), dtype=dtype, order=order)
+    X[:, rng.random(d) < draw(st.sampled_from([0.0, 0.5, 1.0]))] = 0.0
     D = np.asarray(rng.random((n, P)) < density, order=order)
     if draw(st.booleans()):
         D = PackedMask(np.packbits(np.ascontiguousarray(D.T), axis=1), n)
@@ -106,10 +107,27 @@ def test_sizes_around_those_of_blocks(packed, n, dtype):
     assert len(packed) == 3 * 25
 
 
-def test_kernels_are_those_of_their_source():
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_weights_of_zero_columns_that_are_not_finite(packed, monkeypatch, dtype):
+    rng = np.random.default_rng(0)
+    X, U = np.zeros((40, 20), dtype=dtype), rng.standard_normal((1, 5, 20)).astype(dtype)
+    X[:, :3] = rng.standard_normal((40, 3))
+    U[0, 1, 7] = np.inf
+    operator = cr.GatedOperator(X, rng.random((40, 5)) < 0.5)
+    assert operator._data.n_used == 3
+    with np.errstate(invalid="ignore"):
+        f = operator.forward(U)
+        monkeypatch.setattr(packed_products, "SMALLEST", np.inf)
+        np.testing.assert_array_equal(f, operator.forward(U))
+    assert np.isnan(f).any()
+    assert len(packed) == 1
+
+
+@pytest.mark.parametrize("P", [20, 37])  # one pass over the patterns, and two
+def test_kernels_are_those_of_their_source(P):
     """Numba compiles what Python runs."""
     rng = np.random.default_rng(0)
-    n, d, P = 45, 6, 37
+    n, d = 45, 6
     X, D = rng.standard_normal((n, d)), rng.random((n, P)) < 0.5
     U, t = rng.standard_normal((2, P, d)), rng.standard_normal((n, 2))
     operator = cr.GatedOperator(X, D)

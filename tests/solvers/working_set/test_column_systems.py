@@ -90,3 +90,23 @@ def test_more_iterations_are_expected_for_longer_proximal_steps_and_after_too_fe
     monkeypatch.setattr(column_systems, "_REFINEMENTS", 1)
     systems.solve(replace(step, sigma=1e6), dense=False)
     assert systems._expected_rough == column_systems._UNSOLVED
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_few_products_measure_residuals(monkeypatch, dense):
+    """Systems are solved to their tolerance, with a product for the start and one or two for the residual."""
+    products = {"forward": 0, "adjoint": 0}
+    for name in products:
+        product = getattr(column_systems._Columns, name)
+
+        def counted(self, v, name=name, product=product):
+            products[name] += 1
+            return product(self, v)
+
+        monkeypatch.setattr(column_systems._Columns, name, counted)
+    monkeypatch.setattr(column_systems, "_MOST_COUPLED", 0)
+    operator = make_operator(n=60)
+    systems = systems_for(operator, True)
+    step = make_step("squared", "group_l1", operator, 1, sigma=10.0)
+    assert residual(operator, step, systems.solve(step, dense=dense)) <= RESIDUAL_TOL
+    assert products["forward"] <= products["adjoint"] + 4
