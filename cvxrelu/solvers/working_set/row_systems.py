@@ -21,7 +21,7 @@ _KEPT_TOLERANCE = 0.02  # a rougher solution takes fewer iterations, but more Ne
 _REFINEMENTS = 6
 _MOST_PRECISE = 4000
 _HARMLESS = 0.01 / float(np.finfo(np.float32).eps)
-# Work for each entry of the matrix beside that of each pattern, and of XX' beside that of each column: passes over memory.
+# Work for each entry of the matrix beside its patterns, and of XX' beside its columns: passes over memory.
 _MATRIX, _KERNEL = 100.0, 150.0
 # Work of an iteration: for each entry of the matrix, for each of the masked data, and beside.
 _ENTRY, _MASKED, _OVERHEAD = 4.0, 3.0, 2e7
