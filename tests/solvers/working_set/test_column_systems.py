@@ -81,6 +81,9 @@ def test_more_iterations_are_expected_for_longer_proximal_steps_and_after_too_fe
     operator = stretched()
     systems = systems_for(operator, True)
     step = make_step("squared", "group_l1", operator, 1, sigma=1.0)
+    _, first = systems.costs(step)
+    _, longer = systems.costs(replace(step, sigma=100.0))
+    assert longer > first  # before any system has been solved
     systems.solve(step, dense=False)
     _, same = systems.costs(step)
     _, longer = systems.costs(replace(step, sigma=100.0))

@@ -79,3 +79,11 @@ def test_the_oldest_factors_make_room(monkeypatch):
     assert list(products.factors) == ["a", "c"]
     products.keep("d", np.zeros((16, 16)))
     assert not products.factors
+
+
+def test_products_of_rows_are_charged_once():
+    products = DataProducts(np.random.default_rng(0).standard_normal((40, 3)))
+    systems = RowSystems(products)
+    first = systems.cost(3, np.array([5.0]))
+    products.kernel(np.float32)
+    assert systems.cost(3, np.array([5.0])) < first
