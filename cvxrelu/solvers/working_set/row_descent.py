@@ -29,9 +29,9 @@ SAVINGS = Savings(descend_on_rows)
 
 
 class RowDescent(BlockDescent):
-    """Weights on a growing working set, with a copy of X and the rows of each pattern.
+    """Weights on a growing working set, with a copy of X in float32 and the rows of each pattern.
 
-    They take 8 n d + 4 n k bytes, and as much again while patterns enter.
+    They take 4 n (d + k) bytes, and as much again while patterns enter.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class RowDescent(BlockDescent):
         super().__init__(problem, prediction)
         self._costs = _RowCosts(problem, tol)
         X = problem.operator.X
-        self._X = np.zeros((len(X), padded(self._d, X.dtype)))
+        self._X = np.zeros((len(X), padded(self._d, np.dtype(np.float32))), dtype=np.float32)
         self._X[:, : self._d] = X
 
     @classmethod
@@ -90,8 +90,9 @@ class RowDescent(BlockDescent):
         """Descend on the model at the last predictions, where the gradient is t; return its gap."""
         residual, state, d = -self._unit * t[:, 0], np.empty(3), self._d
         curvature = np.ones(self._n) if self._curvature is None else self._curvature
-        u = np.zeros((len(self.ids), self._X.shape[1]))
-        u[:, :d] = self.weights
+        curvature = curvature.astype(np.float32)
+        u, slopes = np.zeros((2, len(self.ids), self._X.shape[1]))
+        u[:, :d], slopes[:, :d] = self.weights, -self._unit * Z[0]
         descend_on_rows(
             self._X.reshape(-1),
             self._rows,
@@ -99,11 +100,12 @@ class RowDescent(BlockDescent):
             self._lipschitz,
             curvature,
             self.prediction[:, 0] + residual / curvature,
+            residual,
+            slopes.reshape(-1),
             self._unit * self._problem.lam,
             self._unit * gap_tol,
             self._most_cycles(budget),
             u.reshape(-1),
-            residual,
             *self._work,
             state,
         )
