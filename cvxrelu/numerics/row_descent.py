@@ -134,44 +134,53 @@ def _sweep(  # type: ignore[no-untyped-def]
 @kernel()
 def _sum_rows(X, rows, start, stop, weights, sums):  # type: ignore[no-untyped-def]
     """Sum rows of X, with weights, four at a time."""
-    d, lane = len(sums), lanes(sums)
-    for a in range(0, d, lane):
+    d, lane = np.uint64(len(sums)), lanes(sums)
+    for a in range(0, len(sums), lane):
         store(sums, a, zeros(sums))
     whole = stop - (stop - start) % 4
     for p in range(start, whole, 4):
-        i, j, k, h = rows[p], rows[p + 1], rows[p + 2], rows[p + 3]
-        for a in range(0, d, lane):
-            first = add(scale(weights[i], load(X, i * d + a)), scale(weights[j], load(X, j * d + a)))
-            second = add(scale(weights[k], load(X, k * d + a)), scale(weights[h], load(X, h * d + a)))
-            store(sums, a, add(load(sums, a), add(first, second)))
+        i, j, k, h = _row(rows, p), _row(rows, p + 1), _row(rows, p + 2), _row(rows, p + 3)
+        # Read once, as the compiler cannot know that sums are stored elsewhere.
+        first, second, third, fourth = weights[i], weights[j], weights[k], weights[h]
+        i, j, k, h = i * d, j * d, k * d, h * d
+        for a in range(0, len(sums), lane):
+            one = add(scale(first, load(X, i + np.uint64(a))), scale(second, load(X, j + np.uint64(a))))
+            two = add(scale(third, load(X, k + np.uint64(a))), scale(fourth, load(X, h + np.uint64(a))))
+            store(sums, a, add(load(sums, a), add(one, two)))
     for p in range(whole, stop):
-        i = rows[p]
-        for a in range(0, d, lane):
-            store(sums, a, add(load(sums, a), scale(weights[i], load(X, i * d + a))))
+        i = _row(rows, p)
+        for a in range(0, len(sums), lane):
+            store(sums, a, add(load(sums, a), scale(weights[i], load(X, i * d + np.uint64(a)))))
+
+
+@kernel()
+def _row(rows, p):  # type: ignore[no-untyped-def]
+    """Return the index of a row, known not to be negative."""
+    return np.uint64(rows[np.uint64(p)])
 
 
 @kernel()
 def _subtract(X, rows, start, stop, curvature, move, change):  # type: ignore[no-untyped-def]
     """Subtract the products of rows of X with a step, times the curvature, four rows at a time."""
-    d, lane = len(move), lanes(move)
+    d, lane = np.uint64(len(move)), lanes(move)
     whole = stop - (stop - start) % 4
     for p in range(start, whole, 4):
-        i, j, k, h = rows[p], rows[p + 1], rows[p + 2], rows[p + 3]
+        i, j, k, h = _row(rows, p), _row(rows, p + 1), _row(rows, p + 2), _row(rows, p + 3)
         first, second, third, fourth = zeros(move), zeros(move), zeros(move), zeros(move)
-        for a in range(0, d, lane):
+        for a in range(0, len(move), lane):
             own = load(move, a)
-            first = add(first, multiply(load(X, i * d + a), own))
-            second = add(second, multiply(load(X, j * d + a), own))
-            third = add(third, multiply(load(X, k * d + a), own))
-            fourth = add(fourth, multiply(load(X, h * d + a), own))
+            first = add(first, multiply(load(X, i * d + np.uint64(a)), own))
+            second = add(second, multiply(load(X, j * d + np.uint64(a)), own))
+            third = add(third, multiply(load(X, k * d + np.uint64(a)), own))
+            fourth = add(fourth, multiply(load(X, h * d + np.uint64(a)), own))
         change[i] -= curvature[i] * total(first)
         change[j] -= curvature[j] * total(second)
         change[k] -= curvature[k] * total(third)
         change[h] -= curvature[h] * total(fourth)
     for p in range(whole, stop):
-        i, first = rows[p], zeros(move)
-        for a in range(0, d, lane):
-            first = add(first, multiply(load(X, i * d + a), load(move, a)))
+        i, first = _row(rows, p), zeros(move)
+        for a in range(0, len(move), lane):
+            first = add(first, multiply(load(X, i * d + np.uint64(a)), load(move, a)))
         change[i] -= curvature[i] * total(first)
 
 

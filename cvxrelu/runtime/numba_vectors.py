@@ -11,6 +11,7 @@ from numba.np.arrayobj import make_array
 from cvxrelu.runtime.vectors import BYTES
 
 _INDEX = ir.IntType(32)
+_FUSED = ("contract",)  # a product and a sum may be one operation, with one rounding
 
 
 class _Vector(types.Type):
@@ -80,12 +81,12 @@ def _store(typingctx: Any, array: Any, i: Any, vector: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _add(typingctx: Any, a: Any, b: Any) -> Any:
-    return a(a, b), lambda context, builder, signature, arguments: builder.fadd(*arguments)
+    return a(a, b), lambda context, builder, signature, arguments: builder.fadd(*arguments, flags=_FUSED)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _multiply(typingctx: Any, a: Any, b: Any) -> Any:
-    return a(a, b), lambda context, builder, signature, arguments: builder.fmul(*arguments)
+    return a(a, b), lambda context, builder, signature, arguments: builder.fmul(*arguments, flags=_FUSED)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -94,7 +95,7 @@ def _scale(typingctx: Any, number: Any, vector: Any) -> Any:
         factor, value = arguments
         nothing = ir.Constant(value.type, ir.Undefined)
         first = builder.insert_element(nothing, factor, ir.Constant(_INDEX, 0))
-        return builder.fmul(builder.shuffle_vector(first, nothing, _positions([0] * value.type.count)), value)
+        return builder.fmul(builder.shuffle_vector(first, nothing, _positions([0] * value.type.count)), value, flags=_FUSED)
 
     return vector(vector.dtype, vector), code
 

@@ -19,9 +19,10 @@ from cvxrelu.solvers.interface import Budget
 from cvxrelu.solvers.working_set.block_descent import ENTRY, MODEL, RENEWAL, SPARE, BlockDescent, eigenvalue_bounds
 from cvxrelu.solvers.working_set.descent_costs import DescentCosts
 
-_ROW, _ENTRY = 200.0, 8.0  # work of a visit for each row of the data, and for each entry
+_ROW, _ENTRY = 90.0, 5.5  # work of a visit for each row of the data, and for each entry
 _MEMORY, _CACHE = 1.6, 2**20  # factor by which a visit takes longer if X takes more bytes than a cache holds
 _BOUND = 3.0  # factor by which the bound of a block takes longer than a large product
+_EARLIER = 10.0  # factor of the fraction of the gap before the next pricing
 _MOST_ROWS = 2**25  # of all patterns: 128 MB
 _CYCLES, _DIGITS = 0.45, 7.0  # of the cycles predicted for a Gram matrix, to 1e-6: six digits of accuracy, and one
 
@@ -53,8 +54,7 @@ class RowDescent(BlockDescent):
     @classmethod
     def relative_work(cls, problem: ConvexProblem, tol: float) -> float:
         """Return its predicted work, relative to that of descent on a Gram matrix; infinity if it does not apply."""
-        few = len(problem.patterns) * problem.d < problem.n  # columns of all patterns: the Gram matrix is small
-        if few or not cls.supports(problem) or problem.X.dtype != np.float64:
+        if not cls.supports(problem) or problem.X.dtype != np.float64:
             return math.inf
         on_rows, P = _RowCosts(problem, tol), len(problem.patterns)
         on_gram = DescentCosts(problem, entry=ENTRY, model=MODEL)
@@ -71,17 +71,23 @@ class RowDescent(BlockDescent):
     def _fits(self, k: float) -> bool:
         return k * self._n <= _MOST_ROWS
 
+    def fraction(self) -> float:
+        """Return the fraction of the gap to descend to before the next pricing; patterns that enter cost little."""
+        return _EARLIER * super().fraction()
+
     def _enter(self, known: int) -> None:
         """Take the rows of the patterns from a place on, and bound their blocks."""
-        D, X, blocks = self._problem.operator.take(self.ids[known:]).D, self._problem.operator.X, []
-        lists = [self._rows]
-        for j in range(D.shape[1]):
+        D, X = self._problem.operator.take(self.ids[known:]).D, self._X[:, : self._d]
+        lists, blocks = [self._rows], np.empty((D.shape[1], self._d, self._d), dtype=np.float32)
+        roots = None if self._curvature is None else np.sqrt(self._curvature).astype(np.float32)
+        for j, block in enumerate(blocks):
             rows = np.flatnonzero(D[:, j]).astype(np.int32)
             masked = X.take(rows, axis=0)
-            weighted = masked if self._curvature is None else self._curvature.take(rows)[:, None] * masked
-            blocks.append(masked.T @ weighted)
+            if roots is not None:
+                masked *= roots.take(rows)[:, None]
+            np.dot(masked.T, masked, out=block)
             lists.append(rows)
-        self._lipschitz = np.concatenate([self._lipschitz, eigenvalue_bounds(np.array(blocks))])
+        self._lipschitz = np.concatenate([self._lipschitz, eigenvalue_bounds(blocks)])
         self._rows = np.concatenate(lists)
         self._starts = np.append(self._starts, len(lists[0]) + np.cumsum([len(rows) for rows in lists[1:]]))
         self._work = work_arrays(self._n, len(self.ids), self._X.shape[1])
@@ -123,7 +129,7 @@ class _RowCosts(DescentCosts):
 
     def cycle(self, k: float, active: float) -> float:
         """Return the operations of a cycle with k patterns."""
-        slower = _MEMORY if 8.0 * self._n * self._d > _CACHE else 1.0
+        slower = _MEMORY if 4.0 * self._n * self._d > _CACHE else 1.0
         return slower * (SWEEPS * max(active, 1.0) + k) * self._n * (_ROW + _ENTRY * self._d)
 
     def gram(self, k: float, known: int = 0) -> float:
