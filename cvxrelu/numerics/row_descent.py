@@ -15,7 +15,7 @@ from cvxrelu._validation import FloatArray
 from cvxrelu.numerics.group_lasso import SWEEPS, combine, copy, find_weights, take_differences
 from cvxrelu.runtime.blas import inner
 from cvxrelu.runtime.compilation import kernel
-from cvxrelu.runtime.vectors import add, aligned_zeros, lanes, load, multiply, scale, store, total, zeros
+from cvxrelu.runtime.vectors import add, add_product, add_scaled, aligned_zeros, lanes, load, scale, store, total, zeros
 
 _NEAR = 2.0  # estimates of the gap below this multiple of the target are replaced by the gap
 
@@ -144,13 +144,13 @@ def _sum_rows(X, rows, start, stop, weights, sums):  # type: ignore[no-untyped-d
         first, second, third, fourth = weights[i], weights[j], weights[k], weights[h]
         i, j, k, h = i * d, j * d, k * d, h * d
         for a in range(0, len(sums), lane):
-            one = add(scale(first, load(X, i + np.uint64(a))), scale(second, load(X, j + np.uint64(a))))
-            two = add(scale(third, load(X, k + np.uint64(a))), scale(fourth, load(X, h + np.uint64(a))))
+            one = add_scaled(scale(first, load(X, i + np.uint64(a))), second, load(X, j + np.uint64(a)))
+            two = add_scaled(scale(third, load(X, k + np.uint64(a))), fourth, load(X, h + np.uint64(a)))
             store(sums, a, add(load(sums, a), add(one, two)))
     for p in range(whole, stop):
         i = _row(rows, p)
         for a in range(0, len(sums), lane):
-            store(sums, a, add(load(sums, a), scale(weights[i], load(X, i * d + np.uint64(a)))))
+            store(sums, a, add_scaled(load(sums, a), weights[i], load(X, i * d + np.uint64(a))))
 
 
 @kernel()
@@ -169,10 +169,10 @@ def _subtract(X, rows, start, stop, curvature, move, change):  # type: ignore[no
         first, second, third, fourth = zeros(move), zeros(move), zeros(move), zeros(move)
         for a in range(0, len(move), lane):
             own = load(move, a)
-            first = add(first, multiply(load(X, i * d + np.uint64(a)), own))
-            second = add(second, multiply(load(X, j * d + np.uint64(a)), own))
-            third = add(third, multiply(load(X, k * d + np.uint64(a)), own))
-            fourth = add(fourth, multiply(load(X, h * d + np.uint64(a)), own))
+            first = add_product(first, load(X, i * d + np.uint64(a)), own)
+            second = add_product(second, load(X, j * d + np.uint64(a)), own)
+            third = add_product(third, load(X, k * d + np.uint64(a)), own)
+            fourth = add_product(fourth, load(X, h * d + np.uint64(a)), own)
         change[i] -= curvature[i] * total(first)
         change[j] -= curvature[j] * total(second)
         change[k] -= curvature[k] * total(third)
@@ -180,7 +180,7 @@ def _subtract(X, rows, start, stop, curvature, move, change):  # type: ignore[no
     for p in range(whole, stop):
         i, first = _row(rows, p), zeros(move)
         for a in range(0, len(move), lane):
-            first = add(first, multiply(load(X, i * d + np.uint64(a)), load(move, a)))
+            first = add_product(first, load(X, i * d + np.uint64(a)), load(move, a))
         change[i] -= curvature[i] * total(first)
 
 

@@ -11,7 +11,7 @@ from numba.np.arrayobj import make_array
 from cvxrelu.runtime.vectors import BYTES
 
 _INDEX = ir.IntType(32)
-_FUSED = ("contract",)  # a product and a sum may be one operation, with one rounding
+_FUSED = ("contract",)  # into one operation of a product and a sum, where there is one
 
 
 class _Vector(types.Type):
@@ -81,23 +81,47 @@ def _store(typingctx: Any, array: Any, i: Any, vector: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _add(typingctx: Any, a: Any, b: Any) -> Any:
-    return a(a, b), lambda context, builder, signature, arguments: builder.fadd(*arguments, flags=_FUSED)
+    return a(a, b), lambda context, builder, signature, arguments: builder.fadd(*arguments)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _multiply(typingctx: Any, a: Any, b: Any) -> Any:
-    return a(a, b), lambda context, builder, signature, arguments: builder.fmul(*arguments, flags=_FUSED)
+    return a(a, b), lambda context, builder, signature, arguments: builder.fmul(*arguments)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _scale(typingctx: Any, number: Any, vector: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         factor, value = arguments
-        nothing = ir.Constant(value.type, ir.Undefined)
-        first = builder.insert_element(nothing, factor, ir.Constant(_INDEX, 0))
-        return builder.fmul(builder.shuffle_vector(first, nothing, _positions([0] * value.type.count)), value, flags=_FUSED)
+        return builder.fmul(_repeated(builder, factor, value.type), value)
 
     return vector(vector.dtype, vector), code
+
+
+def _repeated(builder: Any, number: Any, kind: Any) -> Any:
+    """Return a vector of equal entries."""
+    nothing = ir.Constant(kind, ir.Undefined)
+    first = builder.insert_element(nothing, number, ir.Constant(_INDEX, 0))
+    return builder.shuffle_vector(first, nothing, _positions([0] * kind.count))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _add_product(typingctx: Any, to: Any, a: Any, b: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value, first, second = arguments
+        return builder.fadd(value, builder.fmul(first, second, flags=_FUSED), flags=_FUSED)
+
+    return to(to, a, b), code
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _add_scaled(typingctx: Any, to: Any, number: Any, vector: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value, factor, other = arguments
+        product = builder.fmul(_repeated(builder, factor, value.type), other, flags=_FUSED)
+        return builder.fadd(value, product, flags=_FUSED)
+
+    return to(to, to.dtype, vector), code
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -188,6 +212,8 @@ ROUTINES = {
     "add": _add,
     "multiply": _multiply,
     "scale": _scale,
+    "add_product": _add_product,
+    "add_scaled": _add_scaled,
     "total": _total,
     "transpose_bits": _transpose_bits,
     "power_of_two": _power_of_two,

@@ -51,6 +51,9 @@ store = Routine("store", _store)
 add = Routine("add", np.add)
 multiply = Routine("multiply", np.multiply)
 scale = Routine("scale", np.multiply)  # product of a number and a vector
+# sum of a vector and the product of two, or of a number and one; it may be rounded once
+add_product = Routine("add_product", lambda vector, a, b: vector + a * b)
+add_scaled = Routine("add_scaled", lambda vector, number, a: vector + number * a)
 total = Routine("total", _total)  # sum of the entries
 # transpose of the 32 x 32 bits in words from a position on, to words from another; bits in the order of `np.packbits`
 transpose_bits = Routine("transpose_bits", _transpose_bits)

@@ -28,24 +28,28 @@ def design(kind, seed=0):
     return X, D, 1e6 * y if kind == "large" else y, rng.uniform(1e-3, 1.0, n)
 
 
-def run(X, D, y, v, ratio, *, tol, cycles=2_000, u=None):
-    """Return weights (k, d), the residual, objective, gap and cycles, and the threshold."""
-    (n, d), k, wide = X.shape, D.shape[1], padded(X.shape[1], X.dtype)
+def run(X, D, y, v, ratio, *, tol, cycles=2_000, u=None, calls=1):
+    """Return weights (k, d), v (y - f), objective, gap, cycles of the last call, and the threshold."""
+    (n, d), k, wide = X.shape, D.shape[1], padded(X.shape[1], np.dtype(np.float32))
+    v = v.astype(np.float32)
     blocks = [D[:, [i]] * X for i in range(k)]
     threshold = ratio * max(np.linalg.norm(block.T @ (v * y)) for block in blocks)
     lists = [np.flatnonzero(D[:, i]).astype(np.int32) for i in range(k)]
-    bounds = [max(np.linalg.norm(block.T @ (v[:, None] * block), 2), 1e-300) for block in blocks]
-    data, weights = np.zeros((n, wide)), np.zeros((k, wide))
+    bounds = [max(np.linalg.norm(block.T @ (v[:, None] * block), 2), 1e-300) * (1.0 + 1e-5) for block in blocks]
+    data, weights, slope = np.zeros((n, wide), dtype=np.float32), np.zeros((k, wide)), np.zeros((k, wide))
     data[:, :d] = X
     if u is not None:
         weights[:, :d] = u
-    residual, state = v * (y - predict(X, D, weights[:, :d])), np.empty(3)
-    descend_on_rows(
-        data.ravel(), np.concatenate(lists), np.cumsum([0, *map(len, lists)]), np.array(bounds), v, y,
-        threshold, tol * float(y @ (v * y)), cycles, weights.reshape(-1), residual, *work_arrays(n, k, wide), state,
-    )  # fmt: skip
+    target = tol * float(y @ (v * y))
+    for _ in range(calls):  # from exact gradients
+        residual, state, (change, *work) = v * (y - predict(X, D, weights[:, :d])), np.empty(3), work_arrays(n, k, wide)
+        slope[:, :d] = slopes(X, D, residual)
+        descend_on_rows(
+            data.ravel(), np.concatenate(lists), np.cumsum([0, *map(len, lists)]), np.array(bounds), v, y, residual,
+            slope.ravel(), threshold, target, cycles, weights.reshape(-1), change, *work, state,
+        )  # fmt: skip
     assert not weights[:, d:].any()
-    return weights[:, :d], residual, *state, threshold
+    return weights[:, :d], residual + change, *state, threshold
 
 
 def predict(X, D, u):
@@ -61,12 +65,12 @@ def slopes(X, D, residual):
 def test_the_optimality_conditions_hold(kind, ratio):
     X, D, y, v = design(kind)
     tol = 1e-4 if kind == "scaled" else 1e-8  # descent is slow there, and WorkingSet changes to Newton steps
-    u, residual, objective, gap, _, threshold = run(X, D, y, v, ratio, tol=tol)
+    u, residual, objective, gap, _, threshold = run(X, D, y, v, ratio, tol=tol, calls=3)
     assert gap <= tol * (y @ (v * y))
-    exact = v * (y - predict(X, D, u))
-    np.testing.assert_allclose(residual, exact, rtol=0, atol=1e-10 * np.abs(v * y).max())
+    exact = v.astype(np.float32) * (y - predict(X, D, u))
+    np.testing.assert_allclose(residual, exact, rtol=0, atol=1e-6 * np.abs(v * y).max())
     norms = np.linalg.norm(u, axis=1)
-    assert objective == pytest.approx(0.5 * exact @ (exact / v) + threshold * norms.sum(), rel=1e-9)
+    assert objective == pytest.approx(0.5 * exact @ (exact / v) + threshold * norms.sum(), rel=1e-6)
     size = np.linalg.norm(slopes(X, D, exact), axis=1)
     accuracy = 0.1 if kind == "scaled" else 1e-2
     assert size.max() <= threshold * (1.0 + accuracy)
@@ -81,7 +85,7 @@ def test_the_gap_is_that_of_a_dual_feasible_point(kind):
     scales = np.linspace(0.0, threshold / largest, 100_001)
     best = (scales * (residual @ y) - 0.5 * scales**2 * (residual @ (residual / v))).max()
     assert gap <= 1e-4 * (y @ (v * y))
-    assert objective - gap == pytest.approx(best, abs=1e-8 * (y @ (v * y)))
+    assert objective - gap == pytest.approx(best, abs=1e-6 * (y @ (v * y)))
     assert n_cycles >= 1
 
 
@@ -90,7 +94,7 @@ def test_a_start_is_used_and_cycles_are_limited():
     first, *_, gap, n_cycles, _ = run(X, D, y, v, 0.01, tol=0.0, cycles=3)
     assert n_cycles == 3
     second, *_, better, _, _ = run(X, D, y, v, 0.01, tol=0.0, cycles=3, u=first)
-    whole, *_, best, _, _ = run(X, D, y, v, 0.01, tol=1e-12)
+    whole, *_, best, _, _ = run(X, D, y, v, 0.01, tol=1e-12, calls=5)
     assert best < better < gap
     assert np.linalg.norm(second - whole) < np.linalg.norm(first - whole)
     _, _, _, _, n_cycles, _ = run(X, D, y, v, 0.01, tol=1e-11, u=whole)

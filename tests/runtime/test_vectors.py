@@ -5,6 +5,8 @@ from cvxrelu.runtime import vectors
 from cvxrelu.runtime.compilation import Kernel, PreparedArray
 from cvxrelu.runtime.vectors import (
     add,
+    add_product,
+    add_scaled,
     aligned_zeros,
     lanes,
     load,
@@ -18,11 +20,28 @@ from cvxrelu.runtime.vectors import (
 
 
 def compute(x, y, out, number, i):
-    """Use every routine."""
+    """Use every routine but those that add products."""
     a, b = load(x, i), load(y, 1)
     store(out, 1, add(multiply(a, b), scale(x[0], add(a, zeros(x)))))
     number[0] = lanes(x)
     out[0] = total(b)
+
+
+def add_products(x, y, out, i):
+    store(out, 0, add_product(load(x, i), load(x, 1), load(y, 2)))
+    store(out, lanes(x), add_scaled(load(x, i), y[0], load(y, 2)))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_products_are_added_to_one_rounding_or_two(dtype):
+    kernel = Kernel(add_products, f"({dtype}[::1], {dtype}[::1], {dtype}[::1], int64)")
+    x, y = np.random.default_rng(0).uniform(1.0, 2.0, (2, 20)).astype(dtype)
+    size = vectors.BYTES // x.itemsize
+    expected = np.concatenate([x[3 : 3 + size] + factor * y[2 : 2 + size] for factor in (x[1 : 1 + size], y[0])])
+    for call in (kernel, add_products):
+        out = np.zeros(2 * size, dtype)
+        call(x, y, out, 3)
+        np.testing.assert_allclose(out, expected, rtol=2 * np.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

@@ -36,7 +36,7 @@ _WORTH_DROPPING = 0.1
 _FEWEST_NEW = 10
 _PROGRESS = 0.5
 _ROUNDED = 1e-4  # of a dual point by products in float32: far above their errors
-_COMPILED = 0.2  # of the work of descent on a Gram matrix: what compiled rounds take at least
+_COMPILED = 0.25  # of the work of descent on a Gram matrix: what compiled rounds take at least
 _SHARED = 0.3  # of that work: what it takes at least where outputs share Gram blocks
 
 

@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from cvxrelu._validation import FloatArray
+from cvxrelu.losses.squared import Squared
 from cvxrelu.numerics.group_lasso import SWEEPS
 from cvxrelu.numerics.rounding import TINY
 from cvxrelu.numerics.row_descent import descend_on_rows, work_arrays
@@ -22,6 +23,7 @@ from cvxrelu.solvers.working_set.descent_costs import DescentCosts
 _ROW, _ENTRY = 90.0, 5.5  # work of a visit for each row of the data, and for each entry
 _MEMORY, _CACHE = 1.6, 2**20  # factor by which a visit takes longer if X takes more bytes than a cache holds
 _BOUND = 3.0  # factor by which the bound of a block takes longer than a large product
+_ROUNDING = 1e-5  # relative errors of sums in float32
 _EARLIER = 10.0  # factor of the fraction of the gap before the next pricing
 _MOST_ROWS = 2**25  # of all patterns: 128 MB
 _CYCLES, _DIGITS = 0.45, 7.0  # of the cycles predicted for a Gram matrix, to 1e-6: six digits of accuracy, and one
@@ -54,7 +56,9 @@ class RowDescent(BlockDescent):
     @classmethod
     def relative_work(cls, problem: ConvexProblem, tol: float) -> float:
         """Return its predicted work, relative to that of descent on a Gram matrix; infinity if it does not apply."""
-        if not cls.supports(problem) or problem.X.dtype != np.float64:
+        # With fewer columns than rows, Gram matrices are computed anew faster than the bounds of blocks.
+        tall = type(problem.loss) is not Squared and len(problem.patterns) * problem.d < problem.n
+        if tall or not cls.supports(problem) or problem.X.dtype != np.float64:
             return math.inf
         on_rows, P = _RowCosts(problem, tol), len(problem.patterns)
         on_gram = DescentCosts(problem, entry=ENTRY, model=MODEL)
@@ -87,7 +91,8 @@ class RowDescent(BlockDescent):
                 masked *= roots.take(rows)[:, None]
             np.dot(masked.T, masked, out=block)
             lists.append(rows)
-        self._lipschitz = np.concatenate([self._lipschitz, eigenvalue_bounds(blocks)])
+        bounds = (1.0 + _ROUNDING) * eigenvalue_bounds(blocks.astype(np.float64))  # whose powers may overflow float32
+        self._lipschitz = np.concatenate([self._lipschitz, bounds])
         self._rows = np.concatenate(lists)
         self._starts = np.append(self._starts, len(lists[0]) + np.cumsum([len(rows) for rows in lists[1:]]))
         self._work = work_arrays(self._n, len(self.ids), self._X.shape[1])
