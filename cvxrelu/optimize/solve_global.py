@@ -23,11 +23,12 @@ from cvxrelu.losses.registry import LOSSES, get_loss
 from cvxrelu.losses.weighted import unweighted
 from cvxrelu.numerics.active_set import project_blocks
 from cvxrelu.numerics.rounding import TINY
+from cvxrelu.networks.network import ReLUNetwork
+from cvxrelu.optimize.first_network import Start, check_start, first_patterns, first_program
 from cvxrelu.optimize.global_record import GlobalRecord
 from cvxrelu.optimize.solution import Solution
 from cvxrelu.optimize.solve import solve
 from cvxrelu.patterns.activation_patterns import ActivationPatterns, unique_columns
-from cvxrelu.patterns.sampling import sample_patterns
 from cvxrelu.pricing.bounds import EXACT_RANK, LOOSER, SEARCH_RANK, bound_neurons, compile_search, feasible_multiple
 from cvxrelu.pricing.local_search import NewNeuron, local_maxima, new_neuron
 from cvxrelu.pricing.neuron_problem import NeuronBound, RowLines
@@ -47,6 +48,7 @@ _TOL_FRACTION = 0.1  # relative gap of a master program, over the violation or t
 _NODES_PER_ROUND = 5_000  # cones of intermediate bounds: about a fifth of the time of a round, measured
 _ZERO = 1e-9  # cosine of a row and a neuron taken as zero: both sides of the row are tried
 _SET_UP = 5e-6  # set-up time of the relaxation, for each of K r^2 products, measured
+_TRAINING = 0.5  # of the time limit
 _NEAR, _RELAXATION_AFTER = 1e-2, 1 / 3  # violation, or fraction of the time limit, at which the relaxation is solved
 
 
@@ -57,6 +59,7 @@ def solve_global(
     loss: str | Loss = "squared",
     *,
     tol: float = 1e-6,
+    start: Start | ReLUNetwork = "trained",
     patterns: ActivationPatterns | None = None,
     n_gates: int = 50,
     time_limit: float | None = None,
@@ -89,10 +92,12 @@ def solve_global(
         "squared", "logistic", "huber"; the last two also `Weighted`.
     tol : float
         Relative gap (objective - lower) / |objective| to prove.
+    start : {"trained", "sampled"} or ReLUNetwork
+        First network: one trained locally by `anneal`, none, or the given one of one output on the columns of X.
     patterns : ActivationPatterns, optional
-        Initial patterns of X, such as those of a network; by default sampled from random gates.
+        Initial patterns of X, in place of those of the first network.
     n_gates : int >= 1
-        Number of random gates.
+        Number of random gates for "sampled".
     time_limit : float, optional
         Time limit in seconds, excluding compilation at the first call; the best result so far is returned.
     callback : callable, optional
@@ -158,17 +163,19 @@ def solve_global(
         time_limit = check_number("time_limit", time_limit, minimum=0.0, strict=True)
     rng = np.random.default_rng(check_integer("seed", seed, minimum=0))
     n_gates = check_integer("n_gates", n_gates, minimum=1)
-    if patterns is None and data.any():
-        patterns = sample_patterns(data, n_gates, seed=rng)
-    elif patterns is None:
-        patterns = ActivationPatterns(np.zeros((len(data), 1), dtype=np.bool_))
+    start = check_start(start, data.shape[1]) if patterns is None else "sampled"
+    if patterns is None:
+        patterns = first_patterns(data, n_gates, rng)
     elif np.asarray(patterns.D).any():
         patterns = patterns.unique()
     problem = ConvexReLU(data, y, patterns, lam, loss_function)
     problem.require_ordinary_size()
     check_rigor(rigor, problem)
-    search = _ColumnGeneration(problem, tol, rng, started, time_limit)
-    status = search.run(callback, verbose)
+    entered = interrupts_noted()
+    deadline = np.inf if time_limit is None else started + _TRAINING * time_limit
+    problem, weights = first_program(problem, start, rng, deadline)
+    search = _ColumnGeneration(problem, weights, tol, rng, started, time_limit)
+    status = Status.INTERRUPTED if interrupts_noted() > entered else search.run(callback, verbose)
     estimate, certificate = search.certificates(rigor)
     if estimate.within(tol):
         status = Status.OPTIMAL
@@ -218,10 +225,16 @@ class _ColumnGeneration:
     """State of column generation: master program with weights, best lower bound, and parameters of the next round."""
 
     def __init__(
-        self, problem: ConvexReLU, tol: float, rng: np.random.Generator, started: float, time_limit: float | None
+        self,
+        problem: ConvexReLU,
+        weights: Weights,
+        tol: float,
+        rng: np.random.Generator,
+        started: float,
+        time_limit: float | None,
     ) -> None:
         # Related values are replaced together, as Ctrl-C may come at any time.
-        self._master = _Master(problem, problem.zero_weights(), np.zeros(len(problem.patterns), dtype=np.int64))
+        self._master = _Master(problem, weights, np.zeros(len(problem.patterns), dtype=np.int64))
         self._proven = _Proven(self._scaled(np.zeros(problem.n), 0.0), np.zeros(problem.n), None)
         self.history: list[GlobalRecord] = []
         self._lines = RowLines(problem.X)

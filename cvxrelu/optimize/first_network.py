@@ -1,0 +1,69 @@
+"""The first patterns and weights of column generation, from a locally trained, a given or no network."""
+
+from typing import Any, Literal
+
+import numpy as np
+
+from cvxrelu._validation import FloatArray, Weights
+from cvxrelu.networks.convert import balance, to_convex
+from cvxrelu.networks.network import ReLUNetwork
+from cvxrelu.patterns.activation_patterns import ActivationPatterns
+from cvxrelu.patterns.sampling import sample_patterns
+from cvxrelu.problems.relu import ConvexReLU
+from cvxrelu.runtime.interrupts import note_interrupt
+from cvxrelu.training.annealing import Annealing
+
+Start = Literal["trained", "sampled"]
+
+
+def check_start(start: Any, d: int) -> Start | ReLUNetwork:
+    """Return ``start`` if it is a name or a network of one output on d columns.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not.
+    """
+    if isinstance(start, ReLUNetwork):
+        if start.W1.shape[1] != d or start.w2.reshape(start.n_neurons, -1).shape[1] != 1:
+            raise ValueError(
+                f"start must be a network of one output on the {d} columns of X; got W1 of shape {start.W1.shape}, w2 "
+                f"of shape {start.w2.shape}"
+            )
+        return start
+    if start not in ("trained", "sampled"):
+        raise ValueError(f"start must be 'trained', 'sampled' or a ReLUNetwork; got {start!r}")
+    return start
+
+
+def first_patterns(X: FloatArray, n_gates: int, rng: np.random.Generator) -> ActivationPatterns:
+    """Return the patterns of random gates; for X = 0 the zero pattern."""
+    if X.any():
+        return sample_patterns(X, n_gates, seed=rng)
+    return ActivationPatterns(np.zeros((len(X), 1), dtype=np.bool_))
+
+
+def first_program(
+    problem: ConvexReLU, start: Start | ReLUNetwork, rng: np.random.Generator, deadline: float
+) -> tuple[ConvexReLU, Weights]:
+    """Return the program over the patterns of the first network, and its weights; the given one, and zero, without it.
+
+    Ctrl-C ends the training, which is noted.
+    """
+    network = trained_network(problem, rng, deadline) if start == "trained" else start
+    if isinstance(network, str) or not (problem.X @ network.W1.T > 0.0).any():
+        return problem, problem.zero_weights()
+    patterns, weights = to_convex(balance(network), problem.X)
+    program = problem.replace(patterns=patterns)
+    return program, program.repair(weights)
+
+
+def trained_network(problem: ConvexReLU, rng: np.random.Generator, deadline: float) -> ReLUNetwork:
+    """Return a network of one output trained locally until the deadline, of ``time.perf_counter``, or Ctrl-C."""
+    W, V = np.empty((0, problem.d)), np.empty((0, 1))
+    try:
+        for layers in Annealing(problem.X, problem.Y, problem.lam, problem.loss).run(rng, deadline=deadline):
+            W, V = layers.W, layers.V
+    except KeyboardInterrupt:
+        note_interrupt()
+    return ReLUNetwork(W, V[:, 0])

@@ -1,0 +1,1 @@
+"""Local training of two-layer ReLU networks: good networks fast, without a bound."""

@@ -1,0 +1,172 @@
+"""Training of two-layer ReLU networks by annealing: L-BFGS on wide networks whose activations are ever less smooth.
+
+L-BFGS on the ReLU itself stops at kinks. The minimiser of the smoothed objective moves with the smoothing, so each stage
+starts near its own, and a wide network has few bad local minima; weight decay then removes the neurons not needed.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from cvxrelu._validation import FloatArray
+from cvxrelu.losses.base import Loss
+from cvxrelu.numerics.rows import nonzero_unit_rows
+from cvxrelu.training.smoothed_objective import SmoothedObjective
+
+SMOOTHINGS = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+_FEW_COLUMNS, _LARGE_LAM = 12, 0.01  # the first smoothing is left out up to so many, from this fraction of lam_max on
+_NARROW, _WIDE, _MANY_ROWS = 100, 400, 5_000  # neurons; rows from which on a wide network takes too long
+_NARROW_LAM = 0.05  # fraction of lam_max
+_MEMORY, _STEPS = 20, 1_000  # of L-BFGS, in each stage
+_PROGRESS = 1e-7  # relative decrease in a step at which a stage ends
+_SMALLEST = 1e-5  # size of a neuron relative to the largest below which it is dropped
+
+
+@dataclass(frozen=True, eq=False)
+class Layers:
+    """Layers W (m, d) and V (m, c) of a network, with its objective, not smoothed."""
+
+    W: FloatArray
+    V: FloatArray
+    objective: float
+
+
+class Annealing:
+    """Local training on one data set.
+
+    Data and targets are scaled to root mean squares of one, where products in float32 are safe, and networks are scaled
+    back. Losses of labels leave the targets as they are.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d)
+        The data.
+    Y : ndarray of shape (n, c)
+        Targets, which ``loss`` accepts.
+    lam : float > 0
+        Weight decay lam/2 (||W||^2 + ||V||^2).
+    loss : Loss
+        The loss.
+    """
+
+    def __init__(self, X: FloatArray, Y: FloatArray, lam: float, loss: Loss) -> None:
+        x_scale, y_scale = _root_mean_square(X), 1.0
+        if loss.rescaled(1.0) is not None:
+            y_scale = _root_mean_square(Y)
+        self._layer_scale = np.sqrt(y_scale / x_scale)
+        self._value_scale = 1.0 if y_scale == 1.0 else y_scale**2
+        rescaled = loss if y_scale == 1.0 else loss.rescaled(y_scale)
+        assert rescaled is not None
+        self._objective = SmoothedObjective(X / x_scale, Y / y_scale, lam / (x_scale * y_scale), rescaled)
+
+    def run(
+        self,
+        rng: np.random.Generator,
+        *,
+        width: int | None = None,
+        start: tuple[FloatArray, FloatArray] | None = None,
+        deadline: float = np.inf,
+    ) -> Iterator[Layers]:
+        """Yield the best network so far after each stage.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Source of the first neurons.
+        width : int, optional
+            Number of first neurons; chosen by lam and the number of rows by default.
+        start : pair of ndarrays, optional
+            Layers W (m, d), V (m, c) to start from, with the least smoothing; the width is theirs.
+        deadline : float
+            Value of ``time.perf_counter`` at which the last stage ends.
+        """
+        objective = self._objective
+        if start is None:
+            W, V, smoothings = self._start(rng, width)
+            best = Layers(np.empty((0, W.shape[1])), np.empty((0, V.shape[1])), self._exact(W[:0], V[:0]))
+        else:
+            W, V, smoothings = start[0] / self._layer_scale, start[1] / self._layer_scale, SMOOTHINGS[-2:]
+            best = Layers(*start, self._exact(W, V))
+        for smoothing in smoothings:
+            W, V = balanced(*_minimise(objective, W, V, smoothing, deadline))
+            if len(W) == 0:
+                break
+            value = self._exact(W, V)
+            if value < best.objective:
+                best = Layers(self._layer_scale * W, self._layer_scale * V, value)
+            yield best
+            if time.perf_counter() >= deadline:
+                return
+
+    def _exact(self, W: FloatArray, V: FloatArray) -> float:
+        return self._value_scale * self._objective.exact(W, V)
+
+    def _start(
+        self, rng: np.random.Generator, width: int | None
+    ) -> tuple[FloatArray, FloatArray, tuple[float, ...]]:
+        """Return the first layers, along rows and differences of rows, and the smoothings."""
+        X, Y, objective = self._objective.X, self._objective.Y, self._objective
+        t = objective.loss.gradient(np.zeros(Y.shape), Y)
+        U = _directions(X, width or _WIDE, rng)
+        values = np.linalg.norm(np.maximum(X @ U.T.astype(np.float32), 0.0).T.astype(np.float64) @ t, axis=1)
+        fraction = objective.lam / max(float(values.max()), objective.lam * 1e-300)  # of lam_max or more
+        if width is None:
+            width = _NARROW if fraction >= _NARROW_LAM else _WIDE if len(X) < _MANY_ROWS else _WIDE // 2
+            U = U[:width]
+        V = rng.standard_normal((width, Y.shape[1]))
+        size = width**-0.25
+        few = X.shape[1] <= _FEW_COLUMNS and fraction >= _LARGE_LAM
+        return size * U, size * nonzero_unit_rows(V), SMOOTHINGS[1:] if few else SMOOTHINGS
+
+
+def balanced(W: FloatArray, V: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the layers without negligible neurons, scaled to ||W_j|| = ||V_j||, which minimises the weight decay."""
+    first, second = np.linalg.norm(W, axis=1), np.linalg.norm(V, axis=1)
+    sizes = first * second
+    kept = sizes > _SMALLEST * sizes.max(initial=0.0)
+    factors = np.sqrt(second[kept] / first[kept])[:, None]
+    return W[kept] * factors, V[kept] / factors
+
+
+class _TimeUp(Exception):  # noqa: N818 - not an error
+    """The deadline has passed."""
+
+
+def _minimise(
+    objective: SmoothedObjective, W: FloatArray, V: FloatArray, smoothing: float, deadline: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return the layers after L-BFGS on the smoothed objective, at the deadline the last ones evaluated."""
+    split, (m, d) = W.size, W.shape
+    last = np.concatenate([W.ravel(), V.ravel()])
+
+    def evaluate(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        nonlocal last
+        if time.perf_counter() >= deadline:
+            raise _TimeUp
+        value, in_W, in_V = objective.evaluate(x[:split].reshape(m, d), x[split:].reshape(m, -1), smoothing)
+        last = x.copy()
+        return value, np.concatenate([in_W.ravel(), in_V.ravel()])
+
+    options = {"maxiter": _STEPS, "maxfun": 2 * _STEPS, "maxcor": _MEMORY, "ftol": _PROGRESS, "gtol": 0.0}
+    try:
+        x = minimize(evaluate, last, jac=True, method="L-BFGS-B", options=options).x
+    except _TimeUp:
+        x = last
+    return x[:split].reshape(m, d), x[split:].reshape(m, -1)
+
+
+def _directions(X: FloatArray, count: int, rng: np.random.Generator) -> FloatArray:
+    """Return unit vectors (count, d): alternately rows with random signs, and differences of two rows."""
+    i, j = rng.integers(len(X), size=(2, count))
+    signs = rng.choice([-1.0, 1.0], size=(count, 1))
+    rows = np.where((np.arange(count) % 2 == 0)[:, None], signs * X[i], X[i].astype(np.float64) - X[j])
+    return nonzero_unit_rows(rows)
+
+
+def _root_mean_square(array: FloatArray) -> float:
+    """Return the root mean square of the entries, of ordinary size; 1 if all are zero."""
+    return float(np.sqrt(np.mean(np.square(array)))) or 1.0
