@@ -1,7 +1,7 @@
 """The smoothed ReLU of local training: activations, derivatives, and the chain rule, on blocks of rows in float32.
 
-With the half width e > 0 of its neuron, the derivative of the ReLU is replaced by the ramp D(z) = clip((z + e) / 2e, 0, 1),
-and the ReLU by its integral: (z + e)^2 / 4e between -e and e.
+With the half width e > 0 of its neuron, the ramp D(z) = clip((z + e) / 2e, 0, 1) stands for the derivative of the ReLU,
+and its integral for the ReLU: (z + e)^2 / 4e between -e and e.
 """
 
 import numpy as np
@@ -31,9 +31,9 @@ def activate(Z, D, widths):  # type: ignore[no-untyped-def]
 
 @kernel("float32[:, ::1], float32[:, ::1], float32[:, ::1], float32[::1], float32[::1]")
 def chain(D, R, V, sums, row):  # type: ignore[no-untyped-def]
-    """Multiply the derivatives D (b, m) by R V for R (b, c), V (c, m), and add column sums of R V D (1 - D) to ``sums``.
+    """Multiply the derivatives D (b, m) by R V, for R (b, c) and V (c, m), and add to the ``sums`` (m,).
 
-    ``row`` (m,) is scratch.
+    These are the column sums of R V D (1 - D). ``row`` (m,) is scratch.
     """
     b, m = D.shape
     c = R.shape[1]

@@ -5,7 +5,6 @@ from typing import Any, Literal
 import numpy as np
 
 from cvxrelu._validation import FloatArray, Weights
-from cvxrelu.networks.convert import balance, to_convex
 from cvxrelu.networks.network import ReLUNetwork
 from cvxrelu.patterns.activation_patterns import ActivationPatterns
 from cvxrelu.patterns.sampling import sample_patterns
@@ -46,24 +45,41 @@ def first_patterns(X: FloatArray, n_gates: int, rng: np.random.Generator) -> Act
 def first_program(
     problem: ConvexReLU, start: Start | ReLUNetwork, rng: np.random.Generator, deadline: float
 ) -> tuple[ConvexReLU, Weights]:
-    """Return the program over the patterns of the first network, and its weights; the given one, and zero, without it.
+    """Return the program over the patterns of the first network, with its weights.
 
-    Ctrl-C ends the training, which is noted.
+    Without a network, or if none of its neurons is active, it is the given program with zero weights. Ctrl-C ends the
+    training, and is noted.
+
+    Parameters
+    ----------
+    problem : ConvexReLU
+        Program of one output, over patterns for the case without a network.
+    start : {"trained", "sampled"} or ReLUNetwork
+        The first network: trained locally, none, or given.
+    rng : numpy.random.Generator
+        Source of the trained network.
+    deadline : float
+        Value of ``time.perf_counter`` at which training ends.
     """
-    network = trained_network(problem, rng, deadline) if start == "trained" else start
-    if isinstance(network, str) or not (problem.X @ network.W1.T > 0.0).any():
-        return problem, problem.zero_weights()
+    best = problem, problem.zero_weights()
+    try:
+        if isinstance(start, ReLUNetwork):
+            best = _over_patterns(problem, start, best)
+        elif start == "trained":
+            for layers in Annealing(problem.X, problem.Y, problem.lam, problem.loss).run(rng, deadline=deadline):
+                trained = ReLUNetwork(layers.W, layers.V[:, 0])
+            best = _over_patterns(problem, trained, best)
+    except KeyboardInterrupt:
+        note_interrupt()
+    return best
+
+
+def _over_patterns(
+    problem: ConvexReLU, network: ReLUNetwork, otherwise: tuple[ConvexReLU, Weights]
+) -> tuple[ConvexReLU, Weights]:
+    """Return the program over the patterns of a network, with its weights, unless no neuron is active."""
+    if not (problem.X @ network.W1.T > 0.0).any():
+        return otherwise
     patterns, weights = to_convex(balance(network), problem.X)
     program = problem.replace(patterns=patterns)
     return program, program.repair(weights)
-
-
-def trained_network(problem: ConvexReLU, rng: np.random.Generator, deadline: float) -> ReLUNetwork:
-    """Return a network of one output trained locally until the deadline, of ``time.perf_counter``, or Ctrl-C."""
-    W, V = np.empty((0, problem.d)), np.empty((0, 1))
-    try:
-        for layers in Annealing(problem.X, problem.Y, problem.lam, problem.loss).run(rng, deadline=deadline):
-            W, V = layers.W, layers.V
-    except KeyboardInterrupt:
-        note_interrupt()
-    return ReLUNetwork(W, V[:, 0])

@@ -1,7 +1,7 @@
 """Training of two-layer ReLU networks by annealing: L-BFGS on wide networks whose activations are ever less smooth.
 
-L-BFGS on the ReLU itself stops at kinks. The minimiser of the smoothed objective moves with the smoothing, so each stage
-starts near its own, and a wide network has few bad local minima; weight decay then removes the neurons not needed.
+L-BFGS on the ReLU itself stops at kinks. Minimisers of the smoothed objective move with the smoothing, so each stage starts
+near its own, and a wide network has few bad local minima; weight decay then removes the neurons not needed.
 """
 
 import time
@@ -105,9 +105,7 @@ class Annealing:
     def _exact(self, W: FloatArray, V: FloatArray) -> float:
         return self._value_scale * self._objective.exact(W, V)
 
-    def _start(
-        self, rng: np.random.Generator, width: int | None
-    ) -> tuple[FloatArray, FloatArray, tuple[float, ...]]:
+    def _start(self, rng: np.random.Generator, width: int | None) -> tuple[FloatArray, FloatArray, tuple[float, ...]]:
         """Return the first layers, along rows and differences of rows, and the smoothings."""
         X, Y, objective = self._objective.X, self._objective.Y, self._objective
         t = objective.loss.gradient(np.zeros(Y.shape), Y)
@@ -132,7 +130,7 @@ def balanced(W: FloatArray, V: FloatArray) -> tuple[FloatArray, FloatArray]:
     return W[kept] * factors, V[kept] / factors
 
 
-class _TimeUp(Exception):  # noqa: N818 - not an error
+class _TimeUp(Exception):
     """The deadline has passed."""
 
 

@@ -36,8 +36,6 @@ class SmoothedObjective:
     def __init__(self, X: FloatArray, Y: FloatArray, lam: float, loss: Loss) -> None:
         self.X = np.ascontiguousarray(X, dtype=np.float32)
         self.Y, self.lam, self.loss = Y, lam, loss
-        for each in SAVINGS:
-            each.spend()
         self._compiled = activate.is_ready() and chain.is_ready()
         self._set_width(0)
 
