@@ -5,6 +5,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cvxrelu._validation import FloatArray, Weights
+from cvxrelu.networks.convert import balance, to_convex
 from cvxrelu.networks.network import ReLUNetwork
 from cvxrelu.patterns.activation_patterns import ActivationPatterns
 from cvxrelu.patterns.sampling import sample_patterns
@@ -13,6 +14,7 @@ from cvxrelu.runtime.interrupts import note_interrupt
 from cvxrelu.training.annealing import Annealing
 
 Start = Literal["trained", "sampled"]
+STARTS: tuple[Start, ...] = ("trained", "sampled")
 
 
 def check_start(start: Any, d: int) -> Start | ReLUNetwork:
@@ -30,9 +32,10 @@ def check_start(start: Any, d: int) -> Start | ReLUNetwork:
                 f"of shape {start.w2.shape}"
             )
         return start
-    if start not in ("trained", "sampled"):
-        raise ValueError(f"start must be 'trained', 'sampled' or a ReLUNetwork; got {start!r}")
-    return start
+    for name in STARTS:
+        if start == name:
+            return name
+    raise ValueError(f"start must be 'trained', 'sampled' or a ReLUNetwork; got {start!r}")
 
 
 def first_patterns(X: FloatArray, n_gates: int, rng: np.random.Generator) -> ActivationPatterns:

@@ -7,9 +7,9 @@ near its own, and a wide network has few bad local minima; weight decay then rem
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from cvxrelu._validation import FloatArray
@@ -141,7 +141,7 @@ def _minimise(
     split, (m, d) = W.size, W.shape
     last = np.concatenate([W.ravel(), V.ravel()])
 
-    def evaluate(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    def evaluate(x: Any) -> tuple[float, Any]:
         nonlocal last
         if time.perf_counter() >= deadline:
             raise _TimeUp

@@ -71,7 +71,7 @@ class SmoothedObjective:
         in_W += (eps * sums / np.maximum(norms, TINY))[:, None] * W
         in_W /= n
         in_V /= n
-        decay = 0.5 * self.lam * (np.vdot(W, W) + np.vdot(V, V))
+        decay = 0.5 * self.lam * float(np.vdot(W, W) + np.vdot(V, V))
         if not self._compiled:
             for each in SAVINGS:
                 each.add(0.25 * (time.thread_time() - started))
@@ -87,10 +87,11 @@ class SmoothedObjective:
     def _set_width(self, m: int) -> None:
         """Allocate activations and slopes of m neurons, by blocks of rows."""
         self._width = m
-        self._blocks = [
-            (rows, *(PreparedArray(np.empty((len(self.X[rows]), m), dtype=np.float32)) for _ in range(2)))
-            for rows in self._rows(m)
-        ]
+        rows = self._rows(m)
+        activations, slopes = (
+            [PreparedArray(np.empty((len(self.X[each]), m), dtype=np.float32)) for each in rows] for _ in range(2)
+        )
+        self._blocks = list(zip(rows, activations, slopes, strict=True))
 
     def _rows(self, m: int) -> list[slice]:
         """Return slices of rows whose activations stay in the cache."""

@@ -5,7 +5,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 import cvxrelu as cr
-from cvxrelu.optimize import solve_global as module
+from cvxrelu.optimize import column_generation as module
 from cvxrelu.pricing import branch_and_bound as cone_search
 from tests.helpers.clock import Clock
 
@@ -286,7 +286,7 @@ def test_all_patterns_may_be_idle():
     """The master program is never left without patterns, so later neurons can still be added."""
     X = np.column_stack([np.linspace(-1.0, 1.0, 8), np.ones(8)])
     problem = cr.ConvexReLU(X, np.abs(X[:, 0]), cr.sample_patterns(X, n_gates=3, seed=0), lam=0.01)
-    search = module._ColumnGeneration(problem, 1e-6, np.random.default_rng(0), 0.0, None)
+    search = module.ColumnGeneration(problem, problem.zero_weights(), 1e-6, np.random.default_rng(0), 0.0, None)
     search._master = search._master._replace(idle=search._master.idle + 10)
     assert search._add([]) == 0
     assert search._add([cr.find_neuron(X, -problem.y / 8)]) > 0
@@ -327,3 +327,44 @@ def test_a_loss_without_bounds_of_its_rounding_errors_gives_an_estimate():
         cr.solve_global(GENERIC, y, 0.1, loss, rigor="rounded")
     with pytest.raises(ValueError, match="rigor must be one of"):
         cr.solve_global(GENERIC, y, 0.1, rigor="exact")
+
+
+@pytest.mark.parametrize("start", ["trained", "sampled"])
+def test_every_start_reaches_the_optimum(start):
+    y = targets(GENERIC, "squared")
+    solution = cr.solve_global(GENERIC, y, 1e-2, start=start)
+    assert solution.status == "optimal"
+    assert solution.objective == pytest.approx(cr.solve_global(GENERIC, y, 1e-2, seed=5).objective, rel=2e-6)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3])
+def test_a_given_network_is_a_start_that_is_never_made_worse(scale):
+    y = targets(GENERIC, "squared")
+    rows = np.random.default_rng(0)
+    network = cr.ReLUNetwork(scale * rows.standard_normal((5, 3)), rows.standard_normal(5))
+    seen = []
+    cr.solve_global(GENERIC, y, 1e-3, start=network, callback=seen.append)
+    assert seen[0].objective <= network.objective(GENERIC, y, 1e-3)
+    best = cr.solve_global(GENERIC, y, 1e-3)
+    again = cr.solve_global(GENERIC, y, 1e-3, start=best.network())
+    assert again.status == "optimal"
+    assert again.objective <= best.objective * (1.0 + 1e-12)
+
+
+def test_a_network_that_is_never_active_is_no_start():
+    rows = np.abs(GENERIC)
+    network = cr.ReLUNetwork(-np.ones((1, 3)), np.ones(1))
+    assert cr.solve_global(rows, targets(rows, "squared"), 1e-2, start=network).status == "optimal"
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        ("random", "start must be 'trained', 'sampled' or a ReLUNetwork; got 'random'"),
+        (cr.ReLUNetwork(np.ones((2, 4)), np.ones(2)), "on the 3 columns of X; got W1 of shape"),
+        (cr.ReLUNetwork(np.ones((2, 3)), np.ones((2, 2))), "network of one output"),
+    ],
+)
+def test_starts_are_checked(start, message):
+    with pytest.raises(ValueError, match=message):
+        cr.solve_global(GENERIC, targets(GENERIC, "squared"), 1e-2, start=start)

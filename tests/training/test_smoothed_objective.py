@@ -62,7 +62,9 @@ def test_weights_of_rows():
     X, Y, W, V, _ = draw(cr.Huber(0.5), 1)
     counts = np.arange(1, 31) % 3 + 1
     weighted = SmoothedObjective(X, Y, 0.1, Weighted("huber", counts)).evaluate(W, V, 0.1)
-    repeated = SmoothedObjective(X.repeat(counts, axis=0), Y.repeat(counts, axis=0), 0.1, cr.Huber()).evaluate(W, V, 0.1)
+    repeated = SmoothedObjective(X.repeat(counts, axis=0), Y.repeat(counts, axis=0), 0.1, cr.Huber()).evaluate(
+        W, V, 0.1
+    )
     for one, other in zip(weighted, repeated, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
