@@ -1,7 +1,7 @@
 """Training of two-layer ReLU networks by annealing: L-BFGS on wide networks whose activations are ever less smooth.
 
-L-BFGS on the ReLU itself stops at kinks. Minimisers of the smoothed objective move with the smoothing, so each stage starts
-near its own, and a wide network has few bad local minima; weight decay then removes the neurons not needed.
+L-BFGS on the ReLU itself stops at kinks. Minimisers of the smoothed objective move with the smoothing, so each stage
+starts near its own, and a wide network has few bad local minima; weight decay then removes the neurons not needed.
 """
 
 import time
@@ -149,7 +149,7 @@ def _minimise(
         last = x.copy()
         return value, np.concatenate([in_W.ravel(), in_V.ravel()])
 
-    options = {"maxiter": _STEPS, "maxfun": 2 * _STEPS, "maxcor": _MEMORY, "ftol": _PROGRESS, "gtol": 0.0}
+    options: Any = {"maxiter": _STEPS, "maxfun": 2 * _STEPS, "maxcor": _MEMORY, "ftol": _PROGRESS, "gtol": 0.0}
     try:
         x = minimize(evaluate, last, jac=True, method="L-BFGS-B", options=options).x
     except _TimeUp:

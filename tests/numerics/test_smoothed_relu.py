@@ -26,7 +26,7 @@ def test_activations_are_the_integral_of_their_derivatives(function):
     ramp = np.clip((Z + e) / (2 * e), 0.0, 1.0)
     inside = (Z + e) ** 2 / (4 * e)
     np.testing.assert_allclose(D.array, ramp, atol=1e-6)
-    np.testing.assert_allclose(A.array, np.where(Z > e, Z, np.where(-e > Z, 0.0, inside)), atol=1e-6)
+    np.testing.assert_allclose(A.array, np.where(e < Z, Z, np.where(-e > Z, 0.0, inside)), atol=1e-6)
 
 
 @pytest.mark.parametrize("function", [activate, activate_by_numpy])

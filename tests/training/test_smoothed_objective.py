@@ -20,7 +20,7 @@ def draw(loss, seed, n=30, d=4, m=6):
 def value(X, Y, lam, loss, W, V, eps):
     """Return the smoothed objective in float64."""
     Z, e = X @ W.T, eps * np.linalg.norm(W, axis=1)
-    A = np.where(Z > e, Z, np.where(-e > Z, 0.0, (Z + e) ** 2 / (4 * e)))
+    A = np.where(e < Z, Z, np.where(-e > Z, 0.0, (Z + e) ** 2 / (4 * e)))
     return loss.value(A @ V, Y) + 0.5 * lam * (np.sum(W**2) + np.sum(V**2))
 
 
