@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
+import scipy
 
 from cvxrelu._validation import FloatArray
 from cvxrelu.losses.base import Loss
@@ -151,7 +151,7 @@ def _minimise(
 
     options: Any = {"maxiter": _STEPS, "maxfun": 2 * _STEPS, "maxcor": _MEMORY, "ftol": _PROGRESS, "gtol": 0.0}
     try:
-        x = minimize(evaluate, last, jac=True, method="L-BFGS-B", options=options).x
+        x = scipy.optimize.minimize(evaluate, last, jac=True, method="L-BFGS-B", options=options).x
     except _TimeUp:
         x = last
     return x[:split].reshape(m, d), x[split:].reshape(m, -1)

@@ -6,6 +6,7 @@ from sklearn.datasets import load_breast_cancer
 
 import cvxrelu as cr
 from cvxrelu.optimize import column_generation as module
+from cvxrelu.optimize import solve_global as task
 from cvxrelu.pricing import branch_and_bound as cone_search
 from tests.helpers.clock import Clock
 
@@ -111,7 +112,7 @@ def test_one_feature_and_a_constant_on_many_rows():
 def test_records_are_monotone():
     X, y = prepared(200, 3)
     seen = []
-    solution = cr.solve_global(X, y, 1e-3, callback=lambda record: seen.append(record))
+    solution = cr.solve_global(X, y, 1e-3, start="sampled", callback=lambda record: seen.append(record))
     assert tuple(seen) == solution.history
     assert len(seen) > 2
     objectives, lowers = ([getattr(record, name) for record in seen] for name in ("objective", "lower"))
@@ -150,7 +151,7 @@ def test_early_stops_warn_and_keep_the_best_point(options, status):
 def run_clock(monkeypatch, tick):
     """Make each clock call of column generation take ``tick`` seconds, and everything else no time."""
     clock = Clock(tick)
-    for each in (module, cone_search):
+    for each in (module, task, cone_search):
         monkeypatch.setattr(each, "clock", SimpleNamespace(perf_counter=clock))
     return clock
 
