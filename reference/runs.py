@@ -16,6 +16,7 @@ from cvxrelu.numerics.cone_newton import cone_step
 from cvxrelu.numerics.gated_rounds import gated_rounds
 from cvxrelu.numerics.group_lasso import descend
 from cvxrelu.numerics.row_descent import descend_on_rows
+from cvxrelu.numerics.smoothed_relu import activate, chain
 from cvxrelu.problems.operators.packed_products import ADJOINT, FORWARD, GRAM
 
 # The data sets with at most 1,500 rows.
@@ -149,5 +150,5 @@ def _run_one(work: Callable[..., list[Record]], key: Key) -> tuple[Key, list[Rec
 def compile_kernels() -> None:
     """Compile our kernels, as peers compile their code before they are timed."""
     products = (product.kernel for each in (ADJOINT, FORWARD, GRAM) for product in each.values())
-    for kernel in (cone_step, descend, descend_on_rows, gated_rounds, project_blocks, *products):
+    for kernel in (activate, chain, cone_step, descend, descend_on_rows, gated_rounds, project_blocks, *products):
         kernel.compile()
