@@ -2,9 +2,12 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+import reference
+from reference.race.cases import CASES
 from reference.race.results import (
     Ratio,
     best_entry,
@@ -17,6 +20,8 @@ from reference.race.results import (
     table,
 )
 from tests.helpers.race import entry, ours, result
+
+RESULTS = Path(reference.__file__).parent / "race" / "results"
 
 
 def test_ratios_say_what_they_bound():
@@ -102,3 +107,12 @@ def test_a_race_goes_on_from_its_file_and_no_other(tmp_path):
     assert json.loads(path.read_text())["header"] == {"threads": 1}
     with pytest.raises(ValueError, match="threads: 1 in the file, 2 now"):
         resume(path, {"threads": 2})
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_results_of_the_documentation_are_those_of_cases_of_the_race(path):
+    header, results = resume(path, None)
+    assert header["versions"]["cvxrelu"]
+    known = {case.name for case in CASES if case.kind == header["kind"]}
+    assert {each.case for each in results} <= known
+    assert all(each.ours.reached and each.entries for each in results)
