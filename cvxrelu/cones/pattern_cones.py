@@ -16,7 +16,7 @@ from cvxrelu._validation import BoolArray, FloatArray
 from cvxrelu.cones.interior import NUDGE, rounding, steps_along
 from cvxrelu.cones.projection import ConeProjector
 from cvxrelu.numerics.row_space import RowSpace
-from cvxrelu.numerics.rows import row_norms, safe_norm, safe_row_norms, unit_rows
+from cvxrelu.numerics.rows import row_norms, safe_row_norms, unit_rows
 from cvxrelu.numerics.sparse import with_data
 from cvxrelu.patterns.activation_patterns import ActivationPatterns, strictly_inside
 from cvxrelu.patterns.packed_mask import PackedMask
@@ -150,30 +150,6 @@ class PatternCones:
         projector, blocks = ConeProjector(rows, self.D, len(z)), np.arange(len(z))
         projector.project(blocks, z)
         return projector.multipliers(blocks, z)
-
-    def euclidean_multipliers(self, z: FloatArray, block: int) -> FloatArray:
-        """Return g >= 0 (n,) that makes z + Xt_i'g the projection of z onto K_i, by non-negative least squares.
-
-        Returns zeros if the solver fails: any g >= 0 is a valid, if weaker, proof.
-        """
-        gamma = np.zeros(self.X.shape[0])
-        size = safe_norm(z)
-        if not 0.0 < size < np.inf:
-            return gamma
-        rows, target = self._unit, -z / size
-        if self.space is not None:
-            rows, target = self.space.rows[self._rows] / self._norms[:, None], self.space.coordinates(target)
-        generators = (self._signs(block)[:, None] * rows).T
-        lengths = np.linalg.norm(generators, axis=0)
-        used = lengths > 0.0
-        if not used.any():  # SciPy's nnls would free memory twice
-            return gamma
-        try:
-            solution, _ = scipy.optimize.nnls(generators[:, used] / lengths[used], target)
-        except RuntimeError:
-            return gamma
-        gamma[self._rows[used]] = size * solution / (lengths[used] * self._norms[used])
-        return gamma
 
     def chebyshev_multipliers(self, z: FloatArray, block: int) -> FloatArray:
         """Return g >= 0 (n,) that minimises ||z + Xt_i'g||_inf, by linear programs; zeros if they fail.

@@ -13,6 +13,7 @@ from cvxrelu.certificates.rounded_certificate import choose, rounded_over_all_ne
 from cvxrelu.exceptions import ConvergenceWarning
 from cvxrelu.numerics.active_set import project_blocks
 from cvxrelu.numerics.rounding import TINY
+from cvxrelu.numerics.rows import row_norms
 from cvxrelu.optimize.global_record import GlobalRecord
 from cvxrelu.optimize.solve import solve
 from cvxrelu.patterns.activation_patterns import ActivationPatterns, unique_columns
@@ -28,7 +29,7 @@ from cvxrelu.status import Status
 
 _ADDED = 50  # most neurons added in a round
 _IDLE = 3  # rounds that a pattern stays without a neuron
-_STARTS, _MANY_STARTS = 100, 1_000
+_STARTS, _MANY_STARTS = 100, 1_000  # of the ascent: random ones, and as many of the largest neurons
 _LOW_RANK = 5  # up to this rank, branch and bound is faster than an ascent from more starts
 _LOOSEST, _TIGHTEST = 1e-3, 1e-13  # relative gap of a master program
 _TOL_FRACTION = 0.1  # relative gap of a master program, over the violation or tol
@@ -200,7 +201,9 @@ class ColumnGeneration:
     def _price(self, t: FloatArray) -> list[NewNeuron]:
         """Return the best neurons of the ascent, with more starts if the first ones find none above lam."""
         blocks = self.problem.blocks(self.weights).reshape(-1, self.problem.d)
-        active = blocks[np.any(blocks, axis=1)]
+        sizes = row_norms(blocks)
+        largest = np.argsort(-sizes, kind="stable")[:_STARTS]
+        active = blocks[largest[sizes[largest] > 0.0]]
         neurons = local_maxima(self.problem.X, t, active, _STARTS, self._rng)
         if self._lines.rank > _LOW_RANK and neurons[0].value <= self.problem.lam * (1.0 + self._tol):
             neurons = local_maxima(self.problem.X, t, active, _MANY_STARTS, self._rng)

@@ -6,6 +6,7 @@ import numpy as np
 
 from cvxrelu._validation import FloatArray, Weights
 from cvxrelu.networks.convert import balance, to_convex
+from cvxrelu.networks.layers import as_columns
 from cvxrelu.networks.network import ReLUNetwork
 from cvxrelu.patterns.activation_patterns import ActivationPatterns
 from cvxrelu.patterns.sampling import sample_patterns
@@ -22,18 +23,18 @@ def check_start(start: Any, d: int) -> Start | ReLUNetwork:
 
     Raises
     ------
-    TypeError, ValueError
+    ValueError
         If it is not.
     """
     if isinstance(start, ReLUNetwork):
-        if start.W1.shape[1] != d or start.w2.reshape(start.n_neurons, -1).shape[1] != 1:
+        if start.W1.shape[1] != d or as_columns(start.w2).shape[1] != 1:
             raise ValueError(
                 f"start must be a network of one output on the {d} columns of X; got W1 of shape {start.W1.shape}, w2 "
                 f"of shape {start.w2.shape}"
             )
         return start
     for name in STARTS:
-        if start == name:
+        if isinstance(start, str) and start == name:
             return name
     raise ValueError(f"start must be 'trained', 'sampled' or a ReLUNetwork; got {start!r}")
 
@@ -51,7 +52,7 @@ def first_program(
     """Return the program over the patterns of the first network, with its weights.
 
     Without a network, or if none of its neurons is active, it is the given program with zero weights. Ctrl-C ends the
-    training, and is noted.
+    training, whose best network is kept, and is noted.
 
     Parameters
     ----------
@@ -64,25 +65,15 @@ def first_program(
     deadline : float
         Value of ``time.perf_counter`` at which training ends.
     """
-    best = problem, problem.zero_weights()
-    try:
-        if isinstance(start, ReLUNetwork):
-            best = _over_patterns(problem, start, best)
-        elif start == "trained":
+    network = start if isinstance(start, ReLUNetwork) else None
+    if start == "trained":
+        try:
             for layers in Annealing(problem.X, problem.Y, problem.lam, problem.loss).run(rng, deadline=deadline):
-                trained = ReLUNetwork(layers.W, layers.V[:, 0])
-            best = _over_patterns(problem, trained, best)
-    except KeyboardInterrupt:
-        note_interrupt()
-    return best
-
-
-def _over_patterns(
-    problem: ConvexReLU, network: ReLUNetwork, otherwise: tuple[ConvexReLU, Weights]
-) -> tuple[ConvexReLU, Weights]:
-    """Return the program over the patterns of a network, with its weights, unless no neuron is active."""
-    if not (problem.X @ network.W1.T > 0.0).any():
-        return otherwise
+                network = ReLUNetwork(layers.W, layers.V[:, 0])
+        except KeyboardInterrupt:
+            note_interrupt()
+    if network is None or not (problem.X @ network.W1.T > 0.0).any():
+        return problem, problem.zero_weights()
     patterns, weights = to_convex(balance(network), problem.X)
     program = problem.replace(patterns=patterns)
     return program, program.repair(weights)

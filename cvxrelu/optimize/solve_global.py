@@ -19,7 +19,6 @@ from cvxrelu.losses.base import Loss, dual_term, offers_dual_term
 from cvxrelu.losses.registry import LOSSES, get_loss
 from cvxrelu.losses.weighted import unweighted
 from cvxrelu.networks.network import ReLUNetwork
-from cvxrelu.numerics.smoothed_relu import SAVINGS
 from cvxrelu.optimize.column_generation import ColumnGeneration
 from cvxrelu.optimize.first_network import Start, check_start, first_patterns, first_program
 from cvxrelu.optimize.global_record import GlobalRecord
@@ -41,7 +40,7 @@ def solve_global(
     loss: str | Loss = "squared",
     *,
     tol: float = 1e-6,
-    start: Start | ReLUNetwork = "trained",
+    start: Start | ReLUNetwork = "sampled",
     patterns: ActivationPatterns | None = None,
     n_gates: int = 50,
     time_limit: float | None = None,
@@ -52,8 +51,7 @@ def solve_global(
 ) -> Solution:
     """Train a two-layer ReLU network of any width to global optimality, with a lower bound for networks of any width.
 
-    It starts from a network trained locally, by L-BFGS on a wide network whose activations are ever less smooth. Column
-    generation then solves the convex program over a set of patterns (`ConvexReLU`, by `WorkingSet`), searches for
+    Column generation solves the convex program over a set of patterns (`ConvexReLU`, by `WorkingSet`), searches for
     neurons that violate the dual constraint |t'(Xu)_+| <= lam by local ascent from many starts (`find_neuron`), adds
     their patterns and drops idle ones. Once no such neuron is found, or earlier if it is cheap, it proves an upper
     bound of the maximum over all u, which makes a multiple of t feasible for the dual over networks of any width:
@@ -75,12 +73,13 @@ def solve_global(
         "squared", "logistic", "huber"; the last two also `Weighted`.
     tol : float
         Relative gap (objective - lower) / |objective| to prove.
-    start : {"trained", "sampled"} or ReLUNetwork
-        First network, whose patterns are the first ones: trained locally, which takes at most half of the time limit;
-        none, with patterns of random gates; or a given one, of one output and without biases. The result is never worse
-        than it.
+    start : {"sampled", "trained"} or ReLUNetwork
+        First patterns. "sampled": those of random gates. "trained": those of a network trained locally, by L-BFGS on a
+        wide network whose activations are ever less smooth, which takes at most half of the time limit; without one it
+        may take minutes on large data. Or those of a given network of one output, without biases. The result is never
+        worse than the network.
     patterns : ActivationPatterns, optional
-        First patterns of X, in place of those of a network.
+        First patterns of X, in place of those of ``start``.
     n_gates : int >= 1
         Number of random gates for "sampled".
     time_limit : float, optional
@@ -88,7 +87,7 @@ def solve_global(
     callback : callable, optional
         Called with the `GlobalRecord` of each round; a true value stops the search.
     seed : int >= 0
-        Seed of the random gates and of the starts of the ascent.
+        Seed of the random gates, of the trained network, and of the starts of the ascent.
     verbose : bool
         Print each round.
     rigor : {"rounded", "floating_point"}, optional
@@ -133,9 +132,6 @@ def solve_global(
     >>> network.n_neurons, round(network.objective(X, y, lam=0.01), 5)
     (2, 0.01818)
     """
-    with compiling(time_limit is None):
-        for savings in SAVINGS:
-            savings.spend()
     started = clock.perf_counter()
     data = check_matrix("X", X).astype(np.float64)
     loss_function = get_loss(loss)
@@ -151,17 +147,18 @@ def solve_global(
         time_limit = check_number("time_limit", time_limit, minimum=0.0, strict=True)
     rng = np.random.default_rng(check_integer("seed", seed, minimum=0))
     n_gates = check_integer("n_gates", n_gates, minimum=1)
-    start = check_start(start, data.shape[1]) if patterns is None else "sampled"
+    start = check_start(start, data.shape[1])
     if patterns is None:
         patterns = first_patterns(data, n_gates, rng)
-    elif np.asarray(patterns.D).any():
-        patterns = patterns.unique()
+    else:
+        start, patterns = "sampled", patterns.unique() if np.asarray(patterns.D).any() else patterns
     problem = ConvexReLU(data, y, patterns, lam, loss_function)
     problem.require_ordinary_size()
     check_rigor(rigor, problem)
     entered = interrupts_noted()
     deadline = np.inf if time_limit is None else started + _TRAINING * time_limit
-    problem, weights = first_program(problem, start, rng, deadline)
+    with compiling(time_limit is None):
+        problem, weights = first_program(problem, start, rng, deadline)
     search = ColumnGeneration(problem, weights, tol, rng, started, time_limit)
     status = Status.INTERRUPTED if interrupts_noted() > entered else search.run(callback, verbose)
     estimate, certificate = search.certificates(rigor)

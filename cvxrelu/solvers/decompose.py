@@ -1,7 +1,8 @@
 """Two-step method for C-ReLU: solve C-GReLU, then decompose its solution into the cones."""
 
 import time
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
 
 from cvxrelu._validation import Weights, check_number
 from cvxrelu.decompositions.decompose import check_method, split
@@ -74,7 +75,9 @@ class Decompose:
         solver = first_able(gated)
         assert solver is not None  # RFISTA supports every gated problem
         difference = None if start is None else problem.blocks(start)[0] - problem.blocks(start)[1]
-        raw = solver.run(gated, difference, replace(limits, tol=self.gated_tol or limits.tol))
+        inner = copy(limits)  # with its clocks
+        inner.tol = self.gated_tol or limits.tol
+        raw = solver.run(gated, difference, inner)
         result = split(problem, raw.weights, self.method)
         left_out = int(result.failed.sum())
         return SolverResult(

@@ -22,7 +22,7 @@ _FEW_COLUMNS, _LARGE_LAM = 12, 0.01  # the first smoothing is left out up to so 
 _NARROW, _WIDE, _MANY_ROWS = 100, 400, 5_000  # neurons; rows from which on a wide network takes too long
 _NARROW_LAM = 0.05  # fraction of lam_max
 _MEMORY, _STEPS = 20, 1_000  # of L-BFGS, in each stage
-_PROGRESS = 1e-7  # relative decrease in a step at which a stage ends
+_PROGRESS = 1e-7  # decrease in a step, relative to the loss of the zero network, at which a stage ends
 _SMALLEST = 1e-5  # size of a neuron relative to the largest below which it is dropped
 
 
@@ -38,8 +38,8 @@ class Layers:
 class Annealing:
     """Local training on one data set.
 
-    Data and targets are scaled to root mean squares of one, where products in float32 are safe, and networks are scaled
-    back. Losses of labels leave the targets as they are.
+    Data and targets are scaled to root mean squares of one, and networks are scaled back; losses of labels leave the
+    targets as they are. Columns, and targets of the Huber loss, of far smaller size than others hardly count.
 
     Parameters
     ----------
@@ -63,62 +63,56 @@ class Annealing:
         assert rescaled is not None
         self._objective = SmoothedObjective(X / x_scale, Y / y_scale, lam / (x_scale * y_scale), rescaled)
 
-    def run(
-        self,
-        rng: np.random.Generator,
-        *,
-        width: int | None = None,
-        start: tuple[FloatArray, FloatArray] | None = None,
-        deadline: float = np.inf,
-    ) -> Iterator[Layers]:
-        """Yield the best network so far after each stage.
+    def run(self, rng: np.random.Generator, *, deadline: float = np.inf) -> Iterator[Layers]:
+        """Yield the best network so far after each stage, the last one at the deadline or after Ctrl-C.
 
         Parameters
         ----------
         rng : numpy.random.Generator
             Source of the first neurons.
-        width : int, optional
-            Number of first neurons; chosen by lam and the number of rows by default.
-        start : pair of ndarrays, optional
-            Layers W (m, d), V (m, c) to start from, with the least smoothing; the width is theirs.
         deadline : float
             Value of ``time.perf_counter`` at which the last stage ends.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            After the network of the interrupted stage.
         """
-        objective = self._objective
-        if start is None:
-            W, V, smoothings = self._start(rng, width)
-            best = Layers(np.empty((0, W.shape[1])), np.empty((0, V.shape[1])), self._exact(W[:0], V[:0]))
-        else:
-            W, V, smoothings = start[0] / self._layer_scale, start[1] / self._layer_scale, SMOOTHINGS[-2:]
-            best = Layers(*start, self._exact(W, V))
+        W, V, smoothings = self._start(rng)
+        best = Layers(np.empty((0, W.shape[1])), np.empty((0, V.shape[1])), self._exact(W[:0], V[:0]))
+        if len(smoothings) == 0:
+            yield best
         for smoothing in smoothings:
-            W, V = balanced(*_minimise(objective, W, V, smoothing, deadline))
-            if len(W) == 0:
-                break
+            W, V, end = _minimise(self._objective, W, V, smoothing, deadline)
+            W, V = balanced(W, V)
             value = self._exact(W, V)
             if value < best.objective:
                 best = Layers(self._layer_scale * W, self._layer_scale * V, value)
             yield best
-            if time.perf_counter() >= deadline:
+            if isinstance(end, KeyboardInterrupt):
+                raise end
+            if end is not None or len(W) == 0:
                 return
+            self._objective.compile_if_it_pays()
 
     def _exact(self, W: FloatArray, V: FloatArray) -> float:
         return self._value_scale * self._objective.exact(W, V)
 
-    def _start(self, rng: np.random.Generator, width: int | None) -> tuple[FloatArray, FloatArray, tuple[float, ...]]:
-        """Return the first layers, along rows and differences of rows, and the smoothings."""
+    def _start(self, rng: np.random.Generator) -> tuple[FloatArray, FloatArray, tuple[float, ...]]:
+        """Return the first layers, along rows and differences of rows, and the smoothings: none if zero is optimal."""
         X, Y, objective = self._objective.X, self._objective.Y, self._objective
         t = objective.loss.gradient(np.zeros(Y.shape), Y)
-        U = _directions(X, width or _WIDE, rng)
+        U = _directions(X, _WIDE, rng)
         values = np.linalg.norm(np.maximum(X @ U.T.astype(np.float32), 0.0).T.astype(np.float64) @ t, axis=1)
-        fraction = objective.lam / max(float(values.max()), objective.lam * 1e-300)  # of lam_max or more
-        if width is None:
-            width = _NARROW if fraction >= _NARROW_LAM else _WIDE if len(X) < _MANY_ROWS else _WIDE // 2
-            U = U[:width]
+        largest = float(values.max())  # at most lam_max
+        if largest == 0.0:
+            return U[:0], np.empty((0, Y.shape[1])), ()
+        fraction = objective.lam / largest
+        width = _NARROW if fraction >= _NARROW_LAM else _WIDE if len(X) < _MANY_ROWS else _WIDE // 2
         V = rng.standard_normal((width, Y.shape[1]))
         size = width**-0.25
         few = X.shape[1] <= _FEW_COLUMNS and fraction >= _LARGE_LAM
-        return size * U, size * nonzero_unit_rows(V), SMOOTHINGS[1:] if few else SMOOTHINGS
+        return size * U[:width], size * nonzero_unit_rows(V), SMOOTHINGS[1:] if few else SMOOTHINGS
 
 
 def balanced(W: FloatArray, V: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -136,8 +130,8 @@ class _TimeUp(Exception):
 
 def _minimise(
     objective: SmoothedObjective, W: FloatArray, V: FloatArray, smoothing: float, deadline: float
-) -> tuple[FloatArray, FloatArray]:
-    """Return the layers after L-BFGS on the smoothed objective, at the deadline the last ones evaluated."""
+) -> tuple[FloatArray, FloatArray, BaseException | None]:
+    """Return the layers after L-BFGS on the smoothed objective, or the last ones evaluated and what ended it early."""
     split, (m, d) = W.size, W.shape
     last = np.concatenate([W.ravel(), V.ravel()])
 
@@ -147,14 +141,16 @@ def _minimise(
             raise _TimeUp
         value, in_W, in_V = objective.evaluate(x[:split].reshape(m, d), x[split:].reshape(m, -1), smoothing)
         last = x.copy()
-        return value, np.concatenate([in_W.ravel(), in_V.ravel()])
+        # SciPy's tolerance is absolute for values below one.
+        return value / objective.at_zero, np.concatenate([in_W.ravel(), in_V.ravel()]) / objective.at_zero
 
     options: Any = {"maxiter": _STEPS, "maxfun": 2 * _STEPS, "maxcor": _MEMORY, "ftol": _PROGRESS, "gtol": 0.0}
+    end: BaseException | None = None
     try:
-        x = scipy.optimize.minimize(evaluate, last, jac=True, method="L-BFGS-B", options=options).x
-    except _TimeUp:
-        x = last
-    return x[:split].reshape(m, d), x[split:].reshape(m, -1)
+        last = scipy.optimize.minimize(evaluate, last, jac=True, method="L-BFGS-B", options=options).x
+    except (_TimeUp, KeyboardInterrupt) as early:
+        end = early
+    return last[:split].reshape(m, d), last[split:].reshape(m, -1), end
 
 
 def _directions(X: FloatArray, count: int, rng: np.random.Generator) -> FloatArray:

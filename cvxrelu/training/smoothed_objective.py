@@ -31,13 +31,25 @@ class SmoothedObjective:
         Strength of the weight decay.
     loss : Loss
         The loss F.
+
+    Attributes
+    ----------
+    at_zero : float
+        The objective of the zero network; 1 if that is 0.
     """
 
     def __init__(self, X: FloatArray, Y: FloatArray, lam: float, loss: Loss) -> None:
         self.X = np.ascontiguousarray(X, dtype=np.float32)
         self.Y, self.lam, self.loss = Y, lam, loss
+        self.at_zero = loss.value(np.zeros(Y.shape), Y) or 1.0
         self._compiled = activate.is_ready() and chain.is_ready()
         self._set_width(0)
+
+    def compile_if_it_pays(self) -> None:
+        """Compile the kernels if NumPy has taken as long in their place as that takes, where it is allowed."""
+        for each in SAVINGS:
+            each.spend()
+        self._compiled = activate.is_ready() and chain.is_ready()
 
     def evaluate(self, W: FloatArray, V: FloatArray, eps: float) -> tuple[float, FloatArray, FloatArray]:
         """Return the objective at W (m, d), V (m, c) for a smoothing eps > 0, and its gradients in W and in V."""

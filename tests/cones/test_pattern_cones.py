@@ -10,7 +10,7 @@ from scipy.optimize import linprog, nnls
 import cvxrelu as cr
 from cvxrelu.cones.pattern_cones import PatternCones
 from tests.helpers.cases import make_data
-from tests.helpers.cones import project, signed
+from tests.helpers.cones import multipliers, project, signed
 
 
 def repair(cones, w, block):
@@ -18,14 +18,14 @@ def repair(cones, w, block):
 
 
 @pytest.mark.parametrize("shape", ["tall", "wide", "collinear"])
-def test_euclidean_multipliers_give_the_projection(shape):
+def test_multipliers_give_the_projection(shape):
     X = make_data(shape)
     patterns = cr.sample_patterns(X, 5)
     cones = PatternCones(X, patterns)
     rng = np.random.default_rng(0)
     for i in range(len(patterns)):
         z = rng.standard_normal(X.shape[1])
-        gamma = cones.euclidean_multipliers(z, i)
+        gamma = multipliers(cones, z, i)
         p = cones.shift_block(z, gamma, i)
         assert (gamma >= 0).all()
         # Feasible and as close as the interior-point solution: the projection is unique.
@@ -42,7 +42,7 @@ def test_projection_satisfies_moreau(seed, shape):
     patterns = cr.sample_patterns(X, 4, seed=seed)
     cones = PatternCones(X, patterns)
     z = rng.standard_normal(X.shape[1]) * 10.0 ** rng.integers(-6, 7)
-    p = cones.shift_block(z, cones.euclidean_multipliers(z, 0), 0)
+    p = cones.shift_block(z, multipliers(cones, z, 0), 0)
     scale = np.linalg.norm(z)
     assert (signed(X, patterns.D, 0) @ p).min() >= -1e-9 * scale * np.linalg.norm(X, axis=1).max()
     assert abs(p @ (z - p)) <= 1e-9 * scale**2

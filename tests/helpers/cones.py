@@ -1,6 +1,7 @@
 """Rows of cones and projections onto them by CVXPY."""
 
 import cvxpy as cp
+import numpy as np
 
 
 def signed(X, D, i):
@@ -13,3 +14,10 @@ def project(R, z):
         solver="CLARABEL", tol_gap_abs=1e-10, tol_gap_rel=1e-10, tol_feas=1e-10
     )
     return w.value
+
+
+def multipliers(cones, z, block):
+    """Return the multipliers (n,) of the projection of z onto the cone of a block."""
+    Z = np.zeros((len(cones.patterns), len(z)))
+    Z[block] = z
+    return cones.projection_multipliers(Z, 0.0).toarray()[block]

@@ -8,6 +8,7 @@ import cvxrelu as cr
 from cvxrelu.optimize import column_generation as module
 from cvxrelu.optimize import solve_global as task
 from cvxrelu.pricing import branch_and_bound as cone_search
+from cvxrelu.training.smoothed_objective import SmoothedObjective
 from tests.helpers.clock import Clock
 
 rng = np.random.default_rng(7)
@@ -27,6 +28,9 @@ TINY = {
     "wide": rng.standard_normal((4, 7)),
     "badly_scaled": GENERIC * [1e-3, 1.0, 1e3],
 }
+
+
+NO_NEURON = cr.ReLUNetwork(np.zeros((0, 3)), np.zeros(0))
 
 
 def targets(X, loss, seed=0):
@@ -112,7 +116,7 @@ def test_one_feature_and_a_constant_on_many_rows():
 def test_records_are_monotone():
     X, y = prepared(200, 3)
     seen = []
-    solution = cr.solve_global(X, y, 1e-3, start="sampled", callback=lambda record: seen.append(record))
+    solution = cr.solve_global(X, y, 1e-3, callback=lambda record: seen.append(record))
     assert tuple(seen) == solution.history
     assert len(seen) > 2
     objectives, lowers = ([getattr(record, name) for record in seen] for name in ("objective", "lower"))
@@ -352,9 +356,9 @@ def test_a_given_network_is_a_start_that_is_never_made_worse(scale):
     assert again.objective <= best.objective * (1.0 + 1e-12)
 
 
-def test_a_network_that_is_never_active_is_no_start():
+@pytest.mark.parametrize("network", [cr.ReLUNetwork(-np.ones((1, 3)), np.ones(1)), NO_NEURON])
+def test_a_network_that_is_never_active_is_no_start(network):
     rows = np.abs(GENERIC)
-    network = cr.ReLUNetwork(-np.ones((1, 3)), np.ones(1))
     assert cr.solve_global(rows, targets(rows, "squared"), 1e-2, start=network).status == "optimal"
 
 
@@ -362,6 +366,7 @@ def test_a_network_that_is_never_active_is_no_start():
     ("start", "message"),
     [
         ("random", "start must be 'trained', 'sampled' or a ReLUNetwork; got 'random'"),
+        (np.ones(2), "start must be 'trained', 'sampled' or a ReLUNetwork; got array"),
         (cr.ReLUNetwork(np.ones((2, 4)), np.ones(2)), "on the 3 columns of X; got W1 of shape"),
         (cr.ReLUNetwork(np.ones((2, 3)), np.ones((2, 2))), "network of one output"),
     ],
@@ -369,3 +374,38 @@ def test_a_network_that_is_never_active_is_no_start():
 def test_starts_are_checked(start, message):
     with pytest.raises(ValueError, match=message):
         cr.solve_global(GENERIC, targets(GENERIC, "squared"), 1e-2, start=start)
+
+
+@pytest.mark.parametrize(("of_X", "of_y", "lam"), [(0.0, 1.0, 1e-30), (1.0, 0.0, 1e-30), (1e25, 0.0, 1e-2)])
+def test_nothing_is_trained_where_zero_is_optimal(of_X, of_y, lam):
+    y = of_y * targets(GENERIC, "squared")
+    solution = cr.solve_global(of_X * GENERIC, y, lam, start="trained")
+    assert solution.status == "optimal"
+    assert not np.any(solution.weights)
+
+
+def test_an_interrupt_of_the_training_keeps_its_network(monkeypatch):
+    X, y = prepared(200, 3)
+    calls = []
+    evaluate = SmoothedObjective.evaluate
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) == 20:
+            raise KeyboardInterrupt
+        return evaluate(*arguments)
+
+    monkeypatch.setattr(SmoothedObjective, "evaluate", interrupted)
+    with pytest.warns(cr.ConvergenceWarning, match="interrupted"):
+        solution = cr.solve_global(X, y, 1e-3, start="trained")
+    assert solution.status == "interrupted"
+    assert len(calls) == 20
+    assert 0.0 <= solution.lower < solution.objective < 0.9 * 0.5
+
+
+def test_a_time_limit_ends_the_training(monkeypatch):
+    X, y = prepared(200, 3)
+    with pytest.warns(cr.ConvergenceWarning, match="time_limit"):
+        solution = cr.solve_global(X, y, 1e-3, start="trained", time_limit=1e-3)
+    assert solution.status == "time_limit"
+    assert 0.0 <= solution.lower < solution.objective <= 0.5

@@ -6,7 +6,6 @@ of the patterns, in which it is linear.
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -40,7 +39,7 @@ def entry_candidates(
     blocks: FloatArray,
     limits: Limits,
     workspace: DualWorkspace,
-    newton: Callable[[FloatArray, Limits], Iterator[Iterate]],
+    newton: Callable[[FloatArray, int], Iterator[Iterate]],
 ) -> Iterator[Iterate]:
     """Yield the weights after rounds of coordinate descent, if their kernel is ready, and iterates of Newton steps.
 
@@ -55,10 +54,10 @@ def entry_candidates(
     workspace : DualWorkspace
         Dual state on the whole problem.
     newton : callable
-        Returns the iterates of Newton steps from given weights, within limits.
+        Returns the iterates of Newton steps from given weights, after a number of iterations.
     """
     if not gated_rounds.is_ready():
-        yield from _counted(newton(blocks, limits))
+        yield from _counted(newton(blocks, 0))
         return
     (columns, masks), n, loss = problem.operator.as_floats(), problem.n, unweighted(problem.loss)
     entries = (masks[:, None, :] * columns).reshape(-1, n)
@@ -78,10 +77,9 @@ def entry_candidates(
     blocks, n_cycles = u.reshape(blocks.shape), int(state[CYCLES])
     objective, t = problem.objective_and_gradient(problem.weights(blocks))
     dual = problem.dual_point(t, workspace=workspace)
+    del data, entries, columns, masks, work, state  # as large as the expanded matrix, and its Gram matrix
     yield Iterate(weights=blocks, n_iter=n_cycles, step=None, objective=objective, dual=dual)
-    left = replace(limits, max_iter=limits.max_iter - n_cycles)
-    for each in newton(blocks, left):
-        yield replace(each, n_iter=each.n_iter + n_cycles)
+    yield from newton(blocks, n_cycles)
 
 
 def _counted(candidates: Iterator[Iterate]) -> Iterator[Iterate]:

@@ -35,7 +35,8 @@ _FINAL_FRACTION = 0.5
 _WORTH_DROPPING = 0.1
 _FEWEST_NEW = 10
 _PROGRESS = 0.5
-_ROUNDED = 1e-4  # of a dual point by products in float32: far above their errors
+_ROUNDED = 1e-4  # least relative margin of a dual point by products in float32
+_EPS32 = 2.0**-23
 _COMPILED = 0.25  # of the work of descent on a Gram matrix: what compiled rounds take at least
 _SHARED = 0.3  # of that work: what it takes at least where outputs share Gram blocks
 
@@ -47,6 +48,7 @@ def gated_candidates(
     limits: Limits,
     workspace: DualWorkspace,
     trail: Trail,
+    n_iter: int,
 ) -> Iterator[Iterate]:
     """Yield the start, and the solution on each working set: by block descent, then by Newton steps.
 
@@ -66,8 +68,10 @@ def gated_candidates(
         Dual state on the whole problem.
     trail : Trail
         What solves at other lams have left.
+    n_iter : int
+        Iterations of another method that has found the weights.
     """
-    rounds = _Rounds(problem, penalty, blocks, limits, workspace, trail)
+    rounds = _Rounds(problem, penalty, blocks, limits, workspace, trail, n_iter)
     missing: list[Savings] = []  # kernels that would have been used
     first = _descent(rounds, problem, limits, trail, missing)
     yield from _counted(chain(first, rounds.newton()), missing)
@@ -124,6 +128,7 @@ class _Rounds:
         limits: Limits,
         workspace: DualWorkspace,
         trail: Trail,
+        n_iter: int,
     ) -> None:
         self._problem, self._penalty, self._limits, self._workspace = problem, penalty, limits, workspace
         self._trail, self._guess = trail, trail.guess(problem.lam)
@@ -136,7 +141,7 @@ class _Rounds:
             if self._upper > given[2]:
                 self._blocks, self._prediction, self._upper = given
         self._pending = True  # whether the weights are to be yielded
-        self._n_iter = 0
+        self._n_iter = n_iter
         self._patterns = _Patterns(problem, penalty, workspace, trail)
 
     @property
@@ -170,9 +175,13 @@ class _Rounds:
     def _reported(self, t: FloatArray, point: DualPoint) -> DualPoint:
         """Return the dual point of products in float32 with a margin for rounding, or in float64 close to the end."""
         problem, upper = self._problem, abs(self._upper)
-        inside = (1.0 - _ROUNDED) * point.t
+        products = np.linalg.norm(point.t, axis=0).max() * self._trail.norms().max()  # of sums of n terms
+        margin = max(_ROUNDED, np.sqrt(problem.n) * _EPS32 * float(products) / problem.lam)
+        if margin >= 1.0:
+            return problem.dual_point(t, workspace=self._workspace)
+        inside = (1.0 - margin) * point.t
         value = -problem.loss.conjugate(inside, problem.Y)
-        if self._upper - value > max(2.0 * self._limits.tol, 10.0 * _ROUNDED) * upper:
+        if self._upper - value > max(2.0 * self._limits.tol, 10.0 * margin) * upper:
             return DualPoint(inside, None, value)
         return problem.dual_point(t, workspace=self._workspace)
 

@@ -36,7 +36,7 @@ _SINGLE_WORK = 1e7  # multiplications of a system above which float32 takes less
 _ACCURATE = 0.03  # residual of a Newton system solved in float32, relative to the gradient
 
 
-class _End(IntEnum):
+class End(IntEnum):
     """Outcome of a proximal-point step."""
 
     DONE = DONE
@@ -78,7 +78,7 @@ class ConeNewton:
     Parameters
     ----------
     problem : ConvexReLU
-        Problem with group_l1 penalty.
+        Problem with group_l1 penalty; see `relu_ridge.RidgeNewton` for squared_l2.
     term : DualTerm
         F* of its loss, which must be separable over the entries of t.
     projector : ConeProjector
@@ -124,29 +124,29 @@ class ConeNewton:
                 reached = self._objective(point.prediction, point.shrinkage * point.sizes)
                 u = np.zeros_like(centre)
                 u[point.active] = point.u
-            incomplete = outcome is _End.FAILED or budget.spent(self.n_steps)
+            incomplete = outcome is End.FAILED or budget.spent(self.n_steps)
             if reached < objective or not incomplete:
                 objective, centre = reached, u
-            if outcome is _End.FAILED:  # too ill-conditioned: a shorter proximal-point step
+            if outcome is End.FAILED:  # too ill-conditioned: a shorter proximal-point step
                 self._largest_sigma = 0.5 * self.sigma
                 self.sigma *= _DROP
                 if self.sigma < self._smallest_sigma:
                     break
                 continue
-            if outcome is _End.CONVERGED or self.n_steps - before <= _EASY:  # or easy: lengthen the next step
+            if outcome is End.CONVERGED or self.n_steps - before <= _EASY:  # or easy: lengthen the next step
                 self.term.recentre(t, self.sigma)
                 self._largest_sigma *= _RECOVERY
                 taken = self.n_steps - entered
                 growth = _GROWTH if taken <= _FEW else 1.0 if taken <= _MANY else 1.0 / _GROWTH
                 self.sigma = min(growth * self.sigma, self._largest_sigma)
-            if outcome is _End.DONE:
+            if outcome is End.DONE:
                 break
-        self.reached = outcome is _End.DONE
+        self.reached = outcome is End.DONE
         return centre, min(1.0, self.term.largest_multiple(t)) * t
 
     def _compiled_step(
         self, steps: CompiledSteps, centre: FloatArray, t: FloatArray, gap_tol: float, budget: Budget
-    ) -> _End:
+    ) -> End:
         """Take one proximal-point step in a kernel, in parts between which the budget is looked at."""
         last = self.n_steps + _MAX_NEWTON
         while True:
@@ -155,11 +155,11 @@ class ConeNewton:
             outcome, taken = steps.take(centre, self.term.own_block, t, self.sigma, gap_tol, left)
             self.n_steps += taken
             if outcome != LIMITED:
-                return _End(outcome)
+                return End(outcome)
             if spent or self.n_steps >= budget.steps:
-                return _End.DONE
+                return End.DONE
             if self.n_steps >= last:
-                return _End.FAILED
+                return End.FAILED
             t = steps.t
 
     def _step(
@@ -170,20 +170,20 @@ class ConeNewton:
         products: FloatArray,
         gap_tol: float,
         budget: Budget,
-    ) -> tuple[Evaluation, _End]:
+    ) -> tuple[Evaluation, End]:
         """Take one proximal-point step; return its last point and the outcome."""
         point = self._evaluate(blocks, centre, t, products)
         for _ in range(_MAX_NEWTON):
             if self._gap(point) <= gap_tol or budget.spent(self.n_steps):
-                return point, _End.DONE
+                return point, End.DONE
             if self._is_solved(point, centre):
-                return point, _End.CONVERGED
+                return point, End.CONVERGED
             self.n_steps += 1
             next_point = self._newton_step(blocks, centre, point)
-            if isinstance(next_point, _End):
+            if isinstance(next_point, End):
                 return point, next_point
             point = next_point
-        return point, _End.FAILED
+        return point, End.FAILED
 
     @property
     def _threshold(self) -> float:
@@ -239,7 +239,7 @@ class ConeNewton:
         moved = np.vdot(centre, centre) - np.vdot(before, before) + np.vdot(change, change)
         return bool(point.residual <= INEXACT / self.sigma * moved)
 
-    def _newton_step(self, blocks: WorkingBlocks, centre: FloatArray, point: Evaluation) -> Evaluation | _End:
+    def _newton_step(self, blocks: WorkingBlocks, centre: FloatArray, point: Evaluation) -> Evaluation | End:
         """Take one Newton step, shortened until the slope of psi is sufficiently reduced; FAILED if no length works.
 
         If psi would change by less than its rounding error, the residual must be halved instead; if it is not, psi is
@@ -257,7 +257,7 @@ class ConeNewton:
         length = 1.0
         if -slope <= point.rounding:
             trial = moved(length)
-            return trial if trial.residual <= 0.5 * point.residual else _End.CONVERGED
+            return trial if trial.residual <= 0.5 * point.residual else End.CONVERGED
         low, at_low, high, at_high = 0.0, slope, np.inf, np.inf
         for _ in range(SEARCHES):
             trial = moved(length)
@@ -269,7 +269,7 @@ class ConeNewton:
             else:
                 high, at_high = length, here
             length = low + (high - low) * float(np.clip(-at_low / (at_high - at_low), 0.1, 0.9))
-        return _End.FAILED
+        return End.FAILED
 
     def _direction(self, blocks: WorkingBlocks, point: Evaluation) -> tuple[FloatArray, FloatArray]:
         """Return the Newton direction and its products with all blocks; in float32 if that is accurate enough."""

@@ -1,8 +1,8 @@
 """C-ReLU with the penalty squared_l2: proximal-point steps on all blocks, by semismooth Newton on their duals.
 
 Without the proximal term the optimum is u_b = proj_K(-A_b't) / lam, at the minimum over t of the smooth function
-F*(t) + sum_b ||proj_K(-A_b't)||^2 / (2 lam). The first step has a term so small that it does not matter; if its
-Newton systems are too ill-conditioned, or the loss has a block of its own (Huber), further steps follow.
+F*(t) + sum_b ||proj_K(-A_b't)||^2 / (2 lam). The first steps have a small term, so few are needed; where their Newton
+systems are too ill-conditioned it grows.
 """
 
 from collections.abc import Iterator
@@ -19,11 +19,11 @@ from cvxrelu.problems.dual import DualPoint
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.solvers.interface import Budget, Iterate, Limits
-from cvxrelu.solvers.working_set.relu_newton import ConeNewton, Evaluation
+from cvxrelu.solvers.working_set.relu_newton import ConeNewton, End, Evaluation
 from cvxrelu.solvers.working_set.working_blocks import WorkingBlocks
 
 MOST_ENTRIES = 2e7  # of all A_b: time is not looked at within a Newton step
-_FIRST_SIGMA = 1e9  # times 1 / lam: changes the objective by as small a fraction
+_FIRST_SIGMA = 1e4  # times 1 / lam: each step reduces the distance from the optimum as much
 _FINAL_FRACTION, _NEXT_FRACTION = 0.5, 0.1  # of the tolerance; of the fraction of the round before
 _IDLE_ROUNDS, _PROGRESS = 3, 0.9
 
@@ -87,6 +87,11 @@ class RidgeNewton(ConeNewton):
 
     def _shrinkage(self, sizes: FloatArray) -> FloatArray:
         return np.full(len(sizes), 1.0 / (1.0 + self.sigma * self.problem.lam))
+
+    def _newton_step(self, blocks: WorkingBlocks, centre: FloatArray, point: Evaluation) -> Evaluation | End:
+        """Take one Newton step; FAILED also where psi is minimal to rounding but its gradient is not small."""
+        following = super()._newton_step(blocks, centre, point)
+        return End.FAILED if following is End.CONVERGED else following
 
     def conjugate(self, sizes: FloatArray) -> float:
         """Return R* at arguments of the given norms."""

@@ -156,12 +156,12 @@ def _candidates(
         return method(problem, blocks, limits, workspace)
     penalty = cast(PatternNorm, problem.penalty)  # ensured by `check_problem`
 
-    def rounds(blocks: FloatArray, limits: Limits) -> Iterator[Iterate]:
-        return gated_candidates(problem, penalty, blocks, limits, workspace, continuation.trail(problem))
+    def rounds(blocks: FloatArray, n_iter: int) -> Iterator[Iterate]:
+        return gated_candidates(problem, penalty, blocks, limits, workspace, continuation.trail(problem), n_iter)
 
     if takes_entries(problem):
         return entry_candidates(problem, blocks, limits, workspace, rounds)
-    return rounds(blocks, limits)
+    return rounds(blocks, 0)
 
 
 def _but_zero(candidates: Iterator[Iterate]) -> Iterator[Iterate]:

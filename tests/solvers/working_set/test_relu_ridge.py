@@ -24,6 +24,18 @@ def test_agrees_with_clarabel(loss, shape, ratio):
     assert solution.objective == pytest.approx(other.objective, rel=3e-8)
 
 
+@pytest.mark.parametrize("loss", ["squared", "huber", "logistic"])
+@pytest.mark.parametrize("c", [1, 2])
+@pytest.mark.parametrize("lam", [1e-3, 1e-6, 1e-7])
+@pytest.mark.parametrize("seed", [0, 2])
+def test_small_lam(loss, c, lam, seed):
+    rng = np.random.default_rng(seed)
+    X, Y = rng.standard_normal((20, 2)), rng.standard_normal((20, c))
+    patterns = cr.sample_patterns(X, 8, seed=seed)
+    problem = cr.ConvexReLU(X, np.sign(Y) if loss == "logistic" else Y, patterns, lam, loss, "squared_l2")
+    assert cr.solve(problem, "WorkingSet").status == "optimal"
+
+
 def test_auto_takes_it_and_continues_from_a_start():
     problem = make_problem("relu", penalty="squared_l2", ratio=0.1)
     solution = cr.solve(problem, tol=1e-9)
