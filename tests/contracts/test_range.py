@@ -147,17 +147,6 @@ def test_a_lam_that_vanishes_beside_the_data_is_refused(kind, loss):
         cr.certify(problem, problem.zero_weights())
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_multipliers_of_rows_of_any_size(size):
-    plain = make_problem("relu")
-    cones = PatternCones(size * plain.X, plain.patterns)
-    reference = PatternCones(plain.X, plain.patterns)
-    z = np.array([1.0, -2.0, 0.5])
-    expected = multipliers(reference, z, 0)
-    assert expected.any()
-    np.testing.assert_allclose(multipliers(cones, size * z, 0), expected, rtol=1e-9, atol=1e-12)
-
-
 def test_multipliers_without_rows_are_zero():
     plain = make_problem("relu")
     cones = PatternCones(0.0 * plain.X, plain.patterns)
