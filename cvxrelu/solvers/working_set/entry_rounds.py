@@ -4,7 +4,6 @@ An entry of the weights is a block of one feature: the kernel is given ones as t
 of the patterns, in which it is linear.
 """
 
-import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -18,6 +17,7 @@ from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.solvers.interface import Iterate, Limits
 from cvxrelu.solvers.working_set.compiled_rounds import KINDS, SAVINGS
+from cvxrelu.solvers.working_set.gated_rounds import counted
 
 _LARGEST, _MOST_COLUMNS = 1e6, 4000  # entries of all columns: 8 MB; columns of the Gram matrix
 _CALL, _MOST_WORK = 1e7, 5e8  # operations between two looks at the clock, and in all: about ten small Newton steps
@@ -57,7 +57,7 @@ def entry_candidates(
         Returns the iterates of Newton steps from given weights, after a number of iterations.
     """
     if not gated_rounds.is_ready():
-        yield from _counted(newton(blocks, 0))
+        yield from counted(newton(blocks, 0), [SAVINGS])
         return
     (columns, masks), n, loss = problem.operator.as_floats(), problem.n, unweighted(problem.loss)
     entries = (masks[:, None, :] * columns).reshape(-1, n)
@@ -80,12 +80,3 @@ def entry_candidates(
     del data, entries, columns, masks, work, state  # as large as the expanded matrix, and its Gram matrix
     yield Iterate(weights=blocks, n_iter=n_cycles, step=None, objective=objective, dual=dual)
     yield from newton(blocks, n_cycles)
-
-
-def _counted(candidates: Iterator[Iterate]) -> Iterator[Iterate]:
-    """Yield the iterates, and count the CPU time that they take in place of the kernel."""
-    started = time.thread_time()
-    for each in candidates:
-        SAVINGS.add(time.thread_time() - started)
-        yield each
-        started = time.thread_time()

@@ -74,7 +74,7 @@ def gated_candidates(
     rounds = _Rounds(problem, penalty, blocks, limits, workspace, trail, n_iter)
     missing: list[Savings] = []  # kernels that would have been used
     first = _descent(rounds, problem, limits, trail, missing)
-    yield from _counted(chain(first, rounds.newton()), missing)
+    yield from counted(chain(first, rounds.newton()), missing)
 
 
 def _descent(
@@ -101,7 +101,7 @@ def _descent(
     return iter(())
 
 
-def _counted(candidates: Iterator[Iterate], savings: list[Savings]) -> Iterator[Iterate]:
+def counted(candidates: Iterator[Iterate], savings: list[Savings]) -> Iterator[Iterate]:
     """Yield the iterates, and count the CPU time that they take."""
     while True:
         started = time.thread_time()
