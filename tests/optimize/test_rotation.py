@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import cvxrelu as cr
+from cvxrelu.numerics.rounding import EPS
 from cvxrelu.numerics.row_space import RowSpace
 from cvxrelu.optimize.rotation import rotate
 from cvxrelu.penalties.registry import get_penalty
@@ -92,7 +93,8 @@ def test_reduced_and_original_programs_have_the_same_optimum(kind, loss, penalty
     rounding = 1e-9 * max(1.0, abs(reference.upper))
     assert max(solution.lower, reference.lower) <= min(solution.objective, reference.upper) + rounding
     assert solution.certificate.rel_gap <= max(1e-6, 2.0 * reference.rel_gap) or solution.gap <= 1e-9
-    assert problem.violation(solution.weights) == 0.0
+    # Only with group_l1 are blocks moved into the cones until all margins exceed rounding.
+    assert problem.violation(solution.weights) <= (EPS if penalty == "squared_l2" else 0.0)
     assert problem.objective(solution.weights) == solution.objective
     assert solution.certificate.problem is problem
 

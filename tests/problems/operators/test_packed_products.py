@@ -123,33 +123,6 @@ def test_weights_of_zero_columns_that_are_not_finite(packed, monkeypatch, dtype)
     assert len(packed) == 1
 
 
-@pytest.mark.parametrize("P", [20, 37])  # one pass over the patterns, and two
-def test_kernels_are_those_of_their_source(P):
-    """Numba compiles what Python runs."""
-    rng = np.random.default_rng(0)
-    n, d = 45, 6
-    X, D = rng.standard_normal((n, d)), rng.random((n, P)) < 0.5
-    U, t = rng.standard_normal((2, P, d)), rng.standard_normal((n, 2))
-    operator = cr.GatedOperator(X, D)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packed_products, "SMALLEST", 0.0)
-        for product in PRODUCTS:
-            product.kernel.compile()
-        compiled = operator.forward(U), operator.adjoint(t)
-        for product in PRODUCTS:
-            for callee in product.kernel.callees - {product.kernel}:
-                patch.setattr(callee, "_compiled", callee.function)
-            patch.setattr(product.kernel, "_compiled", plain(product.kernel))
-        interpreted = operator.forward(U), operator.adjoint(t)
-    for one, other in zip(compiled, interpreted, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-def plain(kernel):
-    """Return a kernel's Python function, with arrays in place of prepared ones."""
-    return lambda *arguments: kernel.function(*[getattr(each, "array", each) for each in arguments])
-
-
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("where", ["X", "U", "t", "row of no pattern"])
 def test_entries_that_are_not_finite_spread_as_in_plain_products(packed, monkeypatch, where, bad):

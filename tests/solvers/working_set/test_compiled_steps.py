@@ -130,10 +130,10 @@ def test_steps_without_the_kernel_count_their_time(monkeypatch):
 
 @pytest.mark.parametrize("shape", ["tall", "wide"])
 def test_multipliers_are_kept_for_certificates_that_have_no_time(shape):
-    """Without a time limit the certificate computes its own."""
+    """With time left the certificate computes its own."""
     problem = make_problem("relu", "squared", shape=shape, ratio=0.05)
     blocks = problem.blocks(problem.zero_weights())
-    for time_limit, kept in ((1e3, True), (None, False)):
+    for time_limit, kept in ((0.9 * relu_rounds._CERTIFYING, True), (1e3, False), (None, False)):
         limits = Limits(tol=1e-7, max_iter=1000, time_limit=time_limit)
         *_, last = itertools.islice(relu_rounds.relu_candidates(problem, blocks, limits, DualWorkspace()), 3)
         assert (last.dual.multipliers is not None) == kept

@@ -8,6 +8,7 @@ from cvxrelu.losses.base import dual_term
 from cvxrelu.losses.registry import get_loss
 from cvxrelu.solvers import screening
 from cvxrelu.solvers.interface import Limits
+from cvxrelu.solvers.working_set import entry_rounds
 from cvxrelu.solvers.working_set.continuation import Continuation, Guess
 from tests.helpers.cases import make_data, make_problem, make_targets
 
@@ -103,6 +104,7 @@ def test_products_are_computed_once_for_a_path(monkeypatch):
         "cvxrelu.solvers.working_set.continuation.pattern_norms",
         lambda problem: calls.append(problem.lam) or np.full(len(problem.patterns), np.inf),
     )
+    monkeypatch.setattr(entry_rounds, "_LARGEST", 0.0)
     problem = make_problem("gated", penalty="l1")  # solved by Newton steps
     path = cr.regularization_path(problem, n_lams=6, eps=0.1, solver="WorkingSet")
     assert path.complete
@@ -113,6 +115,7 @@ def test_outputs_share_the_norms_of_their_patterns(monkeypatch):
     calls = []
     norms = "cvxrelu.solvers.working_set.continuation.pattern_norms"
     monkeypatch.setattr(norms, lambda problem: calls.append(problem) or screening.pattern_norms(problem))
+    monkeypatch.setattr(entry_rounds, "_LARGEST", 0.0)
     problem = make_problem("gated", penalty="l1", c=3)
     assert cr.solve(problem, "WorkingSet").status == "optimal"
     assert len(calls) == 1
