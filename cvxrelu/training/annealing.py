@@ -27,8 +27,8 @@ _SMALLEST = 1e-5  # size of a neuron relative to the largest below which it is d
 
 
 @dataclass(frozen=True, eq=False)
-class Layers:
-    """Layers W (m, d) and V (m, c) of a network, with its objective, not smoothed."""
+class TrainedLayers:
+    """TrainedLayers W (m, d) and V (m, c) of a network, with its objective, not smoothed."""
 
     W: FloatArray
     V: FloatArray
@@ -63,7 +63,7 @@ class Annealing:
         assert rescaled is not None
         self._objective = SmoothedObjective(X / x_scale, Y / y_scale, lam / (x_scale * y_scale), rescaled)
 
-    def run(self, rng: np.random.Generator, *, deadline: float = np.inf) -> Iterator[Layers]:
+    def run(self, rng: np.random.Generator, *, deadline: float = np.inf) -> Iterator[TrainedLayers]:
         """Yield the best network so far after each stage, the last one at the deadline or after Ctrl-C.
 
         Parameters
@@ -79,7 +79,7 @@ class Annealing:
             After the network of the interrupted stage.
         """
         W, V, smoothings = self._start(rng)
-        best = Layers(np.empty((0, W.shape[1])), np.empty((0, V.shape[1])), self._exact(W[:0], V[:0]))
+        best = TrainedLayers(np.empty((0, W.shape[1])), np.empty((0, V.shape[1])), self._exact(W[:0], V[:0]))
         if len(smoothings) == 0:
             yield best
         for smoothing in smoothings:
@@ -87,7 +87,7 @@ class Annealing:
             W, V = balanced(W, V)
             value = self._exact(W, V)
             if value < best.objective:
-                best = Layers(self._layer_scale * W, self._layer_scale * V, value)
+                best = TrainedLayers(self._layer_scale * W, self._layer_scale * V, value)
             yield best
             if isinstance(end, KeyboardInterrupt):
                 raise end
