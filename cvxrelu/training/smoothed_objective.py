@@ -58,8 +58,7 @@ class SmoothedObjective:
         if m != self._width:
             self._set_width(m)
         norms = np.linalg.norm(W, axis=1)
-        widths = np.maximum(eps * norms, TINY).astype(np.float32)
-        np.maximum(widths, np.finfo(np.float32).tiny, out=widths)
+        widths = np.maximum(eps * norms, np.finfo(np.float32).tiny).astype(np.float32)
         transposed = np.ascontiguousarray(W.T, dtype=np.float32)
         second = V.astype(np.float32)
         first_pass, second_pass = (activate, chain) if self._compiled else (activate_by_numpy, chain_by_numpy)

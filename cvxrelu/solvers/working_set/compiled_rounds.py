@@ -41,6 +41,14 @@ KINDS = {Squared: SQUARED, Logistic: LOGISTIC, Huber: HUBER}
 SAVINGS = Savings(gated_rounds, COMPILATION)
 
 
+def loss_arguments(problem: ConvexProblem) -> tuple[FloatArray, FloatArray, int, float]:
+    """Return the targets (n,), the weights of rows (n,), the kind of loss and its delta, as the kernel takes them."""
+    loss, kind = problem.loss, unweighted(problem.loss)
+    weights = loss.weights if isinstance(loss, Weighted) else np.ones(problem.n)
+    delta = kind.delta if isinstance(kind, Huber) else 0.0
+    return np.ascontiguousarray(problem.Y[:, 0]), weights, KINDS[type(kind)], delta
+
+
 class CompiledRounds:
     """Weights of all patterns, and the kernel's state: at most 4 (P d)^2 bytes, up to 64 MB.
 
@@ -55,12 +63,9 @@ class CompiledRounds:
     """
 
     def __init__(self, problem: ConvexProblem, blocks: FloatArray, prediction: FloatArray) -> None:
-        loss, (n, d), P = problem.loss, problem.X.shape, len(problem.patterns)
+        (n, d), P = problem.X.shape, len(problem.patterns)
         self._problem, self.u, self._f = problem, np.array(blocks, order="C"), prediction[:, 0].copy()
-        weights = loss.weights if isinstance(loss, Weighted) else np.ones(n)
-        kind = unweighted(loss)
-        self._loss = KINDS[type(kind)], kind.delta if isinstance(kind, Huber) else 0.0
-        self._data = *problem.operator.as_floats(), np.ascontiguousarray(problem.Y[:, 0]), weights
+        self._data = *problem.operator.as_floats(), *loss_arguments(problem)
         self._work = work_arrays(n, P, d, min(P, _MOST_COLUMNS // d))
         self._state = self._work[-1]
         # Gap, cycles, operations and patterns at the last estimate of the rate; at first those of zero weights.
@@ -109,7 +114,7 @@ class CompiledRounds:
         until = self.n_cycles + (1 if urgent else _CYCLES)
         started = state[GAP], state[CYCLES]
         gated_rounds(
-            *self._data, *self._loss, self._problem.lam, limits.tol, min(limits.max_iter, until),
+            *self._data, self._problem.lam, limits.tol, min(limits.max_iter, until),
             state[WORK] + work, self.u, self._f, *self._work,
         )  # fmt: skip
         gap, target = state[GAP], limits.tol * abs(state[OBJECTIVE])

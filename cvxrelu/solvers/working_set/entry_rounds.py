@@ -9,14 +9,13 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from cvxrelu._validation import FloatArray
-from cvxrelu.losses.huber import Huber
-from cvxrelu.losses.weighted import Weighted, unweighted
+from cvxrelu.losses.weighted import unweighted
 from cvxrelu.numerics.gated_rounds import CYCLES, LIMITED, OUTCOME, WORK, gated_rounds, work_arrays
 from cvxrelu.penalties.group_norms import L1
 from cvxrelu.problems.base import ConvexProblem
 from cvxrelu.problems.dual_workspace import DualWorkspace
 from cvxrelu.solvers.interface import Iterate, Limits
-from cvxrelu.solvers.working_set.compiled_rounds import KINDS, SAVINGS
+from cvxrelu.solvers.working_set.compiled_rounds import KINDS, SAVINGS, loss_arguments
 from cvxrelu.solvers.working_set.gated_rounds import counted
 
 _LARGEST, _MOST_COLUMNS = 1e6, 4000  # entries of all columns: 8 MB; columns of the Gram matrix
@@ -59,19 +58,15 @@ def entry_candidates(
     if not gated_rounds.is_ready():
         yield from counted(newton(blocks, 0), [SAVINGS])
         return
-    (columns, masks), n, loss = problem.operator.as_floats(), problem.n, unweighted(problem.loss)
+    (columns, masks), n = problem.operator.as_floats(), problem.n
     entries = (masks[:, None, :] * columns).reshape(-1, n)
-    weights = problem.loss.weights if isinstance(problem.loss, Weighted) else np.ones(n)
-    data = np.ones((1, n)), entries, np.ascontiguousarray(problem.Y[:, 0]), weights
-    delta = loss.delta if isinstance(loss, Huber) else 0.0
+    data = np.ones((1, n)), entries, *loss_arguments(problem)
     u, f = blocks.reshape(-1, 1).copy(), problem.predict(problem.weights(blocks))[:, 0].copy()
     work = work_arrays(n, len(entries), 1, min(len(entries), _MOST_COLUMNS))
     state, expired = work[-1], limits.rounds()
     most_cycles = (limits.max_iter + 1) // 2  # the rest is for Newton steps
     while state[OUTCOME] == LIMITED and state[WORK] < _MOST_WORK and state[CYCLES] < most_cycles:
-        gated_rounds(
-            *data, KINDS[type(loss)], delta, problem.lam, limits.tol, most_cycles, state[WORK] + _CALL, u, f, *work
-        )
+        gated_rounds(*data, problem.lam, limits.tol, most_cycles, state[WORK] + _CALL, u, f, *work)
         if expired():
             break
     blocks, n_cycles = u.reshape(blocks.shape), int(state[CYCLES])
