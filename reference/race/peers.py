@@ -1,10 +1,12 @@
 """Peers of a case: search for the fastest accurate setting of each, then timed turns of these settings and ours."""
 
 import contextlib
+import statistics
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from reference.race.server import Answer, NoAnswerError, Server, write_problem
 _SLACK = 2.0  # single runs are noisy: a setting is abandoned only if this much slower than the fastest
 _PATIENCE, _SHORT = 50.0, 5.0  # a peer is abandoned if this much slower than the fastest, and at least so many seconds
 _CLOSE = 4.0  # peers this close to the fastest take turns
+_TURN, _CALLS = 0.05, 9  # a turn repeats its solve for so many seconds, at most so many times
 _ALONE = ", one thread"
 
 Judge = Callable[[Answer], float]
@@ -92,6 +95,10 @@ class Contender:
     server: Server
     settings: Settings
 
+    def solve(self, limit: float) -> float:
+        """Solve at the chosen settings, and return the seconds."""
+        return self.server.solve(self.settings, limit).seconds
+
 
 def take_turns(
     contenders: Sequence[Contender], ours: Callable[[], float], effort: Effort
@@ -99,7 +106,9 @@ def take_turns(
     """Return our times, and the entries with the times of their turns; ours and the close contenders run in turn.
 
     A contender is close if its chosen trial is accurate and took at most four times as long as the fastest such. The
-    entries of the others keep the time of that trial; so do those of contenders that fail.
+    entries of the others keep the time of that trial; so do those of contenders that fail. The time of a turn is the
+    median of its calls: one that takes milliseconds is repeated, as the first after another process mostly measures
+    cold caches.
     """
     reached = [each for each in contenders if each.entry.reached]
     fastest = min((each.entry.chosen.seconds for each in reached), default=0.0)
@@ -108,13 +117,21 @@ def take_turns(
     seconds = []
     for _ in range(effort.repeats):
         with quiet(effort.threads):
-            seconds.append(ours())
+            seconds.append(_turn(ours))
         for each in close:
             with contextlib.suppress(NoAnswerError):
-                turns[each.entry.peer].append(each.server.solve(each.settings, 2 * effort.timeout).seconds)
+                turns[each.entry.peer].append(_turn(partial(each.solve, 2 * effort.timeout)))
     return seconds, [
         replace(each.entry, seconds=turns.get(each.entry.peer) or each.entry.seconds) for each in contenders
     ]
+
+
+def _turn(solve: Callable[[], float]) -> float:
+    """Return the median seconds of the calls of one turn."""
+    seconds = [solve()]
+    while sum(seconds) < _TURN and len(seconds) < _CALLS:
+        seconds.append(solve())
+    return statistics.median(seconds)
 
 
 def enter(entrant: Entrant, server: Server, judge: Judge, allowance: float, effort: Effort) -> Contender:

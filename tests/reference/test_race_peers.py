@@ -1,5 +1,6 @@
 """Peers of the race: choice of settings, turns, processes."""
 
+import itertools
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -143,6 +144,15 @@ def test_ours_and_the_close_peers_take_turns():
     assert [each.seconds for each in entries] == [[10.0, 12.0, 14.0], [21.0, 23.0, 25.0], [9.0], [3.0]]
     assert [limit for _, limit in asked[1].asked] == [20.0] * 3
     assert contenders[0].entry.seconds == [1.0]
+
+
+def test_a_turn_repeats_short_solves_and_counts_their_median():
+    """Three of our calls take 0.05 s; the peer takes 1 ms, so a turn ends after nine calls."""
+    ours, left = itertools.cycle([0.04, 0.006, 0.008]), iter([0.02, *[0.001] * 8] * 2)
+    peer = Contender(entry(seconds=0.001), Fake(lambda tol: (next(left), 0.0)), {"tol": 1e-3})
+    seconds, (found,) = take_turns([peer], lambda: next(ours), replace(EFFORT, repeats=2))
+    assert seconds == [0.008, 0.008]
+    assert found.seconds == [0.001, 0.001]
 
 
 def test_a_peer_that_fails_in_its_turns_keeps_the_time_of_its_trial():
