@@ -68,7 +68,9 @@ def test_gated_weights_are_optimal_for_the_literal_program(tmp_path, script, opt
     assert metadata["objective"] == pytest.approx(objective, rel=1e-12)
     assert metadata["converged"]
     assert metadata["threads"] == 1
-    assert out["seconds"].shape == out["iterations"].shape == (2,)
+    assert out["seconds"].shape == out["iterations"].shape
+    assert 2 <= len(out["seconds"]) <= 9
+    assert len(out["seconds"]) == 2 or out["seconds"][:-1].sum() < 0.05
     assert (out["seconds"] > 0).all()
 
 
