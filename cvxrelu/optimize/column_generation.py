@@ -2,6 +2,7 @@
 
 import time as clock
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,6 +66,7 @@ class ColumnGeneration:
     def __init__(
         self,
         problem: ConvexReLU,
+        lines: RowLines,
         weights: Weights,
         tol: float,
         rng: np.random.Generator,
@@ -75,7 +77,7 @@ class ColumnGeneration:
         self._master = _Master(problem, weights, np.zeros(len(problem.patterns), dtype=np.int64))
         self._proven = _Proven(self._scaled(np.zeros(problem.n), 0.0), np.zeros(problem.n), None)
         self.history: list[GlobalRecord] = []
-        self._lines = RowLines(problem.X)
+        self._lines = lines
         if time_limit is not None:
             entered = clock.perf_counter()
             project_blocks.compile()
@@ -204,9 +206,10 @@ class ColumnGeneration:
         sizes = row_norms(blocks)
         largest = np.argsort(-sizes, kind="stable")[:_STARTS]
         active = blocks[largest[sizes[largest] > 0.0]]
-        neurons = local_maxima(self.problem.X, t, active, _STARTS, self._rng)
+        ascend = partial(local_maxima, self.problem.X, t, active, rng=self._rng, deadline=self._deadline)
+        neurons = ascend(n_starts=_STARTS)
         if self._lines.rank > _LOW_RANK and neurons[0].value <= self.problem.lam * (1.0 + self._tol):
-            neurons = local_maxima(self.problem.X, t, active, _MANY_STARTS, self._rng)
+            neurons = ascend(n_starts=_MANY_STARTS)
         return neurons
 
     def _thresholds(self, found: float, gap: float) -> list[float]:

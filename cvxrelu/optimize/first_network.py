@@ -1,5 +1,6 @@
 """The first patterns and weights of column generation, from a locally trained, a given or no network."""
 
+import time
 from typing import Any, Literal
 
 import numpy as np
@@ -47,7 +48,7 @@ def first_patterns(X: FloatArray, n_gates: int, rng: np.random.Generator) -> Act
 
 
 def first_program(
-    problem: ConvexReLU, start: Start | ReLUNetwork, rng: np.random.Generator, deadline: float
+    problem: ConvexReLU, start: Start | ReLUNetwork, rng: np.random.Generator, deadline: float, *, verbose: bool
 ) -> tuple[ConvexReLU, Weights]:
     """Return the program over the patterns of the first network, with its weights.
 
@@ -64,12 +65,18 @@ def first_program(
         Source of the trained network.
     deadline : float
         Value of ``time.perf_counter`` at which training ends.
+    verbose : bool
+        Print each stage of the training.
     """
     network = start if isinstance(start, ReLUNetwork) else None
     if start == "trained":
+        started = time.perf_counter()
         try:
             for layers in Annealing(problem.X, problem.Y, problem.lam, problem.loss).run(rng, deadline=deadline):
                 network = ReLUNetwork(layers.W, layers.V[:, 0])
+                if verbose:
+                    spent = time.perf_counter() - started
+                    print(f"training   {spent:9.2f} s  objective {layers.objective:.10g}  {len(layers.W)} neurons")
         except KeyboardInterrupt:
             note_interrupt()
     if network is None or not (problem.X @ network.W1.T > 0.0).any():

@@ -24,6 +24,8 @@ from cvxrelu.optimize.first_network import Start, check_start, first_patterns, f
 from cvxrelu.optimize.global_record import GlobalRecord
 from cvxrelu.optimize.solution import Solution
 from cvxrelu.patterns.activation_patterns import ActivationPatterns
+from cvxrelu.pricing.bounds import EXACT_RANK
+from cvxrelu.pricing.neuron_problem import RowLines
 from cvxrelu.problems.relu import ConvexReLU
 from cvxrelu.runtime.compilation import compiling
 from cvxrelu.runtime.interrupts import interrupts_noted
@@ -40,7 +42,7 @@ def solve_global(
     loss: str | Loss = "squared",
     *,
     tol: float = 1e-6,
-    start: Start | ReLUNetwork = "sampled",
+    start: Start | ReLUNetwork = "trained",
     patterns: ActivationPatterns | None = None,
     n_gates: int = 50,
     time_limit: float | None = None,
@@ -73,15 +75,16 @@ def solve_global(
         "squared", "logistic", "huber"; the last two also `Weighted`.
     tol : float
         Relative gap (objective - lower) / |objective| to prove.
-    start : {"sampled", "trained"} or ReLUNetwork
-        First patterns. "sampled": those of random gates. "trained": those of a network trained locally, by L-BFGS on a
-        wide network whose activations are ever less smooth, which takes at most half of the time limit; without one it
-        may take minutes on large data. Or those of a given network of one output, without biases. The result is never
-        worse than the network.
+    start : {"trained", "sampled"} or ReLUNetwork
+        First patterns. "trained": those of a network trained locally, by L-BFGS on a wide network whose activations are
+        ever less smooth, which takes at most half of the time limit; without one it may take minutes on large data.
+        "sampled": those of random gates, also in place of "trained" for data of rank at most 2, where pricing is exact
+        and faster. Or those of a given network of one output, without biases. The result is never worse than the
+        network.
     patterns : ActivationPatterns, optional
         First patterns of X, in place of those of ``start``.
     n_gates : int >= 1
-        Number of random gates for "sampled".
+        Number of random gates.
     time_limit : float, optional
         Time limit in seconds, excluding compilation at the first call; the best result so far is returned.
     callback : callable, optional
@@ -155,11 +158,14 @@ def solve_global(
     problem = ConvexReLU(data, y, patterns, lam, loss_function)
     problem.require_ordinary_size()
     check_rigor(rigor, problem)
+    lines = RowLines(data)
+    if start == "trained" and lines.rank <= EXACT_RANK:
+        start = "sampled"
     entered = interrupts_noted()
     deadline = np.inf if time_limit is None else started + _TRAINING * time_limit
     with compiling(time_limit is None):
-        problem, weights = first_program(problem, start, rng, deadline)
-    search = ColumnGeneration(problem, weights, tol, rng, started, time_limit)
+        problem, weights = first_program(problem, start, rng, deadline, verbose=verbose)
+    search = ColumnGeneration(problem, lines, weights, tol, rng, started, time_limit)
     status = Status.INTERRUPTED if interrupts_noted() > entered else search.run(callback, verbose)
     estimate, certificate = search.certificates(rigor)
     if estimate.within(tol):

@@ -1,5 +1,6 @@
 """Pricing: the neuron that lowers the objective of a ReLU network most, by local ascent from many starts."""
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,11 +153,17 @@ def find_neuron(X: Any, t: Any, *, starts: Any = None, n_starts: int = 100, seed
 
 
 def local_maxima(
-    X: FloatArray, t: FloatArray, given: FloatArray, n_starts: int, rng: np.random.Generator
+    X: FloatArray,
+    t: FloatArray,
+    given: FloatArray,
+    n_starts: int,
+    rng: np.random.Generator,
+    *,
+    deadline: float = np.inf,
 ) -> list[NewNeuron]:
     """Return the best neuron of each pattern in which the ascent of `find_neuron` ends, in descending order of value.
 
-    At least one neuron is returned.
+    At least one neuron is returned. The ascent stops where it is at ``deadline``, a value of ``time.perf_counter``.
     """
     # Work in the row space with normalised data: the search does not depend on the scale of X or t.
     units = X / (np.abs(X).max() or 1.0)
@@ -169,7 +176,7 @@ def local_maxima(
     for column in t.reshape(len(X), -1).T:
         size = np.abs(column).max()
         for sign in (1.0, -1.0) if size > 0.0 else ():
-            ends, heights = _ascend(rows, sign * column / size, U)
+            ends, heights = _ascend(_Ascent(rows, sign * column / size, deadline), U)
             reached.append(ends)
             values.append(heights * size)
     ends, heights = np.concatenate(reached), np.concatenate(values)
@@ -193,13 +200,18 @@ def draw_starts(rows: FloatArray, sizes: FloatArray, count: int, rng: np.random.
 
 
 class _Ascent:
-    """One round of the ascent of t'(Xu)_+, a difference of convex functions."""
+    """Rounds of the ascent of t'(Xu)_+, a difference of convex functions, until a deadline."""
 
-    def __init__(self, rows: FloatArray, t: FloatArray) -> None:
+    def __init__(self, rows: FloatArray, t: FloatArray, deadline: float) -> None:
+        self._deadline = deadline
         up, down = t > 0.0, t < 0.0
         self._up = t[up, None] * rows[up]
         self._down = -t[down, None] * rows[down]
         self._step = 1.0 / max(float(np.linalg.norm(self._down, 2)) ** 2, TINY) if len(self._down) else 0.0
+
+    def is_over(self) -> bool:
+        """Return whether the deadline has passed."""
+        return time.perf_counter() >= self._deadline
 
     def values(self, U: FloatArray) -> FloatArray:
         """Return t'(Xu)_+ for each row u of U."""
@@ -213,6 +225,8 @@ class _Ascent:
         C = (U @ self._down.T > 0.0).astype(np.float64)
         Y, momentum = C, 1.0
         for _ in range(steps):
+            if self.is_over():
+                break
             following = np.clip(Y - self._step * ((Y @ self._down - B) @ self._down.T), 0.0, 1.0)
             after = 0.5 + np.sqrt(0.25 + momentum**2)
             Y = following + (momentum - 1.0) / after * (following - C)
@@ -233,9 +247,8 @@ class _Ascent:
         return tangents
 
 
-def _ascend(rows: FloatArray, t: FloatArray, U: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the points at which the ascent of t'(Xu)_+ from the unit rows of U (S, r) ends, and their values (S,)."""
-    ascent = _Ascent(rows, t)
+def _ascend(ascent: _Ascent, U: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the points at which the ascent from the unit rows of U (S, r) ends, and their values (S,)."""
     U, values = U.copy(), ascent.values(U)
     _climb(ascent, U, values, np.arange(len(U)), _STEPS, _PROGRESS)
     promising = np.argsort(-values, kind="stable")[:_REFINED]
@@ -243,6 +256,8 @@ def _ascend(rows: FloatArray, t: FloatArray, U: FloatArray) -> tuple[FloatArray,
     _climb(ascent, U, values, promising, _MORE_STEPS, _LESS_PROGRESS)
     for i in _distinct_best(values):
         for _ in range(_POLISH_ROUNDS):
+            if ascent.is_over():
+                break
             following = nonzero_unit_rows(ascent.exact_round(U[i])[None])
             reached = ascent.values(following)[0]
             if not reached > values[i] + _POLISH_PROGRESS * abs(values[i]):
@@ -256,7 +271,7 @@ def _climb(
 ) -> None:
     """Move the rows ``moving`` of U by rounds of ``steps``, each row until its relative gain is below ``progress``."""
     for _ in range(_ROUNDS):
-        if not len(moving):
+        if not len(moving) or ascent.is_over():
             return
         following = nonzero_unit_rows(ascent.round(U[moving], steps))
         reached = ascent.values(following)
