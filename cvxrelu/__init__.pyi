@@ -41,6 +41,7 @@ from cvxrelu.certificates.portable import load_certificate
 from cvxrelu.networks.network import ReLUNetwork, GatedReLUNetwork
 from cvxrelu.networks.convert import to_network, to_convex
 from cvxrelu.networks.pruning import prune
+from cvxrelu.analysis.polish import polish
 from cvxrelu.networks.loading import load_network, from_torch, from_sklearn, from_onnx
 from cvxrelu.networks.baselines import train_network
 
@@ -143,6 +144,7 @@ __all__ = [
     "to_network",
     "to_convex",
     "prune",
+    "polish",
     "load_network",
     "from_torch",
     "from_sklearn",
