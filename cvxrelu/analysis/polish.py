@@ -1,4 +1,4 @@
-"""A trained network, polished: the best and smallest network found over its activation patterns."""
+"""Polishing: the best network over the activation patterns of a trained one, pruned."""
 
 import time as clock
 from dataclasses import replace
@@ -13,6 +13,7 @@ from cvxrelu.losses.registry import get_loss
 from cvxrelu.networks.pruning import prune
 from cvxrelu.optimize.solution import Solution
 from cvxrelu.optimize.solve import solve
+from cvxrelu.runtime.interrupts import note_interrupt
 from cvxrelu.runtime.threads import silenced, warn
 from cvxrelu.status import Status
 
@@ -27,12 +28,13 @@ def polish(
     tol: float = 1e-6,
     time_limit: float | None = None,
 ) -> Solution:
-    """Return the best network over a trained network's activation patterns, never worse and usually smaller.
+    """Return the best network over the activation patterns of a trained network, pruned; it is never worse.
 
     Neurons of the same pattern, output and sign are merged, which never raises the objective F + lam/2 (||W1||_F^2 +
     ||w2||_F^2). The convex program over the patterns is solved, and the better of its solution and the network is
-    pruned to linearly independent neurons (`prune`). Other patterns may allow less: pass the polished network to
-    `solve_global` as its ``start``, which adds neurons, or bound the difference by `certify_network`.
+    pruned to neurons with linearly independent predictions (`prune`). For small lam it may have more neurons than the
+    given network: up to two for each pattern and output. Networks with other patterns may have a lower objective: pass
+    the polished network to `solve_global` as its ``start``, or bound the difference by `certify_network`.
 
     Parameters
     ----------
@@ -50,13 +52,15 @@ def polish(
     tol : float
         Relative certified gap at which the solve stops.
     time_limit : float, optional
-        Time limit of the solve in seconds, excluding compilation at the first call.
+        Time limit of the solve in seconds, excluding compilation at the first call, and pruning with its certificate.
 
     Returns
     -------
     Solution
         Over the network's patterns, with a certificate of scope "patterns". ``problem.X`` has the column of ones, if
-        one was appended. ``objective``, that of ``network()``, is at most that of the given network, to rounding.
+        one was appended. ``objective``, that of ``network()``, is at most that of the given network, all to rounding.
+        ``solver`` is "network" if the solve has not found a better one. On Ctrl-C after the first solution, the best so
+        far.
 
     Raises
     ------
@@ -66,7 +70,7 @@ def polish(
     Warns
     -----
     ConvergenceWarning
-        If the gap is above tol. The network is never worse nevertheless.
+        If the gap is above tol; even then, the network is not worse.
 
     References
     ----------
@@ -99,15 +103,26 @@ def polish(
     # Neurons on the boundaries of their cones are a bad start for C-ReLU.
     start = None if problem.has_cones else parsed.weights
     solution = silenced(solve, ConvergenceWarning)(problem, tol=tol, start=start, time_limit=time_limit)
-    best = min(solution.weights, problem.repair(parsed.weights), key=problem.objective)
-    certificate, pruned = (certify(problem, weights, solution.dual) for weights in (best, prune(problem, best)))
-    if pruned.upper <= parsed.upper and (pruned.within(tol) or not certificate.within(tol)):  # but for rounding
-        certificate = pruned
-    status = Status.OPTIMAL if certificate.within(tol) else solution.status
-    if status is not Status.OPTIMAL:
+    certificate, status, solver = solution.certificate, solution.status, solution.solver
+    try:
+        of_network = (
+            certify(problem, parsed.weights, solution.dual) if parsed.upper < certificate.upper else certificate
+        )
+        if of_network.upper < certificate.upper:
+            certificate, solver = of_network, "network"
+        pruned = certify(problem, prune(problem, certificate.weights), solution.dual)
+        if pruned.upper <= parsed.upper and (pruned.within(tol) or not certificate.within(tol)):  # but for rounding
+            certificate = pruned
+    except KeyboardInterrupt:
+        note_interrupt()
+        status = Status.INTERRUPTED
+    if certificate.within(tol):
+        status = Status.OPTIMAL
+    else:
+        status = Status.INACCURATE if status is Status.OPTIMAL else status
         warn(
             f"polish ended with a relative gap of {certificate.rel_gap:.2e}, above tol = {tol:.2e} "
-            f"({solution.solver}: {status.value}). {status.advice}",
+            f"({solver}: {status.value}). {status.advice}",
             ConvergenceWarning,
             stacklevel=2,
         )
@@ -116,5 +131,6 @@ def polish(
         weights=certificate.weights,
         certificate=certificate,
         status=status,
+        solver=solver,
         time=clock.perf_counter() - started,
     )

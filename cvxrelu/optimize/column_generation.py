@@ -208,7 +208,8 @@ class ColumnGeneration:
         active = blocks[largest[sizes[largest] > 0.0]]
         ascend = partial(local_maxima, self.problem.X, t, active, rng=self._rng, deadline=self._deadline)
         neurons = ascend(n_starts=_STARTS)
-        if self._lines.rank > _LOW_RANK and neurons[0].value <= self.problem.lam * (1.0 + self._tol):
+        found = neurons[0].value > self.problem.lam * (1.0 + self._tol)
+        if self._lines.rank > _LOW_RANK and not found and clock.perf_counter() < self._deadline:
             neurons = ascend(n_starts=_MANY_STARTS)
         return neurons
 

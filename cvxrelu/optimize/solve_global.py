@@ -42,7 +42,7 @@ def solve_global(
     loss: str | Loss = "squared",
     *,
     tol: float = 1e-6,
-    start: Start | ReLUNetwork = "trained",
+    start: Start | ReLUNetwork = "sampled",
     patterns: ActivationPatterns | None = None,
     n_gates: int = 50,
     time_limit: float | None = None,
@@ -75,16 +75,16 @@ def solve_global(
         "squared", "logistic", "huber"; the last two also `Weighted`.
     tol : float
         Relative gap (objective - lower) / |objective| to prove.
-    start : {"trained", "sampled"} or ReLUNetwork
-        First patterns. "trained": those of a network trained locally, by L-BFGS on a wide network whose activations are
-        ever less smooth, which takes at most half of the time limit; without one it may take minutes on large data.
-        "sampled": those of random gates, also in place of "trained" for data of rank at most 2, where pricing is exact
-        and faster. Or those of a given network of one output, without biases. The result is never worse than the
-        network.
+    start : {"sampled", "trained"} or ReLUNetwork
+        First patterns. "sampled": those of random gates. "trained": those of a network trained locally, by L-BFGS on a
+        wide network whose activations are ever less smooth. Training ends at half of the time limit, but loading its
+        parts may take seconds in a new process; without a limit it may take minutes on large data. It calls no
+        callback, suits only columns of similar size, and is left out for data of rank at most 2, where pricing is exact
+        and faster. Or those of a given network of one output, without biases. The result is never worse than it.
     patterns : ActivationPatterns, optional
         First patterns of X, in place of those of ``start``.
     n_gates : int >= 1
-        Number of random gates.
+        Number of random gates for "sampled".
     time_limit : float, optional
         Time limit in seconds, excluding compilation at the first call; the best result so far is returned.
     callback : callable, optional
@@ -92,7 +92,7 @@ def solve_global(
     seed : int >= 0
         Seed of the random gates, of the trained network, and of the starts of the ascent.
     verbose : bool
-        Print each round.
+        Print each round, and each stage of training.
     rigor : {"rounded", "floating_point"}, optional
         Rigor of the certificate, see `Certificate`. By default "rounded" if the loss bounds its rounding errors and
         these do not lift the gap above tol.

@@ -163,7 +163,8 @@ def local_maxima(
 ) -> list[NewNeuron]:
     """Return the best neuron of each pattern in which the ascent of `find_neuron` ends, in descending order of value.
 
-    At least one neuron is returned. The ascent stops where it is at ``deadline``, a value of ``time.perf_counter``.
+    At least one neuron is returned. At ``deadline``, a value of ``time.perf_counter``, the ascent returns the points
+    that it has reached.
     """
     # Work in the row space with normalised data: the search does not depend on the scale of X or t.
     units = X / (np.abs(X).max() or 1.0)

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 import cvxrelu as cr
 from reference.datasets.prepare import Array, prepare
-from reference.runs import comma_separated, compile_kernels
+from reference.runs import comma_separated
 
 _TOL = 1e-6
 _HEADER = "| data | rank | lam | seconds | objective | proven lower bound | relative gap | proof | neurons | patterns |"
@@ -60,7 +60,6 @@ def measure(names: list[str], threads: int) -> str:
     if unknown:
         raise SystemExit(f"there is no case {unknown[0]!r}; choose from {', '.join(CASES)}")
     lines = [f"tol {_TOL:g}, {threads} thread(s), one run each", _HEADER, "|---" * 10 + "|"]
-    compile_kernels()
     with threadpool_limits(threads), warnings.catch_warnings():
         warnings.simplefilter("ignore", cr.ConvergenceWarning)  # the gap is in the table
         cr.solve_global(*cancer(50, 3), 1e-3)

@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -167,7 +168,7 @@ def _wait(
             return Outcome("timeout", seconds=timeout, note=reason[phase])
     with np.load(file) as arrays:
         metadata = json.loads(str(arrays["metadata"]))
-        seconds = float(np.median(arrays["seconds"]))
+        seconds = statistics.median_low(arrays["seconds"].tolist())
         answer = {name: arrays[name] for name in ("U", "V", "W", "W1", "w2") if name in arrays}
     if seconds > timeout:
         return Outcome("timeout", seconds=timeout, note=f"answered after {seconds:.3g} s")

@@ -242,7 +242,8 @@ def _notes(kind: Kind) -> list[str]:
         "violation: cone violation, ours after and the peers' before repair. A gap marked ! missed our tolerance.",
         "ratio: median time of the peer over ours; '>=' if the peer missed its accuracy, '<=' if we missed ours.",
         "seconds: ours are those of the whole call with the certificate, the peers' those of their solver alone. Ours "
-        "and the peers within four times of the fastest run in turn; the others, and those that missed, ran once.",
+        "and the peers within four times of the fastest run in turn, a solve below 50 ms up to nine times, and its "
+        "median counts; the other peers, and those that missed, ran once.",
     ]
 
 

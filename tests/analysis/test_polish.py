@@ -1,5 +1,7 @@
 """Polished networks: never worse, optimal over their patterns, and pruned."""
 
+import importlib
+
 import numpy as np
 import pytest
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -88,6 +90,28 @@ def test_with_little_time_the_network_is_kept_or_improved():
         polished = cr.polish(network, data, y, 1e-5, tol=1e-12, time_limit=1e-3)
     assert polished.status == "time_limit"
     assert polished.objective <= network.objective(data, y, 1e-5)
+
+
+@pytest.mark.parametrize("part", ["prune", "certify"])
+def test_ctrl_c_after_the_solve_keeps_its_solution(part, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    y = make_targets("squared", X, 1, seed=6)
+    monkeypatch.setattr(importlib.import_module("cvxrelu.analysis.polish"), part, interrupted)
+    polished = cr.polish(random_network(8), X, y, 0.01)
+    assert polished.status == "optimal"
+    assert polished.objective < random_network(8).objective(X, y, 0.01)
+
+
+def test_a_better_network_than_the_solution_is_kept(monkeypatch):
+    """The solve ends at once, at zero weights; a network with a smaller objective is left as it is."""
+    y = make_targets("squared", X, 1, seed=7)
+    best = cr.polish(random_network(8), X, y, 0.01).network()
+    with pytest.warns(cr.ConvergenceWarning, match=r"polish ended .*\(network: "):
+        kept = cr.polish(best, X, y, 0.01, tol=1e-15, time_limit=1e-9)
+    assert kept.solver == "network"
+    assert kept.objective <= best.objective(X, y, 0.01) * (1.0 + 1e-12)
 
 
 def test_a_network_without_active_neurons_becomes_empty():
