@@ -29,8 +29,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from reference.peers import EXPANDED_LIMIT, expanded_size
 
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
+
+T = TypeVar("T")
 
 ANSWERED = "answered"
 _MOST, _LITTLE, _LITTLE_IN_ALL = 9, 0.05, 1.0  # solves, and seconds of them without and with preparations
@@ -196,7 +199,7 @@ def run(
         out = options.out.with_suffix(f".{k}.npz") if several else options.out
         run_options = argparse.Namespace(**vars(options) | {"tol": tol, "out": out})
         clock = Clock(out.with_suffix(".running"))
-        solves = _repeated(partial(solve, problem, run_options, clock), options.repeats)
+        solves = repeated(partial(solve, problem, run_options, clock), attrgetter("seconds"), options.repeats)
         solves[-1].details["memory_mb"] = max(clock.peak - resident, 0.0)
         metadata = save(run_options, problem, solves, packages)
         seconds = ", ".join(f"{solve.seconds:.3f}" for solve in solves)
@@ -204,14 +207,12 @@ def run(
         print(json.dumps(metadata, indent=2))
 
 
-def _repeated(solve: Callable[[], Solve], repeats: int) -> list[Solve]:
+def repeated(solve: Callable[[], T], seconds: Callable[[T], float], repeats: int = 1) -> list[T]:
     """Solve ``repeats`` times, and more often while all take little: the first ones mostly measure cold caches."""
     started = time.perf_counter()
-    solves: list[Solve] = []
+    solves: list[T] = []
     while len(solves) < repeats or (
-        len(solves) < _MOST
-        and sum(each.seconds for each in solves) < _LITTLE
-        and time.perf_counter() - started < _LITTLE_IN_ALL
+        len(solves) < _MOST and sum(map(seconds, solves)) < _LITTLE and time.perf_counter() - started < _LITTLE_IN_ALL
     ):
         solves.append(solve())
     return solves

@@ -3,7 +3,6 @@
 import contextlib
 import statistics
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 import cvxrelu as cr
+from reference.peers.job import repeated
 from reference.race.entrants import Entrant, Settings
 from reference.race.results import Entry, Trial, choose
 from reference.race.server import Answer, NoAnswerError, Server, write_problem
@@ -23,7 +23,6 @@ from reference.race.server import Answer, NoAnswerError, Server, write_problem
 _SLACK = 2.0  # single runs are noisy: a setting is abandoned only if this much slower than the fastest
 _PATIENCE, _SHORT = 50.0, 5.0  # a peer is abandoned if this much slower than the fastest, and at least so many seconds
 _CLOSE = 4.0  # peers this close to the fastest take turns
-_TURN, _TURN_IN_ALL, _CALLS = 0.05, 1.0, 9  # a turn repeats its solve for so many seconds, at most so many times
 _ALONE = ", one thread"
 
 Judge = Callable[[Answer], float]
@@ -129,11 +128,7 @@ def take_turns(
 
 def _turn(solve: Callable[[], float]) -> float:
     """Return the median seconds of the calls of one turn; the lower one of two."""
-    started = time.perf_counter()
-    seconds = [solve()]
-    while sum(seconds) < _TURN and len(seconds) < _CALLS and time.perf_counter() - started < _TURN_IN_ALL:
-        seconds.append(solve())
-    return statistics.median_low(seconds)
+    return statistics.median_low(repeated(solve, float))
 
 
 def enter(entrant: Entrant, server: Server, judge: Judge, allowance: float, effort: Effort) -> Contender:

@@ -412,3 +412,14 @@ def test_a_time_limit_ends_the_training(monkeypatch):
         solution = cr.solve_global(X, y, 1e-3, start="trained", time_limit=1e-3)
     assert solution.status == "time_limit"
     assert 0.0 <= solution.lower < solution.objective <= 0.5 * (1 + 1e-12)
+
+
+def test_training_prints_its_stages(capsys):
+    y = targets(GENERIC, "squared")
+    cr.solve_global(GENERIC, y, 1e-2, start="trained", verbose=True)
+    lines = capsys.readouterr().out.splitlines()
+    stages = [line for line in lines if line.startswith("training")]
+    assert 1 <= len(stages) < len(lines)
+    assert lines[: len(stages)] == stages
+    objectives = [float(line.split("objective ")[1].split()[0]) for line in stages]
+    assert objectives == sorted(objectives, reverse=True)

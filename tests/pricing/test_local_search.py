@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 import cvxrelu as cr
 from cvxrelu.pricing.exact import exact_maximum
-from cvxrelu.pricing.local_search import draw_starts
+from cvxrelu.pricing.local_search import draw_starts, local_maxima
 from tests.helpers.cases import make_data
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -164,3 +164,16 @@ def test_errors():
         cr.find_neuron(X, t * np.nan)
     with pytest.raises(ValueError, match="X must be a 2-D array"):
         cr.find_neuron(t, t)
+
+
+def test_an_ascent_past_its_deadline_returns_its_starts():
+    """They are valid neurons; with time the best is better."""
+    rng = np.random.default_rng(8)
+    X, t = rng.standard_normal((50, 6)), rng.standard_normal(50)
+    given = np.empty((0, 6))
+    late = local_maxima(X, t, given, 20, np.random.default_rng(0), deadline=0.0)
+    full = local_maxima(X, t, given, 20, np.random.default_rng(0))
+    for neuron in late[:5]:
+        assert np.linalg.norm(neuron.u) == pytest.approx(1.0)
+        assert neuron.value == pytest.approx(abs(t @ np.maximum(X @ neuron.u, 0.0)))
+    assert full[0].value > 1.01 * late[0].value
