@@ -125,12 +125,12 @@ def gram(
     n, d = data.X.shape
     dtype = data.X.dtype
     weights = np.ones(n, dtype=dtype) if weights is None else np.require(weights, dtype, ["C", "A"])
-    triangles = np.zeros(len(first) * (d * (d + 1) // 2), dtype=dtype)
+    triangles = np.zeros((len(first), d * (d + 1) // 2), dtype=dtype)
     pairs = patterns.places[first], patterns.places[second]
     sizes, (_, *masks) = (patterns.packed.n_patterns, n, d), _scratch.rows
-    arrays = patterns.packed.prepared_words, *pairs, data.rows, weights, triangles
+    arrays = patterns.packed.prepared_words, *pairs, data.rows, weights, triangles.ravel()
     GRAM[dtype].kernel(*arrays, *sizes, *masks, _scratch.products(dtype), *_scratch.sums(dtype))
-    return triangles.reshape(len(first), -1) if data.finite and is_finite(weights) and is_finite(triangles) else None
+    return triangles if data.finite and is_finite(weights) and is_finite(triangles) else None
 
 
 _ONE = {dtype: PreparedArray(np.ones(1, dtype=dtype)) for dtype in KERNELS}

@@ -434,3 +434,10 @@ def test_gram_matrices_of_entries_that_are_not_finite(packed, monkeypatch, where
     np.testing.assert_array_equal(by_kernel, operator.gram(first, second, weights))
     assert np.isnan(by_kernel).any()
     assert len(packed) == 1
+
+
+@pytest.mark.usefixtures("packed")
+def test_gram_matrices_of_no_pairs(monkeypatch):
+    monkeypatch.setattr(gated_operator, "_TABLE_SECONDS", 0.0)
+    none = np.zeros(0, dtype=np.intp)
+    assert cr.GatedOperator(np.ones((5, 3)), np.ones((5, 2), dtype=bool)).gram(none, none).shape == (0, 3, 3)
