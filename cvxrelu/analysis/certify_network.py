@@ -305,8 +305,7 @@ def _solve(
     """
     problem = parsed.problem
     if scope == "patterns":
-        start = None if problem.has_cones else parsed.weights
-        return silenced(optimization.solve, ConvergenceWarning)(problem, tol=tol, start=start)
+        return silenced(optimization.solve, ConvergenceWarning)(problem, tol=tol, start=parsed.start)
     project_blocks.compile()
     compile_search(RowLines(problem.X).rank)
     started = clock.perf_counter()

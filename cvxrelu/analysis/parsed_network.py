@@ -29,6 +29,11 @@ class ParsedNetwork(NamedTuple):
     weights: Weights
     ones_appended: bool
 
+    @property
+    def start(self) -> Weights | None:
+        """Initial weights of a solve: none for C-ReLU, as neurons on boundaries of their cones are a bad start."""
+        return None if self.problem.has_cones else self.weights
+
 
 def parse_network(
     network: Any, X: Any, y: Any, lam: float, loss: Loss, patterns: ActivationPatterns | None, scope: Scope

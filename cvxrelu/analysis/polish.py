@@ -100,16 +100,13 @@ def polish(
     parsed = parse_network(network, X, y, lam, get_loss(loss), None, "patterns")
     problem = parsed.problem
     problem.require_ordinary_size()
-    # Neurons on the boundaries of their cones are a bad start for C-ReLU.
-    start = None if problem.has_cones else parsed.weights
-    solution = silenced(solve, ConvergenceWarning)(problem, tol=tol, start=start, time_limit=time_limit)
+    solution = silenced(solve, ConvergenceWarning)(problem, tol=tol, start=parsed.start, time_limit=time_limit)
     certificate, status, solver = solution.certificate, solution.status, solution.solver
     try:
-        of_network = (
-            certify(problem, parsed.weights, solution.dual) if parsed.upper < certificate.upper else certificate
-        )
-        if of_network.upper < certificate.upper:
-            certificate, solver = of_network, "network"
+        if parsed.upper < certificate.upper:
+            given = certify(problem, parsed.weights, solution.dual)
+            if given.upper < certificate.upper:
+                certificate, solver = given, "network"
         pruned = certify(problem, prune(problem, certificate.weights), solution.dual)
         if pruned.upper <= parsed.upper and (pruned.within(tol) or not certificate.within(tol)):  # but for rounding
             certificate = pruned
